@@ -1,0 +1,270 @@
+//! Owns arming: which instant of a job gets a row next, and what becomes of instants that nobody could fire.
+//! It must not send anything: a row it arms waits for its instant and for the disk.
+
+use std::sync::Arc;
+
+use super::execution::{Class, Covers, Execution, LedgerRow, Seq, State, Status};
+use super::id::Kind;
+use super::io::{Notice, Output, Persist};
+use super::job::{JobSpec, Misfire};
+use super::receipts::Receipt;
+use super::scheduler::{Phase, Scheduler};
+use super::time::{Instant, Now, US_PER_SECOND, WallUs};
+use crate::limits::{
+    ARM_LEAD_US, ARM_STEPS_PER_TURN, MISFIRE_ALL_MAX, MISSED_COUNT_MAX, OVERLOAD_PAUSE_S, TARGET_BACKLOG_MAX,
+    UNWRITTEN_ARM_MAX,
+};
+use crate::schedule::{Count, Schedule};
+
+/// Why an instant was missed, as clients read it in the row.
+const NOBODY_COULD_FIRE: &str = "missed: it passed while nobody could fire it";
+const BACKLOG_FULL: &str = "missed: too many executions already wait for this target";
+/// The wait before arming goes on, when a turn's budget is used up.
+const RESUME_US: u64 = 1_000;
+
+/// The instants of a schedule in a gap, by the gap asked for last: after a stop, jobs with one schedule share it.
+#[derive(Debug, Default)]
+pub(super) struct GapMemo(Option<(Arc<Schedule>, Instant, Instant, Gap)>);
+
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    latest: Instant,
+    count: u32,
+    more: bool,
+}
+
+impl GapMemo {
+    /// The gap `(after, through]`, None if it holds no instant; and what finding it cost.
+    fn find(&mut self, schedule: &Arc<Schedule>, after: Instant, through: Instant) -> (Option<Gap>, u32) {
+        if let Some((known, from, to, gap)) = &self.0
+            && Arc::ptr_eq(known, schedule)
+            && (*from, *to) == (after, through)
+        {
+            return (Some(*gap), 1);
+        }
+        let Some(latest) = schedule.latest_in(after, through) else { return (None, 1) };
+        let (count, more) = match schedule.count_in(after, through, MISSED_COUNT_MAX) {
+            Count::Exactly(count) => (count, false),
+            Count::MoreThan(count) => (count, true),
+        };
+        let gap = Gap { latest, count, more };
+        self.0 = Some((Arc::clone(schedule), after, through, gap));
+        (Some(gap), count + 32)
+    }
+}
+
+impl Scheduler {
+    /// Arms every job whose time has come, within the budget of a turn.
+    pub(super) fn arm_due(&mut self, now: Now) {
+        while let Some(job) = self.arm_heap.pop_due(now.wall) {
+            self.queue_arming(job);
+        }
+        self.arm_queued(now);
+    }
+
+    /// Goes on with jobs whose arming had to wait.
+    pub(super) fn arm_queued(&mut self, now: Now) {
+        self.arm_resume = None;
+        let mut steps = 0;
+        while self.receipts.unwritten() < UNWRITTEN_ARM_MAX {
+            if steps >= ARM_STEPS_PER_TURN {
+                self.arm_resume = (!self.arm_queue.is_empty()).then(|| now.mono.plus_us(RESUME_US));
+                return;
+            }
+            let Some((slot, key)) = self.arm_queue.pop_front() else { return };
+            // The job may be gone, and its slot another's.
+            if self.by_key.get(&key) != Some(&slot) {
+                continue;
+            }
+            self.jobs[slot as usize].in_arm_queue = false;
+            steps += self.arm(slot, now);
+        }
+    }
+
+    fn queue_arming(&mut self, slot: u32) {
+        let job = &mut self.jobs[slot as usize];
+        if !std::mem::replace(&mut job.in_arm_queue, true) {
+            self.arm_queue.push_back((slot, job.spec.id.key()));
+        }
+    }
+
+    /// Settles what a job missed, arms what is near, and sets when to look again. Returns how many steps it took.
+    pub(super) fn arm(&mut self, slot: u32, now: Now) -> u32 {
+        let job = &self.jobs[slot as usize];
+        if self.phase != Phase::Running || job.pending.is_some() || job.deleted {
+            return 1;
+        }
+        let Some(next) = job.next else { return 1 };
+        let mut steps = 1;
+        let backlog_full = self.targets.backlog(job.target) >= TARGET_BACKLOG_MAX;
+        if WallUs::of(next) <= now.wall {
+            steps += self.settle_gap(slot, now);
+        }
+        self.jobs[slot as usize].overloaded = backlog_full;
+        if backlog_full {
+            let look = now.wall.plus_us(OVERLOAD_PAUSE_S * US_PER_SECOND);
+            self.schedule_arming(slot, now, Some(look));
+            return steps;
+        }
+        let spec = Arc::clone(&self.jobs[slot as usize].spec);
+        let reached = self.jobs[slot as usize].armed_through;
+        for instant in near_instants(&spec, reached, now) {
+            let execution = self.new_execution(slot, instant, Class::OnTime, None);
+            let armed = self.arm_row(Execution { state: State::Armed, ..execution });
+            self.fire_heap.set(armed, WallUs::of(instant));
+            self.advance(slot, instant);
+            steps += 1;
+        }
+        self.schedule_arming(slot, now, None);
+        steps
+    }
+
+    /// Sets when the job is looked at again: a lead before its next instant, or `look` if that is later.
+    pub(super) fn schedule_arming(&mut self, slot: u32, now: Now, look: Option<WallUs>) {
+        let Some(next) = self.jobs[slot as usize].next else {
+            self.arm_heap.remove(slot);
+            return;
+        };
+        let at = WallUs::of(next).plus_us(-ARM_LEAD_US);
+        let at = look.map_or(at, |look| at.max(look));
+        assert!(at > now.wall, "what is near is armed already");
+        self.arm_heap.set(slot, at);
+    }
+
+    /// Notes that every instant up to `through` is armed or settled.
+    pub(super) fn advance(&mut self, slot: u32, through: Instant) {
+        let job = &mut self.jobs[slot as usize];
+        assert!(through >= job.armed_through, "the cursor of a job only moves on");
+        job.armed_through = through;
+        job.next = if job.spec.active { job.spec.schedule.next_after(through) } else { None };
+    }
+
+    /// Notes that every instant up to `through` has been due; none of them fires again.
+    pub(super) fn pass(&mut self, slot: u32, through: Instant) {
+        let job = &mut self.jobs[slot as usize];
+        job.due_through = job.due_through.max(through);
+        self.due_through = self.due_through.max(Some(through));
+    }
+
+    /// Applies the misfire policy to the instants up to now. Every one of them ends in a row of its own or is
+    /// covered by one. Returns how many steps it took.
+    fn settle_gap(&mut self, slot: u32, now: Now) -> u32 {
+        let job = &self.jobs[slot as usize];
+        let (after, through, id) = (job.armed_through, now.wall.floor(), job.spec.id);
+        let schedule = Arc::clone(&job.spec.schedule);
+        let (policy, reason) = if job.overloaded {
+            (Misfire::Skip, BACKLOG_FULL)
+        } else {
+            (job.spec.misfire.unwrap_or(self.settings.misfire), NOBODY_COULD_FIRE)
+        };
+        let (gap, mut steps) = self.gaps.find(&schedule, after, through);
+        let Some(gap) = gap else { return steps };
+        let first = schedule.next_after(after).expect("the gap holds an instant");
+        let covers = Covers { from: first, count: gap.count, more: gap.more };
+        match policy {
+            Misfire::Once => self.catch_up(slot, gap.latest, (gap.count > 1 || gap.more).then_some(covers)),
+            Misfire::Skip => self.record_missed(slot, gap.latest, covers, reason),
+            Misfire::All => {
+                let mut cursor = after;
+                if gap.count > MISFIRE_ALL_MAX || gap.more {
+                    cursor = last_of(&schedule, after, through, MISFIRE_ALL_MAX);
+                    let (count, more) = match schedule.count_in(after, cursor, MISSED_COUNT_MAX) {
+                        Count::Exactly(count) => (count, false),
+                        Count::MoreThan(count) => (count, true),
+                    };
+                    let latest = schedule.latest_in(after, cursor).expect("more instants than are run");
+                    self.record_missed(slot, latest, Covers { from: first, count, more }, reason);
+                    steps += count + 64 * MISFIRE_ALL_MAX;
+                }
+                while let Some(next) = schedule.next_after(cursor).filter(|&next| next <= through) {
+                    self.catch_up(slot, next, None);
+                    cursor = next;
+                    steps += 1;
+                }
+            }
+        }
+        self.counts.missed += u64::from(gap.count);
+        self.pass(slot, gap.latest);
+        self.advance(slot, gap.latest);
+        self.output(Output::Notice(Notice::Missed { job: id, count: gap.count, more: gap.more, reason }));
+        steps
+    }
+
+    /// Arms a run for an instant that has passed.
+    fn catch_up(&mut self, slot: u32, instant: Instant, covers: Option<Covers>) {
+        let execution = self.new_execution(slot, instant, Class::CatchUp, covers);
+        self.arm_row(Execution { state: State::Held, ..execution });
+        self.counts.caught_up += 1;
+    }
+
+    /// Writes one row for instants that are not run.
+    fn record_missed(&mut self, slot: u32, instant: Instant, covers: Covers, reason: &str) {
+        let row = self.new_execution(slot, instant, Class::CatchUp, Some(covers)).row;
+        let row = LedgerRow { status: Status::Skipped, attempt: 0, error: Some(reason.into()), ..row };
+        self.jobs[slot as usize].counters.skipped += 1;
+        self.counts.skipped += 1;
+        self.persist(Persist::Row(row, None), Receipt::Nothing);
+    }
+
+    /// Keeps an execution, and asks for its first row to be written.
+    fn arm_row(&mut self, execution: Execution) -> u32 {
+        let armed = self.admit(execution);
+        self.write_row(armed);
+        self.counts.armed += 1;
+        armed
+    }
+
+    /// A new execution of a job; neither kept nor written yet.
+    pub(super) fn new_execution(
+        &mut self,
+        slot: u32,
+        instant: Instant,
+        class: Class,
+        covers: Option<Covers>,
+    ) -> Execution {
+        let seq = Seq(self.next_seq);
+        self.next_seq += 1;
+        let row = LedgerRow {
+            seq,
+            job: self.jobs[slot as usize].spec.id.key(),
+            instant,
+            kind: Kind::Scheduled,
+            number: 0,
+            status: Status::Pending,
+            class,
+            attempt: 1,
+            recoveries: 0,
+            due: WallUs::of(instant),
+            executed: None,
+            http_status: None,
+            duration_us: None,
+            error: None,
+            covers,
+        };
+        Execution::new(row, slot)
+    }
+}
+
+/// The instants of a spec after `reached` that lie within the lead.
+pub(super) fn near_instants(spec: &JobSpec, reached: Instant, now: Now) -> Vec<Instant> {
+    let horizon = now.wall.plus_us(ARM_LEAD_US);
+    let first = if spec.active { spec.schedule.next_after(reached) } else { None };
+    std::iter::successors(first, |&instant| spec.schedule.next_after(instant))
+        .take_while(|&instant| WallUs::of(instant) <= horizon)
+        .collect()
+}
+
+/// The latest second after which at least `count` instants follow up to `through`, by halving; so the instants
+/// after it are the last `count`. There must be more than `count` in `(after, through]`.
+fn last_of(schedule: &Schedule, after: Instant, through: Instant, count: u32) -> Instant {
+    let (mut low, mut high) = (after.as_secs(), through.as_secs());
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        let follow = match schedule.count_in(Instant::from_secs(middle), through, count) {
+            Count::Exactly(follow) => follow,
+            Count::MoreThan(_) => count + 1,
+        };
+        if follow >= count { low = middle } else { high = middle }
+    }
+    Instant::from_secs(low)
+}

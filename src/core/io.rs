@@ -1,0 +1,240 @@
+//! Owns the core's surface: what goes in, what comes out, and what is asked to be written.
+//! Both enums are closed; no `match` on them has a catch-all arm.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::endpoint::Endpoint;
+use super::execution::{AlertRecord, Attempt, LedgerRow, Report, Seq};
+use super::id::{JobId, JobKey};
+use super::job::{Counters, Delivery, JobSpec, Misfire};
+use super::retry::RetryPolicy;
+use super::time::{Instant, WallUs};
+use super::view::JobView;
+use crate::schedule::Schedule;
+
+/// What the server was told at start and the core obeys.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many attempts may be with the workers at once; at least 1.
+    pub in_flight_max: u32,
+    /// How failed attempts are repeated.
+    pub retry: RetryPolicy,
+    /// What becomes of missed instants, where a job does not say.
+    pub misfire: Misfire,
+    /// How long a due execution that was never sent may wait before it is recorded as missed.
+    pub lateness_max: Duration,
+    /// Seeds the jitter of retries.
+    pub noise: u64,
+}
+
+/// Everything that can happen to the core.
+#[derive(Debug)]
+pub enum Input {
+    /// At start: a job as the store has it.
+    RestoreJob(Box<StoredJob>),
+    /// At start, after the jobs: an unfinished row of the ledger.
+    RestoreRow(Box<LedgerRow>),
+    /// At start: that was all.
+    RestoreDone(Restored),
+    /// A client wants a change.
+    Command(Box<Command>),
+    /// Every persist item up to this number is on disk, but for the changes listed, which are not and will not be.
+    Committed {
+        /// The newest number on disk.
+        through: u64,
+        /// Changes that could not be written.
+        rejected: Vec<u64>,
+    },
+    /// A worker is done with an attempt.
+    Report(Report),
+    /// Wall time moved against monotonic time by this many microseconds since the last turn.
+    ClockStep(i64),
+    /// Time has passed.
+    Tick,
+    /// Stop arming and firing; take unfired rows back.
+    Drain,
+}
+
+/// Everything the core asks for.
+#[derive(Debug)]
+pub enum Output {
+    /// Write this. Items are numbered without gaps, and must be written in order.
+    Persist(u64, Persist),
+    /// Answer a client's command.
+    Reply(RequestId, Reply),
+    /// Hand this to a worker now.
+    Fire(Attempt),
+    /// This failure is on disk: tell somebody.
+    Alert(Box<AlertRecord>),
+    /// Something an operator should find in the log.
+    Notice(Notice),
+}
+
+/// What to write. Writing an item twice is the same as writing it once.
+#[derive(Debug, Clone)]
+pub enum Persist {
+    /// Put this row into the ledger, whole, and with it the alert its failure raises.
+    Row(LedgerRow, Option<Box<AlertRecord>>),
+    /// Take an unfired row back.
+    Remove(Seq),
+    /// A client's change: all of it or nothing.
+    Change(Box<Change>),
+}
+
+/// A change of one job with everything that follows from it in the ledger.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The job itself.
+    pub job: JobChange,
+    /// Armed rows of the revision before.
+    pub remove: Vec<Seq>,
+    /// Armed rows of the new revision.
+    pub rows: Vec<LedgerRow>,
+}
+
+/// What becomes of the job's own row.
+#[derive(Debug, Clone)]
+pub enum JobChange {
+    /// Create it, or replace it by this revision.
+    Put(Arc<JobSpec>),
+    /// Make it a tombstone, which stays while there is history.
+    Delete(JobKey, WallUs),
+}
+
+/// What the core tells an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Recovery at start: rows in doubt that are sent again.
+    InDoubt {
+        /// How many.
+        rows: usize,
+    },
+    /// Instants of a job passed while nobody could fire.
+    Missed {
+        /// Whose.
+        job: JobId,
+        /// How many.
+        count: u32,
+        /// Whether there were more than `count`.
+        more: bool,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The wall clock stepped.
+    ClockStep {
+        /// By how much; negative is back.
+        by_us: i64,
+        /// Jobs that wait until the clock has passed what they already fired.
+        held_jobs: usize,
+    },
+    /// A target began to fail, or answers again.
+    Target {
+        /// Which.
+        name: String,
+        /// Whether it counts as failing now.
+        failing: bool,
+    },
+}
+
+/// Where the answer to a command goes; only the server knows what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// What a client asks to change.
+#[derive(Debug)]
+pub struct Command {
+    /// Where the answer goes.
+    pub request: RequestId,
+    /// What to do.
+    pub action: Action,
+}
+
+/// The kinds of change.
+#[derive(Debug)]
+pub enum Action {
+    /// Register a job.
+    Create {
+        /// What it is to be.
+        draft: Draft,
+        /// Makes its id unique.
+        entropy: [u8; 10],
+    },
+    /// Replace a job's spec.
+    Update {
+        /// Which.
+        id: JobId,
+        /// What it is to be.
+        draft: Draft,
+    },
+    /// Delete a job.
+    Delete {
+        /// Which.
+        id: JobId,
+    },
+}
+
+/// What a client says about a job, checked.
+#[derive(Debug)]
+pub struct Draft {
+    /// When to fire.
+    pub schedule: Schedule,
+    /// Where to POST.
+    pub endpoint: Endpoint,
+    /// How often an execution may reach its target.
+    pub delivery: Delivery,
+    /// False: paused. None: as it is; a new job is active.
+    pub active: Option<bool>,
+}
+
+/// The answer to a command.
+#[derive(Debug)]
+pub enum Reply {
+    /// The job is on disk.
+    Created(JobView),
+    /// The change is on disk.
+    Updated(JobView),
+    /// The tombstone is on disk.
+    Deleted,
+    /// There is no such job.
+    NotFound,
+    /// Not done; the job is as it was.
+    Refused(Refusal),
+}
+
+/// Why a change was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The server is stopping.
+    Draining,
+    /// The change could not be written.
+    NotWritten,
+    /// Too many changes wait for the disk.
+    TooManyChanges,
+    /// Too many changes of this job wait for each other.
+    TooManyChangesOfJob,
+}
+
+/// A job as the store has it.
+#[derive(Debug)]
+pub struct StoredJob {
+    /// The spec.
+    pub spec: JobSpec,
+    /// What became of its executions.
+    pub counters: Counters,
+    /// The highest instant of its finished scheduled rows.
+    pub finished_through: Option<Instant>,
+    /// How the latest ended.
+    pub last: Option<super::job::LastOutcome>,
+}
+
+/// What the store knows beside jobs and rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored {
+    /// Above every place ever used in the ledger.
+    pub next_seq: u64,
+    /// Above every job key ever used.
+    pub next_job: u64,
+    /// The newest time in the store, to notice a clock that stepped back while nobody looked.
+    pub newest: Option<WallUs>,
+}

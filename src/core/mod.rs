@@ -1,0 +1,41 @@
+//! Owns every decision: what is armed, fired, retried, closed, and what a client's change does.
+//! It must not touch anything: no clock, socket, thread, channel, SQL, JSON, log or randomness of its own.
+//!
+//! The surface is [`Scheduler`]: give it an [`Input`] and the time, drain its [`Output`]s, and call it again at the
+//! [`Deadline`] at the latest.
+
+mod arming;
+mod changes;
+mod endpoint;
+mod execution;
+mod heap;
+mod id;
+mod io;
+mod job;
+mod receipts;
+mod restore;
+mod retry;
+mod scheduler;
+mod sending;
+mod targets;
+mod time;
+mod view;
+
+pub use endpoint::{Endpoint, MalformedEndpoint, Target};
+pub use execution::{AlertRecord, Attempt, Class, Covers, Handle, LedgerRow, Outcome, Report, Seq, Status};
+pub use heap::{Ascending, DeadlineHeap};
+pub use id::{ExecutionId, JOB_KEY_MAX, JobId, JobKey, Kind, MalformedId};
+pub use io::{
+    Action, Change, Command, Draft, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId, Restored,
+    Settings, StoredJob,
+};
+pub use job::{Counters, Delivery, JobSpec, LastOutcome, Misfire};
+pub use retry::RetryPolicy;
+pub use scheduler::{Counts, Scheduler};
+pub use time::{Deadline, Instant, MonoUs, Now, US_PER_SECOND, WallUs};
+pub use view::{JobView, Load};
+
+/// A slab's key as the small number that heaps and lists use.
+fn slot(key: usize) -> u32 {
+    u32::try_from(key).expect("memory ends long before four billion jobs or executions")
+}

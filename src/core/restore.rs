@@ -1,0 +1,112 @@
+//! Owns the start: from what the store held to a running scheduler, with every row in doubt found.
+//! It must not send: rows in doubt are first written with their new attempt number.
+
+use std::sync::Arc;
+
+use super::execution::{Class, Execution, LedgerRow, State, Status};
+use super::id::Kind;
+use super::io::{Notice, Output, Persist, Restored, StoredJob};
+use super::receipts::Receipt;
+use super::scheduler::{Job, Phase, Scheduler};
+use super::sending::JOB_DELETED;
+use super::time::{Now, WallUs};
+use crate::limits::ARM_LEAD_US;
+
+impl Scheduler {
+    pub(super) fn restore_job(&mut self, stored: StoredJob) {
+        assert_eq!(self.phase, Phase::Restoring, "jobs are restored before the scheduler runs");
+        let StoredJob { mut spec, counters, finished_through, last } = stored;
+        spec.schedule = self.share_schedule((*spec.schedule).clone());
+        let key = spec.id.key();
+        let since = spec.updated_at.floor();
+        let target = self.targets.join(spec.endpoint.target());
+        self.active_jobs += usize::from(spec.active);
+        let mut job = Job::new(Arc::new(spec), target, since.max(finished_through.unwrap_or(since)));
+        job.counters = counters;
+        job.last = last;
+        let slot = super::slot(self.jobs.insert(job));
+        self.next_job = self.next_job.max(key.0 + 1);
+        let other = self.by_key.insert(key, slot);
+        assert!(other.is_none(), "the store holds a key once");
+    }
+
+    /// An unfinished row. It is judged in `restore_done`, when all is known.
+    pub(super) fn restore_row(&mut self, row: LedgerRow) {
+        assert_eq!(self.phase, Phase::Restoring, "rows are restored before the scheduler runs");
+        self.next_seq = self.next_seq.max(row.seq.0 + 1);
+        let Some(&job) = self.by_key.get(&row.job) else {
+            // The crash came between the tombstone and the closing of this row.
+            let row = LedgerRow { status: Status::Failed, error: Some(JOB_DELETED.into()), ..row };
+            self.persist(Persist::Row(row, None), Receipt::Nothing);
+            return;
+        };
+        if row.kind == Kind::Scheduled {
+            let armed = &mut self.jobs[job as usize].armed_through;
+            *armed = row.instant.max(*armed);
+        }
+        self.admit(Execution { written_as: 0, state: State::Held, ..Execution::new(row, job) });
+    }
+
+    pub(super) fn restore_done(&mut self, restored: Restored, now: Now) {
+        assert_eq!(self.phase, Phase::Restoring, "a scheduler is restored once");
+        self.phase = Phase::Running;
+        self.next_seq = self.next_seq.max(restored.next_seq);
+        self.next_job = self.next_job.max(restored.next_job);
+        let clock_is_behind = restored.newest.is_some_and(|newest| newest > now.wall);
+        let mut slots: Vec<u32> = self.executions.iter().map(|(index, _)| super::slot(index)).collect();
+        slots.sort_unstable_by_key(|&slot| self.executions[slot as usize].row.seq);
+        let mut in_doubt = 0;
+        for slot in slots {
+            let due = self.executions[slot as usize].row.due;
+            if clock_is_behind || due <= now.wall {
+                self.doubt(slot);
+                in_doubt += 1;
+            } else {
+                self.resume(slot, due, now);
+            }
+        }
+        if in_doubt > 0 {
+            self.output(Output::Notice(Notice::InDoubt { rows: in_doubt }));
+        }
+        let jobs: Vec<u32> = self.by_key.values().copied().collect();
+        for slot in jobs {
+            let reached = self.jobs[slot as usize].armed_through;
+            let due_through = self.jobs[slot as usize].due_through;
+            self.pass(slot, due_through);
+            self.advance(slot, reached);
+            if let Some(next) = self.jobs[slot as usize].next {
+                self.arm_heap.set(slot, WallUs::of(next).plus_us(-ARM_LEAD_US));
+            }
+        }
+    }
+
+    /// Nobody knows whether the POST left. It is sent again, under a new attempt number that is written first,
+    /// outside the retry budget.
+    fn doubt(&mut self, slot: u32) {
+        let execution = &mut self.executions[slot as usize];
+        execution.row.attempt += 1;
+        execution.row.recoveries += 1;
+        execution.row.class = Class::Recovered;
+        let (job, instant) = (execution.job, execution.row.instant);
+        self.counts.recovered += 1;
+        if execution.row.kind == Kind::Scheduled {
+            self.pass(job, instant);
+        }
+        self.write_row(slot);
+    }
+
+    /// What still lies ahead goes on as planned.
+    fn resume(&mut self, slot: u32, due: WallUs, now: Now) {
+        let execution = &mut self.executions[slot as usize];
+        if execution.row.attempt == 1 {
+            execution.state = State::Armed;
+            self.fire_heap.set(slot, due);
+        } else {
+            execution.state = State::Backoff;
+            let wait_us = u64::try_from(due.since_us(now.wall)).unwrap_or(0);
+            self.retry_heap.set(slot, now.mono.plus_us(wait_us));
+            let (job, instant) = (execution.job, execution.row.instant);
+            self.pass(job, instant);
+        }
+    }
+}

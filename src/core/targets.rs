@@ -1,0 +1,382 @@
+//! Owns the queues in front of the targets: who may be sent to next, so that no target holds more than its share.
+//! It must not know what waits in the queues beyond a handle.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use slab::Slab;
+
+use super::endpoint::Target;
+use super::execution::Handle;
+use super::slot;
+use crate::limits::{
+    FAILING_AFTER, FAILING_SHARE_PER_CENT, FAILING_TARGET_SHARE_PER_CENT, RECOVERY_SHARE_PER_CENT,
+    TARGET_SHARE_PER_CENT,
+};
+
+/// Which of a target's two queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// What is due now.
+    Due,
+    /// What is sent again after a crash, or caught up: goes out behind due work.
+    Recovery,
+}
+
+/// The order in which a burst drains: due work before recovery, healthy targets before failing ones.
+const ORDER: [(Lane, bool); 4] =
+    [(Lane::Due, false), (Lane::Due, true), (Lane::Recovery, false), (Lane::Recovery, true)];
+
+#[derive(Debug)]
+struct TargetState {
+    name: Target,
+    /// Jobs that name it.
+    jobs: usize,
+    in_flight: u32,
+    /// Timeouts and connection errors in a row.
+    failures: u32,
+    queues: [VecDeque<Handle>; 2],
+    /// Whether it stands in a ring for that lane.
+    ringed: [bool; 2],
+}
+
+impl TargetState {
+    fn is_failing(&self) -> bool {
+        self.failures >= FAILING_AFTER
+    }
+
+    fn is_unused(&self) -> bool {
+        self.jobs == 0 && self.in_flight == 0 && self.queues.iter().all(VecDeque::is_empty) && self.ringed == [false; 2]
+    }
+}
+
+/// How many attempts may be in flight, and who may hold how many of them.
+#[derive(Clone, Copy, Debug)]
+struct Shares {
+    all: u32,
+    target: u32,
+    failing_target: u32,
+    failing: u32,
+    recovery: u32,
+}
+
+impl Shares {
+    fn of(all: u32) -> Shares {
+        let share = |per_cent: u32| {
+            let part = u64::from(all) * u64::from(per_cent) / 100;
+            u32::try_from(part).expect("a share is not more than the whole").max(1)
+        };
+        Shares {
+            all,
+            target: share(TARGET_SHARE_PER_CENT),
+            failing_target: share(FAILING_TARGET_SHARE_PER_CENT),
+            failing: share(FAILING_SHARE_PER_CENT),
+            recovery: share(RECOVERY_SHARE_PER_CENT),
+        }
+    }
+}
+
+/// All targets that a job names or an attempt is in flight to.
+#[derive(Debug)]
+pub(super) struct Targets {
+    targets: Slab<TargetState>,
+    by_name: BTreeMap<Target, u32>,
+    /// Targets that may have something to send, in turn, one ring per entry of `ORDER`.
+    rings: [VecDeque<u32>; 4],
+    shares: Shares,
+    in_flight: u32,
+    failing_in_flight: u32,
+    recovery_in_flight: u32,
+    queued: usize,
+}
+
+impl Targets {
+    pub(super) fn new(in_flight_max: u32) -> Targets {
+        assert!(in_flight_max > 0, "configuration requires at least one attempt in flight");
+        Targets {
+            targets: Slab::new(),
+            by_name: BTreeMap::new(),
+            rings: Default::default(),
+            shares: Shares::of(in_flight_max),
+            in_flight: 0,
+            failing_in_flight: 0,
+            recovery_in_flight: 0,
+            queued: 0,
+        }
+    }
+
+    /// Notes that a job names this target; its slot, valid until the matching `leave`.
+    pub(super) fn join(&mut self, name: Target) -> u32 {
+        if let Some(&found) = self.by_name.get(&name) {
+            self.targets[found as usize].jobs += 1;
+            return found;
+        }
+        let state = TargetState {
+            name: name.clone(),
+            jobs: 1,
+            in_flight: 0,
+            failures: 0,
+            queues: Default::default(),
+            ringed: [false; 2],
+        };
+        let new = slot(self.targets.insert(state));
+        self.by_name.insert(name, new);
+        new
+    }
+
+    /// Notes that a job no longer names this target.
+    pub(super) fn leave(&mut self, target: u32) {
+        self.targets[target as usize].jobs -= 1;
+        self.forget_if_unused(target);
+    }
+
+    /// Due executions that wait for this target.
+    pub(super) fn backlog(&self, target: u32) -> usize {
+        self.targets[target as usize].queues[Lane::Due as usize].len()
+    }
+
+    /// Queues an execution.
+    pub(super) fn push(&mut self, target: u32, lane: Lane, handle: Handle) {
+        self.targets[target as usize].queues[lane as usize].push_back(handle);
+        self.queued += 1;
+        self.enter_ring(target, lane);
+    }
+
+    /// Takes the next execution that may be sent, with its target and lane.
+    pub(super) fn next(&mut self) -> Option<(u32, Lane, Handle)> {
+        if self.in_flight >= self.shares.all {
+            return None;
+        }
+        for (ring, (lane, failing)) in ORDER.into_iter().enumerate() {
+            if lane == Lane::Recovery && self.recovery_in_flight >= self.shares.recovery {
+                continue;
+            }
+            if failing && self.failing_in_flight >= self.shares.failing {
+                continue;
+            }
+            while let Some(target) = self.rings[ring].pop_front() {
+                let state = &mut self.targets[target as usize];
+                let share = if failing { self.shares.failing_target } else { self.shares.target };
+                if state.in_flight >= share {
+                    // `finished` puts it back when there is room.
+                    state.ringed[lane as usize] = false;
+                    continue;
+                }
+                let Some(handle) = state.queues[lane as usize].pop_front() else {
+                    state.ringed[lane as usize] = false;
+                    self.forget_if_unused(target);
+                    continue;
+                };
+                if state.queues[lane as usize].is_empty() {
+                    state.ringed[lane as usize] = false;
+                } else {
+                    self.rings[ring].push_back(target);
+                }
+                self.queued -= 1;
+                return Some((target, lane, handle));
+            }
+        }
+        None
+    }
+
+    /// Notes that an attempt left for this target.
+    pub(super) fn fired(&mut self, target: u32, lane: Lane) {
+        let state = &mut self.targets[target as usize];
+        state.in_flight += 1;
+        self.failing_in_flight += u32::from(state.is_failing());
+        self.in_flight += 1;
+        self.recovery_in_flight += u32::from(lane == Lane::Recovery);
+        assert!(self.in_flight <= self.shares.all, "more in flight than may be");
+    }
+
+    /// Notes that an attempt came back, and whether the target was reached. Says so if that turned its health.
+    pub(super) fn finished(&mut self, target: u32, lane: Lane, reached: Option<bool>) -> Option<(String, bool)> {
+        let state = &mut self.targets[target as usize];
+        let was_failing = state.is_failing();
+        self.failing_in_flight -= u32::from(was_failing);
+        state.in_flight -= 1;
+        self.in_flight -= 1;
+        self.recovery_in_flight -= u32::from(lane == Lane::Recovery);
+        match reached {
+            Some(true) => state.failures = 0,
+            Some(false) => state.failures = state.failures.saturating_add(1),
+            None => {}
+        }
+        let is_failing = state.is_failing();
+        let turned = (was_failing != is_failing).then(|| (state.name.to_string(), is_failing));
+        let in_flight = state.in_flight;
+        if turned.is_some() {
+            // Attempts still in flight change sides with their target, and so does its place in the rings.
+            if is_failing {
+                self.failing_in_flight += in_flight;
+            } else {
+                self.failing_in_flight -= in_flight;
+            }
+            self.leave_rings(target);
+        }
+        for lane in [Lane::Due, Lane::Recovery] {
+            if !self.targets[target as usize].queues[lane as usize].is_empty() {
+                self.enter_ring(target, lane);
+            }
+        }
+        self.forget_if_unused(target);
+        turned
+    }
+
+    /// Attempts with the workers.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// Executions that wait in queues, stale ones included.
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Targets that count as failing.
+    pub(super) fn failing(&self) -> usize {
+        self.targets.iter().filter(|(_, target)| target.is_failing()).count()
+    }
+
+    fn enter_ring(&mut self, target: u32, lane: Lane) {
+        let state = &mut self.targets[target as usize];
+        if !std::mem::replace(&mut state.ringed[lane as usize], true) {
+            let ring = ring_of(lane, state.is_failing());
+            self.rings[ring].push_back(target);
+        }
+    }
+
+    /// O(targets with work); only when a target's health turns.
+    fn leave_rings(&mut self, target: u32) {
+        for ring in &mut self.rings {
+            ring.retain(|&other| other != target);
+        }
+        self.targets[target as usize].ringed = [false; 2];
+    }
+
+    fn forget_if_unused(&mut self, target: u32) {
+        if self.targets[target as usize].is_unused() {
+            let state = self.targets.remove(target as usize);
+            self.by_name.remove(&state.name);
+        }
+    }
+
+    /// Checks sums and rings against the targets; O(n).
+    pub(super) fn check(&self) {
+        let sum = |of: fn(&TargetState) -> u32| self.targets.iter().map(|(_, target)| of(target)).sum::<u32>();
+        assert_eq!(sum(|target| target.in_flight), self.in_flight);
+        assert_eq!(sum(|target| if target.is_failing() { target.in_flight } else { 0 }), self.failing_in_flight);
+        let queued: usize = self.targets.iter().flat_map(|(_, target)| &target.queues).map(VecDeque::len).sum();
+        assert_eq!(queued, self.queued);
+        for (ring, (lane, failing)) in ORDER.into_iter().enumerate() {
+            for &target in &self.rings[ring] {
+                let state = &self.targets[target as usize];
+                assert!(state.ringed[lane as usize] && state.is_failing() == failing, "a target is in the wrong ring");
+            }
+        }
+        for (index, target) in &self.targets {
+            assert!(!target.is_unused(), "an unused target was kept");
+            for lane in [Lane::Due, Lane::Recovery] {
+                let rings = self.rings.iter().flatten().filter(|&&other| other as usize == index).count();
+                assert!(rings <= 2);
+                let waits = !target.queues[lane as usize].is_empty() && !target.ringed[lane as usize];
+                let share = if target.is_failing() { self.shares.failing_target } else { self.shares.target };
+                assert!(!waits || target.in_flight >= share, "a target with room and work stands in no ring");
+            }
+        }
+    }
+}
+
+fn ring_of(lane: Lane, failing: bool) -> usize {
+    ORDER.iter().position(|&entry| entry == (lane, failing)).expect("ORDER lists every combination")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::execution::Seq;
+
+    fn target(host: &str) -> Target {
+        Target { https: false, host: host.into(), port: 80 }
+    }
+
+    fn handle(number: u32) -> Handle {
+        Handle { slot: number, seq: Seq(u64::from(number)) }
+    }
+
+    fn fire_all(targets: &mut Targets) -> Vec<(u32, u32)> {
+        let mut fired = Vec::new();
+        while let Some((target, lane, handle)) = targets.next() {
+            targets.fired(target, lane);
+            fired.push((target, handle.slot));
+            targets.check();
+        }
+        fired
+    }
+
+    #[test]
+    fn one_target_never_holds_more_than_its_share_and_others_go_on() {
+        let mut targets = Targets::new(10);
+        let (slow, quick) = (targets.join(target("slow")), targets.join(target("quick")));
+        for number in 0..20 {
+            targets.push(slow, Lane::Due, handle(number));
+        }
+        assert_eq!(fire_all(&mut targets).len(), 5);
+        targets.push(quick, Lane::Due, handle(100));
+        assert_eq!(fire_all(&mut targets), [(quick, 100)]);
+        assert!(targets.finished(slow, Lane::Due, Some(true)).is_none());
+        assert_eq!(fire_all(&mut targets), [(slow, 5)], "in order, one for each that came back");
+        assert_eq!(targets.backlog(slow), 14);
+    }
+
+    #[test]
+    fn failing_targets_shrink_go_last_and_recover() {
+        let mut targets = Targets::new(20);
+        let (dead, well) = (targets.join(target("dead")), targets.join(target("well")));
+        for number in 0..10 {
+            targets.push(dead, Lane::Due, handle(number));
+        }
+        assert_eq!(fire_all(&mut targets).len(), 10);
+        for number in 10..20 {
+            targets.push(dead, Lane::Due, handle(number));
+        }
+        for turn in 0..10 {
+            let turned = targets.finished(dead, Lane::Due, Some(false));
+            assert_eq!(turned.is_some(), turn == 2, "failing after three in a row");
+            targets.check();
+        }
+        targets.push(well, Lane::Recovery, handle(50));
+        targets.push(well, Lane::Due, handle(51));
+        assert_eq!(fire_all(&mut targets), [(well, 51), (dead, 10), (dead, 11), (well, 50)]);
+        assert_eq!(targets.finished(dead, Lane::Due, Some(true)), Some(("http://dead:80".to_owned(), false)));
+        assert_eq!(fire_all(&mut targets).len(), 8);
+    }
+
+    #[test]
+    fn recovery_keeps_to_its_share_behind_due_work() {
+        let mut targets = Targets::new(8);
+        let only = targets.join(target("only"));
+        for number in 0..4 {
+            targets.push(only, Lane::Recovery, handle(number));
+        }
+        assert_eq!(fire_all(&mut targets).len(), 2, "a quarter of what may be in flight");
+        targets.push(only, Lane::Due, handle(9));
+        assert_eq!(fire_all(&mut targets), [(only, 9)]);
+        targets.finished(only, Lane::Recovery, Some(true));
+        assert_eq!(fire_all(&mut targets), [(only, 2)]);
+    }
+
+    #[test]
+    fn a_target_without_jobs_and_work_is_forgotten() {
+        let mut targets = Targets::new(4);
+        let first = targets.join(target("a"));
+        assert_eq!(targets.join(target("a")), first);
+        targets.push(first, Lane::Due, handle(1));
+        fire_all(&mut targets);
+        targets.leave(first);
+        targets.leave(first);
+        assert_eq!(targets.by_name.len(), 1, "an attempt is in flight");
+        targets.finished(first, Lane::Due, None);
+        assert!(targets.by_name.is_empty() && targets.targets.is_empty());
+        targets.check();
+    }
+}

@@ -1,0 +1,149 @@
+//! Owns what can be read from the scheduler's memory, without changing it and without a scan of what does not matter.
+//! It must not format anything.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::execution::State;
+use super::id::{JobId, JobKey};
+use super::job::{Counters, JobSpec, LastOutcome};
+use super::scheduler::{Counts, Phase, Scheduler};
+use super::time::{Instant, WallUs};
+
+/// A job as clients see it.
+#[derive(Clone, Debug)]
+pub struct JobView {
+    /// The spec in force.
+    pub spec: Arc<JobSpec>,
+    /// What became of its executions.
+    pub counters: Counters,
+    /// How the latest finished one ended.
+    pub last: Option<LastOutcome>,
+    /// When it fires next; None if paused or exhausted.
+    pub next: Option<Instant>,
+    /// Whether the clock stepped back behind what the job already fired, so that it waits.
+    pub held: bool,
+}
+
+/// How much there is of everything, now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Jobs that are active.
+    pub active_jobs: usize,
+    /// All jobs.
+    pub jobs: usize,
+    /// Executions that are not finished, armed ones included.
+    pub executions: usize,
+    /// Armed ones that wait for their instant.
+    pub armed: usize,
+    /// Due ones that wait for their target.
+    pub queued: usize,
+    /// Attempts with the workers.
+    pub in_flight: usize,
+    /// Executions that wait for a retry.
+    pub backing_off: usize,
+    /// Rows and changes on the way to the disk.
+    pub unwritten: usize,
+    /// Jobs whose arming waits for the disk.
+    pub arming_stalled: usize,
+    /// Targets that count as failing.
+    pub failing_targets: usize,
+    /// Jobs held by a clock that stepped back.
+    pub held_jobs: usize,
+}
+
+impl Scheduler {
+    /// The job with this id.
+    pub fn job(&self, id: JobId, wall: WallUs) -> Option<JobView> {
+        self.find(id).map(|slot| self.view(slot, wall))
+    }
+
+    /// Up to `limit` jobs in order of creation, from the first after `after`.
+    pub fn jobs_after(&self, after: Option<JobKey>, limit: usize, wall: WallUs) -> Vec<JobView> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let slots = self.by_key.range((from, Bound::Unbounded)).map(|(_, &slot)| slot);
+        slots
+            .filter(|&slot| self.jobs[slot as usize].is_visible())
+            .take(limit)
+            .map(|slot| self.view(slot, wall))
+            .collect()
+    }
+
+    /// Up to `limit` jobs in the order in which they fire next.
+    pub fn next_to_fire(&self, limit: usize, wall: WallUs) -> Vec<JobView> {
+        let mut armed =
+            self.fire_heap.ascending().map(|(at, slot)| (at, self.executions[slot as usize].job)).peekable();
+        let unarmed = self.arm_heap.ascending().filter_map(|(_, slot)| {
+            let next = self.jobs[slot as usize].next?;
+            Some((WallUs::of(next), slot))
+        });
+        let mut unarmed = unarmed.peekable();
+        let mut seen = HashSet::new();
+        let mut views = Vec::new();
+        while views.len() < limit {
+            let armed_first = match (armed.peek(), unarmed.peek()) {
+                (Some(left), Some(right)) => left <= right,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => break,
+            };
+            let following = if armed_first { armed.next() } else { unarmed.next() };
+            let Some((_, slot)) = following else { break };
+            if self.jobs[slot as usize].is_visible() && seen.insert(slot) {
+                views.push(self.view(slot, wall));
+            }
+        }
+        views
+    }
+
+    /// How much there is of everything.
+    pub fn load(&self, wall: WallUs) -> Load {
+        Load {
+            active_jobs: self.active_jobs,
+            jobs: self.jobs.len(),
+            executions: self.executions.len(),
+            armed: self.fire_heap.len(),
+            queued: self.targets.queued(),
+            in_flight: self.targets.in_flight() as usize,
+            backing_off: self.retry_heap.len(),
+            unwritten: self.receipts.unwritten(),
+            arming_stalled: self.arm_queue.len(),
+            failing_targets: self.targets.failing(),
+            held_jobs: self.held_jobs(wall),
+        }
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Whether the scheduler fires: it is restored, and not draining.
+    pub fn is_running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    /// Jobs that wait until the clock has passed what they already fired. Costs a scan only while there may be any.
+    pub(super) fn held_jobs(&self, wall: WallUs) -> usize {
+        if self.due_through.is_none_or(|through| through <= wall.floor()) {
+            return 0;
+        }
+        self.jobs.iter().filter(|(_, job)| job.spec.active && job.due_through > wall.floor()).count()
+    }
+
+    pub(super) fn view(&self, slot: u32, wall: WallUs) -> JobView {
+        let job = &self.jobs[slot as usize];
+        let mut next = job.next;
+        let mut at = job.executions;
+        while let Some(slot) = at {
+            let execution = &self.executions[slot as usize];
+            if execution.state == State::Armed {
+                next = Some(next.map_or(execution.row.instant, |next| next.min(execution.row.instant)));
+            }
+            at = execution.next;
+        }
+        let held = job.spec.active && job.due_through > wall.floor();
+        JobView { spec: Arc::clone(&job.spec), counters: job.counters, last: job.last, next, held }
+    }
+}

@@ -1,0 +1,109 @@
+//! Owns every bound of the server, in one place, with the relations between them checked at compile time.
+//! It must not hold what a user can set: that is `config`.
+
+use std::time::Duration;
+
+// --- The core ---
+
+/// How far ahead of its instant an execution is armed. Half a second off the full second, so that writing
+/// rows and firing do not meet; long enough for a disk that stalls for a second.
+pub const ARM_LEAD_US: i64 = 1_500_000;
+/// While so many rows wait for the disk, nothing more is armed: instants are missed, which is recorded, rather
+/// than memory used up.
+pub const UNWRITTEN_ARM_MAX: usize = 200_000;
+/// While so many changes wait for the disk, further ones are refused.
+pub const CHANGES_PENDING_MAX: usize = 65_536;
+/// How many changes of one job may wait for each other.
+pub const CHANGES_PER_JOB_MAX: usize = 64;
+/// How many due executions of one target may wait to be sent. Beyond, nothing is armed for it.
+pub const TARGET_BACKLOG_MAX: usize = 100_000;
+/// How long a job of an overloaded target is left unarmed before the next look.
+pub const OVERLOAD_PAUSE_S: i64 = 10;
+/// The share of what may be in flight that one target may hold, in per cent.
+pub const TARGET_SHARE_PER_CENT: u32 = 50;
+/// The share that one failing target may hold, in per cent.
+pub const FAILING_TARGET_SHARE_PER_CENT: u32 = 10;
+/// The share that all failing targets together may hold, in per cent.
+pub const FAILING_SHARE_PER_CENT: u32 = 50;
+/// The share that recovered and catch-up executions together may hold, in per cent.
+pub const RECOVERY_SHARE_PER_CENT: u32 = 25;
+/// After so many timeouts or connection errors in a row a target counts as failing.
+pub const FAILING_AFTER: u32 = 3;
+/// How many missed instants are counted exactly.
+pub const MISSED_COUNT_MAX: u32 = 1_000;
+/// How many missed instants the policy `all` runs for one gap.
+pub const MISFIRE_ALL_MAX: u32 = 100;
+/// How much schedule walking arming does in one turn of the loop, in next-instant steps.
+pub const ARM_STEPS_PER_TURN: u32 = 20_000;
+/// How long a stored error message may be.
+pub const ERROR_LEN_MAX: usize = 300;
+
+// --- The API ---
+
+/// How long a URL may be.
+pub const URL_LEN_MAX: usize = 2_048;
+/// The head of a request, in bytes.
+pub const HEAD_LEN_MAX: usize = 8 * 1024;
+/// The number of headers of a request.
+pub const HEADERS_MAX: usize = 64;
+/// The body of a request, in bytes.
+pub const BODY_LEN_MAX: usize = 64 * 1024;
+/// Connections of clients that are open at once.
+pub const CONNECTIONS_MAX: usize = 1_024;
+/// How long a client may take to send one request.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a client may take to read an answer.
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a kept-alive connection may rest between requests.
+pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+/// Bytes read from one connection in one turn of the loop.
+pub const READ_PER_TURN_MAX: usize = 64 * 1024;
+/// Unsent answer bytes of one connection above which no further request of it is taken up.
+pub const UNSENT_MAX: usize = 256 * 1024;
+/// Items on one page.
+pub const PAGE_MAX: u32 = 1_000;
+
+// --- Channels ---
+
+/// Worker reports taken up in one turn of the loop.
+pub const REPORTS_PER_TURN_MAX: usize = 4_096;
+/// Rows and changes in one transaction.
+pub const BATCH_LEN_MAX: usize = 8_192;
+/// Batches handed to the writer that it has not answered.
+pub const BATCHES_PENDING_MAX: usize = 2;
+/// Reads of history that wait for a reader.
+pub const READS_PENDING_MAX: usize = 256;
+/// Log lines that wait for the log thread; beyond, they are dropped and counted.
+pub const LOG_LINES_PENDING_MAX: usize = 8_192;
+
+// --- The store ---
+
+/// How long one read of history may take.
+pub const READ_TIME_MAX: Duration = Duration::from_secs(2);
+/// Finished rows that one slice of the fold moves.
+pub const FOLD_SLICE_ROWS: u32 = 1_000;
+/// How long finished rows rest in the ledger before they are folded.
+pub const FOLD_EVERY: Duration = Duration::from_secs(30);
+/// The size of the write-ahead log above which the writer truncates it, in bytes.
+pub const WAL_LEN_MAX: u64 = 32 * 1024 * 1024;
+/// The wait between two tries of a batch that failed.
+pub const WRITE_RETRY_WAIT: Duration = Duration::from_millis(250);
+
+// --- Alerts ---
+
+/// Alerts that wait to be delivered; beyond, the log alone has them.
+pub const ALERTS_PENDING_MAX: usize = 10_000;
+/// How long an alert is tried.
+pub const ALERT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long one delivery of an alert may take.
+pub const ALERT_TIMEOUT: Duration = Duration::from_secs(5);
+
+const _: () = {
+    assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");
+    assert!(TARGET_SHARE_PER_CENT < 100, "one target must not hold all that may be in flight");
+    assert!(FAILING_TARGET_SHARE_PER_CENT <= FAILING_SHARE_PER_CENT);
+    assert!(FAILING_SHARE_PER_CENT < 100, "failing targets must leave room for healthy ones");
+    assert!(MISFIRE_ALL_MAX <= MISSED_COUNT_MAX, "what is run must have been counted");
+    assert!(MISSED_COUNT_MAX < ARM_STEPS_PER_TURN, "one gap must fit into one turn");
+    assert!(UNSENT_MAX > BODY_LEN_MAX, "one answer to one request must not stop a connection");
+};

@@ -1,0 +1,163 @@
+//! Owns the dialect: how many fields a schedule has, what the `@` words mean, how days combine.
+//! Must not know how one field is written nor when a schedule is due.
+
+use super::calendar::{Calendar, Fields};
+use super::error::{ScheduleError, quoted};
+use super::every::Every;
+use super::field::Field;
+use super::values::Values;
+use super::{Instant, Pace};
+
+/// The longest schedule text, in bytes.
+pub(super) const TEXT_LEN_MAX: usize = 1_024;
+
+const WORDS: &str = "@hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually or @every with a duration";
+
+/// Reads a trimmed schedule text. The forms are listed at [`super::Schedule::parse`].
+///
+/// # Errors
+/// Names the field and what was expected there, or `schedule` if no single field is at fault.
+pub(super) fn parse(text: &str, anchor: Instant) -> Result<Pace, ScheduleError> {
+    check_characters(text)?;
+    let parts: Vec<&str> = text.split([' ', '\t']).filter(|part| !part.is_empty()).collect();
+    match parts.as_slice() {
+        [] => Err(ScheduleError::schedule(format!("expected 5, 6 or 7 fields, or one of {WORDS}, got nothing"))),
+        [word, arguments @ ..] if word.starts_with('@') => parse_word(word, arguments, anchor),
+        [prefix, ..] if is_zone_prefix(prefix) => Err(ScheduleError::zone(format!(
+            "expected no zone within the schedule, got {} (zones there are not supported)",
+            quoted(prefix)
+        ))),
+        [minute, hour, day, month, weekday] => {
+            let fields = parse_fields(["0", minute, hour, day, month, weekday], None)?;
+            Ok(pace_of_crontab(&fields))
+        }
+        [second, minute, hour, day, month, weekday] => {
+            let fields = parse_fields([second, minute, hour, day, month, weekday], None)?;
+            Ok(pace_of_all(&fields))
+        }
+        [second, minute, hour, day, month, weekday, year] => {
+            let fields = parse_fields([second, minute, hour, day, month, weekday], Some(year))?;
+            Ok(pace_of_all(&fields))
+        }
+        other => {
+            Err(ScheduleError::schedule(format!("expected 5, 6 or 7 fields separated by spaces, got {}", other.len())))
+        }
+    }
+}
+
+/// Everything after this check is printable ASCII or a tab, so that cutting the text anywhere is
+/// safe.
+fn check_characters(text: &str) -> Result<(), ScheduleError> {
+    if text.len() > TEXT_LEN_MAX {
+        return Err(ScheduleError::schedule(format!("expected at most {TEXT_LEN_MAX} bytes, got {}", text.len())));
+    }
+    let fits = |c: char| c == ' ' || c == '\t' || c.is_ascii_graphic();
+    match text.char_indices().find(|(_, c)| !fits(*c)) {
+        None => Ok(()),
+        Some((at, c)) => Err(ScheduleError::schedule(format!("expected printable ASCII, got {c:?} at byte {at}"))),
+    }
+}
+
+fn is_zone_prefix(part: &str) -> bool {
+    let name = part.split_once('=').map(|(name, _)| name);
+    name.is_some_and(|name| name.eq_ignore_ascii_case("TZ") || name.eq_ignore_ascii_case("CRON_TZ"))
+}
+
+fn parse_word(word: &str, arguments: &[&str], anchor: Instant) -> Result<Pace, ScheduleError> {
+    let first = Values::first;
+    let all = Values::all;
+    let mut fields = Fields {
+        second: first(Field::Second),
+        minute: first(Field::Minute),
+        hour: first(Field::Hour),
+        day: all(Field::Day),
+        month: all(Field::Month),
+        weekday: all(Field::Weekday),
+        year: all(Field::Year),
+    };
+    match word.to_ascii_lowercase().as_str() {
+        "@every" => return parse_every(arguments, anchor),
+        "@hourly" => fields.hour = all(Field::Hour),
+        "@daily" | "@midnight" => {}
+        "@weekly" => fields.weekday = first(Field::Weekday),
+        "@monthly" => fields.day = first(Field::Day),
+        "@yearly" | "@annually" => {
+            fields.day = first(Field::Day);
+            fields.month = first(Field::Month);
+        }
+        _ => {
+            return Err(ScheduleError::schedule(format!("expected {WORDS}, got {}", quoted(word))));
+        }
+    }
+    match arguments {
+        [] => Ok(pace_of_all(&fields)),
+        [argument, ..] => {
+            Err(ScheduleError::schedule(format!("expected nothing after {word}, got {}", quoted(argument))))
+        }
+    }
+}
+
+fn parse_every(arguments: &[&str], anchor: Instant) -> Result<Pace, ScheduleError> {
+    match arguments {
+        [duration] => Every::parse(duration, anchor).map(Pace::Every),
+        other => Err(ScheduleError::schedule(format!(
+            "expected one duration after @every, as in 1h30m, got {}",
+            other.len()
+        ))),
+    }
+}
+
+fn parse_fields(texts: [&str; 6], year: Option<&str>) -> Result<Fields, ScheduleError> {
+    let [second, minute, hour, day, month, weekday] = texts;
+    Ok(Fields {
+        second: Values::parse(Field::Second, second)?,
+        minute: Values::parse(Field::Minute, minute)?,
+        hour: Values::parse(Field::Hour, hour)?,
+        day: Values::parse(Field::Day, day)?,
+        month: Values::parse(Field::Month, month)?,
+        weekday: Values::parse(Field::Weekday, weekday)?,
+        year: Values::parse(Field::Year, year.unwrap_or("*"))?,
+    })
+}
+
+/// Day and weekday as crontab(5) has it: either is enough if both are restricted, and a field that
+/// starts with `*` is not, whatever step follows.
+fn pace_of_crontab(fields: &Fields) -> Pace {
+    if fields.day.starts_with_star() || fields.weekday.starts_with_star() {
+        pace_of_all(fields)
+    } else {
+        Pace::Calendar(Calendar::day_or_weekday(fields))
+    }
+}
+
+/// All fields must match. Every second of the wall clock is every second there is, in any zone, so
+/// that case needs no calendar.
+fn pace_of_all(fields: &Fields) -> Pace {
+    if fields.match_every_second() { Pace::Every(Every::SECOND) } else { Pace::Calendar(Calendar::all_of(fields)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_second_needs_no_calendar() {
+        for text in ["* * * * * *", "*/1 0-59 * ? * 0-7 *", "* * * 1-31 * *"] {
+            let pace = parse(text, Instant::FIRST).expect(text);
+            assert!(matches!(pace, Pace::Every(Every::SECOND)), "{text}");
+        }
+        let pace = parse("* * * * *", Instant::FIRST).expect("five fields");
+        assert!(matches!(pace, Pace::Calendar(_)));
+    }
+
+    #[test]
+    fn blanks_between_fields_are_spaces_and_tabs() {
+        for text in ["0  0\t0 * * *", "@every \t 90s"] {
+            assert!(parse(text, Instant::FIRST).is_ok(), "{text:?}");
+        }
+        for text in ["0 0 0 *\n* *", "0 0 0 *\u{a0}* *", "0 0 0 * * *\u{0}"] {
+            let error = parse(text, Instant::FIRST).err().expect(text);
+            assert_eq!(error.field(), "schedule", "{text:?}");
+        }
+    }
+}

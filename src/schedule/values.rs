@@ -1,0 +1,240 @@
+//! Owns the text of one field: its lists, ranges, steps and wildcards become a set of values here.
+//! Must not know what values in several fields mean together.
+
+use std::collections::BTreeSet;
+
+use super::error::{ScheduleError, quoted};
+use super::field::{Field, number};
+
+/// The most digits of a step; a larger step than a field is long is allowed and means "only the
+/// start".
+const STEP_DIGITS_MAX: usize = 4;
+
+/// The values one field selects; never empty.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Values {
+    field: Field,
+    set: BTreeSet<u16>,
+    starts_with_star: bool,
+}
+
+impl Values {
+    /// Reads the text of one field.
+    ///
+    /// The grammar, where letters may be in either case:
+    ///
+    /// ```text
+    /// field = item { "," item }
+    /// item  = base [ "/" step ]
+    /// base  = "*" | "?" | value | value "-" value
+    /// ```
+    ///
+    /// `a/n` means "from `a` to the end, every `n`". A range whose first value is above its last
+    /// runs past the end and starts again, and its step walks on across the end: `22-2/2` in hours
+    /// is 22, 0 and 2. In days the end is always 31.
+    ///
+    /// # Errors
+    /// Names the field, what is expected in it, and the piece that is wrong.
+    pub(super) fn parse(field: Field, text: &str) -> Result<Values, ScheduleError> {
+        let mut values = Values { field, set: BTreeSet::new(), starts_with_star: text.starts_with(['*', '?']) };
+        for item in text.split(',') {
+            if item.is_empty() {
+                return Err(unexpected(field, item, text, ""));
+            }
+            values.add_item(item)?;
+        }
+        Ok(values)
+    }
+
+    /// Every value of `field`, as `*` selects.
+    pub(super) fn all(field: Field) -> Values {
+        Values { field, set: (field.first()..=field.last()).collect(), starts_with_star: true }
+    }
+
+    /// Only the first value of `field`.
+    pub(super) fn first(field: Field) -> Values {
+        Values { field, set: BTreeSet::from([field.first()]), starts_with_star: false }
+    }
+
+    /// Whether every value is selected, however that was written.
+    pub(super) fn is_all(&self) -> bool {
+        self.set.len() == usize::from(self.field.size())
+    }
+
+    /// Whether the text began with `*` or `?`, which crontab(5) calls unrestricted even when a
+    /// step follows.
+    pub(super) fn starts_with_star(&self) -> bool {
+        self.starts_with_star
+    }
+
+    /// The values as the cron crate reads them without ambiguity: `*`, or a list of values and
+    /// ascending ranges. Weekdays are names, because that crate numbers them from 1 = Sunday.
+    pub(super) fn canonical(&self) -> String {
+        if self.is_all() {
+            return "*".to_owned();
+        }
+        let names = match self.field {
+            Field::Weekday => self.field.names(),
+            Field::Second | Field::Minute | Field::Hour | Field::Day | Field::Month | Field::Year => &[],
+        };
+        let items: Vec<String> = if names.is_empty() {
+            self.runs().into_iter().map(run_text).collect()
+        } else {
+            let name = |value: &u16| names[usize::from(*value)].to_owned();
+            self.set.iter().map(name).collect()
+        };
+        items.join(",")
+    }
+
+    fn add_item(&mut self, item: &str) -> Result<(), ScheduleError> {
+        let (base, step) = match item.split_once('/') {
+            Some((base, step)) => (base, Some(self.step(step, item)?)),
+            None => (item, None),
+        };
+        let (from, to) = if base == "*" || (base == "?" && self.field.takes_question_mark()) {
+            (self.field.first(), self.field.last())
+        } else if let Some((from, to)) = base.split_once('-') {
+            (self.value(from, item)?, self.value(to, item)?)
+        } else {
+            let from = self.value(base, item)?;
+            let to = step.map_or(from, |_| self.field.last());
+            (from, to)
+        };
+        if from > to && !self.field.wraps() {
+            let message = format!("expected a range from low to high, got {}", quoted(item));
+            return Err(ScheduleError::field_at_fault(self.field, message));
+        }
+        self.add_walk(from, to, step.unwrap_or(1));
+        Ok(())
+    }
+
+    /// Adds `from`, then every `step`-th value up to `to`, coming round at the end if `to` lies
+    /// behind. A Sunday written as 7 needs no case of its own: it is one past the end, and comes
+    /// round to 0.
+    fn add_walk(&mut self, from: u16, to: u16, step: u16) {
+        let (first, size) = (self.field.first(), self.field.size());
+        let distance = if from <= to { to - from } else { to + size - from };
+        for offset in (0..=distance).step_by(usize::from(step)) {
+            self.set.insert(first + (from - first + offset) % size);
+        }
+    }
+
+    fn value(&self, text: &str, item: &str) -> Result<u16, ScheduleError> {
+        self.field.value(text).ok_or_else(|| unexpected(self.field, text, item, remark(self.field, item)))
+    }
+
+    fn step(&self, text: &str, item: &str) -> Result<u16, ScheduleError> {
+        match number(text, STEP_DIGITS_MAX) {
+            Some(step) if step > 0 => Ok(step),
+            Some(_) | None => {
+                let message = format!("expected a step of 1-9999, got {} in {}", quoted(text), quoted(item));
+                Err(ScheduleError::field_at_fault(self.field, message))
+            }
+        }
+    }
+
+    /// The values as stretches without a gap, first and last value of each.
+    fn runs(&self) -> Vec<(u16, u16)> {
+        let mut runs: Vec<(u16, u16)> = Vec::new();
+        for &value in &self.set {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == value => *last = value,
+                Some(_) | None => runs.push((value, value)),
+            }
+        }
+        runs
+    }
+}
+
+fn run_text((first, last): (u16, u16)) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+fn unexpected(field: Field, piece: &str, whole: &str, remark: &str) -> ScheduleError {
+    let mut message = format!("expected {}, got {}", field.expected(), quoted(piece));
+    if piece != whole {
+        message.push_str(" in ");
+        message.push_str(&quoted(whole));
+    }
+    message.push_str(remark);
+    ScheduleError::field_at_fault(field, message)
+}
+
+/// What to add for a client who wrote something that other cron dialects know.
+fn remark(field: Field, item: &str) -> &'static str {
+    if item.contains('?') && !field.takes_question_mark() {
+        return " (? is allowed in day and weekday only)";
+    }
+    let extra = match field {
+        Field::Day => {
+            let letters = ['L', 'l', 'W', 'w', '#'];
+            let plain = |c: char| c.is_ascii_digit() || c == '-' || letters.contains(&c);
+            item.contains(letters) && item.chars().all(plain)
+        }
+        Field::Weekday => item.contains('#') || item.ends_with(['L', 'l']),
+        Field::Second | Field::Minute | Field::Hour | Field::Month | Field::Year => false,
+    };
+    if extra { " (L, W and # are not supported)" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(field: Field, text: &str) -> String {
+        Values::parse(field, text).expect(text).canonical()
+    }
+
+    #[test]
+    fn text_becomes_one_canonical_list() {
+        let golden = [
+            (Field::Second, "*", "*"),
+            (Field::Second, "0-59", "*"),
+            (Field::Second, "*/20", "0,20,40"),
+            (Field::Second, "5/20", "5,25,45"),
+            (Field::Second, "10-30/10", "10,20,30"),
+            (Field::Second, "*/9999", "0"),
+            (Field::Second, "7/9999", "7"),
+            (Field::Second, "50-10/15", "5,50"),
+            (Field::Second, "3,1,2,1-2", "1-3"),
+            (Field::Hour, "22-2", "0-2,22-23"),
+            (Field::Hour, "22-2/2", "0,2,22"),
+            (Field::Day, "?", "*"),
+            (Field::Day, "30-2", "1-2,30-31"),
+            (Field::Day, "28-5/3", "3,28,31"),
+            (Field::Month, "NOV-FEB", "1-2,11-12"),
+            (Field::Month, "jan,12", "1,12"),
+            (Field::Month, "2-1", "*"),
+            (Field::Weekday, "1-5", "MON,TUE,WED,THU,FRI"),
+            (Field::Weekday, "FRI-MON", "SUN,MON,FRI,SAT"),
+            (Field::Weekday, "5-7", "SUN,FRI,SAT"),
+            (Field::Weekday, "7-1", "SUN,MON"),
+            (Field::Weekday, "7", "SUN"),
+            (Field::Weekday, "7-7", "SUN"),
+            (Field::Weekday, "7-0", "SUN"),
+            (Field::Weekday, "SUN-SUN", "SUN"),
+            (Field::Weekday, "0-7", "*"),
+            (Field::Weekday, "1-7", "*"),
+            (Field::Weekday, "0-7/7", "SUN"),
+            (Field::Weekday, "1/2", "MON,WED,FRI"),
+            (Field::Weekday, "7/2", "SUN,TUE,THU,SAT"),
+            (Field::Weekday, "*/2", "SUN,TUE,THU,SAT"),
+            (Field::Weekday, "SAT-TUE/2", "MON,SAT"),
+            (Field::Year, "1970-2099", "*"),
+            (Field::Year, "2090/4", "2090,2094,2098"),
+        ];
+        for (field, text, expected) in golden {
+            assert_eq!(canonical(field, text), expected, "{} {text}", field.name());
+        }
+    }
+
+    #[test]
+    fn only_a_leading_star_leaves_a_field_unrestricted() {
+        for (text, unrestricted) in
+            [("*", true), ("?", true), ("*/2", true), ("*,5", true), ("1,*", false), ("1-31", false)]
+        {
+            let values = Values::parse(Field::Day, text).expect(text);
+            assert_eq!(values.starts_with_star(), unrestricted, "{text}");
+        }
+    }
+}
