@@ -89,6 +89,20 @@ pub const WAL_LEN_MAX: u64 = 32 * 1024 * 1024;
 /// The wait between two tries of a batch that failed.
 pub const WRITE_RETRY_WAIT: Duration = Duration::from_millis(250);
 
+/// How long a batch may go unanswered before health says so.
+pub const STORE_STALL_MAX: Duration = Duration::from_secs(5);
+
+// --- The loop ---
+
+/// A turn lasts no longer than this, so that clocks are compared often enough to tell a step from a slew.
+pub const TURN_MAX: Duration = Duration::from_secs(5);
+/// Wall and monotonic time that move apart by more than this in one turn are a step, in microseconds.
+pub const CLOCK_STEP_MIN_US: i64 = 500_000;
+/// How long the rest of a refused request is read and thrown away, so that the client gets to see the answer.
+pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+/// Threads that read history.
+pub const READERS: usize = 2;
+
 // --- Alerts ---
 
 /// Alerts that wait to be delivered; beyond, the log alone has them.

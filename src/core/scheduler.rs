@@ -211,15 +211,18 @@ impl Scheduler {
     }
 
     fn committed(&mut self, through: u64, rejected: &[u64], now: Now) {
-        for &number in rejected {
-            self.receipts.reject(number);
-        }
         let mut any = false;
-        while let Some((receipt, written)) = self.receipts.take(through) {
+        for &number in rejected {
+            if let Some(job) = self.receipts.reject(number) {
+                any = true;
+                self.change_settled(job, false, now);
+            }
+        }
+        while let Some(receipt) = self.receipts.take(through) {
             any = true;
             match receipt {
                 Receipt::Row(handle) => self.row_written(handle, now),
-                Receipt::Change(job) => self.change_settled(job, written, now),
+                Receipt::Change(job) => self.change_settled(job, true, now),
                 Receipt::Nothing => {}
             }
         }
