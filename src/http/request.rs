@@ -56,7 +56,7 @@ impl Method {
     pub const fn needs_length(self) -> bool {
         match self {
             Method::Post | Method::Put => true,
-            Method::Get | Method::Head | Method::Delete | Method::Options | Method::Other => false,
+            Method::Get | Method::Head | Method::Patch | Method::Delete | Method::Options | Method::Other => false,
         }
     }
 }
