@@ -59,7 +59,8 @@ fn check_content_type(request: &Request) -> Result<(), ApiError> {
 /// Names the member, if the error has one.
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     let path = error.path().to_string();
-    let place = if path == "." { "body".to_owned() } else { path };
+    // The path has no name where nothing could be read yet.
+    let place = if matches!(path.as_str(), "." | "?") { "body".to_owned() } else { path };
     let what = error.inner().to_string();
     ApiError::bad_request(format!("{place}: {}", shortened(&what)))
 }
