@@ -82,6 +82,8 @@ CREATE TABLE job_totals (
     skipped INTEGER NOT NULL,
     duration INTEGER NOT NULL,
     timed INTEGER NOT NULL,
+    -- Rows of the job in job_executions now; retention takes them away, and nothing else here.
+    kept INTEGER NOT NULL,
     last_scheduled_time INTEGER NOT NULL,
     last_status INTEGER NOT NULL,
     last_http_status INTEGER

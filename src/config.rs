@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::core::{Endpoint, Misfire};
+use crate::store::Keep;
 use crate::telemetry::{LogFormat, LogLevel};
 
 /// An HTTP cron: POSTs to your URLs on the second, at least once, and tells you when it failed.
@@ -61,6 +62,15 @@ pub struct ServeArguments {
     /// How long a stop waits for POSTs in flight, in milliseconds (0-3600000)
     #[arg(long, env = "PUNCTUAL_DRAIN_MS", value_name = "MS", default_value = "10000")]
     pub drain_ms: String,
+    /// How many days finished executions and alerts are kept (1-3650)
+    #[arg(long, env = "PUNCTUAL_KEEP_DAYS", value_name = "DAYS", default_value = "30")]
+    pub keep_days: String,
+    /// How many finished executions of each job are kept (1-100000000)
+    #[arg(long, env = "PUNCTUAL_KEEP_PER_JOB", value_name = "N", default_value = "100000")]
+    pub keep_per_job: String,
+    /// How large the database may grow before the oldest history goes, in MiB (16-1000000)
+    #[arg(long, env = "PUNCTUAL_KEEP_MIB", value_name = "MIB", default_value = "2048")]
+    pub keep_mib: String,
     /// Where failures are POSTed to; without one they are only logged and listed
     #[arg(long, env = "PUNCTUAL_ALERT_WEBHOOK", value_name = "URL")]
     pub alert_webhook: Option<String>,
@@ -96,6 +106,8 @@ pub struct Config {
     pub max_lateness: Duration,
     /// How long a stop waits for POSTs in flight.
     pub drain: Duration,
+    /// How much history is kept.
+    pub keep: Keep,
     /// Where failures are POSTed to.
     pub alert_webhook: Option<Endpoint>,
     /// The origin CORS allows.
@@ -152,6 +164,11 @@ impl TryFrom<ServeArguments> for Config {
                 .ok_or_else(|| invalid("--misfire", &typed.misfire, "once, all or skip"))?,
             max_lateness: millis("--max-lateness-ms", &typed.max_lateness_ms, 1_000, 604_800_000)?,
             drain: millis("--drain-ms", &typed.drain_ms, 0, 3_600_000)?,
+            keep: Keep {
+                age: Duration::from_secs(86_400 * u64::from(number("--keep-days", &typed.keep_days, 1, 3_650)?)),
+                rows_per_job: number("--keep-per-job", &typed.keep_per_job, 1, 100_000_000)?.into(),
+                bytes: u64::from(number("--keep-mib", &typed.keep_mib, 16, 1_000_000)?) << 20,
+            },
             alert_webhook,
             cors_origin: typed.cors_origin,
             log: choice("--log", &typed.log, &LogLevel::NAMES)?,

@@ -83,7 +83,19 @@ pub const READ_TIME_MAX: Duration = Duration::from_secs(2);
 /// Finished rows that one slice of the fold moves.
 pub const FOLD_SLICE_ROWS: u32 = 1_000;
 /// How long finished rows rest in the ledger before they are folded.
-pub const FOLD_EVERY: Duration = Duration::from_secs(30);
+pub const FOLD_EVERY: Duration = Duration::from_secs(60);
+/// Rows that one slice of retention deletes at most.
+pub const RETENTION_SLICE_ROWS: u32 = 500;
+/// Jobs that one slice of retention looks at.
+pub const RETENTION_SLICE_JOBS: u32 = 200;
+/// The rest between two sweeps of retention.
+pub const RETENTION_EVERY: Duration = Duration::from_secs(600);
+/// The rest between two slices of a sweep.
+pub const RETENTION_PACE: Duration = Duration::from_millis(20);
+/// Alerts that are kept, whatever their age.
+pub const ALERTS_KEPT_MAX: u64 = 100_000;
+/// How long the readers' list of unfolded rows is carried on before it is made anew.
+pub const TAIL_AGE_MAX: Duration = Duration::from_secs(60);
 /// The size of the write-ahead log above which the writer truncates it, in bytes.
 pub const WAL_LEN_MAX: u64 = 32 * 1024 * 1024;
 /// The wait between two tries of a batch that failed.

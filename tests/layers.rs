@@ -14,10 +14,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &["core"]),
     ("telemetry", &["limits"]),
     ("dispatch", &["core", "schedule", "limits", "clock"]),
-    ("store", &["core", "schedule", "limits"]),
+    ("store", &["core", "schedule", "limits", "clock"]),
     ("api", &["core", "schedule", "limits", "http", "store", "telemetry"]),
     ("alert", &["core", "limits", "store", "clock"]),
-    ("config", &["core", "telemetry", "limits"]),
+    ("config", &["core", "telemetry", "limits", "store"]),
     ("server", &["alert", "api", "clock", "config", "core", "dispatch", "http", "limits", "store", "telemetry"]),
 ];
 

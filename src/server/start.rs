@@ -99,7 +99,7 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
     let alerts = Alerts::start(alerts, Arc::clone(&notify)).map_err(ServeError::Thread)?;
     let readers = Readers::start(path, READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
     let readers = readers.map_err(ServeError::Thread)?;
-    let writer = Writer::start(store, &mut loaded, notify).map_err(ServeError::Thread)?;
+    let writer = Writer::start(store, &mut loaded, config.keep, notify).map_err(ServeError::Thread)?;
 
     let mut engine = Engine::new(core, writer, pool, alerts);
     let now = clock::now();

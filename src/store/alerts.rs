@@ -4,7 +4,7 @@
 use rusqlite::{Connection, Row, params};
 
 use super::rows;
-use crate::core::{AlertRecord, JobId, JobKey, Seq, WallUs};
+use crate::core::{AlertRecord, ExecutionId, JobId, JobKey, Seq, WallUs};
 
 /// What became of an alert's delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,8 +123,8 @@ pub(super) fn update(connection: &Connection, update: &AlertUpdate) -> rusqlite:
     Ok(())
 }
 
-const COLUMNS: &str = "seq, public_id, execution, a.api, a.schedule, error_message, a.created_at, delivery, \
-     delivered_at, attempts, delivery_error FROM alerts a JOIN jobs ON jobs.id = a.job_id";
+const COLUMNS: &str = "seq, execution, api, schedule, error_message, created_at, delivery, delivered_at, attempts, \
+     delivery_error FROM alerts";
 
 /// Every alert that is still to be delivered, oldest first.
 pub(super) fn undelivered(connection: &Connection) -> rusqlite::Result<Vec<PendingAlert>> {
@@ -146,18 +146,21 @@ pub(super) fn page(connection: &Connection, limit: usize, before: Option<u64>) -
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlert> {
-    let state: String = row.get(7)?;
+    let execution: String = row.get(1)?;
+    let state: String = row.get(6)?;
+    // The job may be long gone; its id is part of the execution's.
+    let id: ExecutionId = execution.parse().map_err(|_| rows::bad(1, "not an execution id"))?;
     Ok(StoredAlert {
         seq: Seq(rows::unsigned(row, 0)?),
-        job: rows::job_id(row, 1)?,
-        execution: row.get(2)?,
-        api: row.get(3)?,
-        schedule: row.get(4)?,
-        error: row.get(5)?,
-        at: WallUs(row.get(6)?),
-        state: AlertState::from_name(&state).ok_or_else(|| rows::bad(7, "unknown delivery state"))?,
-        delivered_at: row.get::<_, Option<i64>>(8)?.map(WallUs),
-        attempts: row.get(9)?,
-        delivery_error: row.get(10)?,
+        job: id.job,
+        execution,
+        api: row.get(2)?,
+        schedule: row.get(3)?,
+        error: row.get(4)?,
+        at: WallUs(row.get(5)?),
+        state: AlertState::from_name(&state).ok_or_else(|| rows::bad(6, "unknown delivery state"))?,
+        delivered_at: row.get::<_, Option<i64>>(7)?.map(WallUs),
+        attempts: row.get(8)?,
+        delivery_error: row.get(9)?,
     })
 }

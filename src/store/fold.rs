@@ -8,7 +8,6 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::load::{Tally, read_totals};
 use super::rows;
-use super::writer::REST;
 use crate::core::{LedgerRow, Persist, Status, WallUs};
 use crate::limits::{FOLD_EVERY, FOLD_SLICE_ROWS};
 
@@ -20,12 +19,16 @@ pub(super) struct Fold {
     /// The rows of the present fold, sorted so that the last is next.
     plan: Vec<(u64, u64)>,
     begins: Instant,
+    /// When the next slice is to be moved, and how far apart slices are.
+    next: Instant,
+    pace: Duration,
 }
 
 impl Fold {
     /// A fold that begins with what an earlier process left.
     pub(super) fn new(left: Vec<(u64, u64)>) -> Fold {
-        Fold { waiting: left, plan: Vec::new(), begins: Instant::now() + FOLD_EVERY }
+        let now = Instant::now();
+        Fold { waiting: left, plan: Vec::new(), begins: now + FOLD_EVERY, next: now, pace: Duration::ZERO }
     }
 
     /// Notes what a committed item finished.
@@ -36,25 +39,33 @@ impl Fold {
         }
     }
 
-    /// How long the writer may wait for a batch before there is something to fold.
-    pub(super) fn wait(&self) -> Duration {
-        if self.plan.is_empty() { REST } else { Duration::ZERO }
+    /// When there is something to do, if there is.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match (self.plan.is_empty(), self.waiting.is_empty()) {
+            (false, _) => Some(self.next),
+            (true, false) => Some(self.begins),
+            (true, true) => None,
+        }
     }
 
-    /// Moves a slice, if a fold is due or under way.
-    pub(super) fn slice(&mut self, connection: &mut Connection) -> rusqlite::Result<()> {
+    /// Moves a slice, if one is due. Slices are spread over half the time until the next fold, so that batches and
+    /// firing hardly notice them.
+    pub(super) fn slice(&mut self, connection: &mut Connection, now: Instant) -> rusqlite::Result<()> {
+        if self.due().is_none_or(|due| due > now) {
+            return Ok(());
+        }
         if self.plan.is_empty() {
-            if self.waiting.is_empty() || Instant::now() < self.begins {
-                return Ok(());
-            }
-            self.begins = Instant::now() + FOLD_EVERY;
+            self.begins = now + FOLD_EVERY;
             self.plan = std::mem::take(&mut self.waiting);
             self.plan.sort_unstable_by(|left, right| right.cmp(left));
+            let slices = self.plan.len().div_ceil(FOLD_SLICE_ROWS as usize);
+            self.pace = (FOLD_EVERY / 2).checked_div(u32::try_from(slices).unwrap_or(u32::MAX)).unwrap_or_default();
         }
         let length = self.plan.len().min(FOLD_SLICE_ROWS as usize);
         let slice = &self.plan[self.plan.len() - length..];
         fold(connection, slice)?;
         self.plan.truncate(self.plan.len() - length);
+        self.next = now + self.pace;
         if self.plan.is_empty() {
             self.plan = Vec::new();
         }
@@ -120,14 +131,17 @@ fn executed_after(row: &LedgerRow) -> Option<i64> {
 fn add_totals(connection: &Connection, job: u64, tally: &Tally) -> rusqlite::Result<()> {
     let mut read = connection.prepare_cached(
         "SELECT finished_through, success, failed, skipped, duration, timed, last_scheduled_time, last_status, \
-         last_http_status FROM job_totals WHERE job_id = ?1",
+         last_http_status, kept FROM job_totals WHERE job_id = ?1",
     )?;
-    let mut total = read.query_row([rows::integer(job)], |row| read_totals(row, 0)).optional()?.unwrap_or_default();
+    let found = read.query_row([rows::integer(job)], |row| Ok((read_totals(row, 0)?, rows::unsigned(row, 9)?)));
+    let (mut total, kept) = found.optional()?.unwrap_or_default();
     total.merge(tally);
+    let kept = kept + tally.counters.total() + tally.counters.skipped;
     let last = total.last.expect("a tally holds at least one row");
     let mut write = connection.prepare_cached(
         "INSERT OR REPLACE INTO job_totals (job_id, finished_through, success, failed, skipped, duration, timed, \
-         last_scheduled_time, last_status, last_http_status) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         last_scheduled_time, last_status, last_http_status, kept) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     write.execute(params![
         rows::integer(job),
@@ -140,6 +154,7 @@ fn add_totals(connection: &Connection, job: u64, tally: &Tally) -> rusqlite::Res
         last.instant.as_secs(),
         last.status.code(),
         last.http_status,
+        rows::integer(kept),
     ])?;
     Ok(())
 }

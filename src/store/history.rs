@@ -2,11 +2,13 @@
 //! It must not count or walk what a page does not show.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::alerts::{self, AlertPage};
 use super::rows;
+use super::tail::Tail;
 use crate::core::{Class, Covers, ExecutionId, Instant, JobId, JobKey, Kind, Status, WallUs};
 
 /// Where a page goes on: everything strictly older than this.
@@ -118,84 +120,153 @@ const LEDGER: &str = "scheduled_time, job_id, kind, number, status, class, attem
      duration, error_message, covers_from, covers_count, covers_more FROM ledger";
 const BEFORE: &str = "(scheduled_time, job_id, kind, number) < (?1, ?2, ?3, ?4)";
 const NEWEST_FIRST: &str = "ORDER BY scheduled_time DESC, job_id DESC, kind DESC, number DESC LIMIT ?5";
+/// Armed rows that lie ahead are nobody's history yet.
+const VISIBLE: &str = "(status <> 1 OR scheduled_time * 1000000 <= ?6)";
 
 /// Answers a query from one consistent state of the store.
-pub(super) fn answer(connection: &mut Connection, query: &Query) -> rusqlite::Result<Answer> {
+pub(super) fn answer(connection: &mut Connection, tail: &Mutex<Tail>, query: &Query) -> rusqlite::Result<Answer> {
     let snapshot = connection.transaction()?;
     match query {
         Query::OfJob { job, limit, before, now } => {
             if public_id(&snapshot, job.key())? != Some(*job) {
                 return Ok(Answer::NoSuchJob);
             }
-            let of_job = format!("job_id = {}", job.key().0);
-            let page = page(&snapshot, &of_job, *limit, *before, *now)?;
-            Ok(Answer::OfJob(*job, page))
-        }
-        Query::OfAll { limit, before, status, now } => {
-            // A code, not text of the client. `<> 0` is what lets SQLite use the index of rows that did not succeed.
-            let with_status = match status {
-                None => "1".to_owned(),
-                Some(Status::Success) => "status = 0".to_owned(),
-                Some(other) => format!("status <> 0 AND status = {}", other.code()),
+            let page = Page { connection: &snapshot, start: Start::from(*before), limit: *limit, now: *now };
+            let places = {
+                let mut tail = lock(tail);
+                tail.refresh(&snapshot)?;
+                tail.of_job(job.key().0)
             };
-            Ok(Answer::OfAll(page(&snapshot, &with_status, *limit, *before, *now)?))
+            let mut found = page.folded(&format!("job_id = {}", job.key().0))?;
+            for seq in places {
+                found.extend(page.unfolded(seq)?);
+            }
+            Ok(Answer::OfJob(*job, page.make(found)?))
+        }
+        Query::OfAll { limit, before, status: None, now } => {
+            let page = Page { connection: &snapshot, start: Start::from(*before), limit: *limit, now: *now };
+            let mut found = page.folded("1")?;
+            found.extend(page.newest_unfolded(tail)?);
+            Ok(Answer::OfAll(page.make(found)?))
+        }
+        Query::OfAll { limit, before, status: Some(status), now } => {
+            let page = Page { connection: &snapshot, start: Start::from(*before), limit: *limit, now: *now };
+            // `<> 0` is what lets SQLite use the index of rows that did not succeed.
+            let condition = match status {
+                Status::Success => "status = 0".to_owned(),
+                Status::Pending | Status::Failed | Status::Skipped => {
+                    format!("status <> 0 AND status = {}", status.code())
+                }
+            };
+            let mut found = page.folded(&condition)?;
+            found.extend(page.unfolded_with(&condition)?);
+            Ok(Answer::OfAll(page.make(found)?))
         }
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
     }
 }
 
-fn page(
-    connection: &Connection,
-    condition: &str,
-    limit: usize,
-    before: Option<Cursor>,
-    now: WallUs,
-) -> rusqlite::Result<ExecutionPage> {
-    let history = format!("SELECT {HISTORY} WHERE {condition} AND {BEFORE} {NEWEST_FIRST}");
-    // Armed rows that lie ahead are nobody's history yet.
-    let ledger = format!(
-        "SELECT {LEDGER} WHERE {condition} AND {BEFORE} AND (status <> 1 OR scheduled_time * 1000000 <= ?6) \
-         {NEWEST_FIRST}"
-    );
-    let start = before.unwrap_or(Cursor {
-        instant: Instant::from_secs(i64::MAX),
-        job: JobKey(u64::MAX),
-        kind: Kind::Replay,
-        number: u32::MAX,
-    });
-    let from = (start.instant.as_secs(), rows::integer(start.job.0), start.kind.code(), start.number);
-    let most = rows::integer(limit as u64 + 1);
-    let mut found = connection
-        .prepare_cached(&history)?
-        .query_map(params![from.0, from.1, from.2, from.3, most], Found::read)?
-        .collect::<rusqlite::Result<Vec<Found>>>()?;
-    found.extend(
-        connection
-            .prepare_cached(&ledger)?
-            .query_map(params![from.0, from.1, from.2, from.3, most, now.0], Found::read)?
-            .collect::<rusqlite::Result<Vec<Found>>>()?,
-    );
-    found.sort_by_key(|found| std::cmp::Reverse(found.place()));
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(Found::cursor);
-    let mut ids = HashMap::new();
-    let mut executions = Vec::with_capacity(found.len());
-    for found in found {
-        let id = match ids.get(&found.job) {
-            Some(&id) => id,
-            None => {
-                let id = public_id(connection, found.job)?;
-                ids.insert(found.job, id);
-                id
+/// Where a page starts: everything is older.
+#[derive(Clone, Copy)]
+struct Start {
+    time: i64,
+    job: i64,
+    kind: u8,
+    number: u32,
+}
+
+impl From<Option<Cursor>> for Start {
+    fn from(cursor: Option<Cursor>) -> Start {
+        match cursor {
+            None => Start { time: i64::MAX, job: i64::MAX, kind: u8::MAX, number: u32::MAX },
+            Some(Cursor { instant, job, kind, number }) => {
+                Start { time: instant.as_secs(), job: rows::integer(job.0), kind: kind.code(), number }
             }
-        };
-        // Tombstones outlive their history, so every row has its job.
-        if let Some(id) = id {
-            executions.push(found.record(id));
         }
     }
-    Ok(ExecutionPage { executions, next })
+}
+
+/// One page in the making.
+struct Page<'a> {
+    connection: &'a Connection,
+    start: Start,
+    limit: usize,
+    now: WallUs,
+}
+
+impl Page<'_> {
+    /// One more than the page holds, to know whether there is more.
+    fn most(&self) -> i64 {
+        rows::integer(self.limit as u64 + 1)
+    }
+
+    /// Folded rows under a condition.
+    fn folded(&self, condition: &str) -> rusqlite::Result<Vec<Found>> {
+        let sql = format!("SELECT {HISTORY} WHERE {condition} AND {BEFORE} {NEWEST_FIRST}");
+        let Start { time, job, kind, number } = self.start;
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        statement.query_map(params![time, job, kind, number, self.most()], Found::read)?.collect()
+    }
+
+    /// Unfolded rows under a condition: a walk over the ledger, which holds no more than a minute's rows.
+    fn unfolded_with(&self, condition: &str) -> rusqlite::Result<Vec<Found>> {
+        let sql = format!("SELECT {LEDGER} WHERE {condition} AND {BEFORE} AND {VISIBLE} {NEWEST_FIRST}");
+        let Start { time, job, kind, number } = self.start;
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        statement.query_map(params![time, job, kind, number, self.most(), self.now.0], Found::read)?.collect()
+    }
+
+    /// The unfolded row at a place, if it is still there and belongs on this page.
+    fn unfolded(&self, seq: u64) -> rusqlite::Result<Option<Found>> {
+        let sql = format!("SELECT {LEDGER} WHERE {BEFORE} AND {VISIBLE} AND seq = ?5");
+        let Start { time, job, kind, number } = self.start;
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let place = rows::integer(seq);
+        statement.query_row(params![time, job, kind, number, place, self.now.0], Found::read).optional()
+    }
+
+    /// The newest unfolded rows of all jobs.
+    fn newest_unfolded(&self, tail: &Mutex<Tail>) -> rusqlite::Result<Vec<Found>> {
+        lock(tail).refresh(self.connection)?;
+        // Only rows that are due are seen, so the list is entered at now.
+        let ahead = self.now.floor().as_secs().saturating_add(1);
+        let mut before = (self.start.time, self.start.job.unsigned_abs(), self.start.kind, self.start.number);
+        before = before.min((ahead, 0, 0, 0));
+        let mut found = Vec::new();
+        while found.len() <= self.limit {
+            let places = lock(tail).newest(before, self.limit + 1);
+            let Some((_, last)) = places.last() else { break };
+            before = (last.0, last.1, last.2, last.3);
+            for (seq, _) in places {
+                found.extend(self.unfolded(seq)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Puts both kinds in order, cuts them to the page, and gives them their public ids.
+    fn make(&self, mut found: Vec<Found>) -> rusqlite::Result<ExecutionPage> {
+        found.sort_by_key(|found| std::cmp::Reverse(found.place()));
+        let more = found.len() > self.limit;
+        found.truncate(self.limit);
+        let next = found.last().filter(|_| more).map(Found::cursor);
+        let mut ids: HashMap<JobKey, Option<JobId>> = HashMap::new();
+        let mut executions = Vec::with_capacity(found.len());
+        for found in found {
+            let id = match ids.get(&found.job) {
+                Some(&id) => id,
+                None => *ids.entry(found.job).or_insert(public_id(self.connection, found.job)?),
+            };
+            // Tombstones outlive their history, so every row has its job.
+            executions.extend(id.map(|id| found.record(id)));
+        }
+        Ok(ExecutionPage { executions, next })
+    }
+}
+
+fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
+    // What a reader that panicked left behind may be half a list, but it is only a list of places to look.
+    tail.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn public_id(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<JobId>> {

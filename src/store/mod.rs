@@ -8,12 +8,18 @@ mod load;
 mod migrations;
 mod open;
 mod reader;
+mod retention;
 mod rows;
+mod tail;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use alerts::{AlertPage, AlertState, AlertUpdate, PendingAlert, StoredAlert};
 pub use history::{Answer, Cursor, ExecutionPage, ExecutionRecord, Query, ReadError};
 pub use load::{Loaded, load};
 pub use open::{OpenError, Store};
 pub use reader::Readers;
+pub use retention::Keep;
 pub use writer::{Batch, Writer, WriterEvent};

@@ -13,6 +13,8 @@ use super::migrations;
 
 /// Marks a SQLite file as Punctual's ("Pnct").
 const APPLICATION_ID: i64 = 0x506e_6374;
+/// What must be whole for the server to go on.
+const CHECKED_TABLES: [&str; 4] = ["jobs", "ledger", "job_totals", "marks"];
 /// The first bytes of every SQLite file.
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 /// How long a statement waits for another connection's lock before it says so.
@@ -42,8 +44,9 @@ impl Store {
         }
         let lock = lock(path)?;
         check_header(path)?;
+        let version = inspect(path)?;
         let mut connection = Connection::open(path).map_err(|why| damaged(path, why))?;
-        prepare(&mut connection, path)?;
+        prepare(&mut connection, version).map_err(|why| damaged(path, why))?;
         Ok(Store { path: path.to_owned(), connection, _lock: lock })
     }
 
@@ -88,34 +91,47 @@ fn check_header(path: &Path) -> Result<(), OpenError> {
     if start.is_empty() || start == SQLITE_MAGIC { Ok(()) } else { Err(OpenError::NotADatabase(path.to_owned())) }
 }
 
-fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+/// Looks at an existing database through a connection that cannot change it. Its version; 0 if there is none yet.
+fn inspect(path: &Path) -> Result<i64, OpenError> {
+    if !fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+        return Ok(0);
+    }
     let damaged = |why| damaged(path, why);
-    connection.busy_timeout(BUSY_WAIT).map_err(damaged)?;
-    let version = migrations::version_of(connection).map_err(damaged)?;
+    let connection = open_reader(path).map_err(damaged)?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(damaged)?;
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(damaged)?;
     if tables > 0 && application != APPLICATION_ID {
         return Err(OpenError::Foreign(path.to_owned()));
     }
+    let version = migrations::version_of(&connection).map_err(damaged)?;
     if version > migrations::current_version() {
         return Err(OpenError::Newer { path: path.to_owned(), version, current: migrations::current_version() });
     }
-    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(damaged)?;
-    if verdict != "ok" {
-        return Err(OpenError::Damaged(path.to_owned(), verdict));
+    // Not the whole file: history may be large, and what is needed to go on is in these.
+    for table in CHECKED_TABLES.iter().filter(|_| version > 0) {
+        let sql = format!("PRAGMA quick_check({table})");
+        let verdict: String = connection.query_row(&sql, [], |row| row.get(0)).map_err(damaged)?;
+        if verdict != "ok" {
+            return Err(OpenError::Damaged(path.to_owned(), verdict.replace('\n', "; ")));
+        }
     }
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(damaged)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(damaged)?;
-    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).map_err(damaged)?;
-    connection.pragma_update(None, "temp_store", "MEMORY").map_err(damaged)?;
+    Ok(version)
+}
+
+fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     // The writer checkpoints when it chooses to.
-    connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(damaged)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     if version < migrations::current_version() {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(damaged)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(damaged)?;
-        migrations::migrate(&transaction, version).map_err(damaged)?;
-        transaction.commit().map_err(damaged)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        migrations::migrate(&transaction, version)?;
+        transaction.commit()?;
     }
     Ok(())
 }
@@ -180,3 +196,93 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary folder can be made")
+    }
+
+    fn refused(path: &Path) -> String {
+        let before = fs::read(path).expect("the file is there");
+        let why = Store::open(path).expect_err("it must be refused").to_string();
+        assert_eq!(fs::read(path).expect("it is still there"), before, "{why}: the file was touched");
+        assert!(!why.contains('\n'), "{why}");
+        why
+    }
+
+    #[test]
+    fn a_new_file_is_made_with_its_folder_and_opens_again() {
+        let folder = folder();
+        let path = folder.path().join("a/b/punctual.db");
+        drop(Store::open(&path).expect("it can be made"));
+        let store = Store::open(&path).expect("it opens again");
+        let mode: String = store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        assert_eq!(migrations::version_of(&store.connection).unwrap(), migrations::current_version());
+        let why = Store::open(&path).expect_err("it is open").to_string();
+        assert!(why.contains("another process is using it"), "{why}");
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused_and_not_touched() {
+        let folder = folder();
+        let path = folder.path().join("p.db");
+        fs::write(&path, "not a database, but a text").unwrap();
+        assert!(refused(&path).contains("not a SQLite database"));
+        fs::remove_file(&path).unwrap();
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        assert!(refused(&path).contains("another program"));
+        fs::remove_file(&path).unwrap();
+        drop(Store::open(&path).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        assert!(refused(&path).contains("version 99"));
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_and_not_touched() {
+        let folder = folder();
+        let path = folder.path().join("p.db");
+        drop(Store::open(&path).unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        assert!(bytes.len() > 8192, "there are pages behind the first two");
+        bytes.truncate(8192);
+        fs::write(&path, &bytes).unwrap();
+        refused(&path);
+        let mut scrambled = bytes.clone();
+        scrambled[100..4096].fill(0xaa);
+        fs::write(&path, &scrambled).unwrap();
+        refused(&path);
+    }
+
+    #[test]
+    fn a_place_that_cannot_hold_a_file_is_named() {
+        let folder = folder();
+        let file = folder.path().join("file");
+        fs::write(&file, "x").unwrap();
+        let why = Store::open(&file.join("sub/p.db")).expect_err("a file is no folder").to_string();
+        assert!(why.starts_with("failed to create the folder"), "{why}");
+        let why = Store::open(folder.path()).expect_err("a folder is no file").to_string();
+        assert!(why.starts_with("failed to"), "{why}");
+    }
+
+    #[test]
+    fn the_lock_ends_with_the_process() {
+        // `flock` from another process, as a second server would.
+        let folder = folder();
+        let path = folder.path().join("p.db");
+        let store = Store::open(&path).unwrap();
+        let lock = folder.path().join("p.db.lock");
+        let held = || Command::new("flock").arg("-n").arg(&lock).arg("true").status().map(|status| !status.success());
+        match held() {
+            Ok(held) => assert!(held, "another process got the lock"),
+            // Not every machine has the command; the test of the real binary covers the rest.
+            Err(_) => return,
+        }
+        drop(store);
+        assert_eq!(held().ok(), Some(false));
+    }
+}

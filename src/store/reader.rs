@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::history::{self, Answer, Query, ReadError};
 use super::open::open_reader;
+use super::tail::Tail;
 use crate::limits::{READ_TIME_MAX, READS_PENDING_MAX};
 
 /// How many SQLite steps pass between two looks at the clock.
@@ -38,12 +39,14 @@ impl<T: Send + 'static, R: Send + 'static> Readers<T, R> {
         // Room for all that wait and all that are being answered: a reader never waits for the loop.
         let (say, answers) = bounded(READS_PENDING_MAX + threads);
         let make = Arc::new(make);
+        let tail = Arc::new(Mutex::new(Tail::default()));
         for number in 0..threads {
             let mut connection = open_reader(&path).map_err(io::Error::other)?;
+            let tail = Arc::clone(&tail);
             let (work, say, make, notify) = (work.clone(), say.clone(), Arc::clone(&make), Arc::clone(&notify));
             std::thread::Builder::new().name(format!("reader-{number}")).spawn(move || {
                 for (name, query) in work {
-                    let answer = answer(&mut connection, &query);
+                    let answer = answer(&mut connection, &tail, &query);
                     let made = make(&name, answer);
                     if say.send((name, made)).is_err() {
                         return;
@@ -74,10 +77,10 @@ impl<T: Send + 'static, R: Send + 'static> Readers<T, R> {
     }
 }
 
-fn answer(connection: &mut Connection, query: &Query) -> Result<Answer, ReadError> {
+fn answer(connection: &mut Connection, tail: &Mutex<Tail>, query: &Query) -> Result<Answer, ReadError> {
     let deadline = Instant::now() + READ_TIME_MAX;
     let limited = connection.progress_handler(STEPS_PER_LOOK, Some(move || Instant::now() > deadline));
-    let answer = limited.and_then(|()| history::answer(connection, query));
+    let answer = limited.and_then(|()| history::answer(connection, tail, query));
     answer.map_err(|why| match why.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => ReadError::TooLong,
         Some(_) | None => ReadError::Unreadable,

@@ -14,6 +14,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::Store;
 use super::alerts::{self, AlertUpdate};
 use super::fold::Fold;
+use super::retention::{Keep, Retention};
 use super::rows;
 use crate::core::{JobChange, Persist};
 use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WRITE_RETRY_WAIT};
@@ -63,13 +64,19 @@ impl Writer {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(store: Store, loaded: &mut super::Loaded, notify: Arc<dyn Fn() + Send + Sync>) -> io::Result<Writer> {
+    pub fn start(
+        store: Store,
+        loaded: &mut super::Loaded,
+        keep: Keep,
+        notify: Arc<dyn Fn() + Send + Sync>,
+    ) -> io::Result<Writer> {
         let (batches, work) = bounded(BATCHES_PENDING_MAX);
         let (say, events) = bounded(4 * BATCHES_PENDING_MAX + 4);
         let fold = Fold::new(std::mem::take(&mut loaded.finished));
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             let path = store.path().to_owned();
-            Thread { store, wal: wal_path(&path), fold, say, notify }.run(&work);
+            let retention = Retention::new(keep);
+            Thread { store, wal: wal_path(&path), fold, retention, say, notify }.run(&work);
         })?;
         Ok(Writer { batches: Some(batches), events, thread: Some(thread) })
     }
@@ -104,6 +111,7 @@ struct Thread {
     store: Store,
     wal: PathBuf,
     fold: Fold,
+    retention: Retention,
     say: Sender<WriterEvent>,
     notify: Arc<dyn Fn() + Send + Sync>,
 }
@@ -111,7 +119,7 @@ struct Thread {
 impl Thread {
     fn run(mut self, work: &Receiver<Batch>) {
         loop {
-            match work.recv_timeout(self.fold.wait()) {
+            match work.recv_timeout(self.rest()) {
                 Ok(batch) => self.write(batch),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -164,13 +172,24 @@ impl Thread {
         self.tell(WriterEvent::Working);
     }
 
+    /// How long to wait for a batch before there is something else to do.
+    fn rest(&self) -> Duration {
+        let due = [self.fold.due(), Some(self.retention.due())].into_iter().flatten().min();
+        due.map_or(REST, |due| due.saturating_duration_since(Instant::now()).min(REST))
+    }
+
+    /// At most one slice of each kind, so that no batch waits long.
     fn housekeep(&mut self) {
-        match self.fold.slice(&mut self.store.connection) {
+        let now = Instant::now();
+        let connection = &mut self.store.connection;
+        let done = self.fold.slice(connection, now).and_then(|()| self.retention.slice(connection, now));
+        match done {
             Ok(()) => {}
             Err(why) if is_busy(&why) => {}
             Err(why) => self.recover(&why, &mut Batch::default()),
         }
-        if std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > WAL_LEN_MAX) {
+        let wal_len = std::fs::metadata(&self.wal).map_or(0, |wal| wal.len());
+        if wal_len > WAL_LEN_MAX {
             // Busy while a reader reads: the next turn tries again.
             drop(self.store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
         }
@@ -184,7 +203,7 @@ impl Thread {
 }
 
 /// One transaction, all or nothing. A probe writes a mark of its own, so that an empty batch proves something too.
-fn commit(connection: &mut Connection, batch: &Batch, probe: bool) -> rusqlite::Result<()> {
+pub(super) fn commit(connection: &mut Connection, batch: &Batch, probe: bool) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         if probe {
@@ -268,4 +287,4 @@ fn wal_path(path: &Path) -> PathBuf {
 }
 
 /// How long the writer rests when there is nothing to do.
-pub(super) const REST: Duration = Duration::from_millis(500);
+const REST: Duration = Duration::from_millis(500);
