@@ -70,6 +70,7 @@ impl Scheduler {
     }
 
     fn update(&mut self, request: RequestId, slot: u32, draft: Draft, now: Now) {
+        self.settle_due(slot, now);
         let old = Arc::clone(&self.jobs[slot as usize].spec);
         let same_schedule =
             old.schedule.text() == draft.schedule.text() && old.schedule.zone() == draft.schedule.zone();
@@ -95,6 +96,7 @@ impl Scheduler {
     }
 
     fn delete(&mut self, request: RequestId, slot: u32, now: Now) {
+        self.settle_due(slot, now);
         let remove = self.withhold(slot, now);
         let key = self.jobs[slot as usize].spec.id.key();
         let change = Change { job: JobChange::Delete(key, now.wall), remove, rows: Vec::new() };
