@@ -72,12 +72,14 @@ impl Scheduler {
         }
         while let Some((target, lane, handle)) = self.targets.next() {
             let Some(execution) = self.live(handle).filter(|execution| execution.state == State::Queued) else {
+                self.targets.passed_over(target);
                 continue;
             };
             let job_target = self.jobs[execution.job as usize].target;
             if job_target != target {
                 // The job changed while this waited: attempts use the spec in force when they are fired.
                 self.targets.push(job_target, lane, handle);
+                self.targets.passed_over(target);
                 continue;
             }
             let ready = execution.ready.unwrap_or(now.mono);
