@@ -50,8 +50,8 @@ impl Scheduler {
         let spec = Arc::new(JobSpec {
             id,
             revision: 1,
+            anchor: draft.schedule.anchor().unwrap_or(now.wall.floor()),
             schedule: self.share_schedule(draft.schedule),
-            anchor: now.wall.floor(),
             endpoint: draft.endpoint,
             delivery: draft.delivery,
             misfire: None,
@@ -74,12 +74,14 @@ impl Scheduler {
         let old = Arc::clone(&self.jobs[slot as usize].spec);
         let same_schedule =
             old.schedule.text() == draft.schedule.text() && old.schedule.zone() == draft.schedule.zone();
+        // The change may have waited for another: what counts is the anchor its schedule was read with.
+        let anchor = if same_schedule { old.anchor } else { draft.schedule.anchor().unwrap_or(now.wall.floor()) };
         let schedule = if same_schedule { Arc::clone(&old.schedule) } else { self.share_schedule(draft.schedule) };
         let spec = Arc::new(JobSpec {
             id: old.id,
             revision: old.revision.wrapping_add(1),
             schedule,
-            anchor: if same_schedule { old.anchor } else { now.wall.floor() },
+            anchor,
             endpoint: draft.endpoint,
             delivery: draft.delivery,
             misfire: old.misfire,
