@@ -52,7 +52,9 @@ impl Scheduler {
         self.phase = Phase::Running;
         self.next_seq = self.next_seq.max(restored.next_seq);
         self.next_job = self.next_job.max(restored.next_job);
-        let clock_is_behind = restored.newest.is_some_and(|newest| newest > now.wall);
+        // A row is armed at most a lead before its instant, so instants further ahead tell the time too.
+        let latest = self.jobs.iter().map(|(_, job)| WallUs::of(job.armed_through).plus_us(-ARM_LEAD_US)).max();
+        let clock_is_behind = restored.newest.max(latest).is_some_and(|newest| newest > now.wall);
         let mut slots: Vec<u32> = self.executions.iter().map(|(index, _)| super::slot(index)).collect();
         slots.sort_unstable_by_key(|&slot| self.executions[slot as usize].row.seq);
         let mut in_doubt = 0;
