@@ -61,7 +61,7 @@ impl Scheduler {
         for slot in slots {
             let due = self.executions[slot as usize].row.due;
             if clock_is_behind || due <= now.wall {
-                self.doubt(slot);
+                self.doubt(slot, now);
                 in_doubt += 1;
             } else {
                 self.resume(slot, due, now);
@@ -84,11 +84,13 @@ impl Scheduler {
 
     /// Nobody knows whether the POST left. It is sent again, under a new attempt number that is written first,
     /// outside the retry budget.
-    fn doubt(&mut self, slot: u32) {
+    fn doubt(&mut self, slot: u32, now: Now) {
         let execution = &mut self.executions[slot as usize];
         execution.row.attempt += 1;
         execution.row.recoveries += 1;
         execution.row.class = Class::Recovered;
+        // The new attempt is due now, though its instant may lie ahead: after another crash it is in doubt again.
+        execution.row.due = execution.row.due.min(now.wall);
         let (job, instant) = (execution.job, execution.row.instant);
         self.counts.recovered += 1;
         if execution.row.kind == Kind::Scheduled {
