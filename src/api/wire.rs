@@ -366,6 +366,10 @@ pub struct Metrics {
     pub alert_queue: usize,
     /// Connections of clients.
     pub connections: usize,
+    /// Connections at rest that were closed to make room for others.
+    pub connections_evicted: u64,
+    /// Reads refused because too many were waiting.
+    pub reads_refused: u64,
     /// Log lines dropped.
     pub log_lines_dropped: usize,
     /// The next jobs to fire.
@@ -382,6 +386,7 @@ struct MetricsBody<'a> {
     store: StoreBody,
     workers: WorkersBody,
     queues: QueuesBody,
+    refused: RefusedBody,
     uptime_seconds: u64,
     connections: usize,
     jobs: Vec<NextBody<'a>>,
@@ -413,7 +418,6 @@ struct CountsBody {
     missed_instants: u64,
     recovered: u64,
     caught_up: u64,
-    refused_changes: u64,
     stale_messages: u64,
 }
 
@@ -458,7 +462,16 @@ struct QueuesBody {
     writer: usize,
     readers: usize,
     alerts: usize,
-    log_lines_dropped: usize,
+}
+
+/// What had to give way because something was full.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RefusedBody {
+    changes: u64,
+    reads: u64,
+    connections_evicted: u64,
+    log_lines: usize,
 }
 
 #[derive(Serialize)]
@@ -499,7 +512,6 @@ pub fn metrics(metrics: &Metrics) -> Response {
             missed_instants: counts.missed,
             recovered: counts.recovered,
             caught_up: counts.caught_up,
-            refused_changes: counts.refused,
             stale_messages: counts.stale,
         },
         drift: percentiles(&metrics.drift),
@@ -523,7 +535,12 @@ pub fn metrics(metrics: &Metrics) -> Response {
             writer: metrics.write_queue,
             readers: metrics.read_queue,
             alerts: metrics.alert_queue,
-            log_lines_dropped: metrics.log_lines_dropped,
+        },
+        refused: RefusedBody {
+            changes: counts.refused,
+            reads: metrics.reads_refused,
+            connections_evicted: metrics.connections_evicted,
+            log_lines: metrics.log_lines_dropped,
         },
         uptime_seconds: metrics.uptime_s,
         connections: metrics.connections,

@@ -9,6 +9,13 @@ use crate::http::{Request, Response, Status};
 use crate::store::Readers;
 use crate::telemetry::Logs;
 
+/// How many clients there are and were.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clients {
+    pub(super) open: usize,
+    pub(super) evicted: u64,
+}
+
 /// What is needed to answer requests, beside the engine.
 #[derive(Debug)]
 pub(super) struct Calls {
@@ -17,14 +24,16 @@ pub(super) struct Calls {
     pub(super) logs: Logs,
     pub(super) workers: usize,
     pub(super) in_flight_max: u32,
+    /// Reads refused because too many were waiting.
+    pub(super) reads_refused: u64,
 }
 
 impl Calls {
     /// The answer, or None if it comes later under the same name.
     pub(super) fn answer(
-        &self,
+        &mut self,
         engine: &mut Engine,
-        connections: usize,
+        connections: Clients,
         now: Now,
         name: RequestId,
         asked: Asked,
@@ -41,9 +50,9 @@ impl Calls {
     }
 
     fn call(
-        &self,
+        &mut self,
         engine: &mut Engine,
-        connections: usize,
+        connections: Clients,
         now: Now,
         name: RequestId,
         request: &Request,
@@ -56,11 +65,11 @@ impl Calls {
             Err(error) => Some(error.response()),
             Ok(Call::Ready(response)) => Some(response),
             Ok(Call::Read(read)) => Some(self.read(engine, connections, now, read)),
-            Ok(Call::Query(query)) => self
-                .readers
-                .ask(name, query)
-                .err()
-                .map(|_| ApiError::unavailable("too many reads are waiting; try again").response()),
+            Ok(Call::Query(query)) => {
+                self.readers.ask(name, query).err()?;
+                self.reads_refused += 1;
+                Some(ApiError::unavailable("too many reads are waiting; try again").response())
+            }
             Ok(Call::Change(action)) => {
                 if engine.is_failing() {
                     return Some(ApiError::unavailable("the store cannot be written; nothing has changed").response());
@@ -71,7 +80,7 @@ impl Calls {
         }
     }
 
-    fn read(&self, engine: &Engine, connections: usize, now: Now, read: Read) -> Response {
+    fn read(&self, engine: &Engine, connections: Clients, now: Now, read: Read) -> Response {
         let core = engine.core();
         match read {
             Read::Job(id) => match core.job(id, now.wall) {
@@ -99,7 +108,9 @@ impl Calls {
                 write_queue: engine.write_queue(),
                 read_queue: self.readers.waiting(),
                 alert_queue: engine.alert_queue(),
-                connections,
+                connections: connections.open,
+                connections_evicted: connections.evicted,
+                reads_refused: self.reads_refused,
                 log_lines_dropped: self.logs.dropped(),
                 next: core.next_to_fire(limit, now.wall),
             }),

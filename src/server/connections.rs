@@ -40,6 +40,8 @@ pub(super) struct Connections {
     /// Clients wait to be accepted, and there is no room.
     backlog: bool,
     generations: u32,
+    /// Connections at rest that were closed to make room.
+    evicted: u64,
     scratch: Vec<u8>,
 }
 
@@ -52,12 +54,17 @@ impl Connections {
             again: VecDeque::new(),
             backlog: false,
             generations: 0,
+            evicted: 0,
             scratch: vec![0; READ_SIZE],
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.all.len()
+    }
+
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// Whether some connection can go on without waiting.
@@ -114,6 +121,7 @@ impl Connections {
     fn evict_idle(&mut self) -> bool {
         let idle = self.deadlines.ascending().map(|(_, slot)| slot).find(|&slot| self.all[slot as usize].is_idle());
         if let Some(slot) = idle {
+            self.evicted += 1;
             self.close(slot);
         }
         idle.is_some()

@@ -47,7 +47,7 @@ impl Engine {
         &self.core
     }
 
-    /// Gives the core an input and carries out all that follows.
+    /// Gives the core an input and carries out all that follows; what is to be sent waits for `send_fired`.
     pub(super) fn input(&mut self, input: Input, now: Now) {
         self.core.handle_input(input, now);
         while let Some(output) = self.core.poll_output() {
@@ -68,8 +68,12 @@ impl Engine {
                 Output::Notice(notice) => log(&notice),
             }
         }
+    }
+
+    /// Hands to the workers all that was fired since: many attempts, one message.
+    pub(super) fn send_fired(&mut self) {
         if !self.fires.is_empty() {
-            self.pool.send(self.fires.drain(..));
+            self.pool.send(std::mem::take(&mut self.fires));
         }
     }
 
@@ -77,6 +81,7 @@ impl Engine {
     pub(super) fn tick(&mut self, now: Now) {
         if self.core.poll_timeout().is_reached(now) {
             self.input(Input::Tick, now);
+            self.send_fired();
         }
     }
 
@@ -94,6 +99,7 @@ impl Engine {
             self.input(Input::Report(report), now);
         }
         self.reports = reports;
+        self.send_fired();
         while let Some(update) = self.alerts.try_update() {
             self.note_alert(Some(update));
         }
@@ -102,6 +108,7 @@ impl Engine {
 
     /// Hands to the writer what it can take.
     pub(super) fn flush(&mut self, mono: MonoUs) {
+        self.send_fired();
         self.outbox.flush(&self.writer, mono);
     }
 

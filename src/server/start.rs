@@ -115,6 +115,7 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
         logs,
         workers: config.max_in_flight as usize,
         in_flight_max: config.max_in_flight,
+        reads_refused: 0,
     };
     let second = now.wall.floor().as_secs();
     let serving = Loop {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
 
-use super::calls::{self, Calls};
+use super::calls::{self, Calls, Clients};
 use super::connections::Connections;
 use super::engine::Engine;
 use super::timer::Timer;
@@ -140,10 +140,11 @@ impl Loop {
     }
 
     fn drive(&mut self, slot: u32, readable: bool, now: Now) {
-        let (calls, engine) = (&self.calls, &mut self.engine);
-        let open = self.connections.len();
-        self.connections
-            .drive(slot, readable, now.mono, &self.date.1, |name, asked| calls.answer(engine, open, now, name, asked));
+        let (calls, engine) = (&mut self.calls, &mut self.engine);
+        let clients = Clients { open: self.connections.len(), evicted: self.connections.evicted() };
+        self.connections.drive(slot, readable, now.mono, &self.date.1, |name, asked| {
+            calls.answer(engine, clients, now, name, asked)
+        });
     }
 
     /// Passes on answers that came from the core and from readers.
