@@ -83,7 +83,7 @@ impl Parameters {
 }
 
 /// The text of an execution cursor, as `execution_cursor` reads it.
-pub(super) fn print_cursor(cursor: &Cursor) -> String {
+pub(in crate::api) fn print_cursor(cursor: &Cursor) -> String {
     format!("{}.{}.{}.{}", cursor.instant.as_secs(), cursor.job.0, cursor.kind.code(), cursor.number)
 }
 

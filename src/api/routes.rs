@@ -53,7 +53,7 @@ pub enum Read {
 pub type Route = Result<Call, ApiError>;
 
 /// The endpoints, as `/api/info` lists them.
-pub(super) const ENDPOINTS: &[&str] = &[
+pub(in crate::api) const ENDPOINTS: &[&str] = &[
     "POST /api/jobs",
     "GET /api/jobs",
     "GET /api/jobs/:id",

@@ -1,0 +1,52 @@
+//! Owns the JSON clients see: one type per answer, made from what the core and the store give.
+//! It must not look anything up.
+
+mod executions;
+mod jobs;
+mod metrics;
+mod status;
+
+use serde::{Serialize, Serializer};
+
+use crate::core::{Instant, WallUs};
+use crate::http::{self, Response};
+
+pub use executions::answer;
+pub use jobs::{deleted, job, jobs, reply};
+pub use metrics::{Metrics, metrics};
+pub use status::{Health, health, info};
+
+/// Milliseconds as a decimal with microseconds behind the point.
+pub(super) struct Millis(f64);
+
+impl Millis {
+    pub(super) fn from_us(us: i64) -> Millis {
+        Millis(us as f64 / 1000.0)
+    }
+
+    pub(super) fn from_ms(ms: f64) -> Millis {
+        Millis((ms * 1000.0).round() / 1000.0)
+    }
+}
+
+impl Serialize for Millis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0)
+    }
+}
+
+pub(super) fn time_of(instant: Instant) -> String {
+    WallUs::of(instant).to_string()
+}
+
+pub(super) fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+pub(super) fn ok(body: &impl Serialize) -> Response {
+    json(http::Status::OK, body)
+}
+
+pub(super) fn json(status: http::Status, body: &impl Serialize) -> Response {
+    Response::new(status, serde_json::to_vec(body).expect("these types have only string keys and finite numbers"))
+}

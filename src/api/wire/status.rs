@@ -1,0 +1,57 @@
+//! Owns how the server speaks of itself: health and info.
+//! It must not judge: it is told what is wrong.
+
+use serde::Serialize;
+
+use super::{is_zero, json, ok};
+use crate::api::routes::ENDPOINTS;
+use crate::core::WallUs;
+use crate::http::{self, Response};
+
+/// Whether all is well.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Why it is not.
+    pub trouble: Option<String>,
+    /// Jobs held by a clock that stepped back.
+    pub held_jobs: usize,
+    /// Now.
+    pub now: WallUs,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HealthBody<'a> {
+    status: &'static str,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_zero")]
+    held_jobs: usize,
+}
+
+/// 200 or 503.
+pub fn health(health: &Health) -> Response {
+    let reason = health.trouble.as_deref();
+    let (code, status) =
+        if reason.is_none() { (http::Status::OK, "healthy") } else { (http::Status::SERVICE_UNAVAILABLE, "unhealthy") };
+    json(code, &HealthBody { status, timestamp: health.now.to_string(), reason, held_jobs: health.held_jobs })
+}
+
+#[derive(Serialize)]
+struct InfoBody {
+    name: &'static str,
+    version: &'static str,
+    description: &'static str,
+    endpoints: &'static [&'static str],
+}
+
+/// Who is there.
+pub fn info() -> Response {
+    ok(&InfoBody {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        description: env!("CARGO_PKG_DESCRIPTION"),
+        endpoints: ENDPOINTS,
+    })
+}
