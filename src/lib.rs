@@ -1,5 +1,6 @@
 //! Punctual: an HTTP cron.
 
 pub mod core;
+pub mod dispatch;
 pub mod limits;
 pub mod schedule;
