@@ -96,15 +96,16 @@ pub const EVENTS_PER_TURN_MAX: usize = 256;
 pub const CONNECTIONS_FREE: u32 = 64;
 /// Within this time the attempts that wait for one target should all be sent; as many connections are opened as
 /// that takes at the target's pace.
-pub const DRAIN_TIME: Duration = Duration::from_millis(100);
+pub const DRAIN_TIME: Duration = Duration::from_millis(50);
 /// How long a target that answered before may be silent until it counts as slow.
 pub const SILENCE_GRACE: Duration = Duration::from_millis(50);
 /// How often it is asked again whether a target needs more connections.
 pub const GROWTH_TICK: Duration = Duration::from_millis(10);
 /// How long a kept-alive connection to a target may rest.
 pub const IDLE_CONNECTION_TIME_MAX: Duration = Duration::from_secs(20);
-/// Kept-alive connections of one worker to one target.
-pub const IDLE_PER_TARGET_MAX: usize = 1_024;
+/// Kept-alive connections of one worker to one target. Many, as each that is closed and opened again every second
+/// holds 60 local ports.
+pub const IDLE_PER_TARGET_MAX: usize = 4_096;
 /// How old a connection may become, so that targets that moved are found again.
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
 /// How long a resolved name is believed. It is looked up anew in the background from half that time on.

@@ -135,6 +135,9 @@ impl Driver {
         }
         if now >= self.next_sweep {
             self.next_sweep = now.plus(SWEEP_EVERY);
+            if cfg!(debug_assertions) {
+                self.held.check();
+            }
             let limit = now.0.checked_sub(u64::try_from(IDLE_CONNECTION_TIME_MAX.as_micros()).unwrap_or(u64::MAX));
             let Some(limit) = limit.map(MonoUs) else { return };
             let mut stale = Vec::new();
@@ -267,6 +270,7 @@ impl Driver {
                 target.pause(now);
                 target.waiting.push_front(id);
                 self.held.flights[id as usize].is_dispatched = was_dispatched;
+                self.held.deadlines.set(id, start.plus(self.setup.timeout));
                 self.held.mark(target_id);
             } else {
                 self.finish(id, Outcome::ConnectionFailed(describe(&error)));
@@ -338,6 +342,27 @@ impl Held {
             target.dirty = true;
             self.dirty.push(id);
         }
+    }
+
+    /// Checks that every attempt has a time limit and either a connection or a place in a queue, and that the
+    /// targets count their connections right; O(n).
+    pub(super) fn check(&self) {
+        assert_eq!(self.deadlines.len(), self.flights.len(), "an attempt without a time limit, or the reverse");
+        let connected = self.flights.iter().filter(|(id, flight)| {
+            let link = flight.link.map(|link| &self.links[link as usize]);
+            assert!(link.is_none_or(|link| link.flight == Some(number(*id))), "a connection serves another attempt");
+            link.is_some()
+        });
+        let waiting: usize = self.targets.iter().map(|(_, target)| target.waiting.len()).sum();
+        assert_eq!(connected.count() + waiting, self.flights.len(), "an attempt that nobody will go on with");
+        let (mut open, mut connecting, mut idle) = (0, 0, 0);
+        for (_, target) in &self.targets {
+            (open, connecting) = (open + target.open as usize, connecting + target.connecting as usize);
+            idle += target.idle_len() as usize;
+        }
+        assert_eq!(open, self.links.len(), "connections that no target counts");
+        assert_eq!(connecting, self.links.iter().filter(|(_, link)| !link.is_ready()).count());
+        assert_eq!(idle, self.links.iter().filter(|(_, link)| link.flight.is_none()).count());
     }
 
     fn throttle(&mut self, id: u32) {

@@ -151,7 +151,8 @@ impl Target {
         self.pace.heard = waited;
     }
 
-    fn idle_len(&self) -> u32 {
+    /// How many connections rest.
+    pub(super) fn idle_len(&self) -> u32 {
         u32::try_from(self.idle.len()).unwrap_or(u32::MAX)
     }
 }
@@ -201,10 +202,10 @@ mod tests {
     #[test]
     fn a_fast_target_gets_few_connections_and_a_slow_one_as_many_as_it_needs() {
         let mut pace = Pace::NEW;
-        pace.note_answer(500);
+        pace.note_answer(200);
         assert_eq!(pace.connections(10_000, MonoUs(0)), u64::from(CONNECTIONS_FREE));
         let mut pace = Pace::NEW;
-        pace.note_answer(50_000);
+        pace.note_answer(us(DRAIN_TIME) / 2);
         assert_eq!(pace.connections(10_000, MonoUs(0)), 5_000);
     }
 

@@ -88,6 +88,7 @@ fn a_panic_is_an_outcome_for_all_that_was_taken_up_and_the_worker_goes_on() {
     while driver.reports.is_empty() {
         poll.poll(&mut events, driver.patience()).unwrap();
         guarded(&mut driver, |driver| turn(driver, &events, false));
+        driver.held.check();
     }
     assert_eq!(outcomes(&mut driver), [(3, Outcome::Answered(200))]);
     target.join().unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crossbeam_channel::unbounded;
 use punctual::core::Outcome;
+use punctual::dispatch::DispatchSettings;
 
 use super::support::{OK, Sending, Target, attempt, settings};
 
@@ -138,8 +139,6 @@ fn a_reset_in_the_middle_of_the_answer_is_a_failure_without_another_try() {
             connection.request();
         }
         connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf");
-        // The answer's beginning must have been read before the reset can overtake it.
-        std::thread::sleep(Duration::from_millis(100));
         reset(&connection.socket);
     });
     let mut sending = Sending::new(settings());
@@ -188,6 +187,52 @@ fn a_burst_on_a_fast_target_shares_few_connections() {
     slots.sort_unstable();
     assert_eq!(slots, (0..4_000).collect::<Vec<_>>());
     assert!(sending.sum(|worker| worker.opened) < 1_000, "{:?}", sending.pool.stats());
+}
+
+#[test]
+fn every_attempt_is_reported_once_whatever_targets_do() {
+    let targets: Vec<Target> = (0..4)
+        .map(|seed| {
+            Target::new(move |number, connection| {
+                for request in 0.. {
+                    if !connection.request() {
+                        return;
+                    }
+                    match (seed * 7 + number * 13 + request * 5) % 23 {
+                        0 => return,
+                        1 => return reset(&connection.socket),
+                        2 => return connection.write(&OK[..OK.len() - 1]),
+                        3 => return connection.write(b"nonsense\r\n\r\n"),
+                        4 => return connection.wait_for_end(),
+                        5 => return connection.end_writing(),
+                        6 => OK.iter().for_each(|byte| connection.write(&[*byte])),
+                        7 => {
+                            connection.write(OK);
+                            return;
+                        }
+                        8 => connection.write(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"),
+                        _ => connection.write(OK),
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut sending = Sending::new(DispatchSettings { timeout: Duration::from_millis(1_500), ..settings() });
+    for _ in 0..3 {
+        let attempts = (0..2_000_u32).map(|number| attempt(&targets[number as usize % 4].url(), number));
+        sending.pool.send(attempts.collect::<Vec<_>>());
+        let reports = sending.reports(2_000);
+        let mut slots: Vec<u32> = reports.iter().map(|report| report.handle.slot).collect();
+        slots.sort_unstable();
+        assert_eq!(slots, (0..2_000).collect::<Vec<_>>());
+        let answered = reports.iter().filter(|report| matches!(report.outcome, Outcome::Answered(200 | 302)));
+        let answered = answered.count();
+        let timed_out = reports.iter().filter(|report| matches!(report.outcome, Outcome::TimedOut(_))).count();
+        let failed = reports.iter().filter(|report| matches!(report.outcome, Outcome::ConnectionFailed(_))).count();
+        assert_eq!(answered + timed_out + failed, 2_000);
+        assert!(answered > 1_000 && timed_out > 20 && failed > 50, "{answered} {timed_out} {failed}");
+    }
+    assert_eq!(sending.sum(|worker| worker.in_flight + worker.faults), 0);
 }
 
 #[test]
