@@ -157,6 +157,15 @@ impl Driver {
         }
     }
 
+    /// Counts attempts without a connection. After serving, only targets on these two lists have any.
+    pub(super) fn count_waiting(&self) {
+        let held = &self.held;
+        let throttled = held.throttled.iter().map(|&id| &held.targets[id as usize]);
+        let resolving = held.resolving.iter().map(|&id| &held.targets[id as usize]).filter(|target| !target.throttled);
+        let waiting: usize = throttled.chain(resolving).map(|target| target.waiting.len()).sum();
+        self.setup.counters.wait(self.inbox.len() + waiting);
+    }
+
     /// Reports everything that was taken up as failed, and starts anew. What is in the inbox goes on.
     pub(super) fn abandon(&mut self, why: &str) {
         let now = self.clock.mono();

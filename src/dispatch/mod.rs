@@ -78,6 +78,8 @@ struct Handle {
     attempts: Sender<Vec<Attempt>>,
     mailbox: Arc<Mailbox>,
     counters: Arc<Counters>,
+    /// Attempts handed out, ever.
+    sent: u64,
     /// Attempts handed out whose reports were not taken from the channel.
     load: usize,
     thread: Option<JoinHandle<()>>,
@@ -137,7 +139,7 @@ impl Pool {
             let worker = Worker { poll, mailbox: Arc::clone(&mailbox), attempts: work, reports, bell, driver };
             let thread = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(512 * 1024);
             let thread = Some(thread.spawn(move || worker.run())?);
-            pool.workers.push(Handle { attempts, mailbox, counters, load: 0, thread });
+            pool.workers.push(Handle { attempts, mailbox, counters, sent: 0, load: 0, thread });
         }
         Ok(pool)
     }
@@ -157,6 +159,7 @@ impl Pool {
             let worker =
                 self.workers.iter_mut().min_by_key(|worker| worker.load).expect("there is at least one worker");
             worker.load += share.len();
+            worker.sent += share.len() as u64;
             worker.attempts.try_send(share).expect("the channel holds everything that may be in flight");
             worker.mailbox.note_attempts();
         }
@@ -181,6 +184,12 @@ impl Pool {
         }
     }
 
+    /// Attempts that have no connection, not even one that is being opened.
+    pub fn waiting(&self) -> usize {
+        let waiting: u64 = self.workers.iter().map(|worker| worker.stats().waiting).sum();
+        usize::try_from(waiting).unwrap_or(usize::MAX)
+    }
+
     /// How many threads send.
     pub fn workers(&self) -> usize {
         self.workers.len()
@@ -189,7 +198,7 @@ impl Pool {
     /// The figures of now.
     pub fn stats(&self) -> PoolStats {
         PoolStats {
-            workers: self.workers.iter().map(|worker| worker.counters.read(worker.load as u64)).collect(),
+            workers: self.workers.iter().map(Handle::stats).collect(),
             names: self.resolver.names() as u64,
             lookups: self.resolver.lookups(),
         }
@@ -198,6 +207,12 @@ impl Pool {
     /// Stops the threads. Attempts in flight are dropped: their rows are found in doubt at the next start.
     pub fn shutdown(self) {
         drop(self);
+    }
+}
+
+impl Handle {
+    fn stats(&self) -> WorkerStats {
+        self.counters.read(self.sent, self.load as u64)
     }
 }
 

@@ -19,6 +19,8 @@ pub struct PoolStats {
 pub struct WorkerStats {
     /// Attempts handed out and not reported.
     pub in_flight: u64,
+    /// Those of them that have no connection, not even one that is being opened.
+    pub waiting: u64,
     /// Connections that are open, resting ones included.
     pub connections: u64,
     /// Connections opened, ever, whatever became of them.
@@ -34,6 +36,8 @@ pub struct WorkerStats {
 /// One worker's figures; only that worker writes.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    taken: AtomicU64,
+    waiting: AtomicU64,
     closed: AtomicU64,
     opened: AtomicU64,
     reused: AtomicU64,
@@ -64,12 +68,24 @@ impl Counters {
         self.closed.store(self.opened.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    pub(super) fn read(&self, in_flight: u64) -> WorkerStats {
+    /// Attempts came out of the channel.
+    pub(super) fn took(&self, count: usize) {
+        self.taken.store(self.taken.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
+    }
+
+    /// So many attempts have no connection.
+    pub(super) fn wait(&self, count: usize) {
+        self.waiting.store(count as u64, Ordering::Relaxed);
+    }
+
+    /// The figures, given how many attempts were handed out ever and are in flight.
+    pub(super) fn read(&self, sent: u64, in_flight: u64) -> WorkerStats {
         // Closings first: a connection opened in between must not make this negative.
         let closed = self.closed.load(Ordering::Relaxed);
         let opened = self.opened.load(Ordering::Relaxed);
         WorkerStats {
             in_flight,
+            waiting: sent.saturating_sub(self.taken.load(Ordering::Relaxed)) + self.waiting.load(Ordering::Relaxed),
             connections: opened.saturating_sub(closed),
             opened,
             reused: self.reused.load(Ordering::Relaxed),

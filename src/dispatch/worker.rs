@@ -94,6 +94,7 @@ impl Worker {
                     std::thread::sleep(FAULT_WAIT);
                 }
             }
+            self.driver.count_waiting();
             if !self.deliver() {
                 return;
             }
@@ -119,6 +120,7 @@ impl Worker {
     fn collect(&mut self) {
         while self.driver.inbox.len() < ATTEMPTS_PER_TURN_MAX {
             let Ok(attempts) = self.attempts.try_recv() else { return };
+            self.driver.setup.counters.took(attempts.len());
             self.driver.inbox.extend(attempts);
         }
     }

@@ -69,7 +69,7 @@ fn a_panic_is_an_outcome_for_all_that_was_taken_up_and_the_worker_goes_on() {
     let failed = outcomes(&mut driver);
     assert_eq!(failed.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2]);
     assert!(failed.iter().all(|(_, outcome)| matches!(outcome, Outcome::WorkerFailed(_))), "{failed:?}");
-    let stats = driver.setup.counters.read(0);
+    let stats = driver.setup.counters.read(0, 0);
     assert_eq!((stats.connections, stats.opened, stats.faults), (0, 2, 1));
 
     // What was not taken up goes on as if nothing had happened.

@@ -233,6 +233,7 @@ fn every_attempt_is_reported_once_whatever_targets_do() {
         assert!(answered > 1_000 && timed_out > 20 && failed > 50, "{answered} {timed_out} {failed}");
     }
     assert_eq!(sending.sum(|worker| worker.in_flight + worker.faults), 0);
+    assert_eq!(sending.pool.waiting(), 0);
 }
 
 #[test]
@@ -253,6 +254,7 @@ fn reports_are_taken_in_portions() {
 fn a_pool_stops_with_attempts_in_flight() {
     let target = Target::new(|_, connection| connection.wait_for_end());
     let mut sending = Sending::new(settings());
-    sending.pool.send((0..100).map(|number| attempt(&target.url(), number)).collect::<Vec<_>>());
+    sending.pool.send((0..1_000).map(|number| attempt(&target.url(), number)).collect::<Vec<_>>());
+    assert!(sending.pool.waiting() > 0);
     sending.pool.shutdown();
 }
