@@ -1,6 +1,126 @@
-//! Punctual: an HTTP cron.
+//! Punctual is an HTTP cron: a client registers a schedule and a URL, and Punctual POSTs to that URL on the second,
+//! at least once, records what happened, and raises an alert when it failed. One binary, one SQLite file, one thread
+//! that decides, a fixed pool of OS threads that send, one thread that writes. There is no async runtime.
+//!
+//! # Three promises, in this order
+//!
+//! 1. **Nothing is lost.** No POST leaves before its row is on disk; no row stays unfinished because the process died;
+//!    no create, update or delete is answered before it is on disk. `kill -9` costs at most a repeated POST with the
+//!    same execution id.
+//! 2. **On the second.** Never early. Late by microseconds when idle, by the drain time of the burst when loaded, and
+//!    never because of the disk, a slow target, a big query or a chatty client.
+//! 3. **Small.** Its cost per execution does not grow with the jobs it holds or the history it keeps.
+//!
+//! # The picture
+//!
+//! ```text
+//!               HTTP clients
+//!                    |  bytes
+//!    +---------------v-----------------------------------------+     attempts      +-----------+
+//!    |  loop (main thread, mio)                                | --- crossbeam --> | workers   |---> POST
+//!    |  sockets -> http -> api -> CORE -> outputs              | <-- reports ----- | N threads |     targets
+//!    |  timer, signals                                         |                   +-----------+
+//!    +----+-------------------^--------------------+-----------+ --- alerts -----> 1 thread ---> webhook
+//!         | batches           | commits            | queries          ^ answers
+//!         v                   |                    v                  |
+//!    +----+-------------------+--+          +------+------------------+--+
+//!    | writer: the only          |          | readers: 2 read-only       |
+//!    | read-write connection     |          | connections                |
+//!    +---------------------------+          +----------------------------+
+//! ```
+//!
+//! # The code, in reading order
+//!
+//! - [`core`]: the pure state machine that takes every decision. Start at [`core::Scheduler`].
+//! - [`schedule`]: when a schedule is due. Pure.
+//! - [`limits`]: every bound, with the relations between them.
+//! - [`http`], [`api`]: bytes to requests, requests to calls, results to JSON. Pure.
+//! - [`store`]: the SQLite file: writer, readers, fold, history.
+//! - [`dispatch`]: the workers that send.
+//! - [`alert`]: delivery of failure messages.
+//! - [`telemetry`]: drift, latency, logs.
+//! - [`clock`]: the machine's clocks.
+//! - [`server`]: the loop and all wiring. [`config`] is what it is told.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | job | what the client registered: a schedule, a target, policies; each change raises its revision |
+//! | instant | a whole second (UTC) at which a schedule is due |
+//! | execution | one run of a job; its identity is (job, instant, kind, number), and its public id encodes that |
+//! | attempt | one POST of an execution; 1 is the first |
+//! | arm | write the execution's PENDING row ahead of its instant |
+//! | fire | hand an armed execution to the workers at its instant |
+//! | ledger | the rows of what is armed, in flight, or just finished, in the order in which they were armed |
+//! | history | finished executions, folded out of the ledger |
+//! | dispatch | the worker's wall clock just before it connects or writes |
+//! | drift | first dispatch minus the instant; recovered, catch-up and manual runs are counted apart |
+//! | missed | an instant that passed while nobody could fire it |
+//! | target | scheme, host and port of a URL: what is slow or down as a whole |
+//! | outcome | what an attempt came to: a status, a timeout, a connection error |
+//!
+//! # How an execution comes about
+//!
+//! One and a half seconds before an instant the core *arms* it: it asks for a PENDING row, the writer commits it, the
+//! acknowledgement comes back. At the instant it is *fired* with no database between clock and socket. Its *report*
+//! leads to a final row, or to a row with a later due time and a deadline in the retry heap. So durability costs no
+//! drift, and neither does a disk that stalls for less than the lead. The lead ends on a half second so that arming
+//! and firing do not meet.
+//!
+//! A client's change, the removal of the armed rows it invalidates and the arming of its own near instants are one
+//! persist item, and so one transaction. From the moment the core accepts it the old revision's future instants are
+//! withheld; if it cannot be written they fire late and the client gets 503.
+//!
+//! After a crash fired and unfired rows look alike: a row without outcome whose due time has passed is *in doubt*. Its
+//! next attempt number is written, then it is sent, outside the retry budget and behind due work. What lies between a
+//! job's newest row and now is a *gap*: the misfire policy turns it into rows without walking it (the latest instant by
+//! halving, the count exact up to [`limits::MISSED_COUNT_MAX`]).
+//!
+//! # What is decided here and not elsewhere
+//!
+//! - **Maximum lateness and misfire.** The maximum lateness closes executions that waited too long to be sent, for
+//!   their target or for the disk. An armed instant that is overdue by more than it when the loop looks again (suspend,
+//!   clock step) is a missed instant like those after it that have no row yet; under `once` only the latest of them all
+//!   runs, however old: a daily job must not be dropped because the machine slept for an hour.
+//! - **Due but unsent executions survive a drain** as PENDING rows and are sent at the next start with their own id;
+//!   only rows whose instant lies ahead are taken back. Taking the others back too would turn single runs into a gap.
+//! - **The public id of a job is a UUID (version 8) that holds the job's key.** No index leads from one to the other.
+//!   An execution's id is its job's id and its instant: readable, reversible, the same over restarts.
+//! - **Failing targets.** A target that timed out or refused [`limits::FAILING_AFTER`] times in a row may hold a tenth
+//!   of what may be in flight instead of half, all failing ones together half, and it is served after healthy ones.
+//! - **History's index on job and time** is the clustering of `job_executions` itself; `idx_job_executions_job_id`
+//!   would repeat it and does not exist. `idx_job_executions_scheduled_time` and `idx_jobs_active` do.
+//! - **Deleting a job** closes its waiting executions as FAILED without an alert: a client asked for it.
+//! - **Writer batches.** At most [`limits::BATCHES_PENDING_MAX`] are with the writer; the rest gathers on the loop. So
+//!   the channel never overflows, and group commit is what falls out of taking all that is there.
+//!
+//! # What must not be there
+//!
+//! - Architecture invariant: `core`, `schedule`, `http` and `api` touch no clock, socket, thread, channel, SQL or log.
+//! - Architecture invariant: no `match` on [`core::Input`] or [`core::Output`] has a catch-all arm.
+//! - Architecture invariant: nothing on the loop blocks but the poll: no SQL, DNS, file or TLS work, no log write.
+//! - Architecture invariant: an arrow between modules points only downwards; `tests/layers.rs` holds this.
+//! - Architecture invariant: a row is on disk before its POST leaves; [`core::Scheduler::check`] asserts it.
+//! - Architecture invariant: no order of a hash map reaches an output.
+//! - Architecture invariant: bytes from outside never panic. An `expect` states why it cannot be reached.
+//!
+//! # Where the next things go
+//!
+//! A new policy of a job is a member of [`core::JobSpec`] and of `core::Draft`, a column in a new file under
+//! `migrations/` with its line in `store/writer.rs` and `store/load.rs`, a member of the body in `api/body.rs` and of
+//! the answer in `api/wire.rs`, and the place in the core where it decides. Zones are a variant of
+//! [`schedule::Zone`]; the wall-clock side is already apart from the instant side there.
 
+pub mod alert;
+pub mod api;
+pub mod clock;
+pub mod config;
 pub mod core;
 pub mod dispatch;
+pub mod http;
 pub mod limits;
 pub mod schedule;
+pub mod server;
+pub mod store;
+pub mod telemetry;

@@ -78,6 +78,8 @@ pub const LOG_LINES_PENDING_MAX: usize = 8_192;
 
 // --- Dispatch ---
 
+/// How long a connection to a target may take until it can carry a request.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// The head of an answer of a target, interim answers included, in bytes.
 pub const ANSWER_HEAD_LEN_MAX: usize = 32 * 1024;
 /// How much of an answer's body is read, framing included. Beyond, the status counts and the connection is closed.
@@ -128,11 +130,37 @@ pub const READ_TIME_MAX: Duration = Duration::from_secs(2);
 /// Finished rows that one slice of the fold moves.
 pub const FOLD_SLICE_ROWS: u32 = 1_000;
 /// How long finished rows rest in the ledger before they are folded.
-pub const FOLD_EVERY: Duration = Duration::from_secs(30);
+pub const FOLD_EVERY: Duration = Duration::from_secs(60);
+/// Rows that one slice of retention deletes at most.
+pub const RETENTION_SLICE_ROWS: u32 = 500;
+/// Jobs that one slice of retention looks at.
+pub const RETENTION_SLICE_JOBS: u32 = 200;
+/// The rest between two sweeps of retention.
+pub const RETENTION_EVERY: Duration = Duration::from_secs(600);
+/// The rest between two slices of a sweep.
+pub const RETENTION_PACE: Duration = Duration::from_millis(20);
+/// Alerts that are kept, whatever their age.
+pub const ALERTS_KEPT_MAX: u64 = 100_000;
+/// How long the readers' list of unfolded rows is carried on before it is made anew.
+pub const TAIL_AGE_MAX: Duration = Duration::from_secs(60);
 /// The size of the write-ahead log above which the writer truncates it, in bytes.
 pub const WAL_LEN_MAX: u64 = 32 * 1024 * 1024;
 /// The wait between two tries of a batch that failed.
 pub const WRITE_RETRY_WAIT: Duration = Duration::from_millis(250);
+
+/// How long a batch may go unanswered before health says so.
+pub const STORE_STALL_MAX: Duration = Duration::from_secs(5);
+
+// --- The loop ---
+
+/// A turn lasts no longer than this, so that clocks are compared often enough to tell a step from a slew.
+pub const TURN_MAX: Duration = Duration::from_secs(5);
+/// Wall and monotonic time that move apart by more than this in one turn are a step, in microseconds.
+pub const CLOCK_STEP_MIN_US: i64 = 500_000;
+/// How long the rest of a refused request is read and thrown away, so that the client gets to see the answer.
+pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+/// Threads that read history.
+pub const READERS: usize = 2;
 
 // --- Alerts ---
 

@@ -1,2 +1,48 @@
-//! tmp
-fn main() {}
+//! Owns the process: arguments become a configuration, the server runs, its end becomes an exit code.
+//! It must not hold logic of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use punctual::config::{Arguments, Command, Config};
+use punctual::server;
+
+/// What was typed is wrong.
+const USAGE: u8 = 2;
+/// It could not be done.
+const FAILURE: u8 = 1;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if !error.use_stderr() => {
+            // Help or version was asked for; nothing can be done if the output is closed.
+            drop(error.print());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            eprintln!("punctual: {line} (see punctual --help)");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let typed = match arguments.command {
+        Some(Command::Serve(serve)) => serve,
+        None => arguments.serve,
+    };
+    let config = match Config::try_from(typed) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("punctual: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match server::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("punctual: {error}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}

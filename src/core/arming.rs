@@ -146,6 +146,13 @@ impl Scheduler {
         self.due_through = self.due_through.max(Some(through));
     }
 
+    /// Settles what a job missed so far, while the spec that owes it is still in force.
+    pub(super) fn settle_due(&mut self, slot: u32, now: Now) {
+        if self.jobs[slot as usize].next.is_some_and(|next| WallUs::of(next) <= now.wall) {
+            self.settle_gap(slot, now);
+        }
+    }
+
     /// Applies the misfire policy to the instants up to now. Every one of them ends in a row of its own or is
     /// covered by one. Returns how many steps it took.
     fn settle_gap(&mut self, slot: u32, now: Now) -> u32 {

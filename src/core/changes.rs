@@ -50,8 +50,8 @@ impl Scheduler {
         let spec = Arc::new(JobSpec {
             id,
             revision: 1,
+            anchor: draft.schedule.anchor().unwrap_or(now.wall.floor()),
             schedule: self.share_schedule(draft.schedule),
-            anchor: now.wall.floor(),
             endpoint: draft.endpoint,
             delivery: draft.delivery,
             misfire: None,
@@ -70,15 +70,18 @@ impl Scheduler {
     }
 
     fn update(&mut self, request: RequestId, slot: u32, draft: Draft, now: Now) {
+        self.settle_due(slot, now);
         let old = Arc::clone(&self.jobs[slot as usize].spec);
         let same_schedule =
             old.schedule.text() == draft.schedule.text() && old.schedule.zone() == draft.schedule.zone();
+        // The change may have waited for another: what counts is the anchor its schedule was read with.
+        let anchor = if same_schedule { old.anchor } else { draft.schedule.anchor().unwrap_or(now.wall.floor()) };
         let schedule = if same_schedule { Arc::clone(&old.schedule) } else { self.share_schedule(draft.schedule) };
         let spec = Arc::new(JobSpec {
             id: old.id,
             revision: old.revision.wrapping_add(1),
             schedule,
-            anchor: if same_schedule { old.anchor } else { now.wall.floor() },
+            anchor,
             endpoint: draft.endpoint,
             delivery: draft.delivery,
             misfire: old.misfire,
@@ -95,6 +98,7 @@ impl Scheduler {
     }
 
     fn delete(&mut self, request: RequestId, slot: u32, now: Now) {
+        self.settle_due(slot, now);
         let remove = self.withhold(slot, now);
         let key = self.jobs[slot as usize].spec.id.key();
         let change = Change { job: JobChange::Delete(key, now.wall), remove, rows: Vec::new() };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use super::execution::{AlertRecord, Attempt, LedgerRow, Report, Seq};
+use super::execution::{AlertRecord, Attempt, Class, LedgerRow, Report, Seq};
 use super::id::{JobId, JobKey};
 use super::job::{Counters, Delivery, JobSpec, Misfire};
 use super::retry::RetryPolicy;
@@ -39,11 +39,11 @@ pub enum Input {
     RestoreDone(Restored),
     /// A client wants a change.
     Command(Box<Command>),
-    /// Every persist item up to this number is on disk, but for the changes listed, which are not and will not be.
+    /// Every persist item up to this number is on disk, but for changes that were rejected.
     Committed {
         /// The newest number on disk.
         through: u64,
-        /// Changes that could not be written.
+        /// Changes that could not be written and will not be, of any number.
         rejected: Vec<u64>,
     },
     /// A worker is done with an attempt.
@@ -65,6 +65,8 @@ pub enum Output {
     Reply(RequestId, Reply),
     /// Hand this to a worker now.
     Fire(Attempt),
+    /// An execution's first attempt left so many microseconds after its instant (negative: the clock stepped).
+    Dispatched(Class, i64),
     /// This failure is on disk: tell somebody.
     Alert(Box<AlertRecord>),
     /// Something an operator should find in the log.

@@ -19,7 +19,7 @@ pub(super) enum Receipt {
 /// Persist items that were asked for and are not known to be on disk.
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
-    open: VecDeque<(Receipt, bool)>,
+    open: VecDeque<Receipt>,
     /// Items up to this number are on disk. Numbers begin at 1.
     through: u64,
     changes: usize,
@@ -29,30 +29,34 @@ impl Receipts {
     /// Numbers a new item.
     pub(super) fn issue(&mut self, receipt: Receipt) -> u64 {
         self.changes += usize::from(matches!(receipt, Receipt::Change(_)));
-        self.open.push_back((receipt, true));
+        self.open.push_back(receipt);
         self.through + self.open.len() as u64
     }
 
-    /// Notes that a change will not be written. Unknown numbers are stale and ignored.
-    pub(super) fn reject(&mut self, number: u64) {
-        let Some(index) = number.checked_sub(self.through + 1).and_then(|index| usize::try_from(index).ok()) else {
-            return;
-        };
-        if let Some((Receipt::Change(_), written)) = self.open.get_mut(index) {
-            *written = false;
+    /// Notes that a change will not be written: whose it was. None for a number that is stale or no change.
+    pub(super) fn reject(&mut self, number: u64) -> Option<u32> {
+        let index = usize::try_from(number.checked_sub(self.through + 1)?).ok()?;
+        let receipt = self.open.get_mut(index)?;
+        match *receipt {
+            Receipt::Change(job) => {
+                *receipt = Receipt::Nothing;
+                self.changes -= 1;
+                Some(job)
+            }
+            Receipt::Row(_) | Receipt::Nothing => None,
         }
     }
 
-    /// Takes the oldest receipt up to `number`, and whether it was written. Nothing for an acknowledgement that
-    /// came before, or for a number never issued.
-    pub(super) fn take(&mut self, number: u64) -> Option<(Receipt, bool)> {
+    /// Takes the oldest receipt up to `number`. None for an acknowledgement that came before, or for a number never
+    /// issued.
+    pub(super) fn take(&mut self, number: u64) -> Option<Receipt> {
         if self.through >= number {
             return None;
         }
-        let (receipt, written) = self.open.pop_front()?;
+        let receipt = self.open.pop_front()?;
         self.through += 1;
         self.changes -= usize::from(matches!(receipt, Receipt::Change(_)));
-        Some((receipt, written))
+        Some(receipt)
     }
 
     /// Whether the item with this number is on disk.
@@ -81,16 +85,16 @@ mod tests {
         assert_eq!(receipts.issue(Receipt::Nothing), 1);
         assert_eq!(receipts.issue(Receipt::Change(7)), 2);
         assert_eq!(receipts.issue(Receipt::Change(8)), 3);
-        receipts.reject(2);
-        receipts.reject(1);
-        receipts.reject(99);
-        assert_eq!(receipts.unwritten_changes(), 2);
-        assert_eq!(receipts.take(2), Some((Receipt::Nothing, true)));
-        assert_eq!(receipts.take(2), Some((Receipt::Change(7), false)));
+        assert_eq!(receipts.reject(2), Some(7));
+        assert_eq!(receipts.reject(2), None, "rejected twice is rejected once");
+        assert_eq!((receipts.reject(1), receipts.reject(99), receipts.reject(0)), (None, None, None));
+        assert_eq!(receipts.unwritten_changes(), 1);
+        assert_eq!(receipts.take(2), Some(Receipt::Nothing));
+        assert_eq!(receipts.take(2), Some(Receipt::Nothing), "nobody waits for a rejected change");
         assert_eq!(receipts.take(2), None);
         assert_eq!(receipts.take(1), None, "an old acknowledgement says nothing new");
         assert!(receipts.is_written(2) && !receipts.is_written(3));
-        assert_eq!(receipts.take(1000), Some((Receipt::Change(8), true)));
+        assert_eq!(receipts.take(1000), Some(Receipt::Change(8)));
         assert_eq!(receipts.take(1000), None);
         assert_eq!((receipts.unwritten(), receipts.unwritten_changes()), (0, 0));
         assert_eq!(receipts.issue(Receipt::Nothing), 4);

@@ -52,14 +52,16 @@ impl Scheduler {
         self.phase = Phase::Running;
         self.next_seq = self.next_seq.max(restored.next_seq);
         self.next_job = self.next_job.max(restored.next_job);
-        let clock_is_behind = restored.newest.is_some_and(|newest| newest > now.wall);
+        // A row is armed at most a lead before its instant, so instants further ahead tell the time too.
+        let latest = self.jobs.iter().map(|(_, job)| WallUs::of(job.armed_through).plus_us(-ARM_LEAD_US)).max();
+        let clock_is_behind = restored.newest.max(latest).is_some_and(|newest| newest > now.wall);
         let mut slots: Vec<u32> = self.executions.iter().map(|(index, _)| super::slot(index)).collect();
         slots.sort_unstable_by_key(|&slot| self.executions[slot as usize].row.seq);
         let mut in_doubt = 0;
         for slot in slots {
             let due = self.executions[slot as usize].row.due;
             if clock_is_behind || due <= now.wall {
-                self.doubt(slot);
+                self.doubt(slot, now);
                 in_doubt += 1;
             } else {
                 self.resume(slot, due, now);
@@ -82,11 +84,13 @@ impl Scheduler {
 
     /// Nobody knows whether the POST left. It is sent again, under a new attempt number that is written first,
     /// outside the retry budget.
-    fn doubt(&mut self, slot: u32) {
+    fn doubt(&mut self, slot: u32, now: Now) {
         let execution = &mut self.executions[slot as usize];
         execution.row.attempt += 1;
         execution.row.recoveries += 1;
         execution.row.class = Class::Recovered;
+        // The new attempt is due now, though its instant may lie ahead: after another crash it is in doubt again.
+        execution.row.due = execution.row.due.min(now.wall);
         let (job, instant) = (execution.job, execution.row.instant);
         self.counts.recovered += 1;
         if execution.row.kind == Kind::Scheduled {

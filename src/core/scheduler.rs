@@ -164,7 +164,7 @@ impl Scheduler {
             Input::Report(report) => self.report(report, now),
             Input::ClockStep(by_us) => self.clock_step(by_us, now),
             Input::Tick => self.tick(now),
-            Input::Drain => self.drain(),
+            Input::Drain => self.drain(now),
         }
         if cfg!(debug_assertions) && self.executions.len() + self.jobs.len() < 64 {
             self.check();
@@ -211,15 +211,18 @@ impl Scheduler {
     }
 
     fn committed(&mut self, through: u64, rejected: &[u64], now: Now) {
-        for &number in rejected {
-            self.receipts.reject(number);
-        }
         let mut any = false;
-        while let Some((receipt, written)) = self.receipts.take(through) {
+        for &number in rejected {
+            if let Some(job) = self.receipts.reject(number) {
+                any = true;
+                self.change_settled(job, false, now);
+            }
+        }
+        while let Some(receipt) = self.receipts.take(through) {
             any = true;
             match receipt {
                 Receipt::Row(handle) => self.row_written(handle, now),
-                Receipt::Change(job) => self.change_settled(job, written, now),
+                Receipt::Change(job) => self.change_settled(job, true, now),
                 Receipt::Nothing => {}
             }
         }
@@ -230,16 +233,24 @@ impl Scheduler {
         }
     }
 
-    fn drain(&mut self) {
+    fn drain(&mut self, now: Now) {
         if self.phase == Phase::Draining {
             return;
+        }
+        // What is due already is not taken back; it is in doubt at the next start.
+        while let Some(slot) = self.fire_heap.pop_due(now.wall) {
+            self.reach_instant(slot, now);
         }
         self.phase = Phase::Draining;
         self.arm_heap.clear();
         self.arm_queue.clear();
         self.arm_resume = None;
         let mut armed = self.fire_heap.clear();
-        armed.sort_unstable_by_key(|&slot| self.executions[slot as usize].row.seq);
+        // The latest first: if the process dies half-way, a row that is left must not hide a gap before it.
+        armed.sort_unstable_by_key(|&slot| {
+            let row = &self.executions[slot as usize].row;
+            std::cmp::Reverse((row.instant, row.seq))
+        });
         for slot in armed {
             let seq = self.executions[slot as usize].row.seq;
             self.persist(Persist::Remove(seq), Receipt::Nothing);
@@ -276,7 +287,7 @@ impl Scheduler {
         self.receipts.is_written(self.executions[slot as usize].written_as)
     }
 
-    /// The slots of a job's unfinished executions.
+    /// The slots of a job's unfinished executions, newest first.
     pub(super) fn executions_of(&self, job: u32) -> Vec<u32> {
         let mut slots = Vec::new();
         let mut at = self.jobs[job as usize].executions;

@@ -72,12 +72,14 @@ impl Scheduler {
         }
         while let Some((target, lane, handle)) = self.targets.next() {
             let Some(execution) = self.live(handle).filter(|execution| execution.state == State::Queued) else {
+                self.targets.passed_over(target);
                 continue;
             };
             let job_target = self.jobs[execution.job as usize].target;
             if job_target != target {
                 // The job changed while this waited: attempts use the spec in force when they are fired.
                 self.targets.push(job_target, lane, handle);
+                self.targets.passed_over(target);
                 continue;
             }
             let ready = execution.ready.unwrap_or(now.mono);
@@ -120,12 +122,17 @@ impl Scheduler {
         let lane = lane_of(execution.row.class);
         let target = execution.sent_to;
         let row = &mut execution.row;
+        let first = row.executed.is_none();
         row.executed.get_or_insert(report.dispatched);
+        let (class, drift_us) = (row.class, report.dispatched.since_us(WallUs::of(row.instant)));
         row.duration_us = Some(report.duration_us);
         let (http_status, error, reached) = judge(report.outcome);
         row.http_status = http_status;
         row.error = error;
         let succeeded = row.error.is_none();
+        if first {
+            self.output(Output::Dispatched(class, drift_us));
+        }
         if let Some((name, failing)) = self.targets.finished(target, lane, reached) {
             self.output(Output::Notice(Notice::Target { name, failing }));
         }

@@ -178,6 +178,11 @@ impl Targets {
         None
     }
 
+    /// Notes that what `next` gave for this target is not sent: it was stale, or is another target's now.
+    pub(super) fn passed_over(&mut self, target: u32) {
+        self.forget_if_unused(target);
+    }
+
     /// Notes that an attempt left for this target.
     pub(super) fn fired(&mut self, target: u32, lane: Lane) {
         let state = &mut self.targets[target as usize];

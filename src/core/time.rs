@@ -1,7 +1,10 @@
 //! Owns the two kinds of time the core is told: wall time and monotonic time.
 //! It must not read a clock, and the two must not convert into each other.
 
+use std::fmt;
 use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat};
 
 pub use crate::schedule::Instant;
 
@@ -31,6 +34,14 @@ impl WallUs {
     /// Microseconds from `earlier` to this time; negative if `earlier` is later.
     pub fn since_us(self, earlier: WallUs) -> i64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for WallUs {
+    /// ISO 8601 in UTC to the millisecond, such as `2026-01-01T01:10:31.050Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = DateTime::from_timestamp_micros(self.0).unwrap_or_default();
+        f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
     }
 }
 
@@ -72,5 +83,19 @@ impl Deadline {
     /// Whether either clock has reached this deadline.
     pub fn is_reached(&self, now: Now) -> bool {
         self.wall.is_some_and(|at| at <= now.wall) || self.mono.is_some_and(|at| at <= now.mono)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floors_towards_the_past_and_prints_milliseconds() {
+        assert_eq!(WallUs(1_767_229_831_050_999).to_string(), "2026-01-01T01:10:31.050Z");
+        assert_eq!(WallUs(1_999_999).floor(), Instant::from_secs(1));
+        assert_eq!(WallUs(-1).floor(), Instant::from_secs(-1));
+        assert_eq!(WallUs::of(Instant::from_secs(i64::MAX)), WallUs(i64::MAX));
+        assert_eq!(WallUs(i64::MAX).to_string(), "1970-01-01T00:00:00.000Z", "out of range is no panic");
     }
 }

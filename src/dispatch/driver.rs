@@ -9,12 +9,13 @@ use mio::{Registry, Token};
 use slab::Slab;
 
 use super::connection::{Link, Route};
-use super::flight::{Clock, Flight, describe, is_exhausted, is_out_of_files};
+use super::flight::{Flight, describe, is_exhausted, is_out_of_files};
 use super::head::Heads;
 use super::resolver::{Lookup, Resolver};
 use super::stats::Counters;
 use super::target::Target;
 use super::tls::Trust;
+use crate::clock;
 use crate::core::{Attempt, DeadlineHeap, MonoUs, Outcome, Report};
 use crate::limits::{ANSWER_READ_LEN, ATTEMPTS_PER_TURN_MAX, GROWTH_TICK, IDLE_CONNECTION_TIME_MAX, POST_LEN_MAX};
 
@@ -39,7 +40,6 @@ pub(super) struct Setup {
 #[derive(Debug)]
 pub(super) struct Driver {
     pub(super) setup: Setup,
-    pub(super) clock: Clock,
     /// Attempts that were handed over and not taken up.
     pub(super) inbox: VecDeque<Attempt>,
     /// Reports to be given back.
@@ -79,7 +79,6 @@ impl Driver {
     pub(super) fn new(setup: Setup) -> Driver {
         Driver {
             setup,
-            clock: Clock::new(),
             inbox: VecDeque::new(),
             reports: Vec::new(),
             waited: MonoUs(0),
@@ -101,7 +100,7 @@ impl Driver {
         let tick = (!self.held.throttled.is_empty()).then_some(self.next_tick);
         let sweep = (!self.held.links.is_empty()).then_some(self.next_sweep);
         let at = [deadline, tick, sweep].into_iter().flatten().min()?;
-        Some(Duration::from_micros(at.0.saturating_sub(self.clock.mono().0)))
+        Some(Duration::from_micros(at.0.saturating_sub(clock::mono().0)))
     }
 
     /// Takes up attempts that were handed over, a bounded number.
@@ -122,7 +121,7 @@ impl Driver {
 
     /// Does what time demands.
     pub(super) fn note_time(&mut self) {
-        let now = self.clock.mono();
+        let now = clock::mono();
         while let Some(flight) = self.held.deadlines.pop_due(now) {
             self.expire(flight, now);
         }
@@ -168,7 +167,7 @@ impl Driver {
 
     /// Reports everything that was taken up as failed, and starts anew. What is in the inbox goes on.
     pub(super) fn abandon(&mut self, why: &str) {
-        let now = self.clock.mono();
+        let now = clock::mono();
         let held = std::mem::take(&mut self.held);
         for (_, flight) in &held.flights {
             self.reports.push(flight.report(Outcome::WorkerFailed(why.to_owned()), now));
@@ -177,7 +176,7 @@ impl Driver {
     }
 
     fn begin(&mut self, attempt: Attempt) {
-        let flight = Flight::new(attempt, &self.clock);
+        let flight = Flight::new(attempt);
         let start = flight.start;
         let spec = Arc::clone(&flight.attempt.spec);
         let id = number(self.held.flights.insert(flight));
@@ -194,7 +193,7 @@ impl Driver {
 
     fn serve(&mut self, id: u32) {
         loop {
-            let now = self.clock.mono();
+            let now = clock::mono();
             let target = &mut self.held.targets[id as usize];
             let Some(&flight) = target.waiting.front() else { return };
             let must_be_fresh = self.held.flights[flight as usize].is_second_try;
@@ -241,10 +240,10 @@ impl Driver {
         let target_id = flight.target.expect("a flight connects when its target is known");
         let was_dispatched = flight.is_dispatched;
         flight.link = None;
-        flight.dispatch(&self.clock);
+        flight.dispatch();
         let (start, connect_by) = (flight.start, flight.connect_by);
         loop {
-            let now = self.clock.mono();
+            let now = clock::mono();
             let target = &mut self.held.targets[target_id as usize];
             let error = match Link::connect(route.clone(), target.port, target_id, id, now) {
                 Ok(mut link) => {
@@ -305,7 +304,7 @@ impl Driver {
                 return;
             }
         };
-        flight.dispatch(&self.clock);
+        flight.dispatch();
         flight.waited = self.waited;
         target.note_sent(self.waited);
         self.held.deadlines.set(id, flight.start.plus(self.setup.timeout));
@@ -318,7 +317,7 @@ impl Driver {
     pub(super) fn finish(&mut self, id: u32, outcome: Outcome) {
         self.held.deadlines.remove(id);
         let flight = self.held.flights.remove(id as usize);
-        self.reports.push(flight.report(outcome, self.clock.mono()));
+        self.reports.push(flight.report(outcome, clock::mono()));
     }
 
     /// Closes a connection that no list of resting ones holds.

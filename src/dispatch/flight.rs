@@ -2,32 +2,10 @@
 //! It must not move bytes.
 
 use std::io::{self, ErrorKind};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use crate::clock;
 use crate::core::{Attempt, Delivery, MonoUs, Outcome, Report, WallUs};
-
-/// The two clocks of a worker.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
-    start: Instant,
-}
-
-impl Clock {
-    pub(super) fn new() -> Clock {
-        Clock { start: Instant::now() }
-    }
-
-    /// Monotonic time since this clock was made.
-    pub(super) fn mono(&self) -> MonoUs {
-        MonoUs(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
-    }
-
-    /// Wall time.
-    pub(super) fn wall(&self) -> WallUs {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        WallUs(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
-    }
-}
 
 /// An attempt that this worker holds.
 #[derive(Debug)]
@@ -52,13 +30,13 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    pub(super) fn new(attempt: Attempt, clock: &Clock) -> Flight {
+    pub(super) fn new(attempt: Attempt) -> Flight {
         Flight {
             attempt,
             target: None,
             link: None,
-            dispatched: clock.wall(),
-            start: clock.mono(),
+            dispatched: clock::wall(),
+            start: clock::mono(),
             is_dispatched: false,
             connect_by: MonoUs(0),
             waited: MonoUs(0),
@@ -67,11 +45,11 @@ impl Flight {
     }
 
     /// It connects or writes now; only the first time counts.
-    pub(super) fn dispatch(&mut self, clock: &Clock) {
+    pub(super) fn dispatch(&mut self) {
         if !self.is_dispatched {
             self.is_dispatched = true;
-            self.dispatched = clock.wall();
-            self.start = clock.mono();
+            self.dispatched = clock::wall();
+            self.start = clock::mono();
         }
     }
 

@@ -10,6 +10,7 @@ use super::driver::Driver;
 use super::exchange::Progress;
 use super::flight::{describe, within};
 use super::tls::Session;
+use crate::clock;
 use crate::core::{MonoUs, Outcome};
 use crate::limits::CONNECTION_AGE_MAX;
 
@@ -183,7 +184,7 @@ impl Driver {
     }
 
     fn note_answer(&mut self, link_id: u32, status: u16, reusable: bool) {
-        let now = self.clock.mono();
+        let now = clock::mono();
         let link = &mut self.held.links[link_id as usize];
         let id = link.flight.expect("only a connection in use is answered");
         let target_id = link.target;

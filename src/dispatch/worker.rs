@@ -12,6 +12,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::bell::Bell;
 use super::driver::Driver;
+use crate::clock;
 use crate::core::{Attempt, MonoUs, Report};
 use crate::limits::{ATTEMPTS_PER_TURN_MAX, EVENTS_PER_TURN_MAX};
 
@@ -105,13 +106,13 @@ impl Worker {
         self.mailbox.asleep.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         let patience = if self.attempts.is_empty() { self.driver.patience() } else { Some(Duration::ZERO) };
-        let before = self.driver.clock.mono();
+        let before = clock::mono();
         let polled = match self.poll.poll(events, patience) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             other => other,
         };
         self.mailbox.asleep.store(false, Ordering::SeqCst);
-        let waited = self.driver.clock.mono().0.saturating_sub(before.0);
+        let waited = clock::mono().0.saturating_sub(before.0);
         self.driver.waited = MonoUs(self.driver.waited.0 + waited);
         polled
     }

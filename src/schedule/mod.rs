@@ -99,6 +99,15 @@ impl Schedule {
         self.zone
     }
 
+    /// The second a schedule of a steady period counts from, as it was given; `None` for all others.
+    pub fn anchor(&self) -> Option<Instant> {
+        match &self.pace {
+            // Every second of all time counts from the first there is.
+            Pace::Every(every) => Some(every.anchor()).filter(|anchor| *anchor > Instant::FIRST),
+            Pace::Calendar(_) => None,
+        }
+    }
+
     /// The first instant strictly after `after`; `None` if there is none up to [`Instant::LAST`].
     /// Never goes down as `after` goes up.
     pub fn next_after(&self, after: Instant) -> Option<Instant> {

@@ -1,0 +1,24 @@
+//! Owns reading the machine's clocks.
+//! It must not be called by the core, nor more than once a turn by the loop: workers stamp their own attempts.
+
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::core::{MonoUs, Now, WallUs};
+
+/// Both clocks, read as one.
+pub fn now() -> Now {
+    Now { wall: wall(), mono: mono() }
+}
+
+/// The wall clock.
+pub fn wall() -> WallUs {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallUs(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// The monotonic clock, from the first time it was asked for in this process.
+pub fn mono() -> MonoUs {
+    static START: OnceLock<Instant> = OnceLock::new();
+    MonoUs(u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX))
+}

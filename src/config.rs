@@ -1,0 +1,262 @@
+//! Owns the command line: what was typed becomes what is valid, in one place.
+//! It must not open, start or print anything.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::core::{Endpoint, Misfire};
+use crate::store::Keep;
+use crate::telemetry::{LogFormat, LogLevel};
+
+/// An HTTP cron: POSTs to your URLs on the second, at least once, and tells you when it failed.
+#[derive(Parser, Debug)]
+#[command(name = "punctual", version, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// What to do; without one, serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of serve, so that they work without naming it.
+    #[command(flatten)]
+    pub serve: ServeArguments,
+}
+
+/// The subcommands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the server (the default)
+    Serve(ServeArguments),
+}
+
+/// The flags of `serve`, as typed.
+#[derive(Args, Debug, Clone)]
+pub struct ServeArguments {
+    /// Address and port of the API; port 0 takes any free one
+    #[arg(long, env = "PUNCTUAL_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    pub listen: String,
+    /// The SQLite file; it and its folder are created if missing
+    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
+    pub db: String,
+    /// How many POSTs may be in flight at once; for now also the number of worker threads (1-4096)
+    #[arg(long, env = "PUNCTUAL_MAX_IN_FLIGHT", value_name = "N", default_value = "256")]
+    pub max_in_flight: String,
+    /// How long one POST may take, in milliseconds (1-3600000)
+    #[arg(long, env = "PUNCTUAL_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
+    pub timeout_ms: String,
+    /// How often a failed POST is repeated (0-100)
+    #[arg(long, env = "PUNCTUAL_RETRIES", value_name = "N", default_value = "3")]
+    pub retries: String,
+    /// The wait before the first retry, in milliseconds; it doubles each time, up to an hour (0-3600000)
+    #[arg(long, env = "PUNCTUAL_RETRY_DELAY_MS", value_name = "MS", default_value = "1000")]
+    pub retry_delay_ms: String,
+    /// What becomes of times that passed while the server was down: once (one run for the latest), all (up to 100
+    /// runs), skip (only a record)
+    #[arg(long, env = "PUNCTUAL_MISFIRE", value_name = "POLICY", default_value = "once")]
+    pub misfire: String,
+    /// How late a POST that was never sent may still go out, in milliseconds; beyond, it is recorded as missed
+    #[arg(long, env = "PUNCTUAL_MAX_LATENESS_MS", value_name = "MS", default_value = "600000")]
+    pub max_lateness_ms: String,
+    /// How long a stop waits for POSTs in flight, in milliseconds (0-3600000)
+    #[arg(long, env = "PUNCTUAL_DRAIN_MS", value_name = "MS", default_value = "10000")]
+    pub drain_ms: String,
+    /// How many days finished executions and alerts are kept (1-3650)
+    #[arg(long, env = "PUNCTUAL_KEEP_DAYS", value_name = "DAYS", default_value = "30")]
+    pub keep_days: String,
+    /// How many finished executions of each job are kept (1-100000000)
+    #[arg(long, env = "PUNCTUAL_KEEP_PER_JOB", value_name = "N", default_value = "100000")]
+    pub keep_per_job: String,
+    /// How large the database may grow before the oldest history goes, in MiB (16-1000000)
+    #[arg(long, env = "PUNCTUAL_KEEP_MIB", value_name = "MIB", default_value = "2048")]
+    pub keep_mib: String,
+    /// Where failures are POSTed to; without one they are only logged and listed
+    #[arg(long, env = "PUNCTUAL_ALERT_WEBHOOK", value_name = "URL")]
+    pub alert_webhook: Option<String>,
+    /// The origin whose web pages may use the API (CORS), or * for any
+    #[arg(long, env = "PUNCTUAL_CORS_ORIGIN", value_name = "ORIGIN")]
+    pub cors_origin: Option<String>,
+    /// The least severe log level: error, warn, info or debug
+    #[arg(long, env = "PUNCTUAL_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+    /// The form of the log on standard error: text or json
+    #[arg(long, env = "PUNCTUAL_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: String,
+}
+
+/// What the server runs with; every value is valid, and so are their relations.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// The SQLite file.
+    pub db: PathBuf,
+    /// POSTs in flight at once, and worker threads.
+    pub max_in_flight: u32,
+    /// How long one POST may take.
+    pub timeout: Duration,
+    /// Attempts after the first.
+    pub retries: u32,
+    /// The wait before the first retry.
+    pub retry_delay: Duration,
+    /// What becomes of missed instants.
+    pub misfire: Misfire,
+    /// How late a POST that was never sent may go out.
+    pub max_lateness: Duration,
+    /// How long a stop waits for POSTs in flight.
+    pub drain: Duration,
+    /// How much history is kept.
+    pub keep: Keep,
+    /// Where failures are POSTed to.
+    pub alert_webhook: Option<Endpoint>,
+    /// The origin CORS allows.
+    pub cors_origin: Option<String>,
+    /// The least severe level logged.
+    pub log: LogLevel,
+    /// The form of log lines.
+    pub log_format: LogFormat,
+}
+
+/// A value that is not valid: which flag, what it was given, what was expected.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidFlag {
+    flag: &'static str,
+    value: String,
+    expected: String,
+}
+
+impl fmt::Display for InvalidFlag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InvalidFlag { flag, value, expected } = self;
+        write!(f, "{flag}: expected {expected}, got {value:?} (environment: {})", environment_of(flag))
+    }
+}
+
+impl TryFrom<ServeArguments> for Config {
+    type Error = InvalidFlag;
+
+    fn try_from(typed: ServeArguments) -> Result<Config, InvalidFlag> {
+        let listen = typed.listen.parse().map_err(|_| {
+            invalid("--listen", &typed.listen, "an address and a port such as 127.0.0.1:3000 or [::1]:3000")
+        })?;
+        if typed.db.is_empty() || typed.db.ends_with('/') {
+            return Err(invalid("--db", &typed.db, "the path of a file"));
+        }
+        let alert_webhook = match &typed.alert_webhook {
+            None => None,
+            Some(url) => Some(Endpoint::parse(url).map_err(|why| {
+                let why = why.to_string();
+                invalid("--alert-webhook", url, why.trim_start_matches("expected "))
+            })?),
+        };
+        if let Some(origin) = &typed.cors_origin {
+            check_origin(origin)?;
+        }
+        Ok(Config {
+            listen,
+            db: typed.db.into(),
+            max_in_flight: number("--max-in-flight", &typed.max_in_flight, 1, 4096)?,
+            timeout: millis("--timeout-ms", &typed.timeout_ms, 1, 3_600_000)?,
+            retries: number("--retries", &typed.retries, 0, 100)?,
+            retry_delay: millis("--retry-delay-ms", &typed.retry_delay_ms, 0, 3_600_000)?,
+            misfire: Misfire::from_name(&typed.misfire)
+                .ok_or_else(|| invalid("--misfire", &typed.misfire, "once, all or skip"))?,
+            max_lateness: millis("--max-lateness-ms", &typed.max_lateness_ms, 1_000, 604_800_000)?,
+            drain: millis("--drain-ms", &typed.drain_ms, 0, 3_600_000)?,
+            keep: Keep {
+                age: Duration::from_secs(86_400 * u64::from(number("--keep-days", &typed.keep_days, 1, 3_650)?)),
+                rows_per_job: number("--keep-per-job", &typed.keep_per_job, 1, 100_000_000)?.into(),
+                bytes: u64::from(number("--keep-mib", &typed.keep_mib, 16, 1_000_000)?) << 20,
+            },
+            alert_webhook,
+            cors_origin: typed.cors_origin,
+            log: choice("--log", &typed.log, &LogLevel::NAMES)?,
+            log_format: choice("--log-format", &typed.log_format, &LogFormat::NAMES)?,
+        })
+    }
+}
+
+/// `*`, or a scheme and an authority: what browsers send as `Origin` (RFC 6454 section 6.2).
+fn check_origin(origin: &str) -> Result<(), InvalidFlag> {
+    let is_origin = || {
+        let (scheme, rest) = origin.split_once("://")?;
+        let plain = !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' ']) && rest.is_ascii();
+        (matches!(scheme, "http" | "https") && plain && !rest.chars().any(char::is_control)).then_some(())
+    };
+    if origin == "*" || is_origin().is_some() {
+        return Ok(());
+    }
+    Err(invalid("--cors-origin", origin, "an origin such as https://example.com (no path), or *"))
+}
+
+fn number(flag: &'static str, text: &str, least: u32, most: u32) -> Result<u32, InvalidFlag> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| invalid(flag, text, &format!("a number from {least} to {most}")))
+}
+
+fn millis(flag: &'static str, text: &str, least: u32, most: u32) -> Result<Duration, InvalidFlag> {
+    number(flag, text, least, most).map(|ms| Duration::from_millis(ms.into()))
+}
+
+fn choice<T: Copy>(flag: &'static str, text: &str, names: &[(&str, T)]) -> Result<T, InvalidFlag> {
+    let found = names.iter().find(|(name, _)| *name == text).map(|&(_, value)| value);
+    let expected = || names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    found.ok_or_else(|| invalid(flag, text, &format!("one of {}", expected())))
+}
+
+fn invalid(flag: &'static str, value: &str, expected: &str) -> InvalidFlag {
+    InvalidFlag { flag, value: value.to_owned(), expected: expected.to_owned() }
+}
+
+/// `--retry-delay-ms` is `PUNCTUAL_RETRY_DELAY_MS`.
+fn environment_of(flag: &str) -> String {
+    format!("PUNCTUAL_{}", flag.trim_start_matches('-').replace('-', "_").to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn config(flags: &[&str]) -> Result<Config, InvalidFlag> {
+        let typed = ["punctual"].iter().chain(flags);
+        Config::try_from(Arguments::try_parse_from(typed).expect("clap takes any text").serve)
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_every_flag_has_its_environment_variable() {
+        let config = config(&[]).expect("the defaults are valid");
+        assert_eq!((config.listen.to_string().as_str(), config.max_in_flight), ("127.0.0.1:3000", 256));
+        for argument in Arguments::command().get_arguments().filter(|argument| argument.get_long().is_some()) {
+            let flag = argument.get_long().expect("filtered");
+            if flag != "help" && flag != "version" {
+                let environment = argument.get_env().and_then(|name| name.to_str());
+                assert_eq!(environment, Some(environment_of(flag).as_str()));
+                assert!(argument.get_help().is_some(), "--{flag} has no help");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_names_flag_value_and_expectation() {
+        for (flag, value, expected) in [
+            ("--listen", "localhost", "an address and a port"),
+            ("--listen", "3000", "an address and a port"),
+            ("--db", "", "the path of a file"),
+            ("--max-in-flight", "0", "a number from 1 to 4096"),
+            ("--max-in-flight", "many", "a number from 1 to 4096"),
+            ("--timeout-ms", "1s", "a number from 1 to 3600000"),
+            ("--retries", "101", "a number from 0 to 100"),
+            ("--misfire", "never", "once, all or skip"),
+            ("--alert-webhook", "example.com", "an absolute"),
+            ("--cors-origin", "https://example.com/", "no path"),
+            ("--log", "loud", "one of error, warn, info, debug"),
+            ("--log-format", "xml", "one of text, json"),
+        ] {
+            let error = config(&[&format!("{flag}={value}")]).expect_err(flag).to_string();
+            assert!(error.starts_with(flag) && error.contains(expected), "{error}");
+            assert!(error.contains(&format!("{value:?}")) && !error.contains('\n'), "{error}");
+        }
+    }
+}

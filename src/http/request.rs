@@ -1,0 +1,113 @@
+//! Owns what a request is once it has been read: method, target, the header fields in use, body.
+//! It must not parse a head or judge a request; the decoder has done that before one of these exists.
+
+/// A request method (RFC 9110, section 9). Names are case-sensitive, so `get` is [`Method::Other`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`: answered like `GET`, but without the body.
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH` (RFC 5789)
+    Patch,
+    /// `DELETE`
+    Delete,
+    /// `OPTIONS`
+    Options,
+    /// Any other well-formed name, except `CONNECT`, which is refused.
+    Other,
+}
+
+impl Method {
+    /// Reads the name as it stands on the request line.
+    pub(super) fn from_name(name: &str) -> Method {
+        match name {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            "PUT" => Method::Put,
+            "PATCH" => Method::Patch,
+            "DELETE" => Method::Delete,
+            "OPTIONS" => Method::Options,
+            _ => Method::Other,
+        }
+    }
+
+    /// The name on the request line, or `OTHER`. From a small fixed set, so it can label a metric.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+            Method::Options => "OPTIONS",
+            Method::Other => "OTHER",
+        }
+    }
+
+    /// True when the method is about its body, so that a request without a stated length is a
+    /// mistake.
+    pub const fn needs_length(self) -> bool {
+        match self {
+            Method::Post | Method::Put => true,
+            Method::Get | Method::Head | Method::Patch | Method::Delete | Method::Options | Method::Other => false,
+        }
+    }
+}
+
+/// One complete request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What is to be done.
+    pub method: Method,
+    /// The path as sent: not decoded, without the query. Starts with `/`, or is `*` for `OPTIONS`.
+    /// ASCII only.
+    pub path: String,
+    /// What follows the first `?`, as sent; empty when there is none. See [`super::query::pairs`].
+    pub query: String,
+    /// True when the connection may carry another request after this one (RFC 9112, section 9.3).
+    pub keep_alive: bool,
+    /// True when the client speaks HTTP/1.0, which changes how [`super::encode`] announces
+    /// `keep_alive`.
+    pub http_10: bool,
+    /// The header fields that the product uses.
+    pub headers: Headers,
+    /// The body with its framing removed; empty when there is none. At most
+    /// [`super::Limits::body_len_max`] bytes.
+    ///
+    /// May be there for any method: a body with no meaning, as with `GET`, is left to the caller to
+    /// ignore.
+    pub body: Vec<u8>,
+}
+
+/// The header fields that the product uses beyond framing, each `None` when the request has no such
+/// field.
+///
+/// To use another one, add a member and a line in `slot`. All are fields that a request may have
+/// once: a second line is a refusal. A list such as `If-Match` would have to be joined instead (RFC
+/// 9110, section 5.3), and a secret such as `Authorization` needs a type that `Debug` does not
+/// show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// `Content-Type`, with its parameters.
+    pub content_type: Option<String>,
+    /// `Host`, or the target's authority when the target is in absolute form (RFC 9112, section
+    /// 3.2.2).
+    pub host: Option<String>,
+    /// `Origin`: the web page's origin, when a browser sent the request.
+    pub origin: Option<String>,
+}
+
+impl Headers {
+    /// Where the value of a field of this name goes; `None` when the product has no use for it.
+    pub(super) fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
+        let slots = [("content-type", &mut self.content_type), ("host", &mut self.host), ("origin", &mut self.origin)];
+        slots.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, slot)| slot)
+    }
+}

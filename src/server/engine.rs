@@ -1,0 +1,227 @@
+//! Owns the core and everything its outputs go to: writer, workers, alerts, measurements, log.
+//! It must not decide: it carries outputs out, and messages in.
+
+use crate::alert::Alerts;
+use crate::core::{Attempt, Class, Deadline, Input, MonoUs, Notice, Now, Output, Reply, Report, RequestId, Scheduler};
+use crate::dispatch::Pool;
+use crate::limits::REPORTS_PER_TURN_MAX;
+use crate::store::{AlertState, AlertUpdate, Writer};
+use crate::telemetry::{Percentiles, Recorder};
+
+use super::outbox::Outbox;
+
+/// The core with its surroundings.
+#[derive(Debug)]
+pub(super) struct Engine {
+    core: Scheduler,
+    outbox: Outbox,
+    writer: Writer,
+    pool: Pool,
+    alerts: Alerts,
+    drift: Recorder,
+    late: Recorder,
+    fires: Vec<Attempt>,
+    reports: Vec<Report>,
+    replies: Vec<(RequestId, Reply)>,
+    draining: bool,
+}
+
+impl Engine {
+    pub(super) fn new(core: Scheduler, writer: Writer, pool: Pool, alerts: Alerts) -> Engine {
+        Engine {
+            core,
+            outbox: Outbox::default(),
+            writer,
+            pool,
+            alerts,
+            drift: Recorder::default(),
+            late: Recorder::default(),
+            fires: Vec::new(),
+            reports: Vec::new(),
+            replies: Vec::new(),
+            draining: false,
+        }
+    }
+
+    pub(super) fn core(&self) -> &Scheduler {
+        &self.core
+    }
+
+    /// Gives the core an input and carries out all that follows; what is to be sent waits for `send_fired`.
+    pub(super) fn input(&mut self, input: Input, now: Now) {
+        self.core.handle_input(input, now);
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Persist(number, item) => self.outbox.push(number, item),
+                Output::Reply(request, reply) => self.replies.push((request, reply)),
+                Output::Fire(attempt) => self.fires.push(attempt),
+                Output::Dispatched(class, drift_us) => match class {
+                    Class::OnTime => self.drift.record(drift_us),
+                    Class::Recovered | Class::CatchUp | Class::Manual => self.late.record(drift_us),
+                },
+                Output::Alert(record) => {
+                    tracing::warn!(job = %record.execution.job, execution = %record.execution, api = %record.api,
+                        error = %record.error, "an execution failed");
+                    let update = self.alerts.tell(&record);
+                    self.note_alert(update);
+                }
+                Output::Notice(notice) => log(&notice),
+            }
+        }
+    }
+
+    /// Hands to the workers all that was fired since: many attempts, one message.
+    pub(super) fn send_fired(&mut self) {
+        if !self.fires.is_empty() {
+            self.pool.send(std::mem::take(&mut self.fires));
+        }
+    }
+
+    /// Due work: a tick, if the core wants one.
+    pub(super) fn tick(&mut self, now: Now) {
+        if self.core.poll_timeout().is_reached(now) {
+            self.input(Input::Tick, now);
+            self.send_fired();
+        }
+    }
+
+    /// Takes in what threads have sent: a bounded number of messages. True if there may be more.
+    pub(super) fn take_messages(&mut self, now: Now) -> bool {
+        while let Some(event) = self.writer.try_event() {
+            if let Some((through, rejected)) = self.outbox.note(event) {
+                self.input(Input::Committed { through, rejected }, now);
+            }
+        }
+        self.pool.receive(REPORTS_PER_TURN_MAX, &mut self.reports);
+        let more = self.reports.len() >= REPORTS_PER_TURN_MAX;
+        let mut reports = std::mem::take(&mut self.reports);
+        for report in reports.drain(..) {
+            self.input(Input::Report(report), now);
+        }
+        self.reports = reports;
+        self.send_fired();
+        while let Some(update) = self.alerts.try_update() {
+            self.note_alert(Some(update));
+        }
+        more
+    }
+
+    /// Hands to the writer what it can take.
+    pub(super) fn flush(&mut self, mono: MonoUs) {
+        self.send_fired();
+        self.outbox.flush(&self.writer, mono);
+    }
+
+    pub(super) fn take_replies(&mut self) -> Vec<(RequestId, Reply)> {
+        std::mem::take(&mut self.replies)
+    }
+
+    pub(super) fn deadline(&self) -> Deadline {
+        self.core.poll_timeout()
+    }
+
+    pub(super) fn drain(&mut self, now: Now) {
+        self.draining = true;
+        self.input(Input::Drain, now);
+    }
+
+    /// Whether a drain is complete: nothing in flight, everything on disk.
+    pub(super) fn is_drained(&self) -> bool {
+        self.core.is_drained() && self.outbox.is_empty()
+    }
+
+    /// Whether everything asked for is on disk.
+    pub(super) fn is_written(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    pub(super) fn stop_writer(&mut self) {
+        self.writer.stop();
+    }
+
+    /// Whether the writer thread is gone: nothing can be promised any more.
+    pub(super) fn is_writer_dead(&self) -> bool {
+        self.writer.is_dead()
+    }
+
+    /// Goes on with alerts that an earlier process left.
+    pub(super) fn resume_alerts(&mut self, stored: &[crate::store::PendingAlert], now: Now) {
+        for alert in stored {
+            let update = self.alerts.resume(alert, now.wall);
+            self.note_alert(update);
+        }
+    }
+
+    fn note_alert(&mut self, update: Option<AlertUpdate>) {
+        let Some(update) = update else { return };
+        match update.state {
+            AlertState::Pending => {
+                tracing::warn!(
+                    alert = update.seq.0,
+                    attempts = update.attempts,
+                    error = update.error.as_deref(),
+                    "an alert could not be delivered; it will be tried again"
+                );
+            }
+            AlertState::Failed => {
+                tracing::error!(
+                    alert = update.seq.0,
+                    attempts = update.attempts,
+                    error = update.error.as_deref(),
+                    "an alert was given up"
+                );
+            }
+            AlertState::Delivered | AlertState::Logged => {}
+        }
+        self.outbox.push_alert(update);
+    }
+
+    /// Why the server is not healthy, if so.
+    pub(super) fn trouble(&self, mono: MonoUs) -> Option<String> {
+        if self.draining { Some("the server is stopping".to_owned()) } else { self.outbox.trouble(mono) }
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.outbox.is_failing()
+    }
+
+    pub(super) fn drift(&self) -> Percentiles {
+        self.drift.percentiles()
+    }
+
+    pub(super) fn late(&self) -> Percentiles {
+        self.late.percentiles()
+    }
+
+    pub(super) fn commits(&self) -> Percentiles {
+        self.outbox.commits()
+    }
+
+    pub(super) fn worker_queue(&self) -> usize {
+        self.pool.waiting()
+    }
+
+    pub(super) fn write_queue(&self) -> usize {
+        self.outbox.waiting()
+    }
+
+    pub(super) fn alert_queue(&self) -> usize {
+        self.alerts.waiting()
+    }
+}
+
+fn log(notice: &Notice) {
+    match notice {
+        Notice::InDoubt { rows } => {
+            tracing::warn!(rows, "executions were in doubt after an unclean stop; they are sent again");
+        }
+        Notice::Missed { job, count, more, reason } => {
+            tracing::warn!(%job, count, more, reason, "instants were missed")
+        }
+        Notice::ClockStep { by_us, held_jobs } => {
+            tracing::warn!(by_ms = by_us / 1000, held_jobs, "the wall clock stepped");
+        }
+        Notice::Target { name, failing: true } => tracing::warn!(target_name = %name, "a target fails"),
+        Notice::Target { name, failing: false } => tracing::info!(target_name = %name, "a target answers again"),
+    }
+}

@@ -1,0 +1,95 @@
+//! Owns what waits for the writer, and what is known of its health.
+//! It must not drop anything: the core bounds what it asks for.
+
+use std::collections::VecDeque;
+
+use crate::core::{MonoUs, Persist};
+use crate::limits::{BATCH_LEN_MAX, BATCHES_PENDING_MAX, STORE_STALL_MAX};
+use crate::store::{AlertUpdate, Batch, Writer, WriterEvent};
+use crate::telemetry::{Percentiles, Recorder};
+
+/// Items on their way to the writer.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    items: VecDeque<(u64, Persist)>,
+    alerts: Vec<AlertUpdate>,
+    /// When each batch that is not answered was handed over, oldest first.
+    unanswered: VecDeque<MonoUs>,
+    failing: Option<String>,
+    /// Items up to this number are on disk.
+    through: u64,
+    commits: Recorder,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, number: u64, item: Persist) {
+        self.items.push_back((number, item));
+    }
+
+    pub(super) fn push_alert(&mut self, update: AlertUpdate) {
+        self.alerts.push(update);
+    }
+
+    /// Hands over what there is, unless the writer has enough: so batches grow with the load.
+    pub(super) fn flush(&mut self, writer: &Writer, mono: MonoUs) {
+        while self.unanswered.len() < BATCHES_PENDING_MAX && !(self.items.is_empty() && self.alerts.is_empty()) {
+            let length = self.items.len().min(BATCH_LEN_MAX);
+            let batch = Batch { items: self.items.drain(..length).collect(), alerts: std::mem::take(&mut self.alerts) };
+            writer.send(batch);
+            self.unanswered.push_back(mono);
+        }
+    }
+
+    /// Takes note of an event: what the core is to hear, as (through, rejected).
+    pub(super) fn note(&mut self, event: WriterEvent) -> Option<(u64, Vec<u64>)> {
+        match event {
+            WriterEvent::Committed { through, items: _, took_us } => {
+                self.unanswered.pop_front();
+                self.commits.record(i64::try_from(took_us).unwrap_or(i64::MAX));
+                self.through = through?;
+                Some((self.through, Vec::new()))
+            }
+            WriterEvent::Failing { why, rejected } => {
+                tracing::error!(reason = %why, rejected = rejected.len(), "the store cannot be written");
+                self.failing = Some(why);
+                Some((self.through, rejected))
+            }
+            WriterEvent::Working => {
+                tracing::info!("the store can be written again");
+                self.failing = None;
+                None
+            }
+        }
+    }
+
+    /// Why changes cannot be written now, if so.
+    pub(super) fn trouble(&self, mono: MonoUs) -> Option<String> {
+        if let Some(why) = &self.failing {
+            return Some(format!("the store cannot be written: {why}"));
+        }
+        let since = self.unanswered.front()?;
+        let waited_ms = mono.0.saturating_sub(since.0) / 1000;
+        let stalled = u128::from(waited_ms) >= STORE_STALL_MAX.as_millis();
+        stalled.then(|| format!("the store has not answered for {waited_ms} ms"))
+    }
+
+    /// Whether writing fails.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.is_some()
+    }
+
+    /// Whether nothing waits and everything was answered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.alerts.is_empty() && self.unanswered.is_empty()
+    }
+
+    /// Items that were not handed over.
+    pub(super) fn waiting(&self) -> usize {
+        self.items.len()
+    }
+
+    /// How long transactions took.
+    pub(super) fn commits(&self) -> Percentiles {
+        self.commits.percentiles()
+    }
+}

@@ -1,0 +1,186 @@
+//! Owns start and stop: from a configuration to a running loop, and from its end to a result.
+//! It must not hold anything that happens in between.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mio::net::TcpListener;
+use mio::{Interest, Poll, Waker};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use super::calls::Calls;
+use super::connections::Connections;
+use super::engine::Engine;
+use super::timer::Timer;
+use super::turn::{End, LISTENER, Loop, SIGNALS, TIMER, WAKER};
+use crate::alert::{Alerts, AlertsSettings};
+use crate::api::{self, Cors};
+use crate::clock;
+use crate::config::Config;
+use crate::core::{Input, RetryPolicy, Scheduler, Settings};
+use crate::dispatch::{DispatchSettings, Pool};
+use crate::http;
+use crate::limits::{CONNECT_TIME_MAX, READERS};
+use crate::store::{self, OpenError, Readers, Store, Writer};
+use crate::telemetry::Logs;
+
+/// Every request the server makes says who it is.
+const USER_AGENT: &str = concat!("Punctual/", env!("CARGO_PKG_VERSION"));
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// Says what could not be done, in one line.
+pub fn run(config: &Config) -> Result<(), ServeError> {
+    let logs = Logs::start(config.log, config.log_format);
+    // The port first: it tells at once of a second server, before anything is touched.
+    let listener = TcpListener::bind(config.listen).map_err(|why| ServeError::Listen(config.listen, why))?;
+    let listen = listener.local_addr().map_err(|why| ServeError::Listen(config.listen, why))?;
+    let store = Store::open(&config.db).map_err(ServeError::Store)?;
+    let (mut serving, jobs) = prepare(config, logs, listener, store)?;
+    greet(config, listen, jobs);
+    let end = serving.run().map_err(ServeError::Loop)?;
+    match end {
+        End::Clean => {
+            serving.engine.stop_writer();
+            tracing::info!("stopped; everything is on disk");
+            Ok(())
+        }
+        End::Forced => Err(ServeError::Forced),
+        End::Unwritten => Err(ServeError::Unwritten),
+        End::WriterDied => Err(ServeError::WriterDied),
+    }
+}
+
+fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store) -> Result<(Loop, usize), ServeError> {
+    let poll = Poll::new().map_err(ServeError::Loop)?;
+    let registry = poll.registry();
+    registry.register(&mut listener, LISTENER, Interest::READABLE).map_err(ServeError::Loop)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(ServeError::Loop)?;
+    registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(ServeError::Loop)?;
+    let timer = Timer::new(registry, TIMER).map_err(ServeError::Loop)?;
+    let waker = Waker::new(registry, WAKER).map_err(ServeError::Loop)?;
+    let notify: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+        // It fails only if the poll is gone, and then there is nobody to wake.
+        drop(waker.wake());
+    });
+
+    let mut core = Scheduler::new(Settings {
+        in_flight_max: config.max_in_flight,
+        retry: RetryPolicy { retries: config.retries, delay: config.retry_delay },
+        misfire: config.misfire,
+        lateness_max: config.max_lateness,
+        noise: getrandom::u64().map_err(|why| ServeError::Loop(io::Error::other(why)))?,
+    });
+    let start = clock::now();
+    let mut inputs = Vec::new();
+    let mut loaded = store::load(
+        &store,
+        |job| core.handle_input(Input::RestoreJob(Box::new(job)), start),
+        |row| inputs.push(Input::RestoreRow(Box::new(row))),
+    )
+    .map_err(ServeError::Store)?;
+
+    let path = store.path().to_owned();
+    let pool = Pool::start(
+        DispatchSettings {
+            workers: std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4)),
+            in_flight_max: config.max_in_flight,
+            timeout: config.timeout,
+            connect_timeout: config.timeout.min(CONNECT_TIME_MAX),
+            user_agent: USER_AGENT.to_owned(),
+            extra_roots: Vec::new(),
+        },
+        Arc::clone(&notify),
+    )
+    .map_err(ServeError::Thread)?;
+    let alerts = AlertsSettings { webhook: config.alert_webhook.clone(), user_agent: USER_AGENT.to_owned() };
+    let alerts = Alerts::start(alerts, Arc::clone(&notify)).map_err(ServeError::Thread)?;
+    let readers = Readers::start(path, READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
+    let readers = readers.map_err(ServeError::Thread)?;
+    let writer = Writer::start(store, &mut loaded, config.keep, notify).map_err(ServeError::Thread)?;
+
+    let mut engine = Engine::new(core, writer, pool, alerts);
+    let now = clock::now();
+    for input in inputs {
+        engine.input(input, now);
+    }
+    engine.input(Input::RestoreDone(loaded.restored), now);
+    engine.resume_alerts(&loaded.alerts, now);
+
+    let calls = Calls {
+        cors: Cors { origin: config.cors_origin.clone() },
+        readers,
+        logs,
+        workers: config.max_in_flight as usize,
+        in_flight_max: config.max_in_flight,
+        reads_refused: 0,
+    };
+    let second = now.wall.floor().as_secs();
+    let serving = Loop {
+        poll,
+        timer,
+        signals,
+        connections: Connections::new(listener),
+        engine,
+        calls,
+        drain_max: config.drain,
+        drain_until: None,
+        date: (second, http::http_date(second)),
+        last: now,
+    };
+    Ok((serving, loaded.jobs))
+}
+
+/// What the person at the terminal needs to know next.
+fn greet(config: &Config, listen: SocketAddr, jobs: usize) {
+    let path = std::path::absolute(&config.db).unwrap_or_else(|_| config.db.clone());
+    println!("Punctual {} listens on http://{listen}", env!("CARGO_PKG_VERSION"));
+    println!("Data: {} ({jobs} {} loaded)", path.display(), if jobs == 1 { "job" } else { "jobs" });
+    println!("Next: register a job that fires every 10 seconds");
+    println!(
+        "  curl -X POST http://{listen}/api/jobs -H 'Content-Type: application/json' \\\n    \
+         -d '{{\"schedule\":\"*/10 * * * * *\",\"api\":\"http://localhost:4444/foo\",\"type\":\"ATLEAST_ONCE\"}}'"
+    );
+    println!("Stop with Ctrl-C; then nothing is lost.");
+}
+
+/// Why the server could not run, or not end well.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// The database cannot be opened or read.
+    Store(OpenError),
+    /// A thread cannot be started.
+    Thread(io::Error),
+    /// The loop's own machinery failed.
+    Loop(io::Error),
+    /// A second signal cut the stop short.
+    Forced,
+    /// The stop came before everything could be written.
+    Unwritten,
+    /// The writer thread panicked.
+    WriterDied,
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServeError::Listen(address, why) => write!(f, "failed to listen on {address}: {why}"),
+            ServeError::Store(why) => why.fmt(f),
+            ServeError::Thread(why) => write!(f, "failed to start a thread: {why}"),
+            ServeError::Loop(why) => write!(f, "failed to run the event loop: {why}"),
+            ServeError::Forced => f.write_str("stopped at once; what was in flight is sent again at the next start"),
+            ServeError::Unwritten => f.write_str(
+                "failed to write everything before the stop; what is missing is sent again at the next start",
+            ),
+            ServeError::WriterDied => f.write_str("failed to go on: the writer thread died"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}

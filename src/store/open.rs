@@ -1,0 +1,288 @@
+//! Owns opening the database: the folder, the lock, what kind of file it is, its version.
+//! It must not touch a file that is not ours or is newer than this build.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::migrations;
+
+/// Marks a SQLite file as Punctual's ("Pnct").
+const APPLICATION_ID: i64 = 0x506e_6374;
+/// What must be whole for the server to go on.
+const CHECKED_TABLES: [&str; 4] = ["jobs", "ledger", "job_totals", "marks"];
+/// The first bytes of every SQLite file.
+const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
+/// How long a statement waits for another connection's lock before it says so.
+const BUSY_WAIT: Duration = Duration::from_millis(20);
+/// Pages kept in memory by the writer, in KiB.
+const WRITER_CACHE_KIB: i64 = 4_096;
+/// Pages kept in memory by each reader, in KiB.
+const READER_CACHE_KIB: i64 = 1_024;
+
+/// The database, open for writing by this process alone.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    pub(super) connection: Connection,
+    /// Released by the system when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the database, makes it if there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// Says what is in the way. The file is then as it was.
+    pub fn open(path: &Path) -> Result<Store, OpenError> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(|why| OpenError::Folder(folder.to_owned(), why))?;
+        }
+        let lock = lock(path)?;
+        check_header(path)?;
+        let version = inspect(path)?;
+        let mut connection = Connection::open(path).map_err(|why| damaged(path, why))?;
+        prepare(&mut connection, version).map_err(|why| damaged(path, why))?;
+        Ok(Store { path: path.to_owned(), connection, _lock: lock })
+    }
+
+    /// Where the database is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A read-only connection for a reader thread.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    Ok(connection)
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name);
+    let file = file.map_err(|why| OpenError::Lock(name.clone(), why))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(why)) => Err(OpenError::Lock(name, why)),
+    }
+}
+
+/// Refuses a file that is not SQLite before SQLite sees it.
+fn check_header(path: &Path) -> Result<(), OpenError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(why) => return Err(OpenError::Unreadable(path.to_owned(), why)),
+    };
+    let mut start = Vec::new();
+    let length = u64::try_from(SQLITE_MAGIC.len()).expect("it is short");
+    file.by_ref().take(length).read_to_end(&mut start).map_err(|why| OpenError::Unreadable(path.to_owned(), why))?;
+    if start.is_empty() || start == SQLITE_MAGIC { Ok(()) } else { Err(OpenError::NotADatabase(path.to_owned())) }
+}
+
+/// Looks at an existing database through a connection that cannot change it. Its version; 0 if there is none yet.
+fn inspect(path: &Path) -> Result<i64, OpenError> {
+    if !fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+        return Ok(0);
+    }
+    let damaged = |why| damaged(path, why);
+    let connection = open_reader(path).map_err(damaged)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(damaged)?;
+    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(damaged)?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Err(OpenError::Foreign(path.to_owned()));
+    }
+    let version = migrations::version_of(&connection).map_err(damaged)?;
+    if version > migrations::current_version() {
+        return Err(OpenError::Newer { path: path.to_owned(), version, current: migrations::current_version() });
+    }
+    // Not the whole file: history may be large, and what is needed to go on is in these.
+    for table in CHECKED_TABLES.iter().filter(|_| version > 0) {
+        let sql = format!("PRAGMA quick_check({table})");
+        let verdict: String = connection.query_row(&sql, [], |row| row.get(0)).map_err(damaged)?;
+        if verdict != "ok" {
+            return Err(OpenError::Damaged(path.to_owned(), verdict.replace('\n', "; ")));
+        }
+    }
+    Ok(version)
+}
+
+fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // The writer checkpoints when it chooses to.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    if version < migrations::current_version() {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        migrations::migrate(&transaction, version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn damaged(path: &Path, why: rusqlite::Error) -> OpenError {
+    OpenError::Database(path.to_owned(), why)
+}
+
+/// Why the database cannot be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The folder cannot be made.
+    Folder(PathBuf, io::Error),
+    /// The lock file cannot be made or locked.
+    Lock(PathBuf, io::Error),
+    /// Another process has the database.
+    InUse(PathBuf),
+    /// The file cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// The file is not a SQLite database.
+    NotADatabase(PathBuf),
+    /// The file is somebody else's SQLite database.
+    Foreign(PathBuf),
+    /// The file was written by a newer version.
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: i64,
+        /// The newest version this build knows.
+        current: i64,
+    },
+    /// SQLite found the file damaged.
+    Damaged(PathBuf, String),
+    /// SQLite cannot open or read the file.
+    Database(PathBuf, rusqlite::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Folder(path, why) => write!(f, "failed to create the folder {}: {why}", path.display()),
+            OpenError::Lock(path, why) => write!(f, "failed to lock {}: {why}", path.display()),
+            OpenError::InUse(path) => write!(f, "failed to open {}: another process is using it", path.display()),
+            OpenError::Unreadable(path, why) => write!(f, "failed to read {}: {why}", path.display()),
+            OpenError::NotADatabase(path) => {
+                write!(f, "failed to open {}: it is not a SQLite database", path.display())
+            }
+            OpenError::Foreign(path) => {
+                write!(f, "failed to open {}: it is a database of another program", path.display())
+            }
+            OpenError::Newer { path, version, current } => write!(
+                f,
+                "failed to open {}: its schema has version {version}, and this build knows up to {current}; \
+                 use the newer build that wrote it",
+                path.display()
+            ),
+            OpenError::Damaged(path, what) => write!(f, "failed to open {}: it is damaged: {what}", path.display()),
+            OpenError::Database(path, why) => write!(f, "failed to open {}: {why}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary folder can be made")
+    }
+
+    fn refused(path: &Path) -> String {
+        let before = fs::read(path).expect("the file is there");
+        let why = Store::open(path).expect_err("it must be refused").to_string();
+        assert_eq!(fs::read(path).expect("it is still there"), before, "{why}: the file was touched");
+        assert!(!why.contains('\n'), "{why}");
+        why
+    }
+
+    #[test]
+    fn a_new_file_is_made_with_its_folder_and_opens_again() {
+        let folder = folder();
+        let path = folder.path().join("a/b/punctual.db");
+        drop(Store::open(&path).expect("it can be made"));
+        let store = Store::open(&path).expect("it opens again");
+        let mode: String = store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        assert_eq!(migrations::version_of(&store.connection).unwrap(), migrations::current_version());
+        let why = Store::open(&path).expect_err("it is open").to_string();
+        assert!(why.contains("another process is using it"), "{why}");
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused_and_not_touched() {
+        let folder = folder();
+        let path = folder.path().join("p.db");
+        fs::write(&path, "not a database, but a text").unwrap();
+        assert!(refused(&path).contains("not a SQLite database"));
+        fs::remove_file(&path).unwrap();
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        assert!(refused(&path).contains("another program"));
+        fs::remove_file(&path).unwrap();
+        drop(Store::open(&path).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        assert!(refused(&path).contains("version 99"));
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_and_not_touched() {
+        let folder = folder();
+        let path = folder.path().join("p.db");
+        drop(Store::open(&path).unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        assert!(bytes.len() > 8192, "there are pages behind the first two");
+        bytes.truncate(8192);
+        fs::write(&path, &bytes).unwrap();
+        refused(&path);
+        let mut scrambled = bytes.clone();
+        scrambled[100..4096].fill(0xaa);
+        fs::write(&path, &scrambled).unwrap();
+        refused(&path);
+    }
+
+    #[test]
+    fn a_place_that_cannot_hold_a_file_is_named() {
+        let folder = folder();
+        let file = folder.path().join("file");
+        fs::write(&file, "x").unwrap();
+        let why = Store::open(&file.join("sub/p.db")).expect_err("a file is no folder").to_string();
+        assert!(why.starts_with("failed to create the folder"), "{why}");
+        let why = Store::open(folder.path()).expect_err("a folder is no file").to_string();
+        assert!(why.starts_with("failed to"), "{why}");
+    }
+
+    #[test]
+    fn the_lock_ends_with_the_process() {
+        // `flock` from another process, as a second server would.
+        let folder = folder();
+        let path = folder.path().join("p.db");
+        let store = Store::open(&path).unwrap();
+        let lock = folder.path().join("p.db.lock");
+        let held = || Command::new("flock").arg("-n").arg(&lock).arg("true").status().map(|status| !status.success());
+        match held() {
+            Ok(held) => assert!(held, "another process got the lock"),
+            // Not every machine has the command; the test of the real binary covers the rest.
+            Err(_) => return,
+        }
+        drop(store);
+        assert_eq!(held().ok(), Some(false));
+    }
+}

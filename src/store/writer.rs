@@ -1,0 +1,290 @@
+//! Owns the writer thread: the only read-write connection. It takes a batch, commits it, and says so.
+//! It must not decide or reorder: a batch that fails is written again until it is on disk, but for the changes in
+//! it, whose clients are told that they did not happen.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use super::Store;
+use super::alerts::{self, AlertUpdate};
+use super::fold::Fold;
+use super::retention::{Keep, Retention};
+use super::rows;
+use crate::core::{JobChange, Persist};
+use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WRITE_RETRY_WAIT};
+
+/// One transaction's work.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Items of the core with their numbers, in order and without gaps.
+    pub items: Vec<(u64, Persist)>,
+    /// What became of alerts.
+    pub alerts: Vec<AlertUpdate>,
+}
+
+/// What the writer tells the loop.
+#[derive(Debug)]
+pub enum WriterEvent {
+    /// A batch is on disk, but for the changes that were rejected before.
+    Committed {
+        /// The newest item's number; None if the batch had no items.
+        through: Option<u64>,
+        /// Items written.
+        items: usize,
+        /// How long the transaction took, in microseconds, without failed tries.
+        took_us: u64,
+    },
+    /// Writing fails. What was given is kept and tried again, but for these changes, which will not be written.
+    Failing {
+        /// What SQLite said.
+        why: String,
+        /// The numbers of the changes.
+        rejected: Vec<u64>,
+    },
+    /// Writing works again.
+    Working,
+}
+
+/// The running writer.
+#[derive(Debug)]
+pub struct Writer {
+    batches: Option<Sender<Batch>>,
+    events: Receiver<WriterEvent>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread. `finished` are rows of the ledger to be folded; `notify` is called after each event.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(
+        store: Store,
+        loaded: &mut super::Loaded,
+        keep: Keep,
+        notify: Arc<dyn Fn() + Send + Sync>,
+    ) -> io::Result<Writer> {
+        let (batches, work) = bounded(BATCHES_PENDING_MAX);
+        let (say, events) = bounded(4 * BATCHES_PENDING_MAX + 4);
+        let fold = Fold::new(std::mem::take(&mut loaded.finished));
+        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            let path = store.path().to_owned();
+            let retention = Retention::new(keep);
+            Thread { store, wal: wal_path(&path), fold, retention, say, notify }.run(&work);
+        })?;
+        Ok(Writer { batches: Some(batches), events, thread: Some(thread) })
+    }
+
+    /// Hands a batch over. Never blocks: no more than `BATCHES_PENDING_MAX` may be unanswered.
+    pub fn send(&self, batch: Batch) {
+        let batches = self.batches.as_ref().expect("the writer runs until `stop`");
+        batches.try_send(batch).expect("the channel holds every batch that may be unanswered");
+    }
+
+    /// The next event, if there is one.
+    pub fn try_event(&self) -> Option<WriterEvent> {
+        self.events.try_recv().ok()
+    }
+
+    /// Whether the thread has ended, which it only does after `stop` or a panic.
+    pub fn is_dead(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Ends the thread after what it was given, and waits for it.
+    pub fn stop(&mut self) {
+        self.batches = None;
+        if let Some(thread) = self.thread.take() {
+            // It panicked: that was printed, and everything acknowledged is on disk.
+            drop(thread.join());
+        }
+    }
+}
+
+struct Thread {
+    store: Store,
+    wal: PathBuf,
+    fold: Fold,
+    retention: Retention,
+    say: Sender<WriterEvent>,
+    notify: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Thread {
+    fn run(mut self, work: &Receiver<Batch>) {
+        loop {
+            match work.recv_timeout(self.rest()) {
+                Ok(batch) => self.write(batch),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.housekeep();
+        }
+        // The next start is quicker without a log to replay; if this fails, it replays.
+        drop(self.store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
+    }
+
+    /// Writes a batch, for as long as it takes.
+    fn write(&mut self, mut batch: Batch) {
+        let through = batch.items.last().map(|&(number, _)| number);
+        loop {
+            let start = Instant::now();
+            match commit(&mut self.store.connection, &batch, false) {
+                Ok(()) => {
+                    for (_, item) in &batch.items {
+                        self.fold.note(item);
+                    }
+                    let took_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    self.tell(WriterEvent::Committed { through, items: batch.items.len(), took_us });
+                    return;
+                }
+                // Another connection holds the lock: the batch waits for it, as for a slow disk.
+                Err(why) if is_busy(&why) => {}
+                Err(why) => self.recover(&why, &mut batch),
+            }
+        }
+    }
+
+    /// Says that writing fails, and comes back when it works again.
+    fn recover(&mut self, why: &rusqlite::Error, batch: &mut Batch) {
+        let mut rejected = Vec::new();
+        batch.items.retain(|(number, item)| match item {
+            Persist::Change(_) => {
+                rejected.push(*number);
+                false
+            }
+            Persist::Row(..) | Persist::Remove(_) => true,
+        });
+        self.tell(WriterEvent::Failing { why: why.to_string(), rejected });
+        loop {
+            std::thread::sleep(WRITE_RETRY_WAIT);
+            // All that is to be written, and a mark, so that there is something to write.
+            if commit(&mut self.store.connection, batch, true).is_ok() {
+                break;
+            }
+        }
+        self.tell(WriterEvent::Working);
+    }
+
+    /// How long to wait for a batch before there is something else to do.
+    fn rest(&self) -> Duration {
+        let due = [self.fold.due(), Some(self.retention.due())].into_iter().flatten().min();
+        due.map_or(REST, |due| due.saturating_duration_since(Instant::now()).min(REST))
+    }
+
+    /// At most one slice of each kind, so that no batch waits long.
+    fn housekeep(&mut self) {
+        let now = Instant::now();
+        let connection = &mut self.store.connection;
+        let done = self.fold.slice(connection, now).and_then(|()| self.retention.slice(connection, now));
+        match done {
+            Ok(()) => {}
+            Err(why) if is_busy(&why) => {}
+            Err(why) => self.recover(&why, &mut Batch::default()),
+        }
+        let wal_len = std::fs::metadata(&self.wal).map_or(0, |wal| wal.len());
+        if wal_len > WAL_LEN_MAX {
+            // Busy while a reader reads: the next turn tries again.
+            drop(self.store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
+        }
+    }
+
+    fn tell(&self, event: WriterEvent) {
+        // The loop is gone only when the process ends.
+        drop(self.say.send(event));
+        (self.notify)();
+    }
+}
+
+/// One transaction, all or nothing. A probe writes a mark of its own, so that an empty batch proves something too.
+pub(super) fn commit(connection: &mut Connection, batch: &Batch, probe: bool) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    {
+        if probe {
+            transaction.execute(
+                "INSERT INTO marks (name, value) VALUES ('probe', 1) \
+                 ON CONFLICT (name) DO UPDATE SET value = value + 1",
+                [],
+            )?;
+        }
+        let mut put = transaction.prepare_cached(rows::PUT_LEDGER)?;
+        let mut remove = transaction.prepare_cached("DELETE FROM ledger WHERE seq = ?1")?;
+        for (_, item) in &batch.items {
+            match item {
+                Persist::Row(row, alert) => {
+                    rows::write_ledger(&mut put, row)?;
+                    if let Some(alert) = alert {
+                        alerts::insert(&transaction, row.job, alert)?;
+                    }
+                }
+                Persist::Remove(seq) => {
+                    remove.execute([rows::integer(seq.0)])?;
+                }
+                Persist::Change(change) => {
+                    write_job(&transaction, &change.job)?;
+                    for seq in &change.remove {
+                        remove.execute([rows::integer(seq.0)])?;
+                    }
+                    for row in &change.rows {
+                        rows::write_ledger(&mut put, row)?;
+                    }
+                }
+            }
+        }
+        for update in &batch.alerts {
+            alerts::update(&transaction, update)?;
+        }
+    }
+    transaction.commit()
+}
+
+fn write_job(connection: &Connection, change: &JobChange) -> rusqlite::Result<()> {
+    match change {
+        JobChange::Put(spec) => {
+            let mut statement = connection.prepare_cached(
+                "INSERT OR REPLACE INTO jobs (id, public_id, revision, schedule, time_zone, anchor, api, type, \
+                 misfire, active, created_at, updated_at, deleted_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL)",
+            )?;
+            statement.execute(params![
+                rows::integer(spec.id.key().0),
+                spec.id.as_bytes(),
+                spec.revision,
+                spec.schedule.text(),
+                spec.schedule.zone().name(),
+                spec.anchor.as_secs(),
+                spec.endpoint.as_str(),
+                spec.delivery.name(),
+                spec.misfire.map(crate::core::Misfire::name),
+                spec.active,
+                spec.created_at.0,
+                spec.updated_at.0,
+            ])?;
+        }
+        JobChange::Delete(key, at) => {
+            let mut statement =
+                connection.prepare_cached("UPDATE jobs SET active = 0, deleted_at = ?2 WHERE id = ?1")?;
+            statement.execute(params![rows::integer(key.0), at.0])?;
+        }
+    }
+    Ok(())
+}
+
+fn is_busy(why: &rusqlite::Error) -> bool {
+    matches!(why.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
+}
+
+fn wal_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+/// How long the writer rests when there is nothing to do.
+const REST: Duration = Duration::from_millis(500);

@@ -1,0 +1,8 @@
+//! Owns what is measured and what is logged.
+//! It must not slow down what it looks at: constant memory, and no log write on the caller's thread.
+
+mod logs;
+mod recorder;
+
+pub use logs::{LogFormat, LogLevel, Logs};
+pub use recorder::{Percentiles, Recorder};

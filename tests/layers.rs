@@ -1,0 +1,124 @@
+//! Holds the layering: which module may name which, and which crates only one module may name.
+//! It must not know what the modules do.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module with everything it may name. An arrow that is not here points upwards or sideways.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("schedule", &[]),
+    ("limits", &[]),
+    ("http", &[]),
+    ("core", &["schedule", "limits"]),
+    ("clock", &["core"]),
+    ("telemetry", &["limits"]),
+    ("dispatch", &["core", "schedule", "limits", "clock"]),
+    ("store", &["core", "schedule", "limits", "clock"]),
+    ("api", &["core", "schedule", "limits", "http", "store", "telemetry"]),
+    ("alert", &["core", "limits", "store", "clock"]),
+    ("config", &["core", "telemetry", "limits", "store"]),
+    ("server", &["alert", "api", "clock", "config", "core", "dispatch", "http", "limits", "store", "telemetry"]),
+];
+
+/// Names that only these modules may use: the pure ones touch nothing.
+const KEPT_APART: &[(&str, &[&str])] = &[
+    ("httparse", &["http"]),
+    ("rusqlite", &["store"]),
+    ("mio::", &["server", "dispatch"]),
+    ("ureq", &["dispatch", "alert"]),
+    ("std::thread", &["server", "dispatch", "store", "alert"]),
+    ("std::net", &["server", "dispatch", "config"]),
+    ("std::fs", &["store"]),
+    ("crossbeam_channel", &["dispatch", "store", "alert"]),
+    ("SystemTime", &["clock"]),
+    ("tracing", &["server", "telemetry"]),
+    ("serde_json", &["api", "alert"]),
+    ("getrandom", &["server"]),
+];
+
+/// A file beyond this is two things.
+const LINES_MAX: usize = 800;
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(folder).expect("src is there") {
+            let path = entry.expect("src can be listed").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("sources are text");
+                found.push((path, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() > 40, "the walk must find the sources");
+    found
+}
+
+/// The module a file belongs to: its folder under src, or its own name.
+fn module_of(path: &Path) -> String {
+    let relative = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("below src");
+    let first = relative.components().next().expect("a file has a name").as_os_str().to_string_lossy().into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The code of a file without its tests, which may use what they like, and without comments.
+fn code(text: &str) -> String {
+    let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    product.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn arrows_point_downwards() {
+    for (path, text) in sources() {
+        let module = module_of(&path);
+        if matches!(module.as_str(), "lib" | "main") {
+            continue;
+        }
+        let allowed = LAYERS.iter().find(|(name, _)| *name == module);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{} is in no layer", path.display()));
+        let code = code(&text);
+        let named: BTreeSet<&str> = code
+            .split("crate::")
+            .skip(1)
+            .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default())
+            .collect();
+        for name in named {
+            assert!(name == module || allowed.contains(&name), "{} names {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn what_touches_the_world_is_named_only_where_it_belongs() {
+    for (path, text) in sources() {
+        let module = module_of(&path);
+        if matches!(module.as_str(), "lib" | "main") {
+            continue;
+        }
+        let code = code(&text);
+        for (name, modules) in KEPT_APART {
+            assert!(!code.contains(name) || modules.contains(&module.as_str()), "{} names {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_say_what_they_own_and_stay_small() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//! "), "{} does not say what it owns", path.display());
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX, "{} has {lines} lines: what two things is it?", path.display());
+    }
+}
+
+#[test]
+fn there_is_no_async_runtime_in_the_tree() {
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).expect("it is committed");
+    for name in ["tokio", "async-std", "smol", "async-executor", "futures-executor"] {
+        assert!(!lock.contains(&format!("name = \"{name}\"")), "{name} is in the tree");
+    }
+}

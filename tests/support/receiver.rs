@@ -1,0 +1,167 @@
+//! Owns what is POSTed to: a real HTTP server with scripted answers that remembers every POST.
+//! It must not be what limits a test: one thread a connection, small requests.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::{second_of, wall_us};
+
+/// What a path answers.
+#[derive(Clone, Copy, Debug)]
+pub enum Script {
+    /// This status, at once.
+    Status(u16),
+    /// 500 so many times for each execution, then 200.
+    FailTimes(u32),
+    /// 200 after so many milliseconds.
+    SlowMs(u64),
+    /// Nothing, ever.
+    Hang,
+    /// 200, and then the connection is closed.
+    Close,
+    /// 500 for so many POSTs altogether, then 200.
+    FailFirst(usize),
+}
+
+/// A POST that came.
+#[derive(Clone, Debug)]
+pub struct Post {
+    pub path: String,
+    /// When its head had been read, in microseconds since 1970.
+    pub at_us: i64,
+    /// `Idempotency-Key`.
+    pub key: String,
+    pub attempt: u32,
+    pub late: bool,
+    /// The Unix second it belongs to.
+    pub second: i64,
+    pub headers: HashMap<String, String>,
+    pub body: String,
+    /// The status it was answered with; None if it was not.
+    pub status: Option<u16>,
+}
+
+#[derive(Default)]
+struct Shared {
+    posts: Vec<Post>,
+    scripts: HashMap<String, Script>,
+}
+
+/// A running receiver. Its threads end with the process.
+#[derive(Clone)]
+pub struct Receiver {
+    shared: Arc<Mutex<Shared>>,
+    pub address: String,
+}
+
+impl Receiver {
+    pub fn start() -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let receiver = Receiver { shared: Arc::default(), address };
+        let accepting = receiver.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let receiver = accepting.clone();
+                std::thread::Builder::new()
+                    .stack_size(128 * 1024)
+                    .spawn(move || receiver.serve(stream))
+                    .expect("a thread");
+            }
+        });
+        receiver
+    }
+
+    /// Sets what a path answers; 200 unless set.
+    pub fn script(&self, path: &str, script: Script) {
+        self.lock().scripts.insert(path.to_owned(), script);
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Every POST so far.
+    pub fn posts(&self) -> Vec<Post> {
+        self.lock().posts.clone()
+    }
+
+    /// The POSTs to a path so far.
+    pub fn posts_to(&self, path: &str) -> Vec<Post> {
+        self.lock().posts.iter().filter(|post| post.path == path).cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().expect("no thread panics with it")
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        stream.set_nodelay(true).expect("it is a socket");
+        let mut writer = stream.try_clone().expect("it can be cloned");
+        let mut reader = BufReader::new(stream);
+        while let Some(post) = read_post(&mut reader) {
+            let path = post.path.clone();
+            let script = self.lock().scripts.get(&path).copied().unwrap_or(Script::Status(200));
+            let (status, wait) = self.decide(script, &post);
+            // What is answered is remembered before the answer leaves: the test may ask as soon as it has left.
+            self.lock().posts.push(Post { status, ..post });
+            let Some(status) = status else { continue };
+            std::thread::sleep(wait);
+            let close = matches!(script, Script::Close);
+            let answer = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: 2\r\n\r\n{{}}");
+            if writer.write_all(answer.as_bytes()).is_err() || close {
+                return;
+            }
+        }
+    }
+
+    fn decide(&self, script: Script, post: &Post) -> (Option<u16>, Duration) {
+        let before = |same: &dyn Fn(&Post) -> bool| self.lock().posts.iter().filter(|other| same(other)).count();
+        match script {
+            Script::Status(status) => (Some(status), Duration::ZERO),
+            Script::FailTimes(times) => {
+                let failed = before(&|other| other.key == post.key);
+                (Some(if failed < times as usize { 500 } else { 200 }), Duration::ZERO)
+            }
+            Script::FailFirst(times) => {
+                let failed = before(&|other| other.path == post.path);
+                (Some(if failed < times { 500 } else { 200 }), Duration::ZERO)
+            }
+            Script::SlowMs(ms) => (Some(200), Duration::from_millis(ms)),
+            Script::Hang => (None, Duration::ZERO),
+            Script::Close => (Some(200), Duration::ZERO),
+        }
+    }
+}
+
+fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|&length| length > 0)?;
+    let path = line.split(' ').nth(1)?.to_owned();
+    let mut headers = HashMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|&length| length > 0)?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    let at_us = wall_us();
+    let length = headers.get("content-length").map_or(0, |text| text.parse().expect("a length is a number"));
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let text = |name: &str| headers.get(name).cloned().unwrap_or_default();
+    Some(Post {
+        path,
+        at_us,
+        key: text("idempotency-key"),
+        attempt: text("punctual-attempt").parse().unwrap_or(0),
+        late: text("punctual-late") == "true",
+        second: headers.get("punctual-scheduled-time").map_or(0, |time| second_of(time)),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        status: None,
+        headers,
+    })
+}

@@ -1,0 +1,122 @@
+//! Owns the server under test: a child process on a port of its own.
+//! It must not outlive its value.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use super::PATIENCE;
+use super::api::Api;
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    pub api: Api,
+    /// What it said of itself on standard output, up to the line that says how to stop.
+    pub greeting: String,
+}
+
+/// How a server ended that did not get to listen.
+pub struct Refused {
+    pub code: Option<i32>,
+    pub stderr: String,
+    pub stdout: String,
+}
+
+/// The command that starts a server with these flags, without listening address and database.
+pub fn command(flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punctual"));
+    command.args(flags).stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PUNCTUAL_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+impl Server {
+    /// Starts a server on a free port and waits until it listens.
+    pub fn start(db: &Path, flags: &[&str]) -> Server {
+        let mut command = command(flags);
+        command.arg("--db").arg(db).args(["--listen", "127.0.0.1:0", "--log", "error"]);
+        Server::spawn(command)
+    }
+
+    /// Starts a prepared command, which must lead to a server on a free port.
+    pub fn spawn(mut command: Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("the binary is there");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let mut greeting = String::new();
+        let mut address = None;
+        while address.is_none() || !greeting.contains("Ctrl-C") {
+            let line = lines.next().expect("the server ended before it listened").expect("it prints text");
+            address = address.or_else(|| line.split_once("http://").map(|(_, address)| address.trim().to_owned()));
+            greeting.push_str(&line);
+            greeting.push('\n');
+        }
+        Server { child, api: Api::new(&address.expect("the loop ends with one")), greeting }
+    }
+
+    /// Runs a server that is not expected to listen.
+    pub fn refused(mut command: Command) -> Refused {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary is there");
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("it is our child") {
+                break status;
+            }
+            if begin.elapsed() > PATIENCE {
+                child.kill().expect("it is our child");
+                panic!("the server was expected to refuse to start");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        };
+        let mut said = (String::new(), String::new());
+        child.stdout.take().expect("it is piped").read_to_string(&mut said.0).expect("it prints text");
+        child.stderr.take().expect("it is piped").read_to_string(&mut said.1).expect("it prints text");
+        Refused { code: status.code(), stdout: said.0, stderr: said.1 }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name, such as `TERM` or `STOP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status();
+        assert!(sent.expect("kill is there").success(), "the server is gone");
+    }
+
+    /// Kills it at once, as a crash would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is our child");
+        self.child.wait().expect("it is our child");
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> ExitStatus {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "the server does not end");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Stops it as an operator would, and expects it to end well.
+    pub fn stop(self) {
+        self.signal("TERM");
+        let status = self.wait();
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already ended is fine.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
