@@ -76,6 +76,53 @@ pub const READS_PENDING_MAX: usize = 256;
 /// Log lines that wait for the log thread; beyond, they are dropped and counted.
 pub const LOG_LINES_PENDING_MAX: usize = 8_192;
 
+// --- Dispatch ---
+
+/// How long a connection to a target may take until it can carry a request.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// The head of an answer of a target, interim answers included, in bytes.
+pub const ANSWER_HEAD_LEN_MAX: usize = 32 * 1024;
+/// How much of an answer's body is read, framing included. Beyond, the status counts and the connection is closed.
+pub const ANSWER_BODY_LEN_MAX: usize = 64 * 1024;
+/// Bytes that chunked framing may leave undecided, which is a size line or a trailer.
+pub const ANSWER_FRAMING_LEN_MAX: usize = 4 * 1024;
+/// Bytes read from one connection at once, into a buffer that a worker's connections share.
+pub const ANSWER_READ_LEN: usize = 32 * 1024;
+/// The head of a request to a target with its body, in bytes: the URL and room for the other headers.
+pub const POST_LEN_MAX: usize = 8 * 1024;
+/// Attempts a worker takes up before it looks at its sockets again.
+pub const ATTEMPTS_PER_TURN_MAX: usize = 1_024;
+/// Socket events a worker takes up before it looks at its channel again.
+pub const EVENTS_PER_TURN_MAX: usize = 256;
+/// Connections that a worker opens to one target without asking whether they are needed.
+pub const CONNECTIONS_FREE: u32 = 64;
+/// Within this time the attempts that wait for one target should all be sent; as many connections are opened as
+/// that takes at the target's pace.
+pub const DRAIN_TIME: Duration = Duration::from_millis(50);
+/// How long a target that answered before may be silent until it counts as slow.
+pub const SILENCE_GRACE: Duration = Duration::from_millis(50);
+/// How often it is asked again whether a target needs more connections.
+pub const GROWTH_TICK: Duration = Duration::from_millis(10);
+/// How long a kept-alive connection to a target may rest.
+pub const IDLE_CONNECTION_TIME_MAX: Duration = Duration::from_secs(20);
+/// Kept-alive connections of one worker to one target. Many, as each that is closed and opened again every second
+/// holds 60 local ports.
+pub const IDLE_PER_TARGET_MAX: usize = 4_096;
+/// How old a connection may become, so that targets that moved are found again.
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
+/// How long a resolved name is believed. It is looked up anew in the background from half that time on.
+pub const NAME_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long it is believed that a name could not be resolved.
+pub const NAME_FAILED_TIME_MAX: Duration = Duration::from_secs(5);
+/// Names remembered at once.
+pub const NAMES_MAX: usize = 10_000;
+/// Lookups that wait for a resolver thread; beyond, they fail.
+pub const LOOKUPS_PENDING_MAX: usize = 4_096;
+/// Lookups made at once.
+pub const RESOLVER_THREADS: usize = 2;
+/// Addresses of one name that are tried.
+pub const ADDRESSES_MAX: usize = 16;
+
 // --- The store ---
 
 /// How long one read of history may take.
@@ -131,5 +178,7 @@ const _: () = {
     assert!(FAILING_SHARE_PER_CENT < 100, "failing targets must leave room for healthy ones");
     assert!(MISFIRE_ALL_MAX <= MISSED_COUNT_MAX, "what is run must have been counted");
     assert!(MISSED_COUNT_MAX < ARM_STEPS_PER_TURN, "one gap must fit into one turn");
+    assert!(POST_LEN_MAX > URL_LEN_MAX * 2, "a request must fit with the longest URL, as path and as host");
+    assert!(GROWTH_TICK.as_millis() < DRAIN_TIME.as_millis());
     assert!(UNSENT_MAX > BODY_LEN_MAX, "one answer to one request must not stop a connection");
 };

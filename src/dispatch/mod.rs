@@ -1,190 +1,229 @@
-//! Owns the sending of attempts: it takes them, POSTs each, and gives back a report for every one.
+//! Owns the sending of attempts: it takes them, POSTs each, and gives back exactly one report for every one.
 //! It must not know the scheduler's state: only how much may be in flight is agreed.
+//!
+//! A few threads each drive thousands of connections. From outside in: [`Pool`] shares attempts out among the
+//! `worker` threads; a worker waits and lets its `driver` act, whose `steps` follow each `connection` through one
+//! `exchange` after the other; a `target` knows who waits for it and how many connections it is worth; the
+//! `resolver` looks names up on threads of its own.
 
-mod blocking;
-mod request;
+mod bell;
+mod connection;
+mod driver;
+mod exchange;
+mod flight;
+mod head;
 mod resolver;
+mod stats;
+mod steps;
+mod target;
+mod tls;
+mod worker;
 
+use std::collections::VecDeque;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use http::HeaderValue;
+use mio::{Poll, Waker};
 
-use crate::clock;
-use crate::core::{Attempt, Outcome, Report};
+pub use bell::Notify;
+pub use stats::{PoolStats, WorkerStats};
+
+use crate::core::{Attempt, Report};
+use bell::Bell;
+use driver::{Driver, Setup};
+use head::Heads;
+use resolver::{Resolver, WakeWorker};
+use stats::Counters;
+use tls::Trust;
+use worker::{MAILBOX, Mailbox, Worker};
+
+/// Fewer attempts than this in one call are not worth waking another worker for.
+const SHARE_MIN: usize = 32;
 
 /// How attempts are sent.
 #[derive(Clone, Debug)]
 pub struct DispatchSettings {
-    /// How many threads send.
+    /// How many threads send; at least 1.
     pub workers: usize,
     /// How many attempts may be handed out and not reported.
     pub in_flight_max: u32,
-    /// How long one attempt may take as a whole.
+    /// How long one attempt may take as a whole, counted from its dispatch.
     pub timeout: Duration,
+    /// How long a connection may take until it can carry a request, TLS included.
+    pub connect_timeout: Duration,
     /// The `User-Agent` of every POST.
     pub user_agent: String,
+    /// Root certificates in PEM format that are trusted beside those of this machine. Empty: none.
+    pub extra_roots: Vec<u8>,
 }
-
-/// Called when reports wait and the receiver may be asleep.
-pub type Notify = Arc<dyn Fn() + Send + Sync>;
 
 /// The worker pool.
 #[derive(Debug)]
 pub struct Pool {
-    attempts: Sender<Attempt>,
-    reports: Receiver<Report>,
+    workers: Vec<Handle>,
+    reports: Receiver<(usize, Vec<Report>)>,
+    /// Reports taken from the channel and not asked for yet.
+    received: VecDeque<Report>,
     bell: Arc<Bell>,
-    workers: Vec<JoinHandle<()>>,
+    resolver: Resolver,
+}
+
+/// One worker as the pool sees it.
+#[derive(Debug)]
+struct Handle {
+    attempts: Sender<Vec<Attempt>>,
+    mailbox: Arc<Mailbox>,
+    counters: Arc<Counters>,
+    /// Attempts handed out, ever.
+    sent: u64,
+    /// Attempts handed out whose reports were not taken from the channel.
+    load: usize,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Pool {
-    /// Starts the threads. `notify` is called from them.
+    /// Starts the threads. `notify` is called from them when reports wait, once until [`Pool::receive`] is called.
     ///
     /// # Errors
-    /// When a thread cannot be started.
+    /// When a setting is malformed, or the system gives no thread or no way to wait for events.
     pub fn start(settings: DispatchSettings, notify: Notify) -> io::Result<Pool> {
-        let room = settings.in_flight_max as usize;
-        let (attempts, work) = bounded::<Attempt>(room);
-        let (done, reports) = bounded::<Report>(room);
-        let bell = Arc::new(Bell { notify: NotifyFn(notify), rung: AtomicBool::new(false) });
-        let resolver = resolver::Resolver::default();
-        let mut workers = Vec::new();
-        for number in 0..settings.workers {
-            let (work, done, bell) = (work.clone(), done.clone(), Arc::clone(&bell));
-            let client = blocking::Client::new(&settings, resolver.clone());
-            let name = format!("worker-{number}");
-            workers.push(std::thread::Builder::new().name(name).stack_size(256 * 1024).spawn(move || {
-                run(&work, &done, &bell, |attempt| client.post(attempt));
-            })?);
+        let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why.to_owned());
+        if settings.workers == 0 || settings.in_flight_max == 0 {
+            return Err(invalid("sending takes at least one worker and one attempt in flight"));
         }
-        Ok(Pool { attempts, reports, bell, workers })
+        let user_agent = HeaderValue::from_str(&settings.user_agent);
+        let user_agent = user_agent.map_err(|_| invalid("the user agent is not a header value"))?;
+        let room = settings.in_flight_max as usize;
+        let trust = Arc::new(Trust::new(&settings.extra_roots)?);
+        let bell = Arc::new(Bell::new(notify));
+        let (report, reports) = bounded(room);
+
+        let mut polls = Vec::new();
+        let mut mailboxes = Vec::new();
+        for _ in 0..settings.workers {
+            let poll = Poll::new()?;
+            mailboxes.push(Arc::new(Mailbox::new(Waker::new(poll.registry(), MAILBOX)?)));
+            polls.push(poll);
+        }
+        let wake: WakeWorker = {
+            let mailboxes = mailboxes.clone();
+            Arc::new(move |worker| mailboxes[worker].note_resolved())
+        };
+        let prepare = {
+            let trust = Arc::clone(&trust);
+            // Reading the machine's certificates takes milliseconds that no worker should spend.
+            move || drop(trust.config().map(Arc::clone))
+        };
+        let resolver = Resolver::start(resolver::ask_system, &wake, prepare)?;
+
+        // From here on, dropping the pool stops what was started.
+        let mut pool = Pool { workers: Vec::new(), reports, received: VecDeque::new(), bell, resolver };
+        for (number, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
+            let (attempts, work) = bounded(room);
+            let counters = Arc::<Counters>::default();
+            let driver = Driver::new(Setup {
+                worker: number,
+                registry: poll.registry().try_clone()?,
+                resolver: pool.resolver.clone(),
+                trust: Arc::clone(&trust),
+                counters: Arc::clone(&counters),
+                heads: Heads::new(user_agent.clone()),
+                timeout: settings.timeout,
+                connect_timeout: settings.connect_timeout,
+            });
+            let (reports, bell) = (report.clone(), Arc::clone(&pool.bell));
+            let worker = Worker { poll, mailbox: Arc::clone(&mailbox), attempts: work, reports, bell, driver };
+            let thread = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(512 * 1024);
+            let thread = Some(thread.spawn(move || worker.run())?);
+            pool.workers.push(Handle { attempts, mailbox, counters, sent: 0, load: 0, thread });
+        }
+        Ok(pool)
     }
 
-    /// Hands attempts over. Never blocks: no more than `in_flight_max` may be out, and the channel holds as many.
+    /// Hands attempts over. Never blocks: the caller sees to it that no more than `in_flight_max` are out, and the
+    /// channels hold as many.
     pub fn send(&mut self, attempts: impl IntoIterator<Item = Attempt>) {
-        for attempt in attempts {
-            self.attempts.try_send(attempt).expect("the channel holds everything that may be in flight");
+        let mut attempts = attempts.into_iter().collect::<Vec<Attempt>>();
+        let shares = (attempts.len() / SHARE_MIN).clamp(1, self.workers.len());
+        for left in (1..=shares).rev() {
+            let rest = attempts.split_off(attempts.len() / left);
+            let share = std::mem::replace(&mut attempts, rest);
+            if share.is_empty() {
+                continue;
+            }
+            // Among equals the first, so that a few attempts find the connections that others left.
+            let worker =
+                self.workers.iter_mut().min_by_key(|worker| worker.load).expect("there is at least one worker");
+            worker.load += share.len();
+            worker.sent += share.len() as u64;
+            worker.attempts.try_send(share).expect("the channel holds everything that may be in flight");
+            worker.mailbox.note_attempts();
         }
     }
 
     /// Appends up to `max` reports.
     pub fn receive(&mut self, max: usize, into: &mut Vec<Report>) {
         self.bell.silence();
-        into.extend(self.reports.try_iter().take(max));
-        if into.len() >= max {
+        let enough = into.len().saturating_add(max);
+        loop {
+            let room = enough - into.len();
+            into.extend(self.received.drain(..room.min(self.received.len())));
+            if into.len() == enough {
+                break;
+            }
+            let Ok((worker, reports)) = self.reports.try_recv() else { return };
+            self.workers[worker].load -= reports.len();
+            self.received.extend(reports);
+        }
+        if !self.received.is_empty() || !self.reports.is_empty() {
             self.bell.ring();
         }
     }
 
-    /// Attempts that no worker has taken up yet.
+    /// Attempts that have no connection, not even one that is being opened.
     pub fn waiting(&self) -> usize {
-        self.attempts.len()
+        let waiting: u64 = self.workers.iter().map(|worker| worker.stats().waiting).sum();
+        usize::try_from(waiting).unwrap_or(usize::MAX)
     }
 
     /// How many threads send.
     pub fn workers(&self) -> usize {
         self.workers.len()
     }
-}
 
-/// Takes attempts until the pool is gone. Each ends with a report, even if sending it panics.
-fn run(work: &Receiver<Attempt>, done: &Sender<Report>, bell: &Bell, post: impl Fn(&Attempt) -> Report) {
-    for attempt in work {
-        let report = catch_unwind(AssertUnwindSafe(|| post(&attempt))).unwrap_or_else(|_| Report {
-            handle: attempt.handle,
-            attempt: attempt.number,
-            outcome: Outcome::WorkerFailed("the worker failed in the middle of the attempt".to_owned()),
-            dispatched: clock::wall(),
-            duration_us: 0,
-        });
-        if done.send(report).is_err() {
-            return;
-        }
-        bell.ring();
-    }
-}
-
-/// Wakes the receiver once, until it has looked.
-#[derive(Debug)]
-struct Bell {
-    notify: NotifyFn,
-    rung: AtomicBool,
-}
-
-struct NotifyFn(Notify);
-
-impl std::fmt::Debug for NotifyFn {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("NotifyFn")
-    }
-}
-
-impl Bell {
-    fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
-            (self.notify.0)();
+    /// The figures of now.
+    pub fn stats(&self) -> PoolStats {
+        PoolStats {
+            workers: self.workers.iter().map(Handle::stats).collect(),
+            names: self.resolver.names() as u64,
+            lookups: self.resolver.lookups(),
         }
     }
 
-    /// Before looking: whatever comes from now on rings again.
-    fn silence(&self) {
-        self.rung.store(false, Ordering::Release);
+    /// Stops the threads. Attempts in flight are dropped: their rows are found in doubt at the next start.
+    pub fn shutdown(self) {
+        drop(self);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::{
-        Class, Delivery, Endpoint, ExecutionId, Handle, Instant, JobId, JobKey, JobSpec, Kind, Seq, WallUs,
-    };
-    use crate::schedule::{Schedule, Zone};
-
-    fn attempt(seq: u64) -> Attempt {
-        let id = JobId::new(JobKey(1), [1; 10]);
-        let instant = Instant::from_secs(10);
-        let spec = JobSpec {
-            id,
-            revision: 1,
-            schedule: Arc::new(Schedule::parse("* * * * * *", Zone::Utc, instant).unwrap()),
-            anchor: instant,
-            endpoint: Endpoint::parse("http://127.0.0.1:1/").unwrap(),
-            delivery: Delivery::AtLeastOnce,
-            misfire: None,
-            active: true,
-            created_at: WallUs(0),
-            updated_at: WallUs(0),
-        };
-        let handle = Handle { slot: 0, seq: Seq(seq) };
-        let id = ExecutionId { job: id, instant, kind: Kind::Scheduled, number: 0 };
-        Attempt { handle, number: 1, id, class: Class::OnTime, spec: Arc::new(spec) }
+impl Handle {
+    fn stats(&self) -> WorkerStats {
+        self.counters.read(self.sent, self.load as u64)
     }
+}
 
-    #[test]
-    fn a_panic_while_sending_is_an_outcome_and_the_worker_goes_on() {
-        let (attempts, work) = bounded(4);
-        let (done, reports) = bounded(4);
-        let bell = Bell { notify: NotifyFn(Arc::new(|| ())), rung: AtomicBool::new(false) };
-        for seq in 1..=2 {
-            attempts.send(attempt(seq)).unwrap();
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            worker.mailbox.stop();
         }
-        drop(attempts);
-        run(&work, &done, &bell, |attempt| {
-            assert!(attempt.handle.seq != Seq(1), "planted: the first attempt panics");
-            Report {
-                handle: attempt.handle,
-                attempt: attempt.number,
-                outcome: Outcome::Answered(200),
-                dispatched: clock::wall(),
-                duration_us: 1,
-            }
-        });
-        let outcomes: Vec<Outcome> = reports.try_iter().map(|report| report.outcome).collect();
-        assert!(matches!(&outcomes[..], [Outcome::WorkerFailed(_), Outcome::Answered(200)]), "{outcomes:?}");
+        for thread in self.workers.iter_mut().filter_map(|worker| worker.thread.take()) {
+            // A worker catches its panics; should one have died all the same, there is nothing left to stop.
+            drop(thread.join());
+        }
     }
 }

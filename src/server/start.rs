@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::core::{Input, RetryPolicy, Scheduler, Settings};
 use crate::dispatch::{DispatchSettings, Pool};
 use crate::http;
-use crate::limits::READERS;
+use crate::limits::{CONNECT_TIME_MAX, READERS};
 use crate::store::{self, OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
 
@@ -87,10 +87,12 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
     let path = store.path().to_owned();
     let pool = Pool::start(
         DispatchSettings {
-            workers: config.max_in_flight as usize,
+            workers: std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4)),
             in_flight_max: config.max_in_flight,
             timeout: config.timeout,
+            connect_timeout: config.timeout.min(CONNECT_TIME_MAX),
             user_agent: USER_AGENT.to_owned(),
+            extra_roots: Vec::new(),
         },
         Arc::clone(&notify),
     )

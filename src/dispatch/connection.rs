@@ -1,0 +1,260 @@
+//! Owns one connection to a target: its socket, what was not sent yet, and what was read but not understood yet.
+//! It must not know attempts, targets or time limits.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::exchange::{Exchange, Progress};
+use super::tls::Session;
+use crate::core::MonoUs;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// To which target.
+    pub(super) target: u32,
+    /// For which attempt; None while it rests.
+    pub(super) flight: Option<u32>,
+    /// How far it is.
+    pub(super) stage: Stage,
+    /// Whether it has carried an exchange before.
+    pub(super) reused: bool,
+    /// When it was opened.
+    pub(super) opened: MonoUs,
+    socket: TcpStream,
+    tls: Option<Box<Session>>,
+    /// Bytes of the request that the socket would not take. TLS keeps its own.
+    unsent: Vec<u8>,
+    /// Bytes of the answer that do not suffice.
+    partial: Vec<u8>,
+}
+
+/// How far a connection is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// The socket connects to an address.
+    Connecting(Route),
+    /// The socket is connected; TLS shakes hands.
+    Securing,
+    /// A request is under way.
+    Busy(Box<Exchange>),
+    /// Nothing is under way.
+    Idle,
+}
+
+/// The addresses of a target, and which of them are still to be tried.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    pub(super) addresses: Arc<[IpAddr]>,
+    /// Which one is tried now.
+    pub(super) index: usize,
+    /// How many others are left.
+    pub(super) left: usize,
+}
+
+impl Route {
+    /// All of these, starting with the preferred one.
+    pub(super) fn new(addresses: Arc<[IpAddr]>, preferred: usize) -> Route {
+        let index = preferred % addresses.len().max(1);
+        let left = addresses.len().saturating_sub(1);
+        Route { addresses, index, left }
+    }
+
+    /// The next address after one that failed; None: all have failed.
+    pub(super) fn next(&self) -> Option<Route> {
+        let left = self.left.checked_sub(1)?;
+        Some(Route { addresses: Arc::clone(&self.addresses), index: (self.index + 1) % self.addresses.len(), left })
+    }
+
+    /// The address that is tried now.
+    pub(super) fn address(&self) -> IpAddr {
+        self.addresses[self.index]
+    }
+}
+
+impl Link {
+    /// Begins to connect to the route's current address.
+    pub(super) fn connect(route: Route, port: u16, target: u32, flight: u32, now: MonoUs) -> io::Result<Link> {
+        let socket = TcpStream::connect(SocketAddr::new(route.address(), port))?;
+        Ok(Link {
+            target,
+            flight: Some(flight),
+            stage: Stage::Connecting(route),
+            reused: false,
+            opened: now,
+            socket,
+            tls: None,
+            unsent: Vec::new(),
+            partial: Vec::new(),
+        })
+    }
+
+    /// Registers the socket, once for its whole life: edges tell everything.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.socket, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Whether the socket is connected by now.
+    pub(super) fn is_connected(&mut self) -> io::Result<bool> {
+        let socket = &self.socket;
+        if let Some(error) = socket.take_error()? {
+            return Err(error);
+        }
+        match socket.peer_addr() {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        socket.set_nodelay(true)?;
+        Ok(true)
+    }
+
+    /// Whether it can carry or carries a request.
+    pub(super) fn is_ready(&self) -> bool {
+        match self.stage {
+            Stage::Connecting(_) | Stage::Securing => false,
+            Stage::Busy(_) | Stage::Idle => true,
+        }
+    }
+
+    /// Goes on encrypted, once the socket is connected.
+    pub(super) fn secure(&mut self, session: Session) {
+        self.tls = Some(Box::new(session));
+        self.stage = Stage::Securing;
+    }
+
+    /// Goes on with a TLS handshake: whether it is done.
+    pub(super) fn handshake(&mut self) -> io::Result<bool> {
+        self.tls.as_mut().map_or(Ok(true), |session| session.handshake(&mut self.socket))
+    }
+
+    /// Begins an exchange: writes what the socket takes, keeps the rest.
+    pub(super) fn send(&mut self, exchange: Exchange, request: &[u8]) -> io::Result<()> {
+        self.stage = Stage::Busy(Box::new(exchange));
+        if let Some(session) = &mut self.tls {
+            return session.write(&mut self.socket, request);
+        }
+        let written = write(&mut self.socket, request)?;
+        self.unsent.extend_from_slice(&request[written..]);
+        Ok(())
+    }
+
+    /// Whether bytes of the request are still to be written.
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty() || self.tls.as_ref().is_some_and(|session| session.has_unsent())
+    }
+
+    /// Writes more of the request, if any is left.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if let Some(session) = &mut self.tls {
+            return session.flush(&mut self.socket);
+        }
+        if !self.unsent.is_empty() {
+            let written = write(&mut self.socket, &self.unsent)?;
+            self.unsent.drain(..written);
+        }
+        Ok(())
+    }
+
+    /// Reads bytes of the answer into `buffer`; 0 is the end.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = match &mut self.tls {
+                Some(session) => session.read(&mut self.socket, buffer),
+                None => self.socket.read(buffer),
+            };
+            match read {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Whether a read that filled less than the buffer has emptied the socket.
+    pub(super) fn is_emptied_by_short_read(&self) -> bool {
+        self.tls.is_none()
+    }
+
+    /// Whether any byte of the current answer was read.
+    pub(super) fn has_heard(&self) -> bool {
+        match &self.stage {
+            Stage::Busy(exchange) => exchange.has_heard(),
+            Stage::Connecting(_) | Stage::Securing | Stage::Idle => false,
+        }
+    }
+
+    /// Takes bytes of the answer; what does not suffice is kept for the next time.
+    pub(super) fn take(&mut self, bytes: &[u8], scratch: &mut [u8]) -> Progress {
+        let Stage::Busy(exchange) = &mut self.stage else {
+            return Progress::Unusable("bytes that nobody asked for".to_owned());
+        };
+        if self.partial.is_empty() {
+            let progress = exchange.read(bytes, scratch);
+            if let Progress::More(used) = progress {
+                self.partial.extend_from_slice(&bytes[used..]);
+            }
+            return progress;
+        }
+        self.partial.extend_from_slice(bytes);
+        let progress = exchange.read(&self.partial, scratch);
+        if let Progress::More(used) = progress {
+            self.partial.drain(..used);
+        }
+        progress
+    }
+
+    /// The other side will send nothing more.
+    pub(super) fn end(&mut self) -> Progress {
+        match &mut self.stage {
+            Stage::Busy(exchange) => exchange.close(),
+            Stage::Connecting(_) | Stage::Securing | Stage::Idle => {
+                Progress::Unusable("connection closed before the request".to_owned())
+            }
+        }
+    }
+
+    /// Lets the connection rest after a whole exchange. Memory for what was partial is given back.
+    pub(super) fn rest(&mut self) {
+        self.flight = None;
+        self.stage = Stage::Idle;
+        self.reused = true;
+        self.partial = Vec::new();
+        self.unsent = Vec::new();
+    }
+}
+
+/// Writes what the socket takes without waiting.
+fn write(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match socket.write(&bytes[written..]) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(len) => written += len,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_tries_every_address_once_and_the_preferred_one_first() {
+        let addresses: Arc<[IpAddr]> = [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]].map(IpAddr::from).into();
+        let mut route = Some(Route::new(Arc::clone(&addresses), 2));
+        let mut tried = Vec::new();
+        while let Some(now) = route {
+            tried.push(now.address());
+            route = now.next();
+        }
+        assert_eq!(tried, [addresses[2], addresses[0], addresses[1]]);
+    }
+}

@@ -1,0 +1,207 @@
+//! Owns one request and its answer as bytes, by way of `ureq-proto`: what to write, and what the bytes read mean.
+//! It must not touch a socket or a clock.
+
+use std::mem;
+
+use ureq_proto::client::state::{Cleanup, Prepare, RecvBody, RecvResponse};
+use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
+
+use super::head::BODY;
+use crate::limits::{ANSWER_BODY_LEN_MAX, ANSWER_FRAMING_LEN_MAX, ANSWER_HEAD_LEN_MAX};
+
+/// One request that was written, and as much of its answer as was read.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    stage: Stage,
+    /// Bytes of this stage that were used up.
+    used: usize,
+    /// Bytes at the start of the input that were looked at before and did not suffice.
+    seen: usize,
+    heard: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The head of the answer is awaited.
+    Head(Call<RecvResponse>),
+    /// The head was read; the body is awaited.
+    Body(Call<RecvBody>, u16),
+    /// The answer is whole or unusable.
+    Over,
+}
+
+/// What bytes of the answer led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The answer is not whole. So many bytes were used up; the rest must be given again, with more behind it.
+    More(usize),
+    /// The answer is whole, or as much of it was read as anybody needs.
+    Whole {
+        /// Its status.
+        status: u16,
+        /// Whether the connection can carry another request.
+        reusable: bool,
+    },
+    /// The bytes are no HTTP answer, or too much of it.
+    Unusable(String),
+}
+
+impl Exchange {
+    /// Writes the request to `output`; also how many bytes it has.
+    pub(super) fn begin(call: Call<Prepare>, output: &mut [u8]) -> Result<(Exchange, usize), String> {
+        let mut call = call.proceed();
+        let mut len = 0;
+        while !call.can_proceed() {
+            len += call.write(&mut output[len..]).map_err(|error| error.to_string())?;
+        }
+        let mut call = match call.proceed().map_err(|error| error.to_string())? {
+            Some(SendRequestResult::SendBody(call)) => call,
+            Some(SendRequestResult::Await100(_) | SendRequestResult::RecvResponse(_)) | None => {
+                return Err("a POST with a body and no expectation goes on with its body".to_owned());
+            }
+        };
+        let (_, written) = call.write(BODY, &mut output[len..]).map_err(|error| error.to_string())?;
+        len += written;
+        let call = call.proceed().ok_or("the request is longer than any may be")?;
+        Ok((Exchange { stage: Stage::Head(call), used: 0, seen: 0, heard: false }, len))
+    }
+
+    /// Takes bytes of the answer. `scratch` is overwritten with what nobody reads: the body.
+    pub(super) fn read(&mut self, input: &[u8], scratch: &mut [u8]) -> Progress {
+        self.heard |= !input.is_empty();
+        let mut start = 0;
+        loop {
+            let rest = &input[start..];
+            match mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Head(call) => match self.read_head(call, rest) {
+                    Ok(used) => start += used,
+                    Err(progress) => return progress.after(start),
+                },
+                Stage::Body(call, status) => return self.read_body(call, status, rest, scratch).after(start),
+                Stage::Over => return Progress::Unusable("bytes after the end of the answer".to_owned()),
+            }
+        }
+    }
+
+    /// Whether any byte of the answer was read.
+    pub(super) fn has_heard(&self) -> bool {
+        self.heard
+    }
+
+    /// The other side will send nothing more: whether that makes the answer whole.
+    pub(super) fn close(&mut self) -> Progress {
+        match mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Head(_) => Progress::Unusable("connection closed before the answer".to_owned()),
+            Stage::Body(call, status) => {
+                // A body without a length ends here. The last chunk says that the body is whole, whatever is missing.
+                if call.can_proceed() || call.is_ended_chunked() {
+                    Progress::Whole { status, reusable: false }
+                } else {
+                    Progress::Unusable(format!("connection closed in the middle of the answer (status {status})"))
+                }
+            }
+            Stage::Over => Progress::Unusable("connection closed after the answer".to_owned()),
+        }
+    }
+
+    /// How many bytes of the head were used up, or what the answer came to.
+    fn read_head(&mut self, mut call: Call<RecvResponse>, input: &[u8]) -> Result<usize, Progress> {
+        // Heads end with a new line: without another one, looking again finds nothing. A target that sends
+        // byte by byte must not make us parse its head as often.
+        let hopeless = self.seen > 0 && !input.get(self.seen..).is_some_and(|new| new.contains(&b'\n'));
+        self.seen = input.len();
+        let (used, response) = if hopeless {
+            (0, None)
+        } else {
+            call.try_response(input, false).map_err(|error| malformed("head", &error))?
+        };
+        self.used += used;
+        if self.used.max(input.len() - used) > ANSWER_HEAD_LEN_MAX {
+            let limit = ANSWER_HEAD_LEN_MAX / 1024;
+            return Err(Progress::Unusable(format!("the head of the answer is larger than {limit} KiB")));
+        }
+        let Some(response) = response else {
+            self.stage = Stage::Head(call);
+            if used == 0 {
+                return Err(Progress::More(0));
+            }
+            // An interim answer: the real one is still to come.
+            self.seen = 0;
+            return if used == input.len() { Err(Progress::More(used)) } else { Ok(used) };
+        };
+        let status = response.status().as_u16();
+        let cleanup = match call.proceed() {
+            Some(RecvResponseResult::RecvBody(call)) => {
+                self.stage = Stage::Body(call, status);
+                (self.used, self.seen) = (0, 0);
+                return Ok(used);
+            }
+            Some(RecvResponseResult::Redirect(call)) => call.proceed(),
+            Some(RecvResponseResult::Cleanup(call)) => call,
+            None => return Err(Progress::Unusable("the head of the answer has no end".to_owned())),
+        };
+        Err(whole(&cleanup, status, input.len() - used))
+    }
+
+    fn read_body(&mut self, mut call: Call<RecvBody>, status: u16, input: &[u8], scratch: &mut [u8]) -> Progress {
+        let mut start = 0;
+        loop {
+            let rest = &input[start..];
+            let used = match call.read(rest, scratch) {
+                Ok((used, _)) => used,
+                Err(error) => return malformed("body", &error),
+            };
+            start += used;
+            self.used += used;
+            if self.used > ANSWER_BODY_LEN_MAX {
+                return Progress::Whole { status, reusable: false };
+            }
+            // A body that only a close ends may be left at any time; it is not over because of that.
+            let over = call.can_proceed() && call.body_mode() != ureq_proto::BodyMode::CloseDelimited;
+            if over {
+                let cleanup = match call.proceed() {
+                    Some(RecvBodyResult::Redirect(call)) => call.proceed(),
+                    Some(RecvBodyResult::Cleanup(call)) => call,
+                    None => return Progress::Unusable("the body of the answer has no end".to_owned()),
+                };
+                return whole(&cleanup, status, input.len() - start);
+            }
+            if used == 0 || start == input.len() {
+                break;
+            }
+        }
+        if input.len() - start > ANSWER_FRAMING_LEN_MAX {
+            return Progress::Unusable("the body of the answer is malformed: a chunk without an end".to_owned());
+        }
+        self.stage = Stage::Body(call, status);
+        Progress::More(start)
+    }
+}
+
+impl Progress {
+    /// The same, where `before` more bytes were used up before.
+    fn after(self, before: usize) -> Progress {
+        match self {
+            Progress::More(used) => Progress::More(used + before),
+            Progress::Whole { .. } | Progress::Unusable(_) => self,
+        }
+    }
+}
+
+/// A whole answer. Bytes behind it that nobody asked for make the connection useless.
+fn whole(call: &Call<Cleanup>, status: u16, left_over: usize) -> Progress {
+    Progress::Whole { status, reusable: left_over == 0 && !call.must_close_connection() }
+}
+
+fn malformed(part: &str, error: &ureq_proto::Error) -> Progress {
+    let why = match error {
+        ureq_proto::Error::HttpParseFail(why) => why.clone(),
+        ureq_proto::Error::HttpParseTooManyHeaders => "too many headers".to_owned(),
+        other => other.to_string(),
+    };
+    Progress::Unusable(format!("the {part} of the answer is malformed: {why}"))
+}
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

@@ -1,0 +1,95 @@
+//! Answers in every division into pieces come to the same, and no bytes make the exchange panic.
+
+use super::*;
+use http::{Method, Request};
+
+fn exchange() -> Exchange {
+    let mut request = Request::new(());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = "http://example.com/a".parse().unwrap();
+    request.headers_mut().insert("content-length", "2".parse().unwrap());
+    let (exchange, _) = Exchange::begin(Call::new(request).unwrap(), &mut [0; 256]).unwrap();
+    exchange
+}
+
+/// Feeds the pieces, then the end.
+fn outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Progress {
+    let mut exchange = exchange();
+    let mut kept = Vec::new();
+    for piece in pieces {
+        kept.extend_from_slice(piece);
+        match exchange.read(&kept, &mut [0; 64]) {
+            Progress::More(used) => drop(kept.drain(..used)),
+            progress => return progress,
+        }
+    }
+    exchange.close()
+}
+
+const ANSWERS: [&[u8]; 6] = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 1\r\n\r\nx",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nA;x=\"y\"\r\n0123456789\r\n3\r\nabc\r\n0\r\nB: c\r\n\r\n",
+    b"HTTP/1.0 500 No\r\n\r\nuntil the end",
+    b"HTTP/1.1 204 None\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+];
+
+#[test]
+fn pieces_do_not_matter() {
+    for answer in ANSWERS {
+        let whole = outcome([answer].into_iter());
+        assert!(matches!(whole, Progress::Whole { .. }), "{}: {whole:?}", answer.escape_ascii());
+        for len in 1..answer.len() {
+            assert_eq!(outcome(answer.chunks(len)), whole, "{} by {len}", answer.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn what_can_be_used_again_is_told() {
+    for (answer, reusable) in [(0, true), (1, true), (2, true), (3, false), (4, false), (5, true)] {
+        let Progress::Whole { reusable: told, .. } = outcome([ANSWERS[answer]].into_iter()) else { panic!() };
+        assert_eq!(told, reusable, "{}", ANSWERS[answer].escape_ascii());
+    }
+    let unasked = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nmore";
+    assert_eq!(outcome([&unasked[..]].into_iter()), Progress::Whole { status: 200, reusable: false });
+}
+
+#[test]
+fn damaged_answers_come_to_an_end_without_a_panic() {
+    let mut seed = 1_u64;
+    let mut next = |below: usize| {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        usize::try_from(seed >> 33).unwrap() % below.max(1)
+    };
+    let mut whole = 0;
+    for round in 0..20_000 {
+        let mut answer = ANSWERS[round % ANSWERS.len()].to_vec();
+        for _ in 0..=next(4) {
+            let at = next(answer.len());
+            match next(4) {
+                0 => answer[at] = u8::try_from(next(256)).unwrap(),
+                1 if answer.len() > 1 => drop(answer.remove(at)),
+                2 => answer.insert(at, b"\r\n0;: "[next(6)]),
+                _ => answer.truncate(at.max(1)),
+            }
+        }
+        let len = 1 + next(answer.len());
+        whole += usize::from(matches!(outcome(answer.chunks(len)), Progress::Whole { .. }));
+    }
+    assert!(whole > 1_000 && whole < 19_000, "{whole}");
+}
+
+#[test]
+fn a_head_that_comes_byte_by_byte_is_parsed_once_a_line() {
+    let mut exchange = exchange();
+    let mut kept = b"HTTP/1.1 200 OK\r\nA: ".to_vec();
+    assert_eq!(exchange.read(&kept, &mut [0; 64]), Progress::More(0));
+    while kept.len() < ANSWER_HEAD_LEN_MAX {
+        kept.push(b'x');
+        assert_eq!(exchange.read(&kept, &mut [0; 64]), Progress::More(0));
+    }
+    kept.push(b'x');
+    assert!(matches!(exchange.read(&kept, &mut [0; 64]), Progress::Unusable(why) if why.contains("32 KiB")));
+}

@@ -1,0 +1,113 @@
+//! Owns one attempt under way: when it was dispatched, until when it may take, and the words for how it ended.
+//! It must not move bytes.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use crate::clock;
+use crate::core::{Attempt, Delivery, MonoUs, Outcome, Report, WallUs};
+
+/// An attempt that this worker holds.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) attempt: Attempt,
+    /// Where it goes; None until that is known.
+    pub(super) target: Option<u32>,
+    /// Its connection, if it has one.
+    pub(super) link: Option<u32>,
+    /// When it was dispatched; before that, when it was taken up.
+    pub(super) dispatched: WallUs,
+    /// The same on the other clock.
+    pub(super) start: MonoUs,
+    /// Whether it has connected or written.
+    pub(super) is_dispatched: bool,
+    /// Until when it must be connected.
+    pub(super) connect_by: MonoUs,
+    /// How long the worker had waited for events in all when the request was written.
+    pub(super) waited: MonoUs,
+    /// Whether a kept-alive connection was lost under it, so that it must go on with a fresh one.
+    pub(super) is_second_try: bool,
+}
+
+impl Flight {
+    pub(super) fn new(attempt: Attempt) -> Flight {
+        Flight {
+            attempt,
+            target: None,
+            link: None,
+            dispatched: clock::wall(),
+            start: clock::mono(),
+            is_dispatched: false,
+            connect_by: MonoUs(0),
+            waited: MonoUs(0),
+            is_second_try: false,
+        }
+    }
+
+    /// It connects or writes now; only the first time counts.
+    pub(super) fn dispatch(&mut self) {
+        if !self.is_dispatched {
+            self.is_dispatched = true;
+            self.dispatched = clock::wall();
+            self.start = clock::mono();
+        }
+    }
+
+    /// Whether the request may be sent again after a connection was lost that may have carried it.
+    pub(super) fn may_repeat(&self) -> bool {
+        match self.attempt.spec.delivery {
+            Delivery::AtLeastOnce => !self.is_second_try,
+        }
+    }
+
+    /// The report of it.
+    pub(super) fn report(&self, outcome: Outcome, now: MonoUs) -> Report {
+        Report {
+            handle: self.attempt.handle,
+            attempt: self.attempt.number,
+            outcome: if self.is_second_try { after_loss(outcome) } else { outcome },
+            dispatched: self.dispatched,
+            duration_us: now.0.saturating_sub(self.start.0),
+        }
+    }
+}
+
+/// A failure, where the request went out a second time.
+fn after_loss(outcome: Outcome) -> Outcome {
+    const LOSS: &str = "on a second connection, as a kept-alive one was lost";
+    match outcome {
+        Outcome::TimedOut(why) => Outcome::TimedOut(format!("{why} ({LOSS})")),
+        Outcome::ConnectionFailed(why) => Outcome::ConnectionFailed(format!("{why} ({LOSS})")),
+        Outcome::Answered(_) | Outcome::WorkerFailed(_) => outcome,
+    }
+}
+
+/// The text for a time limit.
+pub(super) fn within(limit: Duration) -> String {
+    format!("within {} ms", limit.as_millis())
+}
+
+/// An error of the system in few words.
+pub(super) fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "connection reset by the target".to_owned(),
+        ErrorKind::TimedOut => "the system gave the connection up".to_owned(),
+        ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
+        ErrorKind::HostUnreachable => "host unreachable".to_owned(),
+        ErrorKind::AddrNotAvailable => "no local port is free, or the address is unusable".to_owned(),
+        _ if is_out_of_files(error) => "too many open files".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Whether this machine, not the target, cannot carry another connection at the moment.
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
+    is_out_of_files(error) || error.kind() == ErrorKind::AddrNotAvailable
+}
+
+/// Whether closing any connection would help.
+pub(super) fn is_out_of_files(error: &io::Error) -> bool {
+    // ENFILE and EMFILE have these numbers on Linux, macOS and the BSDs; std has no name for them.
+    matches!(error.raw_os_error(), Some(23 | 24))
+}

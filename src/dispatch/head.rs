@@ -1,0 +1,109 @@
+//! Owns what every POST says: its headers, its body, and the values an attempt gives them.
+//! It must not send anything.
+
+use std::fmt::Write;
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use ureq_proto::client::Call;
+use ureq_proto::client::state::Prepare;
+
+use crate::core::{Attempt, Instant};
+
+/// The body of every POST.
+pub(super) const BODY: &[u8] = b"{}";
+/// The length of [`BODY`] as a header.
+const BODY_LEN: HeaderValue = HeaderValue::from_static("2");
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const JOB_ID: HeaderName = HeaderName::from_static("punctual-job-id");
+const SCHEDULED_TIME: HeaderName = HeaderName::from_static("punctual-scheduled-time");
+const ATTEMPT: HeaderName = HeaderName::from_static("punctual-attempt");
+const LATE: HeaderName = HeaderName::from_static("punctual-late");
+
+/// Makes requests. Values that rarely differ from one attempt to the next are kept.
+#[derive(Debug)]
+pub(super) struct Heads {
+    user_agent: HeaderValue,
+    /// The instant last written, and its text.
+    instant: Option<(Instant, HeaderValue)>,
+    text: String,
+}
+
+impl Heads {
+    pub(super) fn new(user_agent: HeaderValue) -> Heads {
+        Heads { user_agent, instant: None, text: String::new() }
+    }
+
+    /// The request that an attempt makes of this host.
+    pub(super) fn request(&mut self, attempt: &Attempt, host: &HeaderValue) -> Result<Call<Prepare>, String> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = attempt.spec.endpoint.uri().clone();
+        let mut call = Call::new(request).map_err(|error| error.to_string())?;
+        let key = self.value(&attempt.id);
+        let job = self.value(&attempt.id.job);
+        let number = if attempt.number == 1 { HeaderValue::from_static("1") } else { attempt.number.into() };
+        let late = HeaderValue::from_static(if attempt.is_late() { "true" } else { "false" });
+        for (name, value) in [
+            (HOST, host.clone()),
+            (USER_AGENT, self.user_agent.clone()),
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (CONTENT_LENGTH, BODY_LEN),
+            (IDEMPOTENCY_KEY, key),
+            (JOB_ID, job),
+            (SCHEDULED_TIME, self.instant(attempt.id.instant)),
+            (ATTEMPT, number),
+            (LATE, late),
+        ] {
+            call.header(name, value).map_err(|error| error.to_string())?;
+        }
+        Ok(call)
+    }
+
+    fn instant(&mut self, instant: Instant) -> HeaderValue {
+        if let Some((known, value)) = &self.instant
+            && *known == instant
+        {
+            return value.clone();
+        }
+        let value = self.value(&instant);
+        self.instant = Some((instant, value.clone()));
+        value
+    }
+
+    fn value(&mut self, shown: &impl std::fmt::Display) -> HeaderValue {
+        self.text.clear();
+        write!(self.text, "{shown}").expect("a string takes any text");
+        HeaderValue::from_str(&self.text).expect("ids and instants are printable ASCII")
+    }
+}
+
+/// What a target wants to hear as `Host`: the port only where it is not the scheme's own.
+pub(super) fn host_value(uri: &Uri) -> Result<HeaderValue, String> {
+    let host = uri.host().unwrap_or_default();
+    let own_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let text = match uri.port_u16() {
+        Some(port) if port != own_port => format!("{host}:{port}"),
+        Some(_) | None => host.to_owned(),
+    };
+    HeaderValue::from_str(&text).map_err(|_| format!("the host {host:?} cannot be sent as a header"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_named_where_it_is_not_the_schemes_own() {
+        for (url, host) in [
+            ("http://example.com/a", "example.com"),
+            ("http://example.com:80/a", "example.com"),
+            ("https://example.com:443", "example.com"),
+            ("https://example.com:80", "example.com:80"),
+            ("http://[::1]:8080/", "[::1]:8080"),
+        ] {
+            assert_eq!(host_value(&url.parse().unwrap()).unwrap(), host, "{url}");
+        }
+    }
+}

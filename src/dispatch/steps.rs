@@ -1,0 +1,215 @@
+//! Owns how a worker's connections go on when something happens to them: an event, an end, a time limit.
+//! It must not choose connections for attempts: `driver` does.
+
+use std::io::ErrorKind;
+
+use mio::event::Event;
+
+use super::connection::Stage;
+use super::driver::Driver;
+use super::exchange::Progress;
+use super::flight::{describe, within};
+use super::tls::Session;
+use crate::clock;
+use crate::core::{MonoUs, Outcome};
+use crate::limits::CONNECTION_AGE_MAX;
+
+impl Driver {
+    /// Something happened to a socket. Events that come late, to a slot used anew, find nothing to do.
+    pub(super) fn note_event(&mut self, event: &Event) {
+        let Some(id) = u32::try_from(event.token().0).ok().filter(|&id| self.held.links.contains(id as usize)) else {
+            return;
+        };
+        match &self.held.links[id as usize].stage {
+            Stage::Connecting(_) => self.go_on_connecting(id),
+            Stage::Securing => self.go_on_securing(id),
+            Stage::Busy(_) => {
+                if event.is_writable() && !self.flush(id) {
+                    return;
+                }
+                self.read(id, event.is_read_closed());
+            }
+            Stage::Idle => self.check_idle(id),
+        }
+    }
+
+    /// A flight's time is up.
+    pub(super) fn expire(&mut self, id: u32, now: MonoUs) {
+        let flight = &self.held.flights[id as usize];
+        let whole = now >= flight.start.plus(self.setup.timeout);
+        let no_answer = || Outcome::TimedOut(format!("no whole answer {}", within(self.setup.timeout)));
+        let Some(link_id) = flight.link else {
+            let mut what = "no connection was to be had";
+            if let Some(target) = flight.target {
+                if self.held.targets[target as usize].resolving {
+                    what = "the name was not resolved";
+                }
+                let waiting = &mut self.held.targets[target as usize].waiting;
+                let position = waiting.iter().position(|&waits| waits == id);
+                let position = position.expect("a flight without a connection waits for its target");
+                waiting.remove(position);
+                self.held.mark(target);
+            }
+            self.finish(id, Outcome::TimedOut(format!("{what} {}", within(self.setup.timeout))));
+            return;
+        };
+        let outcome = match &self.held.links[link_id as usize].stage {
+            Stage::Connecting(route) => match route.next() {
+                Some(next) if !whole => {
+                    self.close(link_id);
+                    self.connect(id, next);
+                    return;
+                }
+                Some(_) | None if whole => no_answer(),
+                Some(_) | None => Outcome::TimedOut(format!("not connected {}", within(self.setup.connect_timeout))),
+            },
+            Stage::Securing if !whole => {
+                Outcome::TimedOut(format!("no TLS connection {}", within(self.setup.connect_timeout)))
+            }
+            Stage::Securing | Stage::Busy(_) | Stage::Idle => no_answer(),
+        };
+        self.close(link_id);
+        self.finish(id, outcome);
+    }
+
+    /// A connection failed under a flight. If it was kept alive and the target gave no sign of life, the target
+    /// may have closed it before it saw the request: one more try with a fresh one.
+    pub(super) fn lose(&mut self, link_id: u32, why: String) {
+        let link = &self.held.links[link_id as usize];
+        let (target, was_stale) = (link.target, link.reused && !link.has_heard());
+        let id = link.flight.expect("only connections in use are lost");
+        self.close(link_id);
+        let flight = &mut self.held.flights[id as usize];
+        if was_stale && flight.may_repeat() {
+            flight.is_second_try = true;
+            flight.link = None;
+            self.held.targets[target as usize].waiting.push_front(id);
+            self.held.mark(target);
+            self.setup.counters.repeated();
+        } else {
+            self.finish(id, Outcome::ConnectionFailed(why));
+        }
+    }
+
+    fn go_on_connecting(&mut self, id: u32) {
+        let link = &mut self.held.links[id as usize];
+        let Stage::Connecting(route) = &link.stage else { return };
+        let (route, target_id) = (route.clone(), link.target);
+        let flight = link.flight.expect("only a connection in use connects");
+        match link.is_connected() {
+            Ok(false) => {}
+            Ok(true) => {
+                let target = &mut self.held.targets[target_id as usize];
+                target.preferred = route.index;
+                if !target.https {
+                    self.note_ready(id, flight);
+                    return;
+                }
+                match Session::new(&self.setup.trust, &target.host) {
+                    Ok(session) => {
+                        link.secure(session);
+                        let start = self.held.flights[flight as usize].start;
+                        let by = self.held.flights[flight as usize].connect_by;
+                        self.held.deadlines.set(flight, by.min(start.plus(self.setup.timeout)));
+                        self.go_on_securing(id);
+                    }
+                    Err(why) => self.lose(id, format!("TLS: {why}")),
+                }
+            }
+            Err(error) => match route.next() {
+                Some(next) => {
+                    self.close(id);
+                    self.connect(flight, next);
+                }
+                None => self.lose(id, describe(&error)),
+            },
+        }
+    }
+
+    fn go_on_securing(&mut self, id: u32) {
+        let link = &mut self.held.links[id as usize];
+        let flight = link.flight.expect("only a connection in use shakes hands");
+        match link.handshake() {
+            Ok(true) => self.note_ready(id, flight),
+            Ok(false) => {}
+            Err(error) => {
+                let why = describe(&error);
+                self.lose(id, if why.starts_with("TLS: ") { why } else { format!("TLS: {why}") });
+            }
+        }
+    }
+
+    fn note_ready(&mut self, id: u32, flight: u32) {
+        let target = self.held.links[id as usize].target;
+        self.held.links[id as usize].stage = Stage::Idle;
+        self.held.targets[target as usize].connecting -= 1;
+        // One more is ready, so one more may connect.
+        self.held.mark(target);
+        self.send(id, flight);
+    }
+
+    /// False: the connection is gone.
+    fn flush(&mut self, id: u32) -> bool {
+        match self.held.links[id as usize].flush() {
+            Ok(()) => true,
+            // What the target said before it stopped listening is worth reading.
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => true,
+            Err(error) => {
+                self.lose(id, describe(&error));
+                false
+            }
+        }
+    }
+
+    /// Reads until the answer is whole, or the socket is empty.
+    fn read(&mut self, id: u32, closed: bool) {
+        loop {
+            let link = &mut self.held.links[id as usize];
+            let len = match link.read(&mut self.input) {
+                Ok(len) => len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => return self.lose(id, describe(&error)),
+            };
+            let progress = if len == 0 { link.end() } else { link.take(&self.input[..len], &mut self.scratch) };
+            match progress {
+                Progress::More(_) if len < self.input.len() && !closed && link.is_emptied_by_short_read() => return,
+                Progress::More(_) => {}
+                Progress::Whole { status, reusable } => {
+                    // A full buffer may have left something behind that would pass for the next answer.
+                    return self.note_answer(id, status, reusable && !closed && len < self.input.len());
+                }
+                Progress::Unusable(why) => return self.lose(id, why),
+            }
+        }
+    }
+
+    fn note_answer(&mut self, link_id: u32, status: u16, reusable: bool) {
+        let now = clock::mono();
+        let link = &mut self.held.links[link_id as usize];
+        let id = link.flight.expect("only a connection in use is answered");
+        let target_id = link.target;
+        let target = &mut self.held.targets[target_id as usize];
+        target.note_answer(self.held.flights[id as usize].waited, self.waited);
+        let young = now < link.opened.plus(CONNECTION_AGE_MAX);
+        if reusable && young && !link.has_unsent() && target.rest(link_id, now) {
+            link.rest();
+            if !target.waiting.is_empty() {
+                self.held.mark(target_id);
+            }
+        } else {
+            self.close(link_id);
+        }
+        self.finish(id, Outcome::Answered(status));
+    }
+
+    /// A connection that rests has nothing to say but its end.
+    fn check_idle(&mut self, id: u32) {
+        let link = &mut self.held.links[id as usize];
+        if matches!(link.read(&mut self.input), Err(error) if error.kind() == ErrorKind::WouldBlock) {
+            return;
+        }
+        let target = link.target;
+        self.held.targets[target as usize].forget_idle(id);
+        self.close(id);
+    }
+}

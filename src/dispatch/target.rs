@@ -1,0 +1,264 @@
+//! Owns what a worker knows of one target: who waits for it, which connections rest, and how many more it needs.
+//! It must not open, close or use a connection.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderValue, Uri};
+
+use super::head::host_value;
+use super::resolver::literal;
+use crate::core::MonoUs;
+use crate::limits::{CONNECTIONS_FREE, DRAIN_TIME, GROWTH_TICK, IDLE_PER_TARGET_MAX, SILENCE_GRACE};
+
+/// One scheme, host and port, and all that is under way to it.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) https: bool,
+    /// The authority as the URL has it.
+    pub(super) name: Box<str>,
+    /// Without the brackets of an IPv6 address.
+    pub(super) host: Box<str>,
+    pub(super) port: u16,
+    /// What it wants to hear as `Host`.
+    pub(super) host_value: HeaderValue,
+    /// The address that the host is, if it is one.
+    pub(super) literal: Option<Arc<[IpAddr]>>,
+    /// Attempts that have no connection, in the order they came.
+    pub(super) waiting: VecDeque<u32>,
+    /// Connections of any kind.
+    pub(super) open: u32,
+    /// Those of them that are not ready yet.
+    pub(super) connecting: u32,
+    /// Which of its addresses answered last.
+    pub(super) preferred: usize,
+    /// Whether a lookup of its name is awaited.
+    pub(super) resolving: bool,
+    /// Whether it is in the worker's list of targets to serve.
+    pub(super) dirty: bool,
+    /// Whether it is in the worker's list of targets that wait for a free connection.
+    pub(super) throttled: bool,
+    idle: VecDeque<Idle>,
+    pace: Pace,
+    /// No connection is opened before this time.
+    paused_until: MonoUs,
+}
+
+/// A connection that rests.
+#[derive(Clone, Copy, Debug)]
+struct Idle {
+    link: u32,
+    since: MonoUs,
+}
+
+impl Target {
+    /// The target of this URL.
+    pub(super) fn new(uri: &Uri) -> Result<Target, String> {
+        let https = uri.scheme_str() == Some("https");
+        let host = uri.host().unwrap_or_default();
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Ok(Target {
+            https,
+            name: uri.authority().map(http::uri::Authority::as_str).unwrap_or_default().into(),
+            host: bare.into(),
+            port: uri.port_u16().unwrap_or(if https { 443 } else { 80 }),
+            host_value: host_value(uri)?,
+            literal: literal(bare),
+            waiting: VecDeque::new(),
+            open: 0,
+            connecting: 0,
+            preferred: 0,
+            resolving: false,
+            dirty: false,
+            throttled: false,
+            idle: VecDeque::new(),
+            pace: Pace::NEW,
+            paused_until: MonoUs(0),
+        })
+    }
+
+    /// Whether nothing is under way, so that it can be forgotten.
+    pub(super) fn is_unused(&self) -> bool {
+        self.open == 0 && self.waiting.is_empty() && !self.resolving && !self.dirty && !self.throttled
+    }
+
+    /// The connection that began to rest last: the others may grow old.
+    pub(super) fn take_idle(&mut self) -> Option<u32> {
+        self.idle.pop_back().map(|idle| idle.link)
+    }
+
+    /// Lets a connection rest. False: there are enough.
+    #[must_use]
+    pub(super) fn rest(&mut self, link: u32, now: MonoUs) -> bool {
+        let room = self.idle.len() < IDLE_PER_TARGET_MAX;
+        if room {
+            self.idle.push_back(Idle { link, since: now });
+        }
+        room
+    }
+
+    /// A resting connection is gone.
+    pub(super) fn forget_idle(&mut self, link: u32) {
+        self.idle.retain(|idle| idle.link != link);
+    }
+
+    /// Takes the connection that has rested longest, if since `limit` or before.
+    pub(super) fn take_stale(&mut self, limit: MonoUs) -> Option<u32> {
+        let oldest = self.idle.front().filter(|idle| idle.since <= limit)?.link;
+        self.idle.pop_front();
+        Some(oldest)
+    }
+
+    /// Since when the connection rests that has rested longest.
+    pub(super) fn idle_since(&self) -> Option<MonoUs> {
+        self.idle.front().map(|idle| idle.since)
+    }
+
+    /// Whether the next attempt that waits is worth another connection.
+    ///
+    /// `waited` is how long this worker has waited for events, ever.
+    pub(super) fn may_open(&self, now: MonoUs, waited: MonoUs) -> bool {
+        let ready = self.open - self.connecting;
+        if self.is_paused(now) || self.connecting >= CONNECTIONS_FREE.max(ready) {
+            // Not more at once than have been accepted before: a target must not be met by a flood.
+            return false;
+        }
+        let load = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX).saturating_add(u64::from(self.open));
+        u64::from(self.open) < self.pace.connections(load, waited)
+    }
+
+    /// This machine has no room for another connection: none is tried for a moment.
+    pub(super) fn pause(&mut self, now: MonoUs) {
+        self.paused_until = now.plus(GROWTH_TICK * 10);
+    }
+
+    /// Whether no connection is to be opened for the moment.
+    pub(super) fn is_paused(&self, now: MonoUs) -> bool {
+        now < self.paused_until
+    }
+
+    /// A request is written. If it is the only one under way, silence counts from now on.
+    pub(super) fn note_sent(&mut self, waited: MonoUs) {
+        if self.open - self.connecting - self.idle_len() <= 1 {
+            self.pace.heard = waited;
+        }
+    }
+
+    /// An answer came to a request written when the worker had waited for so long.
+    pub(super) fn note_answer(&mut self, sent: MonoUs, waited: MonoUs) {
+        self.pace.note_answer(waited.0.saturating_sub(sent.0));
+        self.pace.heard = waited;
+    }
+
+    /// How many connections rest.
+    pub(super) fn idle_len(&self) -> u32 {
+        u32::try_from(self.idle.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// How fast a target answers, not counting the time in which the worker itself was busy: if that is what takes
+/// long, more connections do not help.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// How long the target takes when it is not crowded, in microseconds. Falls at once, rises slowly.
+    answer_us: u64,
+    /// How long the worker had waited in all when the target last gave a sign of life.
+    heard: MonoUs,
+}
+
+impl Pace {
+    /// Nothing is known.
+    const NEW: Pace = Pace { answer_us: 0, heard: MonoUs(0) };
+
+    fn note_answer(&mut self, us: u64) {
+        if us < self.answer_us || self.answer_us == 0 {
+            self.answer_us = us.max(1);
+        } else {
+            self.answer_us += (us - self.answer_us).div_ceil(256);
+        }
+    }
+
+    /// How many connections it takes to send `load` requests within [`DRAIN_TIME`].
+    fn connections(&self, load: u64, waited: MonoUs) -> u64 {
+        let silence = waited.0.saturating_sub(self.heard.0).saturating_sub(us(SILENCE_GRACE));
+        let answer = self.answer_us.max(silence);
+        (load.saturating_mul(answer) / us(DRAIN_TIME)).max(u64::from(CONNECTIONS_FREE))
+    }
+}
+
+fn us(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).expect("limits are short")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> Target {
+        Target::new(&"http://127.0.0.1:8080/a".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_fast_target_gets_few_connections_and_a_slow_one_as_many_as_it_needs() {
+        let mut pace = Pace::NEW;
+        pace.note_answer(200);
+        assert_eq!(pace.connections(10_000, MonoUs(0)), u64::from(CONNECTIONS_FREE));
+        let mut pace = Pace::NEW;
+        pace.note_answer(us(DRAIN_TIME) / 2);
+        assert_eq!(pace.connections(10_000, MonoUs(0)), 5_000);
+    }
+
+    #[test]
+    fn a_silent_target_gets_a_connection_for_everything_that_waits() {
+        let pace = Pace::NEW;
+        assert_eq!(pace.connections(2_000, MonoUs(us(SILENCE_GRACE))), u64::from(CONNECTIONS_FREE));
+        assert!(pace.connections(2_000, MonoUs(us(SILENCE_GRACE + DRAIN_TIME))) >= 2_000);
+    }
+
+    #[test]
+    fn one_slow_answer_does_not_make_a_target_slow() {
+        let mut pace = Pace::NEW;
+        pace.note_answer(100);
+        pace.note_answer(1_000_000);
+        assert!(pace.answer_us < 5_000, "{}", pace.answer_us);
+        for _ in 0..2_000 {
+            pace.note_answer(1_000_000);
+        }
+        assert!(pace.answer_us > 900_000, "{}", pace.answer_us);
+    }
+
+    #[test]
+    fn connections_that_are_not_ready_hold_back_others() {
+        let mut target = target();
+        target.waiting.extend(0..1_000);
+        (target.open, target.connecting) = (CONNECTIONS_FREE, CONNECTIONS_FREE);
+        assert!(!target.may_open(MonoUs(0), MonoUs(10_000_000)));
+        target.connecting = CONNECTIONS_FREE - 1;
+        assert!(target.may_open(MonoUs(0), MonoUs(10_000_000)));
+        assert!(!target.may_open(MonoUs(0), MonoUs(0)), "nothing is known yet, and enough are open");
+        target.pause(MonoUs(0));
+        assert!(!target.may_open(MonoUs(0), MonoUs(10_000_000)));
+    }
+
+    #[test]
+    fn the_newest_connection_is_used_and_the_oldest_is_closed() {
+        let mut target = target();
+        for link in 0..3 {
+            assert!(target.rest(link, MonoUs(u64::from(link))));
+        }
+        target.forget_idle(1);
+        assert_eq!(target.take_stale(MonoUs(0)), Some(0));
+        assert_eq!(target.take_stale(MonoUs(0)), None);
+        assert_eq!(target.idle_since(), Some(MonoUs(2)));
+        assert_eq!(target.take_idle(), Some(2));
+        assert_eq!(target.take_idle(), None);
+    }
+
+    #[test]
+    fn hosts_lose_their_brackets() {
+        let target = Target::new(&"https://[::1]/".parse().unwrap()).unwrap();
+        assert_eq!((&*target.host, target.port, target.https), ("::1", 443, true));
+        assert!(target.literal.is_some());
+    }
+}

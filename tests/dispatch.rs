@@ -1,0 +1,10 @@
+//! Sending against real targets: scripted servers on loopback that answer well, badly, late, or not at all.
+
+mod dispatch {
+    mod answers;
+    mod connections;
+    mod limits;
+    mod names;
+    mod support;
+    mod tls;
+}

@@ -1,0 +1,43 @@
+//! Names: unknown ones, and those with several addresses.
+
+use punctual::core::Outcome;
+
+use super::support::{OK, Sending, Target, attempt, settings};
+
+#[test]
+fn an_unknown_host_is_a_failure_that_names_it() {
+    let mut sending = Sending::new(settings());
+    let attempts = (0..50).map(|number| attempt("http://nope.invalid:8080/", number)).collect::<Vec<_>>();
+    sending.pool.send(attempts);
+    for report in sending.reports(50) {
+        let Outcome::ConnectionFailed(why) = report.outcome else { panic!("{:?}", report.outcome) };
+        assert!(why.starts_with("name not found: nope.invalid"), "{why}");
+    }
+    let stats = sending.pool.stats();
+    assert_eq!((stats.lookups, stats.names), (1, 1), "equal lookups are made once");
+}
+
+#[test]
+fn an_address_that_refuses_is_passed_over() {
+    // `localhost` is ::1 and 127.0.0.1 on most machines, or only one of them: each target listens on one.
+    let mut reached = 0;
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        if std::net::TcpListener::bind(address).is_err() {
+            continue;
+        }
+        let target = Target::at(address, |_, connection| connection.answer_all(OK));
+        let mut sending = Sending::new(settings());
+        let url = format!("http://localhost:{}/", target.address.port());
+        match sending.outcome(&url) {
+            Outcome::Answered(200) => {
+                reached += 1;
+                assert!(
+                    target.requests.recv().unwrap().contains(&format!("host: localhost:{}", target.address.port()))
+                );
+            }
+            Outcome::ConnectionFailed(why) => assert_eq!(why, "connection refused"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(reached > 0);
+}
