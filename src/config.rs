@@ -40,9 +40,12 @@ pub struct ServeArguments {
     /// The SQLite file; it and its folder are created if missing
     #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
     pub db: String,
-    /// How many POSTs may be in flight at once; for now also the number of worker threads (1-4096)
-    #[arg(long, env = "PUNCTUAL_MAX_IN_FLIGHT", value_name = "N", default_value = "256")]
+    /// How many POSTs may be in flight at once (1-100000); fewer if the system does not give as many open files
+    #[arg(long, env = "PUNCTUAL_MAX_IN_FLIGHT", value_name = "N", default_value = "10000")]
     pub max_in_flight: String,
+    /// How many threads send (1-64); unless given, one for every two cores, at most 4
+    #[arg(long, env = "PUNCTUAL_WORKERS", value_name = "N")]
+    pub workers: Option<String>,
     /// How long one POST may take, in milliseconds (1-3600000)
     #[arg(long, env = "PUNCTUAL_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
     pub timeout_ms: String,
@@ -74,6 +77,9 @@ pub struct ServeArguments {
     /// Where failures are POSTed to; without one they are only logged and listed
     #[arg(long, env = "PUNCTUAL_ALERT_WEBHOOK", value_name = "URL")]
     pub alert_webhook: Option<String>,
+    /// A file with root certificates (PEM) that targets are trusted by, beside those of this machine
+    #[arg(long, env = "PUNCTUAL_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<String>,
     /// The origin whose web pages may use the API (CORS), or * for any
     #[arg(long, env = "PUNCTUAL_CORS_ORIGIN", value_name = "ORIGIN")]
     pub cors_origin: Option<String>,
@@ -92,8 +98,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The SQLite file.
     pub db: PathBuf,
-    /// POSTs in flight at once, and worker threads.
+    /// POSTs in flight at once.
     pub max_in_flight: u32,
+    /// Threads that send; None: as many as suit the machine.
+    pub workers: Option<u32>,
     /// How long one POST may take.
     pub timeout: Duration,
     /// Attempts after the first.
@@ -110,6 +118,8 @@ pub struct Config {
     pub keep: Keep,
     /// Where failures are POSTed to.
     pub alert_webhook: Option<Endpoint>,
+    /// Root certificates beside those of the machine.
+    pub ca_file: Option<PathBuf>,
     /// The origin CORS allows.
     pub cors_origin: Option<String>,
     /// The least severe level logged.
@@ -156,7 +166,8 @@ impl TryFrom<ServeArguments> for Config {
         Ok(Config {
             listen,
             db: typed.db.into(),
-            max_in_flight: number("--max-in-flight", &typed.max_in_flight, 1, 4096)?,
+            max_in_flight: number("--max-in-flight", &typed.max_in_flight, 1, 100_000)?,
+            workers: typed.workers.as_deref().map(|text| number("--workers", text, 1, 64)).transpose()?,
             timeout: millis("--timeout-ms", &typed.timeout_ms, 1, 3_600_000)?,
             retries: number("--retries", &typed.retries, 0, 100)?,
             retry_delay: millis("--retry-delay-ms", &typed.retry_delay_ms, 0, 3_600_000)?,
@@ -170,6 +181,7 @@ impl TryFrom<ServeArguments> for Config {
                 bytes: u64::from(number("--keep-mib", &typed.keep_mib, 16, 1_000_000)?) << 20,
             },
             alert_webhook,
+            ca_file: typed.ca_file.map(PathBuf::from),
             cors_origin: typed.cors_origin,
             log: choice("--log", &typed.log, &LogLevel::NAMES)?,
             log_format: choice("--log-format", &typed.log_format, &LogFormat::NAMES)?,
@@ -227,7 +239,7 @@ mod tests {
     #[test]
     fn the_defaults_are_valid_and_every_flag_has_its_environment_variable() {
         let config = config(&[]).expect("the defaults are valid");
-        assert_eq!((config.listen.to_string().as_str(), config.max_in_flight), ("127.0.0.1:3000", 256));
+        assert_eq!((config.listen.to_string().as_str(), config.max_in_flight), ("127.0.0.1:3000", 10_000));
         for argument in Arguments::command().get_arguments().filter(|argument| argument.get_long().is_some()) {
             let flag = argument.get_long().expect("filtered");
             if flag != "help" && flag != "version" {
@@ -244,8 +256,9 @@ mod tests {
             ("--listen", "localhost", "an address and a port"),
             ("--listen", "3000", "an address and a port"),
             ("--db", "", "the path of a file"),
-            ("--max-in-flight", "0", "a number from 1 to 4096"),
-            ("--max-in-flight", "many", "a number from 1 to 4096"),
+            ("--max-in-flight", "0", "a number from 1 to 100000"),
+            ("--max-in-flight", "many", "a number from 1 to 100000"),
+            ("--workers", "0", "a number from 1 to 64"),
             ("--timeout-ms", "1s", "a number from 1 to 3600000"),
             ("--retries", "101", "a number from 0 to 100"),
             ("--misfire", "never", "once, all or skip"),

@@ -159,6 +159,8 @@ pub const TURN_MAX: Duration = Duration::from_secs(5);
 pub const CLOCK_STEP_MIN_US: i64 = 500_000;
 /// How long the rest of a refused request is read and thrown away, so that the client gets to see the answer.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+/// Open files that are not for POSTs in flight: clients, database, kept-alive connections at rest.
+pub const FILES_RESERVED: u64 = CONNECTIONS_MAX as u64 + 256;
 /// Threads that read history.
 pub const READERS: usize = 2;
 

@@ -29,7 +29,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("ureq", &["dispatch", "alert"]),
     ("std::thread", &["server", "dispatch", "store", "alert"]),
     ("std::net", &["server", "dispatch", "config"]),
-    ("std::fs", &["store"]),
+    ("std::fs", &["store", "server"]),
     ("crossbeam_channel", &["dispatch", "store", "alert"]),
     ("SystemTime", &["clock"]),
     ("tracing", &["server", "telemetry"]),

@@ -9,6 +9,7 @@ mod calls;
 mod connection;
 mod connections;
 mod engine;
+mod files;
 mod outbox;
 mod start;
 mod timer;

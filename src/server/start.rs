@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mio::net::TcpListener;
@@ -14,6 +15,7 @@ use signal_hook_mio::v1_0::Signals;
 use super::calls::Calls;
 use super::connections::Connections;
 use super::engine::Engine;
+use super::files;
 use super::timer::Timer;
 use super::turn::{End, LISTENER, Loop, SIGNALS, TIMER, WAKER};
 use crate::alert::{Alerts, AlertsSettings};
@@ -68,8 +70,9 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
         drop(waker.wake());
     });
 
+    let in_flight_max = files::fit(config.max_in_flight);
     let mut core = Scheduler::new(Settings {
-        in_flight_max: config.max_in_flight,
+        in_flight_max,
         retry: RetryPolicy { retries: config.retries, delay: config.retry_delay },
         misfire: config.misfire,
         lateness_max: config.max_lateness,
@@ -85,14 +88,15 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
     .map_err(ServeError::Store)?;
 
     let path = store.path().to_owned();
+    let workers = workers(config);
     let pool = Pool::start(
         DispatchSettings {
-            workers: std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4)),
-            in_flight_max: config.max_in_flight,
+            workers,
+            in_flight_max,
             timeout: config.timeout,
             connect_timeout: config.timeout.min(CONNECT_TIME_MAX),
             user_agent: USER_AGENT.to_owned(),
-            extra_roots: Vec::new(),
+            extra_roots: extra_roots(config)?,
         },
         Arc::clone(&notify),
     )
@@ -115,8 +119,8 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
         cors: Cors { origin: config.cors_origin.clone() },
         readers,
         logs,
-        workers: config.max_in_flight as usize,
-        in_flight_max: config.max_in_flight,
+        workers,
+        in_flight_max,
         reads_refused: 0,
     };
     let second = now.wall.floor().as_secs();
@@ -133,6 +137,17 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
         last: now,
     };
     Ok((serving, loaded.jobs))
+}
+
+/// On few cores a second thread takes its time from the first: both share the memory bus and the kernel's locks.
+fn workers(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    config.workers.map_or((cores / 2).clamp(1, 4), |workers| workers as usize)
+}
+
+fn extra_roots(config: &Config) -> Result<Vec<u8>, ServeError> {
+    let Some(path) = &config.ca_file else { return Ok(Vec::new()) };
+    std::fs::read(path).map_err(|why| ServeError::CaFile(path.clone(), why))
 }
 
 /// What the person at the terminal needs to know next.
@@ -155,7 +170,9 @@ pub enum ServeError {
     Listen(SocketAddr, io::Error),
     /// The database cannot be opened or read.
     Store(OpenError),
-    /// A thread cannot be started.
+    /// The file with root certificates cannot be read.
+    CaFile(PathBuf, io::Error),
+    /// A thread cannot be started, or its settings are malformed.
     Thread(io::Error),
     /// The loop's own machinery failed.
     Loop(io::Error),
@@ -172,6 +189,7 @@ impl fmt::Display for ServeError {
         match self {
             ServeError::Listen(address, why) => write!(f, "failed to listen on {address}: {why}"),
             ServeError::Store(why) => why.fmt(f),
+            ServeError::CaFile(path, why) => write!(f, "--ca-file: failed to read {}: {why}", path.display()),
             ServeError::Thread(why) => write!(f, "failed to start a thread: {why}"),
             ServeError::Loop(why) => write!(f, "failed to run the event loop: {why}"),
             ServeError::Forced => f.write_str("stopped at once; what was in flight is sent again at the next start"),
