@@ -75,6 +75,12 @@ impl Scheduler {
                 self.targets.passed_over(target);
                 continue;
             };
+            if self.jobs[execution.job as usize].is_being_deleted() {
+                // It is closed once the deletion is on disk, or queued again if that cannot be written.
+                self.executions[handle.slot as usize].state = State::Held;
+                self.targets.passed_over(target);
+                continue;
+            }
             let job_target = self.jobs[execution.job as usize].target;
             if job_target != target {
                 // The job changed while this waited: attempts use the spec in force when they are fired.

@@ -48,7 +48,7 @@ pub fn load(
                        WHERE name = 'job')")?;
         let newest = [
             ledger.newest,
-            max("SELECT max(updated_at) FROM jobs")?,
+            max("SELECT max(max(updated_at, ifnull(deleted_at, 0))) FROM jobs")?,
             max("SELECT max(finished_through) * 1000000 FROM job_totals")?,
         ];
         let above = |highest: Option<i64>| highest.unwrap_or(0).unsigned_abs() + 1;

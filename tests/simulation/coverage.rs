@@ -1,0 +1,90 @@
+//! Owns the record of which states a run reached, and the list of those the simulation is for.
+//! It must not influence a run.
+
+use std::collections::BTreeMap;
+
+/// What a sweep must have seen at least once; a simulation that never gets there proves nothing.
+pub(crate) const REQUIRED: &[&str] = &[
+    "acknowledgement early rejection",
+    "acknowledgement late",
+    "acknowledgement lost",
+    "acknowledgement twice",
+    "alert told",
+    "batch failed",
+    "batch lost in crash",
+    "batch survived crash",
+    "catch-up sent",
+    "clock behind at start",
+    "clock slewed",
+    "clock step back",
+    "clock step forward",
+    "command before tick",
+    "crash",
+    "crash amid outputs",
+    "crash while draining",
+    "create rejected",
+    "delete rejected",
+    "deleted while due",
+    "deleted while in flight",
+    "drain took back",
+    "drained",
+    "due before its row is on disk",
+    "failed for good",
+    "gap counted beyond its bound",
+    "gap row",
+    "held job",
+    "in doubt",
+    "in doubt twice",
+    "job deleted closes a row",
+    "lateness skip",
+    "misfire all over its bound",
+    "not found",
+    "refused while draining",
+    "report stale",
+    "report twice",
+    "retry",
+    "retry outlived a crash",
+    "row of a deleted job at start",
+    "row retried after a failed batch",
+    "suspended",
+    "target failing",
+    "target well again",
+    "tick late",
+    "too many changes of a job",
+    "update before a gap was settled",
+    "update rejected",
+    "update withheld rows",
+    "withheld fired late",
+];
+
+/// How often each state was reached.
+#[derive(Default)]
+pub(crate) struct Coverage(BTreeMap<&'static str, u64>);
+
+impl Coverage {
+    pub(crate) fn hit(&mut self, state: &'static str) {
+        *self.0.entry(state).or_default() += 1;
+    }
+
+    pub(crate) fn hit_if(&mut self, reached: bool, state: &'static str) {
+        if reached {
+            self.hit(state);
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: Coverage) {
+        for (state, count) in other.0 {
+            *self.0.entry(state).or_default() += count;
+        }
+    }
+
+    pub(crate) fn count(&self, state: &'static str) -> u64 {
+        self.0.get(state).copied().unwrap_or(0)
+    }
+
+    /// Fails for states that were never reached.
+    pub(crate) fn assert_reached(&self, required: &[&'static str]) {
+        let missed: Vec<_> = required.iter().filter(|state| self.count(state) == 0).collect();
+        assert!(missed.is_empty(), "the simulation never reached {missed:?}; it reached {:#?}", self.0);
+    }
+}

@@ -1,0 +1,234 @@
+//! Owns the fake store: the writer's queue, what is on disk, and what may never be on it.
+//! It must not decide when a batch ends well; faults do.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use punctual::core::{
+    AlertRecord, Change, Class, Counters, ExecutionId, Instant, JobChange, JobId, JobKey, JobSpec, Kind, LedgerRow,
+    Persist, Restored, Seq, Status, StoredJob, WallUs,
+};
+use punctual::schedule::{Schedule, Zone};
+
+/// A job on disk.
+pub(crate) struct DiskJob {
+    pub(crate) spec: Arc<JobSpec>,
+    /// Set once it is a tombstone.
+    pub(crate) deleted: Option<WallUs>,
+    /// What was in force from when on; the oracle reads it, the core never.
+    pub(crate) history: Vec<Revision>,
+}
+
+/// A stretch of a job's life.
+#[derive(Clone, Debug)]
+pub(crate) struct Revision {
+    /// None: deleted.
+    pub(crate) spec: Option<Arc<JobSpec>>,
+    /// When it was accepted.
+    pub(crate) since: WallUs,
+    /// The highest wall time anybody had seen by then; above `since` only if the clock stepped back.
+    pub(crate) peak: WallUs,
+}
+
+/// An item on its way to the disk.
+pub(crate) struct Queued {
+    pub(crate) number: u64,
+    pub(crate) item: Persist,
+    /// The highest wall time seen when it was asked for.
+    pub(crate) peak: WallUs,
+}
+
+#[derive(Default)]
+pub(crate) struct Disk {
+    pub(crate) jobs: BTreeMap<JobKey, DiskJob>,
+    pub(crate) rows: BTreeMap<Seq, LedgerRow>,
+    pub(crate) alerts: BTreeMap<Seq, AlertRecord>,
+    pub(crate) queue: VecDeque<Queued>,
+    by_identity: HashMap<(JobKey, Instant, Kind, u32), Seq>,
+    /// How many items the batch under way has.
+    pub(crate) batch_len: Option<usize>,
+    /// Changes that will never be written, and the core has not been told so for sure.
+    pub(crate) rejected: Vec<u64>,
+    issued: u64,
+    next_seq: u64,
+    next_job: u64,
+    /// The executions that were ever sent: their rows may not be taken back.
+    pub(crate) sent: HashMap<Seq, ExecutionId>,
+}
+
+impl Disk {
+    pub(crate) fn push(&mut self, number: u64, item: Persist, peak: WallUs) {
+        self.issued += 1;
+        assert_eq!(number, self.issued, "persist items are numbered without gaps");
+        self.queue.push_back(Queued { number, item, peak });
+    }
+
+    /// Every item up to this one is written, or will never be.
+    pub(crate) fn through(&self) -> u64 {
+        self.queue.front().map_or(self.issued, |queued| queued.number - 1)
+    }
+
+    /// The instants of rows that are written for the first time by the batch under way.
+    pub(crate) fn armed_under_way(&self) -> impl Iterator<Item = Instant> {
+        self.queue.iter().take(self.batch_len.unwrap_or(0)).filter_map(|queued| match &queued.item {
+            Persist::Row(row, _) => Some(row)
+                .filter(|row| row.class == Class::OnTime && row.attempt == 1 && row.executed.is_none())
+                .map(|row| row.instant),
+            Persist::Remove(_) | Persist::Change(_) => None,
+        })
+    }
+
+    /// Ends the batch under way well. It is on disk as a whole.
+    pub(crate) fn commit(&mut self) {
+        let len = self.batch_len.take().expect("a batch is under way");
+        let batch: Vec<Queued> = self.queue.drain(..len).collect();
+        for Queued { item, peak, .. } in batch {
+            match item {
+                Persist::Row(row, alert) => {
+                    if let Some(alert) = alert {
+                        assert_eq!(alert.seq, row.seq, "an alert belongs to the row it comes with");
+                        assert_eq!(row.status, Status::Failed, "only a failed row has an alert");
+                        assert!(!self.alerts.contains_key(&row.seq), "a failure raises one alert");
+                        self.alerts.insert(row.seq, *alert);
+                    }
+                    self.put_row(row);
+                }
+                Persist::Remove(seq) => self.remove_row(seq),
+                Persist::Change(change) => self.change(*change, peak),
+            }
+        }
+    }
+
+    /// Ends the batch under way badly. Its changes are rejected; the rest is tried again. How many of each.
+    pub(crate) fn fail(&mut self) -> (usize, usize) {
+        let len = self.batch_len.take().expect("a batch is under way");
+        let batch: Vec<Queued> = self.queue.drain(..len).collect();
+        let mut rows = Vec::new();
+        for queued in batch {
+            match &queued.item {
+                Persist::Change(_) => self.rejected.push(queued.number),
+                Persist::Row(..) | Persist::Remove(_) => rows.push(queued),
+            }
+        }
+        let kept = rows.len();
+        for queued in rows.into_iter().rev() {
+            self.queue.push_front(queued);
+        }
+        (len - kept, kept)
+    }
+
+    /// The process died: what was not on disk is gone, and numbers begin anew.
+    pub(crate) fn forget_queue(&mut self) {
+        self.queue.clear();
+        self.batch_len = None;
+        self.rejected.clear();
+        self.issued = 0;
+    }
+
+    fn put_row(&mut self, row: LedgerRow) {
+        let identity = (row.job, row.instant, row.kind, row.number);
+        self.next_seq = self.next_seq.max(row.seq.0 + 1);
+        if let Some(&other) = self.by_identity.get(&identity) {
+            assert_eq!(other, row.seq, "one execution has two rows: {row:?}");
+        }
+        self.by_identity.insert(identity, row.seq);
+        let seq = row.seq;
+        let next = row.clone();
+        if let Some(before) = self.rows.insert(seq, row) {
+            assert!(
+                before.status == Status::Pending || before == next,
+                "a finished row changed: {before:?} -> {next:?}"
+            );
+            assert!(before.attempt <= next.attempt || next.status == Status::Skipped, "an attempt number fell");
+            assert_eq!((before.job, before.instant, before.covers), (next.job, next.instant, next.covers));
+        }
+        let sent = self.sent.contains_key(&seq);
+        assert!(next.status != Status::Skipped || !sent, "what was sent is not skipped: {next:?}");
+    }
+
+    fn remove_row(&mut self, seq: Seq) {
+        if let Some(row) = self.rows.remove(&seq) {
+            assert_eq!(row.status, Status::Pending, "only unfired rows are taken back: {row:?}");
+            assert!(!self.sent.contains_key(&seq), "a fired execution was taken back: {row:?}");
+            self.by_identity.remove(&(row.job, row.instant, row.kind, row.number));
+        }
+    }
+
+    fn change(&mut self, change: Change, peak: WallUs) {
+        for seq in change.remove {
+            self.remove_row(seq);
+        }
+        match change.job {
+            JobChange::Put(spec) => {
+                let key = spec.id.key();
+                self.next_job = self.next_job.max(key.0 + 1);
+                let revision = Revision { spec: Some(Arc::clone(&spec)), since: spec.updated_at, peak };
+                let new = DiskJob { spec: Arc::clone(&spec), deleted: None, history: Vec::new() };
+                let job = self.jobs.entry(key).or_insert(new);
+                assert!(job.deleted.is_none() && job.spec.id == spec.id, "a key was used twice");
+                assert!(job.history.is_empty() == (spec.revision == 1), "a change raises the revision");
+                job.spec = spec;
+                job.history.push(revision);
+            }
+            JobChange::Delete(key, at) => {
+                let job = self.jobs.get_mut(&key).expect("a tombstone is put over a job");
+                assert!(job.deleted.is_none(), "a job is deleted once");
+                job.deleted = Some(at);
+                job.history.push(Revision { spec: None, since: at, peak });
+            }
+        }
+        for row in change.rows {
+            self.put_row(row);
+        }
+    }
+
+    pub(crate) fn live(&self, id: JobId) -> Option<&DiskJob> {
+        self.jobs.get(&id.key()).filter(|job| job.deleted.is_none() && job.spec.id == id)
+    }
+
+    /// What the jobs' rows add up to.
+    pub(crate) fn counters(&self) -> BTreeMap<JobKey, Counters> {
+        let mut all: BTreeMap<JobKey, Counters> = self.jobs.keys().map(|&key| (key, Counters::default())).collect();
+        for row in self.rows.values() {
+            let counters = all.get_mut(&row.job).expect("a row belongs to a job");
+            match row.status {
+                Status::Pending => continue,
+                Status::Success => counters.success += 1,
+                Status::Failed => counters.failed += 1,
+                Status::Skipped => counters.skipped += 1,
+            }
+            if let (true, Some(duration_us)) = (row.status != Status::Skipped, row.duration_us) {
+                counters.duration_us += duration_us;
+                counters.timed += 1;
+            }
+        }
+        all
+    }
+
+    /// What a start reads: jobs, unfinished rows, and the rest. Schedules are read from their texts again.
+    pub(crate) fn restore(&self) -> (Vec<StoredJob>, Vec<LedgerRow>, Restored) {
+        let counters = self.counters();
+        let mut finished: BTreeMap<JobKey, Instant> = BTreeMap::new();
+        for row in self.rows.values().filter(|row| row.status != Status::Pending && row.kind == Kind::Scheduled) {
+            let through = finished.entry(row.job).or_insert(row.instant);
+            *through = row.instant.max(*through);
+        }
+        let mut jobs = Vec::new();
+        for (key, job) in self.jobs.iter().filter(|(_, job)| job.deleted.is_none()) {
+            let mut spec = (*job.spec).clone();
+            let schedule = Schedule::parse(spec.schedule.text(), Zone::Utc, spec.anchor);
+            spec.schedule = Arc::new(schedule.expect("it was read before"));
+            let finished_through = finished.get(key).copied();
+            jobs.push(StoredJob { spec, counters: counters[key], finished_through, last: None });
+        }
+        let rows: Vec<LedgerRow> = self.pending().cloned().collect();
+        let executed = self.rows.values().filter_map(|row| row.executed);
+        let changed = self.jobs.values().map(|job| job.deleted.unwrap_or(job.spec.updated_at));
+        let newest = executed.chain(changed).max();
+        (jobs, rows, Restored { next_seq: self.next_seq, next_job: self.next_job, newest })
+    }
+
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &LedgerRow> {
+        self.rows.values().filter(|row| row.status == Status::Pending)
+    }
+}

@@ -1,0 +1,122 @@
+//! Owns the end of a run: all faults heal, everything settles, the oracle judges, and a last drain.
+//! It must not hurry the core: only time passes.
+
+use punctual::core::{Input, Instant, WallUs};
+
+use super::oracle;
+use super::plan::{Profile, SECOND_US};
+use super::world::{Event, World};
+
+/// How long everything may take to settle once the wall clock has passed what it ever showed.
+const SETTLE_MAX_US: u64 = 4 * 3600 * SECOND_US;
+
+impl World {
+    pub(crate) fn finish(&mut self) {
+        self.heal();
+        let through = self.settle();
+        self.clients.assert_disk(&self.disk);
+        oracle::judge(&self.disk, &self.clients, &self.plan, through, &mut self.coverage);
+        self.assert_counters();
+        self.drain_at_last();
+    }
+
+    fn heal(&mut self) {
+        self.healed = true;
+        self.crash_in = None;
+        self.commit_us = 2_000;
+        self.plan.batch_len_max = 100_000;
+        self.clock.slew_ppm = 0;
+        if self.watch.draining {
+            self.down_us = 0;
+            self.crash();
+        }
+        self.start();
+        for report in self.pool.heal() {
+            self.after(1_000, Event::Report(report));
+        }
+    }
+
+    /// Lets time pass until every instant up to a moment after the faults is settled; that moment.
+    fn settle(&mut self) -> Instant {
+        let through = self.peak().floor();
+        // Jobs of an overloaded target are looked at again after a pause.
+        let margin_us = if self.plan.profile == Profile::Overload { 12_000_000 } else { 2_000_000 };
+        let limit_us = self.clock.true_us + SETTLE_MAX_US + behind_us(self.clock.now().wall, self.peak());
+        loop {
+            // A quarter after a full second: firing is over, and arming has not begun. The writer wakes us.
+            let look_us = self.clock.true_us + self.clock.to_next_second_us() + 250_000;
+            self.at(look_us, Event::Write);
+            while self.clock.true_us < look_us {
+                self.turn();
+            }
+            let passed = self.clock.now().wall > WallUs::of(through).plus_us(margin_us);
+            let written = self.core.as_ref().is_some_and(|core| core.load(self.clock.now().wall).unwritten == 0);
+            if passed && written && self.clients.open() == 0 && oracle::unsettled(&self.disk, through).is_none() {
+                return through;
+            }
+            assert!(self.clock.true_us < limit_us, "not settled: {:?}", self.stuck(through));
+        }
+    }
+
+    fn stuck(&self, through: Instant) -> String {
+        let row = oracle::unsettled(&self.disk, through).map(|seq| &self.disk.rows[&seq]);
+        let load = self.core.as_ref().map(|core| core.load(self.clock.now().wall));
+        format!("{row:?}, {} commands open, {load:?}", self.clients.open())
+    }
+
+    /// The counters clients see are what the rows add up to, once nothing is under way.
+    fn assert_counters(&mut self) {
+        let limit_us = self.clock.true_us + 600 * SECOND_US;
+        loop {
+            let core = self.core.as_ref().expect("all is healed");
+            let wall = self.clock.now().wall;
+            if core.load(wall).unwritten == 0 {
+                break;
+            }
+            assert!(self.clock.true_us < limit_us, "the disk never has everything");
+            self.turn();
+        }
+        let core = self.core.as_ref().expect("all is healed");
+        let wall = self.clock.now().wall;
+        let counters = self.disk.counters();
+        let mut seen = 0;
+        for view in core.jobs_after(None, usize::MAX, wall) {
+            let id = view.spec.id;
+            let job = self.disk.live(id).expect("a job that is seen is on disk");
+            assert_eq!(job.spec.revision, view.spec.revision, "another revision is in force than is on disk");
+            assert_eq!(job.spec.schedule, view.spec.schedule, "another schedule is in force than is on disk");
+            assert_eq!(counters[&id.key()], view.counters, "counters differ from the rows of {id}");
+            assert!(!view.held, "the clock has passed everything");
+            assert_eq!(view.next.is_some(), view.spec.active, "an active job fires again");
+            assert!(view.next.is_none_or(|next| next > wall.floor()), "the next instant lies ahead");
+            seen += 1;
+        }
+        let live = self.disk.jobs.values().filter(|job| job.deleted.is_none()).count();
+        assert_eq!(seen, live, "jobs on disk are not seen");
+    }
+
+    fn drain_at_last(&mut self) {
+        self.watch.draining = true;
+        self.feed(Input::Drain);
+        let limit_us = self.clock.true_us + 600 * SECOND_US;
+        while !self.core.as_ref().is_some_and(punctual::core::Scheduler::is_drained) {
+            self.turn();
+            assert!(self.clock.true_us < limit_us, "a drain comes to an end");
+        }
+        self.assert_drained();
+    }
+
+    /// What a drain leaves: nothing under way, and no row for an instant that is still to come.
+    pub(crate) fn assert_drained(&mut self) {
+        self.coverage.hit("drained");
+        assert_eq!(self.pool.len(), 0, "drained with attempts in flight");
+        assert!(self.disk.queue.is_empty(), "drained with items on the way to the disk");
+        let peak = self.peak();
+        let ahead = self.disk.pending().find(|row| WallUs::of(row.instant) > peak);
+        assert!(ahead.is_none(), "an armed row was left behind: {ahead:?}");
+    }
+}
+
+fn behind_us(wall: WallUs, peak: WallUs) -> u64 {
+    u64::try_from(peak.since_us(wall)).unwrap_or(0)
+}

@@ -1,0 +1,250 @@
+//! Owns how events and faults take place: the writer's batches, acknowledgements, reports, crash and start.
+//! It must not choose which faults there are; the plan does.
+
+use punctual::core::{Attempt, Input, Now, Persist, Report, Scheduler, WallUs};
+
+use super::plan::{Fault, SECOND_US};
+use super::world::{Event, World};
+
+/// The wait between two tries of a batch that failed.
+const WRITE_RETRY_US: u64 = 250_000;
+
+impl World {
+    pub(crate) fn happen(&mut self, event: Event) {
+        match event {
+            Event::Command => self.command(),
+            Event::Write => self.begin_batch(),
+            Event::Commit => self.end_batch(),
+            Event::Committed { through, rejected } => {
+                self.watch.acknowledged(through, &rejected);
+                self.disk.rejected.retain(|number| !rejected.contains(number));
+                self.feed(Input::Committed { through, rejected });
+            }
+            Event::SayAgain => self.acknowledge(),
+            Event::Report(report) => self.report(report),
+            Event::Fault(fault) => self.go_wrong(fault),
+            Event::Start => self.start(),
+        }
+    }
+
+    fn command(&mut self) {
+        let now = self.clock.now();
+        let Some(core) = &self.core else { return };
+        self.coverage.hit_if(core.poll_timeout().is_reached(now), "command before tick");
+        let command = self.clients.command(&self.disk, &mut self.rng, now.wall);
+        self.feed(Input::Command(Box::new(command)));
+        // Half of the time another one on the next full second, or just beside it.
+        if !self.healed && self.rng.per_cent(30) {
+            let beside_us = *self.rng.pick(&[0, 0, 1, 1_000, 300_000]);
+            self.after(self.clock.to_next_second_us() + beside_us, Event::Command);
+        }
+    }
+
+    pub(crate) fn persist(&mut self, number: u64, item: Persist, peak: WallUs) {
+        let idle = self.disk.queue.is_empty();
+        self.disk.push(number, item, peak);
+        if idle {
+            self.after(0, Event::Write);
+        }
+    }
+
+    fn begin_batch(&mut self) {
+        if self.disk.batch_len.is_some() || self.disk.queue.is_empty() {
+            return;
+        }
+        let len = self.rng.within(1..=self.plan.batch_len_max).min(self.disk.queue.len() as u64);
+        self.disk.batch_len = Some(usize::try_from(len).expect("the length of a queue"));
+        let commit_us = self.rng.within(self.commit_us / 2..=self.commit_us * 3 / 2);
+        self.after(commit_us, Event::Commit);
+    }
+
+    fn end_batch(&mut self) {
+        let fails = !self.healed && (self.disk_full || self.rng.per_cent(self.plan.batch_fails_per_cent));
+        if fails {
+            let (_, kept) = self.disk.fail();
+            self.coverage.hit("batch failed");
+            self.coverage.hit_if(kept > 0, "row retried after a failed batch");
+            self.after(WRITE_RETRY_US, Event::Write);
+        } else {
+            let wall = self.clock.now().wall;
+            let late = self.disk.armed_under_way().any(|instant| WallUs::of(instant) <= wall);
+            self.coverage.hit_if(late, "due before its row is on disk");
+            self.disk.commit();
+            self.after(0, Event::Write);
+        }
+        self.acknowledge();
+    }
+
+    /// Says how far the disk is, in order; though it may come late, twice, or not at all until it is said again.
+    fn acknowledge(&mut self) {
+        let through = self.disk.through();
+        let early = self.rng.per_cent(30);
+        let rejected: Vec<u64> =
+            self.disk.rejected.iter().copied().filter(|&number| early || number <= through).collect();
+        self.coverage.hit_if(rejected.iter().any(|&number| number > through), "acknowledgement early rejection");
+        let astray = if self.healed { 0 } else { self.plan.astray_per_cent };
+        if self.rng.per_cent(astray) {
+            self.coverage.hit("acknowledgement lost");
+            self.after(SECOND_US, Event::SayAgain);
+            return;
+        }
+        let mut at_us = self.clock.true_us + self.rng.within(0..=500);
+        if self.rng.per_cent(astray) {
+            self.coverage.hit("acknowledgement late");
+            at_us += self.rng.within(0..=3 * SECOND_US);
+        }
+        at_us = at_us.max(self.acknowledged_at_us);
+        self.acknowledged_at_us = at_us;
+        if self.rng.per_cent(astray) {
+            self.coverage.hit("acknowledgement twice");
+            let again_us = at_us + self.rng.within(1..=SECOND_US);
+            self.at(again_us, Event::Committed { through, rejected: rejected.clone() });
+        }
+        self.at(at_us, Event::Committed { through, rejected });
+    }
+
+    pub(crate) fn send(&mut self, attempt: &Attempt, now: Now) {
+        let host = attempt.spec.endpoint.target().host;
+        let target = self.plan.manners.iter().enumerate().find(|(index, _)| *host == format!("t{index}.test"));
+        let (_, &manner) = target.expect("jobs name targets there are");
+        let manner = if self.healed { super::plan::Manner::Well } else { manner };
+        let Some((wait_us, report)) = self.pool.take(attempt, manner, now, &mut self.rng) else { return };
+        let astray = if self.healed { 0 } else { self.plan.astray_per_cent };
+        if self.rng.per_cent(astray) {
+            self.coverage.hit("report twice");
+            let again_us = wait_us + self.rng.within(0..=4 * SECOND_US);
+            self.after(again_us, Event::Report(report.clone()));
+        }
+        self.after(wait_us, Event::Report(report));
+    }
+
+    pub(crate) fn report(&mut self, report: Report) {
+        let first = self.pool.reported(&report);
+        self.coverage.hit_if(!first, "report stale");
+        if let Some(row) = self.disk.rows.get(&report.handle.seq) {
+            let deleted = self.disk.jobs[&row.job].deleted.is_some();
+            self.coverage.hit_if(first && deleted, "deleted while in flight");
+        }
+        self.feed(Input::Report(report));
+        self.assert_in_flight();
+    }
+
+    fn go_wrong(&mut self, fault: Fault) {
+        if self.healed {
+            return;
+        }
+        match fault {
+            Fault::Crash { down_us } => {
+                self.down_us = down_us;
+                self.crash_in = Some(self.rng.within(0..=8));
+                if self.crash_in == Some(0) {
+                    self.crash();
+                }
+            }
+            Fault::Drain { down_us } => {
+                self.down_us = down_us;
+                self.drain();
+            }
+            Fault::DiskFull(full) => self.disk_full = full,
+            Fault::DiskSlow { commit_us } => self.commit_us = commit_us,
+            Fault::ClockStep { by_us } => {
+                self.clock.step(by_us);
+                self.watch.clock_went_back |= by_us < 0;
+            }
+            Fault::Slew { ppm } => {
+                self.clock.slew_ppm = ppm;
+                self.watch.clock_went_back |= ppm < 0;
+                self.coverage.hit_if(ppm != 0, "clock slewed");
+            }
+            Fault::Suspend { for_us } => {
+                self.coverage.hit("suspended");
+                self.clock.suspend(for_us);
+            }
+            Fault::Stall { for_us } => self.clock.advance_to(self.clock.true_us + for_us),
+            Fault::ChangeBurst => self.change_burst(),
+        }
+    }
+
+    fn change_burst(&mut self) {
+        let Some(id) = self.clients.some_live(&self.disk, &mut self.rng) else { return };
+        for _ in 0..*self.rng.pick(&[2, 5, 70]) {
+            if self.core.is_none() {
+                return;
+            }
+            let command = self.clients.update(id, &self.disk, &mut self.rng, self.clock.now().wall);
+            self.feed(Input::Command(Box::new(command)));
+        }
+    }
+
+    /// Tells the core to stop. It is given up to a while, and then killed.
+    fn drain(&mut self) {
+        if self.core.is_none() || self.watch.draining {
+            return;
+        }
+        self.watch.draining = true;
+        self.feed(Input::Drain);
+        let patience_us = *self.rng.pick(&[2_000, 20_000, 500_000, 5 * SECOND_US]);
+        self.after(patience_us, Event::Fault(Fault::Crash { down_us: self.down_us }));
+    }
+
+    /// The process dies: all that was not on disk is gone. The batch under way may have made it.
+    pub(crate) fn crash(&mut self) {
+        self.crash_in = None;
+        let Some(core) = self.core.take() else { return };
+        self.coverage.hit("crash");
+        if self.watch.draining {
+            if core.is_drained() {
+                self.assert_drained();
+            } else {
+                self.coverage.hit("crash while draining");
+            }
+        }
+        if self.disk.batch_len.is_some() {
+            if self.rng.per_cent(50) && !self.disk_full {
+                self.coverage.hit("batch survived crash");
+                self.disk.commit();
+            } else {
+                self.coverage.hit("batch lost in crash");
+            }
+        }
+        self.disk.forget_queue();
+        self.pool.die();
+        self.clients.hang_up(&self.disk);
+        self.acknowledged_at_us = 0;
+        self.after(self.down_us, Event::Start);
+    }
+
+    /// Starts a process from what is on disk.
+    pub(crate) fn start(&mut self) {
+        if self.core.is_some() {
+            return;
+        }
+        let (jobs, rows, restored) = self.disk.restore();
+        let now = self.clock.now();
+        if now.wall < self.peak() {
+            // With the clock behind, rows armed ahead may be in doubt: their instants count as past.
+            let ahead = rows.iter().map(|row| WallUs::of(row.instant)).max();
+            self.watch.peak = self.watch.peak.max(ahead);
+        }
+        self.watch.start(now);
+        self.forget_clocks();
+        self.core = Some(Scheduler::new(self.plan.settings));
+        self.coverage.hit_if(restored.newest.is_some_and(|newest| newest > now.wall), "clock behind at start");
+        for job in jobs {
+            self.feed(Input::RestoreJob(Box::new(job)));
+        }
+        for row in rows {
+            let deleted = self.disk.jobs[&row.job].deleted.is_some();
+            self.coverage.hit_if(deleted, "row of a deleted job at start");
+            let waits = row.attempt > 1 && row.due > now.wall && row.recoveries == 0;
+            self.coverage.hit_if(waits, "retry outlived a crash");
+            if self.watch.may_look_unsent(row.attempt, row.due)
+                && let Some(id) = self.disk.sent.remove(&row.seq)
+            {
+                self.watch.forget(id, row.attempt);
+            }
+            self.feed(Input::RestoreRow(Box::new(row)));
+        }
+        self.feed(Input::RestoreDone(restored));
+    }
+}

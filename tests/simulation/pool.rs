@@ -1,0 +1,104 @@
+//! Owns the fake workers and targets: what is in flight, and what each attempt comes to, and when.
+//! It must not know why an attempt is made.
+
+use std::collections::{BTreeMap, HashMap};
+
+use punctual::core::{Attempt, Now, Outcome, Report, Seq, Target};
+
+use super::plan::{Manner, SECOND_US};
+use super::rng::Rng;
+
+/// The share of all that one target may hold, as the README promises it.
+const TARGET_SHARE_PER_CENT: u32 = 50;
+
+pub(crate) struct Pool {
+    in_flight_max: u32,
+    in_flight: HashMap<(Seq, u32), Target>,
+    per_target: BTreeMap<Target, u32>,
+    /// Attempts that come to no end before the faults heal.
+    hanging: BTreeMap<(Seq, u32), Report>,
+}
+
+impl Pool {
+    pub(crate) fn new(in_flight_max: u32) -> Pool {
+        Pool { in_flight_max, in_flight: HashMap::new(), per_target: BTreeMap::new(), hanging: BTreeMap::new() }
+    }
+
+    /// Takes an attempt. Gives the report that will come of it and after how long, unless it hangs.
+    pub(crate) fn take(&mut self, attempt: &Attempt, manner: Manner, now: Now, rng: &mut Rng) -> Option<(u64, Report)> {
+        let key = (attempt.handle.seq, attempt.number);
+        let target = attempt.spec.endpoint.target();
+        let other = self.in_flight.insert(key, target.clone());
+        assert!(other.is_none(), "an attempt was handed out twice");
+        let held = self.per_target.entry(target).or_default();
+        *held += 1;
+        let share = (self.in_flight_max * TARGET_SHARE_PER_CENT / 100).max(1);
+        assert!(*held <= share, "a target holds {held} in flight, its share is {share}");
+        assert!(self.len() <= self.in_flight_max, "more in flight than may be");
+
+        let (outcome, latency_us) = outcome(manner, now, rng);
+        let dispatched = now.wall.plus_us(i64::try_from(rng.within(0..=300)).expect("small"));
+        let number = attempt.number;
+        match outcome {
+            Some(outcome) => {
+                let duration_us = latency_us - latency_us / 10;
+                let report = Report { handle: attempt.handle, attempt: number, outcome, dispatched, duration_us };
+                Some((latency_us, report))
+            }
+            None => {
+                let outcome = Outcome::TimedOut("no answer".to_owned());
+                let report =
+                    Report { handle: attempt.handle, attempt: number, outcome, dispatched, duration_us: SECOND_US };
+                self.hanging.insert(key, report);
+                None
+            }
+        }
+    }
+
+    /// Notes that a report reached the core; whether it was the first of its attempt.
+    pub(crate) fn reported(&mut self, report: &Report) -> bool {
+        let Some(target) = self.in_flight.remove(&(report.handle.seq, report.attempt)) else { return false };
+        *self.per_target.get_mut(&target).expect("it holds one") -= 1;
+        true
+    }
+
+    /// The process died, and the workers with it.
+    pub(crate) fn die(&mut self) {
+        self.in_flight.clear();
+        self.per_target.clear();
+        self.hanging.clear();
+    }
+
+    /// What hung runs into its time limit.
+    pub(crate) fn heal(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.hanging).into_values().collect()
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.in_flight.len()).expect("bounded by the settings")
+    }
+}
+
+fn outcome(manner: Manner, now: Now, rng: &mut Rng) -> (Option<Outcome>, u64) {
+    let quick_us = rng.within(200..=20_000);
+    let answered = |status: u16| Some(Outcome::Answered(status));
+    let failure = match rng.within(0..=3) {
+        0 => Outcome::Answered(503),
+        1 => Outcome::TimedOut("no answer within the time limit".to_owned()),
+        2 => Outcome::ConnectionFailed("connection refused".to_owned()),
+        _ => Outcome::WorkerFailed("no such host can be asked for".to_owned()),
+    };
+    match manner {
+        Manner::Well => (answered(200), quick_us),
+        Manner::Flaky if rng.per_cent(33) => (Some(failure), quick_us * 10),
+        Manner::Flaky => (answered(204), quick_us),
+        Manner::Broken => (answered(500), quick_us),
+        // Up for five seconds in fifteen.
+        Manner::Dead if now.wall.floor().as_secs() % 15 < 5 => (answered(201), quick_us),
+        Manner::Dead => (Some(Outcome::ConnectionFailed("connection refused".to_owned())), quick_us),
+        Manner::Slow if rng.per_cent(40) => (Some(failure), rng.within(100_000..=4 * SECOND_US)),
+        Manner::Slow => (answered(200), rng.within(100_000..=4 * SECOND_US)),
+        Manner::Hanging if rng.per_cent(60) => (None, 0),
+        Manner::Hanging => (answered(200), quick_us),
+    }
+}
