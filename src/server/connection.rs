@@ -203,9 +203,11 @@ impl Connection {
         }
     }
 
-    /// Whether it rests between two requests, and can be closed without loss to anybody.
+    /// Whether it rests, before its first request or between two, and can be closed without loss to anybody.
     pub(super) fn is_idle(&self) -> bool {
-        self.phase == Phase::Idle && self.unsent() == 0 && self.input.is_empty()
+        let at_rest = self.phase == Phase::Idle || (self.phase == Phase::Reading && self.decoder.is_idle());
+        // What may have come and was not looked at yet may be a request.
+        at_rest && !self.readable && self.unsent() == 0 && self.input.is_empty()
     }
 
     fn enter(&mut self, phase: Phase, mono: MonoUs) {
