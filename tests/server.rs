@@ -1,0 +1,98 @@
+//! The real binary through its API and its command line: contract, failures, hostile clients, start and stop.
+//! It must not know the inside of the server: what a client or an operator sees is all there is.
+
+mod support;
+
+#[path = "server/drain.rs"]
+mod drain;
+#[path = "server/failures.rs"]
+mod failures;
+#[path = "server/history.rs"]
+mod history;
+#[path = "server/hostile.rs"]
+mod hostile;
+#[path = "server/jobs.rs"]
+mod jobs;
+#[path = "server/raw.rs"]
+mod raw;
+#[path = "server/schema.rs"]
+mod schema;
+#[path = "server/start.rs"]
+mod start;
+#[path = "server/wire.rs"]
+mod wire;
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use support::api::Api;
+use support::receiver::Receiver;
+use support::server::Server;
+use support::wall_us;
+use tempfile::TempDir;
+
+/// A server, a receiver and a folder of their own.
+struct Setup {
+    server: Server,
+    receiver: Receiver,
+    folder: TempDir,
+}
+
+impl Setup {
+    fn new(flags: &[&str]) -> Setup {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = Server::start(&folder.path().join("p.db"), &with_few_workers(flags));
+        Setup { server, receiver: Receiver::start(), folder }
+    }
+
+    fn api(&self) -> &Api {
+        &self.server.api
+    }
+
+    fn db(&self) -> PathBuf {
+        self.folder.path().join("p.db")
+    }
+
+    /// The server goes on as if nothing had happened.
+    fn is_well(&self) {
+        assert_eq!(self.api().get("/api/health")["status"], "healthy");
+    }
+}
+
+/// Many servers run at once here, and none has much to do.
+fn with_few_workers<'a>(flags: &[&'a str]) -> Vec<&'a str> {
+    [&["--max-in-flight", "16"], flags].concat()
+}
+
+/// The member names of an object, sorted.
+fn members(value: &Value) -> Vec<&str> {
+    let mut names: Vec<&str> = value.as_object().expect("it is an object").keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Whether it is a time such as `2026-01-01T01:10:31.050Z`, and nothing else.
+fn is_time(value: &Value) -> bool {
+    let form = "dddd-dd-ddTdd:dd:dd.dddZ";
+    value.as_str().is_some_and(|text| {
+        let fits = |(found, wanted): (char, char)| if wanted == 'd' { found.is_ascii_digit() } else { found == wanted };
+        text.len() == form.len() && text.chars().zip(form.chars()).all(fits)
+    })
+}
+
+/// The text of `{"error":"..."}`.
+fn error_of(value: &Value) -> &str {
+    assert_eq!(members(value), ["error"]);
+    value["error"].as_str().expect("it is a text")
+}
+
+/// A schedule that fires once, at this Unix second.
+fn once_at(second: i64) -> String {
+    let time = chrono::DateTime::from_timestamp(second, 0).expect("it is a time");
+    time.format("%-S %-M %-H %-d %-m * %Y").to_string()
+}
+
+/// The present Unix second.
+fn this_second() -> i64 {
+    wall_us() / 1_000_000
+}

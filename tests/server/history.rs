@@ -1,0 +1,181 @@
+//! What happened, through the API: executions, alerts, metrics, health, and paging while it goes on happening.
+//! It must not test the jobs themselves.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::support::receiver::Script;
+use super::support::{second_of, until};
+use super::{Setup, error_of, is_time, members, this_second};
+
+const EXECUTION_MEMBERS: [&str; 9] = [
+    "driftMs",
+    "duration",
+    "errorMessage",
+    "executedTime",
+    "executionId",
+    "httpStatus",
+    "retryCount",
+    "scheduledTime",
+    "status",
+];
+
+fn scheduled(execution: &Value) -> i64 {
+    second_of(execution["scheduledTime"].as_str().expect("it is a text"))
+}
+
+fn ids(executions: &[Value]) -> Vec<String> {
+    executions.iter().map(|one| one["executionId"].as_str().expect("it is a text").to_owned()).collect()
+}
+
+#[test]
+fn executions_are_listed_newest_first_and_armed_ones_are_not() {
+    let test = Setup::new(&[]);
+    let id = test.api().create("* * * * * *", &test.receiver.url("/a"));
+    let executions = until("three executions", || {
+        let found = test.api().executions(&id);
+        let latest = found.iter().map(scheduled).max().unwrap_or_default();
+        // The next one is armed all the time, but it has not happened.
+        assert!(latest <= this_second(), "{latest} is in the future");
+        (found.len() >= 3).then_some(found)
+    });
+    assert!(executions.iter().map(scheduled).rev().is_sorted(), "{executions:?}");
+    let oldest = executions.last().expect("there are three");
+    assert_eq!(members(oldest), EXECUTION_MEMBERS);
+    assert!(is_time(&oldest["scheduledTime"]) && is_time(&oldest["executedTime"]), "{oldest}");
+    assert_eq!((&oldest["status"], &oldest["httpStatus"]), (&json!("SUCCESS"), &json!(200)));
+    assert_eq!((&oldest["errorMessage"], &oldest["retryCount"]), (&Value::Null, &json!(0)));
+    assert!(oldest["driftMs"].as_f64().is_some_and(|ms| ms >= 0.0), "{oldest}");
+    assert!(oldest["duration"].as_f64().is_some_and(|ms| ms > 0.0), "{oldest}");
+    let posts = test.receiver.posts_to("/a");
+    assert_eq!(oldest["executionId"], json!(posts[0].key), "what was sent is what is listed");
+    assert_eq!((posts[0].body.as_str(), &posts[0].headers["punctual-job-id"]), ("{}", &id));
+
+    let page = test.api().get(&format!("/api/jobs/{id}/executions"));
+    assert_eq!(members(&page), ["executions", "jobId", "nextCursor"]);
+    assert_eq!(page["jobId"], json!(id));
+    until("more than the default page", || (test.api().executions(&id).len() > 5).then_some(()));
+    let page = test.api().get(&format!("/api/jobs/{id}/executions"));
+    assert_eq!(page["executions"].as_array().map(Vec::len), Some(5), "5 unless asked otherwise");
+    let stats = test.api().get(&format!("/api/jobs/{id}"))["stats"].clone();
+    assert!(stats["success"].as_u64().is_some_and(|count| count >= 5), "{stats}");
+    assert!(stats["avgDuration"].as_f64().is_some_and(|ms| ms > 0.0), "{stats}");
+}
+
+#[test]
+fn paging_gives_each_execution_once_while_firing_goes_on() {
+    let test = Setup::new(&[]);
+    let jobs: Vec<String> =
+        (0..4).map(|number| test.api().create("* * * * * *", &test.receiver.url(&format!("/{number}")))).collect();
+    let all = |limit: usize| test.api().pages(&format!("/api/executions?limit={limit}"), "executions");
+    until("a dozen executions", || (all(500).len() >= 12).then_some(()));
+    for page_size in [1, 3] {
+        let before: BTreeSet<String> = ids(&all(500)).into_iter().collect();
+        let found = ids(&all(page_size));
+        let each: BTreeSet<String> = found.iter().cloned().collect();
+        assert_eq!(each.len(), found.len(), "something came twice");
+        assert!(each.is_superset(&before), "missing: {:?}", before.difference(&each));
+        let before: BTreeSet<String> = ids(&test.api().executions(&jobs[0])).into_iter().collect();
+        let found =
+            ids(&test.api().pages(&format!("/api/jobs/{}/executions?limit={page_size}", jobs[0]), "executions"));
+        let each: BTreeSet<String> = found.iter().cloned().collect();
+        assert!(each.len() == found.len() && each.is_superset(&before), "{before:?} {found:?}");
+    }
+}
+
+#[test]
+fn executions_of_all_jobs_have_the_job_and_filter_by_status() {
+    let test = Setup::new(&["--retries", "0"]);
+    test.receiver.script("/bad", Script::Status(503));
+    test.receiver.script("/hang", Script::Hang);
+    let good = test.api().create("* * * * * *", &test.receiver.url("/good"));
+    let bad = test.api().create("* * * * * *", &test.receiver.url("/bad"));
+    let hanging = test.api().create("* * * * * *", &test.receiver.url("/hang"));
+    for (status, job) in [("SUCCESS", &good), ("FAILED", &bad), ("PENDING", &hanging)] {
+        let page = until(status, || {
+            let page = test.api().get(&format!("/api/executions?status={status}&limit=50"));
+            (page["executions"].as_array().is_some_and(|list| !list.is_empty())).then_some(page)
+        });
+        assert_eq!(members(&page), ["executions", "nextCursor"]);
+        for execution in page["executions"].as_array().expect("it is a list") {
+            let mut expected = EXECUTION_MEMBERS.to_vec();
+            expected.push("jobId");
+            expected.sort_unstable();
+            assert_eq!(members(execution), expected);
+            assert_eq!(execution["status"], status);
+            assert!(status == "PENDING" || execution["jobId"] == json!(job), "{execution}");
+        }
+    }
+    let failed = &test.api().get("/api/executions?status=FAILED&limit=1")["executions"][0];
+    assert_eq!((&failed["httpStatus"], &failed["retryCount"]), (&json!(503), &json!(0)));
+    assert!(failed["errorMessage"].as_str().is_some_and(|text| text.contains("503")), "{failed}");
+    assert_eq!(test.api().get("/api/executions?status=SKIPPED"), json!({"executions": [], "nextCursor": null}));
+}
+
+#[test]
+fn metrics_have_the_promised_members() {
+    let test = Setup::new(&[]);
+    let id = test.api().create("* * * * * *", &test.receiver.url("/a"));
+    test.api().create("@daily", &test.receiver.url("/b"));
+    let metrics = until("an execution is counted", || {
+        let metrics = test.api().get("/api/metrics");
+        metrics["scheduler"]["totalExecutions"].as_u64().filter(|&count| count > 0).map(|_| metrics)
+    });
+    let scheduler = &metrics["scheduler"];
+    for member in ["isRunning", "activeJobs", "activeExecutions", "totalExecutions", "averageDrift"] {
+        assert!(members(scheduler).contains(&member), "{member}: {scheduler}");
+    }
+    assert_eq!((&scheduler["isRunning"], &scheduler["activeJobs"]), (&json!(true), &json!(2)));
+    assert!(scheduler["averageDrift"].as_f64().is_some_and(|ms| ms >= 0.0), "{scheduler}");
+    for job in metrics["jobs"].as_array().expect("it is a list") {
+        assert_eq!(members(job), ["jobId", "nextExecution", "schedule"]);
+        assert!(is_time(&job["nextExecution"]), "{job}");
+    }
+    assert_eq!(metrics["jobs"].as_array().map(Vec::len), Some(2));
+    assert_eq!(metrics["jobs"][0]["jobId"], json!(id), "what fires next comes first");
+    assert_eq!(test.api().get("/api/metrics?limit=1")["jobs"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn health_and_info_answer_and_every_listed_endpoint_exists() {
+    let test = Setup::new(&[]);
+    let health = test.api().get("/api/health");
+    assert_eq!(members(&health), ["status", "timestamp"]);
+    assert!(health["status"] == "healthy" && is_time(&health["timestamp"]), "{health}");
+    assert_eq!(test.api().get("/api/alerts"), json!({"alerts": [], "nextCursor": null}));
+    let info = test.api().get("/api/info");
+    assert_eq!(members(&info), ["description", "endpoints", "name", "version"]);
+    assert_eq!((&info["name"], &info["version"]), (&json!("punctual"), &json!(env!("CARGO_PKG_VERSION"))));
+    let id = test.api().create("@daily", &test.receiver.url("/a"));
+    let body = super::support::api::job("@hourly", &test.receiver.url("/a")).to_string();
+    let endpoints = info["endpoints"].as_array().expect("it is a list");
+    assert_eq!(endpoints.len(), 11);
+    for endpoint in endpoints {
+        let (method, path) = endpoint.as_str().and_then(|text| text.split_once(' ')).expect("a method and a path");
+        let path = path.replace(":id", &id);
+        let answer = test.api().send(method, &path, matches!(method, "POST" | "PUT").then_some(body.as_str()));
+        // The job is deleted on the way, and its history stays readable.
+        assert!(answer.status < 300, "{endpoint}: {} {}", answer.status, answer.text);
+    }
+}
+
+#[test]
+fn wrong_parameters_are_refused_by_name() {
+    let test = Setup::new(&[]);
+    for (path, why) in [
+        ("/api/jobs?limit=0", "limit"),
+        ("/api/jobs?limit=1001", "limit"),
+        ("/api/jobs?cursor=x", "cursor"),
+        ("/api/jobs?page=2", "page"),
+        ("/api/executions?status=success", "status"),
+        ("/api/executions?cursor=1.2.3", "cursor"),
+        ("/api/alerts?limit=-1", "limit"),
+        ("/api/metrics?limit=ten", "limit"),
+        ("/api/health?x=1", "x"),
+    ] {
+        let answer = test.api().send("GET", path, None);
+        assert_eq!(answer.status, 400, "{path}");
+        assert!(error_of(&answer.json()).contains(why), "{path}: {}", answer.text);
+    }
+}

@@ -1,0 +1,99 @@
+//! Owns the client that sends bytes as they are, and reads answers one by one.
+//! It must not know which bytes are right.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A connection to the server.
+pub struct Raw {
+    reader: BufReader<TcpStream>,
+}
+
+/// One answer as it came.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    head: String,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// A header, or an empty text.
+    pub fn header(&self, name: &str) -> &str {
+        let fields = self.head.lines().filter_map(|line| line.split_once(':'));
+        fields.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next().unwrap_or("")
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|why| panic!("{why}: {self:?}"))
+    }
+}
+
+impl Raw {
+    pub fn connect(address: &str) -> Raw {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(25))).expect("it is a socket");
+        Raw { reader: BufReader::new(stream) }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.reader.get_mut().write_all(bytes.as_ref()).expect("the server reads");
+    }
+
+    /// A second handle, for sending while reading.
+    pub fn sender(&self) -> TcpStream {
+        self.reader.get_ref().try_clone().expect("it can be cloned")
+    }
+
+    /// The next answer, which has a body unless the request was HEAD. None: the connection has ended.
+    pub fn try_answer(&mut self, has_body: bool) -> io::Result<Option<Reply>> {
+        let mut head = String::new();
+        loop {
+            let before = head.len();
+            if self.reader.read_line(&mut head)? == 0 {
+                assert!(head.is_empty(), "an answer that ends in its head: {head:?}");
+                return Ok(None);
+            }
+            if head[before..] == *"\r\n" {
+                break;
+            }
+        }
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
+        let mut reply = Reply { status, head, body: Vec::new() };
+        let length = reply.header("content-length").parse().unwrap_or(0);
+        if has_body {
+            reply.body = vec![0; length];
+            self.reader.read_exact(&mut reply.body)?;
+        }
+        Ok(Some(reply))
+    }
+
+    /// The next answer, which must come.
+    pub fn answer(&mut self) -> Reply {
+        self.try_answer(true).expect("the connection holds").expect("an answer comes")
+    }
+
+    /// The connection is over, with nothing more to read.
+    pub fn ends(&mut self) {
+        let mut rest = Vec::new();
+        // A reset ends it as well.
+        drop(self.reader.read_to_end(&mut rest));
+        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    }
+}
+
+/// Sends bytes on a connection of their own; the first answer to them.
+pub fn ask(address: &str, bytes: impl AsRef<[u8]>) -> Reply {
+    let mut raw = Raw::connect(address);
+    raw.send(bytes);
+    raw.answer()
+}
+
+/// A POST of this body to `/api/jobs`, with these further header lines.
+pub fn post(body: &str, headers: &str) -> String {
+    let length = body.len();
+    format!("POST /api/jobs HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+}
