@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::BenchArguments;
 use crate::core::{Endpoint, Misfire};
 use crate::store::Keep;
 use crate::telemetry::{LogFormat, LogLevel};
@@ -29,6 +30,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run the server (the default)
     Serve(ServeArguments),
+    /// Measure a server: what arrives, what is missed, how late, at what cost
+    Bench(BenchArguments),
 }
 
 /// The flags of `serve`, as typed.
