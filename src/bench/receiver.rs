@@ -160,6 +160,14 @@ impl Drop for Receiver {
     }
 }
 
+impl Shared {
+    /// Copies, so that the receiving thread always writes to the same, warm memory.
+    fn hand_over(&self, chunk: &mut Vec<Arrival>) {
+        self.handed_over.lock().unwrap_or_else(PoisonError::into_inner).push(chunk.clone());
+        chunk.clear();
+    }
+}
+
 struct Thread {
     poll: Poll,
     listeners: Vec<TcpListener>,
@@ -275,8 +283,7 @@ impl Thread {
                         self.delayed.push(Reverse((due, key, connection.generation, failing)));
                     }
                     if self.chunk.len() >= CHUNK_LEN {
-                        let full = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK_LEN));
-                        self.shared.handed_over.lock().unwrap_or_else(PoisonError::into_inner).push(full);
+                        self.shared.hand_over(&mut self.chunk);
                     }
                 }
                 Ok(Step::Wait) => break,
@@ -308,8 +315,7 @@ impl Thread {
     fn flush(&mut self, now: Instant) {
         self.flushed = now;
         if !self.chunk.is_empty() {
-            let part = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK_LEN));
-            self.shared.handed_over.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+            self.shared.hand_over(&mut self.chunk);
         }
     }
 }
