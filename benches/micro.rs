@@ -9,7 +9,7 @@ use punctual::core::{
 };
 use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
 use punctual::schedule::{Schedule, Zone};
-use punctual::store::{self, Batch, Store, Writer, WriterEvent};
+use punctual::store::{self, Batch, Keep, Store, Writer, WriterEvent};
 
 /// Ids in the heap.
 const WAITING: u32 = 100_000;
@@ -93,7 +93,8 @@ fn writer(criterion: &mut Criterion) {
         // Full: it is rung already.
         ring.try_send(()).ok();
     });
-    let mut writer = Writer::start(store, &mut loaded, notify).expect("a thread");
+    let keep = Keep { age: std::time::Duration::from_secs(86_400), rows_per_job: 1_000_000, bytes: 1 << 40 };
+    let mut writer = Writer::start(store, &mut loaded, keep, notify).expect("a thread");
     let mut number = 0;
     let mut group = criterion.benchmark_group("writer");
     group.throughput(criterion::Throughput::Elements(BATCH)).sample_size(20);

@@ -29,9 +29,9 @@ pub struct Arguments {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run the server (the default)
-    Serve(ServeArguments),
+    Serve(Box<ServeArguments>),
     /// Measure a server: what arrives, what is missed, how late, at what cost
-    Bench(BenchArguments),
+    Bench(Box<BenchArguments>),
 }
 
 /// The flags of `serve`, as typed.

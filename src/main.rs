@@ -31,8 +31,8 @@ fn main() -> ExitCode {
         }
     };
     let typed = match arguments.command {
-        Some(Command::Serve(serve)) => serve,
-        Some(Command::Bench(typed)) => return measure(typed),
+        Some(Command::Serve(serve)) => *serve,
+        Some(Command::Bench(typed)) => return measure(*typed),
         None => arguments.serve,
     };
     let config = match Config::try_from(typed) {

@@ -10,6 +10,7 @@
 //! - `tally`: what arrivals mean;
 //! - `client`, `load`: the event-loop client, and what it asks of an API;
 //! - `ceiling`, `procfs`: what the machine can do, and what processes use of it;
+//! - `measured`: everything that was found out;
 //! - `report`, `table`, `plot`: the result as JSON, as text, as a drawing.
 
 mod ceiling;
@@ -19,6 +20,7 @@ mod connection;
 mod history;
 mod identity;
 mod load;
+mod measured;
 mod options;
 mod plot;
 mod procfs;

@@ -297,7 +297,7 @@ fn check_flags(flags: &[String], text: &str) -> Result<u32, InvalidOption> {
     let Some(Command::Serve(serve)) = arguments.command else {
         return Err(refuse("they name another command".to_owned()));
     };
-    Config::try_from(serve).map(|config| config.max_in_flight).map_err(|why| refuse(why.to_string()))
+    Config::try_from(*serve).map(|config| config.max_in_flight).map_err(|why| refuse(why.to_string()))
 }
 
 fn number(flag: &'static str, text: &str, least: u32, most: u32) -> Result<u32, InvalidOption> {
@@ -316,7 +316,7 @@ mod tests {
     fn options(flags: &[&str]) -> Result<Options, InvalidOption> {
         let typed = ["punctual", "bench"].iter().chain(flags);
         match Arguments::try_parse_from(typed).expect("clap takes any text").command {
-            Some(Command::Bench(bench)) => Options::try_from(bench),
+            Some(Command::Bench(bench)) => Options::try_from(*bench),
             other => panic!("{other:?} is not bench"),
         }
     }

@@ -4,8 +4,8 @@
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use super::measured::Measured;
 use super::options::Options;
-use super::run::Measured;
 use super::tally::SecondLine;
 
 /// Width and height.

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::Verdict;
 use super::identity::print_instant;
 use super::load::PaceResult;
+use super::measured::Measured;
 use super::options::{Mode, Options, Subject};
-use super::run::Measured;
 use super::tally::{Drift, SecondLine};
 use crate::clock;
 
@@ -171,7 +171,7 @@ fn second(line: &SecondLine) -> Value {
     })
 }
 
-fn minute(minute: &super::run::Minute) -> Value {
+fn minute(minute: &super::measured::Minute) -> Value {
     json!({
         "minute": minute.number, "arrived": minute.arrived, "missed": minute.missed, "driftMs": drift(&minute.drift),
         "rssKib": minute.usage.map(|usage| usage.rss_kib),

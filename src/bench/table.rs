@@ -1,8 +1,8 @@
 //! Owns the result as people read it: aligned lines with units.
 //! It must not leave out what speaks against the subject.
 
+use super::measured::{Measured, Minute};
 use super::options::{Mode, Options};
-use super::run::{Measured, Minute};
 
 /// The result.
 pub(super) fn print(options: &Options, found: &Measured) -> String {
