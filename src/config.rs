@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::BenchArguments;
 use crate::core::{Endpoint, Misfire};
 use crate::store::Keep;
 use crate::telemetry::{LogFormat, LogLevel};
@@ -28,7 +29,9 @@ pub struct Arguments {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run the server (the default)
-    Serve(ServeArguments),
+    Serve(Box<ServeArguments>),
+    /// Measure a server: what arrives, what is missed, how late, at what cost
+    Bench(Box<BenchArguments>),
 }
 
 /// The flags of `serve`, as typed.

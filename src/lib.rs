@@ -114,6 +114,7 @@
 
 pub mod alert;
 pub mod api;
+pub mod bench;
 pub mod clock;
 pub mod config;
 pub mod core;

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use punctual::bench::{self, BenchArguments, Options, Verdict};
 use punctual::config::{Arguments, Command, Config};
 use punctual::server;
 
@@ -11,6 +12,8 @@ use punctual::server;
 const USAGE: u8 = 2;
 /// It could not be done.
 const FAILURE: u8 = 1;
+/// It was measured, and a promise was not kept.
+const BROKEN: u8 = 3;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -28,7 +31,8 @@ fn main() -> ExitCode {
         }
     };
     let typed = match arguments.command {
-        Some(Command::Serve(serve)) => serve,
+        Some(Command::Serve(serve)) => *serve,
+        Some(Command::Bench(typed)) => return measure(*typed),
         None => arguments.serve,
     };
     let config = match Config::try_from(typed) {
@@ -40,6 +44,28 @@ fn main() -> ExitCode {
     };
     match server::run(&config) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("punctual: {error}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn measure(typed: BenchArguments) -> ExitCode {
+    let options = match Options::try_from(typed) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("punctual: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let command_line: Vec<String> = std::env::args().collect();
+    match bench::run(&options, &command_line) {
+        Ok(Verdict::Kept) => ExitCode::SUCCESS,
+        Ok(Verdict::Broken(how)) => {
+            eprintln!("punctual: not on the second, once: {how}");
+            ExitCode::from(BROKEN)
+        }
         Err(error) => {
             eprintln!("punctual: {error}");
             ExitCode::from(FAILURE)

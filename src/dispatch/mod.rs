@@ -44,6 +44,13 @@ use worker::{MAILBOX, Mailbox, Worker};
 /// Fewer attempts than this in one call are not worth waking another worker for.
 const SHARE_MIN: usize = 32;
 
+/// How many threads send unless somebody says otherwise: one for every two cores, at most 4. On few cores a second one
+/// only takes time from the first, the loop and the kernel.
+pub fn default_workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (cores / 2).clamp(1, 4)
+}
+
 /// How attempts are sent.
 #[derive(Clone, Debug)]
 pub struct DispatchSettings {

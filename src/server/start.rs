@@ -23,7 +23,7 @@ use crate::api::{self, Cors};
 use crate::clock;
 use crate::config::Config;
 use crate::core::{Input, RetryPolicy, Scheduler, Settings};
-use crate::dispatch::{DispatchSettings, Pool};
+use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::http;
 use crate::limits::{CONNECT_TIME_MAX, READERS};
 use crate::store::{self, OpenError, Readers, Store, Writer};
@@ -88,7 +88,7 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
     .map_err(ServeError::Store)?;
 
     let path = store.path().to_owned();
-    let workers = workers(config);
+    let workers = config.workers.map_or_else(dispatch::default_workers, |workers| workers as usize);
     let pool = Pool::start(
         DispatchSettings {
             workers,
@@ -137,12 +137,6 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
         last: now,
     };
     Ok((serving, loaded.jobs))
-}
-
-/// On few cores a second thread takes its time from the first: both share the memory bus and the kernel's locks.
-fn workers(config: &Config) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    config.workers.map_or((cores / 2).clamp(1, 4), |workers| workers as usize)
 }
 
 fn extra_roots(config: &Config) -> Result<Vec<u8>, ServeError> {

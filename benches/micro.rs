@@ -1,0 +1,153 @@
+//! Owns the micro benches: the pieces whose cost every execution or request pays.
+//! It must not need more than a temporary folder; as part of `cargo test` each runs once.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use punctual::core::{
+    Class, DeadlineHeap, Instant, JobKey, Kind, LedgerRow, Persist, Seq, Status as Ending, US_PER_SECOND, WallUs,
+};
+use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
+use punctual::schedule::{Schedule, Zone};
+use punctual::store::{self, Batch, Keep, Store, Writer, WriterEvent};
+
+/// Ids in the heap.
+const WAITING: u32 = 100_000;
+/// Rows in a batch of the writer.
+const BATCH: u64 = 1_000;
+/// 2026-01-01T00:00:00Z.
+const NOW: i64 = 1_767_225_600;
+
+fn heap(criterion: &mut Criterion) {
+    let mut heap = DeadlineHeap::default();
+    for id in 0..WAITING {
+        heap.set(id, u64::from(id.wrapping_mul(2_654_435_761) % 1_000));
+    }
+    let mut turn: u32 = 0;
+    criterion.bench_function("heap: move one of 100,000", |bencher| {
+        bencher.iter(|| {
+            turn = turn.wrapping_add(1);
+            let id = turn.wrapping_mul(7_919) % WAITING;
+            heap.set(id, u64::from(turn % 1_000));
+        });
+    });
+    let mut heap = DeadlineHeap::default();
+    for id in 0..WAITING {
+        heap.set(id, 0_u64);
+    }
+    criterion.bench_function("heap: pop one due of 100,000 and set it a second later", |bencher| {
+        bencher.iter(|| {
+            let (key, _) = heap.peek().expect("never empty");
+            let id = heap.pop_due(key).expect("the smallest is due");
+            heap.set(black_box(id), key + 1);
+        });
+    });
+}
+
+fn next_instant(criterion: &mut Criterion) {
+    for text in ["* * * * * *", "*/10 * * * * *", "0 30 9 * * MON-FRI", "0 0 0 29 2 *", "@every 90s"] {
+        let schedule = Schedule::parse(text, Zone::default(), Instant::from_secs(NOW)).expect("a schedule");
+        let mut at = Instant::from_secs(NOW);
+        criterion.bench_function(&format!("next instant: {text}"), |bencher| {
+            bencher.iter(|| {
+                // Begins anew near the horizon.
+                at = schedule.next_after(black_box(at)).unwrap_or(Instant::from_secs(NOW));
+                at
+            });
+        });
+    }
+    criterion.bench_function("schedule: parse", |bencher| {
+        bencher.iter(|| Schedule::parse(black_box("0 */5 9-17 * * MON-FRI"), Zone::default(), Instant::from_secs(NOW)));
+    });
+}
+
+fn http(criterion: &mut Criterion) {
+    let body = r#"{"schedule":"* * * * * *","api":"http://127.0.0.1:4444/job/1","type":"ATLEAST_ONCE"}"#;
+    let request = format!(
+        "POST /api/jobs HTTP/1.1\r\nHost: localhost:3000\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let limits = Limits { head_len_max: 8_192, headers_max: 64, body_len_max: 65_536 };
+    let mut decoder = Decoder::new(limits);
+    criterion.bench_function("http: decode a creation", |bencher| {
+        bencher.iter(|| decoder.decode(black_box(request.as_bytes())).1.expect("well-formed"));
+    });
+    let response = Response::new(Status::CREATED, vec![b'x'; 700]);
+    let date = http_date(NOW);
+    let mut out = Vec::new();
+    criterion.bench_function("http: encode an answer of 700 bytes", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            encode(black_box(&response), false, true, false, &date, &mut out);
+        });
+    });
+}
+
+fn writer(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(&folder.path().join("bench.db")).expect("a new database");
+    let mut loaded = store::load(&store, |_| (), |_| ()).expect("an empty database");
+    let (ring, rung) = crossbeam_channel::bounded(16);
+    let notify = std::sync::Arc::new(move || {
+        // Full: it is rung already.
+        ring.try_send(()).ok();
+    });
+    let keep = Keep { age: std::time::Duration::from_secs(86_400), rows_per_job: 1_000_000, bytes: 1 << 40 };
+    let mut writer = Writer::start(store, &mut loaded, keep, notify).expect("a thread");
+    let mut number = 0;
+    let mut group = criterion.benchmark_group("writer");
+    group.throughput(criterion::Throughput::Elements(BATCH)).sample_size(20);
+    for (name, status) in [("arm 1,000 rows", Ending::Pending), ("finish 1,000 rows", Ending::Success)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || batch(&mut number, status),
+                |batch| {
+                    writer.send(batch);
+                    loop {
+                        rung.recv().expect("the writer runs");
+                        match writer.try_event() {
+                            Some(WriterEvent::Committed { .. }) => break,
+                            Some(WriterEvent::Failing { why, .. }) => panic!("{why}"),
+                            Some(WriterEvent::Working) | None => {}
+                        }
+                    }
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+    writer.stop();
+}
+
+/// Rows of 1,000 jobs, one each, at the next second.
+fn batch(number: &mut u64, status: Ending) -> Batch {
+    let second = NOW + i64::try_from(*number / BATCH).unwrap_or(0);
+    let mut items = Vec::new();
+    for job in 0..BATCH {
+        *number += 1;
+        let row = LedgerRow {
+            seq: Seq(*number),
+            job: JobKey(job + 1),
+            instant: Instant::from_secs(second),
+            kind: Kind::Scheduled,
+            number: 0,
+            status,
+            class: Class::OnTime,
+            attempt: 1,
+            recoveries: 0,
+            due: WallUs(second * US_PER_SECOND),
+            executed: (status == Ending::Success).then_some(WallUs(second * US_PER_SECOND + 250)),
+            http_status: (status == Ending::Success).then_some(200),
+            duration_us: (status == Ending::Success).then_some(900),
+            error: None,
+            covers: None,
+        };
+        items.push((*number, Persist::Row(row, None)));
+    }
+    Batch { items, alerts: Vec::new() }
+}
+
+criterion_group!(benches, heap, next_instant, http, writer);
+criterion_main!(benches);

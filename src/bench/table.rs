@@ -1,0 +1,181 @@
+//! Owns the result as people read it: aligned lines with units.
+//! It must not leave out what speaks against the subject.
+
+use super::measured::{Measured, Minute};
+use super::options::{Mode, Options};
+
+/// The result.
+pub(super) fn print(options: &Options, found: &Measured) -> String {
+    let mut table = Table::default();
+    let counts = &found.counts;
+    table.row("jobs", options.jobs, options.schedule.text());
+    table.row("window", options.seconds, "s");
+    table.row("due", counts.due, "executions");
+    table.row("arrived", counts.arrived, "");
+    table.row("missed", counts.missed(), "");
+    table.row("doubled", counts.doubled, "");
+    table.row("early", counts.early, "");
+    for (name, count) in [("repeats", counts.repeats), ("not due", counts.strays), ("stale", counts.stale)] {
+        if count > 0 {
+            table.row(name, count, "");
+        }
+    }
+    if found.hung.due > 0 {
+        table.row("hanging targets", found.hung.arrived, &format!("arrived of {} due", found.hung.due));
+    }
+    table.gap();
+    let drift = &found.drift;
+    for (name, us) in
+        [("p50", drift.p50), ("p90", drift.p90), ("p99", drift.p99), ("p99.9", drift.p999), ("max", drift.max)]
+    {
+        table.figure(&format!("drift {name}"), us as f64 / 1_000.0, 3, "ms at the receiver");
+    }
+    dispatch_drift(found, &mut table);
+    table.gap();
+    rates(options, found, &mut table);
+    server(found, &mut table);
+    api(found, &mut table);
+    if options.mode == Mode::Burst {
+        bursts(found, &mut table);
+    }
+    table.text
+}
+
+fn dispatch_drift(found: &Measured, table: &mut Table) {
+    for name in ["p50Ms", "p99Ms", "maxMs"] {
+        let figure = found.metrics.as_ref().and_then(|metrics| metrics.get("drift")?.get(name)?.as_f64());
+        if let Some(ms) = figure {
+            let name = name.trim_end_matches("Ms");
+            table.figure(&format!("dispatch {name}"), ms, 3, "ms by the server, since its start");
+        }
+    }
+}
+
+fn rates(options: &Options, found: &Measured, table: &mut Table) {
+    let per_second = found.counts.arrived as f64 / f64::from(options.seconds);
+    table.figure("executions", per_second, 1, "/s over the window");
+    let drain = found.drain_per_second();
+    if let Some(drain) = drain {
+        table.figure("drain", drain, 0, "/s while executions of one second go out (median)");
+    }
+    if let Some(limits) = &found.limits {
+        let ratio =
+            |limit: f64| drain.map_or(String::new(), |drain| format!(", drain is {:.0} %", drain / limit * 100.0));
+        let (receiver, workers) = (limits.receiver.per_second, limits.workers.per_second);
+        table.figure("limit: receiver", receiver, 0, &format!("/s from a bare client{}", ratio(receiver)));
+        table.figure("limit: workers", workers, 0, &format!("/s without scheduler and store{}", ratio(workers)));
+        if let Some(cpu_us) = limits.workers.cpu_us {
+            table.figure("limit: workers", cpu_us, 1, "us CPU an execution");
+        }
+    }
+    if let Some(sync) = &found.sync {
+        table.figure("limit: disk", sync.p50_us as f64 / 1_000.0, 3, "ms for a durable 4 KiB (p50)");
+    }
+    if let Some(creation) = found.creation.filter(|creation| !creation.is_zero()) {
+        table.figure("creation", f64::from(options.jobs) / creation.as_secs_f64(), 0, "jobs/s");
+    }
+}
+
+fn server(found: &Measured, table: &mut Table) {
+    let arrived = (found.counts.arrived + found.hung.arrived) as f64;
+    if let Some((before, after)) = &found.usage {
+        let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+        let share = cpu / f64::from(found.window.1 - found.window.0) * 100.0;
+        if arrived > 0.0 {
+            table.figure("server CPU", cpu * 1e6 / arrived, 1, &format!("us an execution ({share:.0} % of a core)"));
+        }
+        table.figure("server memory", after.peak_rss_kib as f64 / 1_024.0, 1, "MiB at most");
+        let written = after.disk_bytes.zip(before.disk_bytes).map(|(after, before)| after.saturating_sub(before));
+        if let Some(written) = written.filter(|_| arrived > 0.0) {
+            table.figure("disk", written as f64 / arrived, 0, "bytes written an execution");
+        }
+    }
+    if let Some(cpu) = found.receiver_cpu.filter(|_| arrived > 0.0) {
+        let cpu = cpu.as_secs_f64();
+        let share = cpu / f64::from(found.window.1 - found.window.0) * 100.0;
+        table.figure("receiver CPU", cpu * 1e6 / arrived, 1, &format!("us an arrival ({share:.0} % of a core)"));
+    }
+    if let Some(stopped) = &found.stopped {
+        let how = if stopped.clean { "ms, clean" } else { "ms, NOT clean" };
+        table.figure("stop", stopped.took.as_secs_f64() * 1_000.0, 0, how);
+    }
+}
+
+fn api(found: &Measured, table: &mut Table) {
+    let Some(results) = &found.api_load else { return };
+    for (name, result) in ["creates", "gets"].iter().zip(results) {
+        if result.asked_per_second == 0 {
+            continue;
+        }
+        let rate = result.answered as f64 / f64::from(found.window.1 - found.window.0);
+        table.figure(&format!("API {name}"), rate, 0, &format!("/s of {} asked", result.asked_per_second));
+        if result.failed > 0 {
+            table.row(&format!("API {name}"), result.failed, "failed");
+        }
+        table.figure(&format!("API {name} p50"), result.p50_us as f64 / 1_000.0, 3, "ms");
+        table.figure(&format!("API {name} p99"), result.p99_us as f64 / 1_000.0, 3, "ms");
+    }
+}
+
+fn bursts(found: &Measured, table: &mut Table) {
+    table.gap();
+    for (number, burst) in found.seconds.iter().enumerate() {
+        let ms = |us: i32| f64::from(us) / 1_000.0;
+        let spread = format!(
+            "ms until the last of {} (first {:.1}, p50 {:.1}, p99 {:.1})",
+            burst.arrived,
+            ms(burst.first_us),
+            ms(burst.p50_us),
+            ms(burst.p99_us)
+        );
+        table.figure(&format!("burst {}", number + 1), ms(burst.last_us), 1, &spread);
+    }
+}
+
+/// One line of a soak.
+pub(super) fn minute(minute: &Minute) -> String {
+    let ms = |us: u64| us as f64 / 1_000.0;
+    let mib = |kib: f64| kib / 1_024.0;
+    let mut line = format!(
+        "minute {:>4}: {} arrived, {} missed, drift p50 {:.2} p99 {:.2} max {:.2} ms",
+        minute.number,
+        minute.arrived,
+        minute.missed,
+        ms(minute.drift.p50),
+        ms(minute.drift.p99),
+        ms(minute.drift.max)
+    );
+    if let Some(usage) = &minute.usage {
+        line.push_str(&format!(", RSS {:.1} MiB", mib(usage.rss_kib as f64)));
+    }
+    if let Some(files) = &minute.files {
+        let (database, wal) = (files.database as f64 / 1_024.0, files.wal as f64 / 1_024.0);
+        line.push_str(&format!(", database {:.1} MiB, WAL {:.1} MiB", mib(database), mib(wal)));
+    }
+    if let Some(ms) = minute.commit_p99_ms {
+        line.push_str(&format!(", commit p99 {ms:.2} ms"));
+    }
+    line
+}
+
+#[derive(Default)]
+struct Table {
+    text: String,
+}
+
+impl Table {
+    fn row(&mut self, name: &str, value: impl std::fmt::Display, unit: &str) {
+        let line = format!("{name:<18}{value:>14}  {unit}");
+        // No blanks at the end of a line.
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    fn figure(&mut self, name: &str, value: f64, digits: usize, unit: &str) {
+        self.row(name, format!("{value:.digits$}"), unit);
+    }
+
+    fn gap(&mut self) {
+        self.text.push('\n');
+    }
+}

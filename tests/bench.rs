@@ -1,0 +1,67 @@
+//! Owns the test of `punctual bench` from outside: a tiny run, its files and its exit code.
+//! It must not hold figures against anything: the machine may be busy.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn bench(flags: &[&str], folder: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punctual"));
+    command.arg("bench").arg("--folder").arg(folder).args(flags).output().expect("the binary starts")
+}
+
+#[test]
+fn a_tiny_run_reports_every_execution_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (json, plot) = (folder.path().join("result.json"), folder.path().join("result.svg"));
+    let flags = ["--jobs=10", "--seconds=2", "--warm-up=2", "--limit-seconds=1", "--idle-jobs=5", "--history=1000"];
+    let files = ["--json", json.to_str().expect("text"), "--plot", plot.to_str().expect("text")];
+    let output = bench(&[&flags[..], &files[..]].concat(), folder.path());
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{printed}{said}");
+    assert!(printed.lines().any(|line| line.starts_with("drift p99 ") && line.ends_with(" ms at the receiver")));
+
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("written")).expect("JSON");
+    let at = |path: &str| report.pointer(path).unwrap_or_else(|| panic!("{path} is missing in {report:#}"));
+    for (path, expected) in
+        [("/result/due", 20), ("/result/arrived", 20), ("/result/missed", 0), ("/result/doubled", 0), ("/format", 1)]
+    {
+        assert_eq!(at(path).as_u64(), Some(expected), "{path}");
+    }
+    assert_eq!((at("/kept"), at("/broken")), (&Value::Bool(true), &Value::Null));
+    assert_eq!(at("/seconds").as_array().map(Vec::len), Some(2));
+    for path in ["/result/driftMs/p999", "/limits/receiverPerSecond", "/limits/workersPerSecond"] {
+        assert!(at(path).as_f64().is_some_and(|figure| figure > 0.0), "{path}");
+    }
+    assert_eq!(at("/server/metrics/scheduler/totalJobs").as_u64(), Some(10 + 5 + 1_000), "history has its own jobs");
+    let drawing = std::fs::read_to_string(&plot).expect("written");
+    assert!(drawing.starts_with("<svg") && drawing.trim_end().ends_with("</svg>"));
+
+    let mut left: Vec<_> =
+        std::fs::read_dir(folder.path()).expect("readable").flatten().map(|it| it.file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["result.json", "result.svg"], "the temporary database is gone");
+}
+
+#[test]
+fn what_never_comes_is_missed_unless_that_is_allowed_and_nothing_at_all_is_an_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // Answers that take longer than their second: of one attempt at a time, most cannot go out.
+    let slow = ["--jobs=20", "--seconds=1", "--warm-up=1", "--limit-seconds=0", "--delay-ms=2000"];
+    let flags = [&slow[..], &["--server-flags=--max-in-flight 1 --drain-ms 0 --max-lateness-ms 1000"]].concat();
+    let output = bench(&flags, folder.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("not on the second, once: ") && said.contains(" missed"), "{said}");
+
+    let output = bench(&["--create=no", "--wait=1", "--limit-seconds=0"], folder.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("failed to measure: nothing came to http://127.0.0.1:"), "{said}");
+
+    let output = bench(&["--jobs=none"], folder.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--jobs: expected a number from 1 to 1000000, got \"none\""), "{said}");
+}
