@@ -89,6 +89,11 @@ impl Receiver {
         self.lock().posts.clone()
     }
 
+    /// Every POST since the last call, which it forgets: a long test keeps what it needs of them.
+    pub fn take_posts(&self) -> Vec<Post> {
+        std::mem::take(&mut self.lock().posts)
+    }
+
     /// The POSTs to a path so far.
     pub fn posts_to(&self, path: &str) -> Vec<Post> {
         self.lock().posts.iter().filter(|post| post.path == path).cloned().collect()

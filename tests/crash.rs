@@ -1,0 +1,138 @@
+//! Owns the crash test: a server is killed at random moments while clients change its jobs, and then three ledgers are
+//! compared: what the API acknowledged, what the receiver got, what the history says. Nothing may be lost.
+//! It must not look into the server: all it knows comes through HTTP.
+//!
+//! `PUNCTUAL_KILLS` says how often it is killed, `PUNCTUAL_CRASH_SEED` repeats the choices of an earlier run.
+
+#[path = "crash/clients.rs"]
+mod clients;
+#[path = "crash/compare.rs"]
+mod compare;
+#[path = "crash/ledgers.rs"]
+mod ledgers;
+#[path = "crash/random.rs"]
+mod random;
+mod support;
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clients::World;
+use ledgers::{Posts, Tracked};
+use random::Random;
+use support::receiver::{Receiver, Script};
+use support::server::Server;
+use support::{second_of, until, wall_us};
+
+const FLAGS: [&str; 8] = ["--retries", "2", "--retry-delay-ms", "200", "--timeout-ms", "2000", "--max-in-flight", "64"];
+/// Jobs that nobody changes.
+const STABLE: usize = 30;
+/// Threads that create, change and delete jobs.
+const CLIENTS: u64 = 4;
+/// One of so many times the server stays down for longer than it arms ahead, so that instants are missed.
+const LONG_DOWN: u64 = 10;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|why| panic!("{name}: {why}")))
+}
+
+#[test]
+fn nothing_is_lost_over_kills() {
+    let kills = number("PUNCTUAL_KILLS").unwrap_or(30);
+    let seed = number("PUNCTUAL_CRASH_SEED").unwrap_or(wall_us().unsigned_abs());
+    eprintln!("crash: {kills} kills, PUNCTUAL_CRASH_SEED={seed}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let db = folder.path().join("p.db");
+    // Two targets, so that the slow one does not hold back the other.
+    let (quick, slow) = (Receiver::start(), Receiver::start());
+    let world = World::new(quick.clone());
+    let mut posts = Posts::default();
+    let mut jobs = create_stable_jobs(&db, &quick, &slow);
+
+    let begin = Instant::now();
+    let mut random = Random::new(seed);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                let random = Random::new(seed ^ (client + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let world = &world;
+                scope.spawn(move || clients::run(world, random))
+            })
+            .collect();
+        // Whatever happens here, the clients must hear of the end, or the scope would wait for them for ever.
+        let lives = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for kill in 1..=kills {
+                let server = Server::start(&db, &FLAGS);
+                world.open(&server.api);
+                std::thread::sleep(Duration::from_millis(100 + random.below(1_400)));
+                server.kill();
+                world.close();
+                posts.take(&quick);
+                posts.take(&slow);
+                if kill % LONG_DOWN == LONG_DOWN / 2 {
+                    std::thread::sleep(Duration::from_millis(1_600 + random.below(2_000)));
+                }
+                if kill % 10 == 0 || kill == kills {
+                    let seconds = begin.elapsed().as_secs();
+                    eprintln!("crash: {kill} kills in {seconds} s, {} POSTs, {}", posts.count(), world.progress());
+                }
+            }
+        }));
+        world.done.store(true, Ordering::SeqCst);
+        for client in clients {
+            jobs.extend(client.join().expect("what a client saw was wrong"));
+        }
+        lives.expect("the server ran and was killed");
+    });
+
+    let settled = settle(&db);
+    posts.take(&quick);
+    posts.take(&slow);
+    let last = Server::start(&db, &FLAGS);
+    let lost = compare::compare(&last.api, &jobs, &posts, settled);
+    println!("crash: {kills} kills, seed {seed}, {} s", begin.elapsed().as_secs());
+    println!("  acknowledged: {}", world.progress());
+    println!("  history: {}", lost.rows);
+    println!("  receiver: {posts}");
+    println!("{lost}");
+    assert!(lost.is_nothing(), "something was lost; PUNCTUAL_CRASH_SEED={seed}\n{lost}");
+}
+
+/// Jobs of every second that are never changed: some of them fail at first, some always, some are slow.
+fn create_stable_jobs(db: &Path, quick: &Receiver, slow: &Receiver) -> Vec<Tracked> {
+    let server = Server::start(db, &FLAGS);
+    let jobs = (0..STABLE).map(|index| {
+        let path = format!("/stable/{index}");
+        let receiver = match index % 5 {
+            0 => slow,
+            _ => quick,
+        };
+        match index % 5 {
+            0 => slow.script(&path, Script::SlowMs(600)),
+            1 => quick.script(&path, Script::FailTimes(1)),
+            2 if index % 10 == 2 => quick.script(&path, Script::Status(500)),
+            _ => {}
+        }
+        let url = receiver.url(&path);
+        let id = server.api.create("* * * * * *", &url);
+        Tracked::acknowledged(id, ("* * * * * *".to_owned(), url))
+    });
+    let jobs = jobs.collect();
+    server.stop();
+    jobs
+}
+
+/// Runs the server until all that the kills left is settled, and stops it well. The last second that is settled.
+fn settle(db: &Path) -> i64 {
+    let server = Server::start(db, &FLAGS);
+    let settled = wall_us() / 1_000_000 + 3;
+    until("every execution of the killed servers ends", || {
+        let pending = server.api.pages("/api/executions?status=PENDING&limit=1000", "executions");
+        let is_open = |row: &serde_json::Value| second_of(row["scheduledTime"].as_str().expect("a time")) <= settled;
+        let over = wall_us() > (settled + 1) * 1_000_000;
+        (over && !pending.iter().any(is_open)).then_some(())
+    });
+    server.stop();
+    settled
+}

@@ -1,0 +1,228 @@
+//! Owns the comparison of the three ledgers, through the API of a server started for it.
+//! It must not repair or forgive: what does not fit is named with its category.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::ledgers::{Deletion, Posts, Spec, Tracked, outcome_of};
+use crate::support::api::Api;
+use crate::support::second_of;
+
+/// How many of a category are named.
+const NAMED_MAX: usize = 5;
+
+/// What history holds.
+#[derive(Debug, Default)]
+pub struct Rows {
+    total: u64,
+    success: u64,
+    failed: u64,
+    skipped: u64,
+    pending: u64,
+    covering: u64,
+    covered: i64,
+    late: u64,
+}
+
+impl fmt::Display for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rows { total, success, failed, skipped, pending, covering, covered, late } = self;
+        write!(
+            f,
+            "{total} rows: {success} SUCCESS, {failed} FAILED, {skipped} SKIPPED, {pending} PENDING (not due); "
+        )?;
+        write!(f, "{late} of them late, {covering} of them cover {covered} instants")
+    }
+}
+
+/// What does not fit, by category.
+#[derive(Debug, Default)]
+pub struct Lost {
+    pub rows: Rows,
+    categories: Vec<(&'static str, u64, Vec<String>)>,
+}
+
+const CATEGORIES: [&str; 11] = [
+    JOB_MISSING,
+    JOB_BACK,
+    JOB_UNKNOWN,
+    INSTANT_MISSING,
+    INSTANT_TWICE,
+    UNSEEN_OUTCOME,
+    UNRECORDED_POST,
+    STILL_PENDING,
+    TWO_OUTCOMES,
+    WRONG_COVERS,
+    WRONG_ID,
+];
+const JOB_MISSING: &str = "acknowledged jobs missing or different";
+const JOB_BACK: &str = "acknowledged deletions undone";
+const JOB_UNKNOWN: &str = "jobs nobody asked for, or there twice";
+const INSTANT_MISSING: &str = "due instants without a row";
+const INSTANT_TWICE: &str = "instants in two rows";
+const UNSEEN_OUTCOME: &str = "outcomes the receiver never gave";
+const UNRECORDED_POST: &str = "POSTs without a row";
+const STILL_PENDING: &str = "rows still PENDING";
+const TWO_OUTCOMES: &str = "execution ids with two outcomes";
+const WRONG_COVERS: &str = "rows whose count of covered instants is wrong";
+const WRONG_ID: &str = "POSTs with another id than their instant's, or early";
+
+impl Lost {
+    fn add(&mut self, category: &'static str, what: impl FnOnce() -> String) {
+        let found = self.categories.iter_mut().find(|(name, ..)| *name == category).expect("it is listed");
+        found.1 += 1;
+        if found.2.len() < NAMED_MAX {
+            found.2.push(what());
+        }
+    }
+
+    pub fn is_nothing(&self) -> bool {
+        self.categories.iter().all(|&(_, count, _)| count == 0)
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  lost = {}", self.categories.iter().map(|&(_, count, _)| count).sum::<u64>())?;
+        for (name, count, examples) in &self.categories {
+            write!(f, "\n    {count} {name}")?;
+            for example in examples {
+                write!(f, "\n      {example}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Compares the ledgers; instants up to `settled` must have come to their end.
+pub fn compare(api: &Api, jobs: &[Tracked], posts: &Posts, settled: i64) -> Lost {
+    let categories = CATEGORIES.iter().map(|&name| (name, 0, Vec::new())).collect();
+    let mut lost = Lost { categories, ..Lost::default() };
+    let shown = shown_jobs(api, &mut lost);
+    compare_jobs(&shown, jobs, &mut lost);
+    // A creation that was not answered may have happened: its history is read under the id the server shows.
+    let by_url: HashMap<&str, &String> = shown.iter().map(|(id, spec)| (spec.1.as_str(), id)).collect();
+    let mut recorded = HashSet::new();
+    for job in jobs {
+        let Some(id) = job.id.as_ref().or_else(|| by_url.get(job.spec.1.as_str()).copied()) else { continue };
+        compare_history(api, id, job, posts, settled, &mut recorded, &mut lost);
+    }
+    for id in posts.seen.keys().filter(|&id| !recorded.contains(id)) {
+        lost.add(UNRECORDED_POST, || id.clone());
+    }
+    for what in &posts.wrong_ids {
+        lost.add(WRONG_ID, || what.clone());
+    }
+    for _ in 0..posts.early {
+        lost.add(WRONG_ID, || "a POST came early".to_owned());
+    }
+    lost
+}
+
+/// Every job the server lists, by id.
+fn shown_jobs(api: &Api, lost: &mut Lost) -> HashMap<String, Spec> {
+    let mut shown = HashMap::new();
+    for job in api.pages("/api/jobs?limit=1000", "jobs") {
+        let text = |name: &str| job[name].as_str().expect("it is a text").to_owned();
+        if shown.insert(text("jobId"), (text("schedule"), text("api"))).is_some() {
+            lost.add(JOB_UNKNOWN, || job.to_string());
+        }
+    }
+    shown
+}
+
+fn compare_jobs(shown: &HashMap<String, Spec>, jobs: &[Tracked], lost: &mut Lost) {
+    let mut asked = HashSet::new();
+    for job in jobs.iter() {
+        let Some(id) = &job.id else { continue };
+        asked.insert(id.as_str());
+        match (shown.get(id), job.deletion) {
+            (None, Deletion::Acknowledged(_) | Deletion::Unanswered(_)) => {}
+            (Some(_), Deletion::Acknowledged(_)) => lost.add(JOB_BACK, || format!("{job:?}")),
+            (Some(spec), Deletion::None | Deletion::Unanswered(_)) if job.allows(spec) => {}
+            (found, Deletion::None | Deletion::Unanswered(_)) => {
+                lost.add(JOB_MISSING, || format!("{found:?} instead of {job:?}"));
+            }
+        }
+    }
+    // What is left must come from creations without an answer, each of them once.
+    let mut open: HashSet<&Spec> = jobs.iter().filter(|job| job.id.is_none()).map(|job| &job.spec).collect();
+    for (id, spec) in shown.iter().filter(|(id, _)| !asked.contains(id.as_str())) {
+        if !open.remove(spec) {
+            lost.add(JOB_UNKNOWN, || format!("{id} {spec:?}"));
+        }
+    }
+}
+
+fn compare_history(
+    api: &Api,
+    id: &str,
+    job: &Tracked,
+    posts: &Posts,
+    settled: i64,
+    recorded: &mut HashSet<String>,
+    lost: &mut Lost,
+) {
+    // Each instant with the row it is in.
+    let mut instants: HashMap<i64, String> = HashMap::new();
+    for row in api.pages(&format!("/api/jobs/{id}/executions?limit=1000"), "executions") {
+        let execution = row["executionId"].as_str().expect("it is a text").to_owned();
+        let instant = second_of(row["scheduledTime"].as_str().expect("it is a text"));
+        count_row(&row, &mut lost.rows);
+        if row["status"] == "PENDING" && instant <= settled {
+            lost.add(STILL_PENDING, || row.to_string());
+        }
+        let seen = posts.seen.get(&execution);
+        // This server fires, too, and nobody takes note of what it sends.
+        let answered = instant <= settled && row["httpStatus"].is_u64();
+        let accepted = instant <= settled && row["status"] == "SUCCESS";
+        if (answered && seen.is_none()) || (accepted && seen.is_none_or(|seen| seen.accepted == 0)) {
+            lost.add(UNSEEN_OUTCOME, || row.to_string());
+        }
+        let mut from = instant;
+        if row["covers"].is_object() {
+            from = second_of(row["covers"]["from"].as_str().expect("it is a text"));
+            let count = row["covers"]["count"].as_i64().expect("it is a number");
+            if row["covers"]["more"] == false && count != instant - from + 1 {
+                lost.add(WRONG_COVERS, || row.to_string());
+            }
+        }
+        for second in from..=instant {
+            if let Some(other) = instants.insert(second, execution.clone()) {
+                lost.add(INSTANT_TWICE, || format!("{second}: in {other} and in {row}"));
+            }
+        }
+        let before = job.outcomes.get(&execution).cloned();
+        let changed = before.is_some() && outcome_of(&row) != before;
+        if !recorded.insert(execution) || changed {
+            lost.add(TWO_OUTCOMES, || format!("{row}, before: {before:?}"));
+        }
+    }
+    if job.id.is_none() {
+        // Nobody promised this job anything.
+        return;
+    }
+    for second in (job.since + 1..=job.until(settled)).filter(|second| !instants.contains_key(second)) {
+        lost.add(INSTANT_MISSING, || {
+            let near = [second - 1, second + 1].map(|near| instants.get(&near).cloned());
+            format!("{second} of {job:?}, between {near:?}")
+        });
+    }
+}
+
+fn count_row(row: &Value, rows: &mut Rows) {
+    rows.total += 1;
+    match row["status"].as_str() {
+        Some("SUCCESS") => rows.success += 1,
+        Some("FAILED") => rows.failed += 1,
+        Some("SKIPPED") => rows.skipped += 1,
+        _ => rows.pending += 1,
+    }
+    rows.late += u64::from(row["late"].is_string());
+    if let Some(count) = row["covers"]["count"].as_i64() {
+        rows.covering += 1;
+        rows.covered += count;
+    }
+}
