@@ -21,9 +21,10 @@ use std::time::{Duration, Instant};
 use clients::World;
 use ledgers::{Posts, Tracked};
 use random::Random;
+use support::history::instant_of;
 use support::receiver::{Receiver, Script};
 use support::server::Server;
-use support::{second_of, until, wall_us};
+use support::{until, wall_us};
 
 const FLAGS: [&str; 8] = ["--retries", "2", "--retry-delay-ms", "200", "--timeout-ms", "2000", "--max-in-flight", "64"];
 /// Jobs that nobody changes.
@@ -71,7 +72,7 @@ fn nothing_is_lost_over_kills() {
                 posts.take(&quick);
                 posts.take(&slow);
                 if kill % LONG_DOWN == LONG_DOWN / 2 {
-                    std::thread::sleep(Duration::from_millis(1_600 + random.below(2_000)));
+                    std::thread::sleep(Duration::from_millis(1_600 + random.below(4_000)));
                 }
                 if kill % 10 == 0 || kill == kills {
                     let seconds = begin.elapsed().as_secs();
@@ -129,7 +130,7 @@ fn settle(db: &Path) -> i64 {
     let settled = wall_us() / 1_000_000 + 3;
     until("every execution of the killed servers ends", || {
         let pending = server.api.pages("/api/executions?status=PENDING&limit=1000", "executions");
-        let is_open = |row: &serde_json::Value| second_of(row["scheduledTime"].as_str().expect("a time")) <= settled;
+        let is_open = |row: &serde_json::Value| instant_of(row) <= settled;
         let over = wall_us() > (settled + 1) * 1_000_000;
         (over && !pending.iter().any(is_open)).then_some(())
     });

@@ -140,7 +140,7 @@ impl Client<'_> {
         job_of.changes += 1;
         let (stem, _) = job_of.spec.1.rsplit_once('/').expect("a URL has a path");
         // Now and then only the URL changes.
-        let schedule = if job_of.changes % 2 == 0 { job_of.spec.0.clone() } else { schedule };
+        let schedule = if job_of.changes.is_multiple_of(2) { job_of.spec.0.clone() } else { schedule };
         let spec = (schedule, format!("{stem}/{}", job_of.changes));
         let path = path_of(job_of);
         match self.send(api, "PUT", &path, Some(&job(&spec.0, &spec.1).to_string()), 200) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::ledgers::{Deletion, Posts, Spec, Tracked, outcome_of};
 use crate::support::api::Api;
-use crate::support::second_of;
+use crate::support::history::{instant_of, span_of};
 
 /// How many of a category are named.
 const NAMED_MAX: usize = 5;
@@ -169,7 +169,7 @@ fn compare_history(
     let mut instants: HashMap<i64, String> = HashMap::new();
     for row in api.pages(&format!("/api/jobs/{id}/executions?limit=1000"), "executions") {
         let execution = row["executionId"].as_str().expect("it is a text").to_owned();
-        let instant = second_of(row["scheduledTime"].as_str().expect("it is a text"));
+        let instant = instant_of(&row);
         count_row(&row, &mut lost.rows);
         if row["status"] == "PENDING" && instant <= settled {
             lost.add(STILL_PENDING, || row.to_string());
@@ -181,15 +181,10 @@ fn compare_history(
         if (answered && seen.is_none()) || (accepted && seen.is_none_or(|seen| seen.accepted == 0)) {
             lost.add(UNSEEN_OUTCOME, || row.to_string());
         }
-        let mut from = instant;
-        if row["covers"].is_object() {
-            from = second_of(row["covers"]["from"].as_str().expect("it is a text"));
-            let count = row["covers"]["count"].as_i64().expect("it is a number");
-            if row["covers"]["more"] == false && count != instant - from + 1 {
-                lost.add(WRONG_COVERS, || row.to_string());
-            }
+        if row["covers"]["more"] == false && row["covers"]["count"] != span_of(&row).count() {
+            lost.add(WRONG_COVERS, || row.to_string());
         }
-        for second in from..=instant {
+        for second in span_of(&row) {
             if let Some(other) = instants.insert(second, execution.clone()) {
                 lost.add(INSTANT_TWICE, || format!("{second}: in {other} and in {row}"));
             }
