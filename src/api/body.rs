@@ -8,6 +8,9 @@ use crate::core::{Delivery, Draft, Endpoint, WallUs};
 use crate::http::{Request, Status};
 use crate::schedule::{Schedule, Zone};
 
+/// What a body must be.
+const EXPECTED: &str = "a JSON object with schedule, api and type";
+
 /// The members of a job, as clients write them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a JSON object with schedule, api and type")]
@@ -23,6 +26,10 @@ struct JobBody {
 /// Reads the body of a create or an update.
 pub(super) fn draft(request: &Request, now: WallUs) -> Result<Draft, ApiError> {
     check_content_type(request)?;
+    // Serde would take a list for the members in their order.
+    if request.body.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::bad_request(format!("body: expected {EXPECTED}, got a list")));
+    }
     let mut reader = serde_json::Deserializer::from_slice(&request.body);
     let body: JobBody = serde_path_to_error::deserialize(&mut reader).map_err(|error| explain(&error))?;
     reader.end().map_err(|error| ApiError::bad_request(format!("body: expected one JSON object: {error}")))?;
@@ -103,7 +110,8 @@ mod tests {
         for (body, why) in [
             (String::new(), "body: EOF"),
             ("{".to_owned(), "body: EOF"),
-            ("[]".to_owned(), "body: "),
+            ("[]".to_owned(), "body: expected a JSON object"),
+            (r#" ["@daily","http://a/","ATLEAST_ONCE"]"#.to_owned(), "got a list"),
             ("7".to_owned(), "expected a JSON object with schedule, api and type"),
             ("{}".to_owned(), "missing field `schedule`"),
             (format!("{{{good}}} x"), "body: expected one JSON object"),
