@@ -51,6 +51,8 @@ fn executions_are_listed_newest_first_and_armed_ones_are_not() {
     let posts = test.receiver.posts_to("/a");
     assert_eq!(oldest["executionId"], json!(posts[0].key), "what was sent is what is listed");
     assert_eq!((posts[0].body.as_str(), &posts[0].headers["punctual-job-id"]), ("{}", &id));
+    assert_eq!((posts[0].attempt, posts[0].headers["content-type"].as_str()), (1, "application/json"));
+    assert_eq!((posts[0].second, posts[0].late), (scheduled(oldest), false));
 
     let page = test.api().get(&format!("/api/jobs/{id}/executions"));
     assert_eq!(members(&page), ["executions", "jobId", "nextCursor"]);

@@ -116,12 +116,21 @@ fn half_a_request_and_silence_ends() {
         start("POST /api/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"),
     ];
     let mut silent = start("");
+    // Something now and then is no better than nothing: the limit holds for the whole request.
+    let mut dripping = start("GET /");
+    let mut sender = dripping.sender();
+    std::thread::spawn(move || {
+        while sender.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
     for raw in &mut told {
         let reply = raw.answer();
         assert_eq!((reply.status, error_of(&reply.json())), (408, "the request did not arrive in time"));
         raw.ends();
     }
     silent.ends();
+    assert_eq!(dripping.answer().status, 408);
     assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
     test.is_well();
 }
