@@ -49,7 +49,8 @@ fn write_owners(connection: &mut Connection, rows: u32, per_owner: u32, first: i
         )?;
         let mut total = transaction.prepare(
             "INSERT INTO job_totals (job_id, finished_through, success, failed, skipped, duration, timed, \
-             kept, last_scheduled_time, last_status, last_http_status) VALUES (?1, ?2, ?3, 0, 0, ?4, ?3, ?3, ?2, ?5, 200)",
+             kept, last_scheduled_time, last_status, last_http_status) \
+             VALUES (?1, ?2, ?3, 0, 0, ?4, ?3, ?3, ?2, ?5, 200)",
         )?;
         for owner in 1..=rows.div_ceil(per_owner) {
             // The last one may have fewer.

@@ -28,6 +28,8 @@ pub(super) struct Measured {
     pub(super) minutes: Vec<Minute>,
     pub(super) creation: Option<Duration>,
     pub(super) api_load: Option<[PaceResult; 2]>,
+    /// POSTs that came in during the window, of whatever second and attempt: what CPU times are divided by.
+    pub(super) posts: u64,
     /// The subject's use at the beginning and the end of the window.
     pub(super) usage: Option<(Usage, Usage)>,
     pub(super) metrics: Option<Value>,
@@ -64,6 +66,21 @@ impl Measured {
         let named = faults.iter().filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}"));
         let named: Vec<String> = named.collect();
         if named.is_empty() { Verdict::Kept } else { Verdict::Broken(named.join(", ")) }
+    }
+
+    /// POSTs a second that came in during the window.
+    pub(super) fn posts_per_second(&self) -> f64 {
+        self.posts as f64 / self.window_seconds()
+    }
+
+    /// How long the window was.
+    pub(super) fn window_seconds(&self) -> f64 {
+        f64::from(self.window.1 - self.window.0)
+    }
+
+    /// A total of the window for each POST in it.
+    pub(super) fn per_post(&self, total: f64) -> Option<f64> {
+        (self.posts > 0).then(|| total / self.posts as f64)
     }
 
     /// How fast the subject worked off what was due together: the median over the seconds, a second.

@@ -12,6 +12,9 @@ use crate::config::{Arguments, Command, Config};
 use crate::core::Instant;
 use crate::schedule::{Schedule, Zone};
 
+/// A run of jobs that begin together must end within the hour, as their schedule names minutes.
+const TOGETHER_SECONDS_MAX: u32 = 1_800;
+
 /// The flags of `bench`, as typed.
 #[derive(Args, Debug, Clone)]
 pub struct BenchArguments {
@@ -27,6 +30,10 @@ pub struct BenchArguments {
     /// When the jobs are due, as the API takes it
     #[arg(long, value_name = "SCHEDULE", default_value = "* * * * * *")]
     schedule: String,
+    /// Create the jobs to begin together, at the first full minute at least so many seconds after their creation
+    /// began; 0: each begins when it is created (0-900)
+    #[arg(long, value_name = "S", default_value = "0", conflicts_with_all = ["schedule", "burst", "soak"])]
+    begin: String,
     /// Instead of every second: N jobs due together, once in every --burst-gap seconds
     #[arg(long, value_name = "N", conflicts_with_all = ["jobs", "seconds", "schedule", "soak"])]
     burst: Option<String>,
@@ -115,6 +122,8 @@ pub struct Options {
     pub(super) seconds: u32,
     pub(super) warm_up: u32,
     pub(super) schedule: Schedule,
+    /// Seconds kept for creating jobs that begin together; 0 if they do not.
+    pub(super) begin: u32,
     pub(super) mode: Mode,
     pub(super) targets: u32,
     pub(super) hang: u32,
@@ -200,11 +209,16 @@ impl TryFrom<BenchArguments> for Options {
             _ if elsewhere => Err(invalid(flag, text, "0 with --create no: there is no API")),
             some => Ok(some),
         };
+        let warm_up = number("--warm-up", &typed.warm_up, 1, 600)?;
+        if typed.begin != "0" && seconds > TOGETHER_SECONDS_MAX {
+            return Err(invalid("--seconds", &typed.seconds, "at most 1800 with --begin"));
+        }
         Ok(Options {
             jobs,
             seconds,
-            warm_up: number("--warm-up", &typed.warm_up, 1, 600)?,
+            warm_up,
             schedule,
+            begin: through_api("--begin", &typed.begin, 900)?,
             mode,
             targets,
             hang,
@@ -341,6 +355,7 @@ mod tests {
             (&["--create=maybe"], "--create: expected yes or no"),
             (&["--create=no", "--api-gets=5"], "--api-gets: expected 0 with --create no"),
             (&["--create=no", "--history=5"], "--history: expected nothing with --create no"),
+            (&["--begin=60", "--seconds=1801"], "--seconds: expected at most 1800 with --begin"),
             (&["--api=ftp://x"], "--api: expected a URL"),
             (&["--pid=5"], "--pid: expected nothing without"),
             (&["--server-flags=--retries=many"], "--server-flags: expected flags of serve"),

@@ -32,7 +32,7 @@ pub(super) fn json(options: &Options, found: &Measured, verdict: &Verdict, comma
         "machine": machine(found),
         "setup": setup(options),
         "window": { "from": print_instant(found.window.0), "until": print_instant(found.window.1) },
-        "result": result(options, found),
+        "result": result(found),
         "hung": (found.hung.due > 0).then(|| json!({
             "due": found.hung.due, "arrived": found.hung.arrived, "doubled": found.hung.doubled,
             "early": found.hung.early, "repeats": found.hung.repeats,
@@ -44,8 +44,10 @@ pub(super) fn json(options: &Options, found: &Measured, verdict: &Verdict, comma
         "creation": found.creation.map(|took| json!({
             "jobs": options.jobs, "perSecond": per(options.jobs.into(), took.as_secs_f64()),
         })),
-        "apiLoad": found.api_load.map(|[creates, gets]| json!({ "creates": pace(found, creates), "gets": pace(found, gets) })),
-        "seconds": if found.seconds.len() > SECONDS_MAX { Value::Null } else { found.seconds.iter().map(second).collect() },
+        "apiLoad": found.api_load.map(|[creates, gets]| json!({
+            "creates": pace(found, creates), "gets": pace(found, gets),
+        })),
+        "seconds": seconds(found),
         "minutes": found.minutes.iter().map(minute).collect::<Vec<Value>>(),
     });
     let mut text = serde_json::to_string_pretty(&report).expect("a JSON value can be printed");
@@ -77,19 +79,19 @@ fn setup(options: &Options) -> Value {
         "mode": mode, "subject": subject, "jobs": options.jobs, "seconds": options.seconds,
         "warmUpSeconds": options.warm_up, "schedule": options.schedule.text(), "targets": options.targets,
         "hang": options.hang, "receivers": options.receivers, "delayMs": options.delay.as_millis() as u64,
-        "failPerCent": options.fail_per_cent, "idleJobs": options.idle_jobs,
+        "failPerCent": options.fail_per_cent, "idleJobs": options.idle_jobs, "beginSeconds": options.begin,
         "apiCreatesPerSecond": options.api_creates, "apiGetsPerSecond": options.api_gets,
         "history": child.map(|child| child.history), "maxInFlight": child.map(|child| child.max_in_flight),
         "serverFlags": child.map(|child| &child.flags),
     })
 }
 
-fn result(options: &Options, found: &Measured) -> Value {
+fn result(found: &Measured) -> Value {
     let counts = &found.counts;
     json!({
         "due": counts.due, "arrived": counts.arrived, "missed": counts.missed(), "doubled": counts.doubled,
         "early": counts.early, "repeats": counts.repeats, "notDue": counts.strays, "stale": counts.stale,
-        "executionsPerSecond": per(counts.arrived, options.seconds.into()),
+        "postsPerSecond": found.posts_per_second(),
         "drainPerSecond": found.drain_per_second(),
         "driftMs": drift(&found.drift),
     })
@@ -115,22 +117,20 @@ fn ratios(found: &Measured) -> Option<Value> {
     }))
 }
 
-/// The server's CPU time for one arrival.
+/// The server's CPU time for one POST.
 fn cpu_us(found: &Measured) -> Option<f64> {
     let (before, after) = found.usage?;
-    let arrived = found.counts.arrived + found.hung.arrived;
-    (arrived > 0).then(|| after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6 / arrived as f64)
+    found.per_post(after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6)
 }
 
 fn server(found: &Measured) -> Option<Value> {
     let usage = found.usage.map(|(before, after)| {
         let disk = after.disk_bytes.zip(before.disk_bytes).map(|(after, before)| after.saturating_sub(before));
-        let arrived = found.counts.arrived + found.hung.arrived;
         let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
         json!({
-            "cpuUsPerExecution": cpu_us(found), "cpuShare": cpu / window_seconds(found),
+            "cpuUsPerPost": cpu_us(found), "cpuShare": cpu / found.window_seconds(),
             "rssKib": after.rss_kib, "peakRssKib": after.peak_rss_kib,
-            "diskBytesPerExecution": disk.filter(|_| arrived > 0).map(|bytes| bytes as f64 / arrived as f64),
+            "diskBytesPerPost": disk.and_then(|bytes| found.per_post(bytes as f64)),
         })
     });
     if usage.is_none() && found.metrics.is_none() {
@@ -147,20 +147,24 @@ fn server(found: &Measured) -> Option<Value> {
 
 fn receiver(found: &Measured) -> Value {
     let cpu = found.receiver_cpu.map(|cpu| cpu.as_secs_f64());
-    let arrived = (found.counts.arrived + found.hung.arrived) as f64;
     json!({
-        "cpuUsPerArrival": cpu.filter(|_| arrived > 0.0).map(|cpu| cpu * 1e6 / arrived),
-        "cpuShare": cpu.map(|cpu| cpu / window_seconds(found)),
+        "cpuUsPerPost": cpu.and_then(|cpu| found.per_post(cpu * 1e6)),
+        "cpuShare": cpu.map(|cpu| cpu / found.window_seconds()),
     })
 }
 
 fn pace(found: &Measured, result: PaceResult) -> Option<Value> {
     (result.asked_per_second > 0).then(|| {
         json!({
-            "askedPerSecond": result.asked_per_second, "answeredPerSecond": per(result.answered, window_seconds(found)),
+            "askedPerSecond": result.asked_per_second,
+            "answeredPerSecond": per(result.answered, found.window_seconds()),
             "failed": result.failed, "p50Ms": ms(result.p50_us), "p99Ms": ms(result.p99_us), "maxMs": ms(result.max_us),
         })
     })
+}
+
+fn seconds(found: &Measured) -> Option<Vec<Value>> {
+    (found.seconds.len() <= SECONDS_MAX).then(|| found.seconds.iter().map(second).collect())
 }
 
 fn second(line: &SecondLine) -> Value {
@@ -185,10 +189,6 @@ fn drift(drift: &Drift) -> Value {
         "mean": drift.mean / 1_000.0, "p50": ms(drift.p50), "p90": ms(drift.p90), "p99": ms(drift.p99),
         "p999": ms(drift.p999), "max": ms(drift.max),
     })
-}
-
-fn window_seconds(found: &Measured) -> f64 {
-    f64::from(found.window.1 - found.window.0)
 }
 
 fn ms(us: u64) -> f64 {

@@ -19,6 +19,7 @@ use super::subject::Subject;
 use super::tally::{OPEN_SECONDS, Tally};
 use crate::clock;
 use crate::core::{Instant as Second, US_PER_SECOND};
+use crate::schedule::{Schedule, Zone};
 
 /// Executions of the window that are late are awaited so long after it.
 const STRAGGLE: Duration = Duration::from_secs(5);
@@ -51,22 +52,28 @@ pub(super) fn measure(
     let receiver = Receiver::start(behaviour, options.port, options.receivers)
         .map_err(|why| BenchError::Io("start the receiver", why))?;
     let mut subject = Subject::begin(&options.subject, progress)?;
-    let creation = prepare(options, &receiver, &mut subject, progress, stop)?;
-
-    let from = u32::try_from(clock::wall().floor().as_secs()).unwrap_or(0) + 1 + options.warm_up;
+    let (schedule, begin) = schedule(options)?;
+    let creation = prepare(options, &schedule, &receiver, &mut subject, progress, stop)?;
+    let now = u32::try_from(clock::wall().floor().as_secs()).unwrap_or(0);
+    if begin.is_some_and(|begin| now >= begin) {
+        return Err(BenchError::Nothing("failed to create the jobs before they begin: raise --begin".to_owned()));
+    }
+    let from = begin.unwrap_or(now + 1) + options.warm_up;
     let window = (from, from + options.seconds);
-    let due = due(options, window)?;
+    let due = due(&schedule, window)?;
     let tally = Tally::new(options.jobs, options.targets, options.hang, window, due);
     receiver.record();
     let beside = beside(options, &subject, window, stop)?;
     let mut watch =
         Watch { options, receiver: &receiver, subject, tally, window, minutes: Vec::new(), minute: (0, 0), stop };
 
-    progress.say(&format!("{} jobs, a window of {} s begins in {} s", options.jobs, options.seconds, options.warm_up));
+    progress.say(&format!("{} jobs, a window of {} s begins in {} s", options.jobs, options.seconds, from - now));
     watch.sleep_until(from, -BEFORE_SECOND_US)?;
     let before = (watch.subject.usage(), procfs::cpu_of_all(&receiver.tasks()));
+    let posts_before = receiver.requests();
     watch.window(progress)?;
     let after = (watch.subject.usage(), procfs::cpu_of_all(&receiver.tasks()));
+    let posts = receiver.requests() - posts_before;
     watch.stragglers(progress)?;
 
     let api_load = match beside {
@@ -100,6 +107,7 @@ pub(super) fn measure(
         minutes,
         creation,
         api_load,
+        posts,
         usage,
         metrics,
         files,
@@ -128,6 +136,7 @@ fn limits(options: &Options, progress: &mut Progress, stop: &AtomicBool) -> Resu
 /// Creates the jobs, or waits for those of others.
 fn prepare(
     options: &Options,
+    schedule: &Schedule,
     receiver: &Receiver,
     subject: &mut Subject,
     progress: &mut Progress,
@@ -156,7 +165,7 @@ fn prepare(
     }
     progress.say(&format!("creating {} jobs", options.jobs));
     let url = |job| receiver.url(job);
-    subject.create(options.jobs, options.schedule.text(), &url, stop).map(Some)
+    subject.create(options.jobs, schedule.text(), &url, stop).map(Some)
 }
 
 /// Once, a day from now.
@@ -166,15 +175,28 @@ fn tomorrow() -> String {
     time.format("%-S %-M %-H %-d %-m * %Y").to_string()
 }
 
+/// The schedule of the jobs, and when they begin together, if they do: then it names only the minutes of the run.
+fn schedule(options: &Options) -> Result<(Schedule, Option<u32>), BenchError> {
+    if options.begin == 0 {
+        return Ok((options.schedule.clone(), None));
+    }
+    let now = u32::try_from(clock::wall().floor().as_secs()).unwrap_or(0);
+    let begin = (now + options.begin).next_multiple_of(60);
+    let minutes = (options.warm_up + options.seconds).div_ceil(60);
+    let text = format!("* {}-{} * * * *", begin / 60 % 60, (begin / 60 + minutes) % 60);
+    let schedule = Schedule::parse(&text, Zone::default(), Second::from_secs(0));
+    let schedule =
+        schedule.map_err(|why| BenchError::Nothing(format!("failed to make the schedule {text:?}: {why}")))?;
+    Ok((schedule, Some(begin)))
+}
+
 /// The instants in the window at which every job is due.
-fn due(options: &Options, (from, until): (u32, u32)) -> Result<Vec<u32>, BenchError> {
+fn due(schedule: &Schedule, (from, until): (u32, u32)) -> Result<Vec<u32>, BenchError> {
     let before = Second::from_secs(i64::from(from) - 1);
-    let instants = std::iter::successors(options.schedule.next_after(before), |&at| options.schedule.next_after(at));
-    let instants = instants.map_while(|at| u32::try_from(at.as_secs()).ok().filter(|at| *at < until));
-    let due: Vec<u32> = instants.collect();
+    let instants = std::iter::successors(schedule.next_after(before), |&at| schedule.next_after(at));
+    let due: Vec<u32> = instants.map_while(|at| u32::try_from(at.as_secs()).ok().filter(|at| *at < until)).collect();
     if due.is_empty() {
-        let text = options.schedule.text();
-        return Err(BenchError::Nothing(format!("failed to measure: {text:?} is not due in the window")));
+        return Err(BenchError::Nothing(format!("failed to measure: {:?} is not due in the window", schedule.text())));
     }
     Ok(due)
 }

@@ -52,8 +52,7 @@ fn dispatch_drift(found: &Measured, table: &mut Table) {
 }
 
 fn rates(options: &Options, found: &Measured, table: &mut Table) {
-    let per_second = found.counts.arrived as f64 / f64::from(options.seconds);
-    table.figure("executions", per_second, 1, "/s over the window");
+    table.figure("POSTs", found.posts_per_second(), 1, "/s received in the window");
     let drain = found.drain_per_second();
     if let Some(drain) = drain {
         table.figure("drain", drain, 0, "/s while executions of one second go out (median)");
@@ -77,23 +76,22 @@ fn rates(options: &Options, found: &Measured, table: &mut Table) {
 }
 
 fn server(found: &Measured, table: &mut Table) {
-    let arrived = (found.counts.arrived + found.hung.arrived) as f64;
+    let share = |cpu: f64| format!("({:.1} % of a core)", cpu / found.window_seconds() * 100.0);
     if let Some((before, after)) = &found.usage {
         let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
-        let share = cpu / f64::from(found.window.1 - found.window.0) * 100.0;
-        if arrived > 0.0 {
-            table.figure("server CPU", cpu * 1e6 / arrived, 1, &format!("us an execution ({share:.0} % of a core)"));
+        if let Some(us) = found.per_post(cpu * 1e6) {
+            table.figure("server CPU", us, 1, &format!("us a POST {}", share(cpu)));
         }
         table.figure("server memory", after.peak_rss_kib as f64 / 1_024.0, 1, "MiB at most");
         let written = after.disk_bytes.zip(before.disk_bytes).map(|(after, before)| after.saturating_sub(before));
-        if let Some(written) = written.filter(|_| arrived > 0.0) {
-            table.figure("disk", written as f64 / arrived, 0, "bytes written an execution");
+        if let Some(bytes) = written.and_then(|written| found.per_post(written as f64)) {
+            table.figure("disk", bytes, 0, "bytes written a POST");
         }
     }
-    if let Some(cpu) = found.receiver_cpu.filter(|_| arrived > 0.0) {
-        let cpu = cpu.as_secs_f64();
-        let share = cpu / f64::from(found.window.1 - found.window.0) * 100.0;
-        table.figure("receiver CPU", cpu * 1e6 / arrived, 1, &format!("us an arrival ({share:.0} % of a core)"));
+    if let Some(cpu) = found.receiver_cpu.map(|cpu| cpu.as_secs_f64())
+        && let Some(us) = found.per_post(cpu * 1e6)
+    {
+        table.figure("receiver CPU", us, 1, &format!("us a POST {}", share(cpu)));
     }
     if let Some(stopped) = &found.stopped {
         let how = if stopped.clean { "ms, clean" } else { "ms, NOT clean" };
@@ -107,7 +105,7 @@ fn api(found: &Measured, table: &mut Table) {
         if result.asked_per_second == 0 {
             continue;
         }
-        let rate = result.answered as f64 / f64::from(found.window.1 - found.window.0);
+        let rate = result.answered as f64 / found.window_seconds();
         table.figure(&format!("API {name}"), rate, 0, &format!("/s of {} asked", result.asked_per_second));
         if result.failed > 0 {
             table.row(&format!("API {name}"), result.failed, "failed");
