@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use ureq_proto::client::Call;
 use ureq_proto::client::state::Prepare;
 
-use crate::core::{Attempt, Instant};
+use crate::core::{Attempt, Instant, WallUs};
 
 /// The body of every POST.
 pub(super) const BODY: &[u8] = b"{}";
@@ -67,7 +67,7 @@ impl Heads {
         {
             return value.clone();
         }
-        let value = self.value(&instant);
+        let value = self.value(&WallUs::of(instant));
         self.instant = Some((instant, value.clone()));
         value
     }

@@ -17,7 +17,7 @@ fn the_request_says_what_a_target_needs_to_know() {
     let expected = format!(
         "POST /hook?a=b HTTP/1.1\r\nhost: {}\r\nuser-agent: punctual-test/1\r\ncontent-type: application/json\r\n\
          content-length: 2\r\nidempotency-key: {job}-1767229831-m3\r\npunctual-job-id: {job}\r\n\
-         punctual-scheduled-time: 2026-01-01T01:10:31Z\r\npunctual-attempt: 12\r\npunctual-late: true\r\n\r\n{{}}",
+         punctual-scheduled-time: 2026-01-01T01:10:31.000Z\r\npunctual-attempt: 12\r\npunctual-late: true\r\n\r\n{{}}",
         target.address
     );
     assert_eq!(target.requests.recv().unwrap(), expected);

@@ -108,7 +108,8 @@ fn a_wrong_value_is_named_with_what_was_expected() {
     for (flag, value, expected) in [
         ("--listen", "localhost", "an address and a port"),
         ("--db", "", "the path of a file"),
-        ("--max-in-flight", "0", "a number from 1 to 4096"),
+        ("--max-in-flight", "0", "a number from 1 to 100000"),
+        ("--workers", "65", "a number from 1 to 64"),
         ("--timeout-ms", "1s", "a number from 1 to 3600000"),
         ("--retries", "-1", "a number from 0 to 100"),
         ("--retry-delay-ms", "3600001", "a number from 0 to 3600000"),
