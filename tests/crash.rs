@@ -67,6 +67,10 @@ fn nothing_is_lost_over_kills() {
                 let server = Server::start(&db, &FLAGS);
                 world.open(&server.api);
                 std::thread::sleep(Duration::from_millis(100 + random.below(1_400)));
+                if random.below(2) == 0 {
+                    // What was answered a moment ago must be on disk.
+                    world.until_answered();
+                }
                 server.kill();
                 world.close();
                 posts.take(&quick);

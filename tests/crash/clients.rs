@@ -4,7 +4,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::ledgers::{Deletion, Tracked, outcome_of};
 use crate::random::Random;
@@ -23,6 +23,8 @@ pub struct World {
     api: Mutex<Option<Api>>,
     receiver: Receiver,
     next: AtomicU64,
+    /// Changes that were answered, counted as soon as the answer is there.
+    answered: AtomicU64,
     created: AtomicU64,
     updated: AtomicU64,
     deleted: AtomicU64,
@@ -38,6 +40,7 @@ impl World {
             api: Mutex::new(None),
             receiver,
             next: zero(),
+            answered: zero(),
             created: zero(),
             updated: zero(),
             deleted: zero(),
@@ -54,6 +57,14 @@ impl World {
     /// The server was killed.
     pub fn close(&self) {
         *self.api.lock().expect("no thread panics with it") = None;
+    }
+
+    /// Waits until a change has just been answered, but not for long.
+    pub fn until_answered(&self) {
+        let (begin, before) = (Instant::now(), self.answered.load(Ordering::SeqCst));
+        while self.answered.load(Ordering::SeqCst) == before && begin.elapsed() < Duration::from_millis(300) {
+            std::thread::yield_now();
+        }
     }
 
     pub fn progress(&self) -> String {
@@ -207,6 +218,7 @@ impl Client<'_> {
                 Sent::Not
             }
             Ok(answer) => {
+                self.world.answered.fetch_add(u64::from(method != "GET"), Ordering::SeqCst);
                 assert_eq!(answer.status, expected, "{method} {path}: {}", answer.text);
                 Sent::Answered(answer)
             }
