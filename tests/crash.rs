@@ -64,6 +64,7 @@ fn nothing_is_lost_over_kills() {
         // Whatever happens here, the clients must hear of the end, or the scope would wait for them for ever.
         let lives = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for kill in 1..=kills {
+                assert!(clients.iter().all(|client| !client.is_finished()), "a client saw something wrong");
                 let server = Server::start(&db, &FLAGS);
                 world.open(&server.api);
                 std::thread::sleep(Duration::from_millis(100 + random.below(1_400)));
@@ -86,7 +87,8 @@ fn nothing_is_lost_over_kills() {
         }));
         world.done.store(true, Ordering::SeqCst);
         for client in clients {
-            jobs.extend(client.join().expect("what a client saw was wrong"));
+            let asked = client.join().unwrap_or_else(|_| panic!("a client saw it; PUNCTUAL_CRASH_SEED={seed}"));
+            jobs.extend(asked);
         }
         lives.expect("the server ran and was killed");
     });

@@ -1,5 +1,6 @@
-//! The real binary when something around it fails: the process is frozen, the disk is full, the store is locked,
-//! receivers hang or hang up, a burst is too large, the webhook is down. No instant is lost in any of them.
+//! Owns the faults around the real binary: the process is frozen, the disk is full, the store is locked, receivers hang
+//! or hang up, a burst is too large, the webhook is down. No instant may be lost in any of them.
+//! It must not kill at random: `crash.rs` does.
 
 mod support;
 
