@@ -15,7 +15,7 @@ use crate::api;
 use crate::clock;
 use crate::core::{Input, MonoUs, Now};
 use crate::http;
-use crate::limits::{CLOCK_STEP_MIN_US, TURN_MAX};
+use crate::limits::{CLOCK_STEP_MIN_US, TURN_MAX, WAKE_AHEAD_US};
 
 pub(super) const LISTENER: Token = Token(0);
 pub(super) const WAKER: Token = Token(1);
@@ -81,17 +81,20 @@ impl Loop {
     /// How long the poll may wait; sets the timer.
     fn wait(&mut self, more: bool) -> io::Result<Duration> {
         let deadline = self.engine.deadline();
-        let has_timer = self.timer.set(deadline.wall)?;
-        if more || self.connections.has_more() {
+        // Woken a little before the time, the loop looks at the clock until it has come: a sleeping core takes longer
+        // to wake than that. Nothing is done before its time, and clients are served meanwhile.
+        let wake = deadline.wall.map(|at| at.plus_us(-WAKE_AHEAD_US));
+        let has_timer = self.timer.set(wake)?;
+        let now = clock::now();
+        if more || self.connections.has_more() || wake.is_some_and(|wake| wake <= now.wall) {
             return Ok(Duration::ZERO);
         }
-        let now = clock::now();
         let mono = [deadline.mono, self.connections.deadline(), self.drain_until].into_iter().flatten().min();
         let mut wait = TURN_MAX;
         if let Some(at) = mono {
             wait = wait.min(Duration::from_micros(at.0.saturating_sub(now.mono.0)));
         }
-        if let (false, Some(at)) = (has_timer, deadline.wall) {
+        if let (false, Some(at)) = (has_timer, wake) {
             wait = wait.min(Duration::from_micros(u64::try_from(at.since_us(now.wall)).unwrap_or(0)));
         }
         Ok(wait)
