@@ -74,7 +74,7 @@ pub const BATCHES_PENDING_MAX: usize = 2;
 /// Reads of history that wait for a reader.
 pub const READS_PENDING_MAX: usize = 256;
 /// Log lines that wait for the log thread; beyond, they are dropped and counted.
-pub const LOG_LINES_PENDING_MAX: usize = 8_192;
+pub const LOG_LINES_PENDING_MAX: usize = 2_048;
 
 // --- Dispatch ---
 

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use http::HeaderValue;
 use mio::{Poll, Waker};
 
@@ -77,6 +77,8 @@ pub struct Pool {
     received: VecDeque<Report>,
     bell: Arc<Bell>,
     resolver: Resolver,
+    /// How many attempts may be out.
+    room: usize,
 }
 
 /// One worker as the pool sees it.
@@ -107,7 +109,8 @@ impl Pool {
         let room = settings.in_flight_max as usize;
         let trust = Arc::new(Trust::new(&settings.extra_roots)?);
         let bell = Arc::new(Bell::new(notify));
-        let (report, reports) = bounded(room);
+        // Bounded by what may be in flight, which `send` asserts; room for all of it up front would cost a megabyte.
+        let (report, reports) = unbounded();
 
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
@@ -128,9 +131,9 @@ impl Pool {
         let resolver = Resolver::start(resolver::ask_system, &wake, prepare)?;
 
         // From here on, dropping the pool stops what was started.
-        let mut pool = Pool { workers: Vec::new(), reports, received: VecDeque::new(), bell, resolver };
+        let mut pool = Pool { workers: Vec::new(), reports, received: VecDeque::new(), bell, resolver, room };
         for (number, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
-            let (attempts, work) = bounded(room);
+            let (attempts, work) = unbounded();
             let counters = Arc::<Counters>::default();
             let driver = Driver::new(Setup {
                 worker: number,
@@ -151,10 +154,11 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Hands attempts over. Never blocks: the caller sees to it that no more than `in_flight_max` are out, and the
-    /// channels hold as many.
+    /// Hands attempts over. Never blocks: the caller sees to it that no more than `in_flight_max` are out.
     pub fn send(&mut self, attempts: impl IntoIterator<Item = Attempt>) {
         let mut attempts = attempts.into_iter().collect::<Vec<Attempt>>();
+        let out: usize = self.workers.iter().map(|worker| worker.load).sum();
+        assert!(out + attempts.len() <= self.room, "more is handed out than may be in flight");
         let shares = (attempts.len() / SHARE_MIN).clamp(1, self.workers.len());
         for left in (1..=shares).rev() {
             let rest = attempts.split_off(attempts.len() / left);
@@ -167,7 +171,7 @@ impl Pool {
                 self.workers.iter_mut().min_by_key(|worker| worker.load).expect("there is at least one worker");
             worker.load += share.len();
             worker.sent += share.len() as u64;
-            worker.attempts.try_send(share).expect("the channel holds everything that may be in flight");
+            worker.attempts.send(share).expect("a worker lives as long as the pool");
             worker.mailbox.note_attempts();
         }
     }

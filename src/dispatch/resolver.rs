@@ -64,12 +64,7 @@ impl Resolver {
             let (shared, work, wake, first) = (Arc::clone(&shared), work.clone(), Arc::clone(wake), first.take());
             // The system's resolver keeps whole packets on its stack.
             let thread = std::thread::Builder::new().name(format!("resolver-{number}")).stack_size(512 * 1024);
-            thread.spawn(move || {
-                if let Some(first) = first {
-                    first();
-                }
-                shared.run(&work, system, &wake);
-            })?;
+            thread.spawn(move || shared.run(&work, system, &wake, first))?;
         }
         Ok(Resolver { shared, lookups })
     }
@@ -123,8 +118,12 @@ impl Resolver {
 }
 
 impl Shared {
-    fn run(&self, work: &Receiver<Box<str>>, system: System, wake: &WakeWorker) {
+    /// Looks names up; before its first one it does `first`.
+    fn run(&self, work: &Receiver<Box<str>>, system: System, wake: &WakeWorker, mut first: Option<impl FnOnce()>) {
         for host in work {
+            if let Some(first) = first.take() {
+                first();
+            }
             let result = resolve(system, &host);
             self.count.fetch_add(1, Ordering::Relaxed);
             let mut names = self.lock();

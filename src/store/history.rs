@@ -10,6 +10,7 @@ use super::alerts::{self, AlertPage};
 use super::rows;
 use super::tail::Tail;
 use crate::core::{Class, Covers, ExecutionId, Instant, JobId, JobKey, Kind, Status, WallUs};
+use crate::limits::READ_TIME_MAX;
 
 /// Where a page goes on: everything strictly older than this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,16 +152,16 @@ pub(super) fn answer(connection: &mut Connection, tail: &Mutex<Tail>, query: &Qu
         }
         Query::OfAll { limit, before, status: Some(status), now } => {
             let page = Page { connection: &snapshot, start: Start::from(*before), limit: *limit, now: *now };
-            // `<> 0` is what lets SQLite use the index of rows that did not succeed.
-            let condition = match status {
-                Status::Success => "status = 0".to_owned(),
-                Status::Pending | Status::Failed | Status::Skipped => {
-                    format!("status <> 0 AND status = {}", status.code())
-                }
-            };
-            let mut found = page.folded(&condition)?;
-            found.extend(page.unfolded_with(&condition)?);
-            Ok(Answer::OfAll(page.make(found)?))
+            let mut found = page.unfolded_with(&format!("status = {}", status.code()))?;
+            let (folded, reached) = page.folded_with(*status)?;
+            found.extend(folded);
+            if let Some(reached) = &reached {
+                // What is older than the walk got belongs on the next page, from wherever it comes.
+                found.retain(|found| found.place() >= reached.place());
+            }
+            let mut made = page.make(found)?;
+            made.next = made.next.or(reached.as_ref().map(Found::cursor));
+            Ok(Answer::OfAll(made))
         }
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
     }
@@ -206,6 +207,36 @@ impl Page<'_> {
         let Start { time, job, kind, number } = self.start;
         let mut statement = self.connection.prepare_cached(&sql)?;
         statement.query_map(params![time, job, kind, number, self.most()], Found::read)?.collect()
+    }
+
+    /// Folded rows with a status, found by a walk that ends when it took too long: then with the last row it saw.
+    fn folded_with(&self, status: Status) -> rusqlite::Result<(Vec<Found>, Option<Found>)> {
+        let walked = match status {
+            // No row is folded before it is finished.
+            Status::Pending => return Ok((Vec::new(), None)),
+            Status::Success => "1",
+            // What lets SQLite use the index of rows that did not succeed.
+            Status::Failed | Status::Skipped => "status <> 0",
+        };
+        let until = std::time::Instant::now() + READ_TIME_MAX / 2;
+        let sql = format!("SELECT {HISTORY} WHERE {walked} AND {BEFORE} {NEWEST_FIRST}");
+        let Start { time, job, kind, number } = self.start;
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut walk = statement.query(params![time, job, kind, number, -1])?;
+        let mut found = Vec::new();
+        while let Some(row) = walk.next()? {
+            let row = Found::read(row)?;
+            let late = std::time::Instant::now() > until;
+            if row.status == status {
+                found.push(row);
+                if found.len() > self.limit {
+                    break;
+                }
+            } else if late {
+                return Ok((found, Some(row)));
+            }
+        }
+        Ok((found, None))
     }
 
     /// Unfolded rows under a condition: a walk over the ledger, which holds no more than a minute's rows.
