@@ -127,8 +127,9 @@ pub const ADDRESSES_MAX: usize = 16;
 
 /// How long one read of history may take.
 pub const READ_TIME_MAX: Duration = Duration::from_secs(2);
-/// Finished rows that one slice of the fold moves.
-pub const FOLD_SLICE_ROWS: u32 = 1_000;
+/// Finished rows that one slice of the fold moves. With many jobs a slice touches a page for each second it spans, in
+/// the ledger and in the time index, however few rows it has: larger ones write less, and take longer.
+pub const FOLD_SLICE_ROWS: u32 = 4_000;
 /// How long finished rows rest in the ledger before they are folded.
 pub const FOLD_EVERY: Duration = Duration::from_secs(60);
 /// Rows that one slice of retention deletes at most.

@@ -88,7 +88,7 @@ impl Engine {
     /// Takes in what threads have sent: a bounded number of messages. True if there may be more.
     pub(super) fn take_messages(&mut self, now: Now) -> bool {
         while let Some(event) = self.writer.try_event() {
-            if let Some((through, rejected)) = self.outbox.note(event) {
+            if let Some((through, rejected)) = self.outbox.note(event, now.mono) {
                 self.input(Input::Committed { through, rejected }, now);
             }
         }

@@ -41,11 +41,11 @@ impl Outbox {
     }
 
     /// Takes note of an event: what the core is to hear, as (through, rejected).
-    pub(super) fn note(&mut self, event: WriterEvent) -> Option<(u64, Vec<u64>)> {
+    pub(super) fn note(&mut self, event: WriterEvent, mono: MonoUs) -> Option<(u64, Vec<u64>)> {
         match event {
-            WriterEvent::Committed { through, items: _, took_us } => {
-                self.unanswered.pop_front();
-                self.commits.record(i64::try_from(took_us).unwrap_or(i64::MAX));
+            WriterEvent::Committed { through } => {
+                let given = self.unanswered.pop_front().expect("the writer answers each batch once");
+                self.commits.record(i64::try_from(mono.0.saturating_sub(given.0)).unwrap_or(i64::MAX));
                 self.through = through?;
                 Some((self.through, Vec::new()))
             }
@@ -88,7 +88,7 @@ impl Outbox {
         self.items.len()
     }
 
-    /// How long transactions took.
+    /// How long batches took from being handed over to being on disk, as the loop saw it.
     pub(super) fn commits(&self) -> Percentiles {
         self.commits.percentiles()
     }

@@ -35,10 +35,6 @@ pub enum WriterEvent {
     Committed {
         /// The newest item's number; None if the batch had no items.
         through: Option<u64>,
-        /// Items written.
-        items: usize,
-        /// How long the transaction took, in microseconds, without failed tries.
-        took_us: u64,
     },
     /// Writing fails. What was given is kept and tried again, but for these changes, which will not be written.
     Failing {
@@ -134,14 +130,12 @@ impl Thread {
     fn write(&mut self, mut batch: Batch) {
         let through = batch.items.last().map(|&(number, _)| number);
         loop {
-            let start = Instant::now();
             match commit(&mut self.store.connection, &batch, false) {
                 Ok(()) => {
                     for (_, item) in &batch.items {
                         self.fold.note(item);
                     }
-                    let took_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    self.tell(WriterEvent::Committed { through, items: batch.items.len(), took_us });
+                    self.tell(WriterEvent::Committed { through });
                     return;
                 }
                 // Another connection holds the lock: the batch waits for it, as for a slow disk.
