@@ -107,6 +107,9 @@
 //!   row may be. It exists from the first query on.
 //! - **The fold** moves a minute's finished rows, sorted by job, in slices of [`limits::FOLD_SLICE_ROWS`] spread over
 //!   half a minute; counters per job are written with it, so an execution dirties no page of its job.
+//! - **A checkpointer beside the writer.** A thread of its own copies pages from the write-ahead log into the database
+//!   (PASSIVE). The writer doing so itself held a batch up for half a second at 20 million rows; it still does when the
+//!   log grows beyond [`limits::WAL_LEN_MAX`].
 //! - **A filtered page may be short.** A page by status walks history in order of time; when its time is up it returns
 //!   what it found and a `nextCursor` at the last row it saw.
 //! - **A rejected change is answered at once**, before the rest of its batch could be written: the acknowledgement of a

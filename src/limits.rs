@@ -144,8 +144,12 @@ pub const RETENTION_PACE: Duration = Duration::from_millis(20);
 pub const ALERTS_KEPT_MAX: u64 = 100_000;
 /// How long the readers' list of unfolded rows is carried on before it is made anew.
 pub const TAIL_AGE_MAX: Duration = Duration::from_secs(60);
-/// The size of the write-ahead log above which the writer truncates it, in bytes.
-pub const WAL_LEN_MAX: u64 = 32 * 1024 * 1024;
+/// How often the checkpointer looks at the write-ahead log.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
+/// The size of the write-ahead log from which it is worth a checkpoint, in bytes.
+pub const CHECKPOINT_WAL_MIN: u64 = 4 * 1024 * 1024;
+/// The size of the write-ahead log above which the writer truncates it itself, in bytes.
+pub const WAL_LEN_MAX: u64 = 48 * 1024 * 1024;
 /// The wait between two tries of a batch that failed.
 pub const WRITE_RETRY_WAIT: Duration = Duration::from_millis(250);
 
@@ -186,5 +190,6 @@ const _: () = {
     assert!(MISSED_COUNT_MAX < ARM_STEPS_PER_TURN, "one gap must fit into one turn");
     assert!(POST_LEN_MAX > URL_LEN_MAX * 2, "a request must fit with the longest URL, as path and as host");
     assert!(GROWTH_TICK.as_millis() < DRAIN_TIME.as_millis());
+    assert!(CHECKPOINT_WAL_MIN < WAL_LEN_MAX, "the checkpointer comes before the writer");
     assert!(UNSENT_MAX > BODY_LEN_MAX, "one answer to one request must not stop a connection");
 };

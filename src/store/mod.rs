@@ -2,6 +2,7 @@
 //! It must not decide: it writes what the core asks for, and reads what clients ask for.
 
 mod alerts;
+mod checkpoint;
 mod fold;
 mod history;
 mod load;

@@ -3,7 +3,7 @@
 //! it, whose clients are told that they did not happen.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::Store;
 use super::alerts::{self, AlertUpdate};
+use super::checkpoint::{self, Checkpointer};
 use super::fold::Fold;
 use super::retention::{Keep, Retention};
 use super::rows;
@@ -69,10 +70,12 @@ impl Writer {
         let (batches, work) = bounded(BATCHES_PENDING_MAX);
         let (say, events) = bounded(4 * BATCHES_PENDING_MAX + 4);
         let fold = Fold::new(std::mem::take(&mut loaded.finished));
+        let checkpointer = Checkpointer::start(store.path())?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             let path = store.path().to_owned();
             let retention = Retention::new(keep);
-            Thread { store, wal: wal_path(&path), fold, retention, say, notify }.run(&work);
+            let wal = checkpoint::wal_of(&path);
+            Thread { store, wal, fold, retention, checkpointer, say, notify }.run(&work);
         })?;
         Ok(Writer { batches: Some(batches), events, thread: Some(thread) })
     }
@@ -108,6 +111,7 @@ struct Thread {
     wal: PathBuf,
     fold: Fold,
     retention: Retention,
+    checkpointer: Checkpointer,
     say: Sender<WriterEvent>,
     notify: Arc<dyn Fn() + Send + Sync>,
 }
@@ -122,6 +126,7 @@ impl Thread {
             }
             self.housekeep();
         }
+        drop(self.checkpointer);
         // The next start is quicker without a log to replay; if this fails, it replays.
         drop(self.store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
     }
@@ -182,8 +187,8 @@ impl Thread {
             Err(why) if is_busy(&why) => {}
             Err(why) => self.recover(&why, &mut Batch::default()),
         }
-        let wal_len = std::fs::metadata(&self.wal).map_or(0, |wal| wal.len());
-        if wal_len > WAL_LEN_MAX {
+        if checkpoint::length_of(&self.wal) > WAL_LEN_MAX {
+            // The checkpointer did not keep up with a writer that never rests.
             // Busy while a reader reads: the next turn tries again.
             drop(self.store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
         }
@@ -272,12 +277,6 @@ fn write_job(connection: &Connection, change: &JobChange) -> rusqlite::Result<()
 
 fn is_busy(why: &rusqlite::Error) -> bool {
     matches!(why.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
-}
-
-fn wal_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    PathBuf::from(name)
 }
 
 /// How long the writer rests when there is nothing to do.

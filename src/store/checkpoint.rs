@@ -1,0 +1,62 @@
+//! Owns the checkpointer: a thread that copies committed pages from the write-ahead log into the database, beside the
+//! writer, so that no batch waits for it.
+//! It must not write anything of its own, and gives way to whoever is busy.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rusqlite::Connection;
+
+use crate::limits::{CHECKPOINT_EVERY, CHECKPOINT_WAL_MIN};
+
+/// The running checkpointer. Dropping it ends the thread after the checkpoint it may be at.
+#[derive(Debug)]
+pub(super) struct Checkpointer {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    /// Starts the thread for a database that is open already.
+    pub(super) fn start(path: &Path) -> io::Result<Checkpointer> {
+        let connection = Connection::open(path).map_err(io::Error::other)?;
+        let wal = wal_of(path);
+        let (stop, stopped) = bounded(0);
+        let thread = std::thread::Builder::new().name("checkpointer".to_owned());
+        let thread = thread.spawn(move || run(&connection, &wal, &stopped))?;
+        Ok(Checkpointer { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A checkpoint that panicked lost nothing: the log still has everything.
+            drop(thread.join());
+        }
+    }
+}
+
+fn run(connection: &Connection, wal: &Path, stopped: &Receiver<()>) {
+    while stopped.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
+        if length_of(wal) > CHECKPOINT_WAL_MIN {
+            // PASSIVE waits for nobody. What it cannot copy now, or for lack of room, it copies next time.
+            drop(connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)"));
+        }
+    }
+}
+
+/// The write-ahead log of a database.
+pub(super) fn wal_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+/// A file's length in bytes; 0 if there is none.
+pub(super) fn length_of(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |file| file.len())
+}
