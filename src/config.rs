@@ -44,7 +44,7 @@ pub struct ServeArguments {
     #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
     pub db: String,
     /// How many POSTs may be in flight at once (1-100000); fewer if the system does not give as many open files
-    #[arg(long, env = "PUNCTUAL_MAX_IN_FLIGHT", value_name = "N", default_value = "10000")]
+    #[arg(long, env = "PUNCTUAL_MAX_IN_FLIGHT", value_name = "N", default_value = "12000")]
     pub max_in_flight: String,
     /// How many threads send (1-64); unless given, one for every two cores, at most 4
     #[arg(long, env = "PUNCTUAL_WORKERS", value_name = "N")]
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn the_defaults_are_valid_and_every_flag_has_its_environment_variable() {
         let config = config(&[]).expect("the defaults are valid");
-        assert_eq!((config.listen.to_string().as_str(), config.max_in_flight), ("127.0.0.1:3000", 10_000));
+        assert_eq!((config.listen.to_string().as_str(), config.max_in_flight), ("127.0.0.1:3000", 12_000));
         for argument in Arguments::command().get_arguments().filter(|argument| argument.get_long().is_some()) {
             let flag = argument.get_long().expect("filtered");
             if flag != "help" && flag != "version" {

@@ -25,6 +25,10 @@ pub const TARGET_SHARE_PER_CENT: u32 = 50;
 pub const FAILING_TARGET_SHARE_PER_CENT: u32 = 10;
 /// The share that all failing targets together may hold, in per cent.
 pub const FAILING_SHARE_PER_CENT: u32 = 50;
+/// The share that is kept for targets that hold few in flight, in per cent.
+pub const RESERVE_PER_CENT: u32 = 10;
+/// How much is few, in per cent of what may be in flight.
+pub const FEW_PER_CENT: u32 = 1;
 /// The share that recovered and catch-up executions together may hold, in per cent.
 pub const RECOVERY_SHARE_PER_CENT: u32 = 25;
 /// After so many timeouts or connection errors in a row a target counts as failing.
@@ -185,6 +189,7 @@ const _: () = {
     assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");
     assert!(TARGET_SHARE_PER_CENT < 100, "one target must not hold all that may be in flight");
     assert!(FAILING_TARGET_SHARE_PER_CENT <= FAILING_SHARE_PER_CENT);
+    assert!(FEW_PER_CENT < RESERVE_PER_CENT && RESERVE_PER_CENT < TARGET_SHARE_PER_CENT);
     assert!(FAILING_SHARE_PER_CENT < 100, "failing targets must leave room for healthy ones");
     assert!(MISFIRE_ALL_MAX <= MISSED_COUNT_MAX, "what is run must have been counted");
     assert!(MISSED_COUNT_MAX < ARM_STEPS_PER_TURN, "one gap must fit into one turn");

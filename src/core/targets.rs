@@ -9,8 +9,8 @@ use super::endpoint::Target;
 use super::execution::Handle;
 use super::slot;
 use crate::limits::{
-    FAILING_AFTER, FAILING_SHARE_PER_CENT, FAILING_TARGET_SHARE_PER_CENT, RECOVERY_SHARE_PER_CENT,
-    TARGET_SHARE_PER_CENT,
+    FAILING_AFTER, FAILING_SHARE_PER_CENT, FAILING_TARGET_SHARE_PER_CENT, FEW_PER_CENT, RECOVERY_SHARE_PER_CENT,
+    RESERVE_PER_CENT, TARGET_SHARE_PER_CENT,
 };
 
 /// Which of a target's two queues.
@@ -53,6 +53,10 @@ impl TargetState {
 #[derive(Clone, Copy, Debug)]
 struct Shares {
     all: u32,
+    /// From here on only targets that hold few may go on: many dead ones together must leave room for the others.
+    bulk: u32,
+    /// How many in flight are few.
+    few: u32,
     target: u32,
     failing_target: u32,
     failing: u32,
@@ -67,6 +71,8 @@ impl Shares {
         };
         Shares {
             all,
+            bulk: all - u32::try_from(u64::from(all) * u64::from(RESERVE_PER_CENT) / 100).expect("a part of a u32"),
+            few: share(FEW_PER_CENT),
             target: share(TARGET_SHARE_PER_CENT),
             failing_target: share(FAILING_TARGET_SHARE_PER_CENT),
             failing: share(FAILING_SHARE_PER_CENT),
@@ -153,8 +159,14 @@ impl Targets {
             if failing && self.failing_in_flight >= self.shares.failing {
                 continue;
             }
-            while let Some(target) = self.rings[ring].pop_front() {
+            // Each target of the ring is looked at once.
+            for _ in 0..self.rings[ring].len() {
+                let Some(target) = self.rings[ring].pop_front() else { break };
                 let state = &mut self.targets[target as usize];
+                if self.in_flight >= self.shares.bulk && state.in_flight >= self.shares.few {
+                    self.rings[ring].push_back(target);
+                    continue;
+                }
                 let share = if failing { self.shares.failing_target } else { self.shares.target };
                 if state.in_flight >= share {
                     // `finished` puts it back when there is room.
@@ -354,6 +366,24 @@ mod tests {
         assert_eq!(fire_all(&mut targets), [(well, 51), (dead, 10), (dead, 11), (well, 50)]);
         assert_eq!(targets.finished(dead, Lane::Due, Some(true)), Some(("http://dead:80".to_owned(), false)));
         assert_eq!(fire_all(&mut targets).len(), 8);
+    }
+
+    #[test]
+    fn many_silent_targets_leave_room_for_those_that_hold_few() {
+        let mut targets = Targets::new(100);
+        for host in ["a", "b", "c"] {
+            let silent = targets.join(target(host));
+            for number in 0..50 {
+                targets.push(silent, Lane::Due, handle(number));
+            }
+        }
+        assert_eq!(fire_all(&mut targets).len(), 90, "a tenth is kept");
+        let well = targets.join(target("well"));
+        targets.push(well, Lane::Due, handle(100));
+        targets.push(well, Lane::Due, handle(101));
+        assert_eq!(fire_all(&mut targets), [(well, 100)]);
+        targets.finished(well, Lane::Due, Some(true));
+        assert_eq!(fire_all(&mut targets), [(well, 101)]);
     }
 
     #[test]
