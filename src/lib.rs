@@ -96,7 +96,7 @@
 //! - **Driven workers.** The first workers sent one POST at a time with ureq, a thread for each POST in flight. The ones
 //!   in [`dispatch`] drive all their connections from one poll, with ureq's own protocol core (ureq-proto) and rustls.
 //!   Both were measured with `punctual bench` (README, "Measured"): the driven ones send 10,000 POSTs of one second in
-//!   about a quarter of the time, at a fifth of the CPU, and a slow target costs a socket instead of a thread. The core
+//!   less than half the time, at a third of the CPU, and a slow target costs a socket instead of a thread. The core
 //!   did not notice the change. ureq itself stays for alert webhooks. One worker for every two cores: on two cores a
 //!   second one made the big burst slower.
 //! - **Waking before the time.** An idle virtual machine wakes a thread 70-120 us after its timer. The loop is woken
