@@ -47,7 +47,7 @@ fn a_frozen_process_loses_no_instant() {
     let from = now_s() + 1;
     until("it fires", || (receiver.posts_to("/frozen").len() >= 2).then_some(()));
     server.signal("STOP");
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(10));
     server.signal("CONT");
     let to = now_s() + 2;
     let rows = settled(&server.api, &id, from..=to);

@@ -25,7 +25,7 @@ fn an_address_that_refuses_is_passed_over() {
         if std::net::TcpListener::bind(address).is_err() {
             continue;
         }
-        let target = Target::at(address, |_, connection| connection.answer_all(OK));
+        let (target, _refusing) = alone_on_its_port(address);
         let mut sending = Sending::new(settings());
         let url = format!("http://localhost:{}/", target.address.port());
         match sending.outcome(&url) {
@@ -40,4 +40,29 @@ fn an_address_that_refuses_is_passed_over() {
         }
     }
     assert!(reached > 0);
+}
+
+/// A target, and a socket that keeps its port on the other family's loopback address from all other tests: it is
+/// bound but does not listen, so connections to it are refused.
+fn alone_on_its_port(address: &str) -> (Target, Option<rustix::fd::OwnedFd>) {
+    use rustix::net::{AddressFamily, SocketType, bind, socket};
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+    loop {
+        let target = Target::at(address, |_, connection| connection.answer_all(OK));
+        let port = target.address.port();
+        let (family, other) = if target.address.is_ipv4() {
+            (AddressFamily::INET6, SocketAddr::from((Ipv6Addr::LOCALHOST, port)))
+        } else {
+            (AddressFamily::INET, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        };
+        // Without the other family nobody else can be there.
+        let Ok(refusing) = socket(family, SocketType::STREAM, None) else { return (target, None) };
+        match bind(&refusing, &other) {
+            Ok(()) => return (target, Some(refusing)),
+            // Another test has it: another port.
+            Err(rustix::io::Errno::ADDRINUSE) => {}
+            Err(_) => return (target, None),
+        }
+    }
 }
