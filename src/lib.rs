@@ -39,7 +39,7 @@
 //! - [`dispatch`]: the workers that send: few threads, each with thousands of connections.
 //! - [`alert`]: delivery of failure messages.
 //! - [`telemetry`]: drift, latency, logs.
-//! - [`clock`]: the machine's clocks.
+//! - [`clock`]: the machine's clocks. [`background`]: threads that give way to the loop and the workers.
 //! - [`server`]: the loop and all wiring. [`config`] is what it is told.
 //! - [`bench`]: the instrument that measures a server from outside.
 //!
@@ -136,6 +136,7 @@
 
 pub mod alert;
 pub mod api;
+pub mod background;
 pub mod bench;
 pub mod clock;
 pub mod config;

@@ -54,6 +54,8 @@ pub const HEADERS_MAX: usize = 64;
 pub const BODY_LEN_MAX: usize = 64 * 1024;
 /// Connections of clients that are open at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Clients that are connected and not accepted yet.
+pub const CLIENTS_QUEUED_MAX: i32 = 1_024;
 /// How long a client may take to send one request.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a client may take to read an answer.
@@ -75,6 +77,9 @@ pub const REPORTS_PER_TURN_MAX: usize = 4_096;
 pub const BATCH_LEN_MAX: usize = 8_192;
 /// Batches handed to the writer that it has not answered.
 pub const BATCHES_PENDING_MAX: usize = 2;
+/// How long outcomes that nobody waits for are gathered before they are written. A crash within that time repeats their
+/// POSTs.
+pub const OUTCOME_WAIT_MAX: Duration = Duration::from_millis(100);
 /// Reads of history that wait for a reader.
 pub const READS_PENDING_MAX: usize = 256;
 /// Log lines that wait for the log thread; beyond, they are dropped and counted.
@@ -95,11 +100,25 @@ pub const ANSWER_READ_LEN: usize = 32 * 1024;
 /// The head of a request to a target with its body, in bytes: the URL and room for the other headers.
 pub const POST_LEN_MAX: usize = 8 * 1024;
 /// Attempts a worker takes up before it looks at its sockets again.
-pub const ATTEMPTS_PER_TURN_MAX: usize = 1_024;
+pub const ATTEMPTS_PER_TURN_MAX: usize = 128;
 /// Socket events a worker takes up before it looks at its channel again.
 pub const EVENTS_PER_TURN_MAX: usize = 256;
+/// Reports that a worker holds back while a burst drains; with so many it gives them back.
+pub const REPORTS_TOGETHER: usize = 1_024;
+/// How long a worker holds reports back while a burst drains.
+pub const REPORT_WAIT_MAX: Duration = Duration::from_millis(5);
+/// Connections that a worker opens in one turn, of targets that answer; and of silent ones, if it has nothing else to do.
+pub const OPENINGS_PER_TURN: u32 = 16;
+/// Connections to silent targets that a worker opens in a turn in which it had something else to do.
+pub const OPENINGS_PER_BUSY_TURN: u32 = 1;
+/// Attempts that a worker gives up in one turn because their time is over.
+pub const EXPIRIES_PER_TURN: usize = 16;
+/// The same in a turn in which it had something else to do.
+pub const EXPIRIES_PER_BUSY_TURN: usize = 2;
 /// Connections that a worker opens to one target without asking whether they are needed.
 pub const CONNECTIONS_FREE: u32 = 64;
+/// Beyond [`CONNECTIONS_FREE`] so many connections of one target must be ready for each that is being opened.
+pub const CONNECTING_SHARE: u32 = 4;
 /// Within this time the attempts that wait for one target should all be sent; as many connections are opened as
 /// that takes at the target's pace.
 pub const DRAIN_TIME: Duration = Duration::from_millis(50);

@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("schedule", &[]),
     ("limits", &[]),
+    ("background", &[]),
     ("http", &[]),
     ("core", &["schedule", "limits"]),
     ("clock", &["core"]),
     ("telemetry", &["limits"]),
     ("dispatch", &["core", "schedule", "limits", "clock"]),
-    ("store", &["core", "schedule", "limits", "clock"]),
+    ("store", &["background", "core", "schedule", "limits", "clock"]),
     ("api", &["core", "schedule", "limits", "http", "store", "telemetry"]),
     ("alert", &["core", "limits", "store", "clock"]),
-    ("bench", &["clock", "config", "core", "dispatch", "schedule", "store"]),
+    ("bench", &["background", "clock", "config", "core", "dispatch", "schedule", "store"]),
     ("config", &["bench", "core", "telemetry", "limits", "store"]),
     ("server", &["alert", "api", "clock", "config", "core", "dispatch", "http", "limits", "store", "telemetry"]),
 ];
@@ -36,6 +37,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("tracing", &["server", "telemetry"]),
     ("serde_json", &["api", "alert", "bench"]),
     ("getrandom", &["server"]),
+    ("thread_priority", &["background"]),
 ];
 
 /// A file beyond this is two things.

@@ -18,6 +18,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use super::connection::{Connection, Step};
+use crate::background;
 use crate::core::US_PER_SECOND;
 
 /// Arrivals that are handed over at once.
@@ -26,6 +27,9 @@ const CHUNK_LEN: usize = 8_192;
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 /// Connections that one thread holds; further ones are closed at once.
 const CONNECTIONS_MAX: usize = 16_384;
+/// Connections that were made and not accepted yet.
+#[cfg(unix)]
+const QUEUE_LEN: i32 = 4_096;
 const WAKER: Token = Token(usize::MAX);
 
 /// How the receiver behaves.
@@ -94,7 +98,7 @@ impl Receiver {
         for number in 0..behaviour.targets {
             let port = if port == 0 { 0 } else { port + u16::try_from(number).unwrap_or(0) };
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let listener = TcpListener::bind(address)
+            let listener = listen(address)
                 .map_err(|why| io::Error::new(why.kind(), format!("failed to listen on {address}: {why}")))?;
             listeners.push(listener);
         }
@@ -182,7 +186,7 @@ struct Thread {
 }
 
 impl Thread {
-    fn new(listeners: &[TcpListener], shared: Arc<Shared>) -> io::Result<(Thread, Waker)> {
+    fn new(listeners: &[StdListener], shared: Arc<Shared>) -> io::Result<(Thread, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let mut own = Vec::new();
@@ -207,6 +211,8 @@ impl Thread {
     }
 
     fn run(mut self) {
+        // Elsewhere a target is another machine: it does not take the core from the thread that has just sent something.
+        background::give_way();
         if let Ok(task) = std::fs::read_link("/proc/thread-self") {
             let task = PathBuf::from("/proc").join(task);
             self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
@@ -327,6 +333,15 @@ fn arrival(job: u32, instant: Option<u32>, attempt: u32, key: u32, at_us: i64, s
     let late_us = at_us - i64::from(instant) * US_PER_SECOND;
     let late_us = i32::try_from(late_us).unwrap_or(if late_us < 0 { i32::MIN } else { i32::MAX });
     Arrival { job, instant, late_us, tag: key & !1 | u32::from(attempt > 1) }
+}
+
+/// With a queue long enough for all that connect at once: what does not fit comes again a second later.
+fn listen(address: SocketAddr) -> io::Result<StdListener> {
+    let listener = StdListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    #[cfg(unix)]
+    rustix::net::listen(&listener, QUEUE_LEN)?;
+    Ok(listener)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use super::execution::{AlertRecord, Attempt, Class, LedgerRow, Report, Seq};
+use super::execution::{AlertRecord, Attempt, Class, LedgerRow, Report, Seq, Status};
 use super::id::{JobId, JobKey};
 use super::job::{Counters, Delivery, JobSpec, Misfire};
 use super::retry::RetryPolicy;
@@ -82,6 +82,17 @@ pub enum Persist {
     Remove(Seq),
     /// A client's change: all of it or nothing.
     Change(Box<Change>),
+}
+
+impl Persist {
+    /// Whether anything waits for this to be on disk: a client, a POST, an alert. If not, a crash before it is written
+    /// costs a repeated POST, and nothing else.
+    pub fn is_awaited(&self) -> bool {
+        match self {
+            Persist::Row(row, alert) => row.status == Status::Pending || alert.is_some(),
+            Persist::Remove(_) | Persist::Change(_) => true,
+        }
+    }
 }
 
 /// A change of one job with everything that follows from it in the ledger.

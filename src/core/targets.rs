@@ -22,9 +22,27 @@ pub(super) enum Lane {
     Recovery,
 }
 
-/// The order in which a burst drains: due work before recovery, healthy targets before failing ones.
-const ORDER: [(Lane, bool); 4] =
-    [(Lane::Due, false), (Lane::Due, true), (Lane::Recovery, false), (Lane::Recovery, true)];
+/// How a target stands when it gets something to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It holds few in flight.
+    Light,
+    /// It holds many: it is slow, silent, or has a lot to do.
+    Heavy,
+    /// It cannot be reached.
+    Failing,
+}
+
+/// The order in which a burst drains: due work before recovery; targets that hold few in flight before those that hold
+/// many, so that who is silent or slow comes behind who answers; failing ones last.
+const ORDER: [(Lane, Standing); 6] = [
+    (Lane::Due, Standing::Light),
+    (Lane::Due, Standing::Heavy),
+    (Lane::Due, Standing::Failing),
+    (Lane::Recovery, Standing::Light),
+    (Lane::Recovery, Standing::Heavy),
+    (Lane::Recovery, Standing::Failing),
+];
 
 #[derive(Debug)]
 struct TargetState {
@@ -42,6 +60,14 @@ struct TargetState {
 impl TargetState {
     fn is_failing(&self) -> bool {
         self.failures >= FAILING_AFTER
+    }
+
+    fn standing(&self, few: u32) -> Standing {
+        match self.is_failing() {
+            true => Standing::Failing,
+            false if self.in_flight >= few => Standing::Heavy,
+            false => Standing::Light,
+        }
     }
 
     fn is_unused(&self) -> bool {
@@ -87,7 +113,7 @@ pub(super) struct Targets {
     targets: Slab<TargetState>,
     by_name: BTreeMap<Target, u32>,
     /// Targets that may have something to send, in turn, one ring per entry of `ORDER`.
-    rings: [VecDeque<u32>; 4],
+    rings: [VecDeque<u32>; 6],
     shares: Shares,
     in_flight: u32,
     failing_in_flight: u32,
@@ -152,7 +178,8 @@ impl Targets {
         if self.in_flight >= self.shares.all {
             return None;
         }
-        for (ring, (lane, failing)) in ORDER.into_iter().enumerate() {
+        for (ring, (lane, standing)) in ORDER.into_iter().enumerate() {
+            let failing = standing == Standing::Failing;
             if lane == Lane::Recovery && self.recovery_in_flight >= self.shares.recovery {
                 continue;
             }
@@ -163,6 +190,11 @@ impl Targets {
             for _ in 0..self.rings[ring].len() {
                 let Some(target) = self.rings[ring].pop_front() else { break };
                 let state = &mut self.targets[target as usize];
+                if standing == Standing::Light && state.in_flight >= self.shares.few {
+                    // It holds many by now.
+                    self.rings[ring + 1].push_back(target);
+                    continue;
+                }
                 if self.in_flight >= self.shares.bulk && state.in_flight >= self.shares.few {
                     self.rings[ring].push_back(target);
                     continue;
@@ -257,7 +289,7 @@ impl Targets {
     fn enter_ring(&mut self, target: u32, lane: Lane) {
         let state = &mut self.targets[target as usize];
         if !std::mem::replace(&mut state.ringed[lane as usize], true) {
-            let ring = ring_of(lane, state.is_failing());
+            let ring = ring_of(lane, state.standing(self.shares.few));
             self.rings[ring].push_back(target);
         }
     }
@@ -284,10 +316,12 @@ impl Targets {
         assert_eq!(sum(|target| if target.is_failing() { target.in_flight } else { 0 }), self.failing_in_flight);
         let queued: usize = self.targets.iter().flat_map(|(_, target)| &target.queues).map(VecDeque::len).sum();
         assert_eq!(queued, self.queued);
-        for (ring, (lane, failing)) in ORDER.into_iter().enumerate() {
+        for (ring, (lane, standing)) in ORDER.into_iter().enumerate() {
             for &target in &self.rings[ring] {
+                // Whether it holds few is looked at when its turn comes.
                 let state = &self.targets[target as usize];
-                assert!(state.ringed[lane as usize] && state.is_failing() == failing, "a target is in the wrong ring");
+                let fits = state.is_failing() == (standing == Standing::Failing);
+                assert!(state.ringed[lane as usize] && fits, "a target is in the wrong ring");
             }
         }
         for (index, target) in &self.targets {
@@ -303,8 +337,8 @@ impl Targets {
     }
 }
 
-fn ring_of(lane: Lane, failing: bool) -> usize {
-    ORDER.iter().position(|&entry| entry == (lane, failing)).expect("ORDER lists every combination")
+fn ring_of(lane: Lane, standing: Standing) -> usize {
+    ORDER.iter().position(|&entry| entry == (lane, standing)).expect("ORDER lists every combination")
 }
 
 #[cfg(test)]
@@ -366,6 +400,32 @@ mod tests {
         assert_eq!(fire_all(&mut targets), [(well, 51), (dead, 10), (dead, 11), (well, 50)]);
         assert_eq!(targets.finished(dead, Lane::Due, Some(true)), Some(("http://dead:80".to_owned(), false)));
         assert_eq!(fire_all(&mut targets).len(), 8);
+    }
+
+    #[test]
+    fn who_holds_few_goes_before_who_holds_many() {
+        let mut targets = Targets::new(400);
+        let (silent, well) = (targets.join(target("silent")), targets.join(target("well")));
+        for number in 0..20 {
+            targets.push(silent, Lane::Due, handle(number));
+        }
+        assert_eq!(fire_all(&mut targets).len(), 20);
+        // A second later, in whatever order they became due.
+        for number in 20..24 {
+            targets.push(silent, Lane::Due, handle(number));
+        }
+        for number in 100..104 {
+            targets.push(well, Lane::Due, handle(number));
+        }
+        let fired: Vec<u32> = fire_all(&mut targets).into_iter().map(|(_, number)| number).collect();
+        assert_eq!(fired, [100, 101, 102, 103, 20, 21, 22, 23]);
+        // Four are few no longer: now both take turns.
+        for number in 0..3 {
+            targets.push(silent, Lane::Due, handle(30 + number));
+            targets.push(well, Lane::Due, handle(130 + number));
+        }
+        let fired: Vec<u32> = fire_all(&mut targets).into_iter().map(|(_, number)| number).collect();
+        assert_eq!(fired, [30, 130, 31, 131, 32, 132]);
     }
 
     #[test]

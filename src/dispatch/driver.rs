@@ -1,17 +1,18 @@
-//! Owns what one worker holds: attempts, connections and targets, and which attempt gets which connection.
-//! It must not wait: `worker` does, and calls it with what has happened.
+//! Owns what one worker holds: attempts, connections and targets, and which attempt gets which resting connection.
+//! It must not wait: `worker` does, and calls it with what has happened. New connections are `opening`'s.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Registry, Token};
+use mio::Registry;
 use slab::Slab;
 
-use super::connection::{Link, Route};
-use super::flight::{Flight, describe, is_exhausted, is_out_of_files};
+use super::connection::Link;
+use super::flight::{Flight, describe};
 use super::head::Heads;
-use super::resolver::{Lookup, Resolver};
+use super::opening::Openers;
+use super::resolver::Resolver;
 use super::stats::Counters;
 use super::target::Target;
 use super::tls::Trust;
@@ -65,14 +66,20 @@ pub(super) struct Held {
     pub(super) targets: Slab<Target>,
     /// Targets by authority as written in the URL: plain ones and those with TLS.
     names: [HashMap<Box<str>, u32>; 2],
-    /// Time limits of the flights.
+    /// The target found last: what is sent together often goes to one.
+    last_found: Option<u32>,
+    /// Time limits of the flights. A limit may have moved on since: then it is set anew when it is reached.
     pub(super) deadlines: DeadlineHeap<MonoUs>,
+    /// Attempts without a connection, over all targets.
+    pub(super) waiting: usize,
     /// Targets whose attempts may be able to go on.
     dirty: Vec<u32>,
+    /// Targets that want another connection.
+    pub(super) openers: Openers,
     /// Targets whose attempts wait until a connection is free or worth opening.
     throttled: Vec<u32>,
     /// Targets whose name is being looked up.
-    resolving: Vec<u32>,
+    pub(super) resolving: Vec<u32>,
 }
 
 impl Driver {
@@ -93,7 +100,7 @@ impl Driver {
 
     /// How long the worker may wait for events; None: as long as it likes.
     pub(super) fn patience(&self) -> Option<Duration> {
-        if !self.inbox.is_empty() {
+        if !self.inbox.is_empty() || !self.held.openers.is_empty() {
             return Some(Duration::ZERO);
         }
         let deadline = self.held.deadlines.peek().map(|(at, _)| at);
@@ -105,9 +112,10 @@ impl Driver {
 
     /// Takes up attempts that were handed over, a bounded number.
     pub(super) fn take_up(&mut self) {
+        let now = clock::now();
         for _ in 0..ATTEMPTS_PER_TURN_MAX {
             let Some(attempt) = self.inbox.pop_front() else { break };
-            self.begin(attempt);
+            self.begin(Flight::new(attempt, now));
         }
     }
 
@@ -119,10 +127,12 @@ impl Driver {
         }
     }
 
-    /// Does what time demands.
-    pub(super) fn note_time(&mut self) {
+    /// Does what time demands. No more than `most` attempts are given up in one turn: a thousand that were sent
+    /// together end together, and others must not wait for that.
+    pub(super) fn note_time(&mut self, most: usize) {
         let now = clock::mono();
-        while let Some(flight) = self.held.deadlines.pop_due(now) {
+        for _ in 0..most {
+            let Some(flight) = self.held.deadlines.pop_due(now) else { break };
             self.expire(flight, now);
         }
         if now >= self.next_tick {
@@ -156,13 +166,14 @@ impl Driver {
         }
     }
 
-    /// Counts attempts without a connection. After serving, only targets on these two lists have any.
+    /// Tells how many attempts have no connection.
     pub(super) fn count_waiting(&self) {
-        let held = &self.held;
-        let throttled = held.throttled.iter().map(|&id| &held.targets[id as usize]);
-        let resolving = held.resolving.iter().map(|&id| &held.targets[id as usize]).filter(|target| !target.throttled);
-        let waiting: usize = throttled.chain(resolving).map(|target| target.waiting.len()).sum();
-        self.setup.counters.wait(self.inbox.len() + waiting);
+        self.setup.counters.wait(self.inbox.len() + self.held.waiting);
+    }
+
+    /// Whether attempts wait that may be sent soon: then whoever takes reports is better left alone.
+    pub(super) fn is_draining(&self) -> bool {
+        !self.inbox.is_empty() || self.held.waiting > 0
     }
 
     /// Reports everything that was taken up as failed, and starts anew. What is in the inbox goes on.
@@ -175,115 +186,38 @@ impl Driver {
         self.setup.counters.abandoned();
     }
 
-    fn begin(&mut self, attempt: Attempt) {
-        let flight = Flight::new(attempt);
+    fn begin(&mut self, flight: Flight) {
         let start = flight.start;
         let spec = Arc::clone(&flight.attempt.spec);
         let id = number(self.held.flights.insert(flight));
-        match self.held.find_target(spec.endpoint.uri()) {
-            Ok(target) => {
-                self.held.flights[id as usize].target = Some(target);
-                self.held.deadlines.set(id, start.plus(self.setup.timeout));
-                self.held.targets[target as usize].waiting.push_back(id);
-                self.held.mark(target);
-            }
-            Err(why) => self.finish(id, Outcome::ConnectionFailed(why)),
+        let target_id = match self.held.find_target(spec.endpoint.uri()) {
+            Ok(target) => target,
+            Err(why) => return self.finish(id, Outcome::ConnectionFailed(why), start),
+        };
+        self.held.flights[id as usize].target = Some(target_id);
+        self.held.deadlines.set(id, start.plus(self.setup.timeout));
+        let target = &mut self.held.targets[target_id as usize];
+        if target.waiting.is_empty()
+            && let Some(link) = target.take_idle()
+        {
+            self.setup.counters.reused();
+            self.send(link, id);
+        } else {
+            self.held.wait(target_id, id);
         }
     }
 
+    /// Sends what waits on connections that rest. For the rest, the target asks for another connection.
     fn serve(&mut self, id: u32) {
         loop {
-            let now = clock::mono();
             let target = &mut self.held.targets[id as usize];
             let Some(&flight) = target.waiting.front() else { return };
             let must_be_fresh = self.held.flights[flight as usize].is_second_try;
-            if !must_be_fresh && let Some(link) = target.take_idle() {
-                target.waiting.pop_front();
-                self.setup.counters.reused();
-                self.send(link, flight);
-                continue;
-            }
-            let may_open = if must_be_fresh { !target.is_paused(now) } else { target.may_open(now, self.waited) };
-            if !may_open {
-                self.held.throttle(id);
-                return;
-            }
-            let found = match &target.literal {
-                Some(address) => Lookup::Known(Arc::clone(address)),
-                None => self.setup.resolver.lookup(&target.host, self.setup.worker),
-            };
-            match found {
-                Lookup::Known(addresses) => {
-                    target.waiting.pop_front();
-                    let route = Route::new(addresses, target.preferred);
-                    self.held.flights[flight as usize].connect_by = now.plus(self.setup.connect_timeout);
-                    self.connect(flight, route);
-                }
-                Lookup::Failed(why) => {
-                    target.waiting.pop_front();
-                    self.finish(flight, Outcome::ConnectionFailed(why.as_ref().to_owned()));
-                }
-                Lookup::Wait => {
-                    if !target.resolving {
-                        target.resolving = true;
-                        self.held.resolving.push(id);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Opens a connection for a flight, to the first of the route's addresses that does not fail at once.
-    pub(super) fn connect(&mut self, id: u32, mut route: Route) {
-        let flight = &mut self.held.flights[id as usize];
-        let target_id = flight.target.expect("a flight connects when its target is known");
-        let was_dispatched = flight.is_dispatched;
-        flight.link = None;
-        flight.dispatch();
-        let (start, connect_by) = (flight.start, flight.connect_by);
-        loop {
-            let now = clock::mono();
-            let target = &mut self.held.targets[target_id as usize];
-            let error = match Link::connect(route.clone(), target.port, target_id, id, now) {
-                Ok(mut link) => {
-                    let entry = self.held.links.vacant_entry();
-                    match link.register(&self.setup.registry, Token(entry.key())) {
-                        Ok(()) => {
-                            let shares = u64::try_from(route.left + 1).unwrap_or(u64::MAX);
-                            let share = now.plus_us(connect_by.0.saturating_sub(now.0) / shares);
-                            self.held.flights[id as usize].link = Some(number(entry.key()));
-                            entry.insert(link);
-                            target.open += 1;
-                            target.connecting += 1;
-                            self.setup.counters.opened();
-                            self.held.deadlines.set(id, share.min(start.plus(self.setup.timeout)));
-                            return;
-                        }
-                        Err(error) => error,
-                    }
-                }
-                Err(error) => error,
-            };
-            if is_out_of_files(&error) && self.close_an_idle_one() {
-                continue;
-            }
-            if let Some(next) = route.next() {
-                route = next;
-                continue;
-            }
-            let target = &mut self.held.targets[target_id as usize];
-            if is_exhausted(&error) && target.open > 0 {
-                // The connections there are will have to do.
-                target.pause(now);
-                target.waiting.push_front(id);
-                self.held.flights[id as usize].is_dispatched = was_dispatched;
-                self.held.deadlines.set(id, start.plus(self.setup.timeout));
-                self.held.mark(target_id);
-            } else {
-                self.finish(id, Outcome::ConnectionFailed(describe(&error)));
-            }
-            return;
+            let resting = if must_be_fresh { None } else { target.take_idle() };
+            let Some(link) = resting else { return self.held.ask_for_connection(id, self.waited) };
+            self.held.take_first(id);
+            self.setup.counters.reused();
+            self.send(link, flight);
         }
     }
 
@@ -299,25 +233,25 @@ impl Driver {
         let (exchange, len) = match begun {
             Ok(begun) => begun,
             Err(why) => {
+                let now = flight.start;
                 self.close(link_id);
-                self.finish(id, Outcome::ConnectionFailed(format!("the request cannot be written: {why}")));
+                self.finish(id, Outcome::ConnectionFailed(format!("the request cannot be written: {why}")), now);
                 return;
             }
         };
         flight.dispatch();
         flight.waited = self.waited;
         target.note_sent(self.waited);
-        self.held.deadlines.set(id, flight.start.plus(self.setup.timeout));
         if let Err(error) = link.send(exchange, &self.output[..len]) {
             self.lose(link_id, describe(&error));
         }
     }
 
     /// Reports a flight. Its connection has been dealt with.
-    pub(super) fn finish(&mut self, id: u32, outcome: Outcome) {
+    pub(super) fn finish(&mut self, id: u32, outcome: Outcome, now: MonoUs) {
         self.held.deadlines.remove(id);
         let flight = self.held.flights.remove(id as usize);
-        self.reports.push(flight.report(outcome, clock::mono()));
+        self.reports.push(flight.report(outcome, now));
     }
 
     /// Closes a connection that no list of resting ones holds.
@@ -331,18 +265,38 @@ impl Driver {
         self.setup.counters.closed();
         self.held.mark(link.target);
     }
-
-    /// Closes the connection that has rested longest, of any target; false: none rests.
-    fn close_an_idle_one(&mut self) -> bool {
-        let resting = self.held.targets.iter().filter_map(|(id, target)| Some((target.idle_since()?, id)));
-        let Some((since, target)) = resting.min() else { return false };
-        let link = self.held.targets[target].take_stale(since).expect("it was just seen to rest");
-        self.close(link);
-        true
-    }
 }
 
 impl Held {
+    /// An attempt waits for its target, behind others.
+    fn wait(&mut self, target: u32, id: u32) {
+        self.targets[target as usize].waiting.push_back(id);
+        self.waiting += 1;
+        self.mark(target);
+    }
+
+    /// An attempt waits for its target, before others.
+    pub(super) fn wait_first(&mut self, target: u32, id: u32) {
+        self.targets[target as usize].waiting.push_front(id);
+        self.waiting += 1;
+        self.mark(target);
+    }
+
+    /// The attempt that is next to be sent to a target waits no more.
+    pub(super) fn take_first(&mut self, target: u32) {
+        let first = self.targets[target as usize].waiting.pop_front();
+        self.waiting -= usize::from(first.is_some());
+    }
+
+    /// This attempt waits no more, wherever in the queue it stands.
+    pub(super) fn stop_waiting(&mut self, target: u32, id: u32) {
+        let waiting = &mut self.targets[target as usize].waiting;
+        let position = waiting.iter().position(|&waits| waits == id);
+        waiting.remove(position.expect("a flight without a connection waits for its target"));
+        self.waiting -= 1;
+        self.mark(target);
+    }
+
     /// The target will be served.
     pub(super) fn mark(&mut self, id: u32) {
         let target = &mut self.targets[id as usize];
@@ -362,6 +316,7 @@ impl Held {
             link.is_some()
         });
         let waiting: usize = self.targets.iter().map(|(_, target)| target.waiting.len()).sum();
+        assert_eq!(waiting, self.waiting, "attempts that wait are counted wrong");
         assert_eq!(connected.count() + waiting, self.flights.len(), "an attempt that nobody will go on with");
         let (mut open, mut connecting, mut idle) = (0, 0, 0);
         for (_, target) in &self.targets {
@@ -373,7 +328,8 @@ impl Held {
         assert_eq!(idle, self.links.iter().filter(|(_, link)| link.flight.is_none()).count());
     }
 
-    fn throttle(&mut self, id: u32) {
+    /// The target is looked at again with the next tick.
+    pub(super) fn throttle(&mut self, id: u32) {
         let target = &mut self.targets[id as usize];
         if !target.throttled {
             target.throttled = true;
@@ -383,24 +339,34 @@ impl Held {
 
     fn find_target(&mut self, uri: &http::Uri) -> Result<u32, String> {
         let name = uri.authority().ok_or("the URL has no host")?.as_str();
-        let names = &mut self.names[usize::from(uri.scheme_str() == Some("https"))];
-        if let Some(&known) = names.get(name) {
-            return Ok(known);
+        let https = uri.scheme_str() == Some("https");
+        let last = self.last_found.map(|last| &self.targets[last as usize]);
+        if last.is_some_and(|last| *last.name == *name && last.https == https) {
+            return Ok(self.last_found.expect("it was just looked at"));
         }
-        let id = number(self.targets.insert(Target::new(uri)?));
-        names.insert(name.into(), id);
+        let names = &mut self.names[usize::from(https)];
+        let id = match names.get(name) {
+            Some(&known) => known,
+            None => {
+                let new = number(self.targets.insert(Target::new(uri)?));
+                names.insert(name.into(), new);
+                new
+            }
+        };
+        self.last_found = Some(id);
         Ok(id)
     }
 
     fn forget_if_unused(&mut self, id: u32) {
         if self.targets[id as usize].is_unused() {
             let target = self.targets.remove(id as usize);
+            self.last_found = None;
             self.names[usize::from(target.https)].remove(&target.name);
         }
     }
 }
 
 /// A slab's key as the number that lists and heaps use.
-fn number(key: usize) -> u32 {
+pub(super) fn number(key: usize) -> u32 {
     u32::try_from(key).expect("memory ends long before four billion attempts or connections")
 }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use crate::clock;
-use crate::core::{Attempt, Delivery, MonoUs, Outcome, Report, WallUs};
+use crate::core::{Attempt, Delivery, MonoUs, Now, Outcome, Report, WallUs};
 
 /// An attempt that this worker holds.
 #[derive(Debug)]
@@ -30,13 +30,13 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    pub(super) fn new(attempt: Attempt) -> Flight {
+    pub(super) fn new(attempt: Attempt, now: Now) -> Flight {
         Flight {
             attempt,
             target: None,
             link: None,
-            dispatched: clock::wall(),
-            start: clock::mono(),
+            dispatched: now.wall,
+            start: now.mono,
             is_dispatched: false,
             connect_by: MonoUs(0),
             waited: MonoUs(0),
@@ -48,8 +48,8 @@ impl Flight {
     pub(super) fn dispatch(&mut self) {
         if !self.is_dispatched {
             self.is_dispatched = true;
-            self.dispatched = clock::wall();
-            self.start = clock::mono();
+            let now = clock::now();
+            (self.dispatched, self.start) = (now.wall, now.mono);
         }
     }
 

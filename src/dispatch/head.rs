@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use ureq_proto::client::Call;
@@ -12,6 +13,8 @@ use crate::core::{Attempt, Instant, WallUs};
 
 /// The body of every POST.
 pub(super) const BODY: &[u8] = b"{}";
+/// How long the text of a job id is.
+const JOB_ID_LEN: usize = 36;
 /// The length of [`BODY`] as a header.
 const BODY_LEN: HeaderValue = HeaderValue::from_static("2");
 
@@ -39,10 +42,14 @@ impl Heads {
     pub(super) fn request(&mut self, attempt: &Attempt, host: &HeaderValue) -> Result<Call<Prepare>, String> {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = attempt.spec.endpoint.uri().clone();
+        // The path is all that is sent of the URL: the host goes into its header.
+        let path = attempt.spec.endpoint.uri().path_and_query().cloned();
+        *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
         let mut call = Call::new(request).map_err(|error| error.to_string())?;
-        let key = self.value(&attempt.id);
-        let job = self.value(&attempt.id.job);
+        let key = self.text(&attempt.id);
+        // An execution's id begins with its job's.
+        let job = value(key.slice(..JOB_ID_LEN));
+        let key = value(key);
         let number = if attempt.number == 1 { HeaderValue::from_static("1") } else { attempt.number.into() };
         let late = HeaderValue::from_static(if attempt.is_late() { "true" } else { "false" });
         for (name, value) in [
@@ -67,16 +74,20 @@ impl Heads {
         {
             return value.clone();
         }
-        let value = self.value(&WallUs::of(instant));
+        let value = value(self.text(&WallUs::of(instant)));
         self.instant = Some((instant, value.clone()));
         value
     }
 
-    fn value(&mut self, shown: &impl std::fmt::Display) -> HeaderValue {
+    fn text(&mut self, shown: &impl std::fmt::Display) -> Bytes {
         self.text.clear();
         write!(self.text, "{shown}").expect("a string takes any text");
-        HeaderValue::from_str(&self.text).expect("ids and instants are printable ASCII")
+        Bytes::copy_from_slice(self.text.as_bytes())
     }
+}
+
+fn value(text: Bytes) -> HeaderValue {
+    HeaderValue::from_maybe_shared(text).expect("ids and instants are printable ASCII")
 }
 
 /// What a target wants to hear as `Host`: the port only where it is not the scheme's own.
@@ -93,6 +104,14 @@ pub(super) fn host_value(uri: &Uri) -> Result<HeaderValue, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::{ExecutionId, JobId, JobKey, Kind};
+
+    #[test]
+    fn an_execution_id_begins_with_its_job_id() {
+        let job = JobId::new(JobKey(42), [0xab; 10]);
+        let id = ExecutionId { job, instant: Instant::from_secs(10), kind: Kind::Manual, number: 7 };
+        assert_eq!(id.to_string().get(..JOB_ID_LEN), Some(job.to_string().as_str()));
+    }
 
     #[test]
     fn the_port_is_named_where_it_is_not_the_schemes_own() {

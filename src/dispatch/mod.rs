@@ -3,8 +3,8 @@
 //!
 //! A few threads each drive thousands of connections. From outside in: [`Pool`] shares attempts out among the
 //! `worker` threads; a worker waits and lets its `driver` act, whose `steps` follow each `connection` through one
-//! `exchange` after the other; a `target` knows who waits for it and how many connections it is worth; the
-//! `resolver` looks names up on threads of its own.
+//! `exchange` after the other; a `target` knows who waits for it and how many connections it is worth, and `opening`
+//! decides whose turn it is to get one; the `resolver` looks names up on threads of its own.
 
 mod bell;
 mod connection;
@@ -12,6 +12,7 @@ mod driver;
 mod exchange;
 mod flight;
 mod head;
+mod opening;
 mod resolver;
 mod stats;
 mod steps;
@@ -146,7 +147,9 @@ impl Pool {
                 connect_timeout: settings.connect_timeout,
             });
             let (reports, bell) = (report.clone(), Arc::clone(&pool.bell));
-            let worker = Worker { poll, mailbox: Arc::clone(&mailbox), attempts: work, reports, bell, driver };
+            let mailbox_of_worker = Arc::clone(&mailbox);
+            let worker =
+                Worker { poll, mailbox: mailbox_of_worker, attempts: work, reports, bell, driver, deliver_by: None };
             let thread = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(512 * 1024);
             let thread = Some(thread.spawn(move || worker.run())?);
             pool.workers.push(Handle { attempts, mailbox, counters, sent: 0, load: 0, thread });

@@ -36,7 +36,14 @@ impl Driver {
     /// A flight's time is up.
     pub(super) fn expire(&mut self, id: u32, now: MonoUs) {
         let flight = &self.held.flights[id as usize];
-        let whole = now >= flight.start.plus(self.setup.timeout);
+        let limit = flight.start.plus(self.setup.timeout);
+        let whole = now >= limit;
+        let connects = flight.link.is_some_and(|link| !self.held.links[link as usize].is_ready());
+        if !whole && !connects {
+            // It was dispatched, or connected, after the limit was set.
+            self.held.deadlines.set(id, limit);
+            return;
+        }
         let no_answer = || Outcome::TimedOut(format!("no whole answer {}", within(self.setup.timeout)));
         let Some(link_id) = flight.link else {
             let mut what = "no connection was to be had";
@@ -44,13 +51,9 @@ impl Driver {
                 if self.held.targets[target as usize].resolving {
                     what = "the name was not resolved";
                 }
-                let waiting = &mut self.held.targets[target as usize].waiting;
-                let position = waiting.iter().position(|&waits| waits == id);
-                let position = position.expect("a flight without a connection waits for its target");
-                waiting.remove(position);
-                self.held.mark(target);
+                self.held.stop_waiting(target, id);
             }
-            self.finish(id, Outcome::TimedOut(format!("{what} {}", within(self.setup.timeout))));
+            self.finish(id, Outcome::TimedOut(format!("{what} {}", within(self.setup.timeout))), now);
             return;
         };
         let outcome = match &self.held.links[link_id as usize].stage {
@@ -69,7 +72,7 @@ impl Driver {
             Stage::Securing | Stage::Busy(_) | Stage::Idle => no_answer(),
         };
         self.close(link_id);
-        self.finish(id, outcome);
+        self.finish(id, outcome, now);
     }
 
     /// A connection failed under a flight. If it was kept alive and the target gave no sign of life, the target
@@ -83,11 +86,10 @@ impl Driver {
         if was_stale && flight.may_repeat() {
             flight.is_second_try = true;
             flight.link = None;
-            self.held.targets[target as usize].waiting.push_front(id);
-            self.held.mark(target);
+            self.held.wait_first(target, id);
             self.setup.counters.repeated();
         } else {
-            self.finish(id, Outcome::ConnectionFailed(why));
+            self.finish(id, Outcome::ConnectionFailed(why), clock::mono());
         }
     }
 
@@ -191,15 +193,26 @@ impl Driver {
         let target = &mut self.held.targets[target_id as usize];
         target.note_answer(self.held.flights[id as usize].waited, self.waited);
         let young = now < link.opened.plus(CONNECTION_AGE_MAX);
-        if reusable && young && !link.has_unsent() && target.rest(link_id, now) {
+        let next = target.waiting.front().copied();
+        let next = next.filter(|&next| !self.held.flights[next as usize].is_second_try);
+        if !reusable || !young || link.has_unsent() {
+            self.close(link_id);
+        } else {
             link.rest();
-            if !target.waiting.is_empty() {
+            if let Some(next) = next {
+                // No detour over the resting ones: the target works while this worker reads on.
+                self.finish(id, Outcome::Answered(status), now);
+                self.held.take_first(target_id);
+                self.setup.counters.reused();
+                return self.send(link_id, next);
+            }
+            if !target.rest(link_id, now) {
+                self.close(link_id);
+            } else if !target.waiting.is_empty() {
                 self.held.mark(target_id);
             }
-        } else {
-            self.close(link_id);
         }
-        self.finish(id, Outcome::Answered(status));
+        self.finish(id, Outcome::Answered(status), now);
     }
 
     /// A connection that rests has nothing to say but its end.

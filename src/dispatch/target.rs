@@ -10,7 +10,7 @@ use http::{HeaderValue, Uri};
 use super::head::host_value;
 use super::resolver::literal;
 use crate::core::MonoUs;
-use crate::limits::{CONNECTIONS_FREE, DRAIN_TIME, GROWTH_TICK, IDLE_PER_TARGET_MAX, SILENCE_GRACE};
+use crate::limits::{CONNECTING_SHARE, CONNECTIONS_FREE, DRAIN_TIME, GROWTH_TICK, IDLE_PER_TARGET_MAX, SILENCE_GRACE};
 
 /// One scheme, host and port, and all that is under way to it.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(super) struct Target {
     pub(super) resolving: bool,
     /// Whether it is in the worker's list of targets to serve.
     pub(super) dirty: bool,
+    /// Whether it is in the worker's list of targets that want another connection.
+    pub(super) opening: bool,
     /// Whether it is in the worker's list of targets that wait for a free connection.
     pub(super) throttled: bool,
     idle: VecDeque<Idle>,
@@ -71,6 +73,7 @@ impl Target {
             preferred: 0,
             resolving: false,
             dirty: false,
+            opening: false,
             throttled: false,
             idle: VecDeque::new(),
             pace: Pace::NEW,
@@ -80,7 +83,8 @@ impl Target {
 
     /// Whether nothing is under way, so that it can be forgotten.
     pub(super) fn is_unused(&self) -> bool {
-        self.open == 0 && self.waiting.is_empty() && !self.resolving && !self.dirty && !self.throttled
+        let listed = self.resolving || self.dirty || self.opening || self.throttled;
+        self.open == 0 && self.waiting.is_empty() && !listed
     }
 
     /// The connection that began to rest last: the others may grow old.
@@ -120,12 +124,18 @@ impl Target {
     /// `waited` is how long this worker has waited for events, ever.
     pub(super) fn may_open(&self, now: MonoUs, waited: MonoUs) -> bool {
         let ready = self.open - self.connecting;
-        if self.is_paused(now) || self.connecting >= CONNECTIONS_FREE.max(ready) {
-            // Not more at once than have been accepted before: a target must not be met by a flood.
+        if self.is_paused(now) || self.connecting >= CONNECTIONS_FREE.max(ready / CONNECTING_SHARE) {
+            // More at once would not fit into the queue in which the target's system keeps what it has not accepted:
+            // what is dropped there is tried again by the system a whole second later.
             return false;
         }
         let load = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX).saturating_add(u64::from(self.open));
         u64::from(self.open) < self.pace.connections(load, waited)
+    }
+
+    /// Whether requests are under way and nothing has been heard for a while.
+    pub(super) fn is_silent(&self, waited: MonoUs) -> bool {
+        self.open - self.connecting > self.idle_len() && self.pace.silence(waited) > 0
     }
 
     /// This machine has no room for another connection: none is tried for a moment.
@@ -179,10 +189,14 @@ impl Pace {
         }
     }
 
+    /// How long nothing was heard, beyond what is usual, in microseconds.
+    fn silence(&self, waited: MonoUs) -> u64 {
+        waited.0.saturating_sub(self.heard.0).saturating_sub(us(SILENCE_GRACE))
+    }
+
     /// How many connections it takes to send `load` requests within [`DRAIN_TIME`].
     fn connections(&self, load: u64, waited: MonoUs) -> u64 {
-        let silence = waited.0.saturating_sub(self.heard.0).saturating_sub(us(SILENCE_GRACE));
-        let answer = self.answer_us.max(silence);
+        let answer = self.answer_us.max(self.silence(waited));
         (load.saturating_mul(answer) / us(DRAIN_TIME)).max(u64::from(CONNECTIONS_FREE))
     }
 }

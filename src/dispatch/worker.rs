@@ -14,7 +14,10 @@ use super::bell::Bell;
 use super::driver::Driver;
 use crate::clock;
 use crate::core::{Attempt, MonoUs, Report};
-use crate::limits::{ATTEMPTS_PER_TURN_MAX, EVENTS_PER_TURN_MAX};
+use crate::limits::{
+    ATTEMPTS_PER_TURN_MAX, EVENTS_PER_TURN_MAX, EXPIRIES_PER_BUSY_TURN, EXPIRIES_PER_TURN, REPORT_WAIT_MAX,
+    REPORTS_TOGETHER,
+};
 
 /// The token of the mailbox; connections count from 0.
 pub(super) const MAILBOX: Token = Token(usize::MAX);
@@ -78,6 +81,8 @@ pub(super) struct Worker {
     pub(super) reports: Sender<(usize, Vec<Report>)>,
     pub(super) bell: Arc<Bell>,
     pub(super) driver: Driver,
+    /// Until when reports may be held back; None: there are none.
+    pub(super) deliver_by: Option<MonoUs>,
 }
 
 impl Worker {
@@ -105,7 +110,10 @@ impl Worker {
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         self.mailbox.asleep.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let patience = if self.attempts.is_empty() { self.driver.patience() } else { Some(Duration::ZERO) };
+        let mut patience = if self.attempts.is_empty() { self.driver.patience() } else { Some(Duration::ZERO) };
+        if !self.driver.reports.is_empty() {
+            patience = Some(patience.map_or(REPORT_WAIT_MAX, |patience| patience.min(REPORT_WAIT_MAX)));
+        }
         let before = clock::mono();
         let polled = match self.poll.poll(events, patience) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
@@ -117,7 +125,7 @@ impl Worker {
         polled
     }
 
-    /// Takes attempts from the channel, as many as the next turn takes up or a message more.
+    /// Takes attempts from the channel until there are enough for the next turns.
     fn collect(&mut self) {
         while self.driver.inbox.len() < ATTEMPTS_PER_TURN_MAX {
             let Ok(attempts) = self.attempts.try_recv() else { return };
@@ -126,11 +134,19 @@ impl Worker {
         }
     }
 
+    /// Gives reports back: at once, but while a burst drains some together. Whoever takes them works on the same cores.
     /// False: nobody wants reports any more.
     fn deliver(&mut self) -> bool {
         if self.driver.reports.is_empty() {
             return true;
         }
+        if self.driver.is_draining() && self.driver.reports.len() < REPORTS_TOGETHER {
+            let now = clock::mono();
+            if now < *self.deliver_by.get_or_insert(now.plus(REPORT_WAIT_MAX)) {
+                return true;
+            }
+        }
+        self.deliver_by = None;
         let reports = std::mem::take(&mut self.driver.reports);
         // The channel holds as many messages as there can be attempts, so that it is never full.
         if self.reports.send((self.driver.setup.worker, reports)).is_err() {
@@ -141,10 +157,12 @@ impl Worker {
     }
 }
 
-/// What a worker does each time it has waited.
+/// What a worker does each time it has waited: first what is ready, then what takes long.
 fn turn(driver: &mut Driver, events: &Events, resolved: bool) {
     // Events first: they say which of the resting connections are gone.
+    let mut busy = !driver.inbox.is_empty();
     for event in events.iter().filter(|event| event.token() != MAILBOX) {
+        busy = true;
         driver.note_event(event);
     }
     // Those who wait longest go first.
@@ -154,7 +172,8 @@ fn turn(driver: &mut Driver, events: &Events, resolved: bool) {
         driver.note_resolved();
     }
     driver.serve_all();
-    driver.note_time();
+    driver.open_some(busy);
+    driver.note_time(if busy { EXPIRIES_PER_BUSY_TURN } else { EXPIRIES_PER_TURN });
     driver.serve_all();
 }
 

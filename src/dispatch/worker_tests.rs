@@ -63,6 +63,7 @@ fn a_panic_is_an_outcome_for_all_that_was_taken_up_and_the_worker_goes_on() {
     guarded(&mut driver, |driver| {
         driver.take_up();
         driver.serve_all();
+        driver.open_some(false);
         driver.inbox.push_back(attempt(&url, 3));
         panic!("planted");
     });
@@ -101,6 +102,7 @@ fn a_worker_that_cannot_go_on_reports_what_it_holds_and_not_what_it_reported() {
     driver.inbox.push_back(attempt("http://127.0.0.1:1/", 1));
     driver.take_up();
     driver.serve_all();
+    driver.open_some(false);
     driver.abandon("no events");
     driver.abandon("no events");
     let reports = outcomes(&mut driver);

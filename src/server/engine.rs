@@ -52,7 +52,7 @@ impl Engine {
         self.core.handle_input(input, now);
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Persist(number, item) => self.outbox.push(number, item),
+                Output::Persist(number, item) => self.outbox.push(number, item, now.mono),
                 Output::Reply(request, reply) => self.replies.push((request, reply)),
                 Output::Fire(attempt) => self.fires.push(attempt),
                 Output::Dispatched(class, drift_us) => match class {
@@ -109,7 +109,7 @@ impl Engine {
     /// Hands to the writer what it can take.
     pub(super) fn flush(&mut self, mono: MonoUs) {
         self.send_fired();
-        self.outbox.flush(&self.writer, mono);
+        self.outbox.flush(&self.writer, mono, self.draining);
     }
 
     pub(super) fn take_replies(&mut self) -> Vec<(RequestId, Reply)> {
@@ -117,7 +117,8 @@ impl Engine {
     }
 
     pub(super) fn deadline(&self) -> Deadline {
-        self.core.poll_timeout()
+        let core = self.core.poll_timeout();
+        Deadline { mono: [core.mono, self.outbox.deadline()].into_iter().flatten().min(), ..core }
     }
 
     pub(super) fn drain(&mut self, now: Now) {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::core::{MonoUs, Persist};
-use crate::limits::{BATCH_LEN_MAX, BATCHES_PENDING_MAX, STORE_STALL_MAX};
+use crate::limits::{BATCH_LEN_MAX, BATCHES_PENDING_MAX, OUTCOME_WAIT_MAX, STORE_STALL_MAX};
 use crate::store::{AlertUpdate, Batch, Writer, WriterEvent};
 use crate::telemetry::{Percentiles, Recorder};
 
@@ -15,6 +15,10 @@ pub(super) struct Outbox {
     alerts: Vec<AlertUpdate>,
     /// When each batch that is not answered was handed over, oldest first.
     unanswered: VecDeque<MonoUs>,
+    /// Whether somebody waits for one of the items to be on disk.
+    urgent: bool,
+    /// Until when the items may wait for others; None: there are none.
+    flush_by: Option<MonoUs>,
     failing: Option<String>,
     /// Items up to this number are on disk.
     through: u64,
@@ -22,21 +26,38 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn push(&mut self, number: u64, item: Persist) {
+    pub(super) fn push(&mut self, number: u64, item: Persist, mono: MonoUs) {
+        self.urgent |= item.is_awaited();
+        self.flush_by.get_or_insert(mono.plus(OUTCOME_WAIT_MAX));
         self.items.push_back((number, item));
     }
 
     pub(super) fn push_alert(&mut self, update: AlertUpdate) {
+        self.urgent = true;
         self.alerts.push(update);
     }
 
-    /// Hands over what there is, unless the writer has enough: so batches grow with the load.
-    pub(super) fn flush(&mut self, writer: &Writer, mono: MonoUs) {
+    /// When `flush` is to be called at the latest.
+    pub(super) fn deadline(&self) -> Option<MonoUs> {
+        // While the writer has enough, its answer comes first.
+        self.flush_by.filter(|_| self.unanswered.len() < BATCHES_PENDING_MAX)
+    }
+
+    /// Hands over what there is, unless the writer has enough: so batches grow with the load. Outcomes that nobody
+    /// waits for are gathered for a moment, lest writing them takes the cores from the burst that they come from.
+    pub(super) fn flush(&mut self, writer: &Writer, mono: MonoUs, all: bool) {
+        let due = all || self.urgent || self.items.len() >= BATCH_LEN_MAX || self.flush_by.is_some_and(|by| by <= mono);
+        if !due {
+            return;
+        }
         while self.unanswered.len() < BATCHES_PENDING_MAX && !(self.items.is_empty() && self.alerts.is_empty()) {
             let length = self.items.len().min(BATCH_LEN_MAX);
             let batch = Batch { items: self.items.drain(..length).collect(), alerts: std::mem::take(&mut self.alerts) };
             writer.send(batch);
             self.unanswered.push_back(mono);
+        }
+        if self.items.is_empty() && self.alerts.is_empty() {
+            (self.urgent, self.flush_by) = (false, None);
         }
     }
 

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::core::{Input, RetryPolicy, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::http;
-use crate::limits::{CONNECT_TIME_MAX, READERS};
+use crate::limits::{CLIENTS_QUEUED_MAX, CONNECT_TIME_MAX, READERS};
 use crate::store::{self, OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
 
@@ -39,7 +39,7 @@ const USER_AGENT: &str = concat!("Punctual/", env!("CARGO_PKG_VERSION"));
 pub fn run(config: &Config) -> Result<(), ServeError> {
     let logs = Logs::start(config.log, config.log_format);
     // The port first: it tells at once of a second server, before anything is touched.
-    let listener = TcpListener::bind(config.listen).map_err(|why| ServeError::Listen(config.listen, why))?;
+    let listener = listen_on(config.listen).map_err(|why| ServeError::Listen(config.listen, why))?;
     let listen = listener.local_addr().map_err(|why| ServeError::Listen(config.listen, why))?;
     let store = Store::open(&config.db).map_err(ServeError::Store)?;
     let (mut serving, jobs) = prepare(config, logs, listener, store)?;
@@ -137,6 +137,14 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
         last: now,
     };
     Ok((serving, loaded.jobs))
+}
+
+/// With a longer queue than the usual one: what does not fit comes again a second later.
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    #[cfg(unix)]
+    rustix::net::listen(&listener, CLIENTS_QUEUED_MAX)?;
+    Ok(listener)
 }
 
 fn extra_roots(config: &Config) -> Result<Vec<u8>, ServeError> {

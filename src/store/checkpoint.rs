@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
 
+use crate::background;
 use crate::limits::{CHECKPOINT_EVERY, CHECKPOINT_WAL_MIN};
 
 /// The running checkpointer. Dropping it ends the thread after the checkpoint it may be at.
@@ -41,6 +42,7 @@ impl Drop for Checkpointer {
 }
 
 fn run(connection: &Connection, wal: &Path, stopped: &Receiver<()>) {
+    background::give_way();
     while stopped.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
         if length_of(wal) > CHECKPOINT_WAL_MIN {
             // PASSIVE waits for nobody. What it cannot copy now, or for lack of room, it copies next time.

@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::history::{self, Answer, Query, ReadError};
 use super::open::open_reader;
 use super::tail::Tail;
+use crate::background;
 use crate::limits::{READ_TIME_MAX, READS_PENDING_MAX};
 
 /// How many SQLite steps pass between two looks at the clock.
@@ -45,6 +46,7 @@ impl<T: Send + 'static, R: Send + 'static> Readers<T, R> {
             let tail = Arc::clone(&tail);
             let (work, say, make, notify) = (work.clone(), say.clone(), Arc::clone(&make), Arc::clone(&notify));
             std::thread::Builder::new().name(format!("reader-{number}")).spawn(move || {
+                background::give_way();
                 for (name, query) in work {
                     let answer = answer(&mut connection, &tail, &query);
                     let made = make(&name, answer);

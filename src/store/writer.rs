@@ -17,6 +17,7 @@ use super::checkpoint::{self, Checkpointer};
 use super::fold::Fold;
 use super::retention::{Keep, Retention};
 use super::rows;
+use crate::background;
 use crate::core::{JobChange, Persist};
 use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WRITE_RETRY_WAIT};
 
@@ -72,6 +73,7 @@ impl Writer {
         let fold = Fold::new(std::mem::take(&mut loaded.finished));
         let checkpointer = Checkpointer::start(store.path())?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            background::give_way();
             let path = store.path().to_owned();
             let retention = Retention::new(keep);
             let wal = checkpoint::wal_of(&path);
