@@ -14,4 +14,4 @@ mod wire;
 pub use cors::Cors;
 pub use errors::ApiError;
 pub use routes::{Call, Read, Route, route};
-pub use wire::{Health, Metrics, answer, deleted, health, info, job, jobs, metrics, reply};
+pub use wire::{Health, Metrics, Sending, StoreLatency, answer, deleted, health, info, job, jobs, metrics, reply};

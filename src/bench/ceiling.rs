@@ -14,6 +14,8 @@ use crossbeam_channel::bounded;
 use super::client::{Answer, Next, Source, drive};
 use super::procfs;
 use super::receiver::{Behaviour, Receiver};
+use super::spread::Spread;
+use super::stream::Identity;
 use crate::core::{
     Attempt, Class, Delivery, Endpoint, ExecutionId, Handle, Instant as Second, JobId, JobKey, JobSpec, Kind, Seq,
     WallUs,
@@ -37,6 +39,8 @@ pub(super) struct Limits {
     pub(super) receiver: Limit,
     /// POSTs a second from the worker pool.
     pub(super) workers: Limit,
+    /// The same over TLS, if that is what is measured.
+    pub(super) workers_tls: Option<Limit>,
 }
 
 /// One limit.
@@ -71,11 +75,24 @@ pub(super) fn sync(folder: &Path) -> Option<Sync> {
     Some(Sync { p50_us: took[SYNCS / 2], p99_us: took[SYNCS * 99 / 100] })
 }
 
-/// Measures both, for so long each.
-pub(super) fn measure(threads: u32, max_in_flight: u32, time: Duration, stop: &AtomicBool) -> io::Result<Limits> {
-    let plain = Behaviour { targets: 1, hang: 0, delay: Duration::ZERO, fail_per_cent: 0, slack_us: 0 };
-    let receiver = Receiver::start(plain, 0, threads)?;
-    Ok(Limits { receiver: bare(&receiver, time, stop)?, workers: workers(&receiver, max_in_flight, time, stop)? })
+/// Measures each for so long.
+pub(super) fn measure(
+    threads: u32,
+    max_in_flight: u32,
+    time: Duration,
+    identity: Option<&Identity>,
+    stop: &AtomicBool,
+) -> io::Result<Limits> {
+    let plain = Behaviour { spread: Spread::PLAIN, delay: Duration::ZERO, fail_per_cent: 0, slack_us: 0 };
+    let receiver = Receiver::start(plain, None, 0, threads)?;
+    let bare = bare(&receiver, time, stop)?;
+    let plainly = workers(&receiver, &[], max_in_flight, time, stop)?;
+    drop(receiver);
+    let over_tls = identity.map(|identity| {
+        let receiver = Receiver::start(plain, Some(identity.clone()), 0, threads)?;
+        workers(&receiver, identity.pem.as_bytes(), max_in_flight, time, stop)
+    });
+    Ok(Limits { receiver: bare, workers: plainly, workers_tls: over_tls.transpose()? })
 }
 
 /// Sends the same request again and again, about as long as one of ours.
@@ -106,7 +123,13 @@ fn bare(receiver: &Receiver, time: Duration, stop: &AtomicBool) -> io::Result<Li
     Ok(mark.limit(receiver))
 }
 
-fn workers(receiver: &Receiver, max_in_flight: u32, time: Duration, stop: &AtomicBool) -> io::Result<Limit> {
+fn workers(
+    receiver: &Receiver,
+    roots: &[u8],
+    max_in_flight: u32,
+    time: Duration,
+    stop: &AtomicBool,
+) -> io::Result<Limit> {
     let (ring, rung) = bounded(1);
     let settings = DispatchSettings {
         workers: dispatch::default_workers(),
@@ -114,7 +137,7 @@ fn workers(receiver: &Receiver, max_in_flight: u32, time: Duration, stop: &Atomi
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(10),
         user_agent: "Punctual/bench".to_owned(),
-        extra_roots: Vec::new(),
+        extra_roots: roots.to_vec(),
     };
     let notify = Arc::new(move || {
         // A bell that is rung already need not be rung again.

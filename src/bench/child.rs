@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::options::ChildOptions;
+use super::stream::Identity;
 use super::{BenchError, history};
 
 /// How long the server may take to start; it grows with what its database holds.
@@ -44,7 +45,11 @@ pub(super) struct Files {
 
 impl Child {
     /// Makes the folder, fills the database, starts the server, and waits until it listens.
-    pub(super) fn start(options: &ChildOptions, say: &mut dyn FnMut(&str)) -> Result<Child, BenchError> {
+    pub(super) fn start(
+        options: &ChildOptions,
+        identity: Option<&Identity>,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Child, BenchError> {
         let folder = make_folder(&options.folder)?;
         let database = folder.join("bench.db");
         if options.history > 0 {
@@ -54,7 +59,7 @@ impl Child {
                 return Err(why);
             }
         }
-        match spawn(options, &folder, &database) {
+        match spawn(options, identity, &folder, &database) {
             Ok(process) => await_address(process, folder, options.keep),
             Err(why) => {
                 discard(&folder);
@@ -136,9 +141,14 @@ fn make_folder(parent: &Path) -> Result<PathBuf, BenchError> {
     made.unwrap_or_else(|| Err(BenchError::File(parent.to_owned(), io::ErrorKind::AlreadyExists.into())))
 }
 
-fn spawn(options: &ChildOptions, folder: &Path, database: &Path) -> io::Result<Process> {
+fn spawn(options: &ChildOptions, identity: Option<&Identity>, folder: &Path, database: &Path) -> io::Result<Process> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("serve").arg("--listen=127.0.0.1:0").arg("--db").arg(database).args(&options.flags);
+    if let Some(identity) = identity {
+        let path = folder.join("receiver.pem");
+        fs::write(&path, &identity.pem)?;
+        command.arg("--ca-file").arg(path);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(folder.join("server.log"))?);
     #[cfg(unix)]
     {

@@ -1,12 +1,13 @@
 //! Owns one connection of the receiver: bytes in, requests heard one by one, answers out in order.
 //! It must not know what a request is measured for, nor wait.
 
-use std::io::{self, Read, Write};
+use std::io;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::identity::{Front, Heard, hear};
+use super::stream::{Identity, Stream};
 use crate::clock;
 
 /// The longest request, head and body; longer ones end the connection.
@@ -32,7 +33,7 @@ pub(super) enum Step {
 /// A connection of a POSTing client.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// Bytes read and not heard yet.
     input: Vec<u8>,
     heard_through: usize,
@@ -50,16 +51,17 @@ pub(super) struct Connection {
 impl Connection {
     /// Takes a stream over and registers it.
     pub(super) fn new(
-        mut stream: TcpStream,
+        mut socket: TcpStream,
+        identity: Option<&Identity>,
         registry: &Registry,
         token: Token,
         generation: u64,
         hangs: bool,
     ) -> io::Result<Connection> {
-        stream.set_nodelay(true)?;
-        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        socket.set_nodelay(true)?;
+        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Connection {
-            stream,
+            stream: Stream::new(socket, identity)?,
             input: Vec::new(),
             heard_through: 0,
             output: Vec::new(),
@@ -95,7 +97,7 @@ impl Connection {
                     self.read_us = clock::wall().0;
                     self.input.extend_from_slice(&buffer[..length]);
                     // A short read has emptied the socket; what comes later is told anew (epoll(7)).
-                    self.drained = length < buffer.len();
+                    self.drained = length < buffer.len() && self.stream.is_emptied_by_short_read();
                 }
                 Err(why) if why.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Wait),
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
@@ -111,6 +113,7 @@ impl Connection {
 
     /// Sends what waits. An error also says that the connection is at its end.
     pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.stream.push()?;
         if self.output.is_empty() {
             return Ok(());
         }

@@ -50,6 +50,8 @@ pub(super) struct Minute {
     pub(super) files: Option<Files>,
     /// Since the server's start.
     pub(super) commit_p99_ms: Option<f64>,
+    /// The longest that a batch waited for housekeeping, since the server's start.
+    pub(super) held_up_max_ms: Option<f64>,
 }
 
 impl Measured {

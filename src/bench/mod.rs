@@ -6,7 +6,7 @@
 //! - `options`: what is to be measured;
 //! - `run`: the order of a measurement, from the receiver's start to the last straggler;
 //! - `subject`: who is measured, our own server (`child`, with `history` beforehand) or another;
-//! - `receiver`, `connection`, `identity`: arrivals;
+//! - `receiver`, `spread`, `connection`, `stream`, `identity`: arrivals;
 //! - `tally`: what arrivals mean;
 //! - `client`, `load`: the event-loop client, and what it asks of an API;
 //! - `ceiling`, `procfs`: what the machine can do, and what processes use of it;
@@ -28,6 +28,8 @@ mod progress;
 mod receiver;
 mod report;
 mod run;
+mod spread;
+mod stream;
 mod subject;
 mod table;
 mod tally;

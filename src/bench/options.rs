@@ -12,6 +12,8 @@ use crate::config::{Arguments, Command, Config};
 use crate::core::Instant;
 use crate::schedule::{Schedule, Zone};
 
+use super::spread::Spread;
+
 /// A run of jobs that begin together must end within the hour, as their schedule names minutes.
 const TOGETHER_SECONDS_MAX: u32 = 1_800;
 
@@ -52,6 +54,12 @@ pub struct BenchArguments {
     /// How many of the targets accept and never answer; they are counted apart (0-256)
     #[arg(long, value_name = "N", default_value = "0")]
     hang: String,
+    /// How many of the jobs belong to targets that never answer; [default: their share of the targets]
+    #[arg(long, value_name = "N")]
+    hang_jobs: Option<String>,
+    /// Receive over TLS, with a certificate made for the run that our own server is told to trust
+    #[arg(long)]
+    tls: bool,
     /// How many threads receive (1-64)
     #[arg(long, value_name = "N", default_value = "1")]
     receivers: String,
@@ -125,8 +133,8 @@ pub struct Options {
     /// Seconds kept for creating jobs that begin together; 0 if they do not.
     pub(super) begin: u32,
     pub(super) mode: Mode,
-    pub(super) targets: u32,
-    pub(super) hang: u32,
+    pub(super) spread: Spread,
+    pub(super) tls: bool,
     pub(super) receivers: u32,
     pub(super) delay: Duration,
     pub(super) fail_per_cent: u32,
@@ -198,11 +206,21 @@ impl TryFrom<BenchArguments> for Options {
             .map_err(|why| invalid("--schedule", &text, &why.to_string()))?;
         let targets = number("--targets", &typed.targets, 1, 256)?;
         let hang = number("--hang", &typed.hang, 0, targets - 1)?;
+        let share = u64::from(jobs) * u64::from(hang) / u64::from(targets);
+        let share = u32::try_from(share).expect("a part of the jobs is not more than all");
+        let hung_jobs = match &typed.hang_jobs {
+            None => share,
+            Some(text) if hang == 0 => number("--hang-jobs", text, 0, 0)?,
+            Some(text) => number("--hang-jobs", text, 1, jobs.saturating_sub(1).max(1))?,
+        };
         let port = number("--port", &typed.port, 0, 65_535)?;
         if port > 0 && port + targets > 65_536 {
             return Err(invalid("--port", &typed.port, "room for every target's port up to 65535"));
         }
         let subject = subject(&typed)?;
+        if typed.tls && !matches!(subject, Subject::Child(_)) {
+            return Err(invalid("--tls", "", "our own server: another one does not trust the receiver"));
+        }
         let elsewhere = matches!(subject, Subject::Elsewhere { .. });
         let through_api = |flag, text: &str, most| match number(flag, text, 0, most)? {
             0 => Ok(0),
@@ -220,8 +238,8 @@ impl TryFrom<BenchArguments> for Options {
             schedule,
             begin: through_api("--begin", &typed.begin, 900)?,
             mode,
-            targets,
-            hang,
+            spread: Spread { targets, hang, hung_jobs },
+            tls: typed.tls,
             receivers: number("--receivers", &typed.receivers, 1, 64)?,
             delay: Duration::from_millis(number("--delay-ms", &typed.delay_ms, 0, 60_000)?.into()),
             fail_per_cent: number("--fail", &typed.fail, 0, 100)?,
@@ -357,6 +375,8 @@ mod tests {
             (&["--create=no", "--history=5"], "--history: expected nothing with --create no"),
             (&["--begin=60", "--seconds=1801"], "--seconds: expected at most 1800 with --begin"),
             (&["--api=ftp://x"], "--api: expected a URL"),
+            (&["--targets=2", "--hang=1", "--hang-jobs=1000"], "--hang-jobs: expected a number from 1 to 999"),
+            (&["--tls", "--create=no"], "--tls: expected our own server"),
             (&["--pid=5"], "--pid: expected nothing without"),
             (&["--server-flags=--retries=many"], "--server-flags: expected flags of serve"),
             (&["--server-flags=--db=x"], "--server-flags: expected flags of serve"),

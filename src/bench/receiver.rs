@@ -18,6 +18,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use super::connection::{Connection, Step};
+use super::spread::Spread;
+use super::stream::Identity;
 use crate::background;
 use crate::core::US_PER_SECOND;
 
@@ -35,10 +37,8 @@ const WAKER: Token = Token(usize::MAX);
 /// How the receiver behaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Behaviour {
-    /// Ports; job n belongs to port n modulo this.
-    pub(super) targets: u32,
-    /// How many of them, from the first, never answer.
-    pub(super) hang: u32,
+    /// Ports, and who POSTs to them.
+    pub(super) spread: Spread,
     /// The wait before each answer.
     pub(super) delay: Duration,
     /// The share of first attempts that is answered 500.
@@ -83,6 +83,8 @@ pub(super) struct Receiver {
 #[derive(Debug)]
 struct Shared {
     behaviour: Behaviour,
+    /// Without one, connections are plain.
+    identity: Option<Identity>,
     stop: AtomicBool,
     recording: AtomicBool,
     requests: AtomicU64,
@@ -93,9 +95,14 @@ struct Shared {
 
 impl Receiver {
     /// Listens on loopback, from `port` upwards or on free ports, with so many threads.
-    pub(super) fn start(behaviour: Behaviour, port: u16, threads: u32) -> io::Result<Receiver> {
+    pub(super) fn start(
+        behaviour: Behaviour,
+        identity: Option<Identity>,
+        port: u16,
+        threads: u32,
+    ) -> io::Result<Receiver> {
         let mut listeners = Vec::new();
-        for number in 0..behaviour.targets {
+        for number in 0..behaviour.spread.targets {
             let port = if port == 0 { 0 } else { port + u16::try_from(number).unwrap_or(0) };
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let listener = listen(address)
@@ -106,6 +113,7 @@ impl Receiver {
         let ports = ports.collect::<io::Result<Vec<u16>>>()?;
         let shared = Arc::new(Shared {
             behaviour,
+            identity,
             stop: AtomicBool::new(false),
             recording: AtomicBool::new(false),
             requests: AtomicU64::new(0),
@@ -128,8 +136,9 @@ impl Receiver {
 
     /// The URL that job `n` is to POST to.
     pub(super) fn url(&self, job: u32) -> String {
-        let port = self.ports[job as usize % self.ports.len()];
-        format!("http://127.0.0.1:{port}/job/{job}")
+        let port = self.ports[self.shared.behaviour.spread.target_of(job) as usize];
+        let scheme = if self.shared.identity.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{port}/job/{job}")
     }
 
     /// From now on arrivals are noted down.
@@ -253,10 +262,12 @@ impl Thread {
                 continue;
             }
             self.generation += 1;
-            let hangs = target < self.shared.behaviour.hang as usize;
+            let hangs = target < self.shared.behaviour.spread.hang as usize;
             let entry = self.connections.vacant_entry();
             let token = Token(self.listeners.len() + entry.key());
-            if let Ok(connection) = Connection::new(stream, self.poll.registry(), token, self.generation, hangs) {
+            let identity = self.shared.identity.as_ref();
+            let made = Connection::new(stream, identity, self.poll.registry(), token, self.generation, hangs);
+            if let Ok(connection) = made {
                 entry.insert(connection);
             }
         }

@@ -77,8 +77,8 @@ fn setup(options: &Options) -> Value {
     };
     json!({
         "mode": mode, "subject": subject, "jobs": options.jobs, "seconds": options.seconds,
-        "warmUpSeconds": options.warm_up, "schedule": options.schedule.text(), "targets": options.targets,
-        "hang": options.hang, "receivers": options.receivers, "delayMs": options.delay.as_millis() as u64,
+        "warmUpSeconds": options.warm_up, "schedule": options.schedule.text(), "targets": options.spread.targets,
+        "hang": options.spread.hang, "hungJobs": options.spread.hung_jobs, "tls": options.tls, "receivers": options.receivers, "delayMs": options.delay.as_millis() as u64,
         "failPerCent": options.fail_per_cent, "idleJobs": options.idle_jobs, "beginSeconds": options.begin,
         "apiCreatesPerSecond": options.api_creates, "apiGetsPerSecond": options.api_gets,
         "history": child.map(|child| child.history), "maxInFlight": child.map(|child| child.max_in_flight),
@@ -102,6 +102,8 @@ fn limits(found: &Measured) -> Option<Value> {
     Some(json!({
         "receiverPerSecond": limits.receiver.per_second, "receiverClientCpuUs": limits.receiver.cpu_us,
         "workersPerSecond": limits.workers.per_second, "workersCpuUs": limits.workers.cpu_us,
+        "workersTlsPerSecond": limits.workers_tls.map(|limit| limit.per_second),
+        "workersTlsCpuUs": limits.workers_tls.and_then(|limit| limit.cpu_us),
     }))
 }
 
@@ -180,7 +182,7 @@ fn minute(minute: &super::measured::Minute) -> Value {
         "minute": minute.number, "arrived": minute.arrived, "missed": minute.missed, "driftMs": drift(&minute.drift),
         "rssKib": minute.usage.map(|usage| usage.rss_kib),
         "databaseBytes": minute.files.map(|files| files.database), "walBytes": minute.files.map(|files| files.wal),
-        "commitP99Ms": minute.commit_p99_ms,
+        "commitP99Ms": minute.commit_p99_ms, "heldUpMaxMs": minute.held_up_max_ms,
     })
 }
 

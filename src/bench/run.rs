@@ -15,6 +15,7 @@ use super::options::{Mode, Options, Subject as Choice};
 use super::procfs::{self, Usage};
 use super::progress::Progress;
 use super::receiver::{Behaviour, Receiver};
+use super::stream::Identity;
 use super::subject::Subject;
 use super::tally::{OPEN_SECONDS, Tally};
 use crate::clock;
@@ -37,21 +38,22 @@ pub(super) fn measure(
     stop: &Arc<AtomicBool>,
 ) -> Result<Measured, BenchError> {
     let machine = procfs::machine();
-    let limits = limits(options, progress, stop)?;
+    let identity = options.tls.then(Identity::make).transpose();
+    let identity = identity.map_err(|why| BenchError::Io("make a certificate", why))?;
+    let limits = limits(options, identity.as_ref(), progress, stop)?;
     let sync = match &options.subject {
         Choice::Child(child) => ceiling::sync(&child.folder),
         Choice::Api { .. } | Choice::Elsewhere { .. } => None,
     };
     let behaviour = Behaviour {
-        targets: options.targets,
-        hang: options.hang,
+        spread: options.spread,
         delay: options.delay,
         fail_per_cent: options.fail_per_cent,
         slack_us: options.slack_us,
     };
-    let receiver = Receiver::start(behaviour, options.port, options.receivers)
+    let receiver = Receiver::start(behaviour, identity.clone(), options.port, options.receivers)
         .map_err(|why| BenchError::Io("start the receiver", why))?;
-    let mut subject = Subject::begin(&options.subject, progress)?;
+    let mut subject = Subject::begin(&options.subject, identity.as_ref(), progress)?;
     let (schedule, begin) = schedule(options)?;
     let creation = prepare(options, &schedule, &receiver, &mut subject, progress, stop)?;
     let now = u32::try_from(clock::wall().floor().as_secs()).unwrap_or(0);
@@ -61,7 +63,7 @@ pub(super) fn measure(
     let from = begin.unwrap_or(now + 1) + options.warm_up;
     let window = (from, from + options.seconds);
     let due = due(&schedule, window)?;
-    let tally = Tally::new(options.jobs, options.targets, options.hang, window, due);
+    let tally = Tally::new(options.jobs, options.spread, window, due);
     receiver.record();
     let beside = beside(options, &subject, window, stop)?;
     let mut watch =
@@ -116,7 +118,12 @@ pub(super) fn measure(
     })
 }
 
-fn limits(options: &Options, progress: &mut Progress, stop: &AtomicBool) -> Result<Option<Limits>, BenchError> {
+fn limits(
+    options: &Options,
+    identity: Option<&Identity>,
+    progress: &mut Progress,
+    stop: &AtomicBool,
+) -> Result<Option<Limits>, BenchError> {
     if options.limit_time.is_zero() {
         return Ok(None);
     }
@@ -126,7 +133,7 @@ fn limits(options: &Options, progress: &mut Progress, stop: &AtomicBool) -> Resu
         Choice::Child(child) => child.max_in_flight,
         Choice::Api { .. } | Choice::Elsewhere { .. } => ceiling::MAX_IN_FLIGHT,
     };
-    let limits = ceiling::measure(options.receivers, max_in_flight, options.limit_time, stop);
+    let limits = ceiling::measure(options.receivers, max_in_flight, options.limit_time, identity, stop);
     if stop.load(Ordering::Relaxed) {
         return Err(BenchError::Interrupted);
     }
@@ -297,6 +304,7 @@ impl Watch<'_> {
             usage: self.subject.usage(),
             files: self.subject.files(),
             commit_p99_ms: metrics.as_ref().and_then(|it| it.pointer("/store/commit/p99Ms")?.as_f64()),
+            held_up_max_ms: metrics.as_ref().and_then(|it| it.pointer("/store/heldUp/maxMs")?.as_f64()),
         };
         self.minute = (arrived, missed);
         progress.say(&super::table::minute(&minute));

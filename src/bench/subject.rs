@@ -14,6 +14,7 @@ use super::load::{Create, Delete};
 use super::options::Subject as Choice;
 use super::procfs::{self, Usage};
 use super::progress::Progress;
+use super::stream::Identity;
 
 /// Connections to the API while jobs are created or deleted.
 const CONNECTIONS: usize = 64;
@@ -33,12 +34,16 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Starts or finds it.
-    pub(super) fn begin(choice: &Choice, progress: &mut Progress) -> Result<Subject, BenchError> {
+    pub(super) fn begin(
+        choice: &Choice,
+        identity: Option<&Identity>,
+        progress: &mut Progress,
+    ) -> Result<Subject, BenchError> {
         let mut subject =
             Subject { child: None, api: None, pids: Vec::new(), leave_no_jobs: false, created: Vec::new() };
         match choice {
             Choice::Child(options) => {
-                let child = Child::start(options, &mut |text| progress.say(text))?;
+                let child = Child::start(options, identity, &mut |text| progress.say(text))?;
                 subject.api = Some((child.address(), child.address().to_string()));
                 subject.pids = vec![child.pid()];
                 subject.child = Some(child);

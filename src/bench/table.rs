@@ -63,6 +63,10 @@ fn rates(options: &Options, found: &Measured, table: &mut Table) {
         let (receiver, workers) = (limits.receiver.per_second, limits.workers.per_second);
         table.figure("limit: receiver", receiver, 0, &format!("/s from a bare client{}", ratio(receiver)));
         table.figure("limit: workers", workers, 0, &format!("/s without scheduler and store{}", ratio(workers)));
+        if let Some(tls) = &limits.workers_tls {
+            let share = tls.per_second / workers * 100.0;
+            table.figure("limit: over TLS", tls.per_second, 0, &format!("/s by the workers, {share:.0} % of plain"));
+        }
         if let Some(cpu_us) = limits.workers.cpu_us {
             table.figure("limit: workers", cpu_us, 1, "us CPU an execution");
         }
@@ -92,6 +96,16 @@ fn server(found: &Measured, table: &mut Table) {
         && let Some(us) = found.per_post(cpu * 1e6)
     {
         table.figure("receiver CPU", us, 1, &format!("us a POST {}", share(cpu)));
+    }
+    for (name, from, of) in [
+        ("commit", "/store/commit", "from handed over to on disk"),
+        ("commit: write", "/store/write", "of it in the transaction"),
+        ("commit: held up", "/store/heldUp", "of it behind fold, retention or checkpoint"),
+    ] {
+        let figure = |name: &str| found.metrics.as_ref()?.pointer(&format!("{from}/{name}"))?.as_f64();
+        if let (Some(p99), Some(max)) = (figure("p99Ms"), figure("maxMs")) {
+            table.figure(name, p99, 2, &format!("ms at p99, {max:.1} at most, {of}"));
+        }
     }
     if let Some(stopped) = &found.stopped {
         let how = if stopped.clean { "ms, clean" } else { "ms, NOT clean" };
@@ -152,6 +166,9 @@ pub(super) fn minute(minute: &Minute) -> String {
     }
     if let Some(ms) = minute.commit_p99_ms {
         line.push_str(&format!(", commit p99 {ms:.2} ms"));
+    }
+    if let Some(ms) = minute.held_up_max_ms {
+        line.push_str(&format!(", held up {ms:.2} ms"));
     }
     line
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use hdrhistogram::Histogram;
 
 use super::receiver::Arrival;
+use super::spread::Spread;
 
 /// How long a second stays open for its arrivals; what comes later is counted as stale, and was missed.
 pub(super) const OPEN_SECONDS: u32 = 120;
@@ -16,8 +17,7 @@ const HIGHEST_US: u64 = 3_600_000_000;
 #[derive(Debug)]
 pub(super) struct Tally {
     jobs: u32,
-    targets: u32,
-    hang: u32,
+    spread: Spread,
     window: (u32, u32),
     due: VecDeque<u32>,
     open: BTreeMap<u32, Second>,
@@ -88,13 +88,12 @@ struct Second {
 
 impl Tally {
     /// Jobs 0 to `jobs`, each due at each of these instants, which lie in the window `[from, until)`.
-    pub(super) fn new(jobs: u32, targets: u32, hang: u32, window: (u32, u32), due: Vec<u32>) -> Tally {
-        let hung_jobs = (0..jobs).filter(|job| job % targets < hang).count() as u64;
+    pub(super) fn new(jobs: u32, spread: Spread, window: (u32, u32), due: Vec<u32>) -> Tally {
+        let hung_jobs = u64::from(spread.hung_jobs);
         let instants = due.len() as u64;
         Tally {
             jobs,
-            targets,
-            hang,
+            spread,
             window,
             due: due.into(),
             open: BTreeMap::new(),
@@ -129,12 +128,9 @@ impl Tally {
                 let place = (lates.len() as f64 * quantile).ceil() as usize;
                 lates.get(place.saturating_sub(1)).copied().unwrap_or(0)
             };
-            let healthy = (0..self.targets)
-                .filter(|target| *target >= self.hang)
-                .map(|target| self.jobs / self.targets + u32::from(target < self.jobs % self.targets));
             self.seconds.push(SecondLine {
                 instant: due,
-                due: healthy.sum(),
+                due: self.jobs - self.spread.hung_jobs,
                 arrived: u32::try_from(lates.len()).unwrap_or(u32::MAX),
                 first_us: at(0.0),
                 p50_us: at(0.5),
@@ -162,7 +158,7 @@ impl Tally {
     }
 
     fn judge(&mut self, arrival: Arrival) {
-        let hung = arrival.job % self.targets < self.hang;
+        let hung = self.spread.hangs(arrival.job);
         let counts = if hung { &mut self.hung } else { &mut self.counts };
         if self.due.front().is_some_and(|oldest| arrival.instant < *oldest) {
             // Closed, or before the first that is due.
@@ -224,7 +220,7 @@ mod tests {
 
     #[test]
     fn each_execution_counts_once_and_everything_else_has_a_name() {
-        let mut tally = Tally::new(3, 1, 0, (10, 13), vec![10, 12]);
+        let mut tally = Tally::new(3, Spread::PLAIN, (10, 13), vec![10, 12]);
         tally.add(&[
             arrival(0, 10, 100, 1, false),
             arrival(1, 10, 300, 2, false),
@@ -250,8 +246,8 @@ mod tests {
 
     #[test]
     fn jobs_of_hanging_targets_are_counted_apart() {
-        let mut tally = Tally::new(5, 2, 1, (10, 11), vec![10]);
-        tally.add(&[arrival(0, 10, 1, 1, false), arrival(1, 10, 1, 1, false), arrival(3, 10, 1, 1, false)]);
+        let mut tally = Tally::new(5, Spread { targets: 2, hang: 1, hung_jobs: 3 }, (10, 11), vec![10]);
+        tally.add(&[arrival(0, 10, 1, 1, false), arrival(3, 10, 1, 1, false), arrival(4, 10, 1, 1, false)]);
         assert_eq!((tally.counts.due, tally.counts.arrived, tally.counts.missed()), (2, 2, 0));
         assert_eq!((tally.hung.due, tally.hung.arrived), (3, 1));
         tally.close_before(11);

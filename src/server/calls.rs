@@ -5,6 +5,7 @@ use super::connections::Asked;
 use super::engine::Engine;
 use crate::api::{self, ApiError, Call, Cors, Read};
 use crate::core::{Command, Input, Now, RequestId};
+use crate::dispatch::{PoolStats, WorkerStats};
 use crate::http::{Request, Response, Status};
 use crate::store::Readers;
 use crate::telemetry::Logs;
@@ -22,7 +23,6 @@ pub(super) struct Calls {
     pub(super) cors: Cors,
     pub(super) readers: Readers<RequestId, Response>,
     pub(super) logs: Logs,
-    pub(super) workers: usize,
     pub(super) in_flight_max: u32,
     /// Reads refused because too many were waiting.
     pub(super) reads_refused: u64,
@@ -100,11 +100,10 @@ impl Calls {
                 counts: core.counts(),
                 drift: engine.drift(),
                 late: engine.late(),
-                commit: engine.commits(),
+                store: engine.store_latency(),
                 uptime_s: now.mono.0 / 1_000_000,
-                workers: self.workers,
                 in_flight_max: self.in_flight_max,
-                worker_queue: engine.worker_queue(),
+                sending: sending(&engine.pool()),
                 write_queue: engine.write_queue(),
                 read_queue: self.readers.waiting(),
                 alert_queue: engine.alert_queue(),
@@ -115,6 +114,21 @@ impl Calls {
                 next: core.next_to_fire(limit, now.wall),
             }),
         }
+    }
+}
+
+/// The workers' figures, summed up.
+fn sending(pool: &PoolStats) -> api::Sending {
+    let sum = |of: fn(&WorkerStats) -> u64| pool.workers.iter().map(of).sum();
+    api::Sending {
+        threads: pool.workers.len(),
+        waiting: sum(|worker| worker.waiting),
+        connections: sum(|worker| worker.connections),
+        opened: sum(|worker| worker.opened),
+        reused: sum(|worker| worker.reused),
+        repeated: sum(|worker| worker.repeated),
+        faults: sum(|worker| worker.faults),
+        lookups: pool.lookups,
     }
 }
 

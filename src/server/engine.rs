@@ -2,8 +2,9 @@
 //! It must not decide: it carries outputs out, and messages in.
 
 use crate::alert::Alerts;
+use crate::api::StoreLatency;
 use crate::core::{Attempt, Class, Deadline, Input, MonoUs, Notice, Now, Output, Reply, Report, RequestId, Scheduler};
-use crate::dispatch::Pool;
+use crate::dispatch::{Pool, PoolStats};
 use crate::limits::REPORTS_PER_TURN_MAX;
 use crate::store::{AlertState, AlertUpdate, Writer};
 use crate::telemetry::{Percentiles, Recorder};
@@ -194,12 +195,12 @@ impl Engine {
         self.late.percentiles()
     }
 
-    pub(super) fn commits(&self) -> Percentiles {
-        self.outbox.commits()
+    pub(super) fn store_latency(&self) -> StoreLatency {
+        self.outbox.latency()
     }
 
-    pub(super) fn worker_queue(&self) -> usize {
-        self.pool.waiting()
+    pub(super) fn pool(&self) -> PoolStats {
+        self.pool.stats()
     }
 
     pub(super) fn write_queue(&self) -> usize {

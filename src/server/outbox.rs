@@ -2,11 +2,13 @@
 //! It must not drop anything: the core bounds what it asks for.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
+use crate::api::StoreLatency;
 use crate::core::{MonoUs, Persist};
 use crate::limits::{BATCH_LEN_MAX, BATCHES_PENDING_MAX, OUTCOME_WAIT_MAX, STORE_STALL_MAX};
 use crate::store::{AlertUpdate, Batch, Writer, WriterEvent};
-use crate::telemetry::{Percentiles, Recorder};
+use crate::telemetry::Recorder;
 
 /// Items on their way to the writer.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub(super) struct Outbox {
     /// Items up to this number are on disk.
     through: u64,
     commits: Recorder,
+    held_up: Recorder,
+    writes: Recorder,
 }
 
 impl Outbox {
@@ -64,7 +68,10 @@ impl Outbox {
     /// Takes note of an event: what the core is to hear, as (through, rejected).
     pub(super) fn note(&mut self, event: WriterEvent, mono: MonoUs) -> Option<(u64, Vec<u64>)> {
         match event {
-            WriterEvent::Committed { through } => {
+            WriterEvent::Committed { through, held_up, wrote } => {
+                let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+                self.held_up.record(us(held_up));
+                self.writes.record(us(wrote));
                 let given = self.unanswered.pop_front().expect("the writer answers each batch once");
                 self.commits.record(i64::try_from(mono.0.saturating_sub(given.0)).unwrap_or(i64::MAX));
                 self.through = through?;
@@ -109,8 +116,12 @@ impl Outbox {
         self.items.len()
     }
 
-    /// How long batches took from being handed over to being on disk, as the loop saw it.
-    pub(super) fn commits(&self) -> Percentiles {
-        self.commits.percentiles()
+    /// How long batches took.
+    pub(super) fn latency(&self) -> StoreLatency {
+        StoreLatency {
+            commit: self.commits.percentiles(),
+            held_up: self.held_up.percentiles(),
+            write: self.writes.percentiles(),
+        }
     }
 }

@@ -115,14 +115,8 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
     engine.input(Input::RestoreDone(loaded.restored), now);
     engine.resume_alerts(&loaded.alerts, now);
 
-    let calls = Calls {
-        cors: Cors { origin: config.cors_origin.clone() },
-        readers,
-        logs,
-        workers,
-        in_flight_max,
-        reads_refused: 0,
-    };
+    let calls =
+        Calls { cors: Cors { origin: config.cors_origin.clone() }, readers, logs, in_flight_max, reads_refused: 0 };
     let second = now.wall.floor().as_secs();
     let serving = Loop {
         poll,

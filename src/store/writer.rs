@@ -37,6 +37,10 @@ pub enum WriterEvent {
     Committed {
         /// The newest item's number; None if the batch had no items.
         through: Option<u64>,
+        /// How long the batch waited for a slice of the fold, of retention, or for a checkpoint.
+        held_up: Duration,
+        /// How long its transaction took.
+        wrote: Duration,
     },
     /// Writing fails. What was given is kept and tried again, but for these changes, which will not be written.
     Failing {
@@ -52,7 +56,7 @@ pub enum WriterEvent {
 /// The running writer.
 #[derive(Debug)]
 pub struct Writer {
-    batches: Option<Sender<Batch>>,
+    batches: Option<Sender<(Instant, Batch)>>,
     events: Receiver<WriterEvent>,
     thread: Option<JoinHandle<()>>,
 }
@@ -77,7 +81,7 @@ impl Writer {
             let path = store.path().to_owned();
             let retention = Retention::new(keep);
             let wal = checkpoint::wal_of(&path);
-            Thread { store, wal, fold, retention, checkpointer, say, notify }.run(&work);
+            Thread { store, wal, fold, retention, checkpointer, kept_house: None, say, notify }.run(&work);
         })?;
         Ok(Writer { batches: Some(batches), events, thread: Some(thread) })
     }
@@ -85,7 +89,7 @@ impl Writer {
     /// Hands a batch over. Never blocks: no more than `BATCHES_PENDING_MAX` may be unanswered.
     pub fn send(&self, batch: Batch) {
         let batches = self.batches.as_ref().expect("the writer runs until `stop`");
-        batches.try_send(batch).expect("the channel holds every batch that may be unanswered");
+        batches.try_send((Instant::now(), batch)).expect("the channel holds every batch that may be unanswered");
     }
 
     /// The next event, if there is one.
@@ -114,15 +118,17 @@ struct Thread {
     fold: Fold,
     retention: Retention,
     checkpointer: Checkpointer,
+    /// From when to when this thread last did anything else than write a batch.
+    kept_house: Option<(Instant, Instant)>,
     say: Sender<WriterEvent>,
     notify: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Thread {
-    fn run(mut self, work: &Receiver<Batch>) {
+    fn run(mut self, work: &Receiver<(Instant, Batch)>) {
         loop {
             match work.recv_timeout(self.rest()) {
-                Ok(batch) => self.write(batch),
+                Ok((given, batch)) => self.write(given, batch),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -134,7 +140,10 @@ impl Thread {
     }
 
     /// Writes a batch, for as long as it takes.
-    fn write(&mut self, mut batch: Batch) {
+    fn write(&mut self, given: Instant, mut batch: Batch) {
+        let held_up =
+            self.kept_house.map_or(Duration::ZERO, |(from, until)| until.saturating_duration_since(from.max(given)));
+        let began = Instant::now();
         let through = batch.items.last().map(|&(number, _)| number);
         loop {
             match commit(&mut self.store.connection, &batch, false) {
@@ -142,7 +151,7 @@ impl Thread {
                     for (_, item) in &batch.items {
                         self.fold.note(item);
                     }
-                    self.tell(WriterEvent::Committed { through });
+                    self.tell(WriterEvent::Committed { through, held_up, wrote: began.elapsed() });
                     return;
                 }
                 // Another connection holds the lock: the batch waits for it, as for a slow disk.
@@ -194,6 +203,7 @@ impl Thread {
             // Busy while a reader reads: the next turn tries again.
             drop(self.store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
         }
+        self.kept_house = Some((now, Instant::now()));
     }
 
     fn tell(&self, event: WriterEvent) {

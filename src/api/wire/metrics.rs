@@ -22,15 +22,13 @@ pub struct Metrics {
     /// How late recovered, catch-up and manual executions went out.
     pub late: Percentiles,
     /// Transactions.
-    pub commit: Percentiles,
+    pub store: StoreLatency,
     /// Seconds since the server started.
     pub uptime_s: u64,
-    /// Threads that send.
-    pub workers: usize,
+    /// The workers.
+    pub sending: Sending,
     /// Attempts that may be in flight.
     pub in_flight_max: u32,
-    /// Attempts no worker has taken up.
-    pub worker_queue: usize,
     /// Changes and rows the writer has not been given.
     pub write_queue: usize,
     /// Reads no reader has taken up.
@@ -47,6 +45,38 @@ pub struct Metrics {
     pub log_lines_dropped: usize,
     /// The next jobs to fire.
     pub next: Vec<JobView>,
+}
+
+/// How long batches of rows and changes took to be on disk.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreLatency {
+    /// From being handed over to being on disk, as the loop saw it.
+    pub commit: Percentiles,
+    /// The part of it spent waiting for a slice of the fold, of retention, or for a checkpoint.
+    pub held_up: Percentiles,
+    /// The part of it that the transaction took.
+    pub write: Percentiles,
+}
+
+/// What the workers are doing and have done since the start.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending {
+    /// Threads that send.
+    pub threads: usize,
+    /// Attempts that have no connection, not even one that is being opened.
+    pub waiting: u64,
+    /// Connections to targets that are open.
+    pub connections: u64,
+    /// Connections opened, whatever became of them.
+    pub opened: u64,
+    /// Attempts that a kept-alive connection was there for.
+    pub reused: u64,
+    /// Attempts sent a second time because a kept-alive connection was lost.
+    pub repeated: u64,
+    /// Faults that made a worker drop what it held.
+    pub faults: u64,
+    /// Names looked up.
+    pub lookups: u64,
 }
 
 #[derive(Serialize)]
@@ -111,6 +141,8 @@ struct PercentilesBody {
 #[serde(rename_all = "camelCase")]
 struct StoreBody {
     commit: PercentilesBody,
+    held_up: PercentilesBody,
+    write: PercentilesBody,
     unwritten: usize,
     arming_stalled: usize,
 }
@@ -123,6 +155,12 @@ struct WorkersBody {
     in_flight_max: u32,
     /// The share of what may be in flight that is.
     utilization: f64,
+    connections: u64,
+    connections_opened: u64,
+    connections_reused: u64,
+    repeated: u64,
+    faults: u64,
+    lookups: u64,
 }
 
 #[derive(Serialize)]
@@ -131,7 +169,7 @@ struct QueuesBody {
     armed: usize,
     targets: usize,
     retries: usize,
-    workers: usize,
+    workers: u64,
     writer: usize,
     readers: usize,
     alerts: usize,
@@ -190,21 +228,29 @@ pub fn metrics(metrics: &Metrics) -> Response {
         drift: percentiles(&metrics.drift),
         late: percentiles(&metrics.late),
         store: StoreBody {
-            commit: percentiles(&metrics.commit),
+            commit: percentiles(&metrics.store.commit),
+            held_up: percentiles(&metrics.store.held_up),
+            write: percentiles(&metrics.store.write),
             unwritten: load.unwritten,
             arming_stalled: load.arming_stalled,
         },
         workers: WorkersBody {
-            threads: metrics.workers,
+            threads: metrics.sending.threads,
             in_flight: load.in_flight,
             in_flight_max: metrics.in_flight_max,
             utilization: load.in_flight as f64 / f64::from(metrics.in_flight_max),
+            connections: metrics.sending.connections,
+            connections_opened: metrics.sending.opened,
+            connections_reused: metrics.sending.reused,
+            repeated: metrics.sending.repeated,
+            faults: metrics.sending.faults,
+            lookups: metrics.sending.lookups,
         },
         queues: QueuesBody {
             armed: load.armed,
             targets: load.queued,
             retries: load.backing_off,
-            workers: metrics.worker_queue,
+            workers: metrics.sending.waiting,
             writer: metrics.write_queue,
             readers: metrics.read_queue,
             alerts: metrics.alert_queue,

@@ -13,7 +13,7 @@ use crate::http::{self, Response};
 
 pub use executions::answer;
 pub use jobs::{deleted, job, jobs, reply};
-pub use metrics::{Metrics, metrics};
+pub use metrics::{Metrics, Sending, StoreLatency, metrics};
 pub use status::{Health, health, info};
 
 /// Milliseconds as a decimal with microseconds behind the point.
