@@ -12,28 +12,30 @@ pub fn give_way() {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use rustix::process::getpriority_process;
     use thread_priority::{
         NormalThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
         set_thread_priority_and_policy, thread_native_id,
     };
 
-    /// What the crate makes nice 0 of: the thread keeps its share of time.
-    const NICE_0: u8 = 48;
-
     pub(super) fn give_way() {
         let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
-        let priority = ThreadPriorityValue::try_from(NICE_0).map(ThreadPriority::Crossplatform);
-        if let Ok(priority) = priority {
+        // The crate sets a niceness as well, from a scale of its own: the one that means what it is already.
+        let Ok(niceness) = getpriority_process(None) else { return };
+        let scale = (0..=u8::MAX).map_while(|step| ThreadPriorityValue::try_from(step).ok());
+        let same = scale
+            .map(ThreadPriority::Crossplatform)
+            .find(|step| step.to_posix(policy).is_ok_and(|posix| posix == niceness));
+        if let Some(same) = same {
             // A system that refuses lets the thread run as it was: it then only interrupts more often.
-            set_thread_priority_and_policy(thread_native_id(), priority, policy).ok();
+            set_thread_priority_and_policy(thread_native_id(), same, policy).ok();
         }
     }
 }
 
+#[cfg(target_os = "linux")]
 #[cfg(test)]
 mod tests {
-    #![cfg(target_os = "linux")]
-
     use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy};
 
     use super::*;

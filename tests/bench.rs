@@ -65,3 +65,24 @@ fn what_never_comes_is_missed_unless_that_is_allowed_and_nothing_at_all_is_an_er
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("--jobs: expected a number from 1 to 1000000, got \"none\""), "{said}");
 }
+
+#[test]
+fn a_run_over_tls_beside_a_target_that_hangs_counts_each_apart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let json = folder.path().join("result.json");
+    let load = ["--jobs=5", "--seconds=2", "--warm-up=1", "--limit-seconds=1"];
+    let targets = ["--tls", "--targets=2", "--hang=1", "--hang-jobs=2", "--server-flags=--drain-ms 0"];
+    let output = bench(&[&load[..], &targets[..], &["--json", json.to_str().expect("text")]].concat(), folder.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("written")).expect("JSON");
+    for (path, expected) in
+        [("/result/due", 6), ("/result/arrived", 6), ("/hung/due", 4), ("/hung/arrived", 4), ("/setup/hungJobs", 2)]
+    {
+        assert_eq!(report.pointer(path).and_then(Value::as_u64), Some(expected), "{path} in {report:#}");
+    }
+    assert_eq!(report.pointer("/setup/tls"), Some(&Value::Bool(true)));
+    assert!(report.pointer("/limits/workersTlsPerSecond").and_then(Value::as_f64).is_some_and(|rate| rate > 0.0));
+    let fired = report.pointer("/server/metrics/workers/connectionsOpened").and_then(Value::as_u64);
+    assert!(fired.is_some_and(|opened| opened > 0), "{report:#}");
+}

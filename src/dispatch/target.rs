@@ -253,6 +253,12 @@ mod tests {
         assert!(!target.may_open(MonoUs(0), MonoUs(0)), "nothing is known yet, and enough are open");
         target.pause(MonoUs(0));
         assert!(!target.may_open(MonoUs(0), MonoUs(10_000_000)));
+        target.paused_until = MonoUs(0);
+        // Of many that are ready, a quarter may be added at once.
+        (target.open, target.connecting) = (500, 100);
+        assert!(!target.may_open(MonoUs(0), MonoUs(10_000_000)));
+        (target.open, target.connecting) = (500, 99);
+        assert!(target.may_open(MonoUs(0), MonoUs(10_000_000)));
     }
 
     #[test]

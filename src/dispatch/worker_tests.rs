@@ -13,6 +13,7 @@ use super::*;
 use crate::core::{
     Class, Delivery, Endpoint, ExecutionId, Handle, Instant, JobId, JobKey, JobSpec, Kind, Outcome, Seq, WallUs,
 };
+use crate::limits::{OPENINGS_PER_BUSY_TURN, OPENINGS_PER_TURN};
 use crate::schedule::{Schedule, Zone};
 
 fn attempt(url: &str, seq: u64) -> Attempt {
@@ -107,4 +108,61 @@ fn a_worker_that_cannot_go_on_reports_what_it_holds_and_not_what_it_reported() {
     driver.abandon("no events");
     let reports = outcomes(&mut driver);
     assert_eq!(reports.len(), 1, "{reports:?}");
+}
+
+#[test]
+fn connections_of_silent_targets_come_behind_everything_else() {
+    let [silent, well] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [silent_url, well_url] = [&silent, &well].map(|listener| format!("http://{}/", listener.local_addr().unwrap()));
+    let mut poll = Poll::new().unwrap();
+    let mut driver = driver(poll.registry());
+    let opened = |driver: &Driver| driver.setup.counters.read(0, 0).opened;
+    let per_turn = u64::from(OPENINGS_PER_TURN);
+
+    // While nothing is known of a target, a turn opens a share of what it wants.
+    driver.inbox.extend((0..32).map(|seq| attempt(&silent_url, seq)));
+    driver.take_up();
+    driver.serve_all();
+    driver.open_some(true);
+    assert_eq!(opened(&driver), per_turn);
+    let mut events = Events::with_capacity(64);
+    while driver.held.waiting > 0 || driver.held.links.iter().any(|(_, link)| !link.is_ready()) {
+        poll.poll(&mut events, driver.patience()).unwrap();
+        turn(&mut driver, &events, false);
+    }
+    assert_eq!(opened(&driver), 32);
+
+    // It has not answered for a second: others go first, and in a busy turn it gets hardly anything.
+    driver.waited = MonoUs(driver.waited.0 + 1_000_000);
+    driver.inbox.extend((100..140).map(|seq| attempt(&silent_url, seq)));
+    driver.inbox.extend((200..203).map(|seq| attempt(&well_url, seq)));
+    driver.take_up();
+    driver.serve_all();
+    driver.open_some(true);
+    let of = |driver: &Driver, name: &str| {
+        driver.held.targets.iter().find(|(_, target)| name.contains(&*target.name)).map(|(_, target)| target.open)
+    };
+    assert_eq!(of(&driver, &well_url), Some(3));
+    assert_eq!(of(&driver, &silent_url), Some(32 + OPENINGS_PER_BUSY_TURN));
+    driver.open_some(false);
+    assert_eq!(of(&driver, &silent_url), Some(32 + OPENINGS_PER_BUSY_TURN + OPENINGS_PER_TURN));
+    driver.held.check();
+    drop((silent, well));
+}
+
+#[test]
+fn attempts_that_end_together_are_given_up_in_portions() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let poll = Poll::new().unwrap();
+    let mut driver = driver(poll.registry());
+    driver.setup.timeout = Duration::ZERO;
+    driver.inbox.extend((0..10).map(|seq| attempt(&url, seq)));
+    driver.take_up();
+    driver.note_time(4);
+    assert_eq!(outcomes(&mut driver).len(), 4);
+    assert_eq!(driver.patience(), Some(Duration::ZERO), "the others are due as well");
+    driver.note_time(100);
+    assert_eq!(outcomes(&mut driver).len(), 6);
+    driver.held.check();
 }

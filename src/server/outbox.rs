@@ -50,8 +50,7 @@ impl Outbox {
     /// Hands over what there is, unless the writer has enough: so batches grow with the load. Outcomes that nobody
     /// waits for are gathered for a moment, lest writing them takes the cores from the burst that they come from.
     pub(super) fn flush(&mut self, writer: &Writer, mono: MonoUs, all: bool) {
-        let due = all || self.urgent || self.items.len() >= BATCH_LEN_MAX || self.flush_by.is_some_and(|by| by <= mono);
-        if !due {
+        if !all && !self.is_due(mono) {
             return;
         }
         while self.unanswered.len() < BATCHES_PENDING_MAX && !(self.items.is_empty() && self.alerts.is_empty()) {
@@ -63,6 +62,10 @@ impl Outbox {
         if self.items.is_empty() && self.alerts.is_empty() {
             (self.urgent, self.flush_by) = (false, None);
         }
+    }
+
+    fn is_due(&self, mono: MonoUs) -> bool {
+        self.urgent || self.items.len() >= BATCH_LEN_MAX || self.flush_by.is_some_and(|by| by <= mono)
     }
 
     /// Takes note of an event: what the core is to hear, as (through, rejected).
@@ -123,5 +126,57 @@ impl Outbox {
             held_up: self.held_up.percentiles(),
             write: self.writes.percentiles(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Class, Instant, JobKey, Kind, LedgerRow, Seq, Status, WallUs};
+
+    fn row(status: Status) -> Persist {
+        let row = LedgerRow {
+            seq: Seq(1),
+            job: JobKey(1),
+            instant: Instant::from_secs(10),
+            kind: Kind::Scheduled,
+            number: 0,
+            status,
+            class: Class::OnTime,
+            attempt: 1,
+            recoveries: 0,
+            due: WallUs(10_000_000),
+            executed: None,
+            http_status: None,
+            duration_us: None,
+            error: None,
+            covers: None,
+        };
+        Persist::Row(row, None)
+    }
+
+    #[test]
+    fn outcomes_are_gathered_until_their_time_is_up_or_somebody_waits() {
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.deadline(), None);
+        let later = MonoUs(5).plus(OUTCOME_WAIT_MAX);
+        outbox.push(1, row(Status::Success), MonoUs(5));
+        outbox.push(2, row(Status::Skipped), MonoUs(9));
+        assert_eq!(outbox.deadline(), Some(later), "the oldest counts");
+        assert!(!outbox.is_due(MonoUs(later.0 - 1)));
+        assert!(outbox.is_due(later));
+        outbox.push(3, row(Status::Pending), MonoUs(10));
+        assert!(outbox.is_due(MonoUs(10)), "a POST waits for this row");
+    }
+
+    #[test]
+    fn a_full_batch_does_not_wait() {
+        let mut outbox = Outbox::default();
+        for number in 1..BATCH_LEN_MAX as u64 {
+            outbox.push(number, row(Status::Success), MonoUs(0));
+        }
+        assert!(!outbox.is_due(MonoUs(0)));
+        outbox.push(BATCH_LEN_MAX as u64, row(Status::Success), MonoUs(0));
+        assert!(outbox.is_due(MonoUs(0)));
     }
 }
