@@ -161,6 +161,8 @@ pub const RETENTION_SLICE_ROWS: u32 = 500;
 pub const RETENTION_SLICE_JOBS: u32 = 200;
 /// The rest between two sweeps of retention.
 pub const RETENTION_EVERY: Duration = Duration::from_secs(600);
+/// How often it is looked whether the database is larger than it may be.
+pub const RETENTION_LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The rest between two slices of a sweep.
 pub const RETENTION_PACE: Duration = Duration::from_millis(20);
 /// Alerts that are kept, whatever their age.
@@ -169,6 +171,8 @@ pub const ALERTS_KEPT_MAX: u64 = 100_000;
 pub const TAIL_AGE_MAX: Duration = Duration::from_secs(60);
 /// How often the checkpointer looks at the write-ahead log.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
+/// How often the checkpointer goes on at once if more was written while it copied.
+pub const CHECKPOINT_ROUNDS: u32 = 4;
 /// The size of the write-ahead log from which it is worth a checkpoint, in bytes.
 pub const CHECKPOINT_WAL_MIN: u64 = 4 * 1024 * 1024;
 /// The size of the write-ahead log above which the writer truncates it itself, in bytes.

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
 
 use crate::background;
-use crate::limits::{CHECKPOINT_EVERY, CHECKPOINT_WAL_MIN};
+use crate::limits::{CHECKPOINT_EVERY, CHECKPOINT_ROUNDS, CHECKPOINT_WAL_MIN};
 
 /// The running checkpointer. Dropping it ends the thread after the checkpoint it may be at.
 #[derive(Debug)]
@@ -45,10 +45,23 @@ fn run(connection: &Connection, wal: &Path, stopped: &Receiver<()>) {
     background::give_way();
     while stopped.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
         if length_of(wal) > CHECKPOINT_WAL_MIN {
-            // PASSIVE waits for nobody. What it cannot copy now, or for lack of room, it copies next time.
-            drop(connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)"));
+            // What was written meanwhile is less each time. Once nothing is left, the log begins anew in the same file.
+            for _ in 0..CHECKPOINT_ROUNDS {
+                if is_all_copied(connection) {
+                    break;
+                }
+            }
         }
     }
+}
+
+/// Copies what there is. PASSIVE waits for nobody; what it cannot copy now, or for lack of room, it copies next time.
+fn is_all_copied(connection: &Connection) -> bool {
+    let copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        let (pages, copied): (i64, i64) = (row.get(1)?, row.get(2)?);
+        Ok(pages == copied)
+    });
+    copied.unwrap_or(false)
 }
 
 /// The write-ahead log of a database.

@@ -7,7 +7,9 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::rows;
 use crate::clock;
-use crate::limits::{ALERTS_KEPT_MAX, RETENTION_EVERY, RETENTION_PACE, RETENTION_SLICE_JOBS, RETENTION_SLICE_ROWS};
+use crate::limits::{
+    ALERTS_KEPT_MAX, RETENTION_EVERY, RETENTION_LOOK_EVERY, RETENTION_PACE, RETENTION_SLICE_JOBS, RETENTION_SLICE_ROWS,
+};
 
 /// How much history is kept. The strictest of the three counts.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +31,10 @@ pub(super) struct Retention {
     keep: Keep,
     /// The last job the present sweep has looked at; None between sweeps.
     at: Option<i64>,
+    /// When the next slice is due, or the next look at the size of the database.
     next: Instant,
+    /// When the next sweep is due, whatever the size.
+    sweep_by: Instant,
     /// Of each job's rows, so many per mille are to go in this sweep because of the bytes.
     excess_per_mille: u64,
 }
@@ -37,7 +42,8 @@ pub(super) struct Retention {
 impl Retention {
     pub(super) fn new(keep: Keep) -> Retention {
         // Not at once: a start has better things to do.
-        Retention { keep, at: None, next: Instant::now() + RETENTION_EVERY / 10, excess_per_mille: 0 }
+        let first = Instant::now() + RETENTION_EVERY / 10;
+        Retention { keep, at: None, next: first, sweep_by: first, excess_per_mille: 0 }
     }
 
     /// When there is something to do.
@@ -54,19 +60,18 @@ impl Retention {
             Some(at) => at,
             None => {
                 self.excess_per_mille = excess_per_mille(connection, self.keep.bytes)?;
+                if self.excess_per_mille == 0 && now < self.sweep_by {
+                    self.next = now + RETENTION_LOOK_EVERY;
+                    return Ok(());
+                }
+                self.sweep_by = now + RETENTION_EVERY.min(self.keep.age / 10);
                 -1
             }
         };
         let reached = self.sweep(connection, at)?;
         self.at = reached;
-        self.next = now + if reached.is_some() { RETENTION_PACE } else { self.rest(connection)? };
+        self.next = now + if reached.is_some() { RETENTION_PACE } else { RETENTION_LOOK_EVERY };
         Ok(())
-    }
-
-    /// How long until the next sweep: at once again while there are too many bytes.
-    fn rest(&self, connection: &Connection) -> rusqlite::Result<Duration> {
-        let over = excess_per_mille(connection, self.keep.bytes)? > 0;
-        Ok(if over { RETENTION_EVERY / 100 } else { RETENTION_EVERY.min(self.keep.age / 10) })
     }
 
     /// One transaction: jobs from behind `at` on, until enough was deleted or looked at. Where it stopped; None at
