@@ -129,6 +129,11 @@
 //!   (PASSIVE). The writer doing so itself held a batch up for half a second at 20 million rows; it still does when the
 //!   log grows beyond [`limits::WAL_LEN_MAX`]. How long batches wait for housekeeping of any kind is in the metrics
 //!   (`store.heldUp`).
+//!   It goes on until nothing is left to copy, so that the log begins anew.
+//! - **Retention looks at the size every ten seconds** and takes a little from each job. Rows of one job that go together
+//!   lie apart in the index on time: the more of them at once, the more pages for each. Sweeping every ten minutes wrote
+//!   3.5 KB for each execution with retention at work, this 1.1 KB (`bench --jobs 5000 --soak 4 --server-flags
+//!   "--keep-mib 32"`).
 //! - **A filtered page may be short.** A page by status walks history in order of time; when its time is up it returns
 //!   what it found and a `nextCursor` at the last row it saw.
 //! - **A rejected change is answered at once**, before the rest of its batch could be written: the acknowledgement of a
