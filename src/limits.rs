@@ -217,6 +217,9 @@ const _: () = {
     assert!(MISFIRE_ALL_MAX <= MISSED_COUNT_MAX, "what is run must have been counted");
     assert!(MISSED_COUNT_MAX < ARM_STEPS_PER_TURN, "one gap must fit into one turn");
     assert!(POST_LEN_MAX > URL_LEN_MAX * 2, "a request must fit with the longest URL, as path and as host");
+    assert!(OPENINGS_PER_BUSY_TURN <= OPENINGS_PER_TURN && EXPIRIES_PER_BUSY_TURN <= EXPIRIES_PER_TURN);
+    assert!(REPORT_WAIT_MAX.as_millis() < OUTCOME_WAIT_MAX.as_millis(), "reports come before what they lead to");
+    assert!(RETENTION_LOOK_EVERY.as_millis() < RETENTION_EVERY.as_millis());
     assert!(GROWTH_TICK.as_millis() < DRAIN_TIME.as_millis());
     assert!(CHECKPOINT_WAL_MIN < WAL_LEN_MAX, "the checkpointer comes before the writer");
     assert!(UNSENT_MAX > BODY_LEN_MAX, "one answer to one request must not stop a connection");

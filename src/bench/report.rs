@@ -78,7 +78,8 @@ fn setup(options: &Options) -> Value {
     json!({
         "mode": mode, "subject": subject, "jobs": options.jobs, "seconds": options.seconds,
         "warmUpSeconds": options.warm_up, "schedule": options.schedule.text(), "targets": options.spread.targets,
-        "hang": options.spread.hang, "hungJobs": options.spread.hung_jobs, "tls": options.tls, "receivers": options.receivers, "delayMs": options.delay.as_millis() as u64,
+        "hang": options.spread.hang, "hungJobs": options.spread.hung_jobs, "tls": options.tls,
+        "receivers": options.receivers, "delayMs": options.delay.as_millis() as u64,
         "failPerCent": options.fail_per_cent, "idleJobs": options.idle_jobs, "beginSeconds": options.begin,
         "apiCreatesPerSecond": options.api_creates, "apiGetsPerSecond": options.api_gets,
         "history": child.map(|child| child.history), "maxInFlight": child.map(|child| child.max_in_flight),

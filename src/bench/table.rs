@@ -168,7 +168,7 @@ pub(super) fn minute(minute: &Minute) -> String {
         line.push_str(&format!(", commit p99 {ms:.2} ms"));
     }
     if let Some(ms) = minute.held_up_max_ms {
-        line.push_str(&format!(", held up {ms:.2} ms"));
+        line.push_str(&format!(", held up at most {ms:.2} ms"));
     }
     line
 }

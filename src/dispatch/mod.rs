@@ -198,17 +198,6 @@ impl Pool {
         }
     }
 
-    /// Attempts that have no connection, not even one that is being opened.
-    pub fn waiting(&self) -> usize {
-        let waiting: u64 = self.workers.iter().map(|worker| worker.stats().waiting).sum();
-        usize::try_from(waiting).unwrap_or(usize::MAX)
-    }
-
-    /// How many threads send.
-    pub fn workers(&self) -> usize {
-        self.workers.len()
-    }
-
     /// The figures of now.
     pub fn stats(&self) -> PoolStats {
         PoolStats {
