@@ -17,8 +17,7 @@ use super::receiver::{Behaviour, Receiver};
 use super::spread::Spread;
 use super::stream::Identity;
 use crate::core::{
-    Attempt, Class, Delivery, Endpoint, ExecutionId, Handle, Instant as Second, JobId, JobKey, JobSpec, Kind, Seq,
-    WallUs,
+    Attempt, Class, Endpoint, ExecutionId, Handle, Instant as Second, JobId, JobKey, JobSpec, Kind, Seq, WallUs,
 };
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::schedule::{Schedule, Zone};
@@ -179,21 +178,10 @@ fn workers(
 /// Makes attempts for one job that does not exist.
 fn fabricator(url: &str) -> io::Result<impl Fn(u64) -> Attempt + use<>> {
     let id = JobId::new(JobKey(1), [1; 10]);
-    let anchor = Second::from_secs(0);
-    let schedule =
-        Schedule::parse("* * * * * *", Zone::default(), anchor).map_err(|why| io::Error::other(why.to_string()))?;
-    let spec = Arc::new(JobSpec {
-        id,
-        revision: 1,
-        schedule: Arc::new(schedule),
-        anchor,
-        endpoint: Endpoint::parse(url).map_err(|why| io::Error::other(why.to_string()))?,
-        delivery: Delivery::AtLeastOnce,
-        misfire: None,
-        active: true,
-        created_at: WallUs(0),
-        updated_at: WallUs(0),
-    });
+    let schedule = Schedule::parse("* * * * * *", Zone::default(), Second::from_secs(0))
+        .map_err(|why| io::Error::other(why.to_string()))?;
+    let endpoint = Endpoint::parse(url).map_err(|why| io::Error::other(why.to_string()))?;
+    let spec = Arc::new(JobSpec::new(id, Arc::new(schedule), endpoint, WallUs(0)));
     Ok(move |seq: u64| {
         let instant = Second::from_secs(i64::try_from(seq).unwrap_or(0));
         let id = ExecutionId { job: id, instant, kind: Kind::Scheduled, number: 0 };

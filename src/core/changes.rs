@@ -47,17 +47,11 @@ impl Scheduler {
     fn create(&mut self, request: RequestId, draft: Draft, entropy: [u8; 10], now: Now) {
         let id = JobId::new(JobKey(self.next_job), entropy);
         self.next_job += 1;
+        let schedule = self.share_schedule(draft.schedule);
         let spec = Arc::new(JobSpec {
-            id,
-            revision: 1,
-            anchor: draft.schedule.anchor().unwrap_or(now.wall.floor()),
-            schedule: self.share_schedule(draft.schedule),
-            endpoint: draft.endpoint,
             delivery: draft.delivery,
-            misfire: None,
             active: draft.active.unwrap_or(true),
-            created_at: now.wall,
-            updated_at: now.wall,
+            ..JobSpec::new(id, schedule, draft.endpoint, now.wall)
         });
         let since = now.wall.floor();
         let job = Job::new(Arc::clone(&spec), self.targets.join(spec.endpoint.target()), since);

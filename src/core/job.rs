@@ -81,6 +81,24 @@ pub struct JobSpec {
     pub updated_at: WallUs,
 }
 
+impl JobSpec {
+    /// The first revision of an active job, with the policies that count unless something else is asked for.
+    pub fn new(id: JobId, schedule: Arc<Schedule>, endpoint: Endpoint, at: WallUs) -> JobSpec {
+        JobSpec {
+            id,
+            revision: 1,
+            anchor: schedule.anchor().unwrap_or(at.floor()),
+            schedule,
+            endpoint,
+            delivery: Delivery::AtLeastOnce,
+            misfire: None,
+            active: true,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+}
+
 /// What became of a job's executions so far. Rebuilt at start, kept in memory, never counted by a scan of history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {

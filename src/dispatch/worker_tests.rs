@@ -10,27 +10,15 @@ use super::super::head::Heads;
 use super::super::resolver::{Resolver, WakeWorker};
 use super::super::tls::Trust;
 use super::*;
-use crate::core::{
-    Class, Delivery, Endpoint, ExecutionId, Handle, Instant, JobId, JobKey, JobSpec, Kind, Outcome, Seq, WallUs,
-};
+use crate::core::{Class, Endpoint, ExecutionId, Handle, Instant, JobId, JobKey, JobSpec, Kind, Outcome, Seq, WallUs};
 use crate::limits::{OPENINGS_PER_BUSY_TURN, OPENINGS_PER_TURN};
 use crate::schedule::{Schedule, Zone};
 
 fn attempt(url: &str, seq: u64) -> Attempt {
     let id = JobId::new(JobKey(1), [1; 10]);
     let instant = Instant::from_secs(10);
-    let spec = JobSpec {
-        id,
-        revision: 1,
-        schedule: Arc::new(Schedule::parse("* * * * * *", Zone::Utc, instant).unwrap()),
-        anchor: instant,
-        endpoint: Endpoint::parse(url).unwrap(),
-        delivery: Delivery::AtLeastOnce,
-        misfire: None,
-        active: true,
-        created_at: WallUs(0),
-        updated_at: WallUs(0),
-    };
+    let schedule = Arc::new(Schedule::parse("* * * * * *", Zone::Utc, instant).unwrap());
+    let spec = JobSpec::new(id, schedule, Endpoint::parse(url).unwrap(), WallUs(0));
     let handle = Handle { slot: 0, seq: Seq(seq) };
     let id = ExecutionId { job: id, instant, kind: Kind::Scheduled, number: 0 };
     Attempt { handle, number: 1, id, class: Class::OnTime, spec: Arc::new(spec) }

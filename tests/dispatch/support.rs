@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use punctual::core::{
-    Attempt, Class, Delivery, Endpoint, ExecutionId, Handle, Instant, JobId, JobKey, JobSpec, Kind, Outcome, Report,
-    Seq, WallUs,
+    Attempt, Class, Endpoint, ExecutionId, Handle, Instant, JobId, JobKey, JobSpec, Kind, Outcome, Report, Seq, WallUs,
 };
 use punctual::dispatch::{DispatchSettings, Pool};
 use punctual::schedule::{Schedule, Zone};
@@ -34,18 +33,8 @@ pub(super) fn settings() -> DispatchSettings {
 pub(super) fn attempt(url: &str, number: u32) -> Attempt {
     let id = JobId::new(JobKey(7), [1; 10]);
     let instant = Instant::from_secs(1_767_229_831);
-    let spec = JobSpec {
-        id,
-        revision: 1,
-        schedule: Arc::new(Schedule::parse("* * * * * *", Zone::Utc, instant).unwrap()),
-        anchor: instant,
-        endpoint: Endpoint::parse(url).unwrap(),
-        delivery: Delivery::AtLeastOnce,
-        misfire: None,
-        active: true,
-        created_at: WallUs(0),
-        updated_at: WallUs(0),
-    };
+    let schedule = Arc::new(Schedule::parse("* * * * * *", Zone::Utc, instant).unwrap());
+    let spec = JobSpec::new(id, schedule, Endpoint::parse(url).unwrap(), WallUs(0));
     let handle = Handle { slot: number, seq: Seq(u64::from(number)) };
     let id = ExecutionId { job: id, instant, kind: Kind::Manual, number };
     Attempt { handle, number: 1, id, class: Class::OnTime, spec: Arc::new(spec) }
