@@ -25,12 +25,24 @@ pub struct Keep {
 /// How far below the limit a sweep for bytes aims, so that it does not begin again at once.
 const BYTES_AIM_PER_CENT: u64 = 90;
 
+/// How far a sweep has come.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The last job that is done with.
+    job: i64,
+    /// A job that is not: how many rows it may keep. Asked again, its share of what is too much would be taken again.
+    begun: Option<(i64, u64)>,
+}
+
+/// Before the first job.
+const BEGIN: Place = Place { job: -1, begun: None };
+
 /// The sweep: over all jobs, in order, in slices.
 #[derive(Debug)]
 pub(super) struct Retention {
     keep: Keep,
-    /// The last job the present sweep has looked at; None between sweeps.
-    at: Option<i64>,
+    /// Where the present sweep is; None between sweeps.
+    at: Option<Place>,
     /// When the next slice is due, or the next look at the size of the database.
     next: Instant,
     /// When the next sweep is due, whatever the size.
@@ -65,7 +77,7 @@ impl Retention {
                     return Ok(());
                 }
                 self.sweep_by = now + RETENTION_EVERY.min(self.keep.age / 10);
-                -1
+                BEGIN
             }
         };
         let reached = self.sweep(connection, at)?;
@@ -76,30 +88,33 @@ impl Retention {
 
     /// One transaction: jobs from behind `at` on, until enough was deleted or looked at. Where it stopped; None at
     /// the end.
-    fn sweep(&self, connection: &mut Connection, at: i64) -> rusqlite::Result<Option<i64>> {
+    fn sweep(&self, connection: &mut Connection, at: Place) -> rusqlite::Result<Option<Place>> {
         let age_us = i64::try_from(self.keep.age.as_micros()).unwrap_or(i64::MAX);
         let oldest_us = clock::wall().0.saturating_sub(age_us);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut room = RETENTION_SLICE_ROWS;
-        let mut reached = at;
+        let mut reached = Place { job: at.job, begun: None };
         let mut ended = true;
         {
             let mut jobs = transaction
                 .prepare_cached("SELECT job_id, kept FROM job_totals WHERE job_id > ?1 ORDER BY job_id LIMIT ?2")?;
             let jobs: Vec<(i64, u64)> = jobs
-                .query_map(params![at, RETENTION_SLICE_JOBS], |row| Ok((row.get(0)?, rows::unsigned(row, 1)?)))?
+                .query_map(params![at.job, RETENTION_SLICE_JOBS], |row| Ok((row.get(0)?, rows::unsigned(row, 1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
-            for (job, kept) in &jobs {
-                let most = self.keep.rows_per_job.min(kept - kept * self.excess_per_mille / 1000);
+            for &(job, kept) in &jobs {
+                let most = match at.begun {
+                    Some((begun, most)) if begun == job => most,
+                    _ => self.keep.rows_per_job.min(kept - kept * self.excess_per_mille / 1000),
+                };
                 let surplus = kept.saturating_sub(most);
-                let gone = delete_oldest(&transaction, *job, *kept, surplus, oldest_us / 1_000_000, room)?;
-                room -= gone;
+                room -= delete_oldest(&transaction, job, kept, surplus, oldest_us / 1_000_000, room)?;
                 if room == 0 {
                     // The same job again, it may have more.
+                    reached.begun = Some((job, most));
                     ended = false;
                     break;
                 }
-                reached = *job;
+                reached.job = job;
             }
             ended &= jobs.len() < RETENTION_SLICE_JOBS as usize;
         }

@@ -13,9 +13,10 @@ use super::writer::{Batch, commit};
 use super::{Answer, Cursor, ExecutionRecord, Loaded, Query, Store, history, load};
 use crate::clock;
 use crate::core::{
-    AlertRecord, Change, Class, Delivery, Endpoint, ExecutionId, Instant, JobChange, JobId, JobKey, JobSpec, Kind,
-    LedgerRow, Persist, Seq, Status, StoredJob, WallUs,
+    AlertRecord, Change, Class, Endpoint, ExecutionId, Instant, JobChange, JobId, JobKey, JobSpec, Kind, LedgerRow,
+    Persist, Seq, Status, StoredJob, WallUs,
 };
+use crate::limits::RETENTION_SLICE_ROWS;
 use crate::schedule::{Schedule, Zone};
 
 const EVERYTHING: Keep = Keep { age: Duration::from_secs(u32::MAX as u64), rows_per_job: u64::MAX, bytes: u64::MAX };
@@ -25,18 +26,9 @@ fn job(key: u64) -> JobId {
 }
 
 fn put(key: u64) -> Persist {
-    let spec = JobSpec {
-        id: job(key),
-        revision: 1,
-        schedule: Arc::new(Schedule::parse("* * * * * *", Zone::Utc, Instant::from_secs(0)).expect("it is valid")),
-        anchor: Instant::from_secs(0),
-        endpoint: Endpoint::parse("http://localhost/").expect("it is valid"),
-        delivery: Delivery::AtLeastOnce,
-        misfire: None,
-        active: true,
-        created_at: WallUs(1),
-        updated_at: WallUs(1),
-    };
+    let schedule = Schedule::parse("* * * * * *", Zone::Utc, Instant::from_secs(0)).expect("it is valid");
+    let endpoint = Endpoint::parse("http://localhost/").expect("it is valid");
+    let spec = JobSpec::new(job(key), Arc::new(schedule), endpoint, WallUs(1));
     change(JobChange::Put(Arc::new(spec)))
 }
 
@@ -248,6 +240,32 @@ fn retention_takes_the_oldest_and_leaves_the_counters() {
     assert_eq!(reload(&store).0[0].counters.success, 3_000, "what happened stays counted");
     sweep(&mut store, Keep { bytes: 1, ..EVERYTHING });
     assert!(kept(&mut store).len() < 10);
+}
+
+#[test]
+fn a_sweep_for_bytes_takes_its_share_of_a_long_history_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(&folder.path().join("p.db"));
+    let rows = i64::from(RETENTION_SLICE_ROWS) * 20;
+    write(&mut store, [put(1)]);
+    write(
+        &mut store,
+        (0..rows).map(|age| Persist::Row(row(age as u64 + 1, 1, 1_000_000 - age, Status::Success), None)),
+    );
+    fold_all(&mut store);
+    let used = |store: &Store| {
+        let number = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect("known");
+        (number("page_count") - number("freelist_count")) * number("page_size")
+    };
+    let before = used(&store);
+    let mut retention = Retention::new(Keep { bytes: before.unsigned_abs() / 2, ..EVERYTHING });
+    for hours in 1..200 {
+        let later = Mono::now() + Duration::from_secs(3600 * hours);
+        retention.slice(&mut store.connection, later).expect("it can be swept");
+    }
+    let (after, limit) = (used(&store), before / 2);
+    assert!(after <= limit, "{after} bytes are still more than {limit}");
+    assert!(after > limit * 7 / 10, "{after} bytes of {limit}: more went than was too much");
 }
 
 #[test]
