@@ -56,7 +56,9 @@ impl Fold {
         }
         if self.plan.is_empty() {
             self.begins = now + FOLD_EVERY;
-            self.plan = std::mem::take(&mut self.waiting);
+            // The lists change places and keep their room: megabytes that come and go would stay with the allocator.
+            std::mem::swap(&mut self.plan, &mut self.waiting);
+            self.waiting.shrink_to(self.plan.len() * 2);
             self.plan.sort_unstable_by(|left, right| right.cmp(left));
             let slices = self.plan.len().div_ceil(FOLD_SLICE_ROWS as usize);
             self.pace = (FOLD_EVERY / 2).checked_div(u32::try_from(slices).unwrap_or(u32::MAX)).unwrap_or_default();
@@ -66,9 +68,6 @@ impl Fold {
         fold(connection, slice)?;
         self.plan.truncate(self.plan.len() - length);
         self.next = now + self.pace;
-        if self.plan.is_empty() {
-            self.plan = Vec::new();
-        }
         Ok(())
     }
 }
