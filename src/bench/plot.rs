@@ -53,6 +53,7 @@ fn shares(area: &Area<'_>, found: &Measured) -> Result<(), Box<dyn std::error::E
     let mut chart = ChartBuilder::on(area)
         .caption("drift at the receiver", ("sans-serif", 15))
         .margin(12)
+        .margin_right(36)
         .x_label_area_size(40)
         .y_label_area_size(50)
         .build_cartesian_2d((least..most).log_scale(), 0.0..100.0)?;
@@ -88,6 +89,7 @@ fn seconds(area: &Area<'_>, found: &Measured) -> Result<(), Box<dyn std::error::
     let mut chart = ChartBuilder::on(area)
         .caption("from second to second: p50 blue, p99 orange, last red", ("sans-serif", 15))
         .margin(12)
+        .margin_right(36)
         .x_label_area_size(40)
         .y_label_area_size(60)
         .build_cartesian_2d(0.0..end, 0.0..highest * 1.1)?;
