@@ -4,7 +4,7 @@
 use super::body;
 use super::errors::ApiError;
 use super::query::Parameters;
-use crate::core::{Action, JobId, JobKey, WallUs};
+use crate::core::{Action, Draft, JobId, JobKey, WallUs};
 use crate::http::{Method, Request, Response, Status};
 use crate::store::Query;
 
@@ -16,7 +16,9 @@ const PAGE_DEFAULT: u32 = 100;
 /// What a request asks for.
 #[derive(Debug)]
 pub enum Call {
-    /// A change, for the core.
+    /// A new job, for the core; its id takes randomness, which is not drawn here.
+    Create(Draft),
+    /// A change of a job, for the core.
     Change(Action),
     /// Something the loop has in memory.
     Read(Read),
@@ -67,11 +69,11 @@ pub(in crate::api) const ENDPOINTS: &[&str] = &[
     "GET /api/info",
 ];
 
-/// Finds the call of a request. `entropy` makes the id of a created job unique.
+/// Finds the call of a request.
 ///
 /// # Errors
 /// The answer to a request that asks for nothing this API has.
-pub fn route(request: &Request, now: WallUs, entropy: [u8; 10]) -> Route {
+pub fn route(request: &Request, now: WallUs) -> Route {
     // A query on a write is a mistake that must not go unnoticed.
     let none = || Parameters::read(&request.query, &[]);
     let segments: Vec<&str> = request.path.split('/').skip(1).collect();
@@ -87,7 +89,7 @@ pub fn route(request: &Request, now: WallUs, entropy: [u8; 10]) -> Route {
         }
         (["api", "jobs"], Method::Post) => {
             none()?;
-            Ok(Call::Change(Action::Create { draft: body::draft(request, now)?, entropy }))
+            body::draft(request, now).map(Call::Create)
         }
         (["api", "jobs"], other) => wrong_method(other, "GET, HEAD, POST, OPTIONS"),
         (["api", "jobs", id], Method::Get) => {
@@ -166,14 +168,14 @@ mod tests {
             headers: Headers::default(),
             body: Vec::new(),
         };
-        route(&request, WallUs(0), [0; 10])
+        route(&request, WallUs(0))
     }
 
     fn status(route: Route) -> u16 {
         match route {
             Err(error) => error.status.code(),
             Ok(Call::Ready(response)) => response.status.code(),
-            Ok(Call::Change(_) | Call::Read(_) | Call::Query(_)) => 200,
+            Ok(Call::Create(_) | Call::Change(_) | Call::Read(_) | Call::Query(_)) => 200,
         }
     }
 

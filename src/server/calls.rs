@@ -4,7 +4,7 @@
 use super::connections::Asked;
 use super::engine::Engine;
 use crate::api::{self, ApiError, Call, Cors, Read};
-use crate::core::{Command, Input, Now, RequestId};
+use crate::core::{Action, Command, Input, Now, RequestId};
 use crate::dispatch::{PoolStats, WorkerStats};
 use crate::http::{Request, Response, Status};
 use crate::store::Readers;
@@ -57,11 +57,7 @@ impl Calls {
         name: RequestId,
         request: &Request,
     ) -> Option<Response> {
-        let mut entropy = [0; 10];
-        if getrandom::fill(&mut entropy).is_err() {
-            return Some(ApiError::new(Status::INTERNAL_SERVER_ERROR, "the system gave no random numbers").response());
-        }
-        match api::route(request, now.wall, entropy) {
+        match api::route(request, now.wall) {
             Err(error) => Some(error.response()),
             Ok(Call::Ready(response)) => Some(response),
             Ok(Call::Read(read)) => Some(self.read(engine, connections, now, read)),
@@ -70,13 +66,15 @@ impl Calls {
                 self.reads_refused += 1;
                 Some(ApiError::unavailable("too many reads are waiting; try again").response())
             }
-            Ok(Call::Change(action)) => {
-                if engine.is_failing() {
-                    return Some(ApiError::unavailable("the store cannot be written; nothing has changed").response());
+            Ok(Call::Create(draft)) => {
+                let mut entropy = [0; 10];
+                if getrandom::fill(&mut entropy).is_err() {
+                    let error = ApiError::new(Status::INTERNAL_SERVER_ERROR, "the system gave no random numbers");
+                    return Some(error.response());
                 }
-                engine.input(Input::Command(Box::new(Command { request: name, action })), now);
-                None
+                change(engine, now, name, Action::Create { draft, entropy })
             }
+            Ok(Call::Change(action)) => change(engine, now, name, action),
         }
     }
 
@@ -115,6 +113,15 @@ impl Calls {
             }),
         }
     }
+}
+
+/// Hands a change to the core, whose answer comes later, unless it could not be written.
+fn change(engine: &mut Engine, now: Now, name: RequestId, action: Action) -> Option<Response> {
+    if engine.is_failing() {
+        return Some(ApiError::unavailable("the store cannot be written; nothing has changed").response());
+    }
+    engine.input(Input::Command(Box::new(Command { request: name, action })), now);
+    None
 }
 
 /// The workers' figures, summed up.
