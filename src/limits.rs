@@ -155,16 +155,16 @@ pub const READ_TIME_MAX: Duration = Duration::from_secs(2);
 pub const FOLD_SLICE_ROWS: u32 = 4_000;
 /// How long finished rows rest in the ledger before they are folded.
 pub const FOLD_EVERY: Duration = Duration::from_secs(60);
-/// Rows that one slice of retention deletes at most.
-pub const RETENTION_SLICE_ROWS: u32 = 500;
+/// Rows that one slice of retention deletes at most. With [`RETENTION_PACE`] that is up to 50,000 a second.
+pub const RETENTION_SLICE_ROWS: u32 = 1_000;
 /// Jobs that one slice of retention looks at.
 pub const RETENTION_SLICE_JOBS: u32 = 200;
 /// The rest between two sweeps of retention.
 pub const RETENTION_EVERY: Duration = Duration::from_secs(600);
 /// How often it is looked whether the database is larger than it may be.
 pub const RETENTION_LOOK_EVERY: Duration = Duration::from_secs(10);
-/// The rest between two slices of a sweep.
-pub const RETENTION_PACE: Duration = Duration::from_millis(20);
+/// The rest between the end of a slice of a sweep and the next.
+pub const RETENTION_PACE: Duration = Duration::from_millis(10);
 /// Alerts that are kept, whatever their age.
 pub const ALERTS_KEPT_MAX: u64 = 100_000;
 /// How long the readers' list of unfolded rows is carried on before it is made anew.

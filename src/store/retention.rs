@@ -82,7 +82,9 @@ impl Retention {
         };
         let reached = self.sweep(connection, at)?;
         self.at = reached;
-        self.next = now + if reached.is_some() { RETENTION_PACE } else { RETENTION_LOOK_EVERY };
+        // A rest after it, however long it took: batches come first.
+        let rest = if reached.is_some() { RETENTION_PACE } else { RETENTION_LOOK_EVERY };
+        self.next = now.max(Instant::now()) + rest;
         Ok(())
     }
 
