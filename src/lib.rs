@@ -41,7 +41,7 @@
 //! - [`telemetry`]: drift, latency, logs.
 //! - [`clock`]: the machine's clocks. [`background`]: threads that give way to the loop and the workers.
 //! - [`server`]: the loop and all wiring. [`config`] is what it is told.
-//! - [`bench`]: the instrument that measures a server from outside.
+//! - [`bench`](mod@bench): the instrument that measures a server from outside.
 //!
 //! # Words
 //!

@@ -75,7 +75,7 @@ pub struct BenchArguments {
     /// Measure a server that runs already, instead of one of our own; its jobs are deleted afterwards
     #[arg(long, value_name = "URL")]
     api: Option<String>,
-    /// no: jobs exist elsewhere and POST to http://127.0.0.1:PORT/job/<n>, n from 0; yes: create them
+    /// no: jobs exist elsewhere and POST to http://127.0.0.1:PORT/job/N, N from 0; yes: create them
     #[arg(long, value_name = "YES|NO", default_value = "yes")]
     create: String,
     /// How long the first arrival of jobs that exist elsewhere is awaited, in seconds (1-3600)
