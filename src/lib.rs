@@ -138,7 +138,7 @@
 //!   retention can delete up to 50,000 rows a second.
 //! - **A smaller SQLite.** `.cargo/config.toml` leaves out what is not used here (full-text search, rectangles,
 //!   extensions) and the sum of memory in use, which costs a lock with each allocation. A start without jobs takes
-//!   7.6 MiB instead of 8.3, the binary is a tenth smaller. A build elsewhere, without that file, works the same.
+//!   7.6 MiB instead of 8.4, the binary is a tenth smaller. A build elsewhere, without that file, works the same.
 //! - **A filtered page may be short.** A page by status walks history in order of time; when its time is up it returns
 //!   what it found and a `nextCursor` at the last row it saw.
 //! - **A rejected change is answered at once**, before the rest of its batch could be written: the acknowledgement of a
