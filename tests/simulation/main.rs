@@ -1,6 +1,9 @@
 //! Owns the simulation: the production core between fakes, on a virtual clock, through faults a seed chooses.
 //! It must not wait for anything real; the only real clock limits how long a sweep takes.
 //!
+//! The sweep prints one hash over what all its seeds did, a canonical line for each output (`line`): a change of the
+//! code that is to change no behaviour leaves it as it was.
+//!
 //! `SIMULATION_SEED=<seed>` replays one seed and prints every input and output (with `SIMULATION_PROFILE=<profile>`
 //! for another profile than the sweep's); `SIMULATION_SEEDS=<count>` widens the sweep.
 
@@ -11,6 +14,7 @@ mod coverage;
 mod disk;
 mod finish;
 mod happen;
+mod line;
 mod oracle;
 mod plan;
 mod pool;
@@ -18,6 +22,8 @@ mod rng;
 mod watch;
 mod world;
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher as _;
 use std::time::{Duration, Instant};
 
 use coverage::Coverage;
@@ -28,7 +34,7 @@ use world::World;
 const SEEDS: u64 = 1_000;
 /// How long a sweep may take; a wider one stops there and says how far it came.
 const SWEEP_TIME_MAX: Duration = Duration::from_secs(600);
-/// Every so manyth seed is run twice.
+/// One seed in so many is run twice.
 const TWICE_EVERY: u64 = 8;
 
 /// One seed; the hash of all outputs, and what it reached.
@@ -51,6 +57,7 @@ fn every_seed_keeps_the_promises() {
     let seeds = variable("SIMULATION_SEEDS").unwrap_or(SEEDS);
     let started = Instant::now();
     let mut reached = Coverage::default();
+    let mut sweep = DefaultHasher::new();
     for seed in 0..seeds {
         if started.elapsed() > SWEEP_TIME_MAX {
             eprintln!("the sweep ended after {seed} seeds, at its time limit");
@@ -59,10 +66,12 @@ fn every_seed_keeps_the_promises() {
         }
         let (hash, coverage) = run(seed, profile_of(seed), false);
         reached.add(coverage);
+        sweep.write_u64(hash);
         if seed.is_multiple_of(TWICE_EVERY) {
             assert_eq!(run(seed, profile_of(seed), false).0, hash, "two runs of seed {seed} differ");
         }
     }
+    eprintln!("the hash of all outputs of {seeds} seeds is {:016x}", sweep.finish());
     reached.assert_reached(coverage::REQUIRED);
 }
 

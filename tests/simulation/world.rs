@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
-use std::fmt::Write as _;
 use std::hash::Hasher as _;
 
 use punctual::core::{Input, Notice, Now, Output, Report, Scheduler, WallUs};
@@ -12,6 +11,7 @@ use super::clients::Clients;
 use super::clock::Clock;
 use super::coverage::Coverage;
 use super::disk::Disk;
+use super::line;
 use super::plan::{Fault, Plan, Profile, SECOND_US};
 use super::pool::Pool;
 use super::rng::Rng;
@@ -253,8 +253,8 @@ impl World {
     }
 
     fn record(&mut self, output: &Output) {
-        let mut writer = Hashing(&mut self.hasher);
-        write!(writer, "{output:?}").expect("hashing does not fail");
+        self.hasher.write(line::of(output).as_bytes());
+        self.hasher.write_u8(b'\n');
         if self.verbose {
             eprintln!("    {output:?}");
         }
@@ -308,15 +308,5 @@ impl Drop for World {
                 "to see it again: SIMULATION_SEED={seed} SIMULATION_PROFILE={profile:?} cargo test --test simulation replay -- --nocapture"
             );
         }
-    }
-}
-
-/// Lets `write!` feed a hasher.
-struct Hashing<'a>(&'a mut DefaultHasher);
-
-impl std::fmt::Write for Hashing<'_> {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
     }
 }

@@ -1,0 +1,118 @@
+//! Owns the canonical line of an output: what makes two runs the same, whatever the types are called.
+//! It must not name a type or print a public id: the hash over these lines outlives a change of either.
+
+use punctual::core::{AlertRecord, Attempt, Change, JobChange, JobView, LedgerRow, Notice, Output, Persist, Reply};
+
+/// One output as text: numbers and status names only.
+pub(crate) fn of(output: &Output) -> String {
+    match output {
+        Output::Persist(number, Persist::Row(row, alert)) => {
+            format!("{number} row {}{}", row_text(row), alert.as_deref().map(alert_text).unwrap_or_default())
+        }
+        Output::Persist(number, Persist::Remove(seq)) => format!("{number} remove {}", seq.0),
+        Output::Persist(number, Persist::Change(change)) => format!("{number} {}", change_text(change)),
+        Output::Reply(request, reply) => format!("reply {} {}", request.0, reply_text(reply)),
+        Output::Fire(attempt) => fire_text(attempt),
+        Output::Dispatched(class, drift_us) => format!("dispatched {} {drift_us}", class.code()),
+        Output::Alert(alert) => alert_text(alert),
+        Output::Notice(notice) => notice_text(notice),
+    }
+}
+
+fn row_text(row: &LedgerRow) -> String {
+    let covers = row.covers.map(|covers| (covers.from.as_secs(), covers.count, covers.more));
+    format!(
+        "seq {} job {} {} kind {} number {} attempt {} recoveries {} {} class {} due {} executed {:?} http {:?} \
+         took {:?} error {:?} covers {covers:?}",
+        row.seq.0,
+        row.job.0,
+        row.instant.as_secs(),
+        row.kind.code(),
+        row.number,
+        row.attempt,
+        row.recoveries,
+        row.status.name(),
+        row.class.code(),
+        row.due.0,
+        row.executed.map(|at| at.0),
+        row.http_status,
+        row.duration_us,
+        row.error,
+    )
+}
+
+fn alert_text(alert: &AlertRecord) -> String {
+    let id = alert.execution;
+    let (job, instant) = (id.job.key().0, id.instant.as_secs());
+    format!(" alert {} job {job} {instant} {} {} at {}", alert.seq.0, alert.api, alert.error, alert.at.0)
+}
+
+fn change_text(change: &Change) -> String {
+    let job = match &change.job {
+        JobChange::Put(spec) => format!(
+            "put job {} revision {} {} anchor {} {} active {} created {} updated {}",
+            spec.id.key().0,
+            spec.revision,
+            spec.schedule.text(),
+            spec.anchor.as_secs(),
+            spec.endpoint.as_str(),
+            spec.active,
+            spec.created_at.0,
+            spec.updated_at.0,
+        ),
+        JobChange::Delete(key, at) => format!("delete job {} at {}", key.0, at.0),
+    };
+    let remove: Vec<u64> = change.remove.iter().map(|seq| seq.0).collect();
+    let rows: Vec<String> = change.rows.iter().map(row_text).collect();
+    format!("{job} remove {remove:?} rows {rows:?}")
+}
+
+fn reply_text(reply: &Reply) -> String {
+    match reply {
+        Reply::Created(view) => format!("created {}", view_text(view)),
+        Reply::Updated(view) => format!("updated {}", view_text(view)),
+        Reply::Deleted => "deleted".to_owned(),
+        Reply::NotFound => "not found".to_owned(),
+        Reply::Refused(why) => format!("refused {why:?}"),
+    }
+}
+
+fn view_text(view: &JobView) -> String {
+    let counters = &view.counters;
+    format!(
+        "job {} revision {} next {:?} held {} counters {} {} {} {} {}",
+        view.spec.id.key().0,
+        view.spec.revision,
+        view.next.map(|next| next.as_secs()),
+        view.held,
+        counters.success,
+        counters.failed,
+        counters.skipped,
+        counters.duration_us,
+        counters.timed,
+    )
+}
+
+fn fire_text(attempt: &Attempt) -> String {
+    let id = attempt.id;
+    format!(
+        "fire seq {} job {} {} kind {} number {} attempt {} class {} {}",
+        attempt.handle.seq.0,
+        id.job.key().0,
+        id.instant.as_secs(),
+        id.kind.code(),
+        id.number,
+        attempt.number,
+        attempt.class.code(),
+        attempt.spec.endpoint.as_str(),
+    )
+}
+
+fn notice_text(notice: &Notice) -> String {
+    match notice {
+        Notice::InDoubt { rows } => format!("in doubt {rows}"),
+        Notice::Missed { job, count, more, reason } => format!("missed job {} {count} {more} {reason}", job.key().0),
+        Notice::ClockStep { by_us, held_jobs } => format!("clock step {by_us} {held_jobs}"),
+        Notice::Target { name, failing } => format!("target {name} {failing}"),
+    }
+}
