@@ -4,12 +4,11 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use punctual::core::{
-    Class, DeadlineHeap, Instant, JobKey, Kind, LedgerRow, Persist, Seq, Status as Ending, US_PER_SECOND, WallUs,
-};
+use punctual::core::{Class, JobKey, Kind, LedgerRow, Persist, Seq, Status as Ending};
 use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
 use punctual::schedule::{Schedule, Zone};
 use punctual::store::{self, Batch, Keep, Store, Writer, WriterEvent};
+use punctual::time::{DeadlineHeap, Instant, US_PER_SECOND, WallUs};
 
 /// Ids in the heap.
 const WAITING: u32 = 100_000;

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::core::{MonoUs, Now, WallUs};
+use crate::time::{MonoUs, Now, WallUs};
 
 /// Both clocks, read as one.
 pub fn now() -> Now {

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
 use punctual::core::{
-    Attempt, Class, Endpoint, ExecutionId, Handle, Instant, JobId, JobKey, JobSpec, Kind, Outcome, Report, Seq, WallUs,
+    Attempt, Class, Endpoint, ExecutionId, Handle, JobId, JobKey, JobSpec, Kind, Outcome, Report, Seq,
 };
 use punctual::dispatch::{DispatchSettings, Pool};
 use punctual::schedule::{Schedule, Zone};
+use punctual::time::{Instant, WallUs};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 fn attempt(url: &str, number: u32) -> Attempt {

@@ -12,9 +12,10 @@ use ureq::Agent;
 
 use super::payload::Alert;
 use crate::clock;
-use crate::core::{AlertRecord, Endpoint, RetryPolicy, WallUs};
+use crate::core::{AlertRecord, Endpoint, RetryPolicy};
 use crate::limits::{ALERT_AGE_MAX, ALERT_TIMEOUT, ALERTS_PENDING_MAX};
 use crate::store::{AlertState, AlertUpdate, StoredAlert};
+use crate::time::WallUs;
 
 /// The waits between deliveries of one alert; it ends by age.
 const BACKOFF: RetryPolicy = RetryPolicy { retries: u32::MAX, delay: Duration::from_secs(1) };

@@ -3,8 +3,9 @@
 
 use serde::Serialize;
 
-use crate::core::{AlertRecord, Seq, WallUs};
+use crate::core::{AlertRecord, Seq};
 use crate::store::StoredAlert;
+use crate::time::WallUs;
 
 /// An alert on its way to the webhook.
 #[derive(Clone, Debug)]

@@ -4,9 +4,10 @@
 use serde::Deserialize;
 
 use super::errors::ApiError;
-use crate::core::{Delivery, Draft, Endpoint, WallUs};
+use crate::core::{Delivery, Draft, Endpoint};
 use crate::http::{Request, Status};
 use crate::schedule::{Schedule, Zone};
+use crate::time::WallUs;
 
 /// What a body must be.
 const EXPECTED: &str = "a JSON object with schedule, api and type";

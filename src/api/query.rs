@@ -2,10 +2,11 @@
 //! It must not guess.
 
 use super::errors::ApiError;
-use crate::core::{Instant, JobKey, Kind, Status};
+use crate::core::{JobKey, Kind, Status};
 use crate::http::query;
 use crate::limits::PAGE_MAX;
 use crate::store::Cursor;
+use crate::time::Instant;
 
 /// The parameters of one request.
 #[derive(Debug, Default)]

@@ -4,9 +4,10 @@
 use super::body;
 use super::errors::ApiError;
 use super::query::Parameters;
-use crate::core::{Action, Draft, JobId, JobKey, WallUs};
+use crate::core::{Action, Draft, JobId, JobKey};
 use crate::http::{Method, Request, Response, Status};
 use crate::store::Query;
+use crate::time::WallUs;
 
 /// How many executions of one job a page holds unless asked otherwise.
 const JOB_EXECUTIONS_DEFAULT: u32 = 5;

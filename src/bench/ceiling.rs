@@ -16,11 +16,10 @@ use super::procfs;
 use super::receiver::{Behaviour, Receiver};
 use super::spread::Spread;
 use super::stream::Identity;
-use crate::core::{
-    Attempt, Class, Endpoint, ExecutionId, Handle, Instant as Second, JobId, JobKey, JobSpec, Kind, Seq, WallUs,
-};
+use crate::core::{Attempt, Class, Endpoint, ExecutionId, Handle, JobId, JobKey, JobSpec, Kind, Seq};
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::schedule::{Schedule, Zone};
+use crate::time::{Instant as Second, WallUs};
 
 /// Connections of the bare client.
 pub(super) const CONNECTIONS: usize = 64;

@@ -7,8 +7,9 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::BenchError;
 use crate::clock;
-use crate::core::{Delivery, JobId, JobKey, Kind, Status, WallUs};
+use crate::core::{Delivery, JobId, JobKey, Kind, Status};
 use crate::store::Store;
+use crate::time::WallUs;
 
 /// The jobs that the rows belong to; paused, so that they add nothing but their history.
 const OWNERS: u32 = 1_000;

@@ -42,7 +42,7 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-pub use options::{BenchArguments, InvalidOption, Options};
+pub use options::{ChildOptions, Mode, Options, Spread, Subject};
 
 use progress::Progress;
 

@@ -21,7 +21,7 @@ use super::connection::{Connection, Step};
 use super::spread::Spread;
 use super::stream::Identity;
 use crate::background;
-use crate::core::US_PER_SECOND;
+use crate::time::US_PER_SECOND;
 
 /// Arrivals that are handed over at once.
 const CHUNK_LEN: usize = 8_192;

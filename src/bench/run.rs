@@ -19,8 +19,8 @@ use super::stream::Identity;
 use super::subject::Subject;
 use super::tally::{OPEN_SECONDS, Tally};
 use crate::clock;
-use crate::core::{Instant as Second, US_PER_SECOND};
 use crate::schedule::{Schedule, Zone};
+use crate::time::{Instant as Second, US_PER_SECOND};
 
 /// Executions of the window that are late are awaited so long after it.
 const STRAGGLE: Duration = Duration::from_secs(5);

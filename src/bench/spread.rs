@@ -3,12 +3,13 @@
 
 /// How jobs are spread over targets: those that hang, counted from 0, get the first jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Spread {
-    pub(super) targets: u32,
+pub struct Spread {
+    /// How many targets there are.
+    pub targets: u32,
     /// How many of the targets, from the first, accept and never answer.
-    pub(super) hang: u32,
+    pub hang: u32,
     /// How many jobs belong to those.
-    pub(super) hung_jobs: u32,
+    pub hung_jobs: u32,
 }
 
 impl Spread {

@@ -9,12 +9,12 @@ use super::io::{Notice, Output, Persist};
 use super::job::{JobSpec, Misfire};
 use super::receipts::Receipt;
 use super::scheduler::{Phase, Scheduler};
-use super::time::{Instant, Now, US_PER_SECOND, WallUs};
 use crate::limits::{
     ARM_LEAD_US, ARM_STEPS_PER_TURN, MISFIRE_ALL_MAX, MISSED_COUNT_MAX, OVERLOAD_PAUSE_S, TARGET_BACKLOG_MAX,
     UNWRITTEN_ARM_MAX,
 };
 use crate::schedule::{Count, Schedule};
+use crate::time::{Instant, Now, US_PER_SECOND, WallUs};
 
 /// Why an instant was missed, as clients read it in the row.
 const NOBODY_COULD_FIRE: &str = "missed: it passed while nobody could fire it";

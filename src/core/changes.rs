@@ -11,8 +11,8 @@ use super::job::{Counters, JobSpec};
 use super::receipts::Receipt;
 use super::scheduler::{Job, Pending, PendingChange, Phase, Scheduler};
 use super::sending::JOB_DELETED;
-use super::time::{Instant, Now, WallUs};
 use crate::limits::{CHANGES_PENDING_MAX, CHANGES_PER_JOB_MAX};
+use crate::time::{Instant, Now, WallUs};
 
 impl Scheduler {
     pub(super) fn command(&mut self, command: Command, now: Now) {

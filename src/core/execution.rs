@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::id::{ExecutionId, JobKey, Kind};
 use super::job::JobSpec;
-use super::time::{Instant, MonoUs, WallUs};
+use crate::time::{Instant, MonoUs, WallUs};
 
 /// The place of a row in the ledger. Rises with every execution armed, over restarts too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use super::time::Instant;
+use crate::time::Instant;
 
 /// The integer key of a job inside this store. Never reused while anything of the job is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,9 +9,9 @@ use super::execution::{AlertRecord, Attempt, Class, LedgerRow, Report, Seq, Stat
 use super::id::{JobId, JobKey};
 use super::job::{Counters, Delivery, JobSpec, Misfire};
 use super::retry::RetryPolicy;
-use super::time::{Instant, WallUs};
 use super::view::JobView;
 use crate::schedule::Schedule;
+use crate::time::{Instant, WallUs};
 
 /// What the server was told at start and the core obeys.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::endpoint::Endpoint;
 use super::id::JobId;
-use super::time::{Instant, WallUs};
 use crate::schedule::Schedule;
+use crate::time::{Instant, WallUs};
 
 /// How often an execution may reach its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@ mod arming;
 mod changes;
 mod endpoint;
 mod execution;
-mod heap;
 mod id;
 mod io;
 mod job;
@@ -18,12 +17,10 @@ mod retry;
 mod scheduler;
 mod sending;
 mod targets;
-mod time;
 mod view;
 
 pub use endpoint::{Endpoint, MalformedEndpoint, Target};
 pub use execution::{AlertRecord, Attempt, Class, Covers, Handle, LedgerRow, Outcome, Report, Seq, Status};
-pub use heap::{Ascending, DeadlineHeap};
 pub use id::{ExecutionId, JOB_KEY_MAX, JobId, JobKey, Kind, MalformedId};
 pub use io::{
     Action, Change, Command, Draft, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId, Restored,
@@ -32,7 +29,6 @@ pub use io::{
 pub use job::{Counters, Delivery, JobSpec, LastOutcome, Misfire};
 pub use retry::RetryPolicy;
 pub use scheduler::{Counts, Scheduler};
-pub use time::{Deadline, Instant, MonoUs, Now, US_PER_SECOND, WallUs};
 pub use view::{JobView, Load};
 
 /// A slab's key as the small number that heaps and lists use.

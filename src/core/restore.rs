@@ -9,8 +9,8 @@ use super::io::{Notice, Output, Persist, Restored, StoredJob};
 use super::receipts::Receipt;
 use super::scheduler::{Job, Phase, Scheduler};
 use super::sending::JOB_DELETED;
-use super::time::{Now, WallUs};
 use crate::limits::ARM_LEAD_US;
+use crate::time::{Now, WallUs};
 
 impl Scheduler {
     pub(super) fn restore_job(&mut self, stored: StoredJob) {

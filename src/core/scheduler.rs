@@ -7,14 +7,13 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::execution::{Execution, State};
-use super::heap::DeadlineHeap;
 use super::id::JobKey;
 use super::io::{Command, Input, Notice, Output, Persist, RequestId, Settings};
 use super::job::{Counters, JobSpec, LastOutcome};
 use super::receipts::{Receipt, Receipts};
 use super::targets::Targets;
-use super::time::{Deadline, Instant, MonoUs, Now, WallUs};
 use crate::schedule::Schedule;
+use crate::time::{Deadline, DeadlineHeap, Instant, MonoUs, Now, WallUs};
 
 /// The scheduler: a pure state machine over jobs and executions.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use super::job::{LastOutcome, Misfire};
 use super::receipts::Receipt;
 use super::scheduler::{Job, PendingChange, Phase, Scheduler};
 use super::targets::Lane;
-use super::time::{Now, WallUs};
 use crate::limits::ERROR_LEN_MAX;
+use crate::time::{Now, WallUs};
 
 const TOO_LATE: &str = "missed: it could not be sent within the maximum lateness";
 /// What closes the executions of a deleted job.

@@ -9,7 +9,7 @@ use super::execution::State;
 use super::id::{JobId, JobKey};
 use super::job::{Counters, JobSpec, LastOutcome};
 use super::scheduler::{Counts, Phase, Scheduler};
-use super::time::{Instant, WallUs};
+use crate::time::{Instant, WallUs};
 
 /// A job as clients see it.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 
 use super::exchange::{Exchange, Progress};
 use super::tls::Session;
-use crate::core::MonoUs;
+use crate::time::MonoUs;
 
 /// One connection.
 #[derive(Debug)]

@@ -17,8 +17,9 @@ use super::stats::Counters;
 use super::target::Target;
 use super::tls::Trust;
 use crate::clock;
-use crate::core::{Attempt, DeadlineHeap, MonoUs, Outcome, Report};
+use crate::core::{Attempt, Outcome, Report};
 use crate::limits::{ANSWER_READ_LEN, ATTEMPTS_PER_TURN_MAX, GROWTH_TICK, IDLE_CONNECTION_TIME_MAX, POST_LEN_MAX};
+use crate::time::{DeadlineHeap, MonoUs};
 
 /// How often resting connections are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);

@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use crate::clock;
-use crate::core::{Attempt, Delivery, MonoUs, Now, Outcome, Report, WallUs};
+use crate::core::{Attempt, Delivery, Outcome, Report};
+use crate::time::{MonoUs, Now, WallUs};
 
 /// An attempt that this worker holds.
 #[derive(Debug)]

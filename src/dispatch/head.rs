@@ -9,7 +9,8 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use ureq_proto::client::Call;
 use ureq_proto::client::state::Prepare;
 
-use crate::core::{Attempt, Instant, WallUs};
+use crate::core::Attempt;
+use crate::time::{Instant, WallUs};
 
 /// The body of every POST.
 pub(super) const BODY: &[u8] = b"{}";

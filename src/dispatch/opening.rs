@@ -15,8 +15,9 @@ use super::driver::{Driver, Held, number};
 use super::flight::{describe, is_exhausted, is_out_of_files};
 use super::resolver::Lookup;
 use crate::clock;
-use crate::core::{MonoUs, Outcome};
+use crate::core::Outcome;
 use crate::limits::{OPENINGS_PER_BUSY_TURN, OPENINGS_PER_TURN};
+use crate::time::MonoUs;
 
 /// Targets that want another connection, each once, in turn.
 #[derive(Debug, Default)]

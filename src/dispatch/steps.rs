@@ -11,8 +11,9 @@ use super::exchange::Progress;
 use super::flight::{describe, within};
 use super::tls::Session;
 use crate::clock;
-use crate::core::{MonoUs, Outcome};
+use crate::core::Outcome;
 use crate::limits::CONNECTION_AGE_MAX;
+use crate::time::MonoUs;
 
 impl Driver {
     /// Something happened to a socket. Events that come late, to a slot used anew, find nothing to do.

@@ -9,8 +9,8 @@ use http::{HeaderValue, Uri};
 
 use super::head::host_value;
 use super::resolver::literal;
-use crate::core::MonoUs;
 use crate::limits::{CONNECTING_SHARE, CONNECTIONS_FREE, DRAIN_TIME, GROWTH_TICK, IDLE_PER_TARGET_MAX, SILENCE_GRACE};
+use crate::time::MonoUs;
 
 /// One scheme, host and port, and all that is under way to it.
 #[derive(Debug)]

@@ -13,11 +13,12 @@ use mio::{Events, Poll, Token, Waker};
 use super::bell::Bell;
 use super::driver::Driver;
 use crate::clock;
-use crate::core::{Attempt, MonoUs, Report};
+use crate::core::{Attempt, Report};
 use crate::limits::{
     ATTEMPTS_PER_TURN_MAX, EVENTS_PER_TURN_MAX, EXPIRIES_PER_BUSY_TURN, EXPIRIES_PER_TURN, REPORT_WAIT_MAX,
     REPORTS_TOGETHER,
 };
+use crate::time::MonoUs;
 
 /// The token of the mailbox; connections count from 0.
 pub(super) const MAILBOX: Token = Token(usize::MAX);

@@ -10,9 +10,10 @@ use super::super::head::Heads;
 use super::super::resolver::{Resolver, WakeWorker};
 use super::super::tls::Trust;
 use super::*;
-use crate::core::{Class, Endpoint, ExecutionId, Handle, Instant, JobId, JobKey, JobSpec, Kind, Outcome, Seq, WallUs};
+use crate::core::{Class, Endpoint, ExecutionId, Handle, JobId, JobKey, JobSpec, Kind, Outcome, Seq};
 use crate::limits::{OPENINGS_PER_BUSY_TURN, OPENINGS_PER_TURN};
 use crate::schedule::{Schedule, Zone};
+use crate::time::{Instant, WallUs};
 
 fn attempt(url: &str, seq: u64) -> Attempt {
     let id = JobId::new(JobKey(1), [1; 10]);

@@ -1,12 +1,13 @@
 //! Owns the dialect: how many fields a schedule has, what the `@` words mean, how days combine.
 //! Must not know how one field is written nor when a schedule is due.
 
+use super::Pace;
 use super::calendar::{Calendar, Fields};
 use super::error::{ScheduleError, quoted};
 use super::every::Every;
 use super::field::Field;
 use super::values::Values;
-use super::{Instant, Pace};
+use crate::time::Instant;
 
 /// The longest schedule text, in bytes.
 pub(super) const TEXT_LEN_MAX: usize = 1_024;

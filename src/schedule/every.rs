@@ -1,8 +1,8 @@
 //! Owns schedules of a steady period, `@every 90s`: their text and their arithmetic.
 //! Must not know the calendar: a period is the same number of seconds on every day and in every zone.
 
-use super::Instant;
 use super::error::{ScheduleError, quoted};
+use crate::time::Instant;
 
 /// The longest period, in seconds: 366 days.
 pub(super) const PERIOD_MAX_S: i64 = 366 * 86_400;

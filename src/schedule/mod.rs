@@ -1,16 +1,15 @@
 //! Owns schedules: what a client's schedule text means and at which instants it is due.
-//! Must not read a clock, touch anything outside, or know any other module of the crate.
+//! It must not read a clock or touch anything outside, and knows only what a moment is.
 //!
 //! In reading order: `dialect` (text to fields, `@` words), `field` and `values` (one field's
 //! text), `calendar` (matching wall-clock times), `zone` (wall clock to instants), `every` (steady
-//! periods), `instant`, `error`.
+//! periods), `error`.
 
 mod calendar;
 mod dialect;
 mod error;
 mod every;
 mod field;
-mod instant;
 mod values;
 mod zone;
 
@@ -27,8 +26,8 @@ use std::hash::{Hash, Hasher};
 use calendar::Calendar;
 use every::Every;
 
+use crate::time::Instant;
 pub use error::ScheduleError;
-pub use instant::Instant;
 pub use zone::Zone;
 
 /// When a job is due: a set of instants between [`Instant::FIRST`] and [`Instant::LAST`].

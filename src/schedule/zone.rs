@@ -3,9 +3,9 @@
 
 use chrono::DateTime;
 
-use super::Instant;
 use super::calendar::Calendar;
 use super::error::{ScheduleError, quoted};
+use crate::time::Instant;
 
 /// The zone whose wall clock a schedule follows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]

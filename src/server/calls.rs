@@ -4,11 +4,12 @@
 use super::connections::Asked;
 use super::engine::Engine;
 use crate::api::{self, ApiError, Call, Cors, Read};
-use crate::core::{Action, Command, Input, Now, RequestId};
+use crate::core::{Action, Command, Input, RequestId};
 use crate::dispatch::{PoolStats, WorkerStats};
 use crate::http::{Request, Response, Status};
 use crate::store::Readers;
 use crate::telemetry::Logs;
+use crate::time::Now;
 
 /// How many clients there are and were.
 #[derive(Clone, Copy, Debug)]

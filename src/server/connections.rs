@@ -9,9 +9,10 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::connection::{Connection, Step};
-use crate::core::{DeadlineHeap, MonoUs, RequestId};
+use crate::core::RequestId;
 use crate::http::{Refusal, Request, Response};
 use crate::limits::CONNECTIONS_MAX;
+use crate::time::{DeadlineHeap, MonoUs};
 
 /// The first token of a connection; those below belong to the loop.
 pub(super) const FIRST_TOKEN: usize = 16;

@@ -3,11 +3,12 @@
 
 use crate::alert::Alerts;
 use crate::api::StoreLatency;
-use crate::core::{Attempt, Class, Deadline, Input, MonoUs, Notice, Now, Output, Reply, Report, RequestId, Scheduler};
+use crate::core::{Attempt, Class, Input, Notice, Output, Reply, Report, RequestId, Scheduler};
 use crate::dispatch::{Pool, PoolStats};
 use crate::limits::REPORTS_PER_TURN_MAX;
 use crate::store::{AlertState, AlertUpdate, Writer};
 use crate::telemetry::{Percentiles, Recorder};
+use crate::time::{Deadline, MonoUs, Now};
 
 use super::outbox::Outbox;
 

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::api::StoreLatency;
-use crate::core::{MonoUs, Persist};
+use crate::core::Persist;
 use crate::limits::{BATCH_LEN_MAX, BATCHES_PENDING_MAX, OUTCOME_WAIT_MAX, STORE_STALL_MAX};
 use crate::store::{AlertUpdate, Batch, Writer, WriterEvent};
 use crate::telemetry::Recorder;
+use crate::time::MonoUs;
 
 /// Items on their way to the writer.
 #[derive(Debug, Default)]
@@ -132,7 +133,8 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Class, Instant, JobKey, Kind, LedgerRow, Seq, Status, WallUs};
+    use crate::core::{Class, JobKey, Kind, LedgerRow, Seq, Status};
+    use crate::time::{Instant, WallUs};
 
     fn row(status: Status) -> Persist {
         let row = LedgerRow {

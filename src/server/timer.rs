@@ -8,7 +8,7 @@ use std::io;
 
 use mio::{Registry, Token};
 
-use crate::core::WallUs;
+use crate::time::WallUs;
 
 #[cfg(target_os = "linux")]
 mod fd {
@@ -21,7 +21,7 @@ mod fd {
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
     };
 
-    use crate::core::{US_PER_SECOND, WallUs};
+    use crate::time::{US_PER_SECOND, WallUs};
 
     /// The timerfd.
     #[derive(Debug)]
@@ -68,11 +68,6 @@ mod fd {
 
 #[cfg(not(target_os = "linux"))]
 mod fd {
-    use std::io;
-
-    use mio::{Registry, Token};
-
-    use crate::core::WallUs;
 
     /// No timer: the poll timeout has to do.
     #[derive(Debug)]

@@ -13,9 +13,10 @@ use super::engine::Engine;
 use super::timer::Timer;
 use crate::api;
 use crate::clock;
-use crate::core::{Input, MonoUs, Now};
+use crate::core::Input;
 use crate::http;
 use crate::limits::{CLOCK_STEP_MIN_US, TURN_MAX, WAKE_AHEAD_US};
+use crate::time::{MonoUs, Now};
 
 pub(super) const LISTENER: Token = Token(0);
 pub(super) const WAKER: Token = Token(1);

@@ -4,7 +4,8 @@
 use rusqlite::{Connection, Row, params};
 
 use super::rows;
-use crate::core::{AlertRecord, ExecutionId, JobId, JobKey, Seq, WallUs};
+use crate::core::{AlertRecord, ExecutionId, JobId, JobKey, Seq};
+use crate::time::WallUs;
 
 /// What became of an alert's delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

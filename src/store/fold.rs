@@ -8,8 +8,9 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::load::{Tally, read_totals};
 use super::rows;
-use crate::core::{LedgerRow, Persist, Status, WallUs};
+use crate::core::{LedgerRow, Persist, Status};
 use crate::limits::{FOLD_EVERY, FOLD_SLICE_ROWS};
+use crate::time::WallUs;
 
 /// Which rows are to be folded, and how far that is.
 #[derive(Debug)]
@@ -144,7 +145,7 @@ fn add_totals(connection: &Connection, job: u64, tally: &Tally) -> rusqlite::Res
     )?;
     write.execute(params![
         rows::integer(job),
-        total.finished_through.map(crate::core::Instant::as_secs),
+        total.finished_through.map(crate::time::Instant::as_secs),
         rows::integer(total.counters.success),
         rows::integer(total.counters.failed),
         rows::integer(total.counters.skipped),

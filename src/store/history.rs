@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::alerts::{self, AlertPage};
 use super::rows;
 use super::tail::Tail;
-use crate::core::{Class, Covers, ExecutionId, Instant, JobId, JobKey, Kind, Status, WallUs};
+use crate::core::{Class, Covers, ExecutionId, JobId, JobKey, Kind, Status};
 use crate::limits::READ_TIME_MAX;
+use crate::time::{Instant, WallUs};
 
 /// Where a page goes on: everything strictly older than this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,13 +6,12 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::alerts::{self, PendingAlert};
-use super::rows;
-use super::{OpenError, Store};
+use super::{OpenError, Store, rows};
 use crate::core::{
-    Counters, Delivery, Endpoint, Instant, JobSpec, Kind, LastOutcome, LedgerRow, Misfire, Restored, Status, StoredJob,
-    WallUs,
+    Counters, Delivery, Endpoint, JobSpec, Kind, LastOutcome, LedgerRow, Misfire, Restored, Status, StoredJob,
 };
 use crate::schedule::{Schedule, Zone};
+use crate::time::{Instant, WallUs};
 
 /// What the store held beside jobs and rows.
 #[derive(Debug)]

@@ -4,7 +4,8 @@
 use rusqlite::types::Type;
 use rusqlite::{Row, Statement, params};
 
-use crate::core::{Class, Covers, Instant, JobId, JobKey, Kind, LedgerRow, Seq, Status, WallUs};
+use crate::core::{Class, Covers, JobId, JobKey, Kind, LedgerRow, Seq, Status};
+use crate::time::{Instant, WallUs};
 
 /// The columns of the ledger, in the order of `read_ledger` and `write_ledger`.
 pub(super) const LEDGER_COLUMNS: &str = "seq, job_id, scheduled_time, kind, number, status, class, attempt, \

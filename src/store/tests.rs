@@ -13,11 +13,12 @@ use super::writer::{Batch, commit};
 use super::{Answer, Cursor, ExecutionRecord, Loaded, Query, Store, history, load};
 use crate::clock;
 use crate::core::{
-    AlertRecord, Change, Class, Endpoint, ExecutionId, Instant, JobChange, JobId, JobKey, JobSpec, Kind, LedgerRow,
-    Persist, Seq, Status, StoredJob, WallUs,
+    AlertRecord, Change, Class, Endpoint, ExecutionId, JobChange, JobId, JobKey, JobSpec, Kind, LedgerRow, Persist,
+    Seq, Status, StoredJob,
 };
 use crate::limits::RETENTION_SLICE_ROWS;
 use crate::schedule::{Schedule, Zone};
+use crate::time::{Instant, WallUs};
 
 const EVERYTHING: Keep = Keep { age: Duration::from_secs(u32::MAX as u64), rows_per_job: u64::MAX, bytes: u64::MAX };
 

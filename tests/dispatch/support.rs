@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use punctual::core::{
-    Attempt, Class, Endpoint, ExecutionId, Handle, Instant, JobId, JobKey, JobSpec, Kind, Outcome, Report, Seq, WallUs,
+    Attempt, Class, Endpoint, ExecutionId, Handle, JobId, JobKey, JobSpec, Kind, Outcome, Report, Seq,
 };
 use punctual::dispatch::{DispatchSettings, Pool};
 use punctual::schedule::{Schedule, Zone};
+use punctual::time::{Instant, WallUs};
 
 /// A bound on every wait, so that a fault is a failed test rather than a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(20);

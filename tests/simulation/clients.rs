@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use punctual::core::{
-    Action, Command, Delivery, Draft, Endpoint, Instant, JobId, JobSpec, Refusal, Reply, RequestId, WallUs,
-};
+use punctual::core::{Action, Command, Delivery, Draft, Endpoint, JobId, JobSpec, Refusal, Reply, RequestId};
 use punctual::schedule::{Schedule, Zone};
+use punctual::time::{Instant, WallUs};
 
 use super::beat::Beat;
 use super::coverage::Coverage;

@@ -1,7 +1,7 @@
 //! Owns virtual time: true time, and the wall and monotonic clocks the core is told, which may err from it.
 //! It must not move by itself.
 
-use punctual::core::{Deadline, MonoUs, Now, US_PER_SECOND, WallUs};
+use punctual::time::{Deadline, MonoUs, Now, US_PER_SECOND, WallUs};
 
 const MILLION: i64 = 1_000_000;
 

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use punctual::core::{
-    AlertRecord, Change, Class, Counters, ExecutionId, Instant, JobChange, JobId, JobKey, JobSpec, Kind, LedgerRow,
-    Persist, Restored, Seq, Status, StoredJob, WallUs,
+    AlertRecord, Change, Class, Counters, ExecutionId, JobChange, JobId, JobKey, JobSpec, Kind, LedgerRow, Persist,
+    Restored, Seq, Status, StoredJob,
 };
 use punctual::schedule::{Schedule, Zone};
+use punctual::time::{Instant, WallUs};
 
 /// A job on disk.
 pub(crate) struct DiskJob {

@@ -1,7 +1,8 @@
 //! Owns the end of a run: all faults heal, everything settles, the oracle judges, and a last drain.
 //! It must not hurry the core: only time passes.
 
-use punctual::core::{Input, Instant, WallUs};
+use punctual::core::Input;
+use punctual::time::{Instant, WallUs};
 
 use super::oracle;
 use super::plan::{Profile, SECOND_US};

@@ -1,7 +1,8 @@
 //! Owns how events and faults take place: the writer's batches, acknowledgements, reports, crash and start.
 //! It must not choose which faults there are; the plan does.
 
-use punctual::core::{Attempt, Input, Now, Persist, Report, Scheduler, WallUs};
+use punctual::core::{Attempt, Input, Persist, Report, Scheduler};
+use punctual::time::{Now, WallUs};
 
 use super::plan::{Fault, SECOND_US};
 use super::world::{Event, World};

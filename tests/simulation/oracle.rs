@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use punctual::core::{Covers, Instant, JobKey, Kind, LedgerRow, Misfire, Seq, Status, WallUs};
+use punctual::core::{Covers, JobKey, Kind, LedgerRow, Misfire, Seq, Status};
+use punctual::time::{Instant, WallUs};
 
 use super::clients::Clients;
 use super::coverage::Coverage;

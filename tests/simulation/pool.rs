@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use punctual::core::{Attempt, Now, Outcome, Report, Seq, Target};
+use punctual::core::{Attempt, Outcome, Report, Seq, Target};
+use punctual::time::Now;
 
 use super::plan::{Manner, SECOND_US};
 use super::rng::Rng;

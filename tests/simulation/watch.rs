@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use punctual::core::{
-    AlertRecord, Attempt, Change, Class, ExecutionId, JobChange, JobKey, Kind, Now, Persist, Seq, Status, WallUs,
-};
+use punctual::core::{AlertRecord, Attempt, Change, Class, ExecutionId, JobChange, JobKey, Kind, Persist, Seq, Status};
 use punctual::limits::ARM_LEAD_US;
+use punctual::time::{Now, WallUs};
 
 use super::clients::Clients;
 use super::coverage::Coverage;

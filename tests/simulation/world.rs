@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher as _;
 
-use punctual::core::{Input, Notice, Now, Output, Report, Scheduler, WallUs};
+use punctual::core::{Input, Notice, Output, Report, Scheduler};
+use punctual::time::{Now, WallUs};
 
 use super::clients::Clients;
 use super::clock::Clock;

@@ -6,9 +6,10 @@ use serde::Serialize;
 use super::{Millis, ok, time_of};
 use crate::api::errors::ApiError;
 use crate::api::query::print_cursor;
-use crate::core::{Class, Covers, Instant, Status, WallUs};
+use crate::core::{Class, Covers, Status};
 use crate::http::Response;
 use crate::store::{Answer, ExecutionRecord, ReadError, StoredAlert};
+use crate::time::{Instant, WallUs};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::{Millis, json, ok, time_of};
 use crate::api::errors::ApiError;
-use crate::core::{Instant, JobSpec, JobView, LastOutcome, Reply};
+use crate::core::{JobSpec, JobView, LastOutcome, Reply};
 use crate::http::{self, Response};
+use crate::time::Instant;
 
 /// How many instants ahead a client is shown when it creates or changes a job.
 const NEXT_SHOWN: usize = 5;

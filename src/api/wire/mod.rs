@@ -8,8 +8,8 @@ mod status;
 
 use serde::{Serialize, Serializer};
 
-use crate::core::{Instant, WallUs};
 use crate::http::{self, Response};
+use crate::time::{Instant, WallUs};
 
 pub use executions::answer;
 pub use jobs::{deleted, job, jobs, reply};

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::{is_zero, json, ok};
 use crate::api::routes::ENDPOINTS;
-use crate::core::WallUs;
 use crate::http::{self, Response};
+use crate::time::WallUs;
 
 /// Whether all is well.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
 
-pub use crate::schedule::Instant;
+use super::Instant;
 
 /// Microseconds in a second.
 pub const US_PER_SECOND: i64 = 1_000_000;

@@ -1,0 +1,50 @@
+//! Owns the value of a flag: numbers within bounds, and the error for what is not valid.
+//! It must not know which flags there are.
+
+use std::fmt;
+
+/// A value that is not valid: which flag, what it was given, what was expected.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidFlag {
+    flag: &'static str,
+    value: String,
+    expected: String,
+    has_environment: bool,
+}
+
+impl InvalidFlag {
+    /// The error for a flag that is given on the command line only.
+    pub(super) fn new(flag: &'static str, value: &str, expected: &str) -> InvalidFlag {
+        let expected = expected.trim_start_matches("expected ").to_owned();
+        InvalidFlag { flag, value: value.to_owned(), expected, has_environment: false }
+    }
+
+    /// The same for a flag whose value may come from the environment.
+    pub(super) fn with_environment(self) -> InvalidFlag {
+        InvalidFlag { has_environment: true, ..self }
+    }
+}
+
+impl fmt::Display for InvalidFlag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InvalidFlag { flag, value, expected, has_environment } = self;
+        write!(f, "{flag}: expected {expected}, got {value:?}")?;
+        if *has_environment { write!(f, " (environment: {})", environment_of(flag)) } else { Ok(()) }
+    }
+}
+
+/// `--retry-delay-ms` is `PUNCTUAL_RETRY_DELAY_MS`.
+pub(super) fn environment_of(flag: &str) -> String {
+    format!("PUNCTUAL_{}", flag.trim_start_matches('-').replace('-', "_").to_ascii_uppercase())
+}
+
+/// A whole number within bounds, both included.
+pub(super) fn number(flag: &'static str, text: &str, least: u32, most: u32) -> Result<u32, InvalidFlag> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| InvalidFlag::new(flag, text, &format!("a number from {least} to {most}")))
+}
+
+/// What is wrong with a command line, in one line.
+pub(super) fn first_line(error: &clap::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+}

@@ -1,0 +1,101 @@
+//! Owns the command line: which commands there are, and how each ends.
+//! It must not hold logic of its own, and nobody below knows it.
+
+mod bench;
+mod flag;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::bench::{self as instrument, Options, Verdict};
+use crate::config::Config;
+use crate::server;
+use bench::BenchArguments;
+use serve::ServeArguments;
+
+/// An HTTP cron: POSTs to your URLs on the second, at least once, and tells you when it failed.
+#[derive(Parser, Debug)]
+#[command(name = "punctual", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// What to do; without one, serve.
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The flags of serve, so that they work without naming it.
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+/// The subcommands.
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the server (the default)
+    Serve(Box<ServeArguments>),
+    /// Measure a server: what arrives, what is missed, how late, at what cost
+    Bench(Box<BenchArguments>),
+}
+
+/// What was typed is wrong.
+const USAGE: u8 = 2;
+/// It could not be done.
+const FAILURE: u8 = 1;
+/// It was measured, and a promise was not kept.
+const BROKEN: u8 = 3;
+
+/// Does what the command line asks for; the exit code says how it went.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if !error.use_stderr() => {
+            // Help or version was asked for; nothing can be done if the output is closed.
+            drop(error.print());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("punctual: {} (see punctual --help)", flag::first_line(&error));
+            return ExitCode::from(USAGE);
+        }
+    };
+    let typed = match arguments.command {
+        Some(Command::Serve(serve)) => *serve,
+        Some(Command::Bench(typed)) => return measure(*typed),
+        None => arguments.serve,
+    };
+    let config = match Config::try_from(typed) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("punctual: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match server::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("punctual: {error}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn measure(typed: BenchArguments) -> ExitCode {
+    let options = match Options::try_from(typed) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("punctual: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let command_line: Vec<String> = std::env::args().collect();
+    match instrument::run(&options, &command_line) {
+        Ok(Verdict::Kept) => ExitCode::SUCCESS,
+        Ok(Verdict::Broken(how)) => {
+            eprintln!("punctual: not on the second, once: {how}");
+            ExitCode::from(BROKEN)
+        }
+        Err(error) => {
+            eprintln!("punctual: {error}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}

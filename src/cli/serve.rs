@@ -1,0 +1,214 @@
+//! Owns the flags of `serve`: what was typed becomes what is valid, in one place.
+//! It must not open, start or print anything.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser};
+
+use super::flag::{self, InvalidFlag};
+use crate::config::Config;
+use crate::core::{Endpoint, Misfire};
+use crate::store::Keep;
+use crate::telemetry::{LogFormat, LogLevel};
+
+/// The flags of `serve`, as typed.
+#[derive(Args, Debug, Clone)]
+pub struct ServeArguments {
+    /// Address and port of the API; port 0 takes any free one
+    #[arg(long, env = "PUNCTUAL_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    pub listen: String,
+    /// The SQLite file; it and its folder are created if missing
+    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
+    pub db: String,
+    /// How many POSTs may be in flight at once (1-100000); fewer if the system does not give as many open files
+    #[arg(long, env = "PUNCTUAL_MAX_IN_FLIGHT", value_name = "N", default_value = "12000")]
+    pub max_in_flight: String,
+    /// How many threads send (1-64); unless given, one for every two cores, at most 4
+    #[arg(long, env = "PUNCTUAL_WORKERS", value_name = "N")]
+    pub workers: Option<String>,
+    /// How long one POST may take, in milliseconds (1-3600000)
+    #[arg(long, env = "PUNCTUAL_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
+    pub timeout_ms: String,
+    /// How often a failed POST is repeated (0-100)
+    #[arg(long, env = "PUNCTUAL_RETRIES", value_name = "N", default_value = "3")]
+    pub retries: String,
+    /// The wait before the first retry, in milliseconds; it doubles each time, up to an hour (0-3600000)
+    #[arg(long, env = "PUNCTUAL_RETRY_DELAY_MS", value_name = "MS", default_value = "1000")]
+    pub retry_delay_ms: String,
+    /// What becomes of times that passed while the server was down: once (one run for the latest), all (up to 100
+    /// runs), skip (only a record)
+    #[arg(long, env = "PUNCTUAL_MISFIRE", value_name = "POLICY", default_value = "once")]
+    pub misfire: String,
+    /// How late a POST that was never sent may still go out, in milliseconds; beyond, it is recorded as missed
+    #[arg(long, env = "PUNCTUAL_MAX_LATENESS_MS", value_name = "MS", default_value = "600000")]
+    pub max_lateness_ms: String,
+    /// How long a stop waits for POSTs in flight, in milliseconds (0-3600000)
+    #[arg(long, env = "PUNCTUAL_DRAIN_MS", value_name = "MS", default_value = "10000")]
+    pub drain_ms: String,
+    /// How many days finished executions and alerts are kept (1-3650)
+    #[arg(long, env = "PUNCTUAL_KEEP_DAYS", value_name = "DAYS", default_value = "30")]
+    pub keep_days: String,
+    /// How many finished executions of each job are kept (1-100000000)
+    #[arg(long, env = "PUNCTUAL_KEEP_PER_JOB", value_name = "N", default_value = "100000")]
+    pub keep_per_job: String,
+    /// How large the database may grow before the oldest history goes, in MiB (16-1000000)
+    #[arg(long, env = "PUNCTUAL_KEEP_MIB", value_name = "MIB", default_value = "2048")]
+    pub keep_mib: String,
+    /// Where failures are POSTed to; without one they are only logged and listed
+    #[arg(long, env = "PUNCTUAL_ALERT_WEBHOOK", value_name = "URL")]
+    pub alert_webhook: Option<String>,
+    /// A file with root certificates (PEM) that targets are trusted by, beside those of this machine
+    #[arg(long, env = "PUNCTUAL_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// The origin whose web pages may use the API (CORS), or * for any
+    #[arg(long, env = "PUNCTUAL_CORS_ORIGIN", value_name = "ORIGIN")]
+    pub cors_origin: Option<String>,
+    /// The least severe log level: error, warn, info or debug
+    #[arg(long, env = "PUNCTUAL_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+    /// The form of the log on standard error: text or json
+    #[arg(long, env = "PUNCTUAL_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: String,
+}
+
+impl TryFrom<ServeArguments> for Config {
+    type Error = InvalidFlag;
+
+    fn try_from(typed: ServeArguments) -> Result<Config, InvalidFlag> {
+        let listen = typed.listen.parse().map_err(|_| {
+            invalid("--listen", &typed.listen, "an address and a port such as 127.0.0.1:3000 or [::1]:3000")
+        })?;
+        if typed.db.is_empty() || typed.db.ends_with('/') {
+            return Err(invalid("--db", &typed.db, "the path of a file"));
+        }
+        let alert_webhook = match &typed.alert_webhook {
+            None => None,
+            Some(url) => Some(Endpoint::parse(url).map_err(|why| {
+                let why = why.to_string();
+                invalid("--alert-webhook", url, why.trim_start_matches("expected "))
+            })?),
+        };
+        if let Some(origin) = &typed.cors_origin {
+            check_origin(origin)?;
+        }
+        Ok(Config {
+            listen,
+            db: typed.db.into(),
+            max_in_flight: number("--max-in-flight", &typed.max_in_flight, 1, 100_000)?,
+            workers: typed.workers.as_deref().map(|text| number("--workers", text, 1, 64)).transpose()?,
+            timeout: millis("--timeout-ms", &typed.timeout_ms, 1, 3_600_000)?,
+            retries: number("--retries", &typed.retries, 0, 100)?,
+            retry_delay: millis("--retry-delay-ms", &typed.retry_delay_ms, 0, 3_600_000)?,
+            misfire: Misfire::from_name(&typed.misfire)
+                .ok_or_else(|| invalid("--misfire", &typed.misfire, "once, all or skip"))?,
+            max_lateness: millis("--max-lateness-ms", &typed.max_lateness_ms, 1_000, 604_800_000)?,
+            drain: millis("--drain-ms", &typed.drain_ms, 0, 3_600_000)?,
+            keep: Keep {
+                age: Duration::from_secs(86_400 * u64::from(number("--keep-days", &typed.keep_days, 1, 3_650)?)),
+                rows_per_job: number("--keep-per-job", &typed.keep_per_job, 1, 100_000_000)?.into(),
+                bytes: u64::from(number("--keep-mib", &typed.keep_mib, 16, 1_000_000)?) << 20,
+            },
+            alert_webhook,
+            ca_file: typed.ca_file.map(PathBuf::from),
+            cors_origin: typed.cors_origin,
+            log: choice("--log", &typed.log, &LogLevel::NAMES)?,
+            log_format: choice("--log-format", &typed.log_format, &LogFormat::NAMES)?,
+        })
+    }
+}
+
+/// `*`, or a scheme and an authority: what browsers send as `Origin` (RFC 6454 section 6.2).
+fn check_origin(origin: &str) -> Result<(), InvalidFlag> {
+    let is_origin = || {
+        let (scheme, rest) = origin.split_once("://")?;
+        let plain = !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' ']) && rest.is_ascii();
+        (matches!(scheme, "http" | "https") && plain && !rest.chars().any(char::is_control)).then_some(())
+    };
+    if origin == "*" || is_origin().is_some() {
+        return Ok(());
+    }
+    Err(invalid("--cors-origin", origin, "an origin such as https://example.com (no path), or *"))
+}
+
+fn number(flag: &'static str, text: &str, least: u32, most: u32) -> Result<u32, InvalidFlag> {
+    flag::number(flag, text, least, most).map_err(InvalidFlag::with_environment)
+}
+
+fn millis(flag: &'static str, text: &str, least: u32, most: u32) -> Result<Duration, InvalidFlag> {
+    number(flag, text, least, most).map(|ms| Duration::from_millis(ms.into()))
+}
+
+fn choice<T: Copy>(flag: &'static str, text: &str, names: &[(&str, T)]) -> Result<T, InvalidFlag> {
+    let found = names.iter().find(|(name, _)| *name == text).map(|&(_, value)| value);
+    let expected = || names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    found.ok_or_else(|| invalid(flag, text, &format!("one of {}", expected())))
+}
+
+fn invalid(flag: &'static str, value: &str, expected: &str) -> InvalidFlag {
+    InvalidFlag::new(flag, value, expected).with_environment()
+}
+
+/// Reads flags of `serve` that stand somewhere else than on our own command line.
+pub(super) fn parse<'a>(flags: impl Iterator<Item = &'a str>) -> Result<Config, String> {
+    let typed = Alone::try_parse_from(std::iter::once("serve").chain(flags)).map_err(|why| flag::first_line(&why))?;
+    Config::try_from(typed.serve).map_err(|why| why.to_string())
+}
+
+/// The flags of `serve` without its name.
+#[derive(Parser)]
+struct Alone {
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::super::Arguments;
+    use super::super::flag::environment_of;
+    use super::*;
+
+    fn config(flags: &[&str]) -> Result<Config, InvalidFlag> {
+        let typed = ["punctual"].iter().chain(flags);
+        Config::try_from(Arguments::try_parse_from(typed).expect("clap takes any text").serve)
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_every_flag_has_its_environment_variable() {
+        let config = config(&[]).expect("the defaults are valid");
+        assert_eq!((config.listen.to_string().as_str(), config.max_in_flight), ("127.0.0.1:3000", 12_000));
+        for argument in Arguments::command().get_arguments().filter(|argument| argument.get_long().is_some()) {
+            let flag = argument.get_long().expect("filtered");
+            if flag != "help" && flag != "version" {
+                let environment = argument.get_env().and_then(|name| name.to_str());
+                assert_eq!(environment, Some(environment_of(flag).as_str()));
+                assert!(argument.get_help().is_some(), "--{flag} has no help");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_names_flag_value_and_expectation() {
+        for (flag, value, expected) in [
+            ("--listen", "localhost", "an address and a port"),
+            ("--listen", "3000", "an address and a port"),
+            ("--db", "", "the path of a file"),
+            ("--max-in-flight", "0", "a number from 1 to 100000"),
+            ("--max-in-flight", "many", "a number from 1 to 100000"),
+            ("--workers", "0", "a number from 1 to 64"),
+            ("--timeout-ms", "1s", "a number from 1 to 3600000"),
+            ("--retries", "101", "a number from 0 to 100"),
+            ("--misfire", "never", "once, all or skip"),
+            ("--alert-webhook", "example.com", "an absolute"),
+            ("--cors-origin", "https://example.com/", "no path"),
+            ("--log", "loud", "one of error, warn, info, debug"),
+            ("--log-format", "xml", "one of text, json"),
+        ] {
+            let error = config(&[&format!("{flag}={value}")]).expect_err(flag).to_string();
+            assert!(error.starts_with(flag) && error.contains(expected), "{error}");
+            assert!(error.contains(&format!("{value:?}")) && !error.contains('\n'), "{error}");
+        }
+    }
+}

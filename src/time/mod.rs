@@ -1,0 +1,10 @@
+//! Owns what a moment is: whole seconds, wall time, monotonic time, and a heap ordered by any of them.
+//! It must not read a clock or know what is due: it is the ground floor, and names no other module.
+
+mod clocks;
+mod heap;
+mod instant;
+
+pub use clocks::{Deadline, MonoUs, Now, US_PER_SECOND, WallUs};
+pub use heap::{Ascending, DeadlineHeap};
+pub use instant::Instant;
