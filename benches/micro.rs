@@ -4,8 +4,9 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use punctual::core::{Class, JobKey, Kind, LedgerRow, Persist, Seq, Status as Ending};
+use punctual::core::{Class, Kind, LedgerRow, Persist, Seq, Status as Ending};
 use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
+use punctual::job::JobKey;
 use punctual::schedule::{Schedule, Zone};
 use punctual::store::{self, Batch, Keep, Store, Writer, WriterEvent};
 use punctual::time::{DeadlineHeap, Instant, US_PER_SECOND, WallUs};

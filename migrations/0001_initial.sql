@@ -6,21 +6,21 @@ CREATE TABLE jobs (
     id INTEGER PRIMARY KEY,
     public_id BLOB NOT NULL,
     revision INTEGER NOT NULL,
-    schedule TEXT NOT NULL,
-    time_zone TEXT NOT NULL,
+    -- All that the client said, as JSON: the members are listed in src/job/definition.rs.
+    definition TEXT NOT NULL,
     -- Where @every counts from, in seconds.
     anchor INTEGER NOT NULL,
-    api TEXT NOT NULL,
-    type TEXT NOT NULL,
-    -- NULL: the server's policy.
-    misfire TEXT,
-    active INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
-    deleted_at INTEGER
+    deleted_at INTEGER,
+    -- What everybody looks for first, readable in any SQLite shell.
+    schedule TEXT GENERATED ALWAYS AS (definition ->> '$.schedule') VIRTUAL,
+    api TEXT GENERATED ALWAYS AS (definition ->> '$.api') VIRTUAL,
+    type TEXT GENERATED ALWAYS AS (definition ->> '$.type') VIRTUAL,
+    active INTEGER GENERATED ALWAYS AS (deleted_at IS NULL AND definition ->> '$.active') VIRTUAL
 ) STRICT;
 
-CREATE INDEX idx_jobs_active ON jobs (id) WHERE active = 1 AND deleted_at IS NULL;
+CREATE INDEX idx_jobs_active ON jobs (id) WHERE active = 1;
 CREATE INDEX idx_jobs_deleted ON jobs (deleted_at) WHERE deleted_at IS NOT NULL;
 
 -- What is armed, in flight, or just finished, in the order in which it was armed. Finished rows are folded into

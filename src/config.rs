@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::core::{Endpoint, Misfire};
+use crate::job::{Misfire, TargetUrl};
 use crate::store::Keep;
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -35,7 +35,7 @@ pub struct Config {
     /// How much history is kept.
     pub keep: Keep,
     /// Where failures are POSTed to.
-    pub alert_webhook: Option<Endpoint>,
+    pub alert_webhook: Option<TargetUrl>,
     /// Root certificates beside those of the machine.
     pub ca_file: Option<PathBuf>,
     /// The origin CORS allows.

@@ -173,6 +173,7 @@ pub mod config;
 pub mod core;
 pub mod dispatch;
 pub mod http;
+pub mod job;
 pub mod limits;
 pub mod schedule;
 pub mod server;

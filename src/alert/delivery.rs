@@ -12,7 +12,8 @@ use ureq::Agent;
 
 use super::payload::Alert;
 use crate::clock;
-use crate::core::{AlertRecord, Endpoint, RetryPolicy};
+use crate::core::AlertRecord;
+use crate::job::{RetryPolicy, TargetUrl};
 use crate::limits::{ALERT_AGE_MAX, ALERT_TIMEOUT, ALERTS_PENDING_MAX};
 use crate::store::{AlertState, AlertUpdate, StoredAlert};
 use crate::time::WallUs;
@@ -26,7 +27,7 @@ const UPDATES_PENDING_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub struct AlertsSettings {
     /// The webhook; None: the log and the alert log only.
-    pub webhook: Option<Endpoint>,
+    pub webhook: Option<TargetUrl>,
     /// The `User-Agent` of every POST.
     pub user_agent: String,
 }
@@ -99,7 +100,7 @@ impl Alerts {
 
 struct Thread {
     agent: Agent,
-    webhook: Endpoint,
+    webhook: TargetUrl,
     say: Sender<AlertUpdate>,
     notify: Arc<dyn Fn() + Send + Sync>,
     /// Alerts that wait for their next try.

@@ -1,54 +1,27 @@
-//! Owns the JSON a client sends for a job: read, checked member by member, made into a draft.
+//! Owns the JSON a client sends for a job: read, and compiled.
 //! It must not accept what it does not understand: an unknown member is refused by name.
 
-use serde::Deserialize;
-
 use super::errors::ApiError;
-use crate::core::{Delivery, Draft, Endpoint};
 use crate::http::{Request, Status};
-use crate::schedule::{Schedule, Zone};
+use crate::job::{Definition, JobSpec};
 use crate::time::WallUs;
 
 /// What a body must be.
 const EXPECTED: &str = "a JSON object with schedule, api and type";
 
-/// The members of a job, as clients write them.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object with schedule, api and type")]
-struct JobBody {
-    schedule: String,
-    api: String,
-    #[serde(rename = "type")]
-    delivery: String,
-    #[serde(default)]
-    active: Option<bool>,
-}
-
-/// Reads the body of a create or an update.
-pub(super) fn draft(request: &Request, now: WallUs) -> Result<Draft, ApiError> {
+/// Reads the body of a create or an update. With it: whether the client said if the job is to be active.
+pub(super) fn job(request: &Request, now: WallUs) -> Result<(JobSpec, bool), ApiError> {
     check_content_type(request)?;
     // Serde would take a list for the members in their order.
     if request.body.trim_ascii_start().starts_with(b"[") {
         return Err(ApiError::bad_request(format!("body: expected {EXPECTED}, got a list")));
     }
     let mut reader = serde_json::Deserializer::from_slice(&request.body);
-    let body: JobBody = serde_path_to_error::deserialize(&mut reader).map_err(|error| explain(&error))?;
+    let definition: Definition = serde_path_to_error::deserialize(&mut reader).map_err(|error| explain(&error))?;
     reader.end().map_err(|error| ApiError::bad_request(format!("body: expected one JSON object: {error}")))?;
-    check(body, now)
-}
-
-fn check(body: JobBody, now: WallUs) -> Result<Draft, ApiError> {
-    let schedule = Schedule::parse(&body.schedule, Zone::default(), now.floor())
-        .map_err(|error| ApiError::bad_request(format!("schedule: {error}")))?;
-    if schedule.next_after(now.floor()).is_none() {
-        let message = format!("schedule: expected at least one time in the future, but {:?} has none", body.schedule);
-        return Err(ApiError::bad_request(message));
-    }
-    let endpoint = Endpoint::parse(&body.api).map_err(|error| ApiError::bad_request(format!("api: {error}")))?;
-    let delivery = Delivery::from_name(&body.delivery).ok_or_else(|| {
-        ApiError::bad_request(format!("type: expected \"ATLEAST_ONCE\", got {:?}", shortened(&body.delivery)))
-    })?;
-    Ok(Draft { schedule, endpoint, delivery, active: body.active })
+    let spec = JobSpec::compile(&definition, now.floor())?;
+    spec.check_future(now.floor())?;
+    Ok((spec, definition.active.is_some()))
 }
 
 /// A missing content type is forgiven: curl users forget it, and nothing else can be meant.
@@ -99,10 +72,11 @@ mod tests {
     #[test]
     fn the_three_members_and_active_are_read() {
         let body = r#"{"schedule":"31 10-15 1 * * MON-FRI","api":"https://localhost:4444/foo","type":"ATLEAST_ONCE"}"#;
-        let found = draft(&request(body), WallUs(0)).unwrap();
-        assert_eq!((found.schedule.text(), found.active), ("31 10-15 1 * * MON-FRI", None));
+        let (found, says_active) = job(&request(body), WallUs(0)).unwrap();
+        assert_eq!((found.schedule.text(), found.active, says_active), ("31 10-15 1 * * MON-FRI", true, false));
         let body = r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE","active":false}"#;
-        assert_eq!(draft(&request(body), WallUs(0)).unwrap().active, Some(false));
+        let (found, says_active) = job(&request(body), WallUs(0)).unwrap();
+        assert_eq!((found.active, says_active), (false, true));
     }
 
     #[test]
@@ -126,7 +100,7 @@ mod tests {
             (good.replace("ATLEAST_ONCE", "ATMOST_ONCE"), "type: expected \"ATLEAST_ONCE\", got \"ATMOST_ONCE\""),
         ] {
             let body = if body.starts_with('"') { format!("{{{body}}}") } else { body };
-            let error = draft(&request(&body), WallUs(0)).expect_err(&body);
+            let error = job(&request(&body), WallUs(0)).expect_err(&body);
             assert_eq!(error.status.code(), 400);
             assert!(error.message.contains(why), "{body}: {}", error.message);
         }
@@ -136,6 +110,6 @@ mod tests {
     fn another_content_type_is_415() {
         let mut request = request("{}");
         request.headers.content_type = Some("text/xml; charset=utf-8".to_owned());
-        assert_eq!(draft(&request, WallUs(0)).expect_err("xml").status.code(), 415);
+        assert_eq!(job(&request, WallUs(0)).expect_err("xml").status.code(), 415);
     }
 }

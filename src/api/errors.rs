@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::core::Refusal;
 use crate::http::{self, Response, Status};
+use crate::job::FieldError;
 use crate::store::ReadError;
 
 /// An error answer.
@@ -75,6 +76,12 @@ impl From<Refusal> for ApiError {
             Refusal::TooManyChanges => "too many changes are waiting to be written; nothing has changed",
             Refusal::TooManyChangesOfJob => "too many changes of this job are waiting; nothing has changed",
         })
+    }
+}
+
+impl From<FieldError> for ApiError {
+    fn from(error: FieldError) -> ApiError {
+        ApiError::bad_request(error.to_string())
     }
 }
 

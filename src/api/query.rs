@@ -2,8 +2,9 @@
 //! It must not guess.
 
 use super::errors::ApiError;
-use crate::core::{JobKey, Kind, Status};
+use crate::core::{Kind, Status};
 use crate::http::query;
+use crate::job::JobKey;
 use crate::limits::PAGE_MAX;
 use crate::store::Cursor;
 use crate::time::Instant;

@@ -4,8 +4,9 @@
 use super::body;
 use super::errors::ApiError;
 use super::query::Parameters;
-use crate::core::{Action, Draft, JobId, JobKey};
+use crate::core::Action;
 use crate::http::{Method, Request, Response, Status};
+use crate::job::{JobId, JobKey, JobSpec};
 use crate::store::Query;
 use crate::time::WallUs;
 
@@ -18,7 +19,7 @@ const PAGE_DEFAULT: u32 = 100;
 #[derive(Debug)]
 pub enum Call {
     /// A new job, for the core; its id takes randomness, which is not drawn here.
-    Create(Draft),
+    Create(JobSpec),
     /// A change of a job, for the core.
     Change(Action),
     /// Something the loop has in memory.
@@ -90,7 +91,7 @@ pub fn route(request: &Request, now: WallUs) -> Route {
         }
         (["api", "jobs"], Method::Post) => {
             none()?;
-            body::draft(request, now).map(Call::Create)
+            body::job(request, now).map(|(spec, _)| Call::Create(spec))
         }
         (["api", "jobs"], other) => wrong_method(other, "GET, HEAD, POST, OPTIONS"),
         (["api", "jobs", id], Method::Get) => {
@@ -99,7 +100,8 @@ pub fn route(request: &Request, now: WallUs) -> Route {
         }
         (["api", "jobs", id], Method::Put) => {
             none()?;
-            Ok(Call::Change(Action::Update { id: job_id(id)?, draft: body::draft(request, now)? }))
+            let (id, (spec, says_active)) = (job_id(id)?, body::job(request, now)?);
+            Ok(Call::Change(Action::Update { id, spec, keep_active: !says_active }))
         }
         (["api", "jobs", id], Method::Delete) => {
             none()?;

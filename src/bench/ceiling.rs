@@ -16,10 +16,10 @@ use super::procfs;
 use super::receiver::{Behaviour, Receiver};
 use super::spread::Spread;
 use super::stream::Identity;
-use crate::core::{Attempt, Class, Endpoint, ExecutionId, Handle, JobId, JobKey, JobSpec, Kind, Seq};
+use crate::core::{Attempt, Class, ExecutionId, Handle, Kind, Seq};
 use crate::dispatch::{self, DispatchSettings, Pool};
-use crate::schedule::{Schedule, Zone};
-use crate::time::{Instant as Second, WallUs};
+use crate::job::{JobId, JobKey, Post, TargetUrl};
+use crate::time::Instant as Second;
 
 /// Connections of the bare client.
 pub(super) const CONNECTIONS: usize = 64;
@@ -177,15 +177,13 @@ fn workers(
 /// Makes attempts for one job that does not exist.
 fn fabricator(url: &str) -> io::Result<impl Fn(u64) -> Attempt + use<>> {
     let id = JobId::new(JobKey(1), [1; 10]);
-    let schedule = Schedule::parse("* * * * * *", Zone::default(), Second::from_secs(0))
-        .map_err(|why| io::Error::other(why.to_string()))?;
-    let endpoint = Endpoint::parse(url).map_err(|why| io::Error::other(why.to_string()))?;
-    let spec = Arc::new(JobSpec::new(id, Arc::new(schedule), endpoint, WallUs(0)));
+    let url = TargetUrl::parse(url).map_err(|why| io::Error::other(why.to_string()))?;
+    let post = Arc::new(Post::to(url));
     Ok(move |seq: u64| {
         let instant = Second::from_secs(i64::try_from(seq).unwrap_or(0));
         let id = ExecutionId { job: id, instant, kind: Kind::Scheduled, number: 0 };
         let handle = Handle { slot: 0, seq: Seq(seq) };
-        Attempt { handle, number: 1, id, class: Class::OnTime, spec: Arc::clone(&spec) }
+        Attempt { handle, number: 1, id, class: Class::OnTime, post: Arc::clone(&post) }
     })
 }
 

@@ -7,12 +7,16 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::BenchError;
 use crate::clock;
-use crate::core::{Delivery, JobId, JobKey, Kind, Status};
+use crate::core::{Kind, Status};
+use crate::job::{JobId, JobKey};
 use crate::store::Store;
 use crate::time::WallUs;
 
 /// The jobs that the rows belong to; paused, so that they add nothing but their history.
 const OWNERS: u32 = 1_000;
+/// What each of them is.
+const OWNER: &str =
+    r#"{"schedule":"* * * * * *","api":"http://127.0.0.1:9/history","type":"ATLEAST_ONCE","active":false}"#;
 /// Pages kept in memory while rows are written, in KiB: the index on times is touched all over.
 const CACHE_KIB: i64 = 128 * 1_024;
 /// Rows in one transaction.
@@ -44,9 +48,8 @@ fn write_owners(connection: &mut Connection, rows: u32, per_owner: u32, first: i
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         let mut job = transaction.prepare(
-            "INSERT INTO jobs (id, public_id, revision, schedule, time_zone, anchor, api, type, misfire, active, \
-             created_at, updated_at, deleted_at) \
-             VALUES (?1, ?2, 1, '* * * * * *', 'UTC', ?3, 'http://127.0.0.1:9/history', ?4, NULL, 0, ?5, ?5, NULL)",
+            "INSERT INTO jobs (id, public_id, revision, definition, anchor, created_at, updated_at) \
+             VALUES (?1, ?2, 1, ?3, ?4, ?5, ?5)",
         )?;
         let mut total = transaction.prepare(
             "INSERT INTO job_totals (job_id, finished_through, success, failed, skipped, duration, timed, \
@@ -58,7 +61,7 @@ fn write_owners(connection: &mut Connection, rows: u32, per_owner: u32, first: i
             let own = per_owner.min(rows - (owner - 1) * per_owner);
             let id = JobId::new(JobKey(owner.into()), [7; 10]);
             let created = first.saturating_mul(1_000_000);
-            job.execute(params![owner, id.as_bytes(), first, Delivery::AtLeastOnce.name(), WallUs(created).0])?;
+            job.execute(params![owner, id.as_bytes(), OWNER, first, WallUs(created).0])?;
             let last = first + i64::from(own) - 1;
             total.execute(params![owner, last, own, i64::from(own) * 900, Status::Success.code()])?;
         }
@@ -95,7 +98,8 @@ mod tests {
         fill(&path, 2_500).expect("filled");
         let store = Store::open(&path).expect("ours");
         let mut executions = 0;
-        let loaded = store::load(&store, |job| executions += job.counters.total(), |_| ()).expect("readable");
+        let loaded =
+            store::load(&store, |job| executions += job.totals.tally.counters.total(), |_| ()).expect("readable");
         assert_eq!((loaded.jobs, executions), (834, 2_500));
         let connection = Connection::open(&path).expect("SQLite");
         let rows: u32 = connection.query_row("SELECT count(*) FROM job_executions", [], |row| row.get(0)).expect("SQL");

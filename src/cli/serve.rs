@@ -8,7 +8,7 @@ use clap::{Args, Parser};
 
 use super::flag::{self, InvalidFlag};
 use crate::config::Config;
-use crate::core::{Endpoint, Misfire};
+use crate::job::{Misfire, TargetUrl};
 use crate::store::Keep;
 use crate::telemetry::{LogFormat, LogLevel};
 
@@ -84,7 +84,7 @@ impl TryFrom<ServeArguments> for Config {
         }
         let alert_webhook = match &typed.alert_webhook {
             None => None,
-            Some(url) => Some(Endpoint::parse(url).map_err(|why| {
+            Some(url) => Some(TargetUrl::parse(url).map_err(|why| {
                 let why = why.to_string();
                 invalid("--alert-webhook", url, why.trim_start_matches("expected "))
             })?),

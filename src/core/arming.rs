@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::execution::{Class, Covers, Execution, LedgerRow, Seq, State, Status};
 use super::id::Kind;
 use super::io::{Notice, Output, Persist};
-use super::job::{JobSpec, Misfire};
 use super::receipts::Receipt;
-use super::scheduler::{Phase, Scheduler};
+use super::scheduler::{Job, Phase, Scheduler};
+use crate::job::{JobSpec, Misfire};
 use crate::limits::{
     ARM_LEAD_US, ARM_STEPS_PER_TURN, MISFIRE_ALL_MAX, MISSED_COUNT_MAX, OVERLOAD_PAUSE_S, TARGET_BACKLOG_MAX,
     UNWRITTEN_ARM_MAX,
@@ -84,7 +84,7 @@ impl Scheduler {
     fn queue_arming(&mut self, slot: u32) {
         let job = &mut self.jobs[slot as usize];
         if !std::mem::replace(&mut job.in_arm_queue, true) {
-            self.arm_queue.push_back((slot, job.spec.id.key()));
+            self.arm_queue.push_back((slot, job.revision.id.key()));
         }
     }
 
@@ -106,9 +106,9 @@ impl Scheduler {
             self.schedule_arming(slot, now, Some(look));
             return steps;
         }
-        let spec = Arc::clone(&self.jobs[slot as usize].spec);
+        let revision = Arc::clone(&self.jobs[slot as usize].revision);
         let reached = self.jobs[slot as usize].armed_through;
-        for instant in near_instants(&spec, reached, now) {
+        for instant in near_instants(&revision.spec, reached, now) {
             let execution = self.new_execution(slot, instant, Class::OnTime, None);
             let armed = self.arm_row(Execution { state: State::Armed, ..execution });
             self.fire_heap.set(armed, WallUs::of(instant));
@@ -136,7 +136,7 @@ impl Scheduler {
         let job = &mut self.jobs[slot as usize];
         assert!(through >= job.armed_through, "the cursor of a job only moves on");
         job.armed_through = through;
-        job.next = if job.spec.active { job.spec.schedule.next_after(through) } else { None };
+        job.next = if job.revision.spec.active { job.revision.spec.schedule.next_after(through) } else { None };
     }
 
     /// Notes that every instant up to `through` has been due; none of them fires again.
@@ -157,13 +157,10 @@ impl Scheduler {
     /// covered by one. Returns how many steps it took.
     fn settle_gap(&mut self, slot: u32, now: Now) -> u32 {
         let job = &self.jobs[slot as usize];
-        let (after, through, id) = (job.armed_through, now.wall.floor(), job.spec.id);
-        let schedule = Arc::clone(&job.spec.schedule);
-        let (policy, reason) = if job.overloaded {
-            (Misfire::Skip, BACKLOG_FULL)
-        } else {
-            (job.spec.misfire.unwrap_or(self.settings.misfire), NOBODY_COULD_FIRE)
-        };
+        let (after, through, id) = (job.armed_through, now.wall.floor(), job.revision.id);
+        let schedule = Arc::clone(&job.revision.spec.schedule);
+        let (policy, reason) =
+            if job.overloaded { (Misfire::Skip, BACKLOG_FULL) } else { (self.misfire_of(job), NOBODY_COULD_FIRE) };
         let (gap, mut steps) = self.gaps.find(&schedule, after, through);
         let Some(gap) = gap else { return steps };
         let first = schedule.next_after(after).expect("the gap holds an instant");
@@ -197,6 +194,11 @@ impl Scheduler {
         steps
     }
 
+    /// What becomes of the instants a job missed.
+    pub(super) fn misfire_of(&self, _job: &Job) -> Misfire {
+        self.settings.misfire
+    }
+
     /// Arms a run for an instant that has passed.
     fn catch_up(&mut self, slot: u32, instant: Instant, covers: Option<Covers>) {
         let execution = self.new_execution(slot, instant, Class::CatchUp, covers);
@@ -208,7 +210,7 @@ impl Scheduler {
     fn record_missed(&mut self, slot: u32, instant: Instant, covers: Covers, reason: &str) {
         let row = self.new_execution(slot, instant, Class::CatchUp, Some(covers)).row;
         let row = LedgerRow { status: Status::Skipped, attempt: 0, error: Some(reason.into()), ..row };
-        self.jobs[slot as usize].counters.skipped += 1;
+        self.jobs[slot as usize].tally.add(&row);
         self.counts.skipped += 1;
         self.persist(Persist::Row(row, None), Receipt::Nothing);
     }
@@ -233,7 +235,7 @@ impl Scheduler {
         self.next_seq += 1;
         let row = LedgerRow {
             seq,
-            job: self.jobs[slot as usize].spec.id.key(),
+            job: self.jobs[slot as usize].revision.id.key(),
             instant,
             kind: Kind::Scheduled,
             number: 0,

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::execution::{LedgerRow, Seq, State, Status};
-use super::id::{JobId, JobKey};
-use super::io::{Action, Change, Command, Draft, JobChange, Output, Persist, Refusal, Reply, RequestId};
-use super::job::{Counters, JobSpec};
+use super::io::{Action, Change, Command, JobChange, Output, Persist, Refusal, Reply, RequestId};
 use super::receipts::Receipt;
 use super::scheduler::{Job, Pending, PendingChange, Phase, Scheduler};
 use super::sending::JOB_DELETED;
+use super::tally::Tally;
+use crate::job::{JobId, JobKey, JobSpec, Revision};
 use crate::limits::{CHANGES_PENDING_MAX, CHANGES_PER_JOB_MAX};
 use crate::time::{Instant, Now, WallUs};
 
@@ -37,64 +37,58 @@ impl Scheduler {
             return;
         }
         match (command.action, job) {
-            (Action::Create { draft, entropy }, _) => self.create(command.request, draft, entropy, now),
-            (Action::Update { draft, .. }, Some(job)) => self.update(command.request, job, draft, now),
+            (Action::Create { spec, entropy }, _) => self.create(command.request, spec, entropy, now),
+            (Action::Update { spec, keep_active, .. }, Some(job)) => {
+                self.update(command.request, job, spec, keep_active, now);
+            }
             (Action::Delete { .. }, Some(job)) => self.delete(command.request, job, now),
             (Action::Update { .. } | Action::Delete { .. }, None) => unreachable!("answered above"),
         }
     }
 
-    fn create(&mut self, request: RequestId, draft: Draft, entropy: [u8; 10], now: Now) {
+    fn create(&mut self, request: RequestId, mut spec: JobSpec, entropy: [u8; 10], now: Now) {
         let id = JobId::new(JobKey(self.next_job), entropy);
         self.next_job += 1;
-        let schedule = self.share_schedule(draft.schedule);
-        let spec = Arc::new(JobSpec {
-            delivery: draft.delivery,
-            active: draft.active.unwrap_or(true),
-            ..JobSpec::new(id, schedule, draft.endpoint, now.wall)
-        });
+        self.share_schedule(&mut spec);
+        let revision = Arc::new(Revision::first(id, spec, now.wall));
         let since = now.wall.floor();
-        let job = Job::new(Arc::clone(&spec), self.targets.join(spec.endpoint.target()), since);
+        let job = Job::new(Arc::clone(&revision), self.targets.join(revision.spec.post.url.target()), since);
         let slot = super::slot(self.jobs.insert(job));
         self.by_key.insert(id.key(), slot);
-        let (rows, armed_through) = self.propose(slot, &spec, since, now);
+        let (rows, armed_through) = self.propose(slot, &revision.spec, since, now);
         self.jobs[slot as usize].armed_through = armed_through;
-        let change = Change { job: JobChange::Put(spec), remove: Vec::new(), rows };
+        let change = Change { job: JobChange::Put(revision), remove: Vec::new(), rows };
         self.submit(slot, request, PendingChange::Create, change);
     }
 
-    fn update(&mut self, request: RequestId, slot: u32, draft: Draft, now: Now) {
+    fn update(&mut self, request: RequestId, slot: u32, mut spec: JobSpec, keep_active: bool, now: Now) {
         self.settle_due(slot, now);
-        let old = Arc::clone(&self.jobs[slot as usize].spec);
-        let same_schedule =
-            old.schedule.text() == draft.schedule.text() && old.schedule.zone() == draft.schedule.zone();
-        // The change may have waited for another: what counts is the anchor its schedule was read with.
-        let anchor = if same_schedule { old.anchor } else { draft.schedule.anchor().unwrap_or(now.wall.floor()) };
-        let schedule = if same_schedule { Arc::clone(&old.schedule) } else { self.share_schedule(draft.schedule) };
-        let spec = Arc::new(JobSpec {
-            id: old.id,
-            revision: old.revision.wrapping_add(1),
-            schedule,
-            anchor,
-            endpoint: draft.endpoint,
-            delivery: draft.delivery,
-            misfire: old.misfire,
-            active: draft.active.unwrap_or(old.active),
-            created_at: old.created_at,
-            updated_at: now.wall,
-        });
+        let old = Arc::clone(&self.jobs[slot as usize].revision);
+        if keep_active {
+            spec.active = old.spec.active;
+        }
+        let anchor = if spec.has_schedule_of(&old.spec) {
+            spec.schedule = Arc::clone(&old.spec.schedule);
+            old.anchor
+        } else {
+            self.share_schedule(&mut spec);
+            // The change may have waited for another: what counts is the anchor its schedule was read with.
+            spec.schedule.anchor().unwrap_or(now.wall.floor())
+        };
+        let number = old.number.wrapping_add(1);
+        let revision = Arc::new(Revision { number, anchor, updated_at: now.wall, spec, ..*old });
         let remove = self.withhold(slot, now);
         // Instants strictly after this moment are owed, but none that was due before, whatever the clock did.
         let since = now.wall.floor().max(self.jobs[slot as usize].due_through);
-        let (rows, armed_through) = self.propose(slot, &spec, since, now);
-        let change = Change { job: JobChange::Put(Arc::clone(&spec)), remove, rows };
-        self.submit(slot, request, PendingChange::Update { spec, armed_through }, change);
+        let (rows, armed_through) = self.propose(slot, &revision.spec, since, now);
+        let change = Change { job: JobChange::Put(Arc::clone(&revision)), remove, rows };
+        self.submit(slot, request, PendingChange::Update { revision, armed_through }, change);
     }
 
     fn delete(&mut self, request: RequestId, slot: u32, now: Now) {
         self.settle_due(slot, now);
         let remove = self.withhold(slot, now);
-        let key = self.jobs[slot as usize].spec.id.key();
+        let key = self.jobs[slot as usize].revision.id.key();
         let change = Change { job: JobChange::Delete(key, now.wall), remove, rows: Vec::new() };
         self.submit(slot, request, PendingChange::Delete, change);
     }
@@ -158,13 +152,13 @@ impl Scheduler {
                 let view = self.view(slot, now.wall);
                 self.output(Output::Reply(request, Reply::Created(view)));
             }
-            PendingChange::Update { spec, armed_through } => {
-                let target = self.targets.join(spec.endpoint.target());
-                self.active_jobs -= usize::from(self.jobs[slot as usize].spec.active);
+            PendingChange::Update { revision, armed_through } => {
+                let target = self.targets.join(revision.spec.post.url.target());
+                self.active_jobs -= usize::from(self.jobs[slot as usize].revision.spec.active);
                 let job = &mut self.jobs[slot as usize];
                 self.targets.leave(std::mem::replace(&mut job.target, target));
                 job.armed_through = armed_through;
-                let old = std::mem::replace(&mut job.spec, spec);
+                let old = std::mem::replace(&mut job.revision, revision);
                 self.release_schedule(old);
                 self.activate(slot, now);
                 let view = self.view(slot, now.wall);
@@ -182,7 +176,7 @@ impl Scheduler {
 
     /// Starts the job's current revision: withdrawn rows go, proposed ones are armed, and arming goes on.
     fn activate(&mut self, slot: u32, now: Now) {
-        self.active_jobs += usize::from(self.jobs[slot as usize].spec.active);
+        self.active_jobs += usize::from(self.jobs[slot as usize].revision.spec.active);
         for execution in self.executions_of(slot) {
             match self.executions[execution as usize].state {
                 State::Withheld => self.forget(execution),
@@ -232,7 +226,7 @@ impl Scheduler {
     /// The tombstone is on disk: nothing of the job is sent any more; what is in flight finishes.
     fn close_deleted(&mut self, slot: u32, now: Now) {
         self.arm_heap.remove(slot);
-        self.active_jobs -= usize::from(self.jobs[slot as usize].spec.active);
+        self.active_jobs -= usize::from(self.jobs[slot as usize].revision.spec.active);
         self.jobs[slot as usize].deleted = true;
         self.jobs[slot as usize].next = None;
         for execution in self.executions_of(slot) {
@@ -267,18 +261,17 @@ impl Scheduler {
     pub(super) fn find(&self, id: JobId) -> Option<u32> {
         let slot = *self.by_key.get(&id.key())?;
         let job = &self.jobs[slot as usize];
-        (job.spec.id == id && job.is_visible()).then_some(slot)
+        (job.revision.id == id && job.is_visible()).then_some(slot)
     }
 }
 
 impl Job {
     /// A job that owes instants strictly after `since`.
-    pub(super) fn new(spec: Arc<JobSpec>, target: u32, since: Instant) -> Job {
+    pub(super) fn new(revision: Arc<Revision>, target: u32, since: Instant) -> Job {
         Job {
-            spec,
+            revision,
             target,
-            counters: Counters::default(),
-            last: None,
+            tally: Tally::default(),
             armed_through: since,
             due_through: since,
             next: None,

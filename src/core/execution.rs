@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::id::{ExecutionId, JobKey, Kind};
-use super::job::JobSpec;
+use super::id::{ExecutionId, Kind};
+use crate::job::{JobKey, Post};
 use crate::time::{Instant, MonoUs, WallUs};
 
 /// The place of a row in the ledger. Rises with every execution armed, over restarts too.
@@ -159,8 +159,8 @@ pub struct Attempt {
     pub id: ExecutionId,
     /// On what footing it goes out.
     pub class: Class,
-    /// The spec in force now.
-    pub spec: Arc<JobSpec>,
+    /// What to send, as the revision in force now says.
+    pub post: Arc<Post>,
 }
 
 impl Attempt {

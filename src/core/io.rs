@@ -4,14 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::endpoint::Endpoint;
 use super::execution::{AlertRecord, Attempt, Class, LedgerRow, Report, Seq, Status};
-use super::id::{JobId, JobKey};
-use super::job::{Counters, Delivery, JobSpec, Misfire};
-use super::retry::RetryPolicy;
+use super::tally::Totals;
 use super::view::JobView;
-use crate::schedule::Schedule;
-use crate::time::{Instant, WallUs};
+use crate::job::{JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
+use crate::time::WallUs;
 
 /// What the server was told at start and the core obeys.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +107,7 @@ pub struct Change {
 #[derive(Debug, Clone)]
 pub enum JobChange {
     /// Create it, or replace it by this revision.
-    Put(Arc<JobSpec>),
+    Put(Arc<Revision>),
     /// Make it a tombstone, which stays while there is history.
     Delete(JobKey, WallUs),
 }
@@ -169,7 +166,7 @@ pub enum Action {
     /// Register a job.
     Create {
         /// What it is to be.
-        draft: Draft,
+        spec: JobSpec,
         /// Makes its id unique.
         entropy: [u8; 10],
     },
@@ -178,26 +175,15 @@ pub enum Action {
         /// Which.
         id: JobId,
         /// What it is to be.
-        draft: Draft,
+        spec: JobSpec,
+        /// Whether it stays active or paused, as it is, whatever the spec says.
+        keep_active: bool,
     },
     /// Delete a job.
     Delete {
         /// Which.
         id: JobId,
     },
-}
-
-/// What a client says about a job, checked.
-#[derive(Debug)]
-pub struct Draft {
-    /// When to fire.
-    pub schedule: Schedule,
-    /// Where to POST.
-    pub endpoint: Endpoint,
-    /// How often an execution may reach its target.
-    pub delivery: Delivery,
-    /// False: paused. None: as it is; a new job is active.
-    pub active: Option<bool>,
 }
 
 /// The answer to a command.
@@ -231,14 +217,10 @@ pub enum Refusal {
 /// A job as the store has it.
 #[derive(Debug)]
 pub struct StoredJob {
-    /// The spec.
-    pub spec: JobSpec,
+    /// Its revision in force.
+    pub revision: Revision,
     /// What became of its executions.
-    pub counters: Counters,
-    /// The highest instant of its finished scheduled rows.
-    pub finished_through: Option<Instant>,
-    /// How the latest ended.
-    pub last: Option<super::job::LastOutcome>,
+    pub totals: Totals,
 }
 
 /// What the store knows beside jobs and rows.

@@ -6,29 +6,25 @@
 
 mod arming;
 mod changes;
-mod endpoint;
 mod execution;
 mod id;
 mod io;
-mod job;
 mod receipts;
 mod restore;
-mod retry;
 mod scheduler;
 mod sending;
+mod tally;
 mod targets;
 mod view;
 
-pub use endpoint::{Endpoint, MalformedEndpoint, Target};
 pub use execution::{AlertRecord, Attempt, Class, Covers, Handle, LedgerRow, Outcome, Report, Seq, Status};
-pub use id::{ExecutionId, JOB_KEY_MAX, JobId, JobKey, Kind, MalformedId};
+pub use id::{ExecutionId, Kind};
 pub use io::{
-    Action, Change, Command, Draft, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId, Restored,
-    Settings, StoredJob,
+    Action, Change, Command, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId, Restored, Settings,
+    StoredJob,
 };
-pub use job::{Counters, Delivery, JobSpec, LastOutcome, Misfire};
-pub use retry::RetryPolicy;
 pub use scheduler::{Counts, Scheduler};
+pub use tally::{Counters, LastOutcome, Tally, Totals};
 pub use view::{JobView, Load};
 
 /// A slab's key as the small number that heaps and lists use.

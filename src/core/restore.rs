@@ -15,15 +15,14 @@ use crate::time::{Now, WallUs};
 impl Scheduler {
     pub(super) fn restore_job(&mut self, stored: StoredJob) {
         assert_eq!(self.phase, Phase::Restoring, "jobs are restored before the scheduler runs");
-        let StoredJob { mut spec, counters, finished_through, last } = stored;
-        spec.schedule = self.share_schedule((*spec.schedule).clone());
-        let key = spec.id.key();
-        let since = spec.updated_at.floor();
-        let target = self.targets.join(spec.endpoint.target());
-        self.active_jobs += usize::from(spec.active);
-        let mut job = Job::new(Arc::new(spec), target, since.max(finished_through.unwrap_or(since)));
-        job.counters = counters;
-        job.last = last;
+        let StoredJob { mut revision, totals } = stored;
+        self.share_schedule(&mut revision.spec);
+        let key = revision.id.key();
+        let since = revision.updated_at.floor();
+        let target = self.targets.join(revision.spec.post.url.target());
+        self.active_jobs += usize::from(revision.spec.active);
+        let mut job = Job::new(Arc::new(revision), target, since.max(totals.finished_through.unwrap_or(since)));
+        job.tally = totals.tally;
         let slot = super::slot(self.jobs.insert(job));
         self.next_job = self.next_job.max(key.0 + 1);
         let other = self.by_key.insert(key, slot);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::execution::{Execution, State};
-use super::id::JobKey;
 use super::io::{Command, Input, Notice, Output, Persist, RequestId, Settings};
-use super::job::{Counters, JobSpec, LastOutcome};
 use super::receipts::{Receipt, Receipts};
+use super::tally::Tally;
 use super::targets::Targets;
+use crate::job::{JobKey, JobSpec, Revision};
 use crate::schedule::Schedule;
 use crate::time::{Deadline, DeadlineHeap, Instant, MonoUs, Now, WallUs};
 
@@ -58,10 +58,9 @@ pub(super) enum Phase {
 /// A job in memory.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) spec: Arc<JobSpec>,
+    pub(super) revision: Arc<Revision>,
     pub(super) target: u32,
-    pub(super) counters: Counters,
-    pub(super) last: Option<LastOutcome>,
+    pub(super) tally: Tally,
     /// Every instant up to here is armed, settled, or not owed.
     pub(super) armed_through: Instant,
     /// Every instant up to here has been due, and never fires again.
@@ -91,7 +90,7 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(super) enum PendingChange {
     Create,
-    Update { spec: Arc<JobSpec>, armed_through: Instant },
+    Update { revision: Arc<Revision>, armed_through: Instant },
     Delete,
 }
 
@@ -328,25 +327,23 @@ impl Scheduler {
     pub(super) fn forget_job(&mut self, slot: u32) {
         self.arm_heap.remove(slot);
         let job = self.jobs.remove(slot as usize);
-        self.by_key.remove(&job.spec.id.key());
+        self.by_key.remove(&job.revision.id.key());
         self.targets.leave(job.target);
-        self.release_schedule(job.spec);
+        self.release_schedule(job.revision);
     }
 
-    /// The shared copy of a schedule.
-    pub(super) fn share_schedule(&mut self, schedule: Schedule) -> Arc<Schedule> {
-        if let Some(shared) = self.schedules.get(&schedule) {
-            return Arc::clone(shared);
+    /// Lets a spec use the copy of its schedule that equal ones use.
+    pub(super) fn share_schedule(&mut self, spec: &mut JobSpec) {
+        match self.schedules.get(&spec.schedule) {
+            Some(shared) => spec.schedule = Arc::clone(shared),
+            None => drop(self.schedules.insert(Arc::clone(&spec.schedule))),
         }
-        let shared = Arc::new(schedule);
-        self.schedules.insert(Arc::clone(&shared));
-        shared
     }
 
-    /// Lets go of a spec, and of its schedule if nobody else has it.
-    pub(super) fn release_schedule(&mut self, spec: Arc<JobSpec>) {
-        let schedule = Arc::clone(&spec.schedule);
-        drop(spec);
+    /// Lets go of a revision, and of its schedule if nobody else has it.
+    pub(super) fn release_schedule(&mut self, revision: Arc<Revision>) {
+        let schedule = Arc::clone(&revision.spec.schedule);
+        drop(revision);
         // Two are the set and this function; an attempt in flight may hold one more, and then the set keeps it.
         if Arc::strong_count(&schedule) <= 2 {
             self.schedules.remove(&schedule);
@@ -361,7 +358,7 @@ impl Scheduler {
         self.targets.check();
         let mut listed = 0;
         for (index, job) in &self.jobs {
-            let key = job.spec.id.key();
+            let key = job.revision.id.key();
             assert_eq!(self.by_key.get(&key), Some(&super::slot(index)), "a job is not found by its key");
             assert!(job.due_through <= job.armed_through, "an instant was due that was never armed or settled");
             assert!(!job.deleted || job.executions.is_some(), "a deleted job outlives its executions");
@@ -371,7 +368,7 @@ impl Scheduler {
             }
         }
         assert_eq!(self.by_key.len(), self.jobs.len());
-        let active = self.jobs.iter().filter(|(_, job)| job.is_visible() && job.spec.active).count();
+        let active = self.jobs.iter().filter(|(_, job)| job.is_visible() && job.revision.spec.active).count();
         assert_eq!(active, self.active_jobs, "active jobs are counted wrong");
         assert_eq!(listed, self.executions.len(), "an execution is in no job's list");
         let mut in_flight = 0;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::execution::{AlertRecord, Attempt, Class, Execution, Handle, Outcome, Report, State, Status};
 use super::id::ExecutionId;
 use super::io::{Notice, Output, Persist};
-use super::job::{LastOutcome, Misfire};
 use super::receipts::Receipt;
 use super::scheduler::{Job, PendingChange, Phase, Scheduler};
 use super::targets::Lane;
@@ -31,12 +30,7 @@ impl Scheduler {
             // row yet: the misfire policy decides, and under `once` only the latest of them all runs.
             let job = &self.jobs[job as usize];
             let is_latest = job.next.is_none_or(|next| WallUs::of(next) > now.wall) && job.armed_through == instant;
-            let runs = match job.spec.misfire.unwrap_or(self.settings.misfire) {
-                Misfire::Once => is_latest,
-                Misfire::All => true,
-                Misfire::Skip => false,
-            };
-            if !runs {
+            if !self.misfire_of(job).runs(is_latest) {
                 self.skip(slot, now);
                 return;
             }
@@ -105,11 +99,12 @@ impl Scheduler {
         let execution = &mut self.executions[handle.slot as usize];
         execution.state = State::InFlight;
         let row = &execution.row;
-        let spec = Arc::clone(&self.jobs[execution.job as usize].spec);
+        let revision = &self.jobs[execution.job as usize].revision;
+        let (job, post) = (revision.id, Arc::clone(&revision.spec.post));
         self.counts.fired += 1;
         self.counts.retried += u64::from(row.attempt > 1);
-        let id = ExecutionId { job: spec.id, instant: row.instant, kind: row.kind, number: row.number };
-        let attempt = Attempt { handle, number: row.attempt, id, class: row.class, spec };
+        let id = ExecutionId { job, instant: row.instant, kind: row.kind, number: row.number };
+        let attempt = Attempt { handle, number: row.attempt, id, class: row.class, post };
         self.output(Output::Fire(attempt));
     }
 
@@ -173,25 +168,12 @@ impl Scheduler {
         let row = &mut execution.row;
         row.status = status;
         let job = &mut self.jobs[execution.job as usize];
-        job.last = Some(LastOutcome { instant: row.instant, status, http_status: row.http_status });
+        job.tally.add(row);
         match status {
-            Status::Success => {
-                job.counters.success += 1;
-                self.counts.success += 1;
-            }
-            Status::Failed => {
-                job.counters.failed += 1;
-                self.counts.failed += 1;
-            }
-            Status::Skipped => {
-                job.counters.skipped += 1;
-                self.counts.skipped += 1;
-            }
+            Status::Success => self.counts.success += 1,
+            Status::Failed => self.counts.failed += 1,
+            Status::Skipped => self.counts.skipped += 1,
             Status::Pending => unreachable!("an execution does not finish as pending"),
-        }
-        if let (Status::Success | Status::Failed, Some(duration_us)) = (status, row.duration_us) {
-            job.counters.duration_us += duration_us;
-            job.counters.timed += 1;
         }
         if status == Status::Failed && !job.deleted {
             execution.alert = Some(Box::new(alert_for(execution, job, now)));
@@ -283,9 +265,9 @@ fn alert_for(execution: &Execution, job: &Job, now: Now) -> AlertRecord {
     let row = &execution.row;
     AlertRecord {
         seq: row.seq,
-        execution: ExecutionId { job: job.spec.id, instant: row.instant, kind: row.kind, number: row.number },
-        api: job.spec.endpoint.as_str().into(),
-        schedule: job.spec.schedule.text().into(),
+        execution: ExecutionId { job: job.revision.id, instant: row.instant, kind: row.kind, number: row.number },
+        api: job.revision.spec.post.url.to_string().into(),
+        schedule: job.revision.spec.schedule.text().into(),
         error: row.error.clone().unwrap_or_default(),
         at: now.wall,
     }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use slab::Slab;
 
-use super::endpoint::Target;
 use super::execution::Handle;
 use super::slot;
+use crate::job::Target;
 use crate::limits::{
     FAILING_AFTER, FAILING_SHARE_PER_CENT, FAILING_TARGET_SHARE_PER_CENT, FEW_PER_CENT, RECOVERY_SHARE_PER_CENT,
     RESERVE_PER_CENT, TARGET_SHARE_PER_CENT,

@@ -6,20 +6,18 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::execution::State;
-use super::id::{JobId, JobKey};
-use super::job::{Counters, JobSpec, LastOutcome};
 use super::scheduler::{Counts, Phase, Scheduler};
+use super::tally::Tally;
+use crate::job::{JobId, JobKey, Revision};
 use crate::time::{Instant, WallUs};
 
 /// A job as clients see it.
 #[derive(Clone, Debug)]
 pub struct JobView {
-    /// The spec in force.
-    pub spec: Arc<JobSpec>,
+    /// The revision in force.
+    pub revision: Arc<Revision>,
     /// What became of its executions.
-    pub counters: Counters,
-    /// How the latest finished one ended.
-    pub last: Option<LastOutcome>,
+    pub tally: Tally,
     /// When it fires next; None if paused or exhausted.
     pub next: Option<Instant>,
     /// Whether the clock stepped back behind what the job already fired, so that it waits.
@@ -129,7 +127,7 @@ impl Scheduler {
         if self.due_through.is_none_or(|through| through <= wall.floor()) {
             return 0;
         }
-        self.jobs.iter().filter(|(_, job)| job.spec.active && job.due_through > wall.floor()).count()
+        self.jobs.iter().filter(|(_, job)| job.revision.spec.active && job.due_through > wall.floor()).count()
     }
 
     pub(super) fn view(&self, slot: u32, wall: WallUs) -> JobView {
@@ -143,7 +141,7 @@ impl Scheduler {
             }
             at = execution.next;
         }
-        let held = job.spec.active && job.due_through > wall.floor();
-        JobView { spec: Arc::clone(&job.spec), counters: job.counters, last: job.last, next, held }
+        let held = job.revision.spec.active && job.due_through > wall.floor();
+        JobView { revision: Arc::clone(&job.revision), tally: job.tally, next, held }
     }
 }

@@ -189,9 +189,9 @@ impl Driver {
 
     fn begin(&mut self, flight: Flight) {
         let start = flight.start;
-        let spec = Arc::clone(&flight.attempt.spec);
+        let post = Arc::clone(&flight.attempt.post);
         let id = number(self.held.flights.insert(flight));
-        let target_id = match self.held.find_target(spec.endpoint.uri()) {
+        let target_id = match self.held.find_target(post.url.uri()) {
             Ok(target) => target,
             Err(why) => return self.finish(id, Outcome::ConnectionFailed(why), start),
         };

@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use crate::clock;
-use crate::core::{Attempt, Delivery, Outcome, Report};
+use crate::core::{Attempt, Outcome, Report};
+use crate::job::Delivery;
 use crate::time::{MonoUs, Now, WallUs};
 
 /// An attempt that this worker holds.
@@ -56,7 +57,7 @@ impl Flight {
 
     /// Whether the request may be sent again after a connection was lost that may have carried it.
     pub(super) fn may_repeat(&self) -> bool {
-        match self.attempt.spec.delivery {
+        match self.attempt.post.delivery {
             Delivery::AtLeastOnce => !self.is_second_try,
         }
     }

@@ -44,7 +44,7 @@ impl Heads {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         // The path is all that is sent of the URL: the host goes into its header.
-        let path = attempt.spec.endpoint.uri().path_and_query().cloned();
+        let path = attempt.post.url.uri().path_and_query().cloned();
         *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
         let mut call = Call::new(request).map_err(|error| error.to_string())?;
         let key = self.text(&attempt.id);
@@ -105,7 +105,8 @@ pub(super) fn host_value(uri: &Uri) -> Result<HeaderValue, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{ExecutionId, JobId, JobKey, Kind};
+    use crate::core::{ExecutionId, Kind};
+    use crate::job::{JobId, JobKey};
 
     #[test]
     fn an_execution_id_begins_with_its_job_id() {

@@ -10,19 +10,18 @@ use super::super::head::Heads;
 use super::super::resolver::{Resolver, WakeWorker};
 use super::super::tls::Trust;
 use super::*;
-use crate::core::{Class, Endpoint, ExecutionId, Handle, JobId, JobKey, JobSpec, Kind, Outcome, Seq};
+use crate::core::{Class, ExecutionId, Handle, Kind, Outcome, Seq};
+use crate::job::{JobId, JobKey, Post, TargetUrl};
 use crate::limits::{OPENINGS_PER_BUSY_TURN, OPENINGS_PER_TURN};
-use crate::schedule::{Schedule, Zone};
-use crate::time::{Instant, WallUs};
+use crate::time::Instant;
 
 fn attempt(url: &str, seq: u64) -> Attempt {
     let id = JobId::new(JobKey(1), [1; 10]);
     let instant = Instant::from_secs(10);
-    let schedule = Arc::new(Schedule::parse("* * * * * *", Zone::Utc, instant).unwrap());
-    let spec = JobSpec::new(id, schedule, Endpoint::parse(url).unwrap(), WallUs(0));
+    let post = Arc::new(Post::to(TargetUrl::parse(url).unwrap()));
     let handle = Handle { slot: 0, seq: Seq(seq) };
     let id = ExecutionId { job: id, instant, kind: Kind::Scheduled, number: 0 };
-    Attempt { handle, number: 1, id, class: Class::OnTime, spec: Arc::new(spec) }
+    Attempt { handle, number: 1, id, class: Class::OnTime, post }
 }
 
 fn driver(registry: &Registry) -> Driver {

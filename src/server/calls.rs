@@ -67,13 +67,13 @@ impl Calls {
                 self.reads_refused += 1;
                 Some(ApiError::unavailable("too many reads are waiting; try again").response())
             }
-            Ok(Call::Create(draft)) => {
+            Ok(Call::Create(spec)) => {
                 let mut entropy = [0; 10];
                 if getrandom::fill(&mut entropy).is_err() {
                     let error = ApiError::new(Status::INTERNAL_SERVER_ERROR, "the system gave no random numbers");
                     return Some(error.response());
                 }
-                change(engine, now, name, Action::Create { draft, entropy })
+                change(engine, now, name, Action::Create { spec, entropy })
             }
             Ok(Call::Change(action)) => change(engine, now, name, action),
         }

@@ -133,7 +133,8 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Class, JobKey, Kind, LedgerRow, Seq, Status};
+    use crate::core::{Class, Kind, LedgerRow, Seq, Status};
+    use crate::job::JobKey;
     use crate::time::{Instant, WallUs};
 
     fn row(status: Status) -> Persist {

@@ -4,7 +4,8 @@
 use rusqlite::{Connection, Row, params};
 
 use super::rows;
-use crate::core::{AlertRecord, ExecutionId, JobId, JobKey, Seq};
+use crate::core::{AlertRecord, ExecutionId, Seq};
+use crate::job::{JobId, JobKey};
 use crate::time::WallUs;
 
 /// What became of an alert's delivery.

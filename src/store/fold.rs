@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::load::{Tally, read_totals};
+use super::load::read_totals;
 use super::rows;
-use crate::core::{LedgerRow, Persist, Status};
+use crate::core::{LedgerRow, Persist, Status, Tally, Totals};
 use crate::limits::{FOLD_EVERY, FOLD_SLICE_ROWS};
 use crate::time::WallUs;
 
@@ -85,7 +85,7 @@ fn fold(connection: &mut Connection, slice: &[(u64, u64)]) -> rusqlite::Result<(
              covers_more) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?;
         let mut delete = transaction.prepare_cached("DELETE FROM ledger WHERE seq = ?1")?;
-        let mut tallies: BTreeMap<u64, Tally> = BTreeMap::new();
+        let mut totals: BTreeMap<u64, Totals> = BTreeMap::new();
         let mut highest = 0;
         for &(job, seq) in slice.iter().rev() {
             let seq = rows::integer(seq);
@@ -108,11 +108,11 @@ fn fold(connection: &mut Connection, slice: &[(u64, u64)]) -> rusqlite::Result<(
                 row.covers.map(|covers| covers.more),
             ])?;
             delete.execute([seq])?;
-            tallies.entry(job).or_default().add(&row);
+            totals.entry(job).or_default().add(&row);
             highest = highest.max(seq);
         }
-        for (job, tally) in &tallies {
-            add_totals(&transaction, *job, tally)?;
+        for (job, recent) in &totals {
+            add_totals(&transaction, *job, recent)?;
         }
         let mut mark = transaction.prepare_cached(
             "INSERT INTO marks (name, value) VALUES ('seq', ?1) \
@@ -128,16 +128,17 @@ fn executed_after(row: &LedgerRow) -> Option<i64> {
     row.executed.map(|at| at.since_us(WallUs::of(row.instant)))
 }
 
-fn add_totals(connection: &Connection, job: u64, tally: &Tally) -> rusqlite::Result<()> {
+fn add_totals(connection: &Connection, job: u64, recent: &Totals) -> rusqlite::Result<()> {
     let mut read = connection.prepare_cached(
         "SELECT finished_through, success, failed, skipped, duration, timed, last_scheduled_time, last_status, \
          last_http_status, kept FROM job_totals WHERE job_id = ?1",
     )?;
     let found = read.query_row([rows::integer(job)], |row| Ok((read_totals(row, 0)?, rows::unsigned(row, 9)?)));
     let (mut total, kept) = found.optional()?.unwrap_or_default();
-    total.merge(tally);
-    let kept = kept + tally.counters.total() + tally.counters.skipped;
-    let last = total.last.expect("a tally holds at least one row");
+    total.merge(recent);
+    let kept = kept + recent.tally.counters.total() + recent.tally.counters.skipped;
+    let Tally { counters, last } = total.tally;
+    let last = last.expect("at least one row was counted");
     let mut write = connection.prepare_cached(
         "INSERT OR REPLACE INTO job_totals (job_id, finished_through, success, failed, skipped, duration, timed, \
          last_scheduled_time, last_status, last_http_status, kept) \
@@ -146,11 +147,11 @@ fn add_totals(connection: &Connection, job: u64, tally: &Tally) -> rusqlite::Res
     write.execute(params![
         rows::integer(job),
         total.finished_through.map(crate::time::Instant::as_secs),
-        rows::integer(total.counters.success),
-        rows::integer(total.counters.failed),
-        rows::integer(total.counters.skipped),
-        rows::integer(total.counters.duration_us),
-        rows::integer(total.counters.timed),
+        rows::integer(counters.success),
+        rows::integer(counters.failed),
+        rows::integer(counters.skipped),
+        rows::integer(counters.duration_us),
+        rows::integer(counters.timed),
         last.instant.as_secs(),
         last.status.code(),
         last.http_status,

@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::alerts::{self, AlertPage};
 use super::rows;
 use super::tail::Tail;
-use crate::core::{Class, Covers, ExecutionId, JobId, JobKey, Kind, Status};
+use crate::core::{Class, Covers, ExecutionId, Kind, Status};
+use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
 use crate::time::{Instant, WallUs};
 

@@ -4,8 +4,46 @@
 use rusqlite::types::Type;
 use rusqlite::{Row, Statement, params};
 
-use crate::core::{Class, Covers, JobId, JobKey, Kind, LedgerRow, Seq, Status};
+use crate::core::{Class, Covers, Kind, LedgerRow, Seq, Status};
+use crate::job::{Definition, JobId, JobKey, JobSpec, Revision};
 use crate::time::{Instant, WallUs};
+
+/// The columns of a job that are not generated, in the order of `read_job`.
+pub(super) const JOB_COLUMNS: &str = "public_id, revision, definition, anchor, created_at, updated_at";
+/// How many they are.
+pub(super) const JOB_COLUMNS_LEN: usize = 6;
+
+/// Puts a job's revision in the place of the one before.
+pub(super) const PUT_JOB: &str = "INSERT OR REPLACE INTO jobs (id, public_id, revision, definition, anchor, created_at, \
+     updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+pub(super) fn write_job(statement: &mut Statement<'_>, revision: &Revision) -> rusqlite::Result<usize> {
+    let Revision { id, number, anchor, created_at, updated_at, ref spec } = *revision;
+    let definition = serde_json::to_string(&Definition::from(spec)).expect("a definition has string keys only");
+    statement.execute(params![
+        integer(id.key().0),
+        id.as_bytes(),
+        number,
+        definition,
+        anchor.as_secs(),
+        created_at.0,
+        updated_at.0,
+    ])
+}
+
+pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<Revision> {
+    let definition = row.get_ref(2)?.as_str().map_err(|why| bad(2, &why.to_string()))?;
+    let definition: Definition = serde_json::from_str(definition).map_err(|why| bad(2, &why.to_string()))?;
+    let anchor = Instant::from_secs(row.get(3)?);
+    Ok(Revision {
+        id: job_id(row, 0)?,
+        number: row.get(1)?,
+        anchor,
+        created_at: WallUs(row.get(4)?),
+        updated_at: WallUs(row.get(5)?),
+        spec: JobSpec::compile(&definition, anchor).map_err(|why| bad(2, &why.to_string()))?,
+    })
+}
 
 /// The columns of the ledger, in the order of `read_ledger` and `write_ledger`.
 pub(super) const LEDGER_COLUMNS: &str = "seq, job_id, scheduled_time, kind, number, status, class, attempt, \

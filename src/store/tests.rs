@@ -13,11 +13,10 @@ use super::writer::{Batch, commit};
 use super::{Answer, Cursor, ExecutionRecord, Loaded, Query, Store, history, load};
 use crate::clock;
 use crate::core::{
-    AlertRecord, Change, Class, Endpoint, ExecutionId, JobChange, JobId, JobKey, JobSpec, Kind, LedgerRow, Persist,
-    Seq, Status, StoredJob,
+    AlertRecord, Change, Class, ExecutionId, JobChange, Kind, LedgerRow, Persist, Seq, Status, StoredJob,
 };
+use crate::job::{Definition, JobId, JobKey, JobSpec, Revision};
 use crate::limits::RETENTION_SLICE_ROWS;
-use crate::schedule::{Schedule, Zone};
 use crate::time::{Instant, WallUs};
 
 const EVERYTHING: Keep = Keep { age: Duration::from_secs(u32::MAX as u64), rows_per_job: u64::MAX, bytes: u64::MAX };
@@ -27,10 +26,14 @@ fn job(key: u64) -> JobId {
 }
 
 fn put(key: u64) -> Persist {
-    let schedule = Schedule::parse("* * * * * *", Zone::Utc, Instant::from_secs(0)).expect("it is valid");
-    let endpoint = Endpoint::parse("http://localhost/").expect("it is valid");
-    let spec = JobSpec::new(job(key), Arc::new(schedule), endpoint, WallUs(1));
-    change(JobChange::Put(Arc::new(spec)))
+    let definition = Definition {
+        schedule: "* * * * * *".to_owned(),
+        api: "http://localhost/".to_owned(),
+        delivery: "ATLEAST_ONCE".to_owned(),
+        active: None,
+    };
+    let spec = JobSpec::compile(&definition, Instant::from_secs(0)).expect("it is valid");
+    change(JobChange::Put(Arc::new(Revision::first(job(key), spec, WallUs(1)))))
 }
 
 fn change(job: JobChange) -> Persist {
@@ -167,11 +170,11 @@ fn counters_and_cursor_are_the_same_before_and_after_a_fold_and_a_reopening() {
     let facts = |store: &Store| {
         let (jobs, rows, loaded) = reload(store);
         let first = &jobs[0];
-        let counters = first.counters;
+        let counters = first.totals.tally.counters;
         assert_eq!(jobs.len(), 2);
         assert_eq!(rows.iter().map(|row| row.seq.0).collect::<Vec<_>>(), [5]);
         assert_eq!((loaded.restored.next_seq, loaded.restored.next_job), (6, 3));
-        (counters, first.finished_through, first.last)
+        (counters, first.totals.finished_through, first.totals.tally.last)
     };
     let before = facts(&store);
     assert_eq!((before.0.success, before.0.failed, before.0.skipped), (2, 1, 1));
@@ -238,7 +241,7 @@ fn retention_takes_the_oldest_and_leaves_the_counters() {
     let left = kept(&mut store);
     assert_eq!(left.len(), 10);
     assert_eq!(left[0].id.instant.as_secs(), now, "the newest stay");
-    assert_eq!(reload(&store).0[0].counters.success, 3_000, "what happened stays counted");
+    assert_eq!(reload(&store).0[0].totals.tally.counters.success, 3_000, "what happened stays counted");
     sweep(&mut store, Keep { bytes: 1, ..EVERYTHING });
     assert!(kept(&mut store).len() < 10);
 }

@@ -257,33 +257,15 @@ pub(super) fn commit(connection: &mut Connection, batch: &Batch, probe: bool) ->
 
 fn write_job(connection: &Connection, change: &JobChange) -> rusqlite::Result<()> {
     match change {
-        JobChange::Put(spec) => {
-            let mut statement = connection.prepare_cached(
-                "INSERT OR REPLACE INTO jobs (id, public_id, revision, schedule, time_zone, anchor, api, type, \
-                 misfire, active, created_at, updated_at, deleted_at) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL)",
-            )?;
-            statement.execute(params![
-                rows::integer(spec.id.key().0),
-                spec.id.as_bytes(),
-                spec.revision,
-                spec.schedule.text(),
-                spec.schedule.zone().name(),
-                spec.anchor.as_secs(),
-                spec.endpoint.as_str(),
-                spec.delivery.name(),
-                spec.misfire.map(crate::core::Misfire::name),
-                spec.active,
-                spec.created_at.0,
-                spec.updated_at.0,
-            ])?;
+        JobChange::Put(revision) => {
+            let mut statement = connection.prepare_cached(rows::PUT_JOB)?;
+            rows::write_job(&mut statement, revision)?
         }
         JobChange::Delete(key, at) => {
-            let mut statement =
-                connection.prepare_cached("UPDATE jobs SET active = 0, deleted_at = ?2 WHERE id = ?1")?;
-            statement.execute(params![rows::integer(key.0), at.0])?;
+            let mut statement = connection.prepare_cached("UPDATE jobs SET deleted_at = ?2 WHERE id = ?1")?;
+            statement.execute(params![rows::integer(key.0), at.0])?
         }
-    }
+    };
     Ok(())
 }
 

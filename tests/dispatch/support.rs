@@ -7,12 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use punctual::core::{
-    Attempt, Class, Endpoint, ExecutionId, Handle, JobId, JobKey, JobSpec, Kind, Outcome, Report, Seq,
-};
+use punctual::core::{Attempt, Class, ExecutionId, Handle, Kind, Outcome, Report, Seq};
 use punctual::dispatch::{DispatchSettings, Pool};
-use punctual::schedule::{Schedule, Zone};
-use punctual::time::{Instant, WallUs};
+use punctual::job::{JobId, JobKey, Post, TargetUrl};
+use punctual::time::Instant;
 
 /// A bound on every wait, so that a fault is a failed test rather than a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,11 +32,10 @@ pub(super) fn settings() -> DispatchSettings {
 pub(super) fn attempt(url: &str, number: u32) -> Attempt {
     let id = JobId::new(JobKey(7), [1; 10]);
     let instant = Instant::from_secs(1_767_229_831);
-    let schedule = Arc::new(Schedule::parse("* * * * * *", Zone::Utc, instant).unwrap());
-    let spec = JobSpec::new(id, schedule, Endpoint::parse(url).unwrap(), WallUs(0));
+    let post = Arc::new(Post::to(TargetUrl::parse(url).unwrap()));
     let handle = Handle { slot: number, seq: Seq(u64::from(number)) };
     let id = ExecutionId { job: id, instant, kind: Kind::Manual, number };
-    Attempt { handle, number: 1, id, class: Class::OnTime, spec: Arc::new(spec) }
+    Attempt { handle, number: 1, id, class: Class::OnTime, post }
 }
 
 /// A pool, and the bell it rings.

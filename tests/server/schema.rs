@@ -15,14 +15,16 @@ const VERSION_1: &str = include_str!("../../migrations/0001_initial.sql");
 const VERSION_1_ROWS: &str = "
 PRAGMA application_id = 0x506e6374;
 PRAGMA user_version = 1;
-INSERT INTO jobs (id, public_id, revision, schedule, time_zone, anchor, api, type, misfire, active, created_at,
-                  updated_at, deleted_at) VALUES
-    (1, x'00000000000180008000000000000001', 1, '@yearly', 'UTC', 1767225600, 'http://127.0.0.1:1/one',
-     'ATLEAST_ONCE', NULL, 1, 1767225600000000, 1767225600000000, NULL),
-    (2, x'00000000000280008000000000000002', 3, '0 0 12 * * MON-FRI', 'UTC', 1767225600, 'https://localhost:1/two',
-     'ATLEAST_ONCE', 'skip', 0, 1767225601000000, 1767225700000000, NULL),
-    (3, x'00000000000380008000000000000003', 2, '@daily', 'UTC', 1767225600, 'http://127.0.0.1:1/three',
-     'ATLEAST_ONCE', NULL, 0, 1767225602000000, 1767225800000000, 1767225800000000);
+INSERT INTO jobs (id, public_id, revision, definition, anchor, created_at, updated_at, deleted_at) VALUES
+    (1, x'00000000000180008000000000000001', 1,
+     '{\"schedule\":\"@yearly\",\"api\":\"http://127.0.0.1:1/one\",\"type\":\"ATLEAST_ONCE\",\"active\":true}',
+     1767225600, 1767225600000000, 1767225600000000, NULL),
+    (2, x'00000000000280008000000000000002', 3,
+     '{\"schedule\":\"0 0 12 * * MON-FRI\",\"api\":\"https://localhost:1/two\",\"type\":\"ATLEAST_ONCE\",\"active\":false}',
+     1767225600, 1767225601000000, 1767225700000000, NULL),
+    (3, x'00000000000380008000000000000003', 2,
+     '{\"schedule\":\"@daily\",\"api\":\"http://127.0.0.1:1/three\",\"type\":\"ATLEAST_ONCE\",\"active\":true}',
+     1767225600, 1767225602000000, 1767225800000000, 1767225800000000);
 INSERT INTO ledger VALUES
     (9, 2, 1767355200, 0, 0, 0, 0, 1, 0, 1767355200000000, 1767355200000500, 204, 2500, NULL, NULL, NULL, NULL);
 INSERT INTO job_executions VALUES

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use punctual::core::{Action, Command, Delivery, Draft, Endpoint, JobId, JobSpec, Refusal, Reply, RequestId};
-use punctual::schedule::{Schedule, Zone};
+use punctual::core::{Action, Command, Refusal, Reply, RequestId};
+use punctual::job::{Definition, JobId, JobSpec, Post, Revision};
 use punctual::time::{Instant, WallUs};
 
 use super::beat::Beat;
@@ -54,8 +54,8 @@ impl Clients {
         let active = *rng.pick(&[None, None, None, Some(true), Some(false)]);
         let beat = self.beat(rng);
         let entropy = [0; 10].map(|_: u8| rng.next().to_le_bytes()[0]);
-        let (number, draft) = self.draft(beat, active, rng, wall);
-        self.ask(Asked::Create { draft: number }, Action::Create { draft, entropy })
+        let (number, spec) = self.draft(beat, active, rng, wall);
+        self.ask(Asked::Create { draft: number }, Action::Create { spec, entropy })
     }
 
     /// A change of some job, or a new one.
@@ -71,14 +71,14 @@ impl Clients {
     }
 
     pub(crate) fn update(&mut self, id: JobId, disk: &Disk, rng: &mut Rng, wall: WallUs) -> Command {
-        let now = disk.live(id).map(|job| self.drafts[draft_of(&job.spec)].beat);
+        let now = disk.live(id).map(|job| self.drafts[draft_of(&job.revision)].beat);
         let beat = match now {
             Some(beat) if rng.per_cent(40) => beat,
             Some(_) | None => self.beat(rng),
         };
         let active = *rng.pick(&[None, None, Some(true), Some(true), Some(false)]);
-        let (number, draft) = self.draft(beat, active, rng, wall);
-        self.ask(Asked::Update { id, draft: number }, Action::Update { id, draft })
+        let (number, spec) = self.draft(beat, active, rng, wall);
+        self.ask(Asked::Update { id, draft: number }, Action::Update { id, spec, keep_active: active.is_none() })
     }
 
     /// A job clients know that is still there.
@@ -96,13 +96,17 @@ impl Clients {
         }
     }
 
-    fn draft(&mut self, beat: Beat, active: Option<bool>, rng: &mut Rng, wall: WallUs) -> (u64, Draft) {
+    fn draft(&mut self, beat: Beat, active: Option<bool>, rng: &mut Rng, wall: WallUs) -> (u64, JobSpec) {
         let number = self.drafts.len() as u64;
         let host = rng.within(0..=self.targets - 1);
-        let endpoint = Endpoint::parse(&format!("http://t{host}.test/{number}")).expect("a URL");
-        let schedule = Schedule::parse(&beat.text(), Zone::Utc, wall.floor()).expect("a schedule");
+        let definition = Definition {
+            schedule: beat.text(),
+            api: format!("http://t{host}.test/{number}"),
+            delivery: "ATLEAST_ONCE".to_owned(),
+            active,
+        };
         self.drafts.push(Written { beat, active, at: wall.floor() });
-        (number, Draft { schedule, endpoint, delivery: Delivery::AtLeastOnce, active })
+        (number, JobSpec::compile(&definition, wall.floor()).expect("a valid definition"))
     }
 
     fn ask(&mut self, asked: Asked, action: Action) -> Command {
@@ -117,12 +121,12 @@ impl Clients {
         let asked = self.open.remove(&request).expect("a command is answered once");
         match (asked, reply) {
             (Asked::Create { draft }, Reply::Created(view)) => {
-                self.assert_in_force(&view.spec, draft, disk);
-                self.known.push(view.spec.id);
+                self.assert_in_force(&view.revision, draft, disk);
+                self.known.push(view.revision.id);
             }
             (Asked::Update { id, draft }, Reply::Updated(view)) => {
-                assert_eq!(view.spec.id, id);
-                self.assert_in_force(&view.spec, draft, disk);
+                assert_eq!(view.revision.id, id);
+                self.assert_in_force(&view.revision, draft, disk);
             }
             (Asked::Delete { id }, Reply::Deleted) => {
                 let deleted = disk.jobs.get(&id.key()).is_some_and(|job| job.deleted.is_some());
@@ -151,58 +155,68 @@ impl Clients {
         }
     }
 
-    fn assert_in_force(&mut self, spec: &JobSpec, draft: u64, disk: &Disk) {
-        let job = disk.live(spec.id).expect("a change was answered that is not on disk");
-        assert_eq!(job.spec.revision, spec.revision, "a change was answered that is not on disk");
-        assert_eq!(draft_of(spec) as u64, draft, "the answer is about another change");
-        self.answered.insert(spec.id, spec.revision);
+    fn assert_in_force(&mut self, revision: &Revision, draft: u64, disk: &Disk) {
+        let job = disk.live(revision.id).expect("a change was answered that is not on disk");
+        assert_eq!(job.revision.number, revision.number, "a change was answered that is not on disk");
+        assert_eq!(draft_of(revision) as u64, draft, "the answer is about another change");
+        self.answered.insert(revision.id, revision.number);
     }
 
     /// The process died: whoever had asked will not be answered. What is on disk can be looked up.
     pub(crate) fn hang_up(&mut self, disk: &Disk) {
         self.open.clear();
-        self.known = disk.jobs.values().map(|job| job.spec.id).collect();
+        self.known = disk.jobs.values().map(|job| job.revision.id).collect();
     }
 
     pub(crate) fn open(&self) -> usize {
         self.open.len()
     }
 
-    /// An attempt uses a spec that was in force, and none older than the last one answered.
-    pub(crate) fn assert_may_fire(&self, spec: &JobSpec) {
-        assert!(!self.refused.contains(&(draft_of(spec) as u64)), "a refused change took effect");
-        assert!(!self.deleted.contains(&spec.id), "a job was fired after its deletion was answered");
-        let answered = self.answered.get(&spec.id).copied().unwrap_or(0);
-        assert!(spec.revision >= answered, "an attempt uses a spec that is not in force any more");
+    /// An attempt sends what a revision in force said, and none older than the last one answered.
+    pub(crate) fn assert_may_fire(&self, id: JobId, post: &Post, disk: &Disk) {
+        let draft = draft_in(post);
+        assert!(!self.refused.contains(&(draft as u64)), "a refused change took effect");
+        assert!(!self.deleted.contains(&id), "a job was fired after its deletion was answered");
+        let job = &disk.jobs[&id.key()];
+        let written = job.history.iter().filter_map(|stretch| stretch.revision.as_deref());
+        let revision = written.rev().find(|revision| draft_of(revision) == draft);
+        let revision = revision.expect("an attempt sends what no revision on disk says");
+        let answered = self.answered.get(&id).copied().unwrap_or(0);
+        assert!(revision.number >= answered, "an attempt uses a revision that is not in force any more");
     }
 
     /// What is on disk is what clients wrote.
     pub(crate) fn assert_disk(&self, disk: &Disk) {
         for job in disk.jobs.values() {
-            let mut before: Option<&JobSpec> = None;
-            for spec in job.history.iter().filter_map(|revision| revision.spec.as_deref()) {
-                assert!(!self.refused.contains(&(draft_of(spec) as u64)), "a refused change took effect");
-                let written = &self.drafts[draft_of(spec)];
-                let active = written.active.unwrap_or(before.is_none_or(|before| before.active));
-                assert_eq!(spec.active, active, "an active flag nobody wrote");
-                let kept = before.filter(|before| before.schedule.text() == spec.schedule.text());
+            let mut before: Option<&Revision> = None;
+            for revision in job.history.iter().filter_map(|stretch| stretch.revision.as_deref()) {
+                assert!(!self.refused.contains(&(draft_of(revision) as u64)), "a refused change took effect");
+                let written = &self.drafts[draft_of(revision)];
+                let active = written.active.unwrap_or(before.is_none_or(|before| before.spec.active));
+                assert_eq!(revision.spec.active, active, "an active flag nobody wrote");
+                let kept = before.filter(|before| before.spec.has_schedule_of(&revision.spec));
                 let anchor = kept.map_or(written.at, |before| before.anchor);
                 let counts = matches!(written.beat, Beat::Every(_));
-                assert!(!counts || spec.anchor == anchor, "an anchor that is not the one the schedule was read with");
-                before = Some(spec);
+                let read_with = revision.anchor;
+                assert!(!counts || read_with == anchor, "an anchor that is not the one the schedule was read with");
+                before = Some(revision);
             }
         }
     }
 
-    /// The oracle's idea of when a spec is due.
-    pub(crate) fn beat_of(&self, spec: &JobSpec) -> Beat {
-        let beat = self.drafts[draft_of(spec)].beat;
-        assert_eq!(beat.text(), spec.schedule.text(), "a schedule nobody wrote");
+    /// The oracle's idea of when a revision is due.
+    pub(crate) fn beat_of(&self, revision: &Revision) -> Beat {
+        let beat = self.drafts[draft_of(revision)].beat;
+        assert_eq!(beat.text(), revision.spec.schedule.text(), "a schedule nobody wrote");
         beat
     }
 }
 
-fn draft_of(spec: &JobSpec) -> usize {
-    let number = spec.endpoint.uri().path().trim_start_matches('/');
+fn draft_of(revision: &Revision) -> usize {
+    draft_in(&revision.spec.post)
+}
+
+fn draft_in(post: &Post) -> usize {
+    let number = post.url.uri().path().trim_start_matches('/');
     number.parse().expect("the path is the number of the draft")
 }

@@ -5,26 +5,26 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use punctual::core::{
-    AlertRecord, Change, Class, Counters, ExecutionId, JobChange, JobId, JobKey, JobSpec, Kind, LedgerRow, Persist,
-    Restored, Seq, Status, StoredJob,
+    AlertRecord, Change, Class, Counters, ExecutionId, JobChange, Kind, LedgerRow, Persist, Restored, Seq, Status,
+    StoredJob, Tally, Totals,
 };
-use punctual::schedule::{Schedule, Zone};
+use punctual::job::{Definition, JobId, JobKey, JobSpec, Revision};
 use punctual::time::{Instant, WallUs};
 
 /// A job on disk.
 pub(crate) struct DiskJob {
-    pub(crate) spec: Arc<JobSpec>,
+    pub(crate) revision: Arc<Revision>,
     /// Set once it is a tombstone.
     pub(crate) deleted: Option<WallUs>,
     /// What was in force from when on; the oracle reads it, the core never.
-    pub(crate) history: Vec<Revision>,
+    pub(crate) history: Vec<Stretch>,
 }
 
 /// A stretch of a job's life.
 #[derive(Clone, Debug)]
-pub(crate) struct Revision {
+pub(crate) struct Stretch {
     /// None: deleted.
-    pub(crate) spec: Option<Arc<JobSpec>>,
+    pub(crate) revision: Option<Arc<Revision>>,
     /// When it was accepted.
     pub(crate) since: WallUs,
     /// The highest wall time anybody had seen by then; above `since` only if the clock stepped back.
@@ -160,22 +160,22 @@ impl Disk {
             self.remove_row(seq);
         }
         match change.job {
-            JobChange::Put(spec) => {
-                let key = spec.id.key();
+            JobChange::Put(revision) => {
+                let key = revision.id.key();
                 self.next_job = self.next_job.max(key.0 + 1);
-                let revision = Revision { spec: Some(Arc::clone(&spec)), since: spec.updated_at, peak };
-                let new = DiskJob { spec: Arc::clone(&spec), deleted: None, history: Vec::new() };
+                let stretch = Stretch { revision: Some(Arc::clone(&revision)), since: revision.updated_at, peak };
+                let new = DiskJob { revision: Arc::clone(&revision), deleted: None, history: Vec::new() };
                 let job = self.jobs.entry(key).or_insert(new);
-                assert!(job.deleted.is_none() && job.spec.id == spec.id, "a key was used twice");
-                assert!(job.history.is_empty() == (spec.revision == 1), "a change raises the revision");
-                job.spec = spec;
-                job.history.push(revision);
+                assert!(job.deleted.is_none() && job.revision.id == revision.id, "a key was used twice");
+                assert!(job.history.is_empty() == (revision.number == 1), "a change raises the revision");
+                job.revision = revision;
+                job.history.push(stretch);
             }
             JobChange::Delete(key, at) => {
                 let job = self.jobs.get_mut(&key).expect("a tombstone is put over a job");
                 assert!(job.deleted.is_none(), "a job is deleted once");
                 job.deleted = Some(at);
-                job.history.push(Revision { spec: None, since: at, peak });
+                job.history.push(Stretch { revision: None, since: at, peak });
             }
         }
         for row in change.rows {
@@ -184,7 +184,7 @@ impl Disk {
     }
 
     pub(crate) fn live(&self, id: JobId) -> Option<&DiskJob> {
-        self.jobs.get(&id.key()).filter(|job| job.deleted.is_none() && job.spec.id == id)
+        self.jobs.get(&id.key()).filter(|job| job.deleted.is_none() && job.revision.id == id)
     }
 
     /// What the jobs' rows add up to.
@@ -216,15 +216,16 @@ impl Disk {
         }
         let mut jobs = Vec::new();
         for (key, job) in self.jobs.iter().filter(|(_, job)| job.deleted.is_none()) {
-            let mut spec = (*job.spec).clone();
-            let schedule = Schedule::parse(spec.schedule.text(), Zone::Utc, spec.anchor);
-            spec.schedule = Arc::new(schedule.expect("it was read before"));
+            let mut revision = (*job.revision).clone();
+            let definition = Definition::from(&revision.spec);
+            revision.spec = JobSpec::compile(&definition, revision.anchor).expect("it was read before");
             let finished_through = finished.get(key).copied();
-            jobs.push(StoredJob { spec, counters: counters[key], finished_through, last: None });
+            let tally = Tally { counters: counters[key], last: None };
+            jobs.push(StoredJob { revision, totals: Totals { tally, finished_through } });
         }
         let rows: Vec<LedgerRow> = self.pending().cloned().collect();
         let executed = self.rows.values().filter_map(|row| row.executed);
-        let changed = self.jobs.values().map(|job| job.deleted.unwrap_or(job.spec.updated_at));
+        let changed = self.jobs.values().map(|job| job.deleted.unwrap_or(job.revision.updated_at));
         let newest = executed.chain(changed).max();
         (jobs, rows, Restored { next_seq: self.next_seq, next_job: self.next_job, newest })
     }

@@ -82,13 +82,13 @@ impl World {
         let counters = self.disk.counters();
         let mut seen = 0;
         for view in core.jobs_after(None, usize::MAX, wall) {
-            let id = view.spec.id;
+            let (id, ours) = (view.revision.id, &view.revision);
             let job = self.disk.live(id).expect("a job that is seen is on disk");
-            assert_eq!(job.spec.revision, view.spec.revision, "another revision is in force than is on disk");
-            assert_eq!(job.spec.schedule, view.spec.schedule, "another schedule is in force than is on disk");
-            assert_eq!(counters[&id.key()], view.counters, "counters differ from the rows of {id}");
+            assert_eq!(job.revision.number, ours.number, "another revision is in force than is on disk");
+            assert_eq!(job.revision.spec.schedule, ours.spec.schedule, "another schedule than on disk");
+            assert_eq!(counters[&id.key()], view.tally.counters, "counters differ from the rows of {id}");
             assert!(!view.held, "the clock has passed everything");
-            assert_eq!(view.next.is_some(), view.spec.active, "an active job fires again");
+            assert_eq!(view.next.is_some(), ours.spec.active, "an active job fires again");
             assert!(view.next.is_none_or(|next| next > wall.floor()), "the next instant lies ahead");
             seen += 1;
         }

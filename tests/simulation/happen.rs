@@ -105,7 +105,7 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, attempt: &Attempt, now: Now) {
-        let host = attempt.spec.endpoint.target().host;
+        let host = attempt.post.url.target().host;
         let target = self.plan.manners.iter().enumerate().find(|(index, _)| *host == format!("t{index}.test"));
         let (_, &manner) = target.expect("jobs name targets there are");
         let manner = if self.healed { super::plan::Manner::Well } else { manner };

@@ -49,16 +49,16 @@ fn alert_text(alert: &AlertRecord) -> String {
 
 fn change_text(change: &Change) -> String {
     let job = match &change.job {
-        JobChange::Put(spec) => format!(
+        JobChange::Put(revision) => format!(
             "put job {} revision {} {} anchor {} {} active {} created {} updated {}",
-            spec.id.key().0,
-            spec.revision,
-            spec.schedule.text(),
-            spec.anchor.as_secs(),
-            spec.endpoint.as_str(),
-            spec.active,
-            spec.created_at.0,
-            spec.updated_at.0,
+            revision.id.key().0,
+            revision.number,
+            revision.spec.schedule.text(),
+            revision.anchor.as_secs(),
+            revision.spec.post.url,
+            revision.spec.active,
+            revision.created_at.0,
+            revision.updated_at.0,
         ),
         JobChange::Delete(key, at) => format!("delete job {} at {}", key.0, at.0),
     };
@@ -78,11 +78,11 @@ fn reply_text(reply: &Reply) -> String {
 }
 
 fn view_text(view: &JobView) -> String {
-    let counters = &view.counters;
+    let counters = &view.tally.counters;
     format!(
         "job {} revision {} next {:?} held {} counters {} {} {} {} {}",
-        view.spec.id.key().0,
-        view.spec.revision,
+        view.revision.id.key().0,
+        view.revision.number,
         view.next.map(|next| next.as_secs()),
         view.held,
         counters.success,
@@ -104,7 +104,7 @@ fn fire_text(attempt: &Attempt) -> String {
         id.number,
         attempt.number,
         attempt.class.code(),
-        attempt.spec.endpoint.as_str(),
+        attempt.post.url,
     )
 }
 

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use punctual::core::{Covers, JobKey, Kind, LedgerRow, Misfire, Seq, Status};
+use punctual::core::{Covers, Kind, LedgerRow, Seq, Status};
+use punctual::job::{JobKey, Misfire};
 use punctual::time::{Instant, WallUs};
 
 use super::clients::Clients;
@@ -87,16 +88,17 @@ fn covered(debt: &Debt, covers: Covers, last: i64) -> Option<Vec<i64>> {
 
 fn debts(job: &DiskJob, clients: &Clients, horizon: Instant) -> Vec<Debt> {
     let mut debts = Vec::new();
-    for (index, revision) in job.history.iter().enumerate() {
-        let Some(spec) = revision.spec.as_ref().filter(|spec| spec.active) else { continue };
-        let beat = clients.beat_of(spec);
+    for (index, stretch) in job.history.iter().enumerate() {
+        let revision = stretch.revision.as_ref().filter(|revision| revision.spec.active);
+        let Some(revision) = revision else { continue };
+        let beat = clients.beat_of(revision);
         let second = |wall: WallUs| wall.floor().as_secs();
         let (until, until_peak) = match job.history.get(index + 1) {
             Some(next) => (second(next.since), second(next.since).max(second(next.peak))),
             None => (horizon.as_secs(), horizon.as_secs()),
         };
-        let (since, since_peak) = (second(revision.since), second(revision.since).max(second(revision.peak)));
-        let anchor = spec.anchor.as_secs();
+        let (since, since_peak) = (second(stretch.since), second(stretch.since).max(second(stretch.peak)));
+        let anchor = revision.anchor.as_secs();
         let due = |from: i64, through: i64| -> Vec<i64> {
             (from + 1..=through).filter(|&instant| beat.is_due(instant, anchor)).collect()
         };

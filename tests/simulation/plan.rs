@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use punctual::core::{Misfire, RetryPolicy, Settings};
+use punctual::core::Settings;
+use punctual::job::{Misfire, RetryPolicy};
 
 use super::rng::Rng;
 

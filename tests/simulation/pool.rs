@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use punctual::core::{Attempt, Outcome, Report, Seq, Target};
+use punctual::core::{Attempt, Outcome, Report, Seq};
+use punctual::job::Target;
 use punctual::time::Now;
 
 use super::plan::{Manner, SECOND_US};
@@ -28,7 +29,7 @@ impl Pool {
     /// Takes an attempt. Gives the report that will come of it and after how long, unless it hangs.
     pub(crate) fn take(&mut self, attempt: &Attempt, manner: Manner, now: Now, rng: &mut Rng) -> Option<(u64, Report)> {
         let key = (attempt.handle.seq, attempt.number);
-        let target = attempt.spec.endpoint.target();
+        let target = attempt.post.url.target();
         let other = self.in_flight.insert(key, target.clone());
         assert!(other.is_none(), "an attempt was handed out twice");
         let held = self.per_target.entry(target).or_default();

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use punctual::core::{AlertRecord, Attempt, Change, Class, ExecutionId, JobChange, JobKey, Kind, Persist, Seq, Status};
+use punctual::core::{AlertRecord, Attempt, Change, Class, ExecutionId, JobChange, Kind, Persist, Seq, Status};
+use punctual::job::JobKey;
 use punctual::limits::ARM_LEAD_US;
 use punctual::time::{Now, WallUs};
 
@@ -69,9 +70,9 @@ impl Watch {
 
     fn change(&mut self, number: u64, change: &Change, now: Now, disk: &Disk, coverage: &mut Coverage) {
         let key = match &change.job {
-            JobChange::Put(spec) => {
-                coverage.hit_if(spec.revision > 1 && !change.remove.is_empty(), "update withheld rows");
-                spec.id.key()
+            JobChange::Put(revision) => {
+                coverage.hit_if(revision.number > 1 && !change.remove.is_empty(), "update withheld rows");
+                revision.id.key()
             }
             JobChange::Delete(key, _) => {
                 let due = disk.pending().any(|row| row.job == *key && WallUs::of(row.instant) <= now.wall);
@@ -104,7 +105,6 @@ impl Watch {
         assert_eq!((row.job, row.instant, row.kind, row.number), (id.job.key(), id.instant, id.kind, id.number));
         assert_eq!(row.status, Status::Pending, "fired although it is finished: {row:?}");
         assert_eq!(row.attempt, attempt.number, "fired under an attempt number that is not on disk: {row:?}");
-        assert_eq!(attempt.spec.id, id.job);
         let was_due = self.peak_here.is_some_and(|peak| peak >= WallUs::of(id.instant));
         assert!(was_due || attempt.class == Class::Recovered, "fired early: {row:?} at {now:?}");
         if let Some((_, accepted)) = self.changing.get(&id.job.key()) {
@@ -114,7 +114,7 @@ impl Watch {
             );
         }
         coverage.hit_if(self.withheld.contains(&seq), "withheld fired late");
-        clients.assert_may_fire(&attempt.spec);
+        clients.assert_may_fire(id.job, &attempt.post, disk);
         if let Some(before) = self.fired.get(&id) {
             assert!(*before < attempt.number, "attempt {} was fired before: {row:?}", attempt.number);
         } else {

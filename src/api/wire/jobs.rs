@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::{Millis, json, ok, time_of};
 use crate::api::errors::ApiError;
-use crate::core::{JobSpec, JobView, LastOutcome, Reply};
+use crate::core::{JobView, LastOutcome, Reply};
 use crate::http::{self, Response};
+use crate::job::{Definition, JobSpec, Revision};
 use crate::time::Instant;
 
 /// How many instants ahead a client is shown when it creates or changes a job.
@@ -14,15 +15,12 @@ const NEXT_SHOWN: usize = 5;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct JobBody<'a> {
+struct JobBody {
     job_id: String,
-    schedule: &'a str,
-    api: &'a str,
-    #[serde(rename = "type")]
-    delivery: &'static str,
+    #[serde(flatten)]
+    definition: Definition,
     created_at: String,
     updated_at: String,
-    active: bool,
     next_execution: Option<String>,
     /// The clock stepped back behind what the job already fired; it waits for `nextExecution`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -49,28 +47,27 @@ struct Last {
     http_status: Option<u16>,
 }
 
-impl<'a> From<&'a JobView> for JobBody<'a> {
-    fn from(view: &'a JobView) -> Self {
-        let spec = &view.spec;
+impl From<&JobView> for JobBody {
+    fn from(view: &JobView) -> JobBody {
+        let Revision { id, created_at, updated_at, ref spec, .. } = *view.revision;
+        // An exhausted schedule is as good as paused.
+        let active = Some(spec.active && view.next.is_some());
+        let counters = &view.tally.counters;
         JobBody {
-            job_id: spec.id.to_string(),
-            schedule: spec.schedule.text(),
-            api: spec.endpoint.as_str(),
-            delivery: spec.delivery.name(),
-            created_at: spec.created_at.to_string(),
-            updated_at: spec.updated_at.to_string(),
-            // An exhausted schedule is as good as paused.
-            active: spec.active && view.next.is_some(),
+            job_id: id.to_string(),
+            definition: Definition { active, ..Definition::from(spec) },
+            created_at: created_at.to_string(),
+            updated_at: updated_at.to_string(),
             next_execution: view.next.map(time_of),
             held: view.held,
             stats: Stats {
-                total: view.counters.total(),
-                success: view.counters.success,
-                failed: view.counters.failed,
-                skipped: view.counters.skipped,
-                avg_duration: view.counters.mean_duration_ms().map(Millis::from_ms),
+                total: counters.total(),
+                success: counters.success,
+                failed: counters.failed,
+                skipped: counters.skipped,
+                avg_duration: counters.mean_duration_ms().map(Millis::from_ms),
             },
-            last_outcome: view.last.as_ref().map(last),
+            last_outcome: view.tally.last.as_ref().map(last),
         }
     }
 }
@@ -86,8 +83,8 @@ pub fn job(view: &JobView) -> Response {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct JobsBody<'a> {
-    jobs: Vec<JobBody<'a>>,
+struct JobsBody {
+    jobs: Vec<JobBody>,
     next_cursor: Option<String>,
 }
 
@@ -95,16 +92,16 @@ struct JobsBody<'a> {
 pub fn jobs(views: &[JobView], limit: usize) -> Response {
     let shown = &views[..views.len().min(limit)];
     let next_cursor =
-        if views.len() > limit { shown.last().map(|view| view.spec.id.key().0.to_string()) } else { None };
+        if views.len() > limit { shown.last().map(|view| view.revision.id.key().0.to_string()) } else { None };
     ok(&JobsBody { jobs: shown.iter().map(JobBody::from).collect(), next_cursor })
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ChangedBody<'a> {
+struct ChangedBody {
     job_id: String,
     message: &'static str,
-    job: JobBody<'a>,
+    job: JobBody,
     next_executions: Vec<String>,
 }
 
@@ -124,9 +121,9 @@ pub fn deleted() -> Response {
     Response::new(http::Status::NO_CONTENT, Vec::new())
 }
 
-fn changed<'a>(view: &'a JobView, message: &'static str) -> ChangedBody<'a> {
+fn changed(view: &JobView, message: &'static str) -> ChangedBody {
     let job = JobBody::from(view);
-    ChangedBody { job_id: job.job_id.clone(), message, job, next_executions: upcoming(&view.spec, view.next) }
+    ChangedBody { job_id: job.job_id.clone(), message, job, next_executions: upcoming(&view.revision.spec, view.next) }
 }
 
 fn upcoming(spec: &JobSpec, next: Option<Instant>) -> Vec<String> {

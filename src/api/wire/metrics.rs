@@ -197,8 +197,8 @@ struct NextBody<'a> {
 pub fn metrics(metrics: &Metrics) -> Response {
     let (load, counts) = (&metrics.load, &metrics.counts);
     let next = metrics.next.iter().map(|view| NextBody {
-        job_id: view.spec.id.to_string(),
-        schedule: view.spec.schedule.text(),
+        job_id: view.revision.id.to_string(),
+        schedule: view.revision.spec.schedule.text(),
         next_execution: view.next.map(time_of),
     });
     ok(&MetricsBody {

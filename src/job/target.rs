@@ -9,15 +9,16 @@ use crate::limits::URL_LEN_MAX;
 
 /// A URL that can be POSTed to: absolute, http or https, with a host, without credentials or fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
+pub struct TargetUrl {
     uri: Uri,
-    text: Box<str>,
+    /// What the client wrote, where the parsed form would print otherwise.
+    written: Option<Box<str>>,
 }
 
-impl Endpoint {
+impl TargetUrl {
     /// Checks a URL. The error completes "api: ..." and says what was expected.
-    pub fn parse(text: &str) -> Result<Endpoint, MalformedEndpoint> {
-        let refuse = |why: &str| Err(MalformedEndpoint(why.to_owned()));
+    pub fn parse(text: &str) -> Result<TargetUrl, MalformedUrl> {
+        let refuse = |why: &str| Err(MalformedUrl(why.to_owned()));
         if text.len() > URL_LEN_MAX {
             return refuse(&format!("expected at most {URL_LEN_MAX} bytes, got {}", text.len()));
         }
@@ -46,12 +47,9 @@ impl Endpoint {
         if !after_host.is_empty() && authority.port_u16().unwrap_or(0) == 0 {
             return refuse("expected a port from 1 to 65535");
         }
-        Ok(Endpoint { uri, text: text.into() })
-    }
-
-    /// The URL as the client wrote it.
-    pub fn as_str(&self) -> &str {
-        &self.text
+        let printed = uri.to_string();
+        let written = (printed != text).then(|| text.into());
+        Ok(TargetUrl { uri, written })
     }
 
     /// The parsed URL.
@@ -65,6 +63,16 @@ impl Endpoint {
         let host = self.uri.host().expect("parse has checked that there is a host");
         let port = self.uri.port_u16().unwrap_or(if https { 443 } else { 80 });
         Target { https, host: host.to_ascii_lowercase().into(), port }
+    }
+}
+
+impl fmt::Display for TargetUrl {
+    /// The URL as the client wrote it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.written {
+            Some(text) => f.write_str(text),
+            None => self.uri.fmt(f),
+        }
     }
 }
 
@@ -87,9 +95,9 @@ impl fmt::Display for Target {
 
 /// Why a URL cannot be POSTed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MalformedEndpoint(String);
+pub struct MalformedUrl(String);
 
-impl fmt::Display for MalformedEndpoint {
+impl fmt::Display for MalformedUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -108,9 +116,9 @@ mod tests {
             ("http://[::1]:8080/", "http://[::1]:8080"),
             ("http://127.0.0.1:9/x%20y", "http://127.0.0.1:9"),
         ] {
-            let endpoint = Endpoint::parse(url).unwrap_or_else(|why| panic!("{url}: {why}"));
-            assert_eq!(endpoint.target().to_string(), target);
-            assert_eq!(endpoint.as_str(), url);
+            let found = TargetUrl::parse(url).unwrap_or_else(|why| panic!("{url}: {why}"));
+            assert_eq!(found.target().to_string(), target);
+            assert_eq!(found.to_string(), url);
         }
     }
 
@@ -132,10 +140,10 @@ mod tests {
             ("http://example.com/a b", "absolute"),
             ("http://exa\nmple.com/", "absolute"),
         ] {
-            let error = Endpoint::parse(url).expect_err(url).to_string();
+            let error = TargetUrl::parse(url).expect_err(url).to_string();
             assert!(error.contains(why), "{url}: {error}");
         }
         let long = format!("http://example.com/{}", "a".repeat(URL_LEN_MAX));
-        assert!(Endpoint::parse(&long).expect_err("too long").to_string().contains("at most"));
+        assert!(TargetUrl::parse(&long).expect_err("too long").to_string().contains("at most"));
     }
 }

@@ -1,0 +1,116 @@
+//! Owns the one rule of what counts and what is last: for memory, for the store's totals, and at a start.
+//! It must not know where rows come from.
+
+use super::execution::{LedgerRow, Status};
+use super::id::Kind;
+use crate::time::Instant;
+
+/// What became of a job's executions so far. Rebuilt at start, kept in memory, never counted by a scan of history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Executions that ended SUCCESS.
+    pub success: u64,
+    /// Executions that ended FAILED.
+    pub failed: u64,
+    /// Rows that ended SKIPPED; no POST was made for them.
+    pub skipped: u64,
+    /// The deciding attempts' durations of all that ended SUCCESS or FAILED after a dispatch, in microseconds.
+    pub duration_us: u64,
+    /// How many executions `duration_us` sums up.
+    pub timed: u64,
+}
+
+impl Counters {
+    /// Executions that were POSTed and are finished.
+    pub fn total(&self) -> u64 {
+        self.success + self.failed
+    }
+
+    /// The mean duration of the deciding attempts in milliseconds; None before the first.
+    pub fn mean_duration_ms(&self) -> Option<f64> {
+        // Both stay far below 2^53 for any history a machine can hold.
+        (self.timed > 0).then(|| self.duration_us as f64 / self.timed as f64 / 1000.0)
+    }
+}
+
+/// How a job's latest finished execution ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastOutcome {
+    /// Which execution.
+    pub instant: Instant,
+    /// How it ended.
+    pub status: Status,
+    /// The status of the deciding answer; None if there was no answer.
+    pub http_status: Option<u16>,
+}
+
+/// What a job's finished rows add up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many ended how.
+    pub counters: Counters,
+    /// How the latest ended: that with the highest instant, and among those of one instant the one counted last.
+    pub last: Option<LastOutcome>,
+}
+
+impl Tally {
+    /// Counts a row, if it is finished.
+    pub fn add(&mut self, row: &LedgerRow) {
+        let counters = &mut self.counters;
+        match row.status {
+            Status::Success => counters.success += 1,
+            Status::Failed => counters.failed += 1,
+            Status::Skipped => counters.skipped += 1,
+            Status::Pending => return,
+        }
+        if let (Status::Success | Status::Failed, Some(duration_us)) = (row.status, row.duration_us) {
+            counters.duration_us += duration_us;
+            counters.timed += 1;
+        }
+        self.note_last(LastOutcome { instant: row.instant, status: row.status, http_status: row.http_status });
+    }
+
+    /// Adds what came after this.
+    pub fn merge(&mut self, recent: &Tally) {
+        let (all, more) = (&mut self.counters, &recent.counters);
+        all.success += more.success;
+        all.failed += more.failed;
+        all.skipped += more.skipped;
+        all.duration_us += more.duration_us;
+        all.timed += more.timed;
+        if let Some(last) = recent.last {
+            self.note_last(last);
+        }
+    }
+
+    fn note_last(&mut self, outcome: LastOutcome) {
+        if self.last.is_none_or(|last| last.instant <= outcome.instant) {
+            self.last = Some(outcome);
+        }
+    }
+}
+
+/// What the store keeps of a job's finished rows. Memory needs the cursor only at a start, and has its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// What they add up to.
+    pub tally: Tally,
+    /// The highest instant of the scheduled ones.
+    pub finished_through: Option<Instant>,
+}
+
+impl Totals {
+    /// Counts a row, if it is finished.
+    pub fn add(&mut self, row: &LedgerRow) {
+        self.tally.add(row);
+        if row.status != Status::Pending && row.kind == Kind::Scheduled {
+            self.finished_through = self.finished_through.max(Some(row.instant));
+        }
+    }
+
+    /// Adds what came after this.
+    pub fn merge(&mut self, recent: &Totals) {
+        self.tally.merge(&recent.tally);
+        self.finished_through = self.finished_through.max(recent.finished_through);
+    }
+}

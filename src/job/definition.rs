@@ -1,0 +1,56 @@
+//! Owns the list of what a job is: each member with its name, its meaning and its default, as clients write it.
+//! It must not check anything: `JobSpec::compile` does.
+//!
+//! The one definition is the body of a request, part of every answer, and the text that the store keeps. To add a
+//! member, add it here, let the compiler lead through both conversions in `spec`, write its policy in a file of its
+//! own, and let the core decide by it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A job as clients write it. Nothing of it is checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with schedule, api and type")]
+pub struct Definition {
+    /// When the job is due: a cron expression or an `@` word.
+    pub schedule: String,
+    /// The URL that is POSTed to.
+    pub api: String,
+    /// How often an execution may reach its target: `ATLEAST_ONCE`.
+    #[serde(rename = "type")]
+    pub delivery: String,
+    /// False: paused. Left out: as it is; a new job is active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+}
+
+/// Why a definition means no job: which member, and what was expected of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// The member, with dots between the names of nested ones.
+    pub member: &'static str,
+    /// What was expected.
+    pub message: String,
+}
+
+impl FieldError {
+    /// The error of a member.
+    pub(super) fn new(member: &'static str, message: impl fmt::Display) -> FieldError {
+        FieldError { member, message: message.to_string() }
+    }
+
+    /// The error of a member that has one of a few names, and was given another text.
+    pub(super) fn unknown_name(member: &'static str, names: &str, given: &str) -> FieldError {
+        const SHOWN_MAX: usize = 200;
+        let shown: String = given.chars().take(SHOWN_MAX).collect();
+        let dots = if shown.len() < given.len() { "..." } else { "" };
+        FieldError::new(member, format_args!("expected {names}, got {:?}", format!("{shown}{dots}")))
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.member, self.message)
+    }
+}
