@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Delivery;
+
 /// A job as clients write it. Nothing of it is checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with schedule, api and type")]
@@ -23,6 +25,18 @@ pub struct Definition {
     /// False: paused. Left out: as it is; a new job is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
+}
+
+impl Definition {
+    /// A job that says no more than it must.
+    pub fn plain(schedule: &str, api: &str) -> Definition {
+        Definition {
+            schedule: schedule.to_owned(),
+            api: api.to_owned(),
+            delivery: Delivery::AtLeastOnce.name().to_owned(),
+            active: None,
+        }
+    }
 }
 
 /// Why a definition means no job: which member, and what was expected of it.

@@ -26,12 +26,7 @@ fn job(key: u64) -> JobId {
 }
 
 fn put(key: u64) -> Persist {
-    let definition = Definition {
-        schedule: "* * * * * *".to_owned(),
-        api: "http://localhost/".to_owned(),
-        delivery: "ATLEAST_ONCE".to_owned(),
-        active: None,
-    };
+    let definition = Definition::plain("* * * * * *", "http://localhost/");
     let spec = JobSpec::compile(&definition, Instant::from_secs(0)).expect("it is valid");
     change(JobChange::Put(Arc::new(Revision::first(job(key), spec, WallUs(1)))))
 }

@@ -99,12 +99,8 @@ impl Clients {
     fn draft(&mut self, beat: Beat, active: Option<bool>, rng: &mut Rng, wall: WallUs) -> (u64, JobSpec) {
         let number = self.drafts.len() as u64;
         let host = rng.within(0..=self.targets - 1);
-        let definition = Definition {
-            schedule: beat.text(),
-            api: format!("http://t{host}.test/{number}"),
-            delivery: "ATLEAST_ONCE".to_owned(),
-            active,
-        };
+        let plain = Definition::plain(&beat.text(), &format!("http://t{host}.test/{number}"));
+        let definition = Definition { active, ..plain };
         self.drafts.push(Written { beat, active, at: wall.floor() });
         (number, JobSpec::compile(&definition, wall.floor()).expect("a valid definition"))
     }
