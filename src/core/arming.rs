@@ -195,8 +195,8 @@ impl Scheduler {
     }
 
     /// What becomes of the instants a job missed.
-    pub(super) fn misfire_of(&self, _job: &Job) -> Misfire {
-        self.settings.misfire
+    pub(super) fn misfire_of(&self, job: &Job) -> Misfire {
+        job.revision.spec.misfire().unwrap_or(self.settings.misfire)
     }
 
     /// Arms a run for an instant that has passed.

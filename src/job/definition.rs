@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Delivery;
+use super::misfire::MisfireDefinition;
 
 /// A job as clients write it. Nothing of it is checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct Definition {
     /// False: paused. Left out: as it is; a new job is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
+    /// What becomes of instants that passed while nobody could fire. Left out: what the server was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misfire: Option<MisfireDefinition>,
 }
 
 impl Definition {
@@ -35,6 +39,7 @@ impl Definition {
             api: api.to_owned(),
             delivery: Delivery::AtLeastOnce.name().to_owned(),
             active: None,
+            misfire: None,
         }
     }
 }

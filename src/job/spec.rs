@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Definition, Delivery, FieldError, JobId, Post, TargetUrl};
+use super::{Definition, Delivery, FieldError, JobId, Misfire, Post, TargetUrl};
 use crate::schedule::{Schedule, Zone};
 use crate::time::{Instant, WallUs};
 
@@ -17,6 +17,14 @@ pub struct JobSpec {
     pub post: Arc<Post>,
     /// False while paused.
     pub active: bool,
+    /// What few jobs say; None: this one says none of it.
+    rare: Option<Box<Rare>>,
+}
+
+/// Members that few jobs have. They cost the others one word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Rare {
+    misfire: Option<Misfire>,
 }
 
 impl JobSpec {
@@ -25,16 +33,24 @@ impl JobSpec {
     /// # Errors
     /// Names the member that is wrong, and what was expected.
     pub fn compile(definition: &Definition, anchor: Instant) -> Result<JobSpec, FieldError> {
-        let Definition { schedule, api, delivery, active } = definition;
-        let schedule =
-            Schedule::parse(schedule, Zone::default(), anchor).map_err(|why| FieldError::new("schedule", why))?;
+        let Definition { schedule, api, delivery, active, misfire } = definition;
+        let schedule = Schedule::parse(schedule, Zone::default(), anchor)
+            // What is wrong with the whole is told of the member, what is wrong with a field of it names that.
+            .map_err(|why| FieldError::new("schedule", why.to_string().trim_start_matches("schedule: ")))?;
         let url = TargetUrl::parse(api).map_err(|why| FieldError::new("api", why))?;
         let delivery = Delivery::compile(delivery)?;
+        let rare = Rare { misfire: misfire.as_ref().map(Misfire::compile).transpose()? };
         Ok(JobSpec {
             schedule: Arc::new(schedule),
             post: Arc::new(Post { url, delivery }),
             active: active.unwrap_or(true),
+            rare: (rare != Rare::default()).then(|| Box::new(rare)),
         })
+    }
+
+    /// What becomes of missed instants; None: what the server was told.
+    pub fn misfire(&self) -> Option<Misfire> {
+        self.rare.as_deref()?.misfire
     }
 
     /// Checks that the schedule has an instant after `now`. One that has none any more is still a job's: it is only
@@ -59,13 +75,15 @@ impl JobSpec {
 
 impl From<&JobSpec> for Definition {
     fn from(spec: &JobSpec) -> Definition {
-        let JobSpec { schedule, post, active } = spec;
+        let JobSpec { schedule, post, active, rare } = spec;
+        let Rare { misfire } = rare.as_deref().cloned().unwrap_or_default();
         let Post { url, delivery } = &**post;
         Definition {
             schedule: schedule.text().to_owned(),
             api: url.to_string(),
             delivery: delivery.name().to_owned(),
             active: Some(*active),
+            misfire: misfire.map(Misfire::define),
         }
     }
 }
@@ -92,5 +110,47 @@ impl Revision {
     pub fn first(id: JobId, spec: JobSpec, at: WallUs) -> Revision {
         let anchor = spec.schedule.anchor().unwrap_or(at.floor());
         Revision { id, number: 1, anchor, created_at: at, updated_at: at, spec }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compile(text: &str) -> Result<JobSpec, FieldError> {
+        let definition: Definition = serde_json::from_str(text).expect("a definition");
+        JobSpec::compile(&definition, Instant::from_secs(0))
+    }
+
+    #[test]
+    fn a_definition_comes_back_from_what_it_means() {
+        for text in [
+            r#"{"schedule":"@every 90s","api":"http://Example.com","type":"ATLEAST_ONCE","active":true}"#,
+            r#"{"schedule":"* * * * * *","api":"http://a/","type":"ATLEAST_ONCE","active":false,"misfire":{"policy":"skip"}}"#,
+        ] {
+            let spec = compile(text).expect(text);
+            assert_eq!(serde_json::to_string(&Definition::from(&spec)).expect("JSON"), text);
+        }
+    }
+
+    #[test]
+    fn what_few_jobs_say_costs_the_others_nothing_but_a_word() {
+        let plain = compile(r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE"}"#).expect("valid");
+        assert!(plain.rare.is_none() && plain.active);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_was_expected() {
+        for (text, why) in [
+            (r#"{"schedule":"@daily","api":"a","type":"ATLEAST_ONCE"}"#, "api: expected an absolute URL"),
+            (r#"{"schedule":"@dayly","api":"http://a/","type":"ATLEAST_ONCE"}"#, "schedule: expected"),
+            (
+                r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE","misfire":{"policy":"never"}}"#,
+                "misfire.policy: expected \"once\", \"all\" or \"skip\", got \"never\"",
+            ),
+        ] {
+            let error = compile(text).expect_err(text).to_string();
+            assert!(error.starts_with(why), "{error}");
+        }
     }
 }

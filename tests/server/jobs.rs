@@ -4,8 +4,9 @@
 use serde_json::{Value, json};
 
 use super::support::api::job;
+use super::support::server::Server;
 use super::support::{second_of, until};
-use super::{Setup, error_of, is_time, members, this_second};
+use super::{Setup, error_of, is_time, members, this_second, with_few_workers};
 
 const JOB_MEMBERS: [&str; 10] =
     ["active", "api", "createdAt", "jobId", "lastOutcome", "nextExecution", "schedule", "stats", "type", "updatedAt"];
@@ -196,4 +197,50 @@ fn a_job_that_is_wrong_is_refused_by_the_name_of_what_is_wrong() {
     }
     assert_eq!(test.api().get("/api/jobs")["jobs"], json!([]));
     test.is_well();
+}
+
+#[test]
+fn a_jobs_own_misfire_policy_counts_before_the_servers() {
+    let test = Setup::new(&["--misfire", "once"]);
+    let url = test.receiver.url("/own");
+    let mut own = job("* * * * * *", &url);
+    own["misfire"] = json!({"policy": "skip"});
+    let created = test.api().send("POST", "/api/jobs", Some(&own.to_string())).json();
+    assert_eq!(created["job"]["misfire"], json!({"policy": "skip"}));
+    let own = created["jobId"].as_str().expect("a text").to_owned();
+    let plain = test.api().create("* * * * * *", &url);
+    assert_eq!(test.api().get(&format!("/api/jobs/{plain}"))["misfire"], Value::Null, "left out, as it was given");
+
+    let db = test.db();
+    let Setup { server, receiver, folder } = test;
+    server.stop();
+    let down = this_second();
+    until("some instants have passed", || (this_second() > down + 3).then_some(()));
+    let again = Server::start(&db, &with_few_workers(&["--misfire", "once"]));
+    let covering = |id: &str| {
+        until("the row that covers the gap", || {
+            again
+                .api
+                .executions(id)
+                .into_iter()
+                .find(|row| row["covers"]["count"].as_u64().is_some_and(|count| count > 1))
+        })
+    };
+    assert_eq!(covering(&own)["status"], "SKIPPED");
+    let run = covering(&plain);
+    assert_eq!((run["late"].as_str(), run["status"] == "SKIPPED"), (Some("missed"), false), "{run}");
+
+    // PUT replaces all of the job, so its policy goes.
+    let path = format!("/api/jobs/{own}");
+    let changed = again.api.send("PUT", &path, Some(&job("@daily", &url).to_string())).json();
+    assert_eq!(changed["job"]["misfire"], Value::Null);
+    let mut wrong = job("@daily", &url);
+    wrong["misfire"] = json!("skip");
+    let answer = again.api.send("PUT", &path, Some(&wrong.to_string()));
+    assert_eq!(answer.status, 400);
+    assert!(
+        error_of(&answer.json()).starts_with("misfire: invalid type: string \"skip\", expected an object"),
+        "{answer:?}"
+    );
+    drop((receiver, folder));
 }
