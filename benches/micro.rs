@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use punctual::core::{Class, Kind, LedgerRow, Persist, Seq, Status as Ending};
+use punctual::core::{Class, ExecutionKey, LedgerRow, Persist, Seq, Status as Ending};
 use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
 use punctual::job::JobKey;
 use punctual::schedule::{Schedule, Zone};
@@ -127,23 +127,13 @@ fn batch(number: &mut u64, status: Ending) -> Batch {
     let mut items = Vec::new();
     for job in 0..BATCH {
         *number += 1;
-        let row = LedgerRow {
-            seq: Seq(*number),
-            job: JobKey(job + 1),
-            instant: Instant::from_secs(second),
-            kind: Kind::Scheduled,
-            number: 0,
-            status,
-            class: Class::OnTime,
-            attempt: 1,
-            recoveries: 0,
-            due: WallUs(second * US_PER_SECOND),
-            executed: (status == Ending::Success).then_some(WallUs(second * US_PER_SECOND + 250)),
-            http_status: (status == Ending::Success).then_some(200),
-            duration_us: (status == Ending::Success).then_some(900),
-            error: None,
-            covers: None,
-        };
+        let key = ExecutionKey::scheduled(JobKey(job + 1), Instant::from_secs(second));
+        let mut row = LedgerRow::pending(Seq(*number), key, Class::OnTime);
+        row.record.status = status;
+        if status == Ending::Success {
+            row.record.executed = Some(WallUs(second * US_PER_SECOND + 250));
+            (row.record.http_status, row.record.duration_us) = (Some(200), Some(900));
+        }
         items.push((*number, Persist::Row(row, None)));
     }
     Batch { items, alerts: Vec::new() }

@@ -2,11 +2,10 @@
 //! It must not guess.
 
 use super::errors::ApiError;
-use crate::core::{Kind, Status};
+use crate::core::{ExecutionKey, Kind, Status};
 use crate::http::query;
 use crate::job::JobKey;
 use crate::limits::PAGE_MAX;
-use crate::store::Cursor;
 use crate::time::Instant;
 
 /// The parameters of one request.
@@ -46,11 +45,11 @@ impl Parameters {
     }
 
     /// Where a page of executions goes on.
-    pub(super) fn execution_cursor(&self) -> Result<Option<Cursor>, ApiError> {
+    pub(super) fn execution_cursor(&self) -> Result<Option<ExecutionKey>, ApiError> {
         self.cursor(|text| {
             let mut parts = text.split('.');
             let mut number = || parts.next()?.parse::<u64>().ok();
-            let cursor = Cursor {
+            let cursor = ExecutionKey {
                 instant: Instant::from_secs(i64::try_from(number()?).ok()?),
                 job: JobKey(number()?),
                 kind: Kind::from_code(u8::try_from(number()?).ok()?)?,
@@ -85,7 +84,7 @@ impl Parameters {
 }
 
 /// The text of an execution cursor, as `execution_cursor` reads it.
-pub(in crate::api) fn print_cursor(cursor: &Cursor) -> String {
+pub(in crate::api) fn print_cursor(cursor: &ExecutionKey) -> String {
     format!("{}.{}.{}.{}", cursor.instant.as_secs(), cursor.job.0, cursor.kind.code(), cursor.number)
 }
 
@@ -95,7 +94,7 @@ mod tests {
 
     #[test]
     fn cursors_read_back() {
-        let cursor = Cursor { instant: Instant::from_secs(7), job: JobKey(8), kind: Kind::Replay, number: 9 };
+        let cursor = ExecutionKey { instant: Instant::from_secs(7), job: JobKey(8), kind: Kind::Replay, number: 9 };
         let text = format!("cursor={}", print_cursor(&cursor));
         let parameters = Parameters::read(&text, &["cursor"]).unwrap();
         assert_eq!(parameters.execution_cursor(), Ok(Some(cursor)));

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use super::execution::{Class, Covers, Execution, LedgerRow, Seq, State, Status};
-use super::id::Kind;
+use super::executions::{Execution, State};
 use super::io::{Notice, Output, Persist};
+use super::key::ExecutionKey;
 use super::receipts::Receipt;
+use super::record::{Class, Covers, LedgerRow, Seq, Status};
 use super::scheduler::{Job, Phase, Scheduler};
 use crate::job::{JobSpec, Misfire};
 use crate::limits::{
@@ -208,8 +209,9 @@ impl Scheduler {
 
     /// Writes one row for instants that are not run.
     fn record_missed(&mut self, slot: u32, instant: Instant, covers: Covers, reason: &str) {
-        let row = self.new_execution(slot, instant, Class::CatchUp, Some(covers)).row;
-        let row = LedgerRow { status: Status::Skipped, attempt: 0, error: Some(reason.into()), ..row };
+        let mut row = self.new_execution(slot, instant, Class::CatchUp, Some(covers)).row;
+        (row.record.status, row.record.attempt) = (Status::Skipped, 0);
+        row.record.error = Some(reason.into());
         self.jobs[slot as usize].tally.add(&row);
         self.counts.skipped += 1;
         self.persist(Persist::Row(row, None), Receipt::Nothing);
@@ -233,23 +235,9 @@ impl Scheduler {
     ) -> Execution {
         let seq = Seq(self.next_seq);
         self.next_seq += 1;
-        let row = LedgerRow {
-            seq,
-            job: self.jobs[slot as usize].revision.id.key(),
-            instant,
-            kind: Kind::Scheduled,
-            number: 0,
-            status: Status::Pending,
-            class,
-            attempt: 1,
-            recoveries: 0,
-            due: WallUs::of(instant),
-            executed: None,
-            http_status: None,
-            duration_us: None,
-            error: None,
-            covers,
-        };
+        let key = ExecutionKey::scheduled(self.jobs[slot as usize].revision.id.key(), instant);
+        let mut row = LedgerRow::pending(seq, key, class);
+        row.record.covers = covers;
         Execution::new(row, slot)
     }
 }

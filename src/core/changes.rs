@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::execution::{LedgerRow, Seq, State, Status};
+use super::executions::State;
 use super::io::{Action, Change, Command, JobChange, Output, Persist, Refusal, Reply, RequestId};
 use super::receipts::Receipt;
+use super::record::{LedgerRow, Seq, Status};
 use super::scheduler::{Job, Pending, PendingChange, Phase, Scheduler};
 use super::sending::JOB_DELETED;
 use super::tally::Tally;
@@ -98,7 +99,7 @@ impl Scheduler {
         let mut remove = Vec::new();
         for armed in self.executions_of(slot) {
             let execution = &mut self.executions[armed as usize];
-            if execution.state == State::Armed && WallUs::of(execution.row.instant) > now.wall {
+            if execution.state == State::Armed && WallUs::of(execution.row.key.instant) > now.wall {
                 execution.state = State::Withheld;
                 remove.push(execution.row.seq);
                 self.fire_heap.remove(armed);
@@ -113,7 +114,7 @@ impl Scheduler {
         let mut through = since;
         for instant in super::arming::near_instants(spec, since, now) {
             through = instant;
-            let proposed = self.new_execution(slot, instant, super::execution::Class::OnTime, None);
+            let proposed = self.new_execution(slot, instant, super::record::Class::OnTime, None);
             rows.push(proposed.row.clone());
             self.admit(proposed);
         }
@@ -220,7 +221,7 @@ impl Scheduler {
     fn put_in_fire_heap(&mut self, slot: u32) {
         let execution = &mut self.executions[slot as usize];
         execution.state = State::Armed;
-        self.fire_heap.set(slot, WallUs::of(execution.row.instant));
+        self.fire_heap.set(slot, WallUs::of(execution.row.key.instant));
     }
 
     /// The tombstone is on disk: nothing of the job is sent any more; what is in flight finishes.
@@ -234,7 +235,7 @@ impl Scheduler {
                 State::Armed | State::Held | State::Queued | State::Backoff => {
                     self.fire_heap.remove(execution);
                     self.retry_heap.remove(execution);
-                    self.executions[execution as usize].row.error = Some(JOB_DELETED.into());
+                    self.executions[execution as usize].row.record.error = Some(JOB_DELETED.into());
                     self.finish(execution, Status::Failed, now);
                 }
                 State::InFlight | State::Closing => {}

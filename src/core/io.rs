@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::execution::{AlertRecord, Attempt, Class, LedgerRow, Report, Seq, Status};
+use super::attempt::{Attempt, Report};
+use super::record::{AlertRecord, Class, LedgerRow, Seq, Status};
 use super::tally::Totals;
 use super::view::JobView;
 use crate::job::{JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
@@ -86,7 +87,7 @@ impl Persist {
     /// costs a repeated POST, and nothing else.
     pub fn is_awaited(&self) -> bool {
         match self {
-            Persist::Row(row, alert) => row.status == Status::Pending || alert.is_some(),
+            Persist::Row(row, alert) => row.record.status == Status::Pending || alert.is_some(),
             Persist::Remove(_) | Persist::Change(_) => true,
         }
     }

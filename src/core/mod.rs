@@ -5,11 +5,13 @@
 //! [`Deadline`] at the latest.
 
 mod arming;
+mod attempt;
 mod changes;
-mod execution;
-mod id;
+mod executions;
 mod io;
+mod key;
 mod receipts;
+mod record;
 mod restore;
 mod scheduler;
 mod sending;
@@ -17,12 +19,13 @@ mod tally;
 mod targets;
 mod view;
 
-pub use execution::{AlertRecord, Attempt, Class, Covers, Handle, LedgerRow, Outcome, Report, Seq, Status};
-pub use id::{ExecutionId, Kind};
+pub use attempt::{Attempt, Handle, Outcome, Report};
 pub use io::{
     Action, Change, Command, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId, Restored, Settings,
     StoredJob,
 };
+pub use key::{ExecutionId, ExecutionKey, Kind};
+pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};
 pub use scheduler::{Counts, Scheduler};
 pub use tally::{Counters, LastOutcome, Tally, Totals};
 pub use view::{JobView, Load};

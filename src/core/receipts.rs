@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::execution::Handle;
+use super::attempt::Handle;
 
 /// What a persist item was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

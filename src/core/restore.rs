@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use super::execution::{Class, Execution, LedgerRow, State, Status};
-use super::id::Kind;
+use super::executions::{Execution, State};
 use super::io::{Notice, Output, Persist, Restored, StoredJob};
+use super::key::Kind;
 use super::receipts::Receipt;
+use super::record::{Class, LedgerRow, Status};
 use super::scheduler::{Job, Phase, Scheduler};
 use super::sending::JOB_DELETED;
 use crate::limits::ARM_LEAD_US;
@@ -33,15 +34,16 @@ impl Scheduler {
     pub(super) fn restore_row(&mut self, row: LedgerRow) {
         assert_eq!(self.phase, Phase::Restoring, "rows are restored before the scheduler runs");
         self.next_seq = self.next_seq.max(row.seq.0 + 1);
-        let Some(&job) = self.by_key.get(&row.job) else {
+        let Some(&job) = self.by_key.get(&row.key.job) else {
             // The crash came between the tombstone and the closing of this row.
-            let row = LedgerRow { status: Status::Failed, error: Some(JOB_DELETED.into()), ..row };
+            let mut row = row;
+            (row.record.status, row.record.error) = (Status::Failed, Some(JOB_DELETED.into()));
             self.persist(Persist::Row(row, None), Receipt::Nothing);
             return;
         };
-        if row.kind == Kind::Scheduled {
+        if row.key.kind == Kind::Scheduled {
             let armed = &mut self.jobs[job as usize].armed_through;
-            *armed = row.instant.max(*armed);
+            *armed = row.key.instant.max(*armed);
         }
         self.admit(Execution { written_as: 0, state: State::Held, ..Execution::new(row, job) });
     }
@@ -85,14 +87,14 @@ impl Scheduler {
     /// outside the retry budget.
     fn doubt(&mut self, slot: u32, now: Now) {
         let execution = &mut self.executions[slot as usize];
-        execution.row.attempt += 1;
-        execution.row.recoveries += 1;
-        execution.row.class = Class::Recovered;
+        execution.row.record.attempt += 1;
+        execution.row.record.recoveries += 1;
+        execution.row.record.class = Class::Recovered;
         // The new attempt is due now, though its instant may lie ahead: after another crash it is in doubt again.
         execution.row.due = execution.row.due.min(now.wall);
-        let (job, instant) = (execution.job, execution.row.instant);
+        let (job, instant) = (execution.job, execution.row.key.instant);
         self.counts.recovered += 1;
-        if execution.row.kind == Kind::Scheduled {
+        if execution.row.key.kind == Kind::Scheduled {
             self.pass(job, instant);
         }
         self.write_row(slot);
@@ -101,14 +103,14 @@ impl Scheduler {
     /// What still lies ahead goes on as planned.
     fn resume(&mut self, slot: u32, due: WallUs, now: Now) {
         let execution = &mut self.executions[slot as usize];
-        if execution.row.attempt == 1 {
+        if execution.row.record.attempt == 1 {
             execution.state = State::Armed;
             self.fire_heap.set(slot, due);
         } else {
             execution.state = State::Backoff;
             let wait_us = u64::try_from(due.since_us(now.wall)).unwrap_or(0);
             self.retry_heap.set(slot, now.mono.plus_us(wait_us));
-            let (job, instant) = (execution.job, execution.row.instant);
+            let (job, instant) = (execution.job, execution.row.key.instant);
             self.pass(job, instant);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::execution::{Execution, State};
+use super::executions::{Execution, State};
 use super::io::{Command, Input, Notice, Output, Persist, RequestId, Settings};
 use super::receipts::{Receipt, Receipts};
 use super::tally::Tally;
@@ -247,7 +247,7 @@ impl Scheduler {
         // The latest first: if the process dies half-way, a row that is left must not hide a gap before it.
         armed.sort_unstable_by_key(|&slot| {
             let row = &self.executions[slot as usize].row;
-            std::cmp::Reverse((row.instant, row.seq))
+            std::cmp::Reverse((row.key.instant, row.seq))
         });
         for slot in armed {
             let seq = self.executions[slot as usize].row.seq;
@@ -263,7 +263,7 @@ impl Scheduler {
             let due: Vec<u32> =
                 self.fire_heap.ascending().take_while(|&(at, _)| at <= now.wall).map(|(_, slot)| slot).collect();
             for slot in due {
-                self.executions[slot as usize].row.class = super::execution::Class::CatchUp;
+                self.executions[slot as usize].row.record.class = super::record::Class::CatchUp;
             }
         }
         let held_jobs = self.held_jobs(now.wall);

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use super::execution::{AlertRecord, Attempt, Class, Execution, Handle, Outcome, Report, State, Status};
-use super::id::ExecutionId;
+use super::attempt::{Attempt, Handle, Outcome, Report};
+use super::executions::{Execution, State};
 use super::io::{Notice, Output, Persist};
 use super::receipts::Receipt;
+use super::record::{AlertRecord, Class, Status};
 use super::scheduler::{Job, PendingChange, Phase, Scheduler};
 use super::targets::Lane;
 use crate::limits::ERROR_LEN_MAX;
@@ -21,7 +22,7 @@ impl Scheduler {
     pub(super) fn reach_instant(&mut self, slot: u32, now: Now) {
         let (job, instant) = {
             let execution = &self.executions[slot as usize];
-            (execution.job, execution.row.instant)
+            (execution.job, execution.row.key.instant)
         };
         self.pass(job, instant);
         let late_us = now.wall.since_us(WallUs::of(instant));
@@ -34,7 +35,7 @@ impl Scheduler {
                 self.skip(slot, now);
                 return;
             }
-            self.executions[slot as usize].row.class = Class::CatchUp;
+            self.executions[slot as usize].row.record.class = Class::CatchUp;
         }
         self.become_due(slot, now);
     }
@@ -56,7 +57,7 @@ impl Scheduler {
         }
         execution.state = State::Queued;
         let handle = Handle { slot, seq: execution.row.seq };
-        self.targets.push(job.target, lane_of(execution.row.class), handle);
+        self.targets.push(job.target, lane_of(execution.row.record.class), handle);
     }
 
     /// Sends what is queued, as far as there is room.
@@ -84,7 +85,7 @@ impl Scheduler {
             }
             let ready = execution.ready.unwrap_or(now.mono);
             let waited_us = u128::from(now.mono.0.saturating_sub(ready.0));
-            let never_sent = execution.row.attempt == 1 && execution.row.recoveries == 0;
+            let never_sent = execution.row.record.attempt == 1 && execution.row.record.recoveries == 0;
             if never_sent && waited_us > self.settings.lateness_max.as_micros() {
                 self.skip(handle.slot, now);
                 continue;
@@ -102,9 +103,9 @@ impl Scheduler {
         let revision = &self.jobs[execution.job as usize].revision;
         let (job, post) = (revision.id, Arc::clone(&revision.spec.post));
         self.counts.fired += 1;
-        self.counts.retried += u64::from(row.attempt > 1);
-        let id = ExecutionId { job, instant: row.instant, kind: row.kind, number: row.number };
-        let attempt = Attempt { handle, number: row.attempt, id, class: row.class, post };
+        self.counts.retried += u64::from(row.record.attempt > 1);
+        let id = row.key.of(job);
+        let attempt = Attempt { handle, number: row.record.attempt, id, class: row.record.class, post };
         self.output(Output::Fire(attempt));
     }
 
@@ -114,23 +115,23 @@ impl Scheduler {
             self.counts.stale += 1;
             return;
         };
-        if execution.state != State::InFlight || execution.row.attempt != report.attempt {
+        if execution.state != State::InFlight || execution.row.record.attempt != report.attempt {
             self.counts.stale += 1;
             return;
         }
         let slot = report.handle.slot;
         let execution = &mut self.executions[slot as usize];
-        let lane = lane_of(execution.row.class);
+        let lane = lane_of(execution.row.record.class);
         let target = execution.sent_to;
         let row = &mut execution.row;
-        let first = row.executed.is_none();
-        row.executed.get_or_insert(report.dispatched);
-        let (class, drift_us) = (row.class, report.dispatched.since_us(WallUs::of(row.instant)));
-        row.duration_us = Some(report.duration_us);
+        let first = row.record.executed.is_none();
+        row.record.executed.get_or_insert(report.dispatched);
+        let (class, drift_us) = (row.record.class, report.dispatched.since_us(WallUs::of(row.key.instant)));
+        row.record.duration_us = Some(report.duration_us);
         let (http_status, error, reached) = judge(report.outcome);
-        row.http_status = http_status;
-        row.error = error;
-        let succeeded = row.error.is_none();
+        row.record.http_status = http_status;
+        row.record.error = error;
+        let succeeded = row.record.error.is_none();
         if first {
             self.output(Output::Dispatched(class, drift_us));
         }
@@ -147,15 +148,15 @@ impl Scheduler {
 
     fn retry_or_fail(&mut self, slot: u32, now: Now) {
         let execution = &self.executions[slot as usize];
-        let used = (execution.row.attempt - 1).saturating_sub(execution.row.recoveries);
+        let used = (execution.row.record.attempt - 1).saturating_sub(execution.row.record.recoveries);
         if self.jobs[execution.job as usize].deleted || used >= self.settings.retry.retries {
             self.finish(slot, Status::Failed, now);
             return;
         }
-        let noise = self.settings.noise ^ (execution.row.seq.0 << 8) ^ u64::from(execution.row.attempt);
+        let noise = self.settings.noise ^ (execution.row.seq.0 << 8) ^ u64::from(execution.row.record.attempt);
         let wait = self.settings.retry.wait(used + 1, noise);
         let execution = &mut self.executions[slot as usize];
-        execution.row.attempt += 1;
+        execution.row.record.attempt += 1;
         execution.row.due = now.wall.plus_us(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
         execution.state = State::Backoff;
         self.retry_heap.set(slot, now.mono.plus(wait));
@@ -166,7 +167,7 @@ impl Scheduler {
     pub(super) fn finish(&mut self, slot: u32, status: Status, now: Now) {
         let execution = &mut self.executions[slot as usize];
         let row = &mut execution.row;
-        row.status = status;
+        row.record.status = status;
         let job = &mut self.jobs[execution.job as usize];
         job.tally.add(row);
         match status {
@@ -185,8 +186,8 @@ impl Scheduler {
     /// Closes a due execution that was never sent.
     fn skip(&mut self, slot: u32, now: Now) {
         let row = &mut self.executions[slot as usize].row;
-        row.error = Some(TOO_LATE.into());
-        row.attempt = 0;
+        row.record.error = Some(TOO_LATE.into());
+        row.record.attempt = 0;
         self.counts.missed += 1;
         self.finish(slot, Status::Skipped, now);
     }
@@ -265,10 +266,10 @@ fn alert_for(execution: &Execution, job: &Job, now: Now) -> AlertRecord {
     let row = &execution.row;
     AlertRecord {
         seq: row.seq,
-        execution: ExecutionId { job: job.revision.id, instant: row.instant, kind: row.kind, number: row.number },
+        execution: row.key.of(job.revision.id),
         api: job.revision.spec.post.url.to_string().into(),
         schedule: job.revision.spec.schedule.text().into(),
-        error: row.error.clone().unwrap_or_default(),
+        error: row.record.error.clone().unwrap_or_default(),
         at: now.wall,
     }
 }

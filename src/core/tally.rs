@@ -1,8 +1,8 @@
 //! Owns the one rule of what counts and what is last: for memory, for the store's totals, and at a start.
 //! It must not know where rows come from.
 
-use super::execution::{LedgerRow, Status};
-use super::id::Kind;
+use super::key::Kind;
+use super::record::{LedgerRow, Status};
 use crate::time::Instant;
 
 /// What became of a job's executions so far. Rebuilt at start, kept in memory, never counted by a scan of history.
@@ -57,17 +57,21 @@ impl Tally {
     /// Counts a row, if it is finished.
     pub fn add(&mut self, row: &LedgerRow) {
         let counters = &mut self.counters;
-        match row.status {
+        match row.record.status {
             Status::Success => counters.success += 1,
             Status::Failed => counters.failed += 1,
             Status::Skipped => counters.skipped += 1,
             Status::Pending => return,
         }
-        if let (Status::Success | Status::Failed, Some(duration_us)) = (row.status, row.duration_us) {
+        if let (Status::Success | Status::Failed, Some(duration_us)) = (row.record.status, row.record.duration_us) {
             counters.duration_us += duration_us;
             counters.timed += 1;
         }
-        self.note_last(LastOutcome { instant: row.instant, status: row.status, http_status: row.http_status });
+        self.note_last(LastOutcome {
+            instant: row.key.instant,
+            status: row.record.status,
+            http_status: row.record.http_status,
+        });
     }
 
     /// Adds what came after this.
@@ -103,8 +107,8 @@ impl Totals {
     /// Counts a row, if it is finished.
     pub fn add(&mut self, row: &LedgerRow) {
         self.tally.add(row);
-        if row.status != Status::Pending && row.kind == Kind::Scheduled {
-            self.finished_through = self.finished_through.max(Some(row.instant));
+        if row.record.status != Status::Pending && row.key.kind == Kind::Scheduled {
+            self.finished_through = self.finished_through.max(Some(row.key.instant));
         }
     }
 

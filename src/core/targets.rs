@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use slab::Slab;
 
-use super::execution::Handle;
+use super::attempt::Handle;
 use super::slot;
 use crate::job::Target;
 use crate::limits::{
@@ -344,7 +344,7 @@ fn ring_of(lane: Lane, standing: Standing) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::execution::Seq;
+    use crate::core::record::Seq;
 
     fn target(host: &str) -> Target {
         Target { https: false, host: host.into(), port: 80 }

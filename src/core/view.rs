@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::execution::State;
+use super::executions::State;
 use super::scheduler::{Counts, Phase, Scheduler};
 use super::tally::Tally;
 use crate::job::{JobId, JobKey, Revision};
@@ -137,7 +137,7 @@ impl Scheduler {
         while let Some(slot) = at {
             let execution = &self.executions[slot as usize];
             if execution.state == State::Armed {
-                next = Some(next.map_or(execution.row.instant, |next| next.min(execution.row.instant)));
+                next = Some(next.map_or(execution.row.key.instant, |next| next.min(execution.row.key.instant)));
             }
             at = execution.next;
         }

@@ -133,28 +133,14 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Class, Kind, LedgerRow, Seq, Status};
+    use crate::core::{Class, ExecutionKey, LedgerRow, Seq, Status};
     use crate::job::JobKey;
-    use crate::time::{Instant, WallUs};
+    use crate::time::Instant;
 
     fn row(status: Status) -> Persist {
-        let row = LedgerRow {
-            seq: Seq(1),
-            job: JobKey(1),
-            instant: Instant::from_secs(10),
-            kind: Kind::Scheduled,
-            number: 0,
-            status,
-            class: Class::OnTime,
-            attempt: 1,
-            recoveries: 0,
-            due: WallUs(10_000_000),
-            executed: None,
-            http_status: None,
-            duration_us: None,
-            error: None,
-            covers: None,
-        };
+        let key = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(10));
+        let mut row = LedgerRow::pending(Seq(1), key, Class::OnTime);
+        row.record.status = status;
         Persist::Row(row, None)
     }
 

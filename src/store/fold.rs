@@ -8,9 +8,8 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::load::read_totals;
 use super::rows;
-use crate::core::{LedgerRow, Persist, Status, Tally, Totals};
+use crate::core::{Persist, Status, Tally, Totals};
 use crate::limits::{FOLD_EVERY, FOLD_SLICE_ROWS};
-use crate::time::WallUs;
 
 /// Which rows are to be folded, and how far that is.
 #[derive(Debug)]
@@ -35,7 +34,9 @@ impl Fold {
     /// Notes what a committed item finished.
     pub(super) fn note(&mut self, item: &Persist) {
         match item {
-            Persist::Row(row, _) if row.status != Status::Pending => self.waiting.push((row.job.0, row.seq.0)),
+            Persist::Row(row, _) if row.record.status != Status::Pending => {
+                self.waiting.push((row.key.job.0, row.seq.0))
+            }
             Persist::Row(..) | Persist::Remove(_) | Persist::Change(_) => {}
         }
     }
@@ -77,36 +78,15 @@ impl Fold {
 fn fold(connection: &mut Connection, slice: &[(u64, u64)]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
-        let sql = format!("SELECT {} FROM ledger WHERE seq = ?1 AND status <> 1", rows::LEDGER_COLUMNS);
-        let mut read = transaction.prepare_cached(&sql)?;
-        let mut insert = transaction.prepare_cached(
-            "INSERT OR REPLACE INTO job_executions (job_id, scheduled_time, kind, number, status, class, attempt, \
-             recoveries, executed_after, http_status, duration, error_message, covers_from, covers_count, \
-             covers_more) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-        )?;
+        let mut read = transaction.prepare_cached(rows::SELECT_FINISHED)?;
+        let mut insert = transaction.prepare_cached(rows::PUT_HISTORY)?;
         let mut delete = transaction.prepare_cached("DELETE FROM ledger WHERE seq = ?1")?;
         let mut totals: BTreeMap<u64, Totals> = BTreeMap::new();
         let mut highest = 0;
         for &(job, seq) in slice.iter().rev() {
             let seq = rows::integer(seq);
             let Some(row) = read.query_row([seq], rows::read_ledger).optional()? else { continue };
-            insert.execute(params![
-                rows::integer(row.job.0),
-                row.instant.as_secs(),
-                row.kind.code(),
-                row.number,
-                row.status.code(),
-                row.class.code(),
-                row.attempt,
-                row.recoveries,
-                executed_after(&row),
-                row.http_status,
-                row.duration_us.map(rows::integer),
-                row.error.as_deref(),
-                row.covers.map(|covers| covers.from.as_secs()),
-                row.covers.map(|covers| covers.count),
-                row.covers.map(|covers| covers.more),
-            ])?;
+            rows::write_history(&mut insert, &row.key, &row.record)?;
             delete.execute([seq])?;
             totals.entry(job).or_default().add(&row);
             highest = highest.max(seq);
@@ -121,11 +101,6 @@ fn fold(connection: &mut Connection, slice: &[(u64, u64)]) -> rusqlite::Result<(
         mark.execute([highest])?;
     }
     transaction.commit()
-}
-
-/// Microseconds from the instant to the first dispatch.
-fn executed_after(row: &LedgerRow) -> Option<i64> {
-    row.executed.map(|at| at.since_us(WallUs::of(row.instant)))
 }
 
 fn add_totals(connection: &Connection, job: u64, recent: &Totals) -> rusqlite::Result<()> {

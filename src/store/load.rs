@@ -72,17 +72,16 @@ struct Ledger {
 
 fn read_ledger(connection: &Connection) -> rusqlite::Result<Ledger> {
     let mut ledger = Ledger::default();
-    let sql = format!("SELECT {} FROM ledger ORDER BY seq", rows::LEDGER_COLUMNS);
-    let mut statement = connection.prepare(&sql)?;
+    let mut statement = connection.prepare(rows::SELECT_ALL)?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
         let row = rows::read_ledger(row)?;
-        ledger.newest = ledger.newest.max(row.executed.map(|at| at.0));
-        if row.status == Status::Pending {
+        ledger.newest = ledger.newest.max(row.record.executed.map(|at| at.0));
+        if row.record.status == Status::Pending {
             ledger.unfinished.push(row);
         } else {
-            ledger.finished.push((row.job.0, row.seq.0));
-            ledger.totals.entry(row.job.0).or_default().add(&row);
+            ledger.finished.push((row.key.job.0, row.seq.0));
+            ledger.totals.entry(row.key.job.0).or_default().add(&row);
         }
     }
     Ok(ledger)

@@ -18,7 +18,7 @@ mod writer;
 mod tests;
 
 pub use alerts::{AlertPage, AlertState, AlertUpdate, PendingAlert, StoredAlert};
-pub use history::{Answer, Cursor, ExecutionPage, ExecutionRecord, Query, ReadError};
+pub use history::{Answer, ExecutionPage, ExecutionRecord, Query, ReadError};
 pub use load::{Loaded, load};
 pub use open::{OpenError, Store};
 pub use reader::Readers;

@@ -4,7 +4,7 @@
 use rusqlite::types::Type;
 use rusqlite::{Row, Statement, params};
 
-use crate::core::{Class, Covers, Kind, LedgerRow, Seq, Status};
+use crate::core::{Class, Covers, ExecutionKey, Kind, LedgerRow, Record, Seq, Status};
 use crate::job::{Definition, JobId, JobKey, JobSpec, Revision};
 use crate::time::{Instant, WallUs};
 
@@ -45,59 +45,155 @@ pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<Revision> {
     })
 }
 
-/// The columns of the ledger, in the order of `read_ledger` and `write_ledger`.
-pub(super) const LEDGER_COLUMNS: &str = "seq, job_id, scheduled_time, kind, number, status, class, attempt, \
-     recoveries, due_time, executed_time, http_status, duration, error_message, covers_from, covers_count, covers_more";
+/// The columns of an execution's key, in the order of `bind_key` and `read_key`.
+macro_rules! key {
+    () => {
+        "scheduled_time, job_id, kind, number"
+    };
+}
 
-/// Puts a whole row; what was there before under its place goes.
-pub(super) const PUT_LEDGER: &str = "INSERT OR REPLACE INTO ledger (seq, job_id, scheduled_time, kind, number, \
-     status, class, attempt, recoveries, due_time, executed_time, http_status, duration, error_message, covers_from, \
-     covers_count, covers_more) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+/// The columns of a record but for the first dispatch, which each table keeps its own way, in the order of
+/// `bind_record` and `read_record`.
+macro_rules! record {
+    () => {
+        "status, class, attempt, recoveries, http_status, duration, error_message, covers_from, covers_count, covers_more"
+    };
+}
+
+/// How many columns a key has.
+const KEY_LEN: usize = 4;
+/// How many columns a record has, the first dispatch included.
+const RECORD_LEN: usize = 11;
+
+macro_rules! select_ledger {
+    () => {
+        concat!("SELECT seq, due_time, ", key!(), ", executed_time, ", record!(), " FROM ledger")
+    };
+}
+
+/// Selects one row of the ledger, if it is finished, for `read_ledger`.
+pub(super) const SELECT_FINISHED: &str = concat!(select_ledger!(), " WHERE seq = ?1 AND status <> 1");
+
+/// Selects all rows of the ledger in their order, for `read_ledger`.
+pub(super) const SELECT_ALL: &str = concat!(select_ledger!(), " ORDER BY seq");
+
+/// Puts a whole row; what was there before under its number goes.
+pub(super) const PUT_LEDGER: &str = concat!(
+    "INSERT OR REPLACE INTO ledger (seq, due_time, ",
+    key!(),
+    ", executed_time, ",
+    record!(),
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+);
+
+/// Puts a finished execution into history.
+pub(super) const PUT_HISTORY: &str = concat!(
+    "INSERT OR REPLACE INTO job_executions (",
+    key!(),
+    ", executed_after, ",
+    record!(),
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+);
+
+/// Selects executions of the ledger, for `read_execution`.
+pub(super) const SELECT_UNFOLDED: &str = concat!("SELECT ", key!(), ", executed_time, ", record!(), " FROM ledger");
+
+/// Selects executions of history, for `read_execution`.
+pub(super) const SELECT_FOLDED: &str =
+    concat!("SELECT ", key!(), ", scheduled_time * 1000000 + executed_after, ", record!(), " FROM job_executions");
+
+/// Selects what the readers' list of unfolded rows holds, for `read_key` from the second column on.
+pub(super) const SELECT_PLACES: &str = concat!("SELECT seq, ", key!(), " FROM ledger WHERE seq > ?1 ORDER BY seq");
 
 pub(super) fn write_ledger(statement: &mut Statement<'_>, row: &LedgerRow) -> rusqlite::Result<usize> {
-    statement.execute(params![
-        integer(row.seq.0),
-        integer(row.job.0),
-        row.instant.as_secs(),
-        row.kind.code(),
-        row.number,
-        row.status.code(),
-        row.class.code(),
-        row.attempt,
-        row.recoveries,
-        row.due.0,
-        row.executed.map(|at| at.0),
-        row.http_status,
-        row.duration_us.map(integer),
-        row.error.as_deref(),
-        row.covers.map(|covers| covers.from.as_secs()),
-        row.covers.map(|covers| covers.count),
-        row.covers.map(|covers| covers.more),
-    ])
+    let LedgerRow { seq, key, due, record } = row;
+    statement.raw_bind_parameter(1, integer(seq.0))?;
+    statement.raw_bind_parameter(2, due.0)?;
+    bind_key(statement, 3, key)?;
+    bind_record(statement, 3 + KEY_LEN, record, record.executed.map(|at| at.0))?;
+    statement.raw_execute()
 }
 
 pub(super) fn read_ledger(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
     Ok(LedgerRow {
         seq: Seq(unsigned(row, 0)?),
-        job: JobKey(unsigned(row, 1)?),
-        instant: Instant::from_secs(row.get(2)?),
-        kind: code(row, 3, Kind::from_code)?,
-        number: row.get(4)?,
-        status: code(row, 5, Status::from_code)?,
-        class: code(row, 6, Class::from_code)?,
-        attempt: row.get(7)?,
-        recoveries: row.get(8)?,
-        due: WallUs(row.get(9)?),
-        executed: row.get::<_, Option<i64>>(10)?.map(WallUs),
-        http_status: row.get(11)?,
-        duration_us: row.get::<_, Option<i64>>(12)?.map(i64::unsigned_abs),
-        error: row.get::<_, Option<String>>(13)?.map(Into::into),
-        covers: covers(row, 14)?,
+        due: WallUs(row.get(1)?),
+        key: read_key(row, 2)?,
+        record: read_record(row, 2 + KEY_LEN)?,
+    })
+}
+
+/// The first dispatch is kept as microseconds after the instant: half the bytes of a time.
+pub(super) fn write_history(
+    statement: &mut Statement<'_>,
+    key: &ExecutionKey,
+    record: &Record,
+) -> rusqlite::Result<usize> {
+    bind_key(statement, 1, key)?;
+    let after = record.executed.map(|at| at.since_us(WallUs::of(key.instant)));
+    bind_record(statement, 1 + KEY_LEN, record, after)?;
+    statement.raw_execute()
+}
+
+/// An execution of either table.
+pub(super) fn read_execution(row: &Row<'_>) -> rusqlite::Result<(ExecutionKey, Record)> {
+    Ok((read_key(row, 0)?, read_record(row, KEY_LEN)?))
+}
+
+fn bind_key(statement: &mut Statement<'_>, first: usize, key: &ExecutionKey) -> rusqlite::Result<()> {
+    let ExecutionKey { instant, job, kind, number } = *key;
+    statement.raw_bind_parameter(first, instant.as_secs())?;
+    statement.raw_bind_parameter(first + 1, integer(job.0))?;
+    statement.raw_bind_parameter(first + 2, kind.code())?;
+    statement.raw_bind_parameter(first + 3, number)
+}
+
+/// Four columns from `first` on.
+pub(super) fn read_key(row: &Row<'_>, first: usize) -> rusqlite::Result<ExecutionKey> {
+    Ok(ExecutionKey {
+        instant: Instant::from_secs(row.get(first)?),
+        job: JobKey(unsigned(row, first + 1)?),
+        kind: code(row, first + 2, Kind::from_code)?,
+        number: row.get(first + 3)?,
+    })
+}
+
+fn bind_record(
+    statement: &mut Statement<'_>,
+    first: usize,
+    record: &Record,
+    dispatch: Option<i64>,
+) -> rusqlite::Result<()> {
+    let Record { status, class, attempt, recoveries, executed: _, http_status, duration_us, error, covers } = record;
+    statement.raw_bind_parameter(first, dispatch)?;
+    statement.raw_bind_parameter(first + 1, status.code())?;
+    statement.raw_bind_parameter(first + 2, class.code())?;
+    statement.raw_bind_parameter(first + 3, attempt)?;
+    statement.raw_bind_parameter(first + 4, recoveries)?;
+    statement.raw_bind_parameter(first + 5, http_status)?;
+    statement.raw_bind_parameter(first + 6, duration_us.map(integer))?;
+    statement.raw_bind_parameter(first + 7, error.as_deref())?;
+    statement.raw_bind_parameter(first + 8, covers.map(|covers| covers.from.as_secs()))?;
+    statement.raw_bind_parameter(first + 9, covers.map(|covers| covers.count))?;
+    statement.raw_bind_parameter(first + RECORD_LEN - 1, covers.map(|covers| covers.more))
+}
+
+fn read_record(row: &Row<'_>, first: usize) -> rusqlite::Result<Record> {
+    Ok(Record {
+        executed: row.get::<_, Option<i64>>(first)?.map(WallUs),
+        status: code(row, first + 1, Status::from_code)?,
+        class: code(row, first + 2, Class::from_code)?,
+        attempt: row.get(first + 3)?,
+        recoveries: row.get(first + 4)?,
+        http_status: row.get(first + 5)?,
+        duration_us: row.get::<_, Option<i64>>(first + 6)?.map(i64::unsigned_abs),
+        error: row.get::<_, Option<String>>(first + 7)?.map(Into::into),
+        covers: covers(row, first + 8)?,
     })
 }
 
 /// Three columns from `first` on.
-pub(super) fn covers(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Covers>> {
+fn covers(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Covers>> {
     let Some(from) = row.get::<_, Option<i64>>(first)? else { return Ok(None) };
     Ok(Some(Covers { from: Instant::from_secs(from), count: row.get(first + 1)?, more: row.get(first + 2)? }))
 }

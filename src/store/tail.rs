@@ -7,17 +7,16 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use super::rows;
+use crate::core::{ExecutionKey, Seq};
+use crate::job::JobKey;
 use crate::limits::TAIL_AGE_MAX;
-
-/// Where an unfolded row stands in the order of pages: instant, job, kind, number, and its place in the ledger.
-type Place = (i64, u64, u8, u32, u64);
 
 /// The ledger's rows, as far as some reader has seen them. Rows that were folded or taken back since may still be
 /// listed; new ones are added before each use.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    by_job: BTreeSet<(u64, u64)>,
-    by_time: BTreeSet<Place>,
+    by_job: BTreeSet<(JobKey, Seq)>,
+    by_time: BTreeSet<(ExecutionKey, Seq)>,
     through: i64,
     made: Option<Instant>,
 }
@@ -28,29 +27,24 @@ impl Tail {
         if self.made.is_none_or(|made| made.elapsed() > TAIL_AGE_MAX) {
             *self = Tail { made: Some(Instant::now()), ..Tail::default() };
         }
-        let mut statement = connection.prepare_cached(
-            "SELECT seq, scheduled_time, job_id, kind, number FROM ledger WHERE seq > ?1 ORDER BY seq",
-        )?;
+        let mut statement = connection.prepare_cached(rows::SELECT_PLACES)?;
         let mut found = statement.query([self.through])?;
         while let Some(row) = found.next()? {
-            let seq = rows::unsigned(row, 0)?;
-            let (time, job, kind, number) = (row.get(1)?, rows::unsigned(row, 2)?, row.get(3)?, row.get(4)?);
-            self.by_job.insert((job, seq));
-            self.by_time.insert((time, job, kind, number, seq));
-            self.through = rows::integer(seq);
+            let (seq, key) = (Seq(rows::unsigned(row, 0)?), rows::read_key(row, 1)?);
+            self.by_job.insert((key.job, seq));
+            self.by_time.insert((key, seq));
+            self.through = rows::integer(seq.0);
         }
         Ok(())
     }
 
-    /// The places of a job's rows.
-    pub(super) fn of_job(&self, job: u64) -> Vec<u64> {
-        self.by_job.range((job, 0)..=(job, u64::MAX)).map(|&(_, seq)| seq).collect()
+    /// The numbers of a job's rows.
+    pub(super) fn of_job(&self, job: JobKey) -> Vec<Seq> {
+        self.by_job.range((job, Seq(0))..=(job, Seq(u64::MAX))).map(|&(_, seq)| seq).collect()
     }
 
-    /// Up to `most` places of rows older than `before`, newest first.
-    pub(super) fn newest(&self, before: (i64, u64, u8, u32), most: usize) -> Vec<(u64, Place)> {
-        let (time, job, kind, number) = before;
-        let older = self.by_time.range(..(time, job, kind, number, 0)).rev();
-        older.take(most).map(|&place| (place.4, place)).collect()
+    /// Up to `most` rows older than `before`, newest first.
+    pub(super) fn newest(&self, before: ExecutionKey, most: usize) -> Vec<(ExecutionKey, Seq)> {
+        self.by_time.range(..(before, Seq(0))).rev().take(most).copied().collect()
     }
 }

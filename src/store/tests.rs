@@ -10,10 +10,10 @@ use super::fold::Fold;
 use super::retention::{Keep, Retention};
 use super::tail::Tail;
 use super::writer::{Batch, commit};
-use super::{Answer, Cursor, ExecutionRecord, Loaded, Query, Store, history, load};
+use super::{Answer, ExecutionRecord, Loaded, Query, Store, history, load};
 use crate::clock;
 use crate::core::{
-    AlertRecord, Change, Class, ExecutionId, JobChange, Kind, LedgerRow, Persist, Seq, Status, StoredJob,
+    AlertRecord, Change, Class, ExecutionId, ExecutionKey, JobChange, Kind, LedgerRow, Persist, Seq, Status, StoredJob,
 };
 use crate::job::{Definition, JobId, JobKey, JobSpec, Revision};
 use crate::limits::RETENTION_SLICE_ROWS;
@@ -37,23 +37,15 @@ fn change(job: JobChange) -> Persist {
 
 fn row(seq: u64, key: u64, second: i64, status: Status) -> LedgerRow {
     let finished = matches!(status, Status::Success | Status::Failed);
-    LedgerRow {
-        seq: Seq(seq),
-        job: JobKey(key),
-        instant: Instant::from_secs(second),
-        kind: Kind::Scheduled,
-        number: 0,
-        status,
-        class: Class::OnTime,
-        attempt: 2,
-        recoveries: 0,
-        due: WallUs(second * 1_000_000),
-        executed: finished.then_some(WallUs(second * 1_000_000 + 250)),
-        http_status: finished.then_some(200),
-        duration_us: finished.then_some(1_500),
-        error: (status == Status::Failed).then(|| "the target answered 500".into()),
-        covers: None,
+    let key = ExecutionKey::scheduled(JobKey(key), Instant::from_secs(second));
+    let mut row = LedgerRow::pending(Seq(seq), key, Class::OnTime);
+    (row.record.status, row.record.attempt) = (status, 2);
+    if finished {
+        row.record.executed = Some(WallUs::of(key.instant).plus_us(250));
+        (row.record.http_status, row.record.duration_us) = (Some(200), Some(1_500));
     }
+    row.record.error = (status == Status::Failed).then(|| "the target answered 500".into());
+    row
 }
 
 fn write(store: &mut Store, items: impl IntoIterator<Item = Persist>) {
@@ -89,7 +81,11 @@ fn ask(store: &mut Store, query: &Query) -> Answer {
 }
 
 /// Every page of a query, one after the other.
-fn pages(store: &mut Store, limit: usize, query: impl Fn(usize, Option<Cursor>) -> Query) -> Vec<ExecutionRecord> {
+fn pages(
+    store: &mut Store,
+    limit: usize,
+    query: impl Fn(usize, Option<ExecutionKey>) -> Query,
+) -> Vec<ExecutionRecord> {
     let mut all = Vec::new();
     let mut before = None;
     loop {
@@ -106,11 +102,11 @@ fn pages(store: &mut Store, limit: usize, query: impl Fn(usize, Option<Cursor>) 
     }
 }
 
-fn of_job(key: u64) -> impl Fn(usize, Option<Cursor>) -> Query {
+fn of_job(key: u64) -> impl Fn(usize, Option<ExecutionKey>) -> Query {
     move |limit, before| Query::OfJob { job: job(key), limit, before, now: WallUs(1_000_000_000) }
 }
 
-fn of_all(status: Option<Status>) -> impl Fn(usize, Option<Cursor>) -> Query {
+fn of_all(status: Option<Status>) -> impl Fn(usize, Option<ExecutionKey>) -> Query {
     move |limit, before| Query::OfAll { limit, before, status, now: WallUs(1_000_000_000) }
 }
 
@@ -135,7 +131,7 @@ fn a_page_shows_each_execution_once_whether_folded_or_not() {
     write(&mut store, ahead.map(|row| Persist::Row(row, None)));
     for limit in [1, 7, 1_000] {
         let seen = pages(&mut store, limit, of_job(1));
-        assert_eq!((seen.len(), seen[0].status), (101, Status::Pending), "the armed row ahead is not shown");
+        assert_eq!((seen.len(), seen[0].record.status), (101, Status::Pending), "the armed row ahead is not shown");
         let all = pages(&mut store, limit, of_all(None));
         assert_eq!(all.len(), 301);
         assert_eq!(all.iter().map(|record| record.id).collect::<BTreeSet<_>>().len(), 301, "each once");
@@ -145,8 +141,11 @@ fn a_page_shows_each_execution_once_whether_folded_or_not() {
     }
     let folded = pages(&mut store, 1_000, of_job(2)).pop().expect("the oldest is folded");
     let id = ExecutionId { job: job(2), instant: Instant::from_secs(0), kind: Kind::Scheduled, number: 0 };
-    assert_eq!((folded.id, folded.executed, folded.retry_count), (id, Some(WallUs(250)), 1));
-    assert_eq!((folded.duration_us, folded.error.as_deref()), (Some(1_500), Some("the target answered 500")));
+    assert_eq!((folded.id, folded.record.executed, folded.record.retry_count()), (id, Some(WallUs(250)), 1));
+    assert_eq!(
+        (folded.record.duration_us, folded.record.error.as_deref()),
+        (Some(1_500), Some("the target answered 500"))
+    );
     let unknown = Query::OfJob { job: job(9), limit: 1, before: None, now: WallUs(0) };
     assert!(matches!(ask(&mut store, &unknown), Answer::NoSuchJob));
 }

@@ -231,7 +231,7 @@ pub(super) fn commit(connection: &mut Connection, batch: &Batch, probe: bool) ->
                 Persist::Row(row, alert) => {
                     rows::write_ledger(&mut put, row)?;
                     if let Some(alert) = alert {
-                        alerts::insert(&transaction, row.job, alert)?;
+                        alerts::insert(&transaction, row.key.job, alert)?;
                     }
                 }
                 Persist::Remove(seq) => {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use punctual::core::{
-    AlertRecord, Change, Class, Counters, ExecutionId, JobChange, Kind, LedgerRow, Persist, Restored, Seq, Status,
-    StoredJob, Tally, Totals,
+    AlertRecord, Change, Class, Counters, ExecutionId, ExecutionKey, JobChange, Kind, LedgerRow, Persist, Restored,
+    Seq, Status, StoredJob, Tally, Totals,
 };
 use punctual::job::{Definition, JobId, JobKey, JobSpec, Revision};
 use punctual::time::{Instant, WallUs};
@@ -45,7 +45,7 @@ pub(crate) struct Disk {
     pub(crate) rows: BTreeMap<Seq, LedgerRow>,
     pub(crate) alerts: BTreeMap<Seq, AlertRecord>,
     pub(crate) queue: VecDeque<Queued>,
-    by_identity: HashMap<(JobKey, Instant, Kind, u32), Seq>,
+    by_identity: HashMap<ExecutionKey, Seq>,
     /// How many items the batch under way has.
     pub(crate) batch_len: Option<usize>,
     /// Changes that will never be written, and the core has not been told so for sure.
@@ -73,8 +73,10 @@ impl Disk {
     pub(crate) fn armed_under_way(&self) -> impl Iterator<Item = Instant> {
         self.queue.iter().take(self.batch_len.unwrap_or(0)).filter_map(|queued| match &queued.item {
             Persist::Row(row, _) => Some(row)
-                .filter(|row| row.class == Class::OnTime && row.attempt == 1 && row.executed.is_none())
-                .map(|row| row.instant),
+                .filter(|row| {
+                    row.record.class == Class::OnTime && row.record.attempt == 1 && row.record.executed.is_none()
+                })
+                .map(|row| row.key.instant),
             Persist::Remove(_) | Persist::Change(_) => None,
         })
     }
@@ -88,7 +90,7 @@ impl Disk {
                 Persist::Row(row, alert) => {
                     if let Some(alert) = alert {
                         assert_eq!(alert.seq, row.seq, "an alert belongs to the row it comes with");
-                        assert_eq!(row.status, Status::Failed, "only a failed row has an alert");
+                        assert_eq!(row.record.status, Status::Failed, "only a failed row has an alert");
                         assert!(!self.alerts.contains_key(&row.seq), "a failure raises one alert");
                         self.alerts.insert(row.seq, *alert);
                     }
@@ -127,31 +129,36 @@ impl Disk {
     }
 
     fn put_row(&mut self, row: LedgerRow) {
-        let identity = (row.job, row.instant, row.kind, row.number);
         self.next_seq = self.next_seq.max(row.seq.0 + 1);
-        if let Some(&other) = self.by_identity.get(&identity) {
+        if let Some(&other) = self.by_identity.get(&row.key) {
             assert_eq!(other, row.seq, "one execution has two rows: {row:?}");
         }
-        self.by_identity.insert(identity, row.seq);
+        self.by_identity.insert(row.key, row.seq);
         let seq = row.seq;
         let next = row.clone();
         if let Some(before) = self.rows.insert(seq, row) {
             assert!(
-                before.status == Status::Pending || before == next,
+                before.record.status == Status::Pending || before == next,
                 "a finished row changed: {before:?} -> {next:?}"
             );
-            assert!(before.attempt <= next.attempt || next.status == Status::Skipped, "an attempt number fell");
-            assert_eq!((before.job, before.instant, before.covers), (next.job, next.instant, next.covers));
+            assert!(
+                before.record.attempt <= next.record.attempt || next.record.status == Status::Skipped,
+                "an attempt number fell"
+            );
+            assert_eq!(
+                (before.key.job, before.key.instant, before.record.covers),
+                (next.key.job, next.key.instant, next.record.covers)
+            );
         }
         let sent = self.sent.contains_key(&seq);
-        assert!(next.status != Status::Skipped || !sent, "what was sent is not skipped: {next:?}");
+        assert!(next.record.status != Status::Skipped || !sent, "what was sent is not skipped: {next:?}");
     }
 
     fn remove_row(&mut self, seq: Seq) {
         if let Some(row) = self.rows.remove(&seq) {
-            assert_eq!(row.status, Status::Pending, "only unfired rows are taken back: {row:?}");
+            assert_eq!(row.record.status, Status::Pending, "only unfired rows are taken back: {row:?}");
             assert!(!self.sent.contains_key(&seq), "a fired execution was taken back: {row:?}");
-            self.by_identity.remove(&(row.job, row.instant, row.kind, row.number));
+            self.by_identity.remove(&row.key);
         }
     }
 
@@ -191,14 +198,14 @@ impl Disk {
     pub(crate) fn counters(&self) -> BTreeMap<JobKey, Counters> {
         let mut all: BTreeMap<JobKey, Counters> = self.jobs.keys().map(|&key| (key, Counters::default())).collect();
         for row in self.rows.values() {
-            let counters = all.get_mut(&row.job).expect("a row belongs to a job");
-            match row.status {
+            let counters = all.get_mut(&row.key.job).expect("a row belongs to a job");
+            match row.record.status {
                 Status::Pending => continue,
                 Status::Success => counters.success += 1,
                 Status::Failed => counters.failed += 1,
                 Status::Skipped => counters.skipped += 1,
             }
-            if let (true, Some(duration_us)) = (row.status != Status::Skipped, row.duration_us) {
+            if let (true, Some(duration_us)) = (row.record.status != Status::Skipped, row.record.duration_us) {
                 counters.duration_us += duration_us;
                 counters.timed += 1;
             }
@@ -210,9 +217,11 @@ impl Disk {
     pub(crate) fn restore(&self) -> (Vec<StoredJob>, Vec<LedgerRow>, Restored) {
         let counters = self.counters();
         let mut finished: BTreeMap<JobKey, Instant> = BTreeMap::new();
-        for row in self.rows.values().filter(|row| row.status != Status::Pending && row.kind == Kind::Scheduled) {
-            let through = finished.entry(row.job).or_insert(row.instant);
-            *through = row.instant.max(*through);
+        for row in
+            self.rows.values().filter(|row| row.record.status != Status::Pending && row.key.kind == Kind::Scheduled)
+        {
+            let through = finished.entry(row.key.job).or_insert(row.key.instant);
+            *through = row.key.instant.max(*through);
         }
         let mut jobs = Vec::new();
         for (key, job) in self.jobs.iter().filter(|(_, job)| job.deleted.is_none()) {
@@ -224,13 +233,13 @@ impl Disk {
             jobs.push(StoredJob { revision, totals: Totals { tally, finished_through } });
         }
         let rows: Vec<LedgerRow> = self.pending().cloned().collect();
-        let executed = self.rows.values().filter_map(|row| row.executed);
+        let executed = self.rows.values().filter_map(|row| row.record.executed);
         let changed = self.jobs.values().map(|job| job.deleted.unwrap_or(job.revision.updated_at));
         let newest = executed.chain(changed).max();
         (jobs, rows, Restored { next_seq: self.next_seq, next_job: self.next_job, newest })
     }
 
     pub(crate) fn pending(&self) -> impl Iterator<Item = &LedgerRow> {
-        self.rows.values().filter(|row| row.status == Status::Pending)
+        self.rows.values().filter(|row| row.record.status == Status::Pending)
     }
 }

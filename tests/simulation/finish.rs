@@ -113,7 +113,7 @@ impl World {
         assert_eq!(self.pool.len(), 0, "drained with attempts in flight");
         assert!(self.disk.queue.is_empty(), "drained with items on the way to the disk");
         let peak = self.peak();
-        let ahead = self.disk.pending().find(|row| WallUs::of(row.instant) > peak);
+        let ahead = self.disk.pending().find(|row| WallUs::of(row.key.instant) > peak);
         assert!(ahead.is_none(), "an armed row was left behind: {ahead:?}");
     }
 }

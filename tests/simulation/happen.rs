@@ -123,7 +123,7 @@ impl World {
         let first = self.pool.reported(&report);
         self.coverage.hit_if(!first, "report stale");
         if let Some(row) = self.disk.rows.get(&report.handle.seq) {
-            let deleted = self.disk.jobs[&row.job].deleted.is_some();
+            let deleted = self.disk.jobs[&row.key.job].deleted.is_some();
             self.coverage.hit_if(first && deleted, "deleted while in flight");
         }
         self.feed(Input::Report(report));
@@ -224,7 +224,7 @@ impl World {
         let now = self.clock.now();
         if now.wall < self.peak() {
             // With the clock behind, rows armed ahead may be in doubt: their instants count as past.
-            let ahead = rows.iter().map(|row| WallUs::of(row.instant)).max();
+            let ahead = rows.iter().map(|row| WallUs::of(row.key.instant)).max();
             self.watch.peak = self.watch.peak.max(ahead);
         }
         self.watch.start(now);
@@ -235,14 +235,14 @@ impl World {
             self.feed(Input::RestoreJob(Box::new(job)));
         }
         for row in rows {
-            let deleted = self.disk.jobs[&row.job].deleted.is_some();
+            let deleted = self.disk.jobs[&row.key.job].deleted.is_some();
             self.coverage.hit_if(deleted, "row of a deleted job at start");
-            let waits = row.attempt > 1 && row.due > now.wall && row.recoveries == 0;
+            let waits = row.record.attempt > 1 && row.due > now.wall && row.record.recoveries == 0;
             self.coverage.hit_if(waits, "retry outlived a crash");
-            if self.watch.may_look_unsent(row.attempt, row.due)
+            if self.watch.may_look_unsent(row.record.attempt, row.due)
                 && let Some(id) = self.disk.sent.remove(&row.seq)
             {
-                self.watch.forget(id, row.attempt);
+                self.watch.forget(id, row.record.attempt);
             }
             self.feed(Input::RestoreRow(Box::new(row)));
         }

@@ -20,24 +20,24 @@ pub(crate) fn of(output: &Output) -> String {
 }
 
 fn row_text(row: &LedgerRow) -> String {
-    let covers = row.covers.map(|covers| (covers.from.as_secs(), covers.count, covers.more));
+    let covers = row.record.covers.map(|covers| (covers.from.as_secs(), covers.count, covers.more));
     format!(
         "seq {} job {} {} kind {} number {} attempt {} recoveries {} {} class {} due {} executed {:?} http {:?} \
          took {:?} error {:?} covers {covers:?}",
         row.seq.0,
-        row.job.0,
-        row.instant.as_secs(),
-        row.kind.code(),
-        row.number,
-        row.attempt,
-        row.recoveries,
-        row.status.name(),
-        row.class.code(),
+        row.key.job.0,
+        row.key.instant.as_secs(),
+        row.key.kind.code(),
+        row.key.number,
+        row.record.attempt,
+        row.record.recoveries,
+        row.record.status.name(),
+        row.record.class.code(),
         row.due.0,
-        row.executed.map(|at| at.0),
-        row.http_status,
-        row.duration_us,
-        row.error,
+        row.record.executed.map(|at| at.0),
+        row.record.http_status,
+        row.record.duration_us,
+        row.record.error,
     )
 }
 

@@ -27,8 +27,8 @@ struct Debt {
 pub(crate) fn judge(disk: &Disk, clients: &Clients, plan: &Plan, end: Instant, coverage: &mut Coverage) {
     let mut rows: BTreeMap<JobKey, Vec<&LedgerRow>> = BTreeMap::new();
     for row in disk.rows.values() {
-        assert_eq!(row.kind, Kind::Scheduled, "nobody asked for other kinds");
-        rows.entry(row.job).or_default().push(row);
+        assert_eq!(row.key.kind, Kind::Scheduled, "nobody asked for other kinds");
+        rows.entry(row.key.job).or_default().push(row);
     }
     for (key, job) in &disk.jobs {
         let rows = rows.remove(key).unwrap_or_default();
@@ -40,21 +40,25 @@ pub(crate) fn judge(disk: &Disk, clients: &Clients, plan: &Plan, end: Instant, c
     assert!(rows.is_empty(), "rows of no job: {rows:?}");
     for (seq, alert) in &disk.alerts {
         let row = disk.rows.get(seq).expect("an alert belongs to a row");
-        assert_eq!((row.status, row.instant), (Status::Failed, alert.execution.instant), "an alert without a failure");
+        assert_eq!(
+            (row.record.status, row.key.instant),
+            (Status::Failed, alert.execution.instant),
+            "an alert without a failure"
+        );
     }
 }
 
 fn judge_job(job: &DiskJob, rows: &[&LedgerRow], clients: &Clients, end: Instant) {
     // Rows go on beyond the end, and one that covers a gap may reach back over it.
-    let horizon = rows.iter().map(|row| row.instant).max().unwrap_or(end).max(end);
+    let horizon = rows.iter().map(|row| row.key.instant).max().unwrap_or(end).max(end);
     let debts = debts(job, clients, horizon);
     // Each second that is owed, or for which there is a row, and how many rows say what became of it.
     let mut told: BTreeMap<i64, u32> = BTreeMap::new();
     for row in rows {
-        let finished = row.status != Status::Pending;
-        assert!(finished || row.instant > end, "not finished long after all healed: {row:?}");
-        let instant = row.instant.as_secs();
-        match row.covers {
+        let finished = row.record.status != Status::Pending;
+        assert!(finished || row.key.instant > end, "not finished long after all healed: {row:?}");
+        let instant = row.key.instant.as_secs();
+        match row.record.covers {
             None => {
                 let owed = debts.iter().any(|debt| debt.may.binary_search(&instant).is_ok());
                 assert!(owed, "a row for an instant nobody owed: {row:?}");
@@ -108,33 +112,36 @@ fn debts(job: &DiskJob, clients: &Clients, horizon: Instant) -> Vec<Debt> {
 }
 
 fn judge_row(row: &LedgerRow, job: &DiskJob, disk: &Disk, plan: &Plan, coverage: &mut Coverage) {
-    let error = row.error.as_deref().unwrap_or_default();
+    let error = row.record.error.as_deref().unwrap_or_default();
     let sent = disk.sent.contains_key(&row.seq);
-    match row.status {
+    match row.record.status {
         Status::Pending => {}
         Status::Success => {
-            assert!(sent && row.http_status.is_some() && row.executed.is_some() && error.is_empty(), "{row:?}");
+            assert!(
+                sent && row.record.http_status.is_some() && row.record.executed.is_some() && error.is_empty(),
+                "{row:?}"
+            );
         }
         Status::Failed => {
             assert!(!error.is_empty(), "a failure without a reason: {row:?}");
             let told = disk.alerts.contains_key(&row.seq);
             assert!(told || job.deleted.is_some(), "a failure nobody is told of: {row:?}");
-            let retries = row.attempt.saturating_sub(1).saturating_sub(row.recoveries);
+            let retries = row.record.attempt.saturating_sub(1).saturating_sub(row.record.recoveries);
             assert!(retries <= plan.settings.retry.retries, "more retries than allowed: {row:?}");
             assert!(retries == plan.settings.retry.retries || job.deleted.is_some(), "given up too early: {row:?}");
             coverage.hit("failed for good");
             coverage.hit_if(error == "job deleted", "job deleted closes a row");
         }
         Status::Skipped => {
-            assert!(!sent && row.attempt == 0 && !error.is_empty(), "{row:?}");
+            assert!(!sent && row.record.attempt == 0 && !error.is_empty(), "{row:?}");
             coverage.hit_if(error.contains("maximum lateness"), "lateness skip");
             coverage.hit_if(error.contains("already wait"), "target overloaded");
         }
     }
-    coverage.hit_if(row.recoveries > 0, "in doubt");
-    coverage.hit_if(row.recoveries > 1, "in doubt twice");
+    coverage.hit_if(row.record.recoveries > 0, "in doubt");
+    coverage.hit_if(row.record.recoveries > 1, "in doubt twice");
     judge_policy(row, plan.settings.misfire, coverage);
-    if let Some(covers) = row.covers {
+    if let Some(covers) = row.record.covers {
         coverage.hit("gap row");
         coverage.hit_if(covers.more, "gap counted beyond its bound");
     }
@@ -142,14 +149,14 @@ fn judge_row(row: &LedgerRow, job: &DiskJob, disk: &Disk, plan: &Plan, coverage:
 
 /// The misfire policy says which rows may cover a gap.
 fn judge_policy(row: &LedgerRow, policy: Misfire, coverage: &mut Coverage) {
-    let Some(covers) = row.covers else { return };
-    let passed_over =
-        row.status == Status::Skipped && row.error.as_deref().unwrap_or_default().contains("nobody could");
+    let Some(covers) = row.record.covers else { return };
+    let passed_over = row.record.status == Status::Skipped
+        && row.record.error.as_deref().unwrap_or_default().contains("nobody could");
     match policy {
         Misfire::Once => assert!(!passed_over && (covers.count > 1), "one run stands for a gap: {row:?}"),
-        Misfire::Skip => assert_eq!(row.status, Status::Skipped, "nothing is run for a gap: {row:?}"),
+        Misfire::Skip => assert_eq!(row.record.status, Status::Skipped, "nothing is run for a gap: {row:?}"),
         Misfire::All => {
-            assert_eq!(row.status, Status::Skipped, "every instant has a run of its own: {row:?}");
+            assert_eq!(row.record.status, Status::Skipped, "every instant has a run of its own: {row:?}");
             coverage.hit("misfire all over its bound");
         }
     }
@@ -157,5 +164,5 @@ fn judge_policy(row: &LedgerRow, policy: Misfire, coverage: &mut Coverage) {
 
 /// The rows that are not finished although their instant is long past.
 pub(crate) fn unsettled(disk: &Disk, end: Instant) -> Option<Seq> {
-    disk.pending().find(|row| row.instant <= end).map(|row| row.seq)
+    disk.pending().find(|row| row.key.instant <= end).map(|row| row.seq)
 }

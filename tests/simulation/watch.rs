@@ -56,9 +56,15 @@ impl Watch {
     pub(crate) fn persist(&mut self, number: u64, item: &Persist, now: Now, disk: &Disk, coverage: &mut Coverage) {
         match item {
             Persist::Row(row, _) => {
-                coverage.hit_if(row.status == Status::Pending && row.attempt > 1 && row.recoveries == 0, "retry");
-                coverage.hit_if(row.class == Class::CatchUp && row.status == Status::Success, "catch-up sent");
-                assert_eq!(row.kind, Kind::Scheduled, "nobody asked for other kinds");
+                coverage.hit_if(
+                    row.record.status == Status::Pending && row.record.attempt > 1 && row.record.recoveries == 0,
+                    "retry",
+                );
+                coverage.hit_if(
+                    row.record.class == Class::CatchUp && row.record.status == Status::Success,
+                    "catch-up sent",
+                );
+                assert_eq!(row.key.kind, Kind::Scheduled, "nobody asked for other kinds");
             }
             Persist::Remove(_) => {
                 assert!(self.draining, "rows are taken back by a drain; changes take them along");
@@ -75,7 +81,7 @@ impl Watch {
                 revision.id.key()
             }
             JobChange::Delete(key, _) => {
-                let due = disk.pending().any(|row| row.job == *key && WallUs::of(row.instant) <= now.wall);
+                let due = disk.pending().any(|row| row.key.job == *key && WallUs::of(row.key.instant) <= now.wall);
                 coverage.hit_if(due, "deleted while due");
                 *key
             }
@@ -102,9 +108,12 @@ impl Watch {
         assert!(!self.draining, "fired while draining");
         let (id, seq) = (attempt.id, attempt.handle.seq);
         let row = disk.rows.get(&seq).unwrap_or_else(|| panic!("fired before its row was on disk: {id}"));
-        assert_eq!((row.job, row.instant, row.kind, row.number), (id.job.key(), id.instant, id.kind, id.number));
-        assert_eq!(row.status, Status::Pending, "fired although it is finished: {row:?}");
-        assert_eq!(row.attempt, attempt.number, "fired under an attempt number that is not on disk: {row:?}");
+        assert_eq!(
+            (row.key.job, row.key.instant, row.key.kind, row.key.number),
+            (id.job.key(), id.instant, id.kind, id.number)
+        );
+        assert_eq!(row.record.status, Status::Pending, "fired although it is finished: {row:?}");
+        assert_eq!(row.record.attempt, attempt.number, "fired under an attempt number that is not on disk: {row:?}");
         let was_due = self.peak_here.is_some_and(|peak| peak >= WallUs::of(id.instant));
         assert!(was_due || attempt.class == Class::Recovered, "fired early: {row:?} at {now:?}");
         if let Some((_, accepted)) = self.changing.get(&id.job.key()) {
@@ -140,7 +149,7 @@ impl Watch {
     /// Promise: a failure that is told is on disk, and is told once.
     pub(crate) fn alert(&mut self, alert: &AlertRecord, disk: &Disk) {
         assert!(disk.alerts.contains_key(&alert.seq), "an alert was told that is not on disk");
-        assert_eq!(disk.rows[&alert.seq].status, Status::Failed, "an alert was told for what did not fail");
+        assert_eq!(disk.rows[&alert.seq].record.status, Status::Failed, "an alert was told for what did not fail");
         assert!(self.alerts.insert(alert.seq), "an alert was told twice");
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Millis, ok, time_of};
 use crate::api::errors::ApiError;
 use crate::api::query::print_cursor;
-use crate::core::{Class, Covers, Status};
+use crate::core::{Class, Covers, Record, Status};
 use crate::http::Response;
 use crate::store::{Answer, ExecutionRecord, ReadError, StoredAlert};
 use crate::time::{Instant, WallUs};
@@ -23,7 +23,7 @@ struct ExecutionBody {
     status: &'static str,
     http_status: Option<u16>,
     duration: Option<Millis>,
-    error_message: Option<String>,
+    error_message: Option<Box<str>>,
     retry_count: u32,
     drift_ms: Option<Millis>,
     /// Why it was not sent at its own instant.
@@ -31,7 +31,7 @@ struct ExecutionBody {
     late: Option<&'static str>,
     /// Why no POST was made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    reason: Option<Box<str>>,
     /// The missed instants this row stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     covers: Option<CoversBody>,
@@ -47,28 +47,30 @@ struct CoversBody {
     more: bool,
 }
 
-fn execution(record: ExecutionRecord, with_job: bool) -> ExecutionBody {
-    let skipped = record.status == Status::Skipped;
-    let drift = record.executed.map(|at| Millis::from_us(at.since_us(WallUs::of(record.id.instant))));
-    let (error_message, reason) = if skipped { (None, record.error) } else { (record.error, None) };
+fn execution(execution: ExecutionRecord, with_job: bool) -> ExecutionBody {
+    let ExecutionRecord { id, record } = execution;
+    let retry_count = record.retry_count();
+    let Record { status, class, executed, http_status, duration_us, error, covers, .. } = record;
+    let skipped = status == Status::Skipped;
+    let (error_message, reason) = if skipped { (None, error) } else { (error, None) };
     ExecutionBody {
-        execution_id: record.id.to_string(),
-        job_id: with_job.then(|| record.id.job.to_string()),
-        scheduled_time: time_of(record.id.instant),
-        executed_time: record.executed.map(|at| at.to_string()),
-        status: record.status.name(),
-        http_status: record.http_status,
-        duration: record.duration_us.map(|us| Millis::from_us(i64::try_from(us).unwrap_or(i64::MAX))),
+        execution_id: id.to_string(),
+        job_id: with_job.then(|| id.job.to_string()),
+        scheduled_time: time_of(id.instant),
+        executed_time: executed.map(|at| at.to_string()),
+        status: status.name(),
+        http_status,
+        duration: duration_us.map(|us| Millis::from_us(i64::try_from(us).unwrap_or(i64::MAX))),
         error_message,
-        retry_count: record.retry_count,
-        drift_ms: drift,
-        late: match record.class {
+        retry_count,
+        drift_ms: executed.map(|at| Millis::from_us(at.since_us(WallUs::of(id.instant)))),
+        late: match class {
             Class::OnTime | Class::Manual => None,
             Class::Recovered => Some("recovered"),
             Class::CatchUp => Some("missed"),
         },
         reason,
-        covers: record.covers.map(|covers| covers_body(covers, record.id.instant)),
+        covers: covers.map(|covers| covers_body(covers, id.instant)),
     }
 }
 

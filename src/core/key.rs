@@ -1,10 +1,10 @@
-//! Owns the public identity of an execution, and its reversible text form.
+//! Owns the identity of an execution: its key inside this store, and its public id with its reversible text.
 //! It must not look anything up: an id alone says which row it names.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::job::{JobId, MalformedId};
+use crate::job::{JobId, JobKey, MalformedId};
 use crate::time::Instant;
 
 /// Why an execution exists.
@@ -39,7 +39,34 @@ impl Kind {
     }
 }
 
-/// The identity of an execution: the same over all its attempts and over restarts.
+/// The identity of an execution inside this store: the same over all its attempts and over restarts. Ordered as pages
+/// are: by time first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExecutionKey {
+    /// The whole second it belongs to.
+    pub instant: Instant,
+    /// Whose execution.
+    pub job: JobKey,
+    /// Why it exists.
+    pub kind: Kind,
+    /// Tells executions of one job, instant and kind apart; 0 for scheduled ones.
+    pub number: u32,
+}
+
+impl ExecutionKey {
+    /// The key of what a schedule was due for.
+    pub fn scheduled(job: JobKey, instant: Instant) -> ExecutionKey {
+        ExecutionKey { instant, job, kind: Kind::Scheduled, number: 0 }
+    }
+
+    /// The public id of the same execution, given that of its job.
+    pub fn of(self, job: JobId) -> ExecutionId {
+        assert_eq!(job.key(), self.job, "an execution is its own job's");
+        ExecutionId { job, instant: self.instant, kind: self.kind, number: self.number }
+    }
+}
+
+/// The public identity of an execution, which holds its job's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExecutionId {
     /// Whose execution.
@@ -50,6 +77,13 @@ pub struct ExecutionId {
     pub kind: Kind,
     /// Tells executions of one job, instant and kind apart; 0 for scheduled ones.
     pub number: u32,
+}
+
+impl ExecutionId {
+    /// Which execution of this store that is.
+    pub fn key(&self) -> ExecutionKey {
+        ExecutionKey { instant: self.instant, job: self.job.key(), kind: self.kind, number: self.number }
+    }
 }
 
 impl fmt::Display for ExecutionId {
@@ -99,7 +133,6 @@ fn digits<T: FromStr>(text: &str) -> Result<T, MalformedId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::JobKey;
 
     fn job() -> JobId {
         JobId::new(JobKey(42), [0xab; 10])
