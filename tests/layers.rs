@@ -148,6 +148,35 @@ fn what_touches_the_world_is_named_only_where_it_belongs() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
+/// Members that only the table which declares them may write: they are private to its file.
+const OWNED: &[(&str, &[&str])] = &[
+    ("core/executions.rs", &["state: State", "prev: Option<u32>", "next: Option<u32>"]),
+    ("core/jobs.rs", &["armed_through: Instant", "due_through: Instant", "next: Option<Instant>"]),
+];
+
+#[test]
+fn tables_alone_set_states_and_move_cursors() {
+    let source = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(name);
+        fs::read_to_string(path).unwrap_or_else(|why| panic!("{name}: {why}"))
+    };
+    for (file, members) in OWNED {
+        for member in *members {
+            let declared = format!("\n    {member},\n");
+            assert!(source(file).contains(&declared), "{file} does not keep `{member}` to itself");
+        }
+    }
+    for (path, text) in sources().into_iter().filter(|(path, _)| module_of(path) == "core") {
+        let code = code(&path, &text);
+        for sets in [".state = ", "= State::", "state: State::"] {
+            let mut lines =
+                code.lines().filter(|line| line.contains(sets) && !line.contains("== ") && !line.contains("!= "));
+            let owner = path.ends_with("core/executions.rs");
+            assert!(owner || lines.next().is_none(), "{} sets a state", path.display());
+        }
+    }
+}
+
 #[test]
 fn files_say_what_they_own_and_stay_small() {
     for (path, text) in sources() {

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::executions::{Execution, State};
 use super::io::{Notice, Output, Persist};
+use super::jobs::Job;
 use super::key::ExecutionKey;
 use super::receipts::Receipt;
 use super::record::{Class, Covers, LedgerRow, Seq, Status};
-use super::scheduler::{Job, Phase, Scheduler};
+use super::scheduler::{Phase, Scheduler};
 use crate::job::{JobSpec, Misfire};
 use crate::limits::{
     ARM_LEAD_US, ARM_STEPS_PER_TURN, MISFIRE_ALL_MAX, MISSED_COUNT_MAX, OVERLOAD_PAUSE_S, TARGET_BACKLOG_MAX,
@@ -57,9 +57,7 @@ impl GapMemo {
 impl Scheduler {
     /// Arms every job whose time has come, within the budget of a turn.
     pub(super) fn arm_due(&mut self, now: Now) {
-        while let Some(job) = self.arm_heap.pop_due(now.wall) {
-            self.queue_arming(job);
-        }
+        self.jobs.queue_due(now.wall);
         self.arm_queued(now);
     }
 
@@ -69,51 +67,37 @@ impl Scheduler {
         let mut steps = 0;
         while self.receipts.unwritten() < UNWRITTEN_ARM_MAX {
             if steps >= ARM_STEPS_PER_TURN {
-                self.arm_resume = (!self.arm_queue.is_empty()).then(|| now.mono.plus_us(RESUME_US));
+                self.arm_resume = (self.jobs.queued() > 0).then(|| now.mono.plus_us(RESUME_US));
                 return;
             }
-            let Some((slot, key)) = self.arm_queue.pop_front() else { return };
-            // The job may be gone, and its slot another's.
-            if self.by_key.get(&key) != Some(&slot) {
-                continue;
-            }
-            self.jobs[slot as usize].in_arm_queue = false;
+            let Some(slot) = self.jobs.next_queued() else { return };
             steps += self.arm(slot, now);
-        }
-    }
-
-    fn queue_arming(&mut self, slot: u32) {
-        let job = &mut self.jobs[slot as usize];
-        if !std::mem::replace(&mut job.in_arm_queue, true) {
-            self.arm_queue.push_back((slot, job.revision.id.key()));
         }
     }
 
     /// Settles what a job missed, arms what is near, and sets when to look again. Returns how many steps it took.
     pub(super) fn arm(&mut self, slot: u32, now: Now) -> u32 {
-        let job = &self.jobs[slot as usize];
-        if self.phase != Phase::Running || job.pending.is_some() || job.deleted {
+        let job = &self.jobs[slot];
+        if self.phase != Phase::Running || job.pending.is_some() || job.is_deleted() {
             return 1;
         }
-        let Some(next) = job.next else { return 1 };
+        let Some(next) = job.next() else { return 1 };
         let mut steps = 1;
         let backlog_full = self.targets.backlog(job.target) >= TARGET_BACKLOG_MAX;
         if WallUs::of(next) <= now.wall {
             steps += self.settle_gap(slot, now);
         }
-        self.jobs[slot as usize].overloaded = backlog_full;
+        self.jobs[slot].overloaded = backlog_full;
         if backlog_full {
             let look = now.wall.plus_us(OVERLOAD_PAUSE_S * US_PER_SECOND);
             self.schedule_arming(slot, now, Some(look));
             return steps;
         }
-        let revision = Arc::clone(&self.jobs[slot as usize].revision);
-        let reached = self.jobs[slot as usize].armed_through;
-        for instant in near_instants(&revision.spec, reached, now) {
-            let execution = self.new_execution(slot, instant, Class::OnTime, None);
-            let armed = self.arm_row(Execution { state: State::Armed, ..execution });
-            self.fire_heap.set(armed, WallUs::of(instant));
-            self.advance(slot, instant);
+        let job = &self.jobs[slot];
+        for instant in near_instants(job.spec(), job.armed_through(), now) {
+            let armed = self.arm_row(slot, instant, Class::OnTime, None);
+            self.executions.arm(armed);
+            self.jobs.advance(slot, instant);
             steps += 1;
         }
         self.schedule_arming(slot, now, None);
@@ -122,34 +106,16 @@ impl Scheduler {
 
     /// Sets when the job is looked at again: a lead before its next instant, or `look` if that is later.
     pub(super) fn schedule_arming(&mut self, slot: u32, now: Now, look: Option<WallUs>) {
-        let Some(next) = self.jobs[slot as usize].next else {
-            self.arm_heap.remove(slot);
-            return;
-        };
+        let Some(next) = self.jobs[slot].next() else { return self.jobs.rest(slot) };
         let at = WallUs::of(next).plus_us(-ARM_LEAD_US);
         let at = look.map_or(at, |look| at.max(look));
         assert!(at > now.wall, "what is near is armed already");
-        self.arm_heap.set(slot, at);
-    }
-
-    /// Notes that every instant up to `through` is armed or settled.
-    pub(super) fn advance(&mut self, slot: u32, through: Instant) {
-        let job = &mut self.jobs[slot as usize];
-        assert!(through >= job.armed_through, "the cursor of a job only moves on");
-        job.armed_through = through;
-        job.next = if job.revision.spec.active { job.revision.spec.schedule.next_after(through) } else { None };
-    }
-
-    /// Notes that every instant up to `through` has been due; none of them fires again.
-    pub(super) fn pass(&mut self, slot: u32, through: Instant) {
-        let job = &mut self.jobs[slot as usize];
-        job.due_through = job.due_through.max(through);
-        self.due_through = self.due_through.max(Some(through));
+        self.jobs.arm_at(slot, at);
     }
 
     /// Settles what a job missed so far, while the spec that owes it is still in force.
     pub(super) fn settle_due(&mut self, slot: u32, now: Now) {
-        if self.jobs[slot as usize].next.is_some_and(|next| WallUs::of(next) <= now.wall) {
+        if self.jobs[slot].next().is_some_and(|next| WallUs::of(next) <= now.wall) {
             self.settle_gap(slot, now);
         }
     }
@@ -157,9 +123,9 @@ impl Scheduler {
     /// Applies the misfire policy to the instants up to now. Every one of them ends in a row of its own or is
     /// covered by one. Returns how many steps it took.
     fn settle_gap(&mut self, slot: u32, now: Now) -> u32 {
-        let job = &self.jobs[slot as usize];
-        let (after, through, id) = (job.armed_through, now.wall.floor(), job.revision.id);
-        let schedule = Arc::clone(&job.revision.spec.schedule);
+        let job = &self.jobs[slot];
+        let (after, through, id) = (job.armed_through(), now.wall.floor(), job.revision().id);
+        let schedule = Arc::clone(&job.spec().schedule);
         let (policy, reason) =
             if job.overloaded { (Misfire::Skip, BACKLOG_FULL) } else { (self.misfire_of(job), NOBODY_COULD_FIRE) };
         let (gap, mut steps) = self.gaps.find(&schedule, after, through);
@@ -189,56 +155,51 @@ impl Scheduler {
             }
         }
         self.counts.missed += u64::from(gap.count);
-        self.pass(slot, gap.latest);
-        self.advance(slot, gap.latest);
+        self.jobs.pass(slot, gap.latest);
+        self.jobs.advance(slot, gap.latest);
         self.output(Output::Notice(Notice::Missed { job: id, count: gap.count, more: gap.more, reason }));
         steps
     }
 
     /// What becomes of the instants a job missed.
     pub(super) fn misfire_of(&self, job: &Job) -> Misfire {
-        job.revision.spec.misfire().unwrap_or(self.settings.misfire)
+        job.spec().misfire().unwrap_or(self.settings.misfire)
     }
 
     /// Arms a run for an instant that has passed.
     fn catch_up(&mut self, slot: u32, instant: Instant, covers: Option<Covers>) {
-        let execution = self.new_execution(slot, instant, Class::CatchUp, covers);
-        self.arm_row(Execution { state: State::Held, ..execution });
+        let armed = self.arm_row(slot, instant, Class::CatchUp, covers);
+        self.executions.hold(armed);
         self.counts.caught_up += 1;
     }
 
     /// Writes one row for instants that are not run.
     fn record_missed(&mut self, slot: u32, instant: Instant, covers: Covers, reason: &str) {
-        let mut row = self.new_execution(slot, instant, Class::CatchUp, Some(covers)).row;
+        let mut row = self.new_row(slot, instant, Class::CatchUp, Some(covers));
         (row.record.status, row.record.attempt) = (Status::Skipped, 0);
         row.record.error = Some(reason.into());
-        self.jobs[slot as usize].tally.add(&row);
+        self.jobs[slot].tally.add(&row);
         self.counts.skipped += 1;
         self.persist(Persist::Row(row, None), Receipt::Nothing);
     }
 
-    /// Keeps an execution, and asks for its first row to be written.
-    fn arm_row(&mut self, execution: Execution) -> u32 {
-        let armed = self.admit(execution);
+    /// Keeps a new execution, and asks for its first row to be written.
+    fn arm_row(&mut self, slot: u32, instant: Instant, class: Class, covers: Option<Covers>) -> u32 {
+        let row = self.new_row(slot, instant, class, covers);
+        let armed = self.executions.propose(row, slot);
         self.write_row(armed);
         self.counts.armed += 1;
         armed
     }
 
-    /// A new execution of a job; neither kept nor written yet.
-    pub(super) fn new_execution(
-        &mut self,
-        slot: u32,
-        instant: Instant,
-        class: Class,
-        covers: Option<Covers>,
-    ) -> Execution {
+    /// The first row of a new execution of a job; neither kept nor written yet.
+    pub(super) fn new_row(&mut self, slot: u32, instant: Instant, class: Class, covers: Option<Covers>) -> LedgerRow {
         let seq = Seq(self.next_seq);
         self.next_seq += 1;
-        let key = ExecutionKey::scheduled(self.jobs[slot as usize].revision.id.key(), instant);
+        let key = ExecutionKey::scheduled(self.jobs[slot].key(), instant);
         let mut row = LedgerRow::pending(seq, key, class);
         row.record.covers = covers;
-        Execution::new(row, slot)
+        row
     }
 }
 

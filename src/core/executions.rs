@@ -1,8 +1,33 @@
-//! Owns a live execution: where it stands between being armed and being finished.
-//! It must not decide what comes next: the policies beside it do.
+//! Owns the table of live executions: their slots, both heaps, the lists by job, and every change of a state.
+//! It must not decide which change comes next: the policies beside it ask for one, and it holds them to the diagram.
+//!
+//! ```text
+//!    propose                         adopt (found on disk)
+//!       |                                |
+//!       v              hold              v
+//!   Proposed ------------------------> Held -------------------------------.
+//!       |                              ^ ^ |  queue (its row is on disk)    |
+//!       | arm       arm (lies ahead)   | | `----------------.              |
+//!       v    .-------------------------|-'                  |              |
+//!     Armed <'------- hold ------------'                    v              |
+//!      | ^ `--------- queue (its instant has come) -----> Queued           |
+//!      | |                                                 |  ^            | back_off
+//!      | | arm (the change failed)                     fly |  | queue      | (lies ahead)
+//!      v |                                                 v  | (is due)   |
+//!   Withheld                           InFlight -- back_off --> Backoff <--'
+//!
+//!   hold    from Queued and Backoff too, while a deletion of the job is being written
+//!   close   from Armed, Held, Queued, Backoff, InFlight to Closing: it is decided
+//!   forget  from Proposed, Withheld, Armed (taken back) and Closing (its final row is on disk)
+//! ```
 
+use std::ops::{Index, IndexMut};
+
+use slab::Slab;
+
+use super::attempt::Handle;
 use super::record::{AlertRecord, LedgerRow};
-use crate::time::MonoUs;
+use crate::time::{DeadlineHeap, Instant, MonoUs, WallUs};
 
 /// Where a live execution stands in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,33 +56,250 @@ pub(super) struct Execution {
     pub(super) row: LedgerRow,
     /// The slot of its job.
     pub(super) job: u32,
-    pub(super) state: State,
+    state: State,
     /// The number of the persist item that holds its newest row.
     pub(super) written_as: u64,
     /// When it last became due: from then on lateness counts.
     pub(super) ready: Option<MonoUs>,
     /// The target an attempt in flight was counted for.
-    pub(super) sent_to: u32,
+    sent_to: u32,
     /// The alert its final row carries.
     pub(super) alert: Option<Box<AlertRecord>>,
     /// Neighbours in the job's list of executions.
-    pub(super) prev: Option<u32>,
-    pub(super) next: Option<u32>,
+    prev: Option<u32>,
+    next: Option<u32>,
 }
 
 impl Execution {
-    /// An execution of the job in that slot, with nothing written or planned yet.
-    pub(super) fn new(row: LedgerRow, job: u32) -> Execution {
-        Execution {
-            row,
-            job,
-            state: State::Proposed,
-            written_as: u64::MAX,
-            ready: None,
-            sent_to: 0,
-            alert: None,
-            prev: None,
-            next: None,
+    pub(super) fn state(&self) -> State {
+        self.state
+    }
+
+    /// The target that its attempt in flight, or its last one, was counted for.
+    pub(super) fn sent_to(&self) -> u32 {
+        self.sent_to
+    }
+
+    /// The instant it belongs to.
+    pub(super) fn instant(&self) -> Instant {
+        self.row.key.instant
+    }
+}
+
+/// All executions that are not finished, or whose end is not on disk.
+#[derive(Debug, Default)]
+pub(super) struct Executions {
+    slab: Slab<Execution>,
+    /// Armed ones by their instant.
+    fire_heap: DeadlineHeap<WallUs>,
+    /// Those that wait for a retry.
+    retry_heap: DeadlineHeap<MonoUs>,
+    /// The newest one of each job, by the slot of the job.
+    newest: Vec<Option<u32>>,
+}
+
+impl Index<u32> for Executions {
+    type Output = Execution;
+
+    fn index(&self, slot: u32) -> &Execution {
+        &self.slab[slot as usize]
+    }
+}
+
+impl IndexMut<u32> for Executions {
+    fn index_mut(&mut self, slot: u32) -> &mut Execution {
+        &mut self.slab[slot as usize]
+    }
+}
+
+/// The transitions. There are no others.
+impl Executions {
+    /// A new execution, as the newest of its job; nothing of it is written yet.
+    pub(super) fn propose(&mut self, row: LedgerRow, job: u32) -> u32 {
+        self.insert(row, job, State::Proposed, u64::MAX)
+    }
+
+    /// An execution whose row is on disk.
+    pub(super) fn adopt(&mut self, row: LedgerRow, job: u32) -> u32 {
+        self.insert(row, job, State::Held, 0)
+    }
+
+    /// From here on its instant is waited for.
+    pub(super) fn arm(&mut self, slot: u32) {
+        self.move_on(slot, &[State::Proposed, State::Withheld, State::Held], State::Armed);
+        self.fire_heap.set(slot, WallUs::of(self[slot].instant()));
+    }
+
+    /// Its instant is not waited for while a change that takes it back is being written.
+    pub(super) fn withhold(&mut self, slot: u32) {
+        self.move_on(slot, &[State::Armed], State::Withheld);
+        self.fire_heap.remove(slot);
+    }
+
+    /// It is due, and waits for the disk.
+    pub(super) fn hold(&mut self, slot: u32) {
+        let from = [State::Proposed, State::Armed, State::Backoff, State::Queued, State::Held];
+        self.move_on(slot, &from, State::Held);
+        self.leave_heaps(slot);
+    }
+
+    /// It is due and on disk, and waits for its target.
+    pub(super) fn queue(&mut self, slot: u32) -> Handle {
+        self.move_on(slot, &[State::Armed, State::Backoff, State::Held], State::Queued);
+        self.leave_heaps(slot);
+        self.handle(slot)
+    }
+
+    /// Its attempt leaves for this target.
+    pub(super) fn fly(&mut self, slot: u32, target: u32) {
+        self.move_on(slot, &[State::Queued], State::InFlight);
+        self[slot].sent_to = target;
+    }
+
+    /// Its next attempt is due at this time.
+    pub(super) fn back_off(&mut self, slot: u32, until: MonoUs) {
+        self.move_on(slot, &[State::InFlight, State::Held], State::Backoff);
+        self.retry_heap.set(slot, until);
+    }
+
+    /// It is decided.
+    pub(super) fn close(&mut self, slot: u32) {
+        let from = [State::Armed, State::Held, State::Queued, State::Backoff, State::InFlight];
+        self.move_on(slot, &from, State::Closing);
+        self.leave_heaps(slot);
+    }
+
+    /// It was taken back, or its end is on disk.
+    pub(super) fn forget(&mut self, slot: u32) -> Execution {
+        let gone = self.slab.remove(slot as usize);
+        let from = [State::Proposed, State::Withheld, State::Armed, State::Closing];
+        assert!(from.contains(&gone.state), "an execution is forgotten that is {:?}", gone.state);
+        self.leave_heaps(slot);
+        match gone.prev {
+            Some(prev) => self[prev].next = gone.next,
+            None => self.newest[gone.job as usize] = gone.next,
         }
+        if let Some(next) = gone.next {
+            self[next].prev = gone.prev;
+        }
+        gone
+    }
+
+    fn insert(&mut self, row: LedgerRow, job: u32, state: State, written_as: u64) -> u32 {
+        if self.newest.len() <= job as usize {
+            self.newest.resize(job as usize + 1, None);
+        }
+        let next = self.newest[job as usize];
+        let (ready, sent_to, alert, prev) = (None, 0, None, None);
+        let new = Execution { row, job, state, written_as, ready, sent_to, alert, prev, next };
+        let slot = super::slot(self.slab.insert(new));
+        self.newest[job as usize] = Some(slot);
+        if let Some(next) = next {
+            self[next].prev = Some(slot);
+        }
+        slot
+    }
+
+    fn move_on(&mut self, slot: u32, from: &[State], to: State) {
+        let execution = &mut self[slot];
+        let now = execution.state;
+        assert!(from.contains(&now), "an execution that is {now:?} cannot become {to:?}");
+        execution.state = to;
+    }
+
+    fn leave_heaps(&mut self, slot: u32) {
+        self.fire_heap.remove(slot);
+        self.retry_heap.remove(slot);
+    }
+}
+
+/// What is there.
+impl Executions {
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Those that wait for their instant.
+    pub(super) fn armed(&self) -> usize {
+        self.fire_heap.len()
+    }
+
+    /// Those that wait for a retry.
+    pub(super) fn backing_off(&self) -> usize {
+        self.retry_heap.len()
+    }
+
+    /// What names this execution and no other.
+    pub(super) fn handle(&self, slot: u32) -> Handle {
+        Handle { slot, seq: self[slot].row.seq }
+    }
+
+    /// The execution a handle names, if it still lives.
+    pub(super) fn live(&self, handle: Handle) -> Option<&Execution> {
+        self.slab.get(handle.slot as usize).filter(|execution| execution.row.seq == handle.seq)
+    }
+
+    /// A job's executions, newest first.
+    pub(super) fn of_job(&self, job: u32) -> impl Iterator<Item = u32> {
+        let newest = self.newest.get(job as usize).copied().flatten();
+        std::iter::successors(newest, |&slot| self[slot].next)
+    }
+
+    /// A job's executions in a state, newest first.
+    pub(super) fn of_job_in(&self, job: u32, state: State) -> Vec<u32> {
+        self.of_job(job).filter(|&slot| self[slot].state == state).collect()
+    }
+
+    /// When the next armed one reaches its instant.
+    pub(super) fn next_instant(&self) -> Option<WallUs> {
+        self.fire_heap.peek().map(|(at, _)| at)
+    }
+
+    /// When the next retry is due.
+    pub(super) fn next_retry(&self) -> Option<MonoUs> {
+        self.retry_heap.peek().map(|(at, _)| at)
+    }
+
+    /// Takes one whose instant has come out of the fire heap: it must be moved on.
+    pub(super) fn pop_reached(&mut self, wall: WallUs) -> Option<u32> {
+        self.fire_heap.pop_due(wall)
+    }
+
+    /// Takes one whose retry is due out of the retry heap: it must be moved on.
+    pub(super) fn pop_retry(&mut self, mono: MonoUs) -> Option<u32> {
+        self.retry_heap.pop_due(mono)
+    }
+
+    /// Armed ones in the order of their instants, found lazily.
+    pub(super) fn by_instant(&self) -> impl Iterator<Item = (WallUs, u32)> {
+        self.fire_heap.ascending()
+    }
+
+    /// Checks heaps and lists against the states; O(n). Gives how many are in flight.
+    pub(super) fn check(&self, jobs: impl Iterator<Item = u32>) -> u32 {
+        self.fire_heap.check();
+        self.retry_heap.check();
+        let mut listed = 0;
+        for job in jobs {
+            for slot in self.of_job(job) {
+                assert_eq!(self[slot].job, job);
+                listed += 1;
+            }
+        }
+        assert_eq!(listed, self.len(), "an execution is in no job's list");
+        let mut in_flight = 0;
+        for (index, execution) in &self.slab {
+            let slot = super::slot(index);
+            let (armed, backoff) = (execution.state == State::Armed, execution.state == State::Backoff);
+            assert_eq!(self.fire_heap.key(slot).is_some(), armed, "the fire heap holds what is armed");
+            assert_eq!(self.retry_heap.key(slot).is_some(), backoff, "the retry heap holds what backs off");
+            in_flight += u32::from(execution.state == State::InFlight);
+        }
+        in_flight
+    }
+
+    /// Every slot with its execution, in no order that may reach an output.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Execution)> {
+        self.slab.iter().map(|(index, execution)| (super::slot(index), execution))
     }
 }

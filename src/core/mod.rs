@@ -9,6 +9,7 @@ mod attempt;
 mod changes;
 mod executions;
 mod io;
+mod jobs;
 mod key;
 mod receipts;
 mod record;

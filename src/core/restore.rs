@@ -1,66 +1,69 @@
-//! Owns the start: from what the store held to a running scheduler, with every row in doubt found.
+//! Owns adoption: jobs and rows that were found on disk are taken over, at the start or while running, and judged.
 //! It must not send: rows in doubt are first written with their new attempt number.
 
 use std::sync::Arc;
 
-use super::executions::{Execution, State};
 use super::io::{Notice, Output, Persist, Restored, StoredJob};
+use super::jobs::Job;
 use super::key::Kind;
 use super::receipts::Receipt;
 use super::record::{Class, LedgerRow, Status};
-use super::scheduler::{Job, Phase, Scheduler};
+use super::scheduler::{Phase, Scheduler};
 use super::sending::JOB_DELETED;
 use crate::limits::ARM_LEAD_US;
 use crate::time::{Now, WallUs};
 
+/// What was taken over and is not judged yet. Until then it does nothing, and clients do not see it.
+#[derive(Debug, Default)]
+pub(super) struct Adoption {
+    jobs: Vec<u32>,
+    executions: Vec<u32>,
+}
+
 impl Scheduler {
-    pub(super) fn restore_job(&mut self, stored: StoredJob) {
-        assert_eq!(self.phase, Phase::Restoring, "jobs are restored before the scheduler runs");
+    pub(super) fn adopt_job(&mut self, stored: StoredJob) {
+        assert_ne!(self.phase, Phase::Draining, "nothing is taken over by who is leaving");
         let StoredJob { mut revision, totals } = stored;
-        self.share_schedule(&mut revision.spec);
-        let key = revision.id.key();
+        self.jobs.share_schedule(&mut revision.spec);
         let since = revision.updated_at.floor();
         let target = self.targets.join(revision.spec.post.url.target());
-        self.active_jobs += usize::from(revision.spec.active);
         let mut job = Job::new(Arc::new(revision), target, since.max(totals.finished_through.unwrap_or(since)));
         job.tally = totals.tally;
-        let slot = super::slot(self.jobs.insert(job));
-        self.next_job = self.next_job.max(key.0 + 1);
-        let other = self.by_key.insert(key, slot);
-        assert!(other.is_none(), "the store holds a key once");
+        let slot = self.jobs.adopt(job);
+        self.adoption.jobs.push(slot);
     }
 
-    /// An unfinished row. It is judged in `restore_done`, when all is known.
-    pub(super) fn restore_row(&mut self, row: LedgerRow) {
-        assert_eq!(self.phase, Phase::Restoring, "rows are restored before the scheduler runs");
+    /// An unfinished row of an adopted job, or of none.
+    pub(super) fn adopt_row(&mut self, mut row: LedgerRow) {
+        assert_ne!(self.phase, Phase::Draining, "nothing is taken over by who is leaving");
         self.next_seq = self.next_seq.max(row.seq.0 + 1);
-        let Some(&job) = self.by_key.get(&row.key.job) else {
+        let Some(job) = self.jobs.find(row.key.job) else {
             // The crash came between the tombstone and the closing of this row.
-            let mut row = row;
             (row.record.status, row.record.error) = (Status::Failed, Some(JOB_DELETED.into()));
             self.persist(Persist::Row(row, None), Receipt::Nothing);
             return;
         };
         if row.key.kind == Kind::Scheduled {
-            let armed = &mut self.jobs[job as usize].armed_through;
-            *armed = row.key.instant.max(*armed);
+            self.jobs.reach(job, row.key.instant);
         }
-        self.admit(Execution { written_as: 0, state: State::Held, ..Execution::new(row, job) });
+        let slot = self.executions.adopt(row, job);
+        self.adoption.executions.push(slot);
     }
 
-    pub(super) fn restore_done(&mut self, restored: Restored, now: Now) {
-        assert_eq!(self.phase, Phase::Restoring, "a scheduler is restored once");
+    /// All that belongs together is taken over: what is in doubt, what goes on as planned, and where each job goes on.
+    pub(super) fn judge(&mut self, restored: Restored, now: Now) {
+        assert_ne!(self.phase, Phase::Draining, "nothing is taken over by who is leaving");
         self.phase = Phase::Running;
         self.next_seq = self.next_seq.max(restored.next_seq);
-        self.next_job = self.next_job.max(restored.next_job);
+        self.jobs.reserve_keys(restored.next_job);
+        let Adoption { mut jobs, executions: mut slots } = std::mem::take(&mut self.adoption);
         // A row is armed at most a lead before its instant, so instants further ahead tell the time too.
-        let latest = self.jobs.iter().map(|(_, job)| WallUs::of(job.armed_through).plus_us(-ARM_LEAD_US)).max();
+        let latest = jobs.iter().map(|&job| WallUs::of(self.jobs[job].armed_through()).plus_us(-ARM_LEAD_US)).max();
         let clock_is_behind = restored.newest.max(latest).is_some_and(|newest| newest > now.wall);
-        let mut slots: Vec<u32> = self.executions.iter().map(|(index, _)| super::slot(index)).collect();
-        slots.sort_unstable_by_key(|&slot| self.executions[slot as usize].row.seq);
+        slots.sort_unstable_by_key(|&slot| self.executions[slot].row.seq);
         let mut in_doubt = 0;
         for slot in slots {
-            let due = self.executions[slot as usize].row.due;
+            let due = self.executions[slot].row.due;
             if clock_is_behind || due <= now.wall {
                 self.doubt(slot, now);
                 in_doubt += 1;
@@ -71,14 +74,11 @@ impl Scheduler {
         if in_doubt > 0 {
             self.output(Output::Notice(Notice::InDoubt { rows: in_doubt }));
         }
-        let jobs: Vec<u32> = self.by_key.values().copied().collect();
+        jobs.sort_unstable_by_key(|&job| self.jobs[job].key());
         for slot in jobs {
-            let reached = self.jobs[slot as usize].armed_through;
-            let due_through = self.jobs[slot as usize].due_through;
-            self.pass(slot, due_through);
-            self.advance(slot, reached);
-            if let Some(next) = self.jobs[slot as usize].next {
-                self.arm_heap.set(slot, WallUs::of(next).plus_us(-ARM_LEAD_US));
+            self.jobs.put_to_work(slot);
+            if let Some(next) = self.jobs[slot].next() {
+                self.jobs.arm_at(slot, WallUs::of(next).plus_us(-ARM_LEAD_US));
             }
         }
     }
@@ -86,32 +86,101 @@ impl Scheduler {
     /// Nobody knows whether the POST left. It is sent again, under a new attempt number that is written first,
     /// outside the retry budget.
     fn doubt(&mut self, slot: u32, now: Now) {
-        let execution = &mut self.executions[slot as usize];
+        let execution = &mut self.executions[slot];
         execution.row.record.attempt += 1;
         execution.row.record.recoveries += 1;
         execution.row.record.class = Class::Recovered;
         // The new attempt is due now, though its instant may lie ahead: after another crash it is in doubt again.
         execution.row.due = execution.row.due.min(now.wall);
-        let (job, instant) = (execution.job, execution.row.key.instant);
+        let (job, key) = (execution.job, execution.row.key);
         self.counts.recovered += 1;
-        if execution.row.key.kind == Kind::Scheduled {
-            self.pass(job, instant);
+        if key.kind == Kind::Scheduled {
+            self.jobs.pass(job, key.instant);
         }
         self.write_row(slot);
     }
 
     /// What still lies ahead goes on as planned.
     fn resume(&mut self, slot: u32, due: WallUs, now: Now) {
-        let execution = &mut self.executions[slot as usize];
-        if execution.row.record.attempt == 1 {
-            execution.state = State::Armed;
-            self.fire_heap.set(slot, due);
-        } else {
-            execution.state = State::Backoff;
-            let wait_us = u64::try_from(due.since_us(now.wall)).unwrap_or(0);
-            self.retry_heap.set(slot, now.mono.plus_us(wait_us));
-            let (job, instant) = (execution.job, execution.row.key.instant);
-            self.pass(job, instant);
+        if self.executions[slot].row.record.attempt == 1 {
+            self.executions.arm(slot);
+            return;
         }
+        let wait_us = u64::try_from(due.since_us(now.wall)).unwrap_or(0);
+        self.executions.back_off(slot, now.mono.plus_us(wait_us));
+        let (job, instant) = (self.executions[slot].job, self.executions[slot].instant());
+        self.jobs.pass(job, instant);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Input, Seq, Settings, Totals};
+    use super::*;
+    use crate::core::{ExecutionKey, JobView};
+    use crate::job::{Definition, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
+    use crate::time::{Instant, MonoUs};
+
+    const START: i64 = 1_767_225_600;
+
+    fn at(second: i64) -> Now {
+        let since_us = u64::try_from(second - START).expect("after the start") * 1_000_000;
+        Now { wall: WallUs::of(Instant::from_secs(second)).plus_us(1), mono: MonoUs(since_us) }
+    }
+
+    fn stored(key: u64) -> StoredJob {
+        let since = Instant::from_secs(START - 10);
+        let spec = JobSpec::compile(&Definition::plain("* * * * * *", "http://a/"), since).expect("valid");
+        let revision = Revision::first(JobId::new(JobKey(key), [7; 10]), spec, WallUs::of(since));
+        let finished_through = Some(Instant::from_secs(START - 1));
+        StoredJob { revision, totals: Totals { finished_through, ..Totals::default() } }
+    }
+
+    fn feed(core: &mut Scheduler, input: Input, now: Now) -> Vec<Output> {
+        core.handle_input(input, now);
+        core.check();
+        std::iter::from_fn(|| core.poll_output()).collect()
+    }
+
+    fn seen(core: &Scheduler, now: Now) -> Vec<u64> {
+        let key = |view: &JobView| view.revision.id.key().0;
+        core.jobs_after(None, 10, now.wall).iter().map(key).collect()
+    }
+
+    #[test]
+    fn jobs_are_adopted_by_a_scheduler_that_runs() {
+        let retry = RetryPolicy { retries: 0, delay: Duration::ZERO };
+        let lateness_max = Duration::from_secs(600);
+        let mut core =
+            Scheduler::new(Settings { in_flight_max: 100, retry, misfire: Misfire::Once, lateness_max, noise: 1 });
+        let done = || Input::RestoreDone(Restored { next_seq: 1, next_job: 1, newest: None });
+        feed(&mut core, Input::RestoreJob(Box::new(stored(1))), at(START));
+        feed(&mut core, done(), at(START));
+        feed(&mut core, Input::Tick, at(START));
+        assert_eq!(seen(&core, at(START)), [1]);
+
+        // Another node's job and its row, which may have been sent.
+        feed(&mut core, Input::RestoreJob(Box::new(stored(9))), at(START));
+        let key = ExecutionKey::scheduled(JobKey(9), Instant::from_secs(START));
+        let row = LedgerRow::pending(Seq(700), key, Class::OnTime);
+        feed(&mut core, Input::RestoreRow(Box::new(row)), at(START));
+        assert_eq!(seen(&core, at(START)), [1], "nobody sees what is not judged");
+        let outputs = feed(&mut core, done(), at(START));
+        assert!(matches!(outputs[..], [Output::Persist(_, Persist::Row(_, None)), Output::Notice(_)]), "{outputs:?}");
+        let Output::Persist(number, Persist::Row(row, _)) = &outputs[0] else { unreachable!() };
+        assert_eq!((row.key, row.record.attempt, row.record.class), (key, 2, Class::Recovered));
+        assert_eq!(seen(&core, at(START)), [1, 9]);
+
+        let committed = Input::Committed { through: *number, rejected: Vec::new() };
+        let fired = feed(&mut core, committed, at(START));
+        let fired = fired.iter().any(|output| matches!(output, Output::Fire(attempt) if attempt.id.key() == key));
+        assert!(fired, "it is sent again once its new attempt is on disk");
+        let armed = feed(&mut core, Input::Tick, at(START + 1));
+        let next = ExecutionKey::scheduled(JobKey(9), Instant::from_secs(START + 1));
+        let goes_on =
+            armed.iter().any(|output| matches!(output, Output::Persist(_, Persist::Row(row, _)) if row.key == next));
+        assert!(goes_on, "it goes on after its newest row: {armed:?}");
     }
 }

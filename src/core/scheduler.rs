@@ -1,48 +1,32 @@
 //! Owns the scheduler's state and its surface: inputs in, outputs out, one deadline.
 //! It must not hold policy: arming, changes, sending and restoring each have their file beside it.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 
-use slab::Slab;
-
-use super::executions::{Execution, State};
-use super::io::{Command, Input, Notice, Output, Persist, RequestId, Settings};
+use super::arming::GapMemo;
+use super::executions::{Executions, State};
+use super::io::{Input, Notice, Output, Persist, Settings};
+use super::jobs::Jobs;
 use super::receipts::{Receipt, Receipts};
-use super::tally::Tally;
+use super::record::Class;
+use super::restore::Adoption;
 use super::targets::Targets;
-use crate::job::{JobKey, JobSpec, Revision};
-use crate::schedule::Schedule;
-use crate::time::{Deadline, DeadlineHeap, Instant, MonoUs, Now, WallUs};
+use crate::time::{Deadline, MonoUs, Now};
 
 /// The scheduler: a pure state machine over jobs and executions.
 #[derive(Debug)]
 pub struct Scheduler {
     pub(super) settings: Settings,
     pub(super) phase: Phase,
-    pub(super) jobs: Slab<Job>,
-    pub(super) by_key: BTreeMap<JobKey, u32>,
-    pub(super) executions: Slab<Execution>,
-    /// Jobs by the wall time at which their next instant is to be armed.
-    pub(super) arm_heap: DeadlineHeap<WallUs>,
-    /// Armed executions by their instant.
-    pub(super) fire_heap: DeadlineHeap<WallUs>,
-    /// Executions that wait for a retry.
-    pub(super) retry_heap: DeadlineHeap<MonoUs>,
-    /// Jobs whose arming waits for the disk or for the next turn, oldest first.
-    pub(super) arm_queue: VecDeque<(u32, JobKey)>,
+    pub(super) jobs: Jobs,
+    pub(super) executions: Executions,
     /// When the arm queue is to be taken up again, if only the turn's budget was used up.
     pub(super) arm_resume: Option<MonoUs>,
     pub(super) targets: Targets,
     pub(super) receipts: Receipts,
-    pub(super) schedules: HashSet<Arc<Schedule>>,
-    pub(super) gaps: super::arming::GapMemo,
+    pub(super) gaps: GapMemo,
+    pub(super) adoption: Adoption,
     pub(super) next_seq: u64,
-    pub(super) next_job: u64,
-    /// The highest instant any job may not fire again.
-    pub(super) due_through: Option<Instant>,
-    /// Jobs whose spec is active.
-    pub(super) active_jobs: usize,
     pub(super) counts: Counts,
     outputs: VecDeque<Output>,
 }
@@ -53,45 +37,6 @@ pub(super) enum Phase {
     Restoring,
     Running,
     Draining,
-}
-
-/// A job in memory.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) revision: Arc<Revision>,
-    pub(super) target: u32,
-    pub(super) tally: Tally,
-    /// Every instant up to here is armed, settled, or not owed.
-    pub(super) armed_through: Instant,
-    /// Every instant up to here has been due, and never fires again.
-    pub(super) due_through: Instant,
-    /// The first instant after `armed_through`; None if there is none or the job is paused.
-    pub(super) next: Option<Instant>,
-    /// Executions that are not finished, as a list through their slots.
-    pub(super) executions: Option<u32>,
-    pub(super) pending: Option<Box<Pending>>,
-    /// Whether the job stands in the arm queue.
-    pub(super) in_arm_queue: bool,
-    /// Whether instants are being passed over because the target's backlog is full.
-    pub(super) overloaded: bool,
-    /// The tombstone is on disk; the job stays here until its last execution has ended.
-    pub(super) deleted: bool,
-}
-
-/// A change that is being written.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) request: RequestId,
-    pub(super) change: PendingChange,
-    /// Changes of the same job that came meanwhile.
-    pub(super) waiting: VecDeque<Command>,
-}
-
-#[derive(Debug)]
-pub(super) enum PendingChange {
-    Create,
-    Update { revision: Arc<Revision>, armed_through: Instant },
-    Delete,
 }
 
 /// What happened so far, for metrics.
@@ -128,22 +73,14 @@ impl Scheduler {
     pub fn new(settings: Settings) -> Scheduler {
         Scheduler {
             phase: Phase::Restoring,
-            jobs: Slab::new(),
-            by_key: BTreeMap::new(),
-            executions: Slab::new(),
-            arm_heap: DeadlineHeap::default(),
-            fire_heap: DeadlineHeap::default(),
-            retry_heap: DeadlineHeap::default(),
-            arm_queue: VecDeque::new(),
+            jobs: Jobs::default(),
+            executions: Executions::default(),
             arm_resume: None,
             targets: Targets::new(settings.in_flight_max),
             receipts: Receipts::default(),
-            schedules: HashSet::new(),
-            gaps: super::arming::GapMemo::default(),
+            gaps: GapMemo::default(),
+            adoption: Adoption::default(),
             next_seq: 1,
-            next_job: 1,
-            due_through: None,
-            active_jobs: 0,
             counts: Counts::default(),
             outputs: VecDeque::new(),
             settings,
@@ -154,9 +91,9 @@ impl Scheduler {
     pub fn handle_input(&mut self, input: Input, now: Now) {
         assert!(self.outputs.is_empty(), "outputs must be drained between inputs");
         match input {
-            Input::RestoreJob(job) => self.restore_job(*job),
-            Input::RestoreRow(row) => self.restore_row(*row),
-            Input::RestoreDone(restored) => self.restore_done(restored, now),
+            Input::RestoreJob(job) => self.adopt_job(*job),
+            Input::RestoreRow(row) => self.adopt_row(*row),
+            Input::RestoreDone(restored) => self.judge(restored, now),
             Input::Command(command) => self.command(*command, now),
             Input::Committed { through, rejected } => self.committed(through, &rejected, now),
             Input::Report(report) => self.report(report, now),
@@ -179,13 +116,9 @@ impl Scheduler {
         if self.phase != Phase::Running {
             return Deadline::default();
         }
-        let arm = self.arm_heap.peek().map(|(at, _)| at);
-        let fire = self.fire_heap.peek().map(|(at, _)| at);
-        let retry = self.retry_heap.peek().map(|(at, _)| at);
-        Deadline {
-            wall: [arm, fire].into_iter().flatten().min(),
-            mono: [retry, self.arm_resume].into_iter().flatten().min(),
-        }
+        let wall = [self.jobs.next_arming(), self.executions.next_instant()];
+        let mono = [self.executions.next_retry(), self.arm_resume];
+        Deadline { wall: wall.into_iter().flatten().min(), mono: mono.into_iter().flatten().min() }
     }
 
     /// Whether a drain has come to its end: nothing is in flight and everything is on disk.
@@ -197,10 +130,10 @@ impl Scheduler {
         if self.phase != Phase::Running {
             return;
         }
-        while let Some(slot) = self.fire_heap.pop_due(now.wall) {
+        while let Some(slot) = self.executions.pop_reached(now.wall) {
             self.reach_instant(slot, now);
         }
-        while let Some(slot) = self.retry_heap.pop_due(now.mono) {
+        while let Some(slot) = self.executions.pop_retry(now.mono) {
             self.become_due(slot, now);
         }
         self.pump(now);
@@ -236,23 +169,20 @@ impl Scheduler {
             return;
         }
         // What is due already is not taken back; it is in doubt at the next start.
-        while let Some(slot) = self.fire_heap.pop_due(now.wall) {
+        while let Some(slot) = self.executions.pop_reached(now.wall) {
             self.reach_instant(slot, now);
         }
         self.phase = Phase::Draining;
-        self.arm_heap.clear();
-        self.arm_queue.clear();
+        self.jobs.stop_arming();
         self.arm_resume = None;
-        let mut armed = self.fire_heap.clear();
+        let mut armed: Vec<u32> = self.executions.by_instant().map(|(_, slot)| slot).collect();
         // The latest first: if the process dies half-way, a row that is left must not hide a gap before it.
         armed.sort_unstable_by_key(|&slot| {
-            let row = &self.executions[slot as usize].row;
+            let row = &self.executions[slot].row;
             std::cmp::Reverse((row.key.instant, row.seq))
         });
         for slot in armed {
-            let seq = self.executions[slot as usize].row.seq;
-            self.persist(Persist::Remove(seq), Receipt::Nothing);
-            self.forget(slot);
+            self.take_back(slot);
         }
     }
 
@@ -260,13 +190,12 @@ impl Scheduler {
         self.counts.clock_steps += 1;
         if by_us > 0 {
             // What the step made due nobody could have fired at its instant: it is caught up, and no drift.
-            let due: Vec<u32> =
-                self.fire_heap.ascending().take_while(|&(at, _)| at <= now.wall).map(|(_, slot)| slot).collect();
-            for slot in due {
-                self.executions[slot as usize].row.record.class = super::record::Class::CatchUp;
+            let due = self.executions.by_instant().take_while(|&(at, _)| at <= now.wall);
+            for slot in due.map(|(_, slot)| slot).collect::<Vec<u32>>() {
+                self.executions[slot].row.record.class = Class::CatchUp;
             }
         }
-        let held_jobs = self.held_jobs(now.wall);
+        let held_jobs = self.jobs.held(now.wall);
         self.output(Output::Notice(Notice::ClockStep { by_us, held_jobs }));
     }
 
@@ -282,106 +211,45 @@ impl Scheduler {
 
     /// Whether the newest row of an execution is on disk.
     pub(super) fn is_durable(&self, slot: u32) -> bool {
-        self.receipts.is_written(self.executions[slot as usize].written_as)
+        self.receipts.is_written(self.executions[slot].written_as)
     }
 
-    /// The slots of a job's unfinished executions, newest first.
-    pub(super) fn executions_of(&self, job: u32) -> Vec<u32> {
-        let mut slots = Vec::new();
-        let mut at = self.jobs[job as usize].executions;
-        while let Some(slot) = at {
-            slots.push(slot);
-            at = self.executions[slot as usize].next;
-        }
-        slots
-    }
-
-    /// Keeps an execution, as the newest of its job.
-    pub(super) fn admit(&mut self, execution: Execution) -> u32 {
-        let job = execution.job;
-        let slot = super::slot(self.executions.insert(execution));
-        let head = self.jobs[job as usize].executions.replace(slot);
-        self.executions[slot as usize].next = head;
-        if let Some(head) = head {
-            self.executions[head as usize].prev = Some(slot);
-        }
-        slot
+    /// An unfired row is taken back.
+    pub(super) fn take_back(&mut self, slot: u32) {
+        self.persist(Persist::Remove(self.executions[slot].row.seq), Receipt::Nothing);
+        self.forget(slot);
     }
 
     /// Lets go of an execution, and of its job if that was only waiting for it.
     pub(super) fn forget(&mut self, slot: u32) {
-        let execution = self.executions.remove(slot as usize);
-        match execution.prev {
-            Some(prev) => self.executions[prev as usize].next = execution.next,
-            None => self.jobs[execution.job as usize].executions = execution.next,
-        }
-        if let Some(next) = execution.next {
-            self.executions[next as usize].prev = execution.prev;
-        }
-        let job = &self.jobs[execution.job as usize];
-        if job.deleted && job.executions.is_none() {
-            self.forget_job(execution.job);
+        let job = self.executions.forget(slot).job;
+        self.forget_job_if_over(job);
+    }
+
+    /// Lets go of a deleted job once its last execution has ended.
+    pub(super) fn forget_job_if_over(&mut self, slot: u32) {
+        if self.jobs[slot].is_deleted() && self.executions.of_job(slot).next().is_none() {
+            self.forget_job(slot);
         }
     }
 
     pub(super) fn forget_job(&mut self, slot: u32) {
-        self.arm_heap.remove(slot);
-        let job = self.jobs.remove(slot as usize);
-        self.by_key.remove(&job.revision.id.key());
-        self.targets.leave(job.target);
-        self.release_schedule(job.revision);
-    }
-
-    /// Lets a spec use the copy of its schedule that equal ones use.
-    pub(super) fn share_schedule(&mut self, spec: &mut JobSpec) {
-        match self.schedules.get(&spec.schedule) {
-            Some(shared) => spec.schedule = Arc::clone(shared),
-            None => drop(self.schedules.insert(Arc::clone(&spec.schedule))),
-        }
-    }
-
-    /// Lets go of a revision, and of its schedule if nobody else has it.
-    pub(super) fn release_schedule(&mut self, revision: Arc<Revision>) {
-        let schedule = Arc::clone(&revision.spec.schedule);
-        drop(revision);
-        // Two are the set and this function; an attempt in flight may hold one more, and then the set keeps it.
-        if Arc::strong_count(&schedule) <= 2 {
-            self.schedules.remove(&schedule);
-        }
+        let target = self.jobs.remove(slot);
+        self.targets.leave(target);
     }
 
     /// Checks what must be true between inputs; O(n). Run by debug builds on small states, and by the simulation.
     pub fn check(&self) {
-        self.arm_heap.check();
-        self.fire_heap.check();
-        self.retry_heap.check();
+        self.jobs.check();
         self.targets.check();
-        let mut listed = 0;
-        for (index, job) in &self.jobs {
-            let key = job.revision.id.key();
-            assert_eq!(self.by_key.get(&key), Some(&super::slot(index)), "a job is not found by its key");
-            assert!(job.due_through <= job.armed_through, "an instant was due that was never armed or settled");
-            assert!(!job.deleted || job.executions.is_some(), "a deleted job outlives its executions");
-            for slot in self.executions_of(super::slot(index)) {
-                assert_eq!(self.executions[slot as usize].job as usize, index);
-                listed += 1;
-            }
+        let in_flight = self.executions.check(self.jobs.after(None));
+        assert_eq!(in_flight, self.targets.in_flight());
+        for slot in self.jobs.after(None).filter(|&slot| self.jobs[slot].is_deleted()) {
+            assert!(self.executions.of_job(slot).next().is_some(), "a deleted job outlives its executions");
         }
-        assert_eq!(self.by_key.len(), self.jobs.len());
-        let active = self.jobs.iter().filter(|(_, job)| job.is_visible() && job.revision.spec.active).count();
-        assert_eq!(active, self.active_jobs, "active jobs are counted wrong");
-        assert_eq!(listed, self.executions.len(), "an execution is in no job's list");
-        let mut in_flight = 0;
-        for (index, execution) in &self.executions {
-            let slot = super::slot(index);
-            let armed = execution.state == State::Armed;
-            let backoff = execution.state == State::Backoff;
-            assert_eq!(self.fire_heap.key(slot).is_some(), armed, "the fire heap holds what is armed");
-            assert_eq!(self.retry_heap.key(slot).is_some(), backoff, "the retry heap holds what backs off");
-            in_flight += u32::from(execution.state == State::InFlight);
-            let sendable = matches!(execution.state, State::Queued | State::InFlight);
+        for (slot, execution) in self.executions.iter() {
+            let sendable = matches!(execution.state(), State::Queued | State::InFlight);
             assert!(!sendable || self.is_durable(slot), "a row must be on disk before its POST leaves");
         }
-        assert_eq!(in_flight, self.targets.in_flight());
     }
 }

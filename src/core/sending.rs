@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::attempt::{Attempt, Handle, Outcome, Report};
 use super::executions::{Execution, State};
 use super::io::{Notice, Output, Persist};
+use super::jobs::Job;
 use super::receipts::Receipt;
 use super::record::{AlertRecord, Class, Status};
-use super::scheduler::{Job, PendingChange, Phase, Scheduler};
+use super::scheduler::{Phase, Scheduler};
 use super::targets::Lane;
 use crate::limits::ERROR_LEN_MAX;
 use crate::time::{Now, WallUs};
@@ -20,44 +21,39 @@ pub(super) const JOB_DELETED: &str = "job deleted";
 impl Scheduler {
     /// An armed execution's instant has come.
     pub(super) fn reach_instant(&mut self, slot: u32, now: Now) {
-        let (job, instant) = {
-            let execution = &self.executions[slot as usize];
-            (execution.job, execution.row.key.instant)
-        };
-        self.pass(job, instant);
+        let (job, instant) = (self.executions[slot].job, self.executions[slot].instant());
+        self.jobs.pass(job, instant);
         let late_us = now.wall.since_us(WallUs::of(instant));
         if u128::try_from(late_us).is_ok_and(|late_us| late_us > self.settings.lateness_max.as_micros()) {
             // Nobody looked at the clock for that long. It is a missed instant like those after it, which have no
             // row yet: the misfire policy decides, and under `once` only the latest of them all runs.
-            let job = &self.jobs[job as usize];
-            let is_latest = job.next.is_none_or(|next| WallUs::of(next) > now.wall) && job.armed_through == instant;
+            let job = &self.jobs[job];
+            let is_latest = job.next().is_none_or(|next| WallUs::of(next) > now.wall) && job.armed_through() == instant;
             if !self.misfire_of(job).runs(is_latest) {
                 self.skip(slot, now);
                 return;
             }
-            self.executions[slot as usize].row.record.class = Class::CatchUp;
+            self.executions[slot].row.record.class = Class::CatchUp;
         }
         self.become_due(slot, now);
     }
 
     /// An execution is to be sent as soon as its row is on disk and its target has room.
     pub(super) fn become_due(&mut self, slot: u32, now: Now) {
-        self.executions[slot as usize].ready = Some(now.mono);
+        self.executions[slot].ready = Some(now.mono);
         self.release(slot);
     }
 
     /// Queues a due execution, unless its row or a deletion of its job is still on the way to the disk.
     pub(super) fn release(&mut self, slot: u32) {
-        let durable = self.is_durable(slot);
-        let execution = &mut self.executions[slot as usize];
-        let job = &self.jobs[execution.job as usize];
-        if !durable || job.is_being_deleted() {
-            execution.state = State::Held;
-            return;
+        let execution = &self.executions[slot];
+        let job = &self.jobs[execution.job];
+        if !self.is_durable(slot) || job.is_being_deleted() {
+            return self.executions.hold(slot);
         }
-        execution.state = State::Queued;
-        let handle = Handle { slot, seq: execution.row.seq };
-        self.targets.push(job.target, lane_of(execution.row.record.class), handle);
+        let (target, lane) = (job.target, lane_of(execution.row.record.class));
+        let handle = self.executions.queue(slot);
+        self.targets.push(target, lane, handle);
     }
 
     /// Sends what is queued, as far as there is room.
@@ -66,17 +62,18 @@ impl Scheduler {
             return;
         }
         while let Some((target, lane, handle)) = self.targets.next() {
-            let Some(execution) = self.live(handle).filter(|execution| execution.state == State::Queued) else {
+            let Some(execution) = self.executions.live(handle).filter(|execution| execution.state() == State::Queued)
+            else {
                 self.targets.passed_over(target);
                 continue;
             };
-            if self.jobs[execution.job as usize].is_being_deleted() {
+            if self.jobs[execution.job].is_being_deleted() {
                 // It is closed once the deletion is on disk, or queued again if that cannot be written.
-                self.executions[handle.slot as usize].state = State::Held;
+                self.executions.hold(handle.slot);
                 self.targets.passed_over(target);
                 continue;
             }
-            let job_target = self.jobs[execution.job as usize].target;
+            let job_target = self.jobs[execution.job].target;
             if job_target != target {
                 // The job changed while this waited: attempts use the spec in force when they are fired.
                 self.targets.push(job_target, lane, handle);
@@ -91,16 +88,15 @@ impl Scheduler {
                 continue;
             }
             self.targets.fired(target, lane);
-            self.executions[handle.slot as usize].sent_to = target;
+            self.executions.fly(handle.slot, target);
             self.fire(handle);
         }
     }
 
     fn fire(&mut self, handle: Handle) {
-        let execution = &mut self.executions[handle.slot as usize];
-        execution.state = State::InFlight;
+        let execution = &self.executions[handle.slot];
         let row = &execution.row;
-        let revision = &self.jobs[execution.job as usize].revision;
+        let revision = self.jobs[execution.job].revision();
         let (job, post) = (revision.id, Arc::clone(&revision.spec.post));
         self.counts.fired += 1;
         self.counts.retried += u64::from(row.record.attempt > 1);
@@ -111,18 +107,18 @@ impl Scheduler {
 
     /// A worker is done with an attempt.
     pub(super) fn report(&mut self, report: Report, now: Now) {
-        let Some(execution) = self.live(report.handle) else {
+        let Some(execution) = self.executions.live(report.handle) else {
             self.counts.stale += 1;
             return;
         };
-        if execution.state != State::InFlight || execution.row.record.attempt != report.attempt {
+        if execution.state() != State::InFlight || execution.row.record.attempt != report.attempt {
             self.counts.stale += 1;
             return;
         }
         let slot = report.handle.slot;
-        let execution = &mut self.executions[slot as usize];
+        let execution = &mut self.executions[slot];
         let lane = lane_of(execution.row.record.class);
-        let target = execution.sent_to;
+        let target = execution.sent_to();
         let row = &mut execution.row;
         let first = row.record.executed.is_none();
         row.record.executed.get_or_insert(report.dispatched);
@@ -147,28 +143,27 @@ impl Scheduler {
     }
 
     fn retry_or_fail(&mut self, slot: u32, now: Now) {
-        let execution = &self.executions[slot as usize];
+        let execution = &self.executions[slot];
         let used = (execution.row.record.attempt - 1).saturating_sub(execution.row.record.recoveries);
-        if self.jobs[execution.job as usize].deleted || used >= self.settings.retry.retries {
+        if self.jobs[execution.job].is_deleted() || used >= self.settings.retry.retries {
             self.finish(slot, Status::Failed, now);
             return;
         }
         let noise = self.settings.noise ^ (execution.row.seq.0 << 8) ^ u64::from(execution.row.record.attempt);
         let wait = self.settings.retry.wait(used + 1, noise);
-        let execution = &mut self.executions[slot as usize];
+        let execution = &mut self.executions[slot];
         execution.row.record.attempt += 1;
         execution.row.due = now.wall.plus_us(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
-        execution.state = State::Backoff;
-        self.retry_heap.set(slot, now.mono.plus(wait));
+        self.executions.back_off(slot, now.mono.plus(wait));
         self.write_row(slot);
     }
 
     /// An execution has its final outcome.
     pub(super) fn finish(&mut self, slot: u32, status: Status, now: Now) {
-        let execution = &mut self.executions[slot as usize];
+        let execution = &mut self.executions[slot];
         let row = &mut execution.row;
         row.record.status = status;
-        let job = &mut self.jobs[execution.job as usize];
+        let job = &mut self.jobs[execution.job];
         job.tally.add(row);
         match status {
             Status::Success => self.counts.success += 1,
@@ -176,16 +171,16 @@ impl Scheduler {
             Status::Skipped => self.counts.skipped += 1,
             Status::Pending => unreachable!("an execution does not finish as pending"),
         }
-        if status == Status::Failed && !job.deleted {
+        if status == Status::Failed && !job.is_deleted() {
             execution.alert = Some(Box::new(alert_for(execution, job, now)));
         }
-        execution.state = State::Closing;
+        self.executions.close(slot);
         self.write_row(slot);
     }
 
     /// Closes a due execution that was never sent.
     fn skip(&mut self, slot: u32, now: Now) {
-        let row = &mut self.executions[slot as usize].row;
+        let row = &mut self.executions[slot].row;
         row.record.error = Some(TOO_LATE.into());
         row.record.attempt = 0;
         self.counts.missed += 1;
@@ -194,20 +189,20 @@ impl Scheduler {
 
     /// Asks for an execution's row as it is now to be written.
     pub(super) fn write_row(&mut self, slot: u32) {
-        let execution = &self.executions[slot as usize];
-        let handle = Handle { slot, seq: execution.row.seq };
+        let execution = &self.executions[slot];
+        let handle = self.executions.handle(slot);
         let item = Persist::Row(execution.row.clone(), execution.alert.clone());
-        self.executions[slot as usize].written_as = self.persist(item, Receipt::Row(handle));
+        self.executions[slot].written_as = self.persist(item, Receipt::Row(handle));
     }
 
     /// A row of an execution is on disk.
     pub(super) fn row_written(&mut self, handle: Handle, now: Now) {
-        let durable = self.live(handle).is_some() && self.is_durable(handle.slot);
+        let durable = self.executions.live(handle).is_some() && self.is_durable(handle.slot);
         if !durable {
             return;
         }
-        let execution = &mut self.executions[handle.slot as usize];
-        match execution.state {
+        let execution = &mut self.executions[handle.slot];
+        match execution.state() {
             State::Closing => {
                 if let Some(alert) = execution.alert.take() {
                     self.output(Output::Alert(alert));
@@ -220,18 +215,6 @@ impl Scheduler {
             }
             State::Proposed | State::Armed | State::Withheld | State::Queued | State::InFlight | State::Backoff => {}
         }
-    }
-
-    /// The execution a handle names, if it still lives.
-    fn live(&self, handle: Handle) -> Option<&Execution> {
-        self.executions.get(handle.slot as usize).filter(|execution| execution.row.seq == handle.seq)
-    }
-}
-
-impl Job {
-    /// Whether a deletion of this job is being written.
-    pub(super) fn is_being_deleted(&self) -> bool {
-        self.pending.as_ref().is_some_and(|pending| matches!(pending.change, PendingChange::Delete))
     }
 }
 
@@ -266,9 +249,9 @@ fn alert_for(execution: &Execution, job: &Job, now: Now) -> AlertRecord {
     let row = &execution.row;
     AlertRecord {
         seq: row.seq,
-        execution: row.key.of(job.revision.id),
-        api: job.revision.spec.post.url.to_string().into(),
-        schedule: job.revision.spec.schedule.text().into(),
+        execution: row.key.of(job.revision().id),
+        api: job.spec().post.url.to_string().into(),
+        schedule: job.spec().schedule.text().into(),
         error: row.record.error.clone().unwrap_or_default(),
         at: now.wall,
     }

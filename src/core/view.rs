@@ -2,10 +2,9 @@
 //! It must not format anything.
 
 use std::collections::HashSet;
-use std::ops::Bound;
 use std::sync::Arc;
 
-use super::executions::State;
+use super::executions::{Execution, State};
 use super::scheduler::{Counts, Phase, Scheduler};
 use super::tally::Tally;
 use crate::job::{JobId, JobKey, Revision};
@@ -59,24 +58,14 @@ impl Scheduler {
 
     /// Up to `limit` jobs in order of creation, from the first after `after`.
     pub fn jobs_after(&self, after: Option<JobKey>, limit: usize, wall: WallUs) -> Vec<JobView> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let slots = self.by_key.range((from, Bound::Unbounded)).map(|(_, &slot)| slot);
-        slots
-            .filter(|&slot| self.jobs[slot as usize].is_visible())
-            .take(limit)
-            .map(|slot| self.view(slot, wall))
-            .collect()
+        let visible = self.jobs.after(after).filter(|&slot| self.jobs[slot].is_visible());
+        visible.take(limit).map(|slot| self.view(slot, wall)).collect()
     }
 
     /// Up to `limit` jobs in the order in which they fire next.
     pub fn next_to_fire(&self, limit: usize, wall: WallUs) -> Vec<JobView> {
-        let mut armed =
-            self.fire_heap.ascending().map(|(at, slot)| (at, self.executions[slot as usize].job)).peekable();
-        let unarmed = self.arm_heap.ascending().filter_map(|(_, slot)| {
-            let next = self.jobs[slot as usize].next?;
-            Some((WallUs::of(next), slot))
-        });
-        let mut unarmed = unarmed.peekable();
+        let mut armed = self.executions.by_instant().map(|(at, slot)| (at, self.executions[slot].job)).peekable();
+        let mut unarmed = self.jobs.by_arming().peekable();
         let mut seen = HashSet::new();
         let mut views = Vec::new();
         while views.len() < limit {
@@ -88,7 +77,7 @@ impl Scheduler {
             };
             let following = if armed_first { armed.next() } else { unarmed.next() };
             let Some((_, slot)) = following else { break };
-            if self.jobs[slot as usize].is_visible() && seen.insert(slot) {
+            if self.jobs[slot].is_visible() && seen.insert(slot) {
                 views.push(self.view(slot, wall));
             }
         }
@@ -98,17 +87,17 @@ impl Scheduler {
     /// How much there is of everything.
     pub fn load(&self, wall: WallUs) -> Load {
         Load {
-            active_jobs: self.active_jobs,
+            active_jobs: self.jobs.active(),
             jobs: self.jobs.len(),
             executions: self.executions.len(),
-            armed: self.fire_heap.len(),
+            armed: self.executions.armed(),
             queued: self.targets.queued(),
             in_flight: self.targets.in_flight() as usize,
-            backing_off: self.retry_heap.len(),
+            backing_off: self.executions.backing_off(),
             unwritten: self.receipts.unwritten(),
-            arming_stalled: self.arm_queue.len(),
+            arming_stalled: self.jobs.queued(),
             failing_targets: self.targets.failing(),
-            held_jobs: self.held_jobs(wall),
+            held_jobs: self.jobs.held(wall),
         }
     }
 
@@ -122,26 +111,11 @@ impl Scheduler {
         self.phase == Phase::Running
     }
 
-    /// Jobs that wait until the clock has passed what they already fired. Costs a scan only while there may be any.
-    pub(super) fn held_jobs(&self, wall: WallUs) -> usize {
-        if self.due_through.is_none_or(|through| through <= wall.floor()) {
-            return 0;
-        }
-        self.jobs.iter().filter(|(_, job)| job.revision.spec.active && job.due_through > wall.floor()).count()
-    }
-
     pub(super) fn view(&self, slot: u32, wall: WallUs) -> JobView {
-        let job = &self.jobs[slot as usize];
-        let mut next = job.next;
-        let mut at = job.executions;
-        while let Some(slot) = at {
-            let execution = &self.executions[slot as usize];
-            if execution.state == State::Armed {
-                next = Some(next.map_or(execution.row.key.instant, |next| next.min(execution.row.key.instant)));
-            }
-            at = execution.next;
-        }
-        let held = job.revision.spec.active && job.due_through > wall.floor();
-        JobView { revision: Arc::clone(&job.revision), tally: job.tally, next, held }
+        let job = &self.jobs[slot];
+        let executions = self.executions.of_job(slot).map(|slot| &self.executions[slot]);
+        let armed = executions.filter(|execution| execution.state() == State::Armed).map(Execution::instant);
+        let next = armed.chain(job.next()).min();
+        JobView { revision: Arc::clone(job.revision()), tally: job.tally, next, held: job.is_held(wall) }
     }
 }

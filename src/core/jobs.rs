@@ -1,0 +1,388 @@
+//! Owns the table of jobs: their slots, their keys, when each is armed next, the schedules they share, and every move
+//! of a cursor.
+//! It must not decide when a cursor moves: the policies beside it do.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::ops::{Bound, Index, IndexMut};
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::io::{Command, RequestId};
+use super::tally::Tally;
+use crate::job::{JobKey, JobSpec, Revision};
+use crate::schedule::Schedule;
+use crate::time::{DeadlineHeap, Instant, WallUs};
+
+/// A job in memory.
+#[derive(Debug)]
+pub(super) struct Job {
+    revision: Arc<Revision>,
+    pub(super) target: u32,
+    pub(super) tally: Tally,
+    /// Every instant up to here is armed, settled, or not owed.
+    armed_through: Instant,
+    /// Every instant up to here has been due, and never fires again.
+    due_through: Instant,
+    /// The first instant after `armed_through`; None if there is none or the job is paused.
+    next: Option<Instant>,
+    pub(super) pending: Option<Box<Pending>>,
+    /// Whether the job stands in the arm queue.
+    in_arm_queue: bool,
+    /// Whether instants are being passed over because the target's backlog is full.
+    pub(super) overloaded: bool,
+    /// Nothing of it is judged yet: it was found on disk a moment ago.
+    adopted: bool,
+    /// The tombstone is on disk; the job stays here until its last execution has ended.
+    deleted: bool,
+}
+
+/// A change that is being written.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) request: RequestId,
+    pub(super) change: PendingChange,
+    /// Changes of the same job that came meanwhile.
+    pub(super) waiting: VecDeque<Command>,
+}
+
+#[derive(Debug)]
+pub(super) enum PendingChange {
+    Create,
+    Update { revision: Arc<Revision>, armed_through: Instant },
+    Delete,
+}
+
+impl Job {
+    /// A job that owes instants strictly after `since`.
+    pub(super) fn new(revision: Arc<Revision>, target: u32, since: Instant) -> Job {
+        Job {
+            revision,
+            target,
+            tally: Tally::default(),
+            armed_through: since,
+            due_through: since,
+            next: None,
+            pending: None,
+            in_arm_queue: false,
+            overloaded: false,
+            adopted: false,
+            deleted: false,
+        }
+    }
+
+    /// What is in force.
+    pub(super) fn revision(&self) -> &Arc<Revision> {
+        &self.revision
+    }
+
+    /// What it is told to be.
+    pub(super) fn spec(&self) -> &JobSpec {
+        &self.revision.spec
+    }
+
+    /// Its key.
+    pub(super) fn key(&self) -> JobKey {
+        self.revision.id.key()
+    }
+
+    /// Every instant up to here is armed, settled, or not owed.
+    pub(super) fn armed_through(&self) -> Instant {
+        self.armed_through
+    }
+
+    /// Every instant up to here has been due, and never fires again.
+    pub(super) fn due_through(&self) -> Instant {
+        self.due_through
+    }
+
+    /// The first instant that is not armed; None if there is none or the job is paused.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted
+    }
+
+    /// Whether clients can see the job: its creation is on disk, no deletion is, and what is on disk has been judged.
+    pub(super) fn is_visible(&self) -> bool {
+        let change = self.pending.as_ref().map(|pending| &pending.change);
+        !matches!(change, Some(PendingChange::Create)) && !self.deleted && !self.adopted
+    }
+
+    /// Whether a deletion of this job is being written.
+    pub(super) fn is_being_deleted(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| matches!(pending.change, PendingChange::Delete))
+    }
+
+    /// Whether it waits until the clock has passed what it already fired.
+    pub(super) fn is_held(&self, wall: WallUs) -> bool {
+        self.spec().active && self.due_through > wall.floor()
+    }
+}
+
+/// All jobs.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    slab: Slab<Job>,
+    by_key: BTreeMap<JobKey, u32>,
+    next_key: u64,
+    /// Jobs by the wall time at which their next instant is to be armed.
+    arm_heap: DeadlineHeap<WallUs>,
+    /// Jobs whose arming waits for the disk or for the next turn, oldest first.
+    arm_queue: VecDeque<(u32, JobKey)>,
+    schedules: HashSet<Arc<Schedule>>,
+    /// The highest instant any job may not fire again.
+    due_through: Option<Instant>,
+    /// Jobs that are in force and active.
+    active: usize,
+}
+
+impl Default for Jobs {
+    fn default() -> Jobs {
+        Jobs {
+            slab: Slab::new(),
+            by_key: BTreeMap::new(),
+            next_key: 1,
+            arm_heap: DeadlineHeap::default(),
+            arm_queue: VecDeque::new(),
+            schedules: HashSet::new(),
+            due_through: None,
+            active: 0,
+        }
+    }
+}
+
+impl Index<u32> for Jobs {
+    type Output = Job;
+
+    fn index(&self, slot: u32) -> &Job {
+        &self.slab[slot as usize]
+    }
+}
+
+impl IndexMut<u32> for Jobs {
+    fn index_mut(&mut self, slot: u32) -> &mut Job {
+        &mut self.slab[slot as usize]
+    }
+}
+
+/// Jobs that come, change and go.
+impl Jobs {
+    /// A key that no job has or had.
+    pub(super) fn new_key(&mut self) -> JobKey {
+        let key = JobKey(self.next_key);
+        self.next_key += 1;
+        key
+    }
+
+    /// Keys below this are used up.
+    pub(super) fn reserve_keys(&mut self, next: u64) {
+        self.next_key = self.next_key.max(next);
+    }
+
+    /// Keeps a job that is being created.
+    pub(super) fn insert(&mut self, job: Job) -> u32 {
+        let key = job.key();
+        let slot = super::slot(self.slab.insert(job));
+        let other = self.by_key.insert(key, slot);
+        assert!(other.is_none(), "a key is used once");
+        slot
+    }
+
+    /// Keeps a job that was found on disk. It does nothing until it is put to work.
+    pub(super) fn adopt(&mut self, job: Job) -> u32 {
+        self.reserve_keys(job.key().0 + 1);
+        self.active += usize::from(job.spec().active);
+        self.insert(Job { adopted: true, ..job })
+    }
+
+    /// An adopted job is judged: clients see it, and it goes on after its cursor.
+    pub(super) fn put_to_work(&mut self, slot: u32) {
+        self[slot].adopted = false;
+        let due_through = self[slot].due_through;
+        self.pass(slot, due_through);
+        let reached = self[slot].armed_through;
+        self.advance(slot, reached);
+    }
+
+    /// A created job is in force.
+    pub(super) fn enact(&mut self, slot: u32) {
+        self.active += usize::from(self[slot].spec().active);
+        let reached = self[slot].armed_through;
+        self.advance(slot, reached);
+    }
+
+    /// Another revision is in force, and owes what comes after `armed_through`.
+    pub(super) fn replace(&mut self, slot: u32, revision: Arc<Revision>, armed_through: Instant) {
+        self.active -= usize::from(self[slot].spec().active);
+        let job = &mut self[slot];
+        let old = std::mem::replace(&mut job.revision, revision);
+        job.armed_through = armed_through;
+        self.release_schedule(old);
+        self.enact(slot);
+    }
+
+    /// The tombstone is on disk.
+    pub(super) fn bury(&mut self, slot: u32) {
+        self.active -= usize::from(self[slot].spec().active);
+        self.arm_heap.remove(slot);
+        let job = &mut self[slot];
+        (job.deleted, job.next) = (true, None);
+    }
+
+    /// Lets go of a job; the target it was for.
+    pub(super) fn remove(&mut self, slot: u32) -> u32 {
+        self.arm_heap.remove(slot);
+        let job = self.slab.remove(slot as usize);
+        self.by_key.remove(&job.key());
+        let Job { revision, target, .. } = job;
+        self.release_schedule(revision);
+        target
+    }
+
+    /// Lets a spec use the copy of its schedule that equal ones use.
+    pub(super) fn share_schedule(&mut self, spec: &mut JobSpec) {
+        match self.schedules.get(&spec.schedule) {
+            Some(shared) => spec.schedule = Arc::clone(shared),
+            None => drop(self.schedules.insert(Arc::clone(&spec.schedule))),
+        }
+    }
+
+    /// Lets go of a revision's schedule if nobody else has it.
+    fn release_schedule(&mut self, revision: Arc<Revision>) {
+        let schedule = Arc::clone(&revision.spec.schedule);
+        drop(revision);
+        // Two are the set and this function; a change on its way to the disk may hold one more, and then the set
+        // keeps it.
+        if Arc::strong_count(&schedule) <= 2 {
+            self.schedules.remove(&schedule);
+        }
+    }
+}
+
+/// The cursors. Nobody else moves them.
+impl Jobs {
+    /// Every instant up to `through` is armed or settled.
+    pub(super) fn advance(&mut self, slot: u32, through: Instant) {
+        let job = &mut self[slot];
+        assert!(through >= job.armed_through, "the cursor of a job only moves on");
+        job.armed_through = through;
+        job.next = if job.spec().active { job.spec().schedule.next_after(through) } else { None };
+    }
+
+    /// A row for this instant was found on disk, or goes there with the job's creation.
+    pub(super) fn reach(&mut self, slot: u32, instant: Instant) {
+        let job = &mut self[slot];
+        job.armed_through = job.armed_through.max(instant);
+    }
+
+    /// Every instant up to `through` has been due; none of them fires again.
+    pub(super) fn pass(&mut self, slot: u32, through: Instant) {
+        let job = &mut self[slot];
+        job.due_through = job.due_through.max(through);
+        self.due_through = self.due_through.max(Some(through));
+    }
+}
+
+/// When jobs are armed.
+impl Jobs {
+    /// The job is looked at again at this time.
+    pub(super) fn arm_at(&mut self, slot: u32, at: WallUs) {
+        self.arm_heap.set(slot, at);
+    }
+
+    /// The job is not looked at until something else happens to it.
+    pub(super) fn rest(&mut self, slot: u32) {
+        self.arm_heap.remove(slot);
+    }
+
+    /// When the next job is to be looked at.
+    pub(super) fn next_arming(&self) -> Option<WallUs> {
+        self.arm_heap.peek().map(|(at, _)| at)
+    }
+
+    /// Puts every job whose time has come into the arm queue.
+    pub(super) fn queue_due(&mut self, wall: WallUs) {
+        while let Some(slot) = self.arm_heap.pop_due(wall) {
+            let job = &mut self[slot];
+            let key = job.key();
+            if !std::mem::replace(&mut job.in_arm_queue, true) {
+                self.arm_queue.push_back((slot, key));
+            }
+        }
+    }
+
+    /// The job that has waited longest in the arm queue.
+    pub(super) fn next_queued(&mut self) -> Option<u32> {
+        loop {
+            let (slot, key) = self.arm_queue.pop_front()?;
+            // The job may be gone, and its slot another's.
+            if self.by_key.get(&key) == Some(&slot) {
+                self[slot].in_arm_queue = false;
+                return Some(slot);
+            }
+        }
+    }
+
+    /// Jobs in the arm queue.
+    pub(super) fn queued(&self) -> usize {
+        self.arm_queue.len()
+    }
+
+    /// Nothing is armed any more.
+    pub(super) fn stop_arming(&mut self) {
+        self.arm_heap.clear();
+        self.arm_queue.clear();
+    }
+
+    /// Jobs that wait to be armed with the instant they wait for, in that order, found lazily.
+    pub(super) fn by_arming(&self) -> impl Iterator<Item = (WallUs, u32)> {
+        self.arm_heap.ascending().filter_map(|(_, slot)| Some((WallUs::of(self[slot].next?), slot)))
+    }
+}
+
+/// What is there.
+impl Jobs {
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Jobs that are in force and active.
+    pub(super) fn active(&self) -> usize {
+        self.active
+    }
+
+    /// The slot of the job with this key.
+    pub(super) fn find(&self, key: JobKey) -> Option<u32> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// Slots in the order of creation, from the first after `after`.
+    pub(super) fn after(&self, after: Option<JobKey>) -> impl Iterator<Item = u32> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_key.range((from, Bound::Unbounded)).map(|(_, &slot)| slot)
+    }
+
+    /// Jobs that wait until the clock has passed what they already fired. Costs a scan only while there may be any.
+    pub(super) fn held(&self, wall: WallUs) -> usize {
+        if self.due_through.is_none_or(|through| through <= wall.floor()) {
+            return 0;
+        }
+        self.slab.iter().filter(|(_, job)| job.is_held(wall)).count()
+    }
+
+    /// Checks keys, sums and cursors; O(n).
+    pub(super) fn check(&self) {
+        self.arm_heap.check();
+        for (index, job) in &self.slab {
+            assert_eq!(self.find(job.key()), Some(super::slot(index)), "a job is not found by its key");
+            assert!(job.due_through <= job.armed_through, "an instant was due that was never armed or settled");
+        }
+        assert_eq!(self.by_key.len(), self.len());
+        let counts = |job: &Job| job.spec().active && (job.is_visible() || job.adopted);
+        let active = self.slab.iter().filter(|(_, job)| counts(job)).count();
+        assert_eq!(active, self.active, "active jobs are counted wrong");
+    }
+}
