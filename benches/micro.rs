@@ -8,7 +8,7 @@ use punctual::core::{Class, ExecutionKey, LedgerRow, Persist, Seq, Status as End
 use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
 use punctual::job::JobKey;
 use punctual::schedule::{Schedule, Zone};
-use punctual::store::{self, Batch, Keep, Store, Writer, WriterEvent};
+use punctual::store::{Batch, Keep, Store, Writer, WriterEvent};
 use punctual::time::{DeadlineHeap, Instant, US_PER_SECOND, WallUs};
 
 /// Ids in the heap.
@@ -87,14 +87,13 @@ fn http(criterion: &mut Criterion) {
 fn writer(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(&folder.path().join("bench.db")).expect("a new database");
-    let mut loaded = store::load(&store, |_| (), |_| ()).expect("an empty database");
     let (ring, rung) = crossbeam_channel::bounded(16);
     let notify = std::sync::Arc::new(move || {
         // Full: it is rung already.
         ring.try_send(()).ok();
     });
     let keep = Keep { age: std::time::Duration::from_secs(86_400), rows_per_job: 1_000_000, bytes: 1 << 40 };
-    let mut writer = Writer::start(store, &mut loaded, keep, notify).expect("a thread");
+    let mut writer = Writer::start(store, keep, notify).expect("a thread");
     let mut number = 0;
     let mut group = criterion.benchmark_group("writer");
     group.throughput(criterion::Throughput::Elements(BATCH)).sample_size(20);

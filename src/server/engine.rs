@@ -148,7 +148,7 @@ impl Engine {
     }
 
     /// Goes on with alerts that an earlier process left.
-    pub(super) fn resume_alerts(&mut self, stored: &[crate::store::PendingAlert], now: Now) {
+    pub(super) fn resume_alerts(&mut self, stored: &[crate::store::StoredAlert], now: Now) {
         for alert in stored {
             let update = self.alerts.resume(alert, now.wall);
             self.note_alert(update);

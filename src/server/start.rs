@@ -27,7 +27,7 @@ use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::http;
 use crate::job::RetryPolicy;
 use crate::limits::{CLIENTS_QUEUED_MAX, CONNECT_TIME_MAX, READERS};
-use crate::store::{self, OpenError, Readers, Store, Writer};
+use crate::store::{OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
 
 /// Every request the server makes says who it is.
@@ -58,7 +58,12 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     }
 }
 
-fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store) -> Result<(Loop, usize), ServeError> {
+fn prepare(
+    config: &Config,
+    logs: Logs,
+    mut listener: TcpListener,
+    mut store: Store,
+) -> Result<(Loop, usize), ServeError> {
     let poll = Poll::new().map_err(ServeError::Loop)?;
     let registry = poll.registry();
     registry.register(&mut listener, LISTENER, Interest::READABLE).map_err(ServeError::Loop)?;
@@ -81,12 +86,12 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
     });
     let start = clock::now();
     let mut inputs = Vec::new();
-    let mut loaded = store::load(
-        &store,
-        |job| core.handle_input(Input::RestoreJob(Box::new(job)), start),
-        |row| inputs.push(Input::RestoreRow(Box::new(row))),
-    )
-    .map_err(ServeError::Store)?;
+    let loaded = store
+        .load(
+            |job| core.handle_input(Input::RestoreJob(Box::new(job)), start),
+            |row| inputs.push(Input::RestoreRow(Box::new(row))),
+        )
+        .map_err(ServeError::Store)?;
 
     let path = store.path().to_owned();
     let workers = config.workers.map_or_else(dispatch::default_workers, |workers| workers as usize);
@@ -106,7 +111,7 @@ fn prepare(config: &Config, logs: Logs, mut listener: TcpListener, store: Store)
     let alerts = Alerts::start(alerts, Arc::clone(&notify)).map_err(ServeError::Thread)?;
     let readers = Readers::start(path, READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
     let readers = readers.map_err(ServeError::Thread)?;
-    let writer = Writer::start(store, &mut loaded, config.keep, notify).map_err(ServeError::Thread)?;
+    let writer = Writer::start(store, config.keep, notify).map_err(ServeError::Thread)?;
 
     let mut engine = Engine::new(core, writer, pool, alerts);
     let now = clock::now();

@@ -1,26 +1,15 @@
-//! Owns the SQLite file: schema, the writer thread, the reader threads, history.
+//! Owns what is kept: it has one door for writing and one for reading, and behind them a backend.
 //! It must not decide: it writes what the core asks for, and reads what clients ask for.
+//!
+//! `messages` is all that the house knows of it. `sqlite` is the backend: the only place that knows SQL.
 
-mod alerts;
-mod checkpoint;
-mod fold;
-mod history;
-mod load;
-mod migrations;
-mod open;
-mod reader;
-mod retention;
-mod rows;
-mod tail;
-mod writer;
-
+mod messages;
+mod sqlite;
 #[cfg(test)]
 mod tests;
 
-pub use alerts::{AlertPage, AlertState, AlertUpdate, PendingAlert, StoredAlert};
-pub use history::{Answer, ExecutionPage, ExecutionRecord, Query, ReadError};
-pub use load::{Loaded, load};
-pub use open::{OpenError, Store};
-pub use reader::Readers;
-pub use retention::Keep;
-pub use writer::{Batch, Writer, WriterEvent};
+pub use messages::{
+    AlertPage, AlertState, AlertUpdate, Answer, Batch, ExecutionPage, ExecutionRecord, Keep, Loaded, Query, ReadError,
+    StoredAlert, WriterEvent,
+};
+pub use sqlite::{OpenError, Readers, Store, Writer, fill};

@@ -9,16 +9,17 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{Connection, ErrorCode};
 
-use super::history::{self, Answer, Query, ReadError};
+use super::history;
 use super::open::open_reader;
 use super::tail::Tail;
 use crate::background;
 use crate::limits::{READ_TIME_MAX, READS_PENDING_MAX};
+use crate::store::{Answer, Query, ReadError};
 
 /// How many SQLite steps pass between two looks at the clock.
 const STEPS_PER_LOOK: i32 = 1_000;
 
-/// The running readers. `T` names a query towards the caller, `R` is what an answer is made into on the thread.
+/// The running readers. `T` says which query it was towards the caller, `R` is what an answer is made into on the thread.
 #[derive(Debug)]
 pub struct Readers<T, R> {
     queries: Sender<(T, Query)>,

@@ -12,46 +12,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::Store;
-use super::alerts::{self, AlertUpdate};
+use super::alerts;
 use super::checkpoint::{self, Checkpointer};
 use super::fold::Fold;
-use super::retention::{Keep, Retention};
+use super::retention::Retention;
 use super::rows;
 use crate::background;
 use crate::core::{JobChange, Persist};
 use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WRITE_RETRY_WAIT};
-
-/// One transaction's work.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// Items of the core with their numbers, in order and without gaps.
-    pub items: Vec<(u64, Persist)>,
-    /// What became of alerts.
-    pub alerts: Vec<AlertUpdate>,
-}
-
-/// What the writer tells the loop.
-#[derive(Debug)]
-pub enum WriterEvent {
-    /// A batch is on disk, but for the changes that were rejected before.
-    Committed {
-        /// The newest item's number; None if the batch had no items.
-        through: Option<u64>,
-        /// How long the batch waited for a slice of the fold, of retention, or for a checkpoint.
-        held_up: Duration,
-        /// How long its transaction took.
-        wrote: Duration,
-    },
-    /// Writing fails. What was given is kept and tried again, but for these changes, which will not be written.
-    Failing {
-        /// What SQLite said.
-        why: String,
-        /// The numbers of the changes.
-        rejected: Vec<u64>,
-    },
-    /// Writing works again.
-    Working,
-}
+use crate::store::{Batch, Keep, WriterEvent};
 
 /// The running writer.
 #[derive(Debug)]
@@ -62,19 +31,14 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. `finished` are rows of the ledger to be folded; `notify` is called after each event.
+    /// Starts the thread; `notify` is called after each event.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(
-        store: Store,
-        loaded: &mut super::Loaded,
-        keep: Keep,
-        notify: Arc<dyn Fn() + Send + Sync>,
-    ) -> io::Result<Writer> {
+    pub fn start(mut store: Store, keep: Keep, notify: Arc<dyn Fn() + Send + Sync>) -> io::Result<Writer> {
         let (batches, work) = bounded(BATCHES_PENDING_MAX);
         let (say, events) = bounded(4 * BATCHES_PENDING_MAX + 4);
-        let fold = Fold::new(std::mem::take(&mut loaded.finished));
+        let fold = Fold::new(std::mem::take(&mut store.unfolded));
         let checkpointer = Checkpointer::start(store.path())?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             background::give_way();

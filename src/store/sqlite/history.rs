@@ -6,87 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
-use super::alerts::{self, AlertPage};
-use super::rows;
 use super::tail::Tail;
-use crate::core::{ExecutionId, ExecutionKey, Kind, Record, Seq, Status};
+use super::{alerts, rows};
+use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
+use crate::store::{Answer, ExecutionPage, ExecutionRecord, Query};
 use crate::time::{Instant, WallUs};
-
-/// What can be asked of history.
-#[derive(Clone, Debug)]
-pub enum Query {
-    /// Executions of one job, newest first.
-    OfJob {
-        /// Which job; deleted ones too, while there is history.
-        job: JobId,
-        /// Items on the page.
-        limit: usize,
-        /// Where to go on.
-        before: Option<ExecutionKey>,
-        /// Now: armed rows that lie ahead are not shown.
-        now: WallUs,
-    },
-    /// Executions of all jobs, newest first.
-    OfAll {
-        /// Items on the page.
-        limit: usize,
-        /// Where to go on.
-        before: Option<ExecutionKey>,
-        /// Only with this status.
-        status: Option<Status>,
-        /// Now: armed rows that lie ahead are not shown.
-        now: WallUs,
-    },
-    /// The alert log, newest first.
-    Alerts {
-        /// Items on the page.
-        limit: usize,
-        /// Where to go on.
-        before: Option<u64>,
-    },
-}
-
-/// What history answers.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// Executions of one job.
-    OfJob(JobId, ExecutionPage),
-    /// There is no such job, nor history of one.
-    NoSuchJob,
-    /// Executions of all jobs.
-    OfAll(ExecutionPage),
-    /// Alerts.
-    Alerts(AlertPage),
-}
-
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadError {
-    /// It took too long.
-    TooLong,
-    /// The store could not be read.
-    Unreadable,
-}
-
-/// A page of executions.
-#[derive(Clone, Debug)]
-pub struct ExecutionPage {
-    /// The executions, newest first.
-    pub executions: Vec<ExecutionRecord>,
-    /// Where the next page begins, if there is more.
-    pub next: Option<ExecutionKey>,
-}
-
-/// An execution as clients see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExecutionRecord {
-    /// Which.
-    pub id: ExecutionId,
-    /// What became of it.
-    pub record: Record,
-}
 
 /// Older than the start of a page.
 const BEFORE: &str = "(scheduled_time, job_id, kind, number) < (?1, ?2, ?3, ?4)";

@@ -5,93 +5,9 @@ use rusqlite::{Connection, Row, params};
 
 use super::rows;
 use crate::core::{AlertRecord, ExecutionId, Seq};
-use crate::job::{JobId, JobKey};
+use crate::job::JobKey;
+use crate::store::{AlertPage, AlertState, AlertUpdate, StoredAlert};
 use crate::time::WallUs;
-
-/// What became of an alert's delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AlertState {
-    /// Not delivered yet.
-    Pending,
-    /// The webhook took it.
-    Delivered,
-    /// Given up.
-    Failed,
-    /// No webhook is set: the log has it.
-    Logged,
-}
-
-impl AlertState {
-    /// The name in the table and in the API.
-    pub fn name(self) -> &'static str {
-        match self {
-            AlertState::Pending => "PENDING",
-            AlertState::Delivered => "DELIVERED",
-            AlertState::Failed => "FAILED",
-            AlertState::Logged => "LOGGED",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<AlertState> {
-        [AlertState::Pending, AlertState::Delivered, AlertState::Failed, AlertState::Logged]
-            .into_iter()
-            .find(|state| state.name() == name)
-    }
-}
-
-/// A try to deliver an alert, to be recorded with it.
-#[derive(Clone, Debug)]
-pub struct AlertUpdate {
-    /// Which alert.
-    pub seq: Seq,
-    /// What became of it.
-    pub state: AlertState,
-    /// When.
-    pub at: WallUs,
-    /// Tries so far.
-    pub attempts: u32,
-    /// Why the last try failed.
-    pub error: Option<String>,
-}
-
-/// An alert as the store has it.
-#[derive(Clone, Debug)]
-pub struct StoredAlert {
-    /// Its number.
-    pub seq: Seq,
-    /// The job that failed.
-    pub job: JobId,
-    /// The execution that failed, in its public form.
-    pub execution: String,
-    /// The job's URL then.
-    pub api: String,
-    /// The job's schedule then.
-    pub schedule: String,
-    /// Why the last attempt failed.
-    pub error: String,
-    /// When the core decided.
-    pub at: WallUs,
-    /// What became of the delivery.
-    pub state: AlertState,
-    /// When it was delivered.
-    pub delivered_at: Option<WallUs>,
-    /// Tries so far.
-    pub attempts: u32,
-    /// Why the last try failed.
-    pub delivery_error: Option<String>,
-}
-
-/// A page of the alert log, newest first.
-#[derive(Clone, Debug)]
-pub struct AlertPage {
-    /// The alerts.
-    pub alerts: Vec<StoredAlert>,
-    /// Where the next page begins, if there is more.
-    pub next: Option<u64>,
-}
-
-/// An alert found undelivered at start.
-pub type PendingAlert = StoredAlert;
 
 pub(super) fn insert(connection: &Connection, job: JobKey, alert: &AlertRecord) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
@@ -129,7 +45,7 @@ const COLUMNS: &str = "seq, execution, api, schedule, error_message, created_at,
      delivery_error FROM alerts";
 
 /// Every alert that is still to be delivered, oldest first.
-pub(super) fn undelivered(connection: &Connection) -> rusqlite::Result<Vec<PendingAlert>> {
+pub(super) fn undelivered(connection: &Connection) -> rusqlite::Result<Vec<StoredAlert>> {
     let sql = format!("SELECT {COLUMNS} WHERE delivery = 'PENDING' ORDER BY seq");
     connection.prepare(&sql)?.query_map([], read)?.collect()
 }

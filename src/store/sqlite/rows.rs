@@ -4,44 +4,127 @@
 use rusqlite::types::Type;
 use rusqlite::{Row, Statement, params};
 
-use crate::core::{Class, Covers, ExecutionKey, Kind, LedgerRow, Record, Seq, Status};
+use crate::core::{
+    Class, Counters, Covers, ExecutionKey, Kind, LastOutcome, LedgerRow, Record, Seq, Status, Tally, Totals,
+};
 use crate::job::{Definition, JobId, JobKey, JobSpec, Revision};
 use crate::time::{Instant, WallUs};
 
-/// The columns of a job that are not generated, in the order of `read_job`.
-pub(super) const JOB_COLUMNS: &str = "public_id, revision, definition, anchor, created_at, updated_at";
-/// How many they are.
-pub(super) const JOB_COLUMNS_LEN: usize = 6;
+/// The columns of a job that are not generated, in the order of `write_job` and `read_job`.
+macro_rules! job {
+    () => {
+        "public_id, revision, definition, anchor, created_at, updated_at"
+    };
+}
+
+/// How many columns a job has.
+const JOB_LEN: usize = 6;
+
+/// The columns of a job's totals, in the order of `write_totals` and `read_totals`.
+macro_rules! totals {
+    () => {
+        "finished_through, success, failed, skipped, duration, timed, last_scheduled_time, last_status, \
+         last_http_status"
+    };
+}
+
+/// How many columns totals have.
+const TOTALS_LEN: usize = 9;
+
+/// Selects all jobs with their totals, for `read_job`.
+pub(super) const SELECT_JOBS: &str = concat!(
+    "SELECT ",
+    job!(),
+    ", ",
+    totals!(),
+    " FROM jobs LEFT JOIN job_totals ON job_id = id WHERE deleted_at IS NULL ORDER BY id"
+);
 
 /// Puts a job's revision in the place of the one before.
-pub(super) const PUT_JOB: &str = "INSERT OR REPLACE INTO jobs (id, public_id, revision, definition, anchor, created_at, \
-     updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+pub(super) const PUT_JOB: &str =
+    concat!("INSERT OR REPLACE INTO jobs (", job!(), ", id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+
+/// Selects a job's totals and how many of its rows are kept, for `read_totals`.
+pub(super) const SELECT_TOTALS: &str = concat!("SELECT ", totals!(), ", kept FROM job_totals WHERE job_id = ?1");
+
+/// Puts a job's totals in the place of those before.
+pub(super) const PUT_TOTALS: &str = concat!(
+    "INSERT OR REPLACE INTO job_totals (",
+    totals!(),
+    ", kept, job_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+);
 
 pub(super) fn write_job(statement: &mut Statement<'_>, revision: &Revision) -> rusqlite::Result<usize> {
     let Revision { id, number, anchor, created_at, updated_at, ref spec } = *revision;
     let definition = serde_json::to_string(&Definition::from(spec)).expect("a definition has string keys only");
-    statement.execute(params![
-        integer(id.key().0),
-        id.as_bytes(),
-        number,
-        definition,
-        anchor.as_secs(),
-        created_at.0,
-        updated_at.0,
-    ])
+    let (created_at, updated_at) = (created_at.0, updated_at.0);
+    let key = integer(id.key().0);
+    statement.execute(params![id.as_bytes(), number, definition, anchor.as_secs(), created_at, updated_at, key])
 }
 
-pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<Revision> {
+pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<(Revision, Totals)> {
     let definition = row.get_ref(2)?.as_str().map_err(|why| bad(2, &why.to_string()))?;
     let definition: Definition = serde_json::from_str(definition).map_err(|why| bad(2, &why.to_string()))?;
     let anchor = Instant::from_secs(row.get(3)?);
-    Ok(Revision {
+    let revision = Revision {
         id: job_id(row, 0)?,
         number: row.get(1)?,
         anchor,
         created_at: WallUs(row.get(4)?),
         updated_at: WallUs(row.get(5)?),
         spec: JobSpec::compile(&definition, anchor).map_err(|why| bad(2, &why.to_string()))?,
+    };
+    // A job has none before the first fold of a row of its.
+    let has_totals = row.get::<_, Option<i64>>(JOB_LEN + 1)?.is_some();
+    Ok((revision, if has_totals { read_totals(row, JOB_LEN)? } else { Totals::default() }))
+}
+
+/// `kept` is how many rows of the job history holds.
+pub(super) fn write_totals(
+    statement: &mut Statement<'_>,
+    job: JobKey,
+    totals: &Totals,
+    kept: u64,
+) -> rusqlite::Result<usize> {
+    let Totals { tally: Tally { counters, last }, finished_through } = totals;
+    let Counters { success, failed, skipped, duration_us, timed } = *counters;
+    let last = last.expect("totals are written once a row was counted");
+    statement.execute(params![
+        finished_through.map(Instant::as_secs),
+        integer(success),
+        integer(failed),
+        integer(skipped),
+        integer(duration_us),
+        integer(timed),
+        last.instant.as_secs(),
+        last.status.code(),
+        last.http_status,
+        integer(kept),
+        integer(job.0),
+    ])
+}
+
+/// A job's totals and how many of its rows are kept.
+pub(super) fn read_kept_totals(row: &Row<'_>) -> rusqlite::Result<(Totals, u64)> {
+    Ok((read_totals(row, 0)?, unsigned(row, TOTALS_LEN)?))
+}
+
+fn read_totals(row: &Row<'_>, first: usize) -> rusqlite::Result<Totals> {
+    let counters = Counters {
+        success: unsigned(row, first + 1)?,
+        failed: unsigned(row, first + 2)?,
+        skipped: unsigned(row, first + 3)?,
+        duration_us: unsigned(row, first + 4)?,
+        timed: unsigned(row, first + 5)?,
+    };
+    let last = LastOutcome {
+        instant: Instant::from_secs(row.get(first + 6)?),
+        status: code(row, first + 7, Status::from_code)?,
+        http_status: row.get(first + 8)?,
+    };
+    Ok(Totals {
+        finished_through: row.get::<_, Option<i64>>(first)?.map(Instant::from_secs),
+        tally: Tally { counters, last: Some(last) },
     })
 }
 
@@ -102,8 +185,8 @@ pub(super) const SELECT_UNFOLDED: &str = concat!("SELECT ", key!(), ", executed_
 pub(super) const SELECT_FOLDED: &str =
     concat!("SELECT ", key!(), ", scheduled_time * 1000000 + executed_after, ", record!(), " FROM job_executions");
 
-/// Selects what the readers' list of unfolded rows holds, for `read_key` from the second column on.
-pub(super) const SELECT_PLACES: &str = concat!("SELECT seq, ", key!(), " FROM ledger WHERE seq > ?1 ORDER BY seq");
+/// Selects the keys of the ledger's rows above a number, for `read_key` from the second column on.
+pub(super) const SELECT_KEYS: &str = concat!("SELECT seq, ", key!(), " FROM ledger WHERE seq > ?1 ORDER BY seq");
 
 pub(super) fn write_ledger(statement: &mut Statement<'_>, row: &LedgerRow) -> rusqlite::Result<usize> {
     let LedgerRow { seq, key, due, record } = row;

@@ -27,7 +27,7 @@ impl Tail {
         if self.made.is_none_or(|made| made.elapsed() > TAIL_AGE_MAX) {
             *self = Tail { made: Some(Instant::now()), ..Tail::default() };
         }
-        let mut statement = connection.prepare_cached(rows::SELECT_PLACES)?;
+        let mut statement = connection.prepare_cached(rows::SELECT_KEYS)?;
         let mut found = statement.query([self.through])?;
         while let Some(row) = found.next()? {
             let (seq, key) = (Seq(rows::unsigned(row, 0)?), rows::read_key(row, 1)?);

@@ -1,7 +1,7 @@
 //! Owns retention: which history is too old or too much, and its deletion in small slices.
 //! It must not touch the ledger or the counters: what happened stays counted.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
@@ -10,24 +10,14 @@ use crate::clock;
 use crate::limits::{
     ALERTS_KEPT_MAX, RETENTION_EVERY, RETENTION_LOOK_EVERY, RETENTION_PACE, RETENTION_SLICE_JOBS, RETENTION_SLICE_ROWS,
 };
-
-/// How much history is kept. The strictest of the three counts.
-#[derive(Clone, Copy, Debug)]
-pub struct Keep {
-    /// Finished executions and alerts younger than this.
-    pub age: Duration,
-    /// So many finished executions of each job.
-    pub rows_per_job: u64,
-    /// History until the database holds so many bytes.
-    pub bytes: u64,
-}
+use crate::store::Keep;
 
 /// How far below the limit a sweep for bytes aims, so that it does not begin again at once.
 const BYTES_AIM_PER_CENT: u64 = 90;
 
 /// How far a sweep has come.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Reached {
     /// The last job that is done with.
     job: i64,
     /// A job that is not: how many rows it may keep. Asked again, its share of what is too much would be taken again.
@@ -35,14 +25,14 @@ struct Place {
 }
 
 /// Before the first job.
-const BEGIN: Place = Place { job: -1, begun: None };
+const BEGIN: Reached = Reached { job: -1, begun: None };
 
 /// The sweep: over all jobs, in order, in slices.
 #[derive(Debug)]
 pub(super) struct Retention {
     keep: Keep,
     /// Where the present sweep is; None between sweeps.
-    at: Option<Place>,
+    at: Option<Reached>,
     /// When the next slice is due, or the next look at the size of the database.
     next: Instant,
     /// When the next sweep is due, whatever the size.
@@ -90,12 +80,12 @@ impl Retention {
 
     /// One transaction: jobs from behind `at` on, until enough was deleted or looked at. Where it stopped; None at
     /// the end.
-    fn sweep(&self, connection: &mut Connection, at: Place) -> rusqlite::Result<Option<Place>> {
+    fn sweep(&self, connection: &mut Connection, at: Reached) -> rusqlite::Result<Option<Reached>> {
         let age_us = i64::try_from(self.keep.age.as_micros()).unwrap_or(i64::MAX);
         let oldest_us = clock::wall().0.saturating_sub(age_us);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut room = RETENTION_SLICE_ROWS;
-        let mut reached = Place { job: at.job, begun: None };
+        let mut reached = Reached { job: at.job, begun: None };
         let mut ended = true;
         {
             let mut jobs = transaction

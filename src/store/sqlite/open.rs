@@ -10,6 +10,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::migrations;
+use crate::core::Seq;
+use crate::job::JobKey;
 
 /// Marks a SQLite file as Punctual's ("Pnct").
 const APPLICATION_ID: i64 = 0x506e_6374;
@@ -29,6 +31,8 @@ const READER_CACHE_KIB: i64 = 1_024;
 pub struct Store {
     path: PathBuf,
     pub(super) connection: Connection,
+    /// Finished rows of the ledger, found when it was loaded; the writer folds them.
+    pub(super) unfolded: Vec<(JobKey, Seq)>,
     /// Released by the system when the process ends, however it ends.
     _lock: File,
 }
@@ -45,9 +49,14 @@ impl Store {
         let lock = lock(path)?;
         check_header(path)?;
         let version = inspect(path)?;
-        let mut connection = Connection::open(path).map_err(|why| damaged(path, why))?;
-        prepare(&mut connection, version).map_err(|why| damaged(path, why))?;
-        Ok(Store { path: path.to_owned(), connection, _lock: lock })
+        let mut connection = Connection::open(path).map_err(|why| damaged(path, &why))?;
+        prepare(&mut connection, version).map_err(|why| damaged(path, &why))?;
+        Ok(Store { path: path.to_owned(), connection, unfolded: Vec::new(), _lock: lock })
+    }
+
+    /// The error of a file that SQLite cannot go on with.
+    pub(super) fn damaged(&self, why: &rusqlite::Error) -> OpenError {
+        damaged(&self.path, why)
     }
 
     /// Where the database is.
@@ -96,7 +105,7 @@ fn inspect(path: &Path) -> Result<i64, OpenError> {
     if !fs::metadata(path).is_ok_and(|file| file.len() > 0) {
         return Ok(0);
     }
-    let damaged = |why| damaged(path, why);
+    let damaged = |why| damaged(path, &why);
     let connection = open_reader(path).map_err(damaged)?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(damaged)?;
@@ -136,8 +145,8 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn damaged(path: &Path, why: rusqlite::Error) -> OpenError {
-    OpenError::Database(path.to_owned(), why)
+fn damaged(path: &Path, why: &rusqlite::Error) -> OpenError {
+    OpenError::Database(path.to_owned(), why.to_string())
 }
 
 /// Why the database cannot be opened.
@@ -167,7 +176,7 @@ pub enum OpenError {
     /// SQLite found the file damaged.
     Damaged(PathBuf, String),
     /// SQLite cannot open or read the file.
-    Database(PathBuf, rusqlite::Error),
+    Database(PathBuf, String),
 }
 
 impl fmt::Display for OpenError {

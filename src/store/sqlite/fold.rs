@@ -4,20 +4,20 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::load::read_totals;
 use super::rows;
-use crate::core::{Persist, Status, Tally, Totals};
+use crate::core::{Persist, Seq, Status, Totals};
+use crate::job::JobKey;
 use crate::limits::{FOLD_EVERY, FOLD_SLICE_ROWS};
 
 /// Which rows are to be folded, and how far that is.
 #[derive(Debug)]
 pub(super) struct Fold {
     /// Finished rows as `(job, seq)`, collected until the next fold begins.
-    waiting: Vec<(u64, u64)>,
+    waiting: Vec<(JobKey, Seq)>,
     /// The rows of the present fold, sorted so that the last is next.
-    plan: Vec<(u64, u64)>,
+    plan: Vec<(JobKey, Seq)>,
     begins: Instant,
     /// When the next slice is to be moved, and how far apart slices are.
     next: Instant,
@@ -26,7 +26,7 @@ pub(super) struct Fold {
 
 impl Fold {
     /// A fold that begins with what an earlier process left.
-    pub(super) fn new(left: Vec<(u64, u64)>) -> Fold {
+    pub(super) fn new(left: Vec<(JobKey, Seq)>) -> Fold {
         let now = Instant::now();
         Fold { waiting: left, plan: Vec::new(), begins: now + FOLD_EVERY, next: now, pace: Duration::ZERO }
     }
@@ -34,9 +34,7 @@ impl Fold {
     /// Notes what a committed item finished.
     pub(super) fn note(&mut self, item: &Persist) {
         match item {
-            Persist::Row(row, _) if row.record.status != Status::Pending => {
-                self.waiting.push((row.key.job.0, row.seq.0))
-            }
+            Persist::Row(row, _) if row.record.status != Status::Pending => self.waiting.push((row.key.job, row.seq)),
             Persist::Row(..) | Persist::Remove(_) | Persist::Change(_) => {}
         }
     }
@@ -75,16 +73,16 @@ impl Fold {
 }
 
 /// Moves these rows. Rows that are no longer in the ledger are passed over.
-fn fold(connection: &mut Connection, slice: &[(u64, u64)]) -> rusqlite::Result<()> {
+fn fold(connection: &mut Connection, slice: &[(JobKey, Seq)]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         let mut read = transaction.prepare_cached(rows::SELECT_FINISHED)?;
         let mut insert = transaction.prepare_cached(rows::PUT_HISTORY)?;
         let mut delete = transaction.prepare_cached("DELETE FROM ledger WHERE seq = ?1")?;
-        let mut totals: BTreeMap<u64, Totals> = BTreeMap::new();
+        let mut totals: BTreeMap<JobKey, Totals> = BTreeMap::new();
         let mut highest = 0;
         for &(job, seq) in slice.iter().rev() {
-            let seq = rows::integer(seq);
+            let seq = rows::integer(seq.0);
             let Some(row) = read.query_row([seq], rows::read_ledger).optional()? else { continue };
             rows::write_history(&mut insert, &row.key, &row.record)?;
             delete.execute([seq])?;
@@ -103,34 +101,12 @@ fn fold(connection: &mut Connection, slice: &[(u64, u64)]) -> rusqlite::Result<(
     transaction.commit()
 }
 
-fn add_totals(connection: &Connection, job: u64, recent: &Totals) -> rusqlite::Result<()> {
-    let mut read = connection.prepare_cached(
-        "SELECT finished_through, success, failed, skipped, duration, timed, last_scheduled_time, last_status, \
-         last_http_status, kept FROM job_totals WHERE job_id = ?1",
-    )?;
-    let found = read.query_row([rows::integer(job)], |row| Ok((read_totals(row, 0)?, rows::unsigned(row, 9)?)));
-    let (mut total, kept) = found.optional()?.unwrap_or_default();
-    total.merge(recent);
+fn add_totals(connection: &Connection, job: JobKey, recent: &Totals) -> rusqlite::Result<()> {
+    let mut read = connection.prepare_cached(rows::SELECT_TOTALS)?;
+    let found = read.query_row([rows::integer(job.0)], rows::read_kept_totals).optional()?;
+    let (mut totals, kept) = found.unwrap_or_default();
+    totals.merge(recent);
     let kept = kept + recent.tally.counters.total() + recent.tally.counters.skipped;
-    let Tally { counters, last } = total.tally;
-    let last = last.expect("at least one row was counted");
-    let mut write = connection.prepare_cached(
-        "INSERT OR REPLACE INTO job_totals (job_id, finished_through, success, failed, skipped, duration, timed, \
-         last_scheduled_time, last_status, last_http_status, kept) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    )?;
-    write.execute(params![
-        rows::integer(job),
-        total.finished_through.map(crate::time::Instant::as_secs),
-        rows::integer(counters.success),
-        rows::integer(counters.failed),
-        rows::integer(counters.skipped),
-        rows::integer(counters.duration_us),
-        rows::integer(counters.timed),
-        last.instant.as_secs(),
-        last.status.code(),
-        last.http_status,
-        rows::integer(kept),
-    ])?;
+    rows::write_totals(&mut *connection.prepare_cached(rows::PUT_TOTALS)?, job, &totals, kept)?;
     Ok(())
 }

@@ -1,0 +1,227 @@
+//! Owns what the house says to the store and hears from it: batches and events, queries and answers.
+//! It must not know how they are kept: that is the backend's.
+
+use std::time::Duration;
+
+use crate::core::{ExecutionId, ExecutionKey, Persist, Record, Restored, Seq, Status};
+use crate::job::JobId;
+use crate::time::WallUs;
+
+// --- The door for writing: a batch goes in, events come out. ---
+
+/// One transaction's work.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Items of the core with their numbers, in order and without gaps.
+    pub items: Vec<(u64, Persist)>,
+    /// What became of alerts.
+    pub alerts: Vec<AlertUpdate>,
+}
+
+/// What the writer tells the loop.
+#[derive(Debug)]
+pub enum WriterEvent {
+    /// A batch is on disk, but for the changes that were rejected before.
+    Committed {
+        /// The newest item's number; None if the batch had no items.
+        through: Option<u64>,
+        /// How long the batch waited for a slice of the fold, of retention, or for a checkpoint.
+        held_up: Duration,
+        /// How long its transaction took.
+        wrote: Duration,
+    },
+    /// Writing fails. What was given is kept and tried again, but for these changes, which will not be written.
+    Failing {
+        /// What SQLite said.
+        why: String,
+        /// The numbers of the changes.
+        rejected: Vec<u64>,
+    },
+    /// Writing works again.
+    Working,
+}
+
+/// How much history is kept. The strictest of the three counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Finished executions and alerts younger than this.
+    pub age: Duration,
+    /// So many finished executions of each job.
+    pub rows_per_job: u64,
+    /// History until the database holds so many bytes.
+    pub bytes: u64,
+}
+
+// --- The door for reading: a query goes in, an answer comes out. ---
+
+/// What can be asked of history.
+#[derive(Clone, Debug)]
+pub enum Query {
+    /// Executions of one job, newest first.
+    OfJob {
+        /// Which job; deleted ones too, while there is history.
+        job: JobId,
+        /// Items on the page.
+        limit: usize,
+        /// Where to go on.
+        before: Option<ExecutionKey>,
+        /// Now: armed rows that lie ahead are not shown.
+        now: WallUs,
+    },
+    /// Executions of all jobs, newest first.
+    OfAll {
+        /// Items on the page.
+        limit: usize,
+        /// Where to go on.
+        before: Option<ExecutionKey>,
+        /// Only with this status.
+        status: Option<Status>,
+        /// Now: armed rows that lie ahead are not shown.
+        now: WallUs,
+    },
+    /// The alert log, newest first.
+    Alerts {
+        /// Items on the page.
+        limit: usize,
+        /// Where to go on.
+        before: Option<u64>,
+    },
+}
+
+/// What history answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Executions of one job.
+    OfJob(JobId, ExecutionPage),
+    /// There is no such job, nor history of one.
+    NoSuchJob,
+    /// Executions of all jobs.
+    OfAll(ExecutionPage),
+    /// Alerts.
+    Alerts(AlertPage),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// It took too long.
+    TooLong,
+    /// The store could not be read.
+    Unreadable,
+}
+
+/// A page of executions.
+#[derive(Clone, Debug)]
+pub struct ExecutionPage {
+    /// The executions, newest first.
+    pub executions: Vec<ExecutionRecord>,
+    /// Where the next page begins, if there is more.
+    pub next: Option<ExecutionKey>,
+}
+
+/// An execution as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutionRecord {
+    /// Which.
+    pub id: ExecutionId,
+    /// What became of it.
+    pub record: Record,
+}
+
+// --- At a start. ---
+
+/// What the store held beside jobs and rows.
+#[derive(Debug)]
+pub struct Loaded {
+    /// For the core.
+    pub restored: Restored,
+    /// Alerts that were not delivered, oldest first.
+    pub alerts: Vec<StoredAlert>,
+    /// How many jobs there are.
+    pub jobs: usize,
+}
+
+// --- Alerts, on their way in and out. ---
+
+/// What became of an alert's delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertState {
+    /// Not delivered yet.
+    Pending,
+    /// The webhook took it.
+    Delivered,
+    /// Given up.
+    Failed,
+    /// No webhook is set: the log has it.
+    Logged,
+}
+
+impl AlertState {
+    /// The name in the table and in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            AlertState::Pending => "PENDING",
+            AlertState::Delivered => "DELIVERED",
+            AlertState::Failed => "FAILED",
+            AlertState::Logged => "LOGGED",
+        }
+    }
+
+    /// The state with that name.
+    pub(super) fn from_name(name: &str) -> Option<AlertState> {
+        [AlertState::Pending, AlertState::Delivered, AlertState::Failed, AlertState::Logged]
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+}
+
+/// A try to deliver an alert, to be recorded with it.
+#[derive(Clone, Debug)]
+pub struct AlertUpdate {
+    /// Which alert.
+    pub seq: Seq,
+    /// What became of it.
+    pub state: AlertState,
+    /// When.
+    pub at: WallUs,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Why the last try failed.
+    pub error: Option<String>,
+}
+
+/// An alert as the store has it.
+#[derive(Clone, Debug)]
+pub struct StoredAlert {
+    /// Its number.
+    pub seq: Seq,
+    /// The job that failed.
+    pub job: JobId,
+    /// The execution that failed, in its public form.
+    pub execution: String,
+    /// The job's URL then.
+    pub api: String,
+    /// The job's schedule then.
+    pub schedule: String,
+    /// Why the last attempt failed.
+    pub error: String,
+    /// When the core decided.
+    pub at: WallUs,
+    /// What became of the delivery.
+    pub state: AlertState,
+    /// When it was delivered.
+    pub delivered_at: Option<WallUs>,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Why the last try failed.
+    pub delivery_error: Option<String>,
+}
+
+/// A page of the alert log, newest first.
+#[derive(Clone, Debug)]
+pub struct AlertPage {
+    /// The alerts.
+    pub alerts: Vec<StoredAlert>,
+    /// Where the next page begins, if there is more.
+    pub next: Option<u64>,
+}

@@ -1,0 +1,69 @@
+//! Owns filling a new database with finished executions, as years of use would.
+//! It must not touch a file that a server has open.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{OpenError, Store, rows};
+use crate::core::{ExecutionKey, Record, Totals};
+use crate::job::Revision;
+
+/// Pages kept in memory meanwhile, in KiB: the index on times is touched all over.
+const CACHE_KIB: i64 = 128 * 1_024;
+/// Executions in one transaction.
+const BATCH_LEN: usize = 100_000;
+
+/// Makes the database, and puts these jobs and executions into it; quickest in the order of job and time. The totals
+/// of a job are those of all its executions.
+///
+/// # Errors
+/// When the file is in use or cannot be written. It may then hold a part.
+pub fn fill(
+    path: &Path,
+    jobs: impl Iterator<Item = (Revision, Totals)>,
+    mut executions: impl Iterator<Item = (ExecutionKey, Record)>,
+) -> Result<(), OpenError> {
+    let mut store = Store::open(path)?;
+    let connection = &mut store.connection;
+    let go = || -> rusqlite::Result<()> {
+        // Nobody waits for it, and what is cut short is made anew.
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        write_jobs(connection, jobs)?;
+        while write_executions(connection, executions.by_ref().take(BATCH_LEN))? == BATCH_LEN {}
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+    };
+    go().map_err(|why| store.damaged(&why))
+}
+
+fn write_jobs(connection: &mut Connection, jobs: impl Iterator<Item = (Revision, Totals)>) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    {
+        let (mut put, mut total) = (transaction.prepare(rows::PUT_JOB)?, transaction.prepare(rows::PUT_TOTALS)?);
+        for (revision, totals) in jobs {
+            rows::write_job(&mut put, &revision)?;
+            let kept = totals.tally.counters.total() + totals.tally.counters.skipped;
+            rows::write_totals(&mut total, revision.id.key(), &totals, kept)?;
+        }
+    }
+    transaction.commit()
+}
+
+/// How many there were.
+fn write_executions(
+    connection: &mut Connection,
+    executions: impl Iterator<Item = (ExecutionKey, Record)>,
+) -> rusqlite::Result<usize> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut written = 0;
+    {
+        let mut put = transaction.prepare(rows::PUT_HISTORY)?;
+        for (key, record) in executions {
+            rows::write_history(&mut put, &key, &record)?;
+            written += 1;
+        }
+    }
+    transaction.commit()?;
+    Ok(written)
+}

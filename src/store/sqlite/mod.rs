@@ -1,0 +1,30 @@
+//! Owns the SQLite file: schema, the writer thread, the reader threads, fold and retention.
+//! It must not be known outside the store but by its doors.
+//!
+//! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
+//! with `fold`, `retention` and `checkpoint` beside it, `reader` with `history` and `tail`, `alerts`; `fill` makes a
+//! long history for measurements.
+
+mod alerts;
+mod checkpoint;
+mod fill;
+mod fold;
+mod history;
+mod load;
+mod migrations;
+mod open;
+mod reader;
+mod retention;
+mod rows;
+mod tail;
+mod writer;
+
+#[cfg(test)]
+mod subject;
+
+pub use fill::fill;
+pub use open::{OpenError, Store};
+pub use reader::Readers;
+#[cfg(test)]
+pub(in crate::store) use subject::Subject;
+pub use writer::Writer;
