@@ -13,8 +13,9 @@ pub struct JobKey(pub u64);
 /// Keys must fit the 48 bits that a public id has for them.
 pub const JOB_KEY_MAX: u64 = (1 << 48) - 1;
 
-/// The public id of a job: a UUID of version 8 (RFC 9562 section 5.8) whose first 48 bits are the job's key
-/// and whose other bits are random. So no index is needed to find the job, and ids are unique across stores.
+/// The public id of a job: a UUID of version 8 (RFC 9562 section 5.8) whose last 48 bits are the job's key and whose
+/// other bits are random. So no index is needed to find the job, ids are unique across stores, and the first eight
+/// characters, which is what many clients show, tell jobs apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(Uuid);
 
@@ -23,8 +24,8 @@ impl JobId {
     pub fn new(key: JobKey, entropy: [u8; 10]) -> JobId {
         assert!(key.0 <= JOB_KEY_MAX, "2^48 jobs were created in one store");
         let mut bytes = [0; 16];
-        bytes[..6].copy_from_slice(&key.0.to_be_bytes()[2..]);
-        bytes[6..].copy_from_slice(&entropy);
+        bytes[..10].copy_from_slice(&entropy);
+        bytes[10..].copy_from_slice(&key.0.to_be_bytes()[2..]);
         JobId(Uuid::new_v8(bytes))
     }
 
@@ -41,7 +42,7 @@ impl JobId {
     /// The key inside the id. Whether that job has this id is for the holder of the job to say.
     pub fn key(&self) -> JobKey {
         let mut bytes = [0; 8];
-        bytes[2..].copy_from_slice(&self.0.as_bytes()[..6]);
+        bytes[2..].copy_from_slice(&self.0.as_bytes()[10..]);
         JobKey(u64::from_be_bytes(bytes))
     }
 }
@@ -79,10 +80,14 @@ mod tests {
     #[test]
     fn a_job_id_carries_its_key_and_reads_back() {
         let text = job().to_string();
-        assert_eq!(text, "00000000-002a-8bab-abab-abababababab");
+        assert_eq!(text, "abababab-abab-8bab-abab-00000000002a");
         assert_eq!(text.parse(), Ok(job()));
         assert_eq!(job().key(), JobKey(42));
         assert_eq!(JobId::from_bytes(*job().as_bytes()), job());
+        for (key, entropy) in [(JOB_KEY_MAX, [0xff; 10]), (0, [0; 10]), (1, [0x12; 10])] {
+            assert_eq!(JobId::new(JobKey(key), entropy).key(), JobKey(key));
+        }
+        assert_ne!(text.get(..8), JobId::new(JobKey(42), [0xac; 10]).to_string().get(..8), "what clients show differs");
     }
 
     #[test]

@@ -13,7 +13,7 @@ fn the_request_says_what_a_target_needs_to_know() {
     sending.pool.send(vec![late]);
     let report = sending.reports(1).remove(0);
     assert_eq!((report.handle.slot, report.attempt, report.outcome), (3, 12, Outcome::Answered(200)));
-    let job = "00000000-0007-8101-8101-010101010101";
+    let job = "01010101-0101-8101-8101-000000000007";
     let expected = format!(
         "POST /hook?a=b HTTP/1.1\r\nhost: {}\r\nuser-agent: punctual-test/1\r\ncontent-type: application/json\r\n\
          content-length: 2\r\nidempotency-key: {job}-1767229831-m3\r\npunctual-job-id: {job}\r\n\
