@@ -18,10 +18,10 @@
 //!                    |  bytes
 //!    +---------------v-----------------------------------------+     attempts      +-----------+
 //!    |  loop (main thread, mio)                                | --- crossbeam --> | workers   |---> POST
-//!    |  sockets -> http -> api -> CORE -> outputs              | <-- reports ----- | N threads |     targets
-//!    |  timer, signals                                         |                   +-----------+
-//!    +----+-------------------^--------------------+-----------+ --- alerts -----> 1 thread ---> webhook
-//!         | batches           | commits            | queries          ^ answers
+//!    |  sockets -> http -> api -> CORE -> outputs              | <-- reports ----- | N threads |     targets,
+//!    |  timer, signals, alerts                                 |                   +-----------+     webhook
+//!    +----+-------------------^--------------------+-----------+
+//!         | batches           | events             | queries          ^ answers
 //!         v                   |                    v                  |
 //!    +----+-------------------+--+          +------+------------------+--+
 //!    | writer: the only          |          | readers: 2 read-only       |
@@ -29,19 +29,39 @@
 //!    +---------------------------+          +----------------------------+
 //! ```
 //!
-//! # The code, in reading order
+//! # The code, from the ground up
 //!
-//! - [`core`]: the pure state machine that takes every decision. Start at [`core::Scheduler`].
+//! Each room may name only those above it in this list; its `mod.rs` says what is in it, in reading order. Both are
+//! held by `tests/layers.rs`.
+//!
+//! - [`time`]: what a moment is. [`limits`]: every bound, with the relations between them. [`background`]: threads that
+//!   give way to the loop and the workers. [`clock`]: the machine's clocks.
+//! - [`http`]: bytes to requests, answers to bytes. Pure. [`telemetry`]: figures and logs.
 //! - [`schedule`]: when a schedule is due. Pure.
-//! - [`limits`]: every bound, with the relations between them.
-//! - [`http`], [`api`]: bytes to requests, requests to calls, results to JSON. Pure.
-//! - [`store`]: the SQLite file: writer, readers, fold, history.
+//! - [`job`]: what a client says a job is: the one list of members, and what they mean. Pure.
+//! - [`core`]: the pure state machine that takes every decision. Start at [`core::Scheduler`].
 //! - [`dispatch`]: the workers that send: few threads, each with thousands of connections.
-//! - [`alert`]: delivery of failure messages.
-//! - [`telemetry`]: drift, latency, logs.
-//! - [`clock`]: the machine's clocks. [`background`]: threads that give way to the loop and the workers.
-//! - [`server`]: the loop and all wiring. [`config`] is what it is told.
-//! - [`bench`](mod@bench): the instrument that measures a server from outside.
+//! - [`store`]: what is kept, behind one door for writing and one for reading.
+//! - [`alert`]: what somebody is told of a failure, and when. [`api`]: requests to calls, results to JSON. Both pure.
+//! - [`config`]: what the server runs with. [`server`]: the loop and all wiring.
+//! - [`bench`](mod@bench): the instrument that measures a server from outside. [`cli`]: the command line.
+//!
+//! # The flows
+//!
+//! - **A job**: body -> [`job::Definition`] -> [`job::JobSpec::compile`] -> core -> the writer stores the definition
+//!   that the spec gives back, as one JSON column, from which the columns that everybody looks for first are generated.
+//!   The same definition is part of every answer.
+//! - **An execution**: [`core::ExecutionKey`] says which one it is, [`core::Record`] what became of it: the same in the
+//!   ledger's row, in history, and in an answer. Its public id, [`core::ExecutionId`], holds the job's.
+//! - **An attempt** carries an `Arc` of [`job::Post`], what is to be sent, and nothing of the job.
+//!
+//! # What a member of a job costs
+//!
+//! Four files, as the commit that added `misfire` shows: `job/definition.rs` (its name, meaning and default),
+//! `job/spec.rs` (both conversions take the other side apart, so that they do not compile without it), a file of its own
+//! for its policy (`job/misfire.rs`: text, compiled form, pure decision), and the line of the core that decides by it
+//! (`core/arming.rs`). A member that few jobs have lives behind one pointer, so that the others pay a word. Nothing in
+//! `store`, `api` or the migrations lists members.
 //!
 //! # Words
 //!
@@ -80,14 +100,21 @@
 //!
 //! # What is decided here and not elsewhere
 //!
+//! What each of these brought is in the README ("Measured"), beside the command that shows it.
+//!
 //! - **Maximum lateness and misfire.** The maximum lateness closes executions that waited too long to be sent, for
 //!   their target or for the disk. An armed instant that is overdue by more than it when the loop looks again (suspend,
 //!   clock step) is a missed instant like those after it that have no row yet; under `once` only the latest of them all
 //!   runs, however old: a daily job must not be dropped because the machine slept for an hour.
 //! - **Due but unsent executions survive a drain** as PENDING rows and are sent at the next start with their own id;
 //!   only rows whose instant lies ahead are taken back. Taking the others back too would turn single runs into a gap.
-//! - **The public id of a job is a UUID (version 8) that holds the job's key.** No index leads from one to the other.
-//!   An execution's id is its job's id and its instant: readable, reversible, the same over restarts.
+//! - **The public id of a job is a UUID (version 8) that holds the job's key**, random bits first, the key last. No index
+//!   leads from one to the other, and the beginning, which clients show, differs. An execution's id is its job's id and
+//!   its instant: readable, reversible, the same over restarts.
+//! - **What is last is what has the highest instant**, for memory and for the store alike ([`core::Tally`]): the order in
+//!   which executions finish does not outlive a restart.
+//! - **Adoption.** What a start finds on disk is adopted: it does nothing and nobody sees it until all of it is there
+//!   and judged. That is legal while running, too, so that a node can take jobs over from another.
 //! - **Failing targets.** A target that timed out or refused [`limits::FAILING_AFTER`] times in a row may hold a tenth
 //!   of what may be in flight instead of half, all failing ones together half, and it is served after healthy ones.
 //! - **Who holds few goes first.** Until a silent target counts as failing its time limit has to pass. What tells it
@@ -95,50 +122,42 @@
 //!   [`limits::FEW_PER_CENT`] goes out behind that of the others.
 //! - **A worker's turn does first what is ready, then what takes long.** Opening a connection costs several times what a
 //!   request on a resting one does. A turn opens a few, for targets that answer before silent ones, and gives up a few
-//!   of the attempts whose time is over: a thousand that were sent together end together, right at a full second. Ten
-//!   silent targets with 1,000 fires a second beside 100 healthy jobs: their p99 went from 47 ms to 3.1 ms (1.7 ms alone).
+//!   of the attempts whose time is over: a thousand that were sent together end together, right at a full second.
 //! - **Not many connections are being made at once.** Most listeners keep 128 connections that are not accepted yet.
-//!   What overflows is dropped, and sent again by the system a second later; that made one second in a few minutes of
-//!   50,000 POSTs a second more than a second late. So 64, or a quarter of those that are ready.
+//!   What overflows is dropped, and sent again by the system a second later. So 64, or a quarter of those that are ready.
 //! - **Outcomes that nobody waits for are gathered** for [`limits::OUTCOME_WAIT_MAX`], and a worker holds reports back for
 //!   [`limits::REPORT_WAIT_MAX`] while a burst drains. Loop and writer otherwise work on the same cores as the workers just
-//!   then, in small portions: the server's CPU for a POST fell by a quarter, and what is written to disk by a third. The
-//!   cost: a crash repeats the POSTs whose outcome is younger than that. What a client, a retry or an alert waits for is
-//!   written at once.
+//!   then, in small portions. The cost: a crash repeats the POSTs whose outcome is younger than that. What a client, a
+//!   retry or an alert waits for is written at once.
 //! - **Threads that give way.** Writer, checkpointer and readers never take a core from a running thread when they wake
-//!   up ([`background`]). The receiver of `punctual bench` is such a thread, too: on two cores it otherwise interrupted the
-//!   sending thread 5,000 times in a burst of 10,000, which no target on another machine does.
+//!   up ([`background`]). The receiver of `punctual bench` is such a thread, too: on two cores it otherwise interrupts the
+//!   sending thread for every second POST, which no target on another machine does.
 //! - **History's index on job and time** is the clustering of `job_executions` itself; `idx_job_executions_job_id`
 //!   would repeat it and does not exist. `idx_job_executions_scheduled_time` and `idx_jobs_active` do.
 //! - **Deleting a job** closes its waiting executions as FAILED without an alert: a client asked for it.
-//! - **Driven workers.** The first workers sent one POST at a time with ureq, a thread for each POST in flight. The ones
-//!   in [`dispatch`] drive all their connections from one poll, with ureq's own protocol core (ureq-proto) and rustls.
-//!   Both were measured with `punctual bench` (README, "Measured"): the driven ones send 10,000 POSTs of one second in
-//!   less than half the time, at a third of the CPU, and a slow target costs a socket instead of a thread. The core
-//!   did not notice the change. ureq itself stays for alert webhooks. One worker for every two cores: on two cores a
-//!   second one made the big burst slower.
-//! - **Waking before the time.** An idle virtual machine wakes a thread 70-120 us after its timer. The loop is woken
+//! - **Driven workers.** The workers in [`dispatch`] drive all their connections from one poll, with ureq's own protocol
+//!   core (ureq-proto) and rustls; the first ones sent one POST at a time with ureq. A slow target costs a socket instead
+//!   of a thread. One worker for every two cores: on two cores a second one made the big burst slower.
+//! - **Alerts are attempts like any other**: the same pool, the same resolver, the same trusted roots. What they need
+//!   beside that, a queue, backoff and an age, is a state machine that the loop drives.
+//! - **Waking before the time.** An idle virtual machine wakes a thread some time after its timer. The loop is woken
 //!   [`limits::WAKE_AHEAD_US`] before a deadline and looks at the clock until it has come. It never acts before: that
-//!   is checked where the deadline is, against the clock. Dispatch p50 with one job: 220 us without, 80 us with.
+//!   is checked where the deadline is, against the clock.
 //! - **Two indexes the ledger does not have.** New rows touch only its last page. Readers keep a list of unfolded rows
 //!   by job and by time, shared, brought up to date with each query and made anew every minute; it only says where a
 //!   row may be. It exists from the first query on.
 //! - **The fold** moves a minute's finished rows, sorted by job, in slices of [`limits::FOLD_SLICE_ROWS`] spread over
 //!   half a minute; counters per job are written with it, so an execution dirties no page of its job.
 //! - **A checkpointer beside the writer.** A thread of its own copies pages from the write-ahead log into the database
-//!   (PASSIVE). The writer doing so itself held a batch up for half a second at 20 million rows; it still does when the
-//!   log grows beyond [`limits::WAL_LEN_MAX`]. How long batches wait for housekeeping of any kind is in the metrics
-//!   (`store.heldUp`). It goes on until nothing is left to copy, so that the log begins anew.
+//!   (PASSIVE), so that no batch waits for that; the writer still does it when the log grows beyond
+//!   [`limits::WAL_LEN_MAX`]. How long batches wait for housekeeping of any kind is in the metrics (`store.heldUp`). It
+//!   goes on until nothing is left to copy, so that the log begins anew.
 //! - **Retention looks at the size every ten seconds** and takes a little from each job. Rows of one job that go together
-//!   lie apart in the index on time: the more of them at once, the more pages for each. Sweeping every ten minutes, half an
-//!   hour of 5,000 a second with `--keep-mib 128` wrote 3.5 KB for each execution; now half an hour with `--keep-mib 64`
-//!   writes 1.4 KB. What is left above 0.67 KB, which it is without retention, is the price of a small database: with
-//!   hundreds of rows a job, taking a tenth of them rewrites most of the pages they are on. A slice rests only briefly,
-//!   so that many fast jobs do not outrun it: at 40,000 a second the file stays at 205-212 MiB, which is mostly the
-//!   ledger's last minutes (`bench --jobs 40000 --soak 3 --server-flags "--keep-mib 64"`).
+//!   lie apart in the index on time: the more of them at once, the more pages for each. A slice rests only briefly, so
+//!   that many fast jobs do not outrun it.
 //! - **A smaller SQLite.** `.cargo/config.toml` leaves out what is not used here (full-text search, rectangles,
-//!   extensions) and the sum of memory in use, which costs a lock with each allocation. A start without jobs takes
-//!   7.6 MiB instead of 8.4, the binary is a tenth smaller. A build elsewhere, without that file, works the same.
+//!   extensions) and the sum of memory in use, which costs a lock with each allocation. A build elsewhere, without that
+//!   file, works the same.
 //! - **A filtered page may be short.** A page by status walks history in order of time; when its time is up it returns
 //!   what it found and a `nextCursor` at the last row it saw.
 //! - **A rejected change is answered at once**, before the rest of its batch could be written: the acknowledgement of a
@@ -148,7 +167,10 @@
 //!
 //! # What must not be there
 //!
-//! - Architecture invariant: `core`, `schedule`, `http` and `api` touch no clock, socket, thread, channel, SQL or log.
+//! - Architecture invariant: `job`, `core`, `schedule`, `http`, `alert` and `api` touch no clock, socket, thread, channel,
+//!   SQL or log.
+//! - Architecture invariant: nobody but `core/executions.rs` sets a state, nobody but `core/jobs.rs` moves a cursor.
+//! - Architecture invariant: SQL is known below `store/sqlite` only; everybody else speaks to the store in messages.
 //! - Architecture invariant: no `match` on [`core::Input`] or [`core::Output`] has a catch-all arm.
 //! - Architecture invariant: nothing on the loop blocks but the poll: no SQL, DNS, file or TLS work, no log write.
 //! - Architecture invariant: an arrow between modules points only downwards; `tests/layers.rs` holds this.
@@ -158,10 +180,10 @@
 //!
 //! # Where the next things go
 //!
-//! A new policy of a job is a member of [`core::JobSpec`] and of `core::Draft`, a column in a new file under
-//! `migrations/` with its line in `store/writer.rs` and `store/load.rs`, a member of the body in `api/body.rs` and of
-//! the answer in `api/wire.rs`, and the place in the core where it decides. Zones are a variant of
-//! [`schedule::Zone`]; the wall-clock side is already apart from the instant side there.
+//! A policy of a job: see above. Zones are a variant of [`schedule::Zone`]; the wall-clock side is already apart from the
+//! instant side there. A policy about which execution may run beside which is a gate beside `core/targets.rs`, asked
+//! where `core/sending.rs` pumps. A second backend goes beside `store/sqlite`, behind the same messages. An endpoint is a
+//! line in `api/routes.rs` and a file for its resource.
 
 pub mod alert;
 pub mod api;

@@ -199,3 +199,26 @@ fn there_is_no_async_runtime_in_the_tree() {
         assert!(!lock.contains(&format!("name = \"{name}\"")), "{name} is in the tree");
     }
 }
+
+/// The `//!` lines at the top of a file.
+fn header(text: &str) -> String {
+    text.lines().take_while(|line| line.starts_with("//!")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn each_room_names_what_is_in_it() {
+    let mut faults = Vec::new();
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.ends_with("mod.rs") || path.ends_with("lib.rs")) {
+        let folder = path.parent().expect("a file is in a folder");
+        for entry in fs::read_dir(folder).expect("it was walked") {
+            let entry = entry.expect("it can be listed").path();
+            let name = entry.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let product = !matches!(name.as_str(), "mod" | "lib" | "main" | "tests") && !name.ends_with("_tests");
+            let named = [format!("`{name}`"), format!("`{name}/`")].iter().any(|name| header(&text).contains(name));
+            if product && !named {
+                faults.push(format!("{} does not name {name}", below_src(&path).display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}

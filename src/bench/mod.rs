@@ -10,7 +10,7 @@
 //! - `tally`: what arrivals mean;
 //! - `client`, `load`: the event-loop client, and what it asks of an API;
 //! - `ceiling`, `procfs`: what the machine can do, and what processes use of it;
-//! - `measured`: everything that was found out;
+//! - `progress`: what is said meanwhile; `measured`: everything that was found out;
 //! - `report`, `table`, `plot`: the result as JSON, as text, as a drawing.
 
 mod ceiling;

@@ -1,5 +1,7 @@
 //! Owns the command line: which commands there are, and how each ends.
 //! It must not hold logic of its own, and nobody below knows it.
+//!
+//! `serve` and `bench` are the flags of the two commands, `flag` the values and errors of any.
 
 mod bench;
 mod flag;

@@ -227,7 +227,7 @@ pub struct StoredJob {
 /// What the store knows beside jobs and rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Restored {
-    /// Above every place ever used in the ledger.
+    /// Above every number ever used in the ledger.
     pub next_seq: u64,
     /// Above every job key ever used.
     pub next_job: u64,

@@ -2,7 +2,13 @@
 //! It must not touch anything: no clock, socket, thread, channel, SQL, JSON, log or randomness of its own.
 //!
 //! The surface is [`Scheduler`]: give it an [`Input`] and the time, drain its [`Output`]s, and call it again at the
-//! [`Deadline`] at the latest.
+//! [`Deadline`](crate::time::Deadline) at the latest.
+//!
+//! In reading order: `io` is what goes in and comes out, with `key`, `record` and `attempt`, the words it is said in.
+//! Four tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
+//! `targets`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
+//! and asks the tables: `arming`, `changes`, `sending`, `restore`. `tally` is the one rule of what counts; `view` is
+//! what can be read.
 
 mod arming;
 mod attempt;

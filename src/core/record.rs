@@ -4,7 +4,7 @@
 use super::key::{ExecutionId, ExecutionKey};
 use crate::time::{Instant, WallUs};
 
-/// The place of a row in the ledger. Rises with every execution armed, over restarts too.
+/// The number of a row in the ledger. Rises with every execution armed, over restarts too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 

@@ -14,7 +14,7 @@ const SHOWN_LEN_MAX: usize = 40;
 /// client's own text and nothing else, so it may be shown to the client as it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ScheduleError {
-    place: Place,
+    part: Part,
     message: String,
 }
 
@@ -22,10 +22,10 @@ impl ScheduleError {
     /// The field at fault: `second`, `minute`, `hour`, `day`, `month`, `weekday` or `year`; `zone`
     /// for the zone; `schedule` when no single field is at fault.
     pub fn field(&self) -> &'static str {
-        match self.place {
-            Place::Schedule => "schedule",
-            Place::Zone => "zone",
-            Place::Field(field) => field.name(),
+        match self.part {
+            Part::Schedule => "schedule",
+            Part::Zone => "zone",
+            Part::Field(field) => field.name(),
         }
     }
 
@@ -36,20 +36,20 @@ impl ScheduleError {
 
     /// An error about the schedule as a whole.
     pub(super) fn schedule(message: String) -> ScheduleError {
-        let place = Place::Schedule;
-        ScheduleError { place, message }
+        let part = Part::Schedule;
+        ScheduleError { part, message }
     }
 
     /// An error about the zone.
     pub(super) fn zone(message: String) -> ScheduleError {
-        let place = Place::Zone;
-        ScheduleError { place, message }
+        let part = Part::Zone;
+        ScheduleError { part, message }
     }
 
     /// An error about one field.
     pub(super) fn field_at_fault(field: Field, message: String) -> ScheduleError {
-        let place = Place::Field(field);
-        ScheduleError { place, message }
+        let part = Part::Field(field);
+        ScheduleError { part, message }
     }
 }
 
@@ -63,7 +63,7 @@ impl std::error::Error for ScheduleError {}
 
 /// What an error is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum Part {
     Schedule,
     Zone,
     Field(Field),

@@ -49,7 +49,7 @@ impl Outbox {
     }
 
     /// Hands over what there is, unless the writer has enough: so batches grow with the load. Outcomes that nobody
-    /// waits for are gathered for a moment, lest writing them takes the cores from the burst that they come from.
+    /// waits for are gathered for a moment: writing them would take the cores from the burst that they come from.
     pub(super) fn flush(&mut self, writer: &Writer, mono: MonoUs, all: bool) {
         if !all && !self.is_due(mono) {
             return;

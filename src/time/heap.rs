@@ -119,10 +119,10 @@ impl<K: Copy + Ord> DeadlineHeap<K> {
             if self.entries[parent] <= entry {
                 break;
             }
-            self.place(position, self.entries[parent]);
+            self.put(position, self.entries[parent]);
             position = parent;
         }
-        self.place(position, entry);
+        self.put(position, entry);
     }
 
     fn sink(&mut self, mut position: usize) {
@@ -134,13 +134,13 @@ impl<K: Copy + Ord> DeadlineHeap<K> {
             if entry <= self.entries[child] {
                 break;
             }
-            self.place(position, self.entries[child]);
+            self.put(position, self.entries[child]);
             position = child;
         }
-        self.place(position, entry);
+        self.put(position, entry);
     }
 
-    fn place(&mut self, position: usize, entry: (K, u32)) {
+    fn put(&mut self, position: usize, entry: (K, u32)) {
         self.entries[position] = entry;
         self.positions[entry.1 as usize] =
             u32::try_from(position).expect("ids are u32, so there are at most that many entries");

@@ -1,5 +1,7 @@
 //! Owns what a moment is: whole seconds, wall time, monotonic time, and a heap ordered by any of them.
 //! It must not read a clock or know what is due: it is the ground floor, and names no other module.
+//!
+//! `instant` is a whole second, `clocks` are the two kinds of time that pass, `heap` keeps what waits for one.
 
 mod clocks;
 mod heap;

@@ -2,8 +2,8 @@
 //! It must not be known outside the store but by its doors.
 //!
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
-//! with `fold`, `retention` and `checkpoint` beside it, `reader` with `history` and `tail`, `alerts`; `fill` makes a
-//! long history for measurements.
+//! with `fold`, `retention` and `checkpoint` beside it, `reader` with `history` and `tail`, `alerts`. `fill` makes a
+//! long history for measurements, `subject` takes the steps of the threads one by one for tests.
 
 mod alerts;
 mod checkpoint;
