@@ -33,7 +33,7 @@ enum Stage {
 /// What bytes of the answer led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// The answer is not whole. So many bytes were used up; the rest must be given again, with more behind it.
+    /// The answer is not whole. This many bytes were used up; the rest must be given again, with more behind it.
     More(usize),
     /// The answer is whole, or as much of it was read as anybody needs.
     Whole {

@@ -1,4 +1,5 @@
-//! Answers in every division into pieces come to the same, and no bytes make the exchange panic.
+//! Owns the proof that answers come to the same however they are cut, and that no bytes make the exchange panic.
+//! It must not need a socket.
 
 use super::*;
 use http::{Method, Request};

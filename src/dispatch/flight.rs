@@ -9,12 +9,21 @@ use crate::core::{Attempt, Outcome, Report};
 use crate::job::Delivery;
 use crate::time::{MonoUs, Now, WallUs};
 
+/// How long an attempt may take, counted from its dispatch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeLimits {
+    /// As a whole.
+    pub(super) whole: Duration,
+    /// Until its connection can carry a request, TLS included.
+    pub(super) connect: Duration,
+}
+
 /// An attempt that this worker holds.
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) attempt: Attempt,
     /// Where it goes; None until that is known.
-    pub(super) target: Option<u32>,
+    pub(super) peer: Option<u32>,
     /// Its connection, if it has one.
     pub(super) link: Option<u32>,
     /// When it was dispatched; before that, when it was taken up.
@@ -35,7 +44,7 @@ impl Flight {
     pub(super) fn new(attempt: Attempt, now: Now) -> Flight {
         Flight {
             attempt,
-            target: None,
+            peer: None,
             link: None,
             dispatched: now.wall,
             start: now.mono,

@@ -3,20 +3,22 @@
 //!
 //! A few threads each drive thousands of connections. From outside in: [`Pool`] shares attempts out among the
 //! `worker` threads; a worker waits and lets its `driver` act, whose `steps` follow each `connection` through one
-//! `exchange` after the other; a `target` knows who waits for it and how many connections it is worth, and `opening`
-//! decides whose turn it is to get one; the `resolver` looks names up on threads of its own.
+//! `exchange` after the other; the `board` holds all that is under way; a `peer` is what is known of one target: who
+//! waits for it, and how many connections it is worth; `opening` decides whose turn it is to get one; the `resolver`
+//! looks names up on threads of its own.
 
 mod bell;
+mod board;
 mod connection;
 mod driver;
 mod exchange;
 mod flight;
 mod head;
 mod opening;
+mod peer;
 mod resolver;
 mod stats;
 mod steps;
-mod target;
 mod tls;
 mod worker;
 
@@ -36,6 +38,7 @@ pub use stats::{PoolStats, WorkerStats};
 use crate::core::{Attempt, Report};
 use bell::Bell;
 use driver::{Driver, Setup};
+use flight::TimeLimits;
 use head::Heads;
 use resolver::{Resolver, WakeWorker};
 use stats::Counters;
@@ -69,10 +72,10 @@ pub struct DispatchSettings {
     pub extra_roots: Vec<u8>,
 }
 
-/// The worker pool.
+/// The worker pool. Dropped, it stops its threads and drops what is in flight.
 #[derive(Debug)]
 pub struct Pool {
-    workers: Vec<Handle>,
+    workers: Vec<Member>,
     reports: Receiver<(usize, Vec<Report>)>,
     /// Reports taken from the channel and not asked for yet.
     received: VecDeque<Report>,
@@ -84,7 +87,7 @@ pub struct Pool {
 
 /// One worker as the pool sees it.
 #[derive(Debug)]
-struct Handle {
+struct Member {
     attempts: Sender<Vec<Attempt>>,
     mailbox: Arc<Mailbox>,
     counters: Arc<Counters>,
@@ -133,26 +136,18 @@ impl Pool {
 
         // From here on, dropping the pool stops what was started.
         let mut pool = Pool { workers: Vec::new(), reports, received: VecDeque::new(), bell, resolver, room };
+        let limits = TimeLimits { whole: settings.timeout, connect: settings.connect_timeout };
         for (number, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
+            let (registry, resolver) = (poll.registry().try_clone()?, pool.resolver.clone());
+            let heads = Heads::new(user_agent.clone());
+            let setup = Setup::new(number, registry, resolver, Arc::clone(&trust), heads, limits);
+            let counters = Arc::clone(&setup.counters);
             let (attempts, work) = unbounded();
-            let counters = Arc::<Counters>::default();
-            let driver = Driver::new(Setup {
-                worker: number,
-                registry: poll.registry().try_clone()?,
-                resolver: pool.resolver.clone(),
-                trust: Arc::clone(&trust),
-                counters: Arc::clone(&counters),
-                heads: Heads::new(user_agent.clone()),
-                timeout: settings.timeout,
-                connect_timeout: settings.connect_timeout,
-            });
             let (reports, bell) = (report.clone(), Arc::clone(&pool.bell));
-            let mailbox_of_worker = Arc::clone(&mailbox);
-            let worker =
-                Worker { poll, mailbox: mailbox_of_worker, attempts: work, reports, bell, driver, deliver_by: None };
+            let worker = Worker::new(poll, Arc::clone(&mailbox), work, reports, bell, Driver::new(setup));
             let thread = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(512 * 1024);
             let thread = Some(thread.spawn(move || worker.run())?);
-            pool.workers.push(Handle { attempts, mailbox, counters, sent: 0, load: 0, thread });
+            pool.workers.push(Member { attempts, mailbox, counters, sent: 0, load: 0, thread });
         }
         Ok(pool)
     }
@@ -200,20 +195,11 @@ impl Pool {
 
     /// The figures of now.
     pub fn stats(&self) -> PoolStats {
-        PoolStats {
-            workers: self.workers.iter().map(Handle::stats).collect(),
-            names: self.resolver.names() as u64,
-            lookups: self.resolver.lookups(),
-        }
-    }
-
-    /// Stops the threads. Attempts in flight are dropped: their rows are found in doubt at the next start.
-    pub fn shutdown(self) {
-        drop(self);
+        PoolStats { workers: self.workers.iter().map(Member::stats).collect(), lookups: self.resolver.lookups() }
     }
 }
 
-impl Handle {
+impl Member {
     fn stats(&self) -> WorkerStats {
         self.counters.read(self.sent, self.load as u64)
     }

@@ -75,18 +75,30 @@ impl Mailbox {
 
 /// A worker thread's belongings.
 pub(super) struct Worker {
-    pub(super) poll: Poll,
-    pub(super) mailbox: Arc<Mailbox>,
-    pub(super) attempts: Receiver<Vec<Attempt>>,
+    poll: Poll,
+    mailbox: Arc<Mailbox>,
+    attempts: Receiver<Vec<Attempt>>,
     /// Reports go back together with the worker's number.
-    pub(super) reports: Sender<(usize, Vec<Report>)>,
-    pub(super) bell: Arc<Bell>,
-    pub(super) driver: Driver,
+    reports: Sender<(usize, Vec<Report>)>,
+    bell: Arc<Bell>,
+    driver: Driver,
     /// Until when reports may be held back; None: there are none.
-    pub(super) deliver_by: Option<MonoUs>,
+    deliver_by: Option<MonoUs>,
 }
 
 impl Worker {
+    /// Nothing is done before [`Worker::run`].
+    pub(super) fn new(
+        poll: Poll,
+        mailbox: Arc<Mailbox>,
+        attempts: Receiver<Vec<Attempt>>,
+        reports: Sender<(usize, Vec<Report>)>,
+        bell: Arc<Bell>,
+        driver: Driver,
+    ) -> Worker {
+        Worker { poll, mailbox, attempts, reports, bell, driver, deliver_by: None }
+    }
+
     /// Works until it is stopped.
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_PER_TURN_MAX);

@@ -1,4 +1,5 @@
-//! What happens to attempts when a worker's driver panics.
+//! Owns the tests of a driver without its thread: what a panic costs, whose turn it is, what is given up when.
+//! It must not wait for time to pass.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -6,6 +7,7 @@ use std::net::TcpListener;
 use mio::Registry;
 
 use super::super::driver::Setup;
+use super::super::flight::TimeLimits;
 use super::super::head::Heads;
 use super::super::resolver::{Resolver, WakeWorker};
 use super::super::tls::Trust;
@@ -26,16 +28,11 @@ fn attempt(url: &str, seq: u64) -> Attempt {
 
 fn driver(registry: &Registry) -> Driver {
     let wake: WakeWorker = Arc::new(|_| ());
-    Driver::new(Setup {
-        worker: 0,
-        registry: registry.try_clone().unwrap(),
-        resolver: Resolver::start(|_| Ok(Vec::new()), &wake, || ()).unwrap(),
-        trust: Arc::new(Trust::new(&[]).unwrap()),
-        counters: Arc::default(),
-        heads: Heads::new(http::HeaderValue::from_static("test")),
-        timeout: Duration::from_secs(10),
-        connect_timeout: Duration::from_secs(10),
-    })
+    let resolver = Resolver::start(|_| Ok(Vec::new()), &wake, || ()).unwrap();
+    let trust = Arc::new(Trust::new(&[]).unwrap());
+    let heads = Heads::new(http::HeaderValue::from_static("test"));
+    let limits = TimeLimits { whole: Duration::from_secs(10), connect: Duration::from_secs(10) };
+    Driver::new(Setup::new(0, registry.try_clone().unwrap(), resolver, trust, heads, limits))
 }
 
 fn outcomes(driver: &mut Driver) -> Vec<(u64, Outcome)> {
@@ -63,7 +60,7 @@ fn a_panic_is_an_outcome_for_all_that_was_taken_up_and_the_worker_goes_on() {
     assert_eq!((stats.connections, stats.opened, stats.faults), (0, 2, 1));
 
     // What was not taken up goes on as if nothing had happened.
-    let target = std::thread::spawn(move || {
+    let peer = std::thread::spawn(move || {
         for socket in listener.incoming() {
             let mut socket = socket.unwrap();
             let mut request = [0; 4096];
@@ -78,10 +75,10 @@ fn a_panic_is_an_outcome_for_all_that_was_taken_up_and_the_worker_goes_on() {
     while driver.reports.is_empty() {
         poll.poll(&mut events, driver.patience()).unwrap();
         guarded(&mut driver, |driver| turn(driver, &events, false));
-        driver.held.check();
+        driver.board.check();
     }
     assert_eq!(outcomes(&mut driver), [(3, Outcome::Answered(200))]);
-    target.join().unwrap();
+    peer.join().unwrap();
 }
 
 #[test]
@@ -114,7 +111,7 @@ fn connections_of_silent_targets_come_behind_everything_else() {
     driver.open_some(true);
     assert_eq!(opened(&driver), per_turn);
     let mut events = Events::with_capacity(64);
-    while driver.held.waiting > 0 || driver.held.links.iter().any(|(_, link)| !link.is_ready()) {
+    while driver.board.waiting > 0 || driver.board.links.iter().any(|(_, link)| !link.is_ready()) {
         poll.poll(&mut events, driver.patience()).unwrap();
         turn(&mut driver, &events, false);
     }
@@ -128,13 +125,13 @@ fn connections_of_silent_targets_come_behind_everything_else() {
     driver.serve_all();
     driver.open_some(true);
     let of = |driver: &Driver, name: &str| {
-        driver.held.targets.iter().find(|(_, target)| name.contains(&*target.name)).map(|(_, target)| target.open)
+        driver.board.peers.iter().find(|(_, peer)| name.contains(&*peer.name)).map(|(_, peer)| peer.open)
     };
     assert_eq!(of(&driver, &well_url), Some(3));
     assert_eq!(of(&driver, &silent_url), Some(32 + OPENINGS_PER_BUSY_TURN));
     driver.open_some(false);
     assert_eq!(of(&driver, &silent_url), Some(32 + OPENINGS_PER_BUSY_TURN + OPENINGS_PER_TURN));
-    driver.held.check();
+    driver.board.check();
     drop((silent, well));
 }
 
@@ -144,7 +141,7 @@ fn attempts_that_end_together_are_given_up_in_portions() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let poll = Poll::new().unwrap();
     let mut driver = driver(poll.registry());
-    driver.setup.timeout = Duration::ZERO;
+    driver.setup.limits.whole = Duration::ZERO;
     driver.inbox.extend((0..10).map(|seq| attempt(&url, seq)));
     driver.take_up();
     driver.note_time(4);
@@ -152,5 +149,5 @@ fn attempts_that_end_together_are_given_up_in_portions() {
     assert_eq!(driver.patience(), Some(Duration::ZERO), "the others are due as well");
     driver.note_time(100);
     assert_eq!(outcomes(&mut driver).len(), 6);
-    driver.held.check();
+    driver.board.check();
 }
