@@ -145,6 +145,11 @@ pub const LOOKUPS_PENDING_MAX: usize = 4_096;
 pub const RESOLVER_THREADS: usize = 2;
 /// Addresses of one name that are tried.
 pub const ADDRESSES_MAX: usize = 16;
+/// Batches of attempts that one worker has not taken. Beyond, they become one batch: room for as many as may be in
+/// flight would cost a megabyte up front.
+pub const ATTEMPT_BATCHES_PENDING_MAX: usize = 256;
+/// Batches of reports, of all workers together, that the loop has not taken. Beyond, a worker keeps its reports.
+pub const REPORT_BATCHES_PENDING_MAX: usize = 256;
 
 // --- The store ---
 

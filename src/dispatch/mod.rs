@@ -12,6 +12,7 @@ mod board;
 mod connection;
 mod driver;
 mod exchange;
+mod feed;
 mod flight;
 mod head;
 mod opening;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, bounded};
 use http::HeaderValue;
 use mio::{Poll, Waker};
 
@@ -36,8 +37,10 @@ pub use bell::Notify;
 pub use stats::{PoolStats, WorkerStats};
 
 use crate::core::{Attempt, Report};
+use crate::limits::REPORT_BATCHES_PENDING_MAX;
 use bell::Bell;
 use driver::{Driver, Setup};
+use feed::{Feed, feed};
 use flight::TimeLimits;
 use head::Heads;
 use resolver::{Resolver, WakeWorker};
@@ -88,7 +91,7 @@ pub struct Pool {
 /// One worker as the pool sees it.
 #[derive(Debug)]
 struct Member {
-    attempts: Sender<Vec<Attempt>>,
+    attempts: Feed<Attempt>,
     mailbox: Arc<Mailbox>,
     counters: Arc<Counters>,
     /// Attempts handed out, ever.
@@ -113,8 +116,7 @@ impl Pool {
         let room = settings.in_flight_max as usize;
         let trust = Arc::new(Trust::new(&settings.extra_roots)?);
         let bell = Arc::new(Bell::new(notify));
-        // Bounded by what may be in flight, which `send` asserts; room for all of it up front would cost a megabyte.
-        let (report, reports) = unbounded();
+        let (report, reports) = bounded(REPORT_BATCHES_PENDING_MAX);
 
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
@@ -142,7 +144,7 @@ impl Pool {
             let heads = Heads::new(user_agent.clone());
             let setup = Setup::new(number, registry, resolver, Arc::clone(&trust), heads, limits);
             let counters = Arc::clone(&setup.counters);
-            let (attempts, work) = unbounded();
+            let (attempts, work) = feed();
             let (reports, bell) = (report.clone(), Arc::clone(&pool.bell));
             let worker = Worker::new(poll, Arc::clone(&mailbox), work, reports, bell, Driver::new(setup));
             let thread = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(512 * 1024);
@@ -169,7 +171,10 @@ impl Pool {
                 self.workers.iter_mut().min_by_key(|worker| worker.load).expect("there is at least one worker");
             worker.load += share.len();
             worker.sent += share.len() as u64;
-            worker.attempts.send(share).expect("a worker lives as long as the pool");
+            // Otherwise attempts would gather where nobody takes them.
+            let lives = worker.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+            assert!(lives, "a worker lives as long as the pool");
+            worker.attempts.put(share);
             worker.mailbox.note_attempts();
         }
     }

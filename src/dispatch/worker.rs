@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 use mio::{Events, Poll, Token, Waker};
 
 use super::bell::Bell;
@@ -161,9 +161,11 @@ impl Worker {
         }
         self.deliver_by = None;
         let reports = std::mem::take(&mut self.driver.reports);
-        // The channel holds as many messages as there can be attempts, so that it is never full.
-        if self.reports.send((self.driver.setup.worker, reports)).is_err() {
-            return false;
+        match self.reports.try_send((self.driver.setup.worker, reports)) {
+            Ok(()) => {}
+            // The loop has not looked for long. To wait here would keep what is to be sent; the reports go with the next.
+            Err(TrySendError::Full((_, reports))) => self.driver.reports = reports,
+            Err(TrySendError::Disconnected(_)) => return false,
         }
         self.bell.ring();
         true

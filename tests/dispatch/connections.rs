@@ -6,6 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::unbounded;
 use punctual::core::Outcome;
 use punctual::dispatch::DispatchSettings;
+use punctual::limits::REPORT_BATCHES_PENDING_MAX;
 
 use super::support::{OK, Sending, Target, attempt, settings};
 
@@ -248,6 +249,21 @@ fn reports_are_taken_in_portions() {
     slots.sort_unstable();
     assert_eq!(slots, (0..100).collect::<Vec<_>>());
     assert_eq!(sending.sum(|worker| worker.in_flight), 0);
+}
+
+#[test]
+fn reports_that_nobody_takes_are_kept() {
+    let target = Target::answering(OK);
+    let mut sending = Sending::new(settings());
+    let count = u32::try_from(REPORT_BATCHES_PENDING_MAX * 2).unwrap();
+    for number in 0..count {
+        // Each is sent when the one before has been answered, so that its report is a batch of its own.
+        sending.pool.send(vec![attempt(&target.url(), number)]);
+        target.requests.recv().unwrap();
+    }
+    let mut slots: Vec<u32> = sending.reports(count as usize).iter().map(|report| report.handle.slot).collect();
+    slots.sort_unstable();
+    assert_eq!(slots, (0..count).collect::<Vec<_>>());
 }
 
 #[test]
