@@ -144,7 +144,7 @@ impl Board {
 
     /// Finds out where a flight goes.
     pub(super) fn find_peer(&mut self, flight: u32) -> Result<u32, String> {
-        let uri = self.flights[flight as usize].attempt.post.url.uri();
+        let uri = self.flights[flight as usize].errand.post().url.uri();
         let name = uri.authority().ok_or("the URL has no host")?.as_str();
         let https = uri.scheme_str() == Some("https");
         let last = self.last_found.map(|last| &self.peers[last as usize]);

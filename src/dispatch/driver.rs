@@ -8,13 +8,14 @@ use std::time::Duration;
 use mio::Registry;
 
 use super::board::{Board, number};
+use super::exchange::Exchange;
 use super::flight::{Flight, TimeLimits, describe};
 use super::head::Heads;
 use super::resolver::Resolver;
 use super::stats::Counters;
 use super::tls::Trust;
 use crate::clock;
-use crate::core::{Attempt, Outcome, Report};
+use crate::core::{Errand, ErrandReport, Outcome};
 use crate::limits::{ANSWER_READ_LEN, ATTEMPTS_PER_TURN_MAX, GROWTH_TICK, IDLE_CONNECTION_TIME_MAX, POST_LEN_MAX};
 use crate::time::MonoUs;
 
@@ -52,9 +53,9 @@ impl Setup {
 pub(super) struct Driver {
     pub(super) setup: Setup,
     /// Attempts that were handed over and not taken up.
-    pub(super) inbox: VecDeque<Attempt>,
+    pub(super) inbox: VecDeque<Errand>,
     /// Reports to be given back.
-    pub(super) reports: Vec<Report>,
+    pub(super) reports: Vec<ErrandReport>,
     /// How long the worker has waited for events, ever.
     pub(super) waited: MonoUs,
     pub(super) board: Board,
@@ -63,7 +64,7 @@ pub(super) struct Driver {
     /// Where bodies go that nobody reads.
     pub(super) scratch: Box<[u8]>,
     /// What all requests are written into.
-    output: Box<[u8]>,
+    output: Vec<u8>,
     next_tick: MonoUs,
     next_sweep: MonoUs,
 }
@@ -78,7 +79,7 @@ impl Driver {
             board: Board::default(),
             input: vec![0; ANSWER_READ_LEN].into(),
             scratch: vec![0; ANSWER_READ_LEN].into(),
-            output: vec![0; POST_LEN_MAX].into(),
+            output: Vec::new(),
             next_tick: MonoUs(0),
             next_sweep: MonoUs(0),
         }
@@ -100,8 +101,8 @@ impl Driver {
     pub(super) fn take_up(&mut self) {
         let now = clock::now();
         for _ in 0..ATTEMPTS_PER_TURN_MAX {
-            let Some(attempt) = self.inbox.pop_front() else { break };
-            self.begin(Flight::new(attempt, now));
+            let Some(errand) = self.inbox.pop_front() else { break };
+            self.begin(Flight::new(errand, now));
         }
     }
 
@@ -172,7 +173,7 @@ impl Driver {
             Ok(peer) => peer,
             Err(why) => return self.finish(id, Outcome::ConnectionFailed(why), start),
         };
-        self.board.deadlines.set(id, start.plus(self.setup.limits.whole));
+        self.board.deadlines.set(id, self.limit(id));
         let peer = &mut self.board.peers[peer_id as usize];
         if peer.waiting.is_empty()
             && let Some(link) = peer.take_idle()
@@ -205,8 +206,11 @@ impl Driver {
         let peer = &mut self.board.peers[link.peer as usize];
         link.flight = Some(id);
         flight.link = Some(link_id);
-        let begun = self.setup.heads.request(&flight.attempt, &peer.host_value);
-        let begun = begun.and_then(|call| super::exchange::Exchange::begin(call, &mut self.output));
+        let body = flight.errand.post().body();
+        // Nearly all requests fit.
+        self.output.resize(self.output.len().max(POST_LEN_MAX + body.len()), 0);
+        let begun = self.setup.heads.request(&flight.errand, &peer.host_value);
+        let begun = begun.and_then(|call| Exchange::begin(call, body, &mut self.output));
         let (exchange, len) = match begun {
             Ok(begun) => begun,
             Err(why) => {
@@ -222,6 +226,16 @@ impl Driver {
         if let Err(error) = link.send(exchange, &self.output[..len]) {
             self.lose(link_id, describe(&error));
         }
+    }
+
+    /// Until when a flight may take.
+    pub(super) fn limit(&self, id: u32) -> MonoUs {
+        self.board.flights[id as usize].start.plus(self.limits_of(id).whole)
+    }
+
+    /// How long a flight may take.
+    pub(super) fn limits_of(&self, id: u32) -> TimeLimits {
+        self.setup.limits.of(self.board.flights[id as usize].errand.post())
     }
 
     /// Reports a flight. Its connection has been dealt with.

@@ -9,7 +9,7 @@ fn exchange() -> Exchange {
     *request.method_mut() = Method::POST;
     *request.uri_mut() = "http://example.com/a".parse().unwrap();
     request.headers_mut().insert("content-length", "2".parse().unwrap());
-    let (exchange, _) = Exchange::begin(Call::new(request).unwrap(), &mut [0; 256]).unwrap();
+    let (exchange, _) = Exchange::begin(Call::new(request).unwrap(), b"{}", &mut [0; 256]).unwrap();
     exchange
 }
 

@@ -36,7 +36,7 @@ use mio::{Poll, Waker};
 pub use bell::Notify;
 pub use stats::{PoolStats, WorkerStats};
 
-use crate::core::{Attempt, Report};
+use crate::core::{Errand, ErrandReport};
 use crate::limits::REPORT_BATCHES_PENDING_MAX;
 use bell::Bell;
 use driver::{Driver, Setup};
@@ -79,9 +79,9 @@ pub struct DispatchSettings {
 #[derive(Debug)]
 pub struct Pool {
     workers: Vec<Member>,
-    reports: Receiver<(usize, Vec<Report>)>,
+    reports: Receiver<(usize, Vec<ErrandReport>)>,
     /// Reports taken from the channel and not asked for yet.
-    received: VecDeque<Report>,
+    received: VecDeque<ErrandReport>,
     bell: Arc<Bell>,
     resolver: Resolver,
     /// How many attempts may be out.
@@ -91,7 +91,7 @@ pub struct Pool {
 /// One worker as the pool sees it.
 #[derive(Debug)]
 struct Member {
-    attempts: Feed<Attempt>,
+    attempts: Feed<Errand>,
     mailbox: Arc<Mailbox>,
     counters: Arc<Counters>,
     /// Attempts handed out, ever.
@@ -155,8 +155,8 @@ impl Pool {
     }
 
     /// Hands attempts over. Never blocks: the caller sees to it that no more than `in_flight_max` are out.
-    pub fn send(&mut self, attempts: impl IntoIterator<Item = Attempt>) {
-        let mut attempts = attempts.into_iter().collect::<Vec<Attempt>>();
+    pub fn send<T: Into<Errand>>(&mut self, attempts: impl IntoIterator<Item = T>) {
+        let mut attempts = attempts.into_iter().map(Into::into).collect::<Vec<Errand>>();
         let out: usize = self.workers.iter().map(|worker| worker.load).sum();
         assert!(out + attempts.len() <= self.room, "more is handed out than may be in flight");
         let shares = (attempts.len() / SHARE_MIN).clamp(1, self.workers.len());
@@ -180,7 +180,7 @@ impl Pool {
     }
 
     /// Appends up to `max` reports.
-    pub fn receive(&mut self, max: usize, into: &mut Vec<Report>) {
+    pub fn receive(&mut self, max: usize, into: &mut Vec<ErrandReport>) {
         self.bell.silence();
         let enough = into.len().saturating_add(max);
         loop {

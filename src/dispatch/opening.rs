@@ -80,7 +80,7 @@ impl Driver {
             Lookup::Known(addresses) => {
                 let route = Route::new(addresses, peer.preferred);
                 self.board.take_first(id);
-                self.board.flights[flight as usize].connect_by = now.plus(self.setup.limits.connect);
+                self.board.flights[flight as usize].connect_by = now.plus(self.limits_of(flight).connect);
                 self.connect(flight, route);
             }
             Lookup::Failed(why) => {
@@ -102,7 +102,8 @@ impl Driver {
         let was_dispatched = flight.is_dispatched;
         flight.link = None;
         flight.dispatch();
-        let (start, connect_by) = (flight.start, flight.connect_by);
+        let connect_by = flight.connect_by;
+        let limit = self.limit(id);
         loop {
             let now = clock::mono();
             let peer = &mut self.board.peers[peer_id as usize];
@@ -118,7 +119,7 @@ impl Driver {
                             peer.open += 1;
                             peer.connecting += 1;
                             self.setup.counters.opened();
-                            self.board.deadlines.set(id, share.min(start.plus(self.setup.limits.whole)));
+                            self.board.deadlines.set(id, share.min(limit));
                             return;
                         }
                         Err(error) => error,
@@ -138,7 +139,7 @@ impl Driver {
                 // The connections there are will have to do.
                 peer.pause(now);
                 self.board.flights[id as usize].is_dispatched = was_dispatched;
-                self.board.deadlines.set(id, start.plus(self.setup.limits.whole));
+                self.board.deadlines.set(id, limit);
                 self.board.wait_first(peer_id, id);
             } else {
                 self.finish(id, Outcome::ConnectionFailed(describe(&error)), now);

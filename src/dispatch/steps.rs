@@ -37,7 +37,8 @@ impl Driver {
     /// A flight's time is up.
     pub(super) fn expire(&mut self, id: u32, now: MonoUs) {
         let flight = &self.board.flights[id as usize];
-        let limit = flight.start.plus(self.setup.limits.whole);
+        let limits = self.limits_of(id);
+        let limit = flight.start.plus(limits.whole);
         let whole = now >= limit;
         let connects = flight.link.is_some_and(|link| !self.board.links[link as usize].is_ready());
         if !whole && !connects {
@@ -45,7 +46,7 @@ impl Driver {
             self.board.deadlines.set(id, limit);
             return;
         }
-        let no_answer = || Outcome::TimedOut(format!("no whole answer {}", within(self.setup.limits.whole)));
+        let no_answer = || Outcome::TimedOut(format!("no whole answer {}", within(limits.whole)));
         let Some(link_id) = flight.link else {
             let mut what = "no connection was to be had";
             if let Some(peer) = flight.peer {
@@ -54,7 +55,7 @@ impl Driver {
                 }
                 self.board.stop_waiting(peer, id);
             }
-            self.finish(id, Outcome::TimedOut(format!("{what} {}", within(self.setup.limits.whole))), now);
+            self.finish(id, Outcome::TimedOut(format!("{what} {}", within(limits.whole))), now);
             return;
         };
         let outcome = match &self.board.links[link_id as usize].stage {
@@ -65,11 +66,9 @@ impl Driver {
                     return;
                 }
                 Some(_) | None if whole => no_answer(),
-                Some(_) | None => Outcome::TimedOut(format!("not connected {}", within(self.setup.limits.connect))),
+                Some(_) | None => Outcome::TimedOut(format!("not connected {}", within(limits.connect))),
             },
-            Stage::Securing if !whole => {
-                Outcome::TimedOut(format!("no TLS connection {}", within(self.setup.limits.connect)))
-            }
+            Stage::Securing if !whole => Outcome::TimedOut(format!("no TLS connection {}", within(limits.connect))),
             Stage::Securing | Stage::Busy(_) | Stage::Idle => no_answer(),
         };
         self.close(link_id);
@@ -111,9 +110,8 @@ impl Driver {
                 match Session::new(&self.setup.trust, &peer.host) {
                     Ok(session) => {
                         link.secure(session);
-                        let start = self.board.flights[flight as usize].start;
-                        let by = self.board.flights[flight as usize].connect_by;
-                        self.board.deadlines.set(flight, by.min(start.plus(self.setup.limits.whole)));
+                        let by = self.board.flights[flight as usize].connect_by.min(self.limit(flight));
+                        self.board.deadlines.set(flight, by);
                         self.go_on_securing(id);
                     }
                     Err(why) => self.lose(id, format!("TLS: {why}")),

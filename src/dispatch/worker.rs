@@ -13,7 +13,7 @@ use mio::{Events, Poll, Token, Waker};
 use super::bell::Bell;
 use super::driver::Driver;
 use crate::clock;
-use crate::core::{Attempt, Report};
+use crate::core::{Errand, ErrandReport};
 use crate::limits::{
     ATTEMPTS_PER_TURN_MAX, EVENTS_PER_TURN_MAX, EXPIRIES_PER_BUSY_TURN, EXPIRIES_PER_TURN, REPORT_WAIT_MAX,
     REPORTS_TOGETHER,
@@ -77,9 +77,9 @@ impl Mailbox {
 pub(super) struct Worker {
     poll: Poll,
     mailbox: Arc<Mailbox>,
-    attempts: Receiver<Vec<Attempt>>,
+    attempts: Receiver<Vec<Errand>>,
     /// Reports go back together with the worker's number.
-    reports: Sender<(usize, Vec<Report>)>,
+    reports: Sender<(usize, Vec<ErrandReport>)>,
     bell: Arc<Bell>,
     driver: Driver,
     /// Until when reports may be held back; None: there are none.
@@ -91,8 +91,8 @@ impl Worker {
     pub(super) fn new(
         poll: Poll,
         mailbox: Arc<Mailbox>,
-        attempts: Receiver<Vec<Attempt>>,
-        reports: Sender<(usize, Vec<Report>)>,
+        attempts: Receiver<Vec<Errand>>,
+        reports: Sender<(usize, Vec<ErrandReport>)>,
         bell: Arc<Bell>,
         driver: Driver,
     ) -> Worker {

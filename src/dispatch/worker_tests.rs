@@ -12,18 +12,23 @@ use super::super::head::Heads;
 use super::super::resolver::{Resolver, WakeWorker};
 use super::super::tls::Trust;
 use super::*;
-use crate::core::{Class, ExecutionId, Handle, Kind, Outcome, Seq};
+use crate::core::{AlertAttempt, Attempt, Class, ExecutionId, Handle, Kind, Outcome, Seq};
 use crate::job::{JobId, JobKey, Post, TargetUrl};
 use crate::limits::{OPENINGS_PER_BUSY_TURN, OPENINGS_PER_TURN};
 use crate::time::Instant;
 
-fn attempt(url: &str, seq: u64) -> Attempt {
+fn attempt(url: &str, seq: u64) -> Errand {
     let id = JobId::new(JobKey(1), [1; 10]);
     let instant = Instant::from_secs(10);
     let post = Arc::new(Post::to(TargetUrl::parse(url).unwrap()));
     let handle = Handle { slot: 0, seq: Seq(seq) };
     let id = ExecutionId { job: id, instant, kind: Kind::Scheduled, number: 0 };
-    Attempt { handle, number: 1, id, class: Class::OnTime, post }
+    Errand::Execution(Attempt { handle, number: 1, id, class: Class::OnTime, post })
+}
+
+fn alert(url: &str, seq: u64) -> Errand {
+    let post = Arc::new(Post::to(TargetUrl::parse(url).unwrap()));
+    Errand::Alert(AlertAttempt { seq: Seq(seq), number: 1, post })
 }
 
 fn driver(registry: &Registry) -> Driver {
@@ -36,7 +41,11 @@ fn driver(registry: &Registry) -> Driver {
 }
 
 fn outcomes(driver: &mut Driver) -> Vec<(u64, Outcome)> {
-    driver.reports.drain(..).map(|report| (report.handle.seq.0, report.outcome)).collect()
+    let outcome = |report| match report {
+        ErrandReport::Execution(report) => (report.handle.seq.0, report.outcome),
+        ErrandReport::Alert(report) => (report.seq.0, report.outcome),
+    };
+    driver.reports.drain(..).map(outcome).collect()
 }
 
 #[test]
@@ -45,7 +54,7 @@ fn a_panic_is_an_outcome_for_all_that_was_taken_up_and_the_worker_goes_on() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let mut poll = Poll::new().unwrap();
     let mut driver = driver(poll.registry());
-    driver.inbox.extend([1, 2].map(|seq| attempt(&url, seq)));
+    driver.inbox.extend([attempt(&url, 1), alert(&url, 2)]);
     guarded(&mut driver, |driver| {
         driver.take_up();
         driver.serve_all();
@@ -86,13 +95,14 @@ fn a_worker_that_cannot_go_on_reports_what_it_holds_and_not_what_it_reported() {
     let poll = Poll::new().unwrap();
     let mut driver = driver(poll.registry());
     driver.inbox.push_back(attempt("http://127.0.0.1:1/", 1));
+    driver.inbox.push_back(alert("http://127.0.0.1:1/", 2));
     driver.take_up();
     driver.serve_all();
     driver.open_some(false);
     driver.abandon("no events");
     driver.abandon("no events");
     let reports = outcomes(&mut driver);
-    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert_eq!(reports.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[test]
