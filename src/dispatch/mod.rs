@@ -2,10 +2,10 @@
 //! It must not know the scheduler's state: only how much may be in flight is agreed.
 //!
 //! A few threads each drive thousands of connections. From outside in: [`Pool`] shares attempts out among the
-//! `worker` threads; a worker waits and lets its `driver` act, whose `steps` follow each `connection` through one
-//! `exchange` after the other; the `board` holds all that is under way; a `peer` is what is known of one target: who
-//! waits for it, and how many connections it is worth; `opening` decides whose turn it is to get one; the `resolver`
-//! looks names up on threads of its own.
+//! `worker` threads, each with its `feed`; a worker waits and lets its `driver` act, whose `steps` follow each
+//! `connection` through one `exchange` after the other; the `board` holds all that is under way; a `peer` is what is
+//! known of one target: who waits for it, and how many connections it is worth; `opening` decides whose turn it is to
+//! get one; the `resolver` looks names up on threads of its own.
 
 mod bell;
 mod board;
