@@ -97,7 +97,7 @@ pub const ANSWER_BODY_LEN_MAX: usize = 64 * 1024;
 pub const ANSWER_FRAMING_LEN_MAX: usize = 4 * 1024;
 /// Bytes read from one connection at once, into a buffer that a worker's connections share.
 pub const ANSWER_READ_LEN: usize = 32 * 1024;
-/// The head of a request to a target with its body, in bytes: the URL and room for the other headers.
+/// The head of a request to a target, in bytes: the URL and room for the other headers.
 pub const POST_LEN_MAX: usize = 8 * 1024;
 /// Attempts a worker takes up before it looks at its sockets again.
 pub const ATTEMPTS_PER_TURN_MAX: usize = 128;
@@ -145,6 +145,11 @@ pub const LOOKUPS_PENDING_MAX: usize = 4_096;
 pub const RESOLVER_THREADS: usize = 2;
 /// Addresses of one name that are tried.
 pub const ADDRESSES_MAX: usize = 16;
+/// Batches of attempts that one worker has not taken. Beyond, they become one batch: room for as many as may be in
+/// flight would cost a megabyte up front.
+pub const ATTEMPT_BATCHES_PENDING_MAX: usize = 256;
+/// Batches of reports, of all workers together, that the loop has not taken. Beyond, a worker keeps its reports.
+pub const REPORT_BATCHES_PENDING_MAX: usize = 256;
 
 // --- The store ---
 
@@ -208,6 +213,8 @@ pub const ALERTS_PENDING_MAX: usize = 10_000;
 pub const ALERT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long one delivery of an alert may take.
 pub const ALERT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Deliveries under way at once, on top of what may be in flight of executions.
+pub const ALERTS_IN_FLIGHT_MAX: u32 = 1;
 
 const _: () = {
     assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
-use punctual::core::{Attempt, Class, ExecutionId, Handle, Kind, Outcome, Report, Seq};
+use punctual::core::{Attempt, Class, ErrandReport, ExecutionId, Handle, Kind, Outcome, Report, Seq};
 use punctual::dispatch::{DispatchSettings, Pool};
 use punctual::job::{JobId, JobKey, Post, TargetUrl};
 use punctual::time::Instant;
@@ -28,7 +28,11 @@ fn reports(pool: &mut Pool, bell: &Receiver<()>, count: usize) -> Vec<Report> {
         bell.recv_timeout(Duration::from_secs(20)).unwrap();
         pool.receive(count - reports.len(), &mut reports);
     }
-    reports
+    let report = |report| match report {
+        ErrandReport::Execution(report) => report,
+        ErrandReport::Alert(report) => panic!("nobody sent an alert: {report:?}"),
+    };
+    reports.into_iter().map(report).collect()
 }
 
 /// Serves connections one after the other, so that it needs one file only; each for as many requests as come.

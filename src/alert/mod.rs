@@ -1,7 +1,9 @@
-//! Owns telling somebody of a failure: the webhook's payload, its delivery with retries, what became of it.
-//! It must not delay a job, or decide what is a failure: the core does.
+//! Owns telling somebody of a failure: what a webhook is told, when it is tried again, what became of it.
+//! It must not delay a job, or decide what is a failure: the core does. It sends nothing itself, and reads no clock.
+//!
+//! `payload` is what is told, `webhook` the queue in front of where it is told.
 
-mod delivery;
 mod payload;
+mod webhook;
 
-pub use delivery::{Alerts, AlertsSettings};
+pub use webhook::Alerts;

@@ -3,21 +3,11 @@
 
 use serde::Serialize;
 
-use crate::core::{AlertRecord, Seq};
+use crate::core::AlertRecord;
 use crate::store::StoredAlert;
-use crate::time::WallUs;
-
-/// An alert on its way to the webhook.
-#[derive(Clone, Debug)]
-pub(super) struct Alert {
-    pub(super) seq: Seq,
-    pub(super) created_at: WallUs,
-    pub(super) attempts: u32,
-    pub(super) payload: Payload,
-}
 
 /// The body of the POST.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Payload {
     #[serde(rename = "type")]
@@ -30,9 +20,16 @@ pub(super) struct Payload {
     timestamp: String,
 }
 
-impl From<&AlertRecord> for Alert {
-    fn from(record: &AlertRecord) -> Alert {
-        let payload = Payload {
+impl Payload {
+    /// As the webhook gets it.
+    pub(super) fn json(&self) -> Box<[u8]> {
+        serde_json::to_vec(self).expect("texts can be written as JSON").into()
+    }
+}
+
+impl From<&AlertRecord> for Payload {
+    fn from(record: &AlertRecord) -> Payload {
+        Payload {
             kind: "JOB_FAILURE",
             job_id: record.execution.job.to_string(),
             execution_id: record.execution.to_string(),
@@ -40,14 +37,13 @@ impl From<&AlertRecord> for Alert {
             schedule: record.schedule.to_string(),
             error_message: record.error.to_string(),
             timestamp: record.at.to_string(),
-        };
-        Alert { seq: record.seq, created_at: record.at, attempts: 0, payload }
+        }
     }
 }
 
-impl From<&StoredAlert> for Alert {
-    fn from(stored: &StoredAlert) -> Alert {
-        let payload = Payload {
+impl From<&StoredAlert> for Payload {
+    fn from(stored: &StoredAlert) -> Payload {
+        Payload {
             kind: "JOB_FAILURE",
             job_id: stored.job.to_string(),
             execution_id: stored.execution.clone(),
@@ -55,7 +51,6 @@ impl From<&StoredAlert> for Alert {
             schedule: stored.schedule.clone(),
             error_message: stored.error.clone(),
             timestamp: stored.at.to_string(),
-        };
-        Alert { seq: stored.seq, created_at: stored.at, attempts: stored.attempts, payload }
+        }
     }
 }

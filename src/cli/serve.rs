@@ -58,7 +58,7 @@ pub struct ServeArguments {
     /// Where failures are POSTed to; without one they are only logged and listed
     #[arg(long, env = "PUNCTUAL_ALERT_WEBHOOK", value_name = "URL")]
     pub alert_webhook: Option<String>,
-    /// A file with root certificates (PEM) that targets are trusted by, beside those of this machine
+    /// A file with root certificates (PEM) that targets and the alert webhook are trusted by, beside those of this machine
     #[arg(long, env = "PUNCTUAL_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
     /// The origin whose web pages may use the API (CORS), or * for any

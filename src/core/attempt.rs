@@ -1,4 +1,4 @@
-//! Owns what a worker is given and what it gives back: one POST, and what it came to.
+//! Owns what a worker is given and what it gives back: one POST, for an execution or for an alert, and what it came to.
 //! It must not decide what an outcome leads to.
 
 use std::sync::Arc;
@@ -17,7 +17,38 @@ pub struct Handle {
     pub seq: Seq,
 }
 
-/// One POST to make: all that a worker needs to know.
+/// What a POST is made for. The core knows the first kind only.
+#[derive(Clone, Debug)]
+pub enum Errand {
+    /// An execution, for which the target is told which one it is.
+    Execution(Attempt),
+    /// An alert, which says all in its body.
+    Alert(AlertAttempt),
+}
+
+impl Errand {
+    /// What to send.
+    pub fn post(&self) -> &Post {
+        match self {
+            Errand::Execution(attempt) => &attempt.post,
+            Errand::Alert(attempt) => &attempt.post,
+        }
+    }
+}
+
+impl From<Attempt> for Errand {
+    fn from(attempt: Attempt) -> Errand {
+        Errand::Execution(attempt)
+    }
+}
+
+impl From<AlertAttempt> for Errand {
+    fn from(attempt: AlertAttempt) -> Errand {
+        Errand::Alert(attempt)
+    }
+}
+
+/// One POST of an execution: all that a worker needs to know.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// Comes back with the report.
@@ -42,6 +73,17 @@ impl Attempt {
     }
 }
 
+/// One POST of an alert to the webhook.
+#[derive(Clone, Debug)]
+pub struct AlertAttempt {
+    /// Which alert.
+    pub seq: Seq,
+    /// 1 is the first.
+    pub number: u32,
+    /// What to send.
+    pub post: Arc<Post>,
+}
+
 /// What one attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -55,7 +97,16 @@ pub enum Outcome {
     WorkerFailed(String),
 }
 
-/// A worker's report of an attempt.
+/// A worker's report of an errand: one for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrandReport {
+    /// Of an execution's attempt.
+    Execution(Report),
+    /// Of an alert's attempt.
+    Alert(AlertReport),
+}
+
+/// A worker's report of an execution's attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Which execution.
@@ -68,4 +119,15 @@ pub struct Report {
     pub dispatched: WallUs,
     /// From dispatch to outcome, in microseconds.
     pub duration_us: u64,
+}
+
+/// A worker's report of an alert's attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertReport {
+    /// Which alert.
+    pub seq: Seq,
+    /// Which attempt of it.
+    pub attempt: u32,
+    /// What it came to.
+    pub outcome: Outcome,
 }

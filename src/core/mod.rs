@@ -26,7 +26,7 @@ mod tally;
 mod targets;
 mod view;
 
-pub use attempt::{Attempt, Handle, Outcome, Report};
+pub use attempt::{AlertAttempt, AlertReport, Attempt, Errand, ErrandReport, Handle, Outcome, Report};
 pub use io::{
     Action, Change, Command, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId, Restored, Settings,
     StoredJob,

@@ -16,7 +16,7 @@ use crate::time::MonoUs;
 #[derive(Debug)]
 pub(super) struct Link {
     /// To which target.
-    pub(super) target: u32,
+    pub(super) peer: u32,
     /// For which attempt; None while it rests.
     pub(super) flight: Option<u32>,
     /// How far it is.
@@ -78,10 +78,10 @@ impl Route {
 
 impl Link {
     /// Begins to connect to the route's current address.
-    pub(super) fn connect(route: Route, port: u16, target: u32, flight: u32, now: MonoUs) -> io::Result<Link> {
+    pub(super) fn connect(route: Route, port: u16, peer: u32, flight: u32, now: MonoUs) -> io::Result<Link> {
         let socket = TcpStream::connect(SocketAddr::new(route.address(), port))?;
         Ok(Link {
-            target,
+            peer,
             flight: Some(flight),
             stage: Stage::Connecting(route),
             reused: false,

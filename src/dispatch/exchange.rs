@@ -6,7 +6,6 @@ use std::mem;
 use ureq_proto::client::state::{Cleanup, Prepare, RecvBody, RecvResponse};
 use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
 
-use super::head::BODY;
 use crate::limits::{ANSWER_BODY_LEN_MAX, ANSWER_FRAMING_LEN_MAX, ANSWER_HEAD_LEN_MAX};
 
 /// One request that was written, and as much of its answer as was read.
@@ -33,7 +32,7 @@ enum Stage {
 /// What bytes of the answer led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// The answer is not whole. So many bytes were used up; the rest must be given again, with more behind it.
+    /// The answer is not whole. This many bytes were used up; the rest must be given again, with more behind it.
     More(usize),
     /// The answer is whole, or as much of it was read as anybody needs.
     Whole {
@@ -47,8 +46,8 @@ pub(super) enum Progress {
 }
 
 impl Exchange {
-    /// Writes the request to `output`; also how many bytes it has.
-    pub(super) fn begin(call: Call<Prepare>, output: &mut [u8]) -> Result<(Exchange, usize), String> {
+    /// Writes the request with its body to `output`; also how many bytes it has.
+    pub(super) fn begin(call: Call<Prepare>, body: &[u8], output: &mut [u8]) -> Result<(Exchange, usize), String> {
         let mut call = call.proceed();
         let mut len = 0;
         while !call.can_proceed() {
@@ -60,7 +59,7 @@ impl Exchange {
                 return Err("a POST with a body and no expectation goes on with its body".to_owned());
             }
         };
-        let (_, written) = call.write(BODY, &mut output[len..]).map_err(|error| error.to_string())?;
+        let (_, written) = call.write(body, &mut output[len..]).map_err(|error| error.to_string())?;
         len += written;
         let call = call.proceed().ok_or("the request is longer than any may be")?;
         Ok((Exchange { stage: Stage::Head(call), used: 0, seen: 0, heard: false }, len))

@@ -1,4 +1,5 @@
-//! Answers in every division into pieces come to the same, and no bytes make the exchange panic.
+//! Owns the proof that answers come to the same however they are cut, and that no bytes make the exchange panic.
+//! It must not need a socket.
 
 use super::*;
 use http::{Method, Request};
@@ -8,7 +9,7 @@ fn exchange() -> Exchange {
     *request.method_mut() = Method::POST;
     *request.uri_mut() = "http://example.com/a".parse().unwrap();
     request.headers_mut().insert("content-length", "2".parse().unwrap());
-    let (exchange, _) = Exchange::begin(Call::new(request).unwrap(), &mut [0; 256]).unwrap();
+    let (exchange, _) = Exchange::begin(Call::new(request).unwrap(), b"{}", &mut [0; 256]).unwrap();
     exchange
 }
 

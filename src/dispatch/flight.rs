@@ -5,16 +5,33 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use crate::clock;
-use crate::core::{Attempt, Outcome, Report};
-use crate::job::Delivery;
+use crate::core::{AlertReport, Errand, ErrandReport, Outcome, Report};
+use crate::job::{Delivery, Post};
+use crate::limits::CONNECT_TIME_MAX;
 use crate::time::{MonoUs, Now, WallUs};
+
+/// How long an attempt may take, counted from its dispatch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeLimits {
+    /// As a whole.
+    pub(super) whole: Duration,
+    /// Until its connection can carry a request, TLS included.
+    pub(super) connect: Duration,
+}
+
+impl TimeLimits {
+    /// Those of this POST, where these are the usual ones.
+    pub(super) fn of(self, post: &Post) -> TimeLimits {
+        post.timeout().map_or(self, |whole| TimeLimits { whole, connect: whole.min(CONNECT_TIME_MAX) })
+    }
+}
 
 /// An attempt that this worker holds.
 #[derive(Debug)]
 pub(super) struct Flight {
-    pub(super) attempt: Attempt,
+    pub(super) errand: Errand,
     /// Where it goes; None until that is known.
-    pub(super) target: Option<u32>,
+    pub(super) peer: Option<u32>,
     /// Its connection, if it has one.
     pub(super) link: Option<u32>,
     /// When it was dispatched; before that, when it was taken up.
@@ -32,10 +49,10 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    pub(super) fn new(attempt: Attempt, now: Now) -> Flight {
+    pub(super) fn new(errand: Errand, now: Now) -> Flight {
         Flight {
-            attempt,
-            target: None,
+            errand,
+            peer: None,
             link: None,
             dispatched: now.wall,
             start: now.mono,
@@ -57,19 +74,25 @@ impl Flight {
 
     /// Whether the request may be sent again after a connection was lost that may have carried it.
     pub(super) fn may_repeat(&self) -> bool {
-        match self.attempt.post.delivery {
+        match self.errand.post().delivery {
             Delivery::AtLeastOnce => !self.is_second_try,
         }
     }
 
     /// The report of it.
-    pub(super) fn report(&self, outcome: Outcome, now: MonoUs) -> Report {
-        Report {
-            handle: self.attempt.handle,
-            attempt: self.attempt.number,
-            outcome: if self.is_second_try { after_loss(outcome) } else { outcome },
-            dispatched: self.dispatched,
-            duration_us: now.0.saturating_sub(self.start.0),
+    pub(super) fn report(&self, outcome: Outcome, now: MonoUs) -> ErrandReport {
+        let outcome = if self.is_second_try { after_loss(outcome) } else { outcome };
+        match &self.errand {
+            Errand::Execution(attempt) => ErrandReport::Execution(Report {
+                handle: attempt.handle,
+                attempt: attempt.number,
+                outcome,
+                dispatched: self.dispatched,
+                duration_us: now.0.saturating_sub(self.start.0),
+            }),
+            Errand::Alert(attempt) => {
+                ErrandReport::Alert(AlertReport { seq: attempt.seq, attempt: attempt.number, outcome })
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Owns what every POST says: its headers, its body, and the values an attempt gives them.
+//! Owns what every POST says in its head: its headers, and the values an errand gives them.
 //! It must not send anything.
 
 use std::fmt::Write;
@@ -9,15 +9,11 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use ureq_proto::client::Call;
 use ureq_proto::client::state::Prepare;
 
-use crate::core::Attempt;
+use crate::core::{Attempt, Errand};
 use crate::time::{Instant, WallUs};
 
-/// The body of every POST.
-pub(super) const BODY: &[u8] = b"{}";
 /// How long the text of a job id is.
 const JOB_ID_LEN: usize = 36;
-/// The length of [`BODY`] as a header.
-const BODY_LEN: HeaderValue = HeaderValue::from_static("2");
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const JOB_ID: HeaderName = HeaderName::from_static("punctual-job-id");
@@ -39,34 +35,45 @@ impl Heads {
         Heads { user_agent, instant: None, text: String::new() }
     }
 
-    /// The request that an attempt makes of this host.
-    pub(super) fn request(&mut self, attempt: &Attempt, host: &HeaderValue) -> Result<Call<Prepare>, String> {
+    /// The request that an errand makes of this host, without its body.
+    pub(super) fn request(&mut self, errand: &Errand, host: &HeaderValue) -> Result<Call<Prepare>, String> {
+        let post = errand.post();
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         // The path is all that is sent of the URL: the host goes into its header.
-        let path = attempt.post.url.uri().path_and_query().cloned();
+        let path = post.url.uri().path_and_query().cloned();
         *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
         let mut call = Call::new(request).map_err(|error| error.to_string())?;
+        add(
+            &mut call,
+            [
+                (HOST, host.clone()),
+                (USER_AGENT, self.user_agent.clone()),
+                (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                (CONTENT_LENGTH, count(post.body().len())),
+            ],
+        )?;
+        match errand {
+            Errand::Execution(attempt) => add(&mut call, self.execution(attempt))?,
+            // What an alert tells stands in its body.
+            Errand::Alert(_) => {}
+        }
+        Ok(call)
+    }
+
+    /// What a target is told of an execution.
+    fn execution(&mut self, attempt: &Attempt) -> [(HeaderName, HeaderValue); 5] {
         let key = self.text(&attempt.id);
         // An execution's id begins with its job's.
         let job = value(key.slice(..JOB_ID_LEN));
-        let key = value(key);
-        let number = if attempt.number == 1 { HeaderValue::from_static("1") } else { attempt.number.into() };
         let late = HeaderValue::from_static(if attempt.is_late() { "true" } else { "false" });
-        for (name, value) in [
-            (HOST, host.clone()),
-            (USER_AGENT, self.user_agent.clone()),
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (CONTENT_LENGTH, BODY_LEN),
-            (IDEMPOTENCY_KEY, key),
+        [
+            (IDEMPOTENCY_KEY, value(key)),
             (JOB_ID, job),
             (SCHEDULED_TIME, self.instant(attempt.id.instant)),
-            (ATTEMPT, number),
+            (ATTEMPT, count(attempt.number as usize)),
             (LATE, late),
-        ] {
-            call.header(name, value).map_err(|error| error.to_string())?;
-        }
-        Ok(call)
+        ]
     }
 
     fn instant(&mut self, instant: Instant) -> HeaderValue {
@@ -84,6 +91,19 @@ impl Heads {
         self.text.clear();
         write!(self.text, "{shown}").expect("a string takes any text");
         Bytes::copy_from_slice(self.text.as_bytes())
+    }
+}
+
+fn add<const N: usize>(call: &mut Call<Prepare>, headers: [(HeaderName, HeaderValue); N]) -> Result<(), String> {
+    headers.into_iter().try_for_each(|(name, value)| call.header(name, value).map_err(|error| error.to_string()))
+}
+
+/// A number as a header; the usual ones cost no memory.
+fn count(number: usize) -> HeaderValue {
+    match number {
+        1 => HeaderValue::from_static("1"),
+        2 => HeaderValue::from_static("2"),
+        other => other.into(),
     }
 }
 

@@ -2,21 +2,25 @@
 //! It must not know the scheduler's state: only how much may be in flight is agreed.
 //!
 //! A few threads each drive thousands of connections. From outside in: [`Pool`] shares attempts out among the
-//! `worker` threads; a worker waits and lets its `driver` act, whose `steps` follow each `connection` through one
-//! `exchange` after the other; a `target` knows who waits for it and how many connections it is worth, and `opening`
-//! decides whose turn it is to get one; the `resolver` looks names up on threads of its own.
+//! `worker` threads, each with its `feed`; a worker waits and lets its `driver` act, whose `steps` follow each
+//! `connection` through one `exchange` after the other; the `board` holds all that is under way; a `peer` is what is
+//! known of one target: who waits for it, and how many connections it is worth; `opening` decides whose turn it is to
+//! get one; the `resolver` looks names up on threads of its own. `flight` is one attempt under way, `head` what its
+//! request says, `tls` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
 
 mod bell;
+mod board;
 mod connection;
 mod driver;
 mod exchange;
+mod feed;
 mod flight;
 mod head;
 mod opening;
+mod peer;
 mod resolver;
 mod stats;
 mod steps;
-mod target;
 mod tls;
 mod worker;
 
@@ -26,16 +30,19 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, bounded};
 use http::HeaderValue;
 use mio::{Poll, Waker};
 
 pub use bell::Notify;
 pub use stats::{PoolStats, WorkerStats};
 
-use crate::core::{Attempt, Report};
+use crate::core::{Errand, ErrandReport};
+use crate::limits::REPORT_BATCHES_PENDING_MAX;
 use bell::Bell;
 use driver::{Driver, Setup};
+use feed::{Feed, feed};
+use flight::TimeLimits;
 use head::Heads;
 use resolver::{Resolver, WakeWorker};
 use stats::Counters;
@@ -69,13 +76,13 @@ pub struct DispatchSettings {
     pub extra_roots: Vec<u8>,
 }
 
-/// The worker pool.
+/// The worker pool. Dropped, it stops its threads and drops what is in flight.
 #[derive(Debug)]
 pub struct Pool {
-    workers: Vec<Handle>,
-    reports: Receiver<(usize, Vec<Report>)>,
+    workers: Vec<Member>,
+    reports: Receiver<(usize, Vec<ErrandReport>)>,
     /// Reports taken from the channel and not asked for yet.
-    received: VecDeque<Report>,
+    received: VecDeque<ErrandReport>,
     bell: Arc<Bell>,
     resolver: Resolver,
     /// How many attempts may be out.
@@ -84,8 +91,8 @@ pub struct Pool {
 
 /// One worker as the pool sees it.
 #[derive(Debug)]
-struct Handle {
-    attempts: Sender<Vec<Attempt>>,
+struct Member {
+    attempts: Feed<Errand>,
     mailbox: Arc<Mailbox>,
     counters: Arc<Counters>,
     /// Attempts handed out, ever.
@@ -110,8 +117,7 @@ impl Pool {
         let room = settings.in_flight_max as usize;
         let trust = Arc::new(Trust::new(&settings.extra_roots)?);
         let bell = Arc::new(Bell::new(notify));
-        // Bounded by what may be in flight, which `send` asserts; room for all of it up front would cost a megabyte.
-        let (report, reports) = unbounded();
+        let (report, reports) = bounded(REPORT_BATCHES_PENDING_MAX);
 
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
@@ -133,33 +139,25 @@ impl Pool {
 
         // From here on, dropping the pool stops what was started.
         let mut pool = Pool { workers: Vec::new(), reports, received: VecDeque::new(), bell, resolver, room };
+        let limits = TimeLimits { whole: settings.timeout, connect: settings.connect_timeout };
         for (number, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
-            let (attempts, work) = unbounded();
-            let counters = Arc::<Counters>::default();
-            let driver = Driver::new(Setup {
-                worker: number,
-                registry: poll.registry().try_clone()?,
-                resolver: pool.resolver.clone(),
-                trust: Arc::clone(&trust),
-                counters: Arc::clone(&counters),
-                heads: Heads::new(user_agent.clone()),
-                timeout: settings.timeout,
-                connect_timeout: settings.connect_timeout,
-            });
+            let (registry, resolver) = (poll.registry().try_clone()?, pool.resolver.clone());
+            let heads = Heads::new(user_agent.clone());
+            let setup = Setup::new(number, registry, resolver, Arc::clone(&trust), heads, limits);
+            let counters = Arc::clone(&setup.counters);
+            let (attempts, work) = feed();
             let (reports, bell) = (report.clone(), Arc::clone(&pool.bell));
-            let mailbox_of_worker = Arc::clone(&mailbox);
-            let worker =
-                Worker { poll, mailbox: mailbox_of_worker, attempts: work, reports, bell, driver, deliver_by: None };
+            let worker = Worker::new(poll, Arc::clone(&mailbox), work, reports, bell, Driver::new(setup));
             let thread = std::thread::Builder::new().name(format!("worker-{number}")).stack_size(512 * 1024);
             let thread = Some(thread.spawn(move || worker.run())?);
-            pool.workers.push(Handle { attempts, mailbox, counters, sent: 0, load: 0, thread });
+            pool.workers.push(Member { attempts, mailbox, counters, sent: 0, load: 0, thread });
         }
         Ok(pool)
     }
 
     /// Hands attempts over. Never blocks: the caller sees to it that no more than `in_flight_max` are out.
-    pub fn send(&mut self, attempts: impl IntoIterator<Item = Attempt>) {
-        let mut attempts = attempts.into_iter().collect::<Vec<Attempt>>();
+    pub fn send<T: Into<Errand>>(&mut self, attempts: impl IntoIterator<Item = T>) {
+        let mut attempts = attempts.into_iter().map(Into::into).collect::<Vec<Errand>>();
         let out: usize = self.workers.iter().map(|worker| worker.load).sum();
         assert!(out + attempts.len() <= self.room, "more is handed out than may be in flight");
         let shares = (attempts.len() / SHARE_MIN).clamp(1, self.workers.len());
@@ -174,13 +172,16 @@ impl Pool {
                 self.workers.iter_mut().min_by_key(|worker| worker.load).expect("there is at least one worker");
             worker.load += share.len();
             worker.sent += share.len() as u64;
-            worker.attempts.send(share).expect("a worker lives as long as the pool");
+            // Otherwise attempts would gather where nobody takes them.
+            let lives = worker.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+            assert!(lives, "a worker lives as long as the pool");
+            worker.attempts.put(share);
             worker.mailbox.note_attempts();
         }
     }
 
     /// Appends up to `max` reports.
-    pub fn receive(&mut self, max: usize, into: &mut Vec<Report>) {
+    pub fn receive(&mut self, max: usize, into: &mut Vec<ErrandReport>) {
         self.bell.silence();
         let enough = into.len().saturating_add(max);
         loop {
@@ -200,20 +201,11 @@ impl Pool {
 
     /// The figures of now.
     pub fn stats(&self) -> PoolStats {
-        PoolStats {
-            workers: self.workers.iter().map(Handle::stats).collect(),
-            names: self.resolver.names() as u64,
-            lookups: self.resolver.lookups(),
-        }
-    }
-
-    /// Stops the threads. Attempts in flight are dropped: their rows are found in doubt at the next start.
-    pub fn shutdown(self) {
-        drop(self);
+        PoolStats { workers: self.workers.iter().map(Member::stats).collect(), lookups: self.resolver.lookups() }
     }
 }
 
-impl Handle {
+impl Member {
     fn stats(&self) -> WorkerStats {
         self.counters.read(self.sent, self.load as u64)
     }

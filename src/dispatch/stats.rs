@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct PoolStats {
     /// Each worker's share.
     pub workers: Vec<WorkerStats>,
-    /// Host names that are remembered.
-    pub names: u64,
     /// Lookups made, ever.
     pub lookups: u64,
 }
@@ -73,7 +71,7 @@ impl Counters {
         self.taken.store(self.taken.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
     }
 
-    /// So many attempts have no connection.
+    /// How many attempts have no connection now.
     pub(super) fn wait(&self, count: usize) {
         self.waiting.store(count as u64, Ordering::Relaxed);
     }

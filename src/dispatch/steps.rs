@@ -18,10 +18,10 @@ use crate::time::MonoUs;
 impl Driver {
     /// Something happened to a socket. Events that come late, to a slot used anew, find nothing to do.
     pub(super) fn note_event(&mut self, event: &Event) {
-        let Some(id) = u32::try_from(event.token().0).ok().filter(|&id| self.held.links.contains(id as usize)) else {
+        let Some(id) = u32::try_from(event.token().0).ok().filter(|&id| self.board.links.contains(id as usize)) else {
             return;
         };
-        match &self.held.links[id as usize].stage {
+        match &self.board.links[id as usize].stage {
             Stage::Connecting(_) => self.go_on_connecting(id),
             Stage::Securing => self.go_on_securing(id),
             Stage::Busy(_) => {
@@ -36,28 +36,29 @@ impl Driver {
 
     /// A flight's time is up.
     pub(super) fn expire(&mut self, id: u32, now: MonoUs) {
-        let flight = &self.held.flights[id as usize];
-        let limit = flight.start.plus(self.setup.timeout);
+        let flight = &self.board.flights[id as usize];
+        let limits = self.limits_of(id);
+        let limit = flight.start.plus(limits.whole);
         let whole = now >= limit;
-        let connects = flight.link.is_some_and(|link| !self.held.links[link as usize].is_ready());
+        let connects = flight.link.is_some_and(|link| !self.board.links[link as usize].is_ready());
         if !whole && !connects {
             // It was dispatched, or connected, after the limit was set.
-            self.held.deadlines.set(id, limit);
+            self.board.deadlines.set(id, limit);
             return;
         }
-        let no_answer = || Outcome::TimedOut(format!("no whole answer {}", within(self.setup.timeout)));
+        let no_answer = || Outcome::TimedOut(format!("no whole answer {}", within(limits.whole)));
         let Some(link_id) = flight.link else {
             let mut what = "no connection was to be had";
-            if let Some(target) = flight.target {
-                if self.held.targets[target as usize].resolving {
+            if let Some(peer) = flight.peer {
+                if self.board.peers[peer as usize].resolving {
                     what = "the name was not resolved";
                 }
-                self.held.stop_waiting(target, id);
+                self.board.stop_waiting(peer, id);
             }
-            self.finish(id, Outcome::TimedOut(format!("{what} {}", within(self.setup.timeout))), now);
+            self.finish(id, Outcome::TimedOut(format!("{what} {}", within(limits.whole))), now);
             return;
         };
-        let outcome = match &self.held.links[link_id as usize].stage {
+        let outcome = match &self.board.links[link_id as usize].stage {
             Stage::Connecting(route) => match route.next() {
                 Some(next) if !whole => {
                     self.close(link_id);
@@ -65,11 +66,9 @@ impl Driver {
                     return;
                 }
                 Some(_) | None if whole => no_answer(),
-                Some(_) | None => Outcome::TimedOut(format!("not connected {}", within(self.setup.connect_timeout))),
+                Some(_) | None => Outcome::TimedOut(format!("not connected {}", within(limits.connect))),
             },
-            Stage::Securing if !whole => {
-                Outcome::TimedOut(format!("no TLS connection {}", within(self.setup.connect_timeout)))
-            }
+            Stage::Securing if !whole => Outcome::TimedOut(format!("no TLS connection {}", within(limits.connect))),
             Stage::Securing | Stage::Busy(_) | Stage::Idle => no_answer(),
         };
         self.close(link_id);
@@ -79,15 +78,15 @@ impl Driver {
     /// A connection failed under a flight. If it was kept alive and the target gave no sign of life, the target
     /// may have closed it before it saw the request: one more try with a fresh one.
     pub(super) fn lose(&mut self, link_id: u32, why: String) {
-        let link = &self.held.links[link_id as usize];
-        let (target, was_stale) = (link.target, link.reused && !link.has_heard());
+        let link = &self.board.links[link_id as usize];
+        let (peer, was_stale) = (link.peer, link.reused && !link.has_heard());
         let id = link.flight.expect("only connections in use are lost");
         self.close(link_id);
-        let flight = &mut self.held.flights[id as usize];
+        let flight = &mut self.board.flights[id as usize];
         if was_stale && flight.may_repeat() {
             flight.is_second_try = true;
             flight.link = None;
-            self.held.wait_first(target, id);
+            self.board.wait_first(peer, id);
             self.setup.counters.repeated();
         } else {
             self.finish(id, Outcome::ConnectionFailed(why), clock::mono());
@@ -95,25 +94,24 @@ impl Driver {
     }
 
     fn go_on_connecting(&mut self, id: u32) {
-        let link = &mut self.held.links[id as usize];
+        let link = &mut self.board.links[id as usize];
         let Stage::Connecting(route) = &link.stage else { return };
-        let (route, target_id) = (route.clone(), link.target);
+        let (route, peer_id) = (route.clone(), link.peer);
         let flight = link.flight.expect("only a connection in use connects");
         match link.is_connected() {
             Ok(false) => {}
             Ok(true) => {
-                let target = &mut self.held.targets[target_id as usize];
-                target.preferred = route.index;
-                if !target.https {
+                let peer = &mut self.board.peers[peer_id as usize];
+                peer.preferred = route.index;
+                if !peer.https {
                     self.note_ready(id, flight);
                     return;
                 }
-                match Session::new(&self.setup.trust, &target.host) {
+                match Session::new(&self.setup.trust, &peer.host) {
                     Ok(session) => {
                         link.secure(session);
-                        let start = self.held.flights[flight as usize].start;
-                        let by = self.held.flights[flight as usize].connect_by;
-                        self.held.deadlines.set(flight, by.min(start.plus(self.setup.timeout)));
+                        let by = self.board.flights[flight as usize].connect_by.min(self.limit(flight));
+                        self.board.deadlines.set(flight, by);
                         self.go_on_securing(id);
                     }
                     Err(why) => self.lose(id, format!("TLS: {why}")),
@@ -130,7 +128,7 @@ impl Driver {
     }
 
     fn go_on_securing(&mut self, id: u32) {
-        let link = &mut self.held.links[id as usize];
+        let link = &mut self.board.links[id as usize];
         let flight = link.flight.expect("only a connection in use shakes hands");
         match link.handshake() {
             Ok(true) => self.note_ready(id, flight),
@@ -143,17 +141,17 @@ impl Driver {
     }
 
     fn note_ready(&mut self, id: u32, flight: u32) {
-        let target = self.held.links[id as usize].target;
-        self.held.links[id as usize].stage = Stage::Idle;
-        self.held.targets[target as usize].connecting -= 1;
+        let peer = self.board.links[id as usize].peer;
+        self.board.links[id as usize].stage = Stage::Idle;
+        self.board.peers[peer as usize].connecting -= 1;
         // One more is ready, so one more may connect.
-        self.held.mark(target);
+        self.board.mark(peer);
         self.send(id, flight);
     }
 
     /// False: the connection is gone.
     fn flush(&mut self, id: u32) -> bool {
-        match self.held.links[id as usize].flush() {
+        match self.board.links[id as usize].flush() {
             Ok(()) => true,
             // What the target said before it stopped listening is worth reading.
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => true,
@@ -167,7 +165,7 @@ impl Driver {
     /// Reads until the answer is whole, or the socket is empty.
     fn read(&mut self, id: u32, closed: bool) {
         loop {
-            let link = &mut self.held.links[id as usize];
+            let link = &mut self.board.links[id as usize];
             let len = match link.read(&mut self.input) {
                 Ok(len) => len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -188,14 +186,14 @@ impl Driver {
 
     fn note_answer(&mut self, link_id: u32, status: u16, reusable: bool) {
         let now = clock::mono();
-        let link = &mut self.held.links[link_id as usize];
+        let link = &mut self.board.links[link_id as usize];
         let id = link.flight.expect("only a connection in use is answered");
-        let target_id = link.target;
-        let target = &mut self.held.targets[target_id as usize];
-        target.note_answer(self.held.flights[id as usize].waited, self.waited);
+        let peer_id = link.peer;
+        let peer = &mut self.board.peers[peer_id as usize];
+        peer.note_answer(self.board.flights[id as usize].waited, self.waited);
         let young = now < link.opened.plus(CONNECTION_AGE_MAX);
-        let next = target.waiting.front().copied();
-        let next = next.filter(|&next| !self.held.flights[next as usize].is_second_try);
+        let next = peer.waiting.front().copied();
+        let next = next.filter(|&next| !self.board.flights[next as usize].is_second_try);
         if !reusable || !young || link.has_unsent() {
             self.close(link_id);
         } else {
@@ -203,14 +201,14 @@ impl Driver {
             if let Some(next) = next {
                 // No detour over the resting ones: the target works while this worker reads on.
                 self.finish(id, Outcome::Answered(status), now);
-                self.held.take_first(target_id);
+                self.board.take_first(peer_id);
                 self.setup.counters.reused();
                 return self.send(link_id, next);
             }
-            if !target.rest(link_id, now) {
+            if !peer.rest(link_id, now) {
                 self.close(link_id);
-            } else if !target.waiting.is_empty() {
-                self.held.mark(target_id);
+            } else if !peer.waiting.is_empty() {
+                self.board.mark(peer_id);
             }
         }
         self.finish(id, Outcome::Answered(status), now);
@@ -218,12 +216,12 @@ impl Driver {
 
     /// A connection that rests has nothing to say but its end.
     fn check_idle(&mut self, id: u32) {
-        let link = &mut self.held.links[id as usize];
+        let link = &mut self.board.links[id as usize];
         if matches!(link.read(&mut self.input), Err(error) if error.kind() == ErrorKind::WouldBlock) {
             return;
         }
-        let target = link.target;
-        self.held.targets[target as usize].forget_idle(id);
+        let peer = link.peer;
+        self.board.peers[peer as usize].forget_idle(id);
         self.close(id);
     }
 }

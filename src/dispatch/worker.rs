@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 use mio::{Events, Poll, Token, Waker};
 
 use super::bell::Bell;
 use super::driver::Driver;
 use crate::clock;
-use crate::core::{Attempt, Report};
+use crate::core::{Errand, ErrandReport};
 use crate::limits::{
     ATTEMPTS_PER_TURN_MAX, EVENTS_PER_TURN_MAX, EXPIRIES_PER_BUSY_TURN, EXPIRIES_PER_TURN, REPORT_WAIT_MAX,
     REPORTS_TOGETHER,
@@ -75,18 +75,30 @@ impl Mailbox {
 
 /// A worker thread's belongings.
 pub(super) struct Worker {
-    pub(super) poll: Poll,
-    pub(super) mailbox: Arc<Mailbox>,
-    pub(super) attempts: Receiver<Vec<Attempt>>,
+    poll: Poll,
+    mailbox: Arc<Mailbox>,
+    attempts: Receiver<Vec<Errand>>,
     /// Reports go back together with the worker's number.
-    pub(super) reports: Sender<(usize, Vec<Report>)>,
-    pub(super) bell: Arc<Bell>,
-    pub(super) driver: Driver,
+    reports: Sender<(usize, Vec<ErrandReport>)>,
+    bell: Arc<Bell>,
+    driver: Driver,
     /// Until when reports may be held back; None: there are none.
-    pub(super) deliver_by: Option<MonoUs>,
+    deliver_by: Option<MonoUs>,
 }
 
 impl Worker {
+    /// Nothing is done before [`Worker::run`].
+    pub(super) fn new(
+        poll: Poll,
+        mailbox: Arc<Mailbox>,
+        attempts: Receiver<Vec<Errand>>,
+        reports: Sender<(usize, Vec<ErrandReport>)>,
+        bell: Arc<Bell>,
+        driver: Driver,
+    ) -> Worker {
+        Worker { poll, mailbox, attempts, reports, bell, driver, deliver_by: None }
+    }
+
     /// Works until it is stopped.
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_PER_TURN_MAX);
@@ -149,9 +161,11 @@ impl Worker {
         }
         self.deliver_by = None;
         let reports = std::mem::take(&mut self.driver.reports);
-        // The channel holds as many messages as there can be attempts, so that it is never full.
-        if self.reports.send((self.driver.setup.worker, reports)).is_err() {
-            return false;
+        match self.reports.try_send((self.driver.setup.worker, reports)) {
+            Ok(()) => {}
+            // The loop has not looked for long. To wait here would keep what is to be sent; the reports go with the next.
+            Err(TrySendError::Full((_, reports))) => self.driver.reports = reports,
+            Err(TrySendError::Disconnected(_)) => return false,
         }
         self.bell.ring();
         true

@@ -1,4 +1,5 @@
-//! What happens to attempts when a worker's driver panics.
+//! Owns the tests of a driver without its thread: what a panic costs, whose turn it is, what is given up when.
+//! It must not wait for time to pass.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -6,40 +7,45 @@ use std::net::TcpListener;
 use mio::Registry;
 
 use super::super::driver::Setup;
+use super::super::flight::TimeLimits;
 use super::super::head::Heads;
 use super::super::resolver::{Resolver, WakeWorker};
 use super::super::tls::Trust;
 use super::*;
-use crate::core::{Class, ExecutionId, Handle, Kind, Outcome, Seq};
+use crate::core::{AlertAttempt, Attempt, Class, ExecutionId, Handle, Kind, Outcome, Seq};
 use crate::job::{JobId, JobKey, Post, TargetUrl};
 use crate::limits::{OPENINGS_PER_BUSY_TURN, OPENINGS_PER_TURN};
 use crate::time::Instant;
 
-fn attempt(url: &str, seq: u64) -> Attempt {
+fn attempt(url: &str, seq: u64) -> Errand {
     let id = JobId::new(JobKey(1), [1; 10]);
     let instant = Instant::from_secs(10);
     let post = Arc::new(Post::to(TargetUrl::parse(url).unwrap()));
     let handle = Handle { slot: 0, seq: Seq(seq) };
     let id = ExecutionId { job: id, instant, kind: Kind::Scheduled, number: 0 };
-    Attempt { handle, number: 1, id, class: Class::OnTime, post }
+    Errand::Execution(Attempt { handle, number: 1, id, class: Class::OnTime, post })
+}
+
+fn alert(url: &str, seq: u64) -> Errand {
+    let post = Arc::new(Post::to(TargetUrl::parse(url).unwrap()));
+    Errand::Alert(AlertAttempt { seq: Seq(seq), number: 1, post })
 }
 
 fn driver(registry: &Registry) -> Driver {
     let wake: WakeWorker = Arc::new(|_| ());
-    Driver::new(Setup {
-        worker: 0,
-        registry: registry.try_clone().unwrap(),
-        resolver: Resolver::start(|_| Ok(Vec::new()), &wake, || ()).unwrap(),
-        trust: Arc::new(Trust::new(&[]).unwrap()),
-        counters: Arc::default(),
-        heads: Heads::new(http::HeaderValue::from_static("test")),
-        timeout: Duration::from_secs(10),
-        connect_timeout: Duration::from_secs(10),
-    })
+    let resolver = Resolver::start(|_| Ok(Vec::new()), &wake, || ()).unwrap();
+    let trust = Arc::new(Trust::new(&[]).unwrap());
+    let heads = Heads::new(http::HeaderValue::from_static("test"));
+    let limits = TimeLimits { whole: Duration::from_secs(10), connect: Duration::from_secs(10) };
+    Driver::new(Setup::new(0, registry.try_clone().unwrap(), resolver, trust, heads, limits))
 }
 
 fn outcomes(driver: &mut Driver) -> Vec<(u64, Outcome)> {
-    driver.reports.drain(..).map(|report| (report.handle.seq.0, report.outcome)).collect()
+    let outcome = |report| match report {
+        ErrandReport::Execution(report) => (report.handle.seq.0, report.outcome),
+        ErrandReport::Alert(report) => (report.seq.0, report.outcome),
+    };
+    driver.reports.drain(..).map(outcome).collect()
 }
 
 #[test]
@@ -48,7 +54,7 @@ fn a_panic_is_an_outcome_for_all_that_was_taken_up_and_the_worker_goes_on() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let mut poll = Poll::new().unwrap();
     let mut driver = driver(poll.registry());
-    driver.inbox.extend([1, 2].map(|seq| attempt(&url, seq)));
+    driver.inbox.extend([attempt(&url, 1), alert(&url, 2)]);
     guarded(&mut driver, |driver| {
         driver.take_up();
         driver.serve_all();
@@ -63,7 +69,7 @@ fn a_panic_is_an_outcome_for_all_that_was_taken_up_and_the_worker_goes_on() {
     assert_eq!((stats.connections, stats.opened, stats.faults), (0, 2, 1));
 
     // What was not taken up goes on as if nothing had happened.
-    let target = std::thread::spawn(move || {
+    let peer = std::thread::spawn(move || {
         for socket in listener.incoming() {
             let mut socket = socket.unwrap();
             let mut request = [0; 4096];
@@ -78,10 +84,10 @@ fn a_panic_is_an_outcome_for_all_that_was_taken_up_and_the_worker_goes_on() {
     while driver.reports.is_empty() {
         poll.poll(&mut events, driver.patience()).unwrap();
         guarded(&mut driver, |driver| turn(driver, &events, false));
-        driver.held.check();
+        driver.board.check();
     }
     assert_eq!(outcomes(&mut driver), [(3, Outcome::Answered(200))]);
-    target.join().unwrap();
+    peer.join().unwrap();
 }
 
 #[test]
@@ -89,13 +95,14 @@ fn a_worker_that_cannot_go_on_reports_what_it_holds_and_not_what_it_reported() {
     let poll = Poll::new().unwrap();
     let mut driver = driver(poll.registry());
     driver.inbox.push_back(attempt("http://127.0.0.1:1/", 1));
+    driver.inbox.push_back(alert("http://127.0.0.1:1/", 2));
     driver.take_up();
     driver.serve_all();
     driver.open_some(false);
     driver.abandon("no events");
     driver.abandon("no events");
     let reports = outcomes(&mut driver);
-    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert_eq!(reports.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[test]
@@ -114,7 +121,7 @@ fn connections_of_silent_targets_come_behind_everything_else() {
     driver.open_some(true);
     assert_eq!(opened(&driver), per_turn);
     let mut events = Events::with_capacity(64);
-    while driver.held.waiting > 0 || driver.held.links.iter().any(|(_, link)| !link.is_ready()) {
+    while driver.board.waiting > 0 || driver.board.links.iter().any(|(_, link)| !link.is_ready()) {
         poll.poll(&mut events, driver.patience()).unwrap();
         turn(&mut driver, &events, false);
     }
@@ -128,13 +135,13 @@ fn connections_of_silent_targets_come_behind_everything_else() {
     driver.serve_all();
     driver.open_some(true);
     let of = |driver: &Driver, name: &str| {
-        driver.held.targets.iter().find(|(_, target)| name.contains(&*target.name)).map(|(_, target)| target.open)
+        driver.board.peers.iter().find(|(_, peer)| name.contains(&*peer.name)).map(|(_, peer)| peer.open)
     };
     assert_eq!(of(&driver, &well_url), Some(3));
     assert_eq!(of(&driver, &silent_url), Some(32 + OPENINGS_PER_BUSY_TURN));
     driver.open_some(false);
     assert_eq!(of(&driver, &silent_url), Some(32 + OPENINGS_PER_BUSY_TURN + OPENINGS_PER_TURN));
-    driver.held.check();
+    driver.board.check();
     drop((silent, well));
 }
 
@@ -144,7 +151,7 @@ fn attempts_that_end_together_are_given_up_in_portions() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let poll = Poll::new().unwrap();
     let mut driver = driver(poll.registry());
-    driver.setup.timeout = Duration::ZERO;
+    driver.setup.limits.whole = Duration::ZERO;
     driver.inbox.extend((0..10).map(|seq| attempt(&url, seq)));
     driver.take_up();
     driver.note_time(4);
@@ -152,5 +159,5 @@ fn attempts_that_end_together_are_given_up_in_portions() {
     assert_eq!(driver.patience(), Some(Duration::ZERO), "the others are due as well");
     driver.note_time(100);
     assert_eq!(outcomes(&mut driver).len(), 6);
-    driver.held.check();
+    driver.board.check();
 }

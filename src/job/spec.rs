@@ -42,7 +42,7 @@ impl JobSpec {
         let rare = Rare { misfire: misfire.as_ref().map(Misfire::compile).transpose()? };
         Ok(JobSpec {
             schedule: Arc::new(schedule),
-            post: Arc::new(Post { url, delivery }),
+            post: Arc::new(Post { url, delivery, rare: None }),
             active: active.unwrap_or(true),
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
         })
@@ -77,7 +77,8 @@ impl From<&JobSpec> for Definition {
     fn from(spec: &JobSpec) -> Definition {
         let JobSpec { schedule, post, active, rare } = spec;
         let Rare { misfire } = rare.as_deref().cloned().unwrap_or_default();
-        let Post { url, delivery } = &**post;
+        // What is rare in a POST is not a job's.
+        let Post { url, delivery, rare: _ } = &**post;
         Definition {
             schedule: schedule.text().to_owned(),
             api: url.to_string(),

@@ -3,7 +3,7 @@
 
 use crate::alert::Alerts;
 use crate::api::StoreLatency;
-use crate::core::{Attempt, Class, Input, Notice, Output, Reply, Report, RequestId, Scheduler};
+use crate::core::{Class, Errand, ErrandReport, Input, Notice, Output, Reply, RequestId, Scheduler};
 use crate::dispatch::{Pool, PoolStats};
 use crate::limits::REPORTS_PER_TURN_MAX;
 use crate::store::{AlertState, AlertUpdate, Writer};
@@ -22,8 +22,8 @@ pub(super) struct Engine {
     alerts: Alerts,
     drift: Recorder,
     late: Recorder,
-    fires: Vec<Attempt>,
-    reports: Vec<Report>,
+    fires: Vec<Errand>,
+    reports: Vec<ErrandReport>,
     replies: Vec<(RequestId, Reply)>,
     draining: bool,
 }
@@ -56,7 +56,7 @@ impl Engine {
             match output {
                 Output::Persist(number, item) => self.outbox.push(number, item, now.mono),
                 Output::Reply(request, reply) => self.replies.push((request, reply)),
-                Output::Fire(attempt) => self.fires.push(attempt),
+                Output::Fire(attempt) => self.fires.push(Errand::Execution(attempt)),
                 Output::Dispatched(class, drift_us) => match class {
                     Class::OnTime => self.drift.record(drift_us),
                     Class::Recovered | Class::CatchUp | Class::Manual => self.late.record(drift_us),
@@ -72,7 +72,7 @@ impl Engine {
         }
     }
 
-    /// Hands to the workers all that was fired since: many attempts, one message.
+    /// Hands to the workers all that was fired since: many attempts, one batch.
     pub(super) fn send_fired(&mut self) {
         if !self.fires.is_empty() {
             self.pool.send(std::mem::take(&mut self.fires));
@@ -98,18 +98,24 @@ impl Engine {
         let more = self.reports.len() >= REPORTS_PER_TURN_MAX;
         let mut reports = std::mem::take(&mut self.reports);
         for report in reports.drain(..) {
-            self.input(Input::Report(report), now);
+            match report {
+                ErrandReport::Execution(report) => self.input(Input::Report(report), now),
+                ErrandReport::Alert(report) => {
+                    let update = self.alerts.report(report, now);
+                    self.note_alert(update);
+                }
+            }
         }
         self.reports = reports;
         self.send_fired();
-        while let Some(update) = self.alerts.try_update() {
-            self.note_alert(Some(update));
-        }
         more
     }
 
-    /// Hands to the writer what it can take.
+    /// Hands to the writer what it can take, and to the workers what is left to be sent: alerts behind all else.
     pub(super) fn flush(&mut self, mono: MonoUs) {
+        while let Some(attempt) = self.alerts.next_attempt(mono) {
+            self.fires.push(Errand::Alert(attempt));
+        }
         self.send_fired();
         self.outbox.flush(&self.writer, mono, self.draining);
     }
@@ -120,7 +126,8 @@ impl Engine {
 
     pub(super) fn deadline(&self) -> Deadline {
         let core = self.core.poll_timeout();
-        Deadline { mono: [core.mono, self.outbox.deadline()].into_iter().flatten().min(), ..core }
+        let mono = [core.mono, self.outbox.deadline(), self.alerts.deadline()].into_iter().flatten().min();
+        Deadline { mono, ..core }
     }
 
     pub(super) fn drain(&mut self, now: Now) {

@@ -18,7 +18,7 @@ use super::engine::Engine;
 use super::files;
 use super::timer::Timer;
 use super::turn::{End, LISTENER, Loop, SIGNALS, TIMER, WAKER};
-use crate::alert::{Alerts, AlertsSettings};
+use crate::alert::Alerts;
 use crate::api::{self, Cors};
 use crate::clock;
 use crate::config::Config;
@@ -26,7 +26,7 @@ use crate::core::{Input, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::http;
 use crate::job::RetryPolicy;
-use crate::limits::{CLIENTS_QUEUED_MAX, CONNECT_TIME_MAX, READERS};
+use crate::limits::{ALERTS_IN_FLIGHT_MAX, CLIENTS_QUEUED_MAX, CONNECT_TIME_MAX, READERS};
 use crate::store::{OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
 
@@ -98,7 +98,7 @@ fn prepare(
     let pool = Pool::start(
         DispatchSettings {
             workers,
-            in_flight_max,
+            in_flight_max: in_flight_max + ALERTS_IN_FLIGHT_MAX,
             timeout: config.timeout,
             connect_timeout: config.timeout.min(CONNECT_TIME_MAX),
             user_agent: USER_AGENT.to_owned(),
@@ -107,8 +107,7 @@ fn prepare(
         Arc::clone(&notify),
     )
     .map_err(ServeError::Thread)?;
-    let alerts = AlertsSettings { webhook: config.alert_webhook.clone(), user_agent: USER_AGENT.to_owned() };
-    let alerts = Alerts::start(alerts, Arc::clone(&notify)).map_err(ServeError::Thread)?;
+    let alerts = Alerts::new(config.alert_webhook.clone());
     let readers = Readers::start(path, READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
     let readers = readers.map_err(ServeError::Thread)?;
     let writer = Writer::start(store, config.keep, notify).map_err(ServeError::Thread)?;

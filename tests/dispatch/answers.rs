@@ -1,8 +1,11 @@
 //! Answers of every shape, good and bad: what is reported for them.
 
-use punctual::core::{Class, Outcome};
+use std::time::Duration;
 
-use super::support::{OK, Sending, Target, attempt, settings};
+use punctual::core::{AlertReport, Class, ErrandReport, Outcome, Seq};
+use punctual::limits::POST_LEN_MAX;
+
+use super::support::{OK, Sending, Target, alert, attempt, settings};
 
 #[test]
 fn the_request_says_what_a_target_needs_to_know() {
@@ -23,6 +26,29 @@ fn the_request_says_what_a_target_needs_to_know() {
     assert_eq!(target.requests.recv().unwrap(), expected);
     sending.post(&target.url());
     assert!(target.requests.recv().unwrap().contains("\r\npunctual-attempt: 1\r\npunctual-late: false\r\n"));
+}
+
+#[test]
+fn an_alert_says_all_in_its_body_of_any_length() {
+    let target = Target::answering(OK);
+    let mut sending = Sending::new(settings());
+    for body in [r#"{"type":"JOB_FAILURE"}"#.to_owned(), format!("[\"{}\"]", "x".repeat(10 * POST_LEN_MAX))] {
+        sending.pool.send([alert(&target.url(), 5, &body, Duration::from_secs(10))]);
+        let report = sending.any_reports(1).remove(0);
+        let expected = AlertReport { seq: Seq(5), attempt: 1, outcome: Outcome::Answered(200) };
+        assert_eq!(report, ErrandReport::Alert(expected));
+        let expected = format!(
+            "POST /hook?a=b HTTP/1.1\r\nhost: {}\r\nuser-agent: punctual-test/1\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            target.address,
+            body.len()
+        );
+        assert!(target.requests.recv().unwrap() == expected, "{} bytes", body.len());
+    }
+    // Those that come after it on the same connection are what they always are.
+    assert_eq!(sending.outcome(&target.url()), Outcome::Answered(200));
+    assert!(target.requests.recv().unwrap().ends_with("\r\npunctual-late: false\r\n\r\n{}"));
+    assert_eq!(sending.sum(|worker| worker.opened), 1);
 }
 
 #[test]

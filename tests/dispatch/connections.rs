@@ -4,10 +4,11 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crossbeam_channel::unbounded;
-use punctual::core::Outcome;
+use punctual::core::{Errand, ErrandReport, Outcome};
 use punctual::dispatch::DispatchSettings;
+use punctual::limits::REPORT_BATCHES_PENDING_MAX;
 
-use super::support::{OK, Sending, Target, attempt, settings};
+use super::support::{OK, Sending, Target, alert, attempt, settings};
 
 fn reset(socket: &std::net::TcpStream) {
     let socket = rustix::fd::AsFd::as_fd(socket);
@@ -219,16 +220,32 @@ fn every_attempt_is_reported_once_whatever_targets_do() {
         .collect();
     let mut sending = Sending::new(DispatchSettings { timeout: Duration::from_millis(1_500), ..settings() });
     for _ in 0..3 {
-        let attempts = (0..2_000_u32).map(|number| attempt(&targets[number as usize % 4].url(), number));
+        // Every tenth one is an alert's.
+        let attempts = (0..2_000_u32).map(|number| {
+            let url = targets[number as usize % 4].url();
+            if number % 10 > 0 {
+                Errand::from(attempt(&url, number))
+            } else {
+                Errand::from(alert(&url, number, "{\"some\":\"body\"}", Duration::from_millis(700)))
+            }
+        });
         sending.pool.send(attempts.collect::<Vec<_>>());
-        let reports = sending.reports(2_000);
-        let mut slots: Vec<u32> = reports.iter().map(|report| report.handle.slot).collect();
-        slots.sort_unstable();
-        assert_eq!(slots, (0..2_000).collect::<Vec<_>>());
-        let answered = reports.iter().filter(|report| matches!(report.outcome, Outcome::Answered(200 | 302)));
-        let answered = answered.count();
-        let timed_out = reports.iter().filter(|report| matches!(report.outcome, Outcome::TimedOut(_))).count();
-        let failed = reports.iter().filter(|report| matches!(report.outcome, Outcome::ConnectionFailed(_))).count();
+        let (mut numbers, mut outcomes) = (Vec::new(), Vec::new());
+        for report in sending.any_reports(2_000) {
+            let (number, outcome, is_alert) = match report {
+                ErrandReport::Execution(report) => (report.handle.seq.0, report.outcome, false),
+                ErrandReport::Alert(report) => (report.seq.0, report.outcome, true),
+            };
+            assert_eq!(is_alert, number % 10 == 0, "{number} comes back as what it was");
+            numbers.push(number);
+            outcomes.push(outcome);
+        }
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..2_000).collect::<Vec<_>>());
+        let count = |of: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| of(outcome)).count();
+        let answered = count(|outcome| matches!(outcome, Outcome::Answered(200 | 302)));
+        let timed_out = count(|outcome| matches!(outcome, Outcome::TimedOut(_)));
+        let failed = count(|outcome| matches!(outcome, Outcome::ConnectionFailed(_)));
         assert_eq!(answered + timed_out + failed, 2_000);
         assert!(answered > 1_000 && timed_out > 20 && failed > 50, "{answered} {timed_out} {failed}");
     }
@@ -251,12 +268,27 @@ fn reports_are_taken_in_portions() {
 }
 
 #[test]
+fn reports_that_nobody_takes_are_kept() {
+    let target = Target::answering(OK);
+    let mut sending = Sending::new(settings());
+    let count = u32::try_from(REPORT_BATCHES_PENDING_MAX * 2).unwrap();
+    for number in 0..count {
+        // Each is sent when the one before has been answered, so that its report is a batch of its own.
+        sending.pool.send(vec![attempt(&target.url(), number)]);
+        target.requests.recv().unwrap();
+    }
+    let mut slots: Vec<u32> = sending.reports(count as usize).iter().map(|report| report.handle.slot).collect();
+    slots.sort_unstable();
+    assert_eq!(slots, (0..count).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_pool_stops_with_attempts_in_flight() {
     let target = Target::new(|_, connection| connection.wait_for_end());
     let mut sending = Sending::new(settings());
     sending.pool.send((0..1_000).map(|number| attempt(&target.url(), number)).collect::<Vec<_>>());
     assert!(waiting(&sending) > 0);
-    sending.pool.shutdown();
+    drop(sending);
 }
 
 /// Attempts that have no connection.

@@ -3,10 +3,10 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use punctual::core::Outcome;
+use punctual::core::{ErrandReport, Outcome};
 use punctual::dispatch::DispatchSettings;
 
-use super::support::{OK, Sending, Target, attempt, settings};
+use super::support::{OK, Sending, Target, alert, attempt, settings};
 
 fn impatient() -> DispatchSettings {
     DispatchSettings { timeout: Duration::from_millis(300), ..settings() }
@@ -20,6 +20,27 @@ fn a_target_that_accepts_and_never_answers_times_out() {
     assert_eq!(report.outcome, Outcome::TimedOut("no whole answer within 300 ms".to_owned()));
     assert!((300_000..2_000_000).contains(&report.duration_us), "{}", report.duration_us);
     assert_eq!(sending.sum(|worker| worker.connections), 0);
+}
+
+#[test]
+fn a_time_limit_of_its_own_may_be_shorter_and_longer_than_that_of_the_others() {
+    let silent = Target::new(|_, connection| connection.wait_for_end());
+    let slow = Target::new(|_, connection| {
+        connection.request();
+        std::thread::sleep(Duration::from_millis(600));
+        connection.write(OK);
+    });
+    let mut sending = Sending::new(impatient());
+    for (url, limit_ms, outcome) in [
+        (silent.url(), 50, Outcome::TimedOut("no whole answer within 50 ms".to_owned())),
+        (slow.url(), 10_000, Outcome::Answered(200)),
+    ] {
+        sending.pool.send([alert(&url, 1, "{}", Duration::from_millis(limit_ms))]);
+        match sending.any_reports(1).remove(0) {
+            ErrandReport::Alert(report) => assert_eq!(report.outcome, outcome),
+            ErrandReport::Execution(report) => panic!("{report:?}"),
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use punctual::core::{Attempt, Class, ExecutionId, Handle, Kind, Outcome, Report, Seq};
+use punctual::core::{AlertAttempt, Attempt, Class, ErrandReport, ExecutionId, Handle, Kind, Outcome, Report, Seq};
 use punctual::dispatch::{DispatchSettings, Pool};
 use punctual::job::{JobId, JobKey, Post, TargetUrl};
 use punctual::time::Instant;
@@ -38,6 +38,20 @@ pub(super) fn attempt(url: &str, number: u32) -> Attempt {
     Attempt { handle, number: 1, id, class: Class::OnTime, post }
 }
 
+/// An attempt of an alert whose `seq` is `number`, with a body and a time limit of its own.
+pub(super) fn alert(url: &str, number: u32, body: &str, timeout: Duration) -> AlertAttempt {
+    let post = Post::to(TargetUrl::parse(url).unwrap()).with(body.as_bytes().into(), timeout);
+    AlertAttempt { seq: Seq(u64::from(number)), number: 1, post: Arc::new(post) }
+}
+
+/// The report of an execution's attempt.
+pub(super) fn of_execution(report: ErrandReport) -> Report {
+    match report {
+        ErrandReport::Execution(report) => report,
+        ErrandReport::Alert(report) => panic!("this is an alert's: {report:?}"),
+    }
+}
+
 /// A pool, and the bell it rings.
 pub(super) struct Sending {
     pub(super) pool: Pool,
@@ -51,8 +65,13 @@ impl Sending {
         Sending { pool, bell }
     }
 
-    /// Waits for so many reports, and no more.
+    /// Waits for so many reports of executions, and no more.
     pub(super) fn reports(&mut self, count: usize) -> Vec<Report> {
+        self.any_reports(count).into_iter().map(of_execution).collect()
+    }
+
+    /// Waits for so many reports of any kind, and no more.
+    pub(super) fn any_reports(&mut self, count: usize) -> Vec<ErrandReport> {
         let mut reports = Vec::new();
         loop {
             self.pool.receive(count - reports.len(), &mut reports);
@@ -141,16 +160,21 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Reads one request with its body `{}`; false: the other side closed.
+    /// Reads one request with its body; false: the other side closed.
     pub(super) fn request(&mut self) -> bool {
         let mut bytes = Vec::new();
         let mut byte = [0];
-        while !bytes.ends_with(b"\r\n\r\n{}") {
+        while !bytes.ends_with(b"\r\n\r\n") {
             match self.socket.read(&mut byte) {
                 Ok(1) => bytes.push(byte[0]),
                 Ok(_) | Err(_) => return false,
             }
         }
+        let mut body = vec![0; content_length(&bytes)];
+        if self.socket.read_exact(&mut body).is_err() {
+            return false;
+        }
+        bytes.append(&mut body);
         // Nobody may be left who counts requests.
         drop(self.seen.send(String::from_utf8(bytes).unwrap()));
         true
@@ -176,4 +200,10 @@ impl Connection {
     pub(super) fn end_writing(&mut self) {
         self.socket.shutdown(Shutdown::Write).unwrap();
     }
+}
+
+fn content_length(head: &[u8]) -> usize {
+    let head = str::from_utf8(head).unwrap();
+    let value = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    value.expect("every POST says how long it is").parse().unwrap()
 }

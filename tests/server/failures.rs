@@ -1,10 +1,15 @@
 //! What becomes of a POST that fails: retries, the failure, the alert, its delivery.
 //! It must not test what succeeds at once.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::{Arc, mpsc};
 
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
+use super::support::api::Api;
 use super::support::receiver::{Receiver, Script};
 use super::support::server::Server;
 use super::support::until;
@@ -81,6 +86,111 @@ fn a_receiver_that_is_down_is_a_failure_that_is_told() {
     }
     let job = test.api().get(&format!("/api/jobs/{job}"));
     assert_eq!((&job["stats"]["failed"], &job["lastOutcome"]["status"]), (&json!(1), &json!("FAILED")));
+}
+
+/// A webhook behind a certificate of its own, by its URL, its certificate in PEM format, and what it is told.
+fn secure_webhook() -> (String, String, mpsc::Receiver<String>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key))
+        .expect("the certificate and its key fit");
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let url = format!("https://localhost:{}/hook", listener.local_addr().expect("it is bound").port());
+    let (told, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let session = ServerConnection::new(Arc::clone(&config)).expect("the configuration is whole");
+            let mut stream = StreamOwned::new(session, socket);
+            let (mut request, mut byte) = (Vec::new(), [0]);
+            while !request.ends_with(b"\"}") && matches!(stream.read(&mut byte), Ok(1)) {
+                request.push(byte[0]);
+            }
+            let answered = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+            // One that does not trust the certificate has nothing to tell.
+            if answered.is_ok() && !request.is_empty() {
+                told.send(String::from_utf8(request).expect("it is text")).unwrap_or_default();
+            }
+        }
+    });
+    (url, made.cert.pem(), heard)
+}
+
+/// The newest alert, once its delivery is as wanted.
+fn alert(api: &Api, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    until(what, || Some(api.get("/api/alerts")["alerts"][0].clone()).filter(|alert| wanted(&alert["delivery"])))
+}
+
+fn was_tried(delivery: &Value) -> bool {
+    delivery["attempts"].as_u64() > Some(0)
+}
+
+#[test]
+fn a_webhook_is_trusted_like_a_target_and_an_alert_is_delivered_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (hook, pem, heard) = secure_webhook();
+    let (db, ca_file) = (folder.path().join("p.db"), folder.path().join("ca.pem"));
+    std::fs::write(&ca_file, pem).expect("it can be written");
+    let flags = with_few_workers(&["--retries", "0", "--alert-webhook", &hook]);
+
+    // This machine does not vouch for the webhook.
+    let server = Server::start(&db, &flags);
+    let job = server.api.create(&once_at(this_second() + 3), &nobody());
+    let refused = alert(&server.api, "the alert is refused", was_tried);
+    assert_eq!(refused["delivery"]["status"], "PENDING");
+    let why = refused["delivery"]["error"].as_str().expect("it says why");
+    assert!(why.starts_with("the webhook could not be reached: TLS: invalid peer certificate"), "{why}");
+    server.stop();
+    assert!(heard.try_recv().is_err(), "nobody was told");
+
+    let ca_file = ca_file.to_str().expect("it is text");
+    let server = Server::start(&db, &[&flags[..], &["--ca-file", ca_file]].concat());
+    alert(&server.api, "the alert is delivered", |delivery| delivery["status"] == "DELIVERED");
+    let request = heard.recv().expect("the webhook lives");
+    let (head, body) = request.split_once("\r\n\r\n").expect("a head and a body");
+    let expected = format!(
+        "POST /hook HTTP/1.1\r\nhost: {}\r\nuser-agent: Punctual/{}\r\ncontent-type: application/json\r\n\
+         content-length: {}",
+        &hook["https://".len()..hook.len() - "/hook".len()],
+        env!("CARGO_PKG_VERSION"),
+        body.len()
+    );
+    assert_eq!(head, expected);
+    let body: Value = serde_json::from_str(body).expect("it is JSON");
+    assert_eq!((&body["type"], &body["jobId"]), (&json!("JOB_FAILURE"), &json!(job)));
+}
+
+#[test]
+fn a_webhook_that_hangs_delays_no_job_and_is_tried_again() {
+    let (folder, receiver) = (tempfile::tempdir().expect("a folder"), Receiver::start());
+    receiver.script("/hook", Script::Hang);
+    receiver.script("/fails", Script::Status(404));
+    let hook = receiver.url("/hook");
+    // Even where one POST may be in flight.
+    let flags = ["--max-in-flight", "1", "--retries", "0", "--alert-webhook", &hook];
+    let server = Server::start(&folder.path().join("p.db"), &flags);
+    let test = Setup { server, receiver, folder };
+    test.api().create("* * * * * *", &test.receiver.url("/well"));
+    test.api().create(&once_at(this_second() + 3), &test.receiver.url("/fails"));
+
+    let refused = alert(test.api(), "the first delivery fails", was_tried);
+    assert_eq!(refused["delivery"]["status"], "PENDING");
+    assert_eq!(refused["delivery"]["error"], "the webhook could not be reached: no whole answer within 5000 ms");
+    test.receiver.script("/hook", Script::Status(200));
+    alert(test.api(), "the alert is delivered", |delivery| delivery["status"] == "DELIVERED");
+    let told = test.receiver.posts_to("/hook");
+    let (last, before) = told.split_last().expect("it was told");
+    assert!(last.status == Some(200) && !before.is_empty() && before.iter().all(|post| post.status.is_none()));
+    assert!(told[1].at_us - told[0].at_us >= 5_900_000, "the time limit, and the wait after it");
+
+    let meanwhile: Vec<_> = test.receiver.posts_to("/well");
+    let meanwhile = meanwhile.iter().filter(|post| (told[0].at_us..told[1].at_us).contains(&post.at_us));
+    let seconds: Vec<i64> = meanwhile.clone().map(|post| post.second).collect();
+    assert!(seconds.len() >= 5 && seconds.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seconds:?}");
+    let latest = meanwhile.map(|post| post.at_us - post.second * 1_000_000).max();
+    assert!(latest < Some(1_000_000), "{latest:?}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::time::MonoUs;
 
 /// One scheme, host and port, and all that is under way to it.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct Peer {
     pub(super) https: bool,
     /// The authority as the URL has it.
     pub(super) name: Box<str>,
@@ -54,13 +54,13 @@ struct Idle {
     since: MonoUs,
 }
 
-impl Target {
+impl Peer {
     /// The target of this URL.
-    pub(super) fn new(uri: &Uri) -> Result<Target, String> {
+    pub(super) fn new(uri: &Uri) -> Result<Peer, String> {
         let https = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default();
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        Ok(Target {
+        Ok(Peer {
             https,
             name: uri.authority().map(http::uri::Authority::as_str).unwrap_or_default().into(),
             host: bare.into(),
@@ -209,8 +209,8 @@ fn us(duration: std::time::Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn target() -> Target {
-        Target::new(&"http://127.0.0.1:8080/a".parse().unwrap()).unwrap()
+    fn peer() -> Peer {
+        Peer::new(&"http://127.0.0.1:8080/a".parse().unwrap()).unwrap()
     }
 
     #[test]
@@ -244,41 +244,41 @@ mod tests {
 
     #[test]
     fn connections_that_are_not_ready_hold_back_others() {
-        let mut target = target();
-        target.waiting.extend(0..1_000);
-        (target.open, target.connecting) = (CONNECTIONS_FREE, CONNECTIONS_FREE);
-        assert!(!target.may_open(MonoUs(0), MonoUs(10_000_000)));
-        target.connecting = CONNECTIONS_FREE - 1;
-        assert!(target.may_open(MonoUs(0), MonoUs(10_000_000)));
-        assert!(!target.may_open(MonoUs(0), MonoUs(0)), "nothing is known yet, and enough are open");
-        target.pause(MonoUs(0));
-        assert!(!target.may_open(MonoUs(0), MonoUs(10_000_000)));
-        target.paused_until = MonoUs(0);
+        let mut peer = peer();
+        peer.waiting.extend(0..1_000);
+        (peer.open, peer.connecting) = (CONNECTIONS_FREE, CONNECTIONS_FREE);
+        assert!(!peer.may_open(MonoUs(0), MonoUs(10_000_000)));
+        peer.connecting = CONNECTIONS_FREE - 1;
+        assert!(peer.may_open(MonoUs(0), MonoUs(10_000_000)));
+        assert!(!peer.may_open(MonoUs(0), MonoUs(0)), "nothing is known yet, and enough are open");
+        peer.pause(MonoUs(0));
+        assert!(!peer.may_open(MonoUs(0), MonoUs(10_000_000)));
+        peer.paused_until = MonoUs(0);
         // Of many that are ready, a quarter may be added at once.
-        (target.open, target.connecting) = (500, 100);
-        assert!(!target.may_open(MonoUs(0), MonoUs(10_000_000)));
-        (target.open, target.connecting) = (500, 99);
-        assert!(target.may_open(MonoUs(0), MonoUs(10_000_000)));
+        (peer.open, peer.connecting) = (500, 100);
+        assert!(!peer.may_open(MonoUs(0), MonoUs(10_000_000)));
+        (peer.open, peer.connecting) = (500, 99);
+        assert!(peer.may_open(MonoUs(0), MonoUs(10_000_000)));
     }
 
     #[test]
     fn the_newest_connection_is_used_and_the_oldest_is_closed() {
-        let mut target = target();
+        let mut peer = peer();
         for link in 0..3 {
-            assert!(target.rest(link, MonoUs(u64::from(link))));
+            assert!(peer.rest(link, MonoUs(u64::from(link))));
         }
-        target.forget_idle(1);
-        assert_eq!(target.take_stale(MonoUs(0)), Some(0));
-        assert_eq!(target.take_stale(MonoUs(0)), None);
-        assert_eq!(target.idle_since(), Some(MonoUs(2)));
-        assert_eq!(target.take_idle(), Some(2));
-        assert_eq!(target.take_idle(), None);
+        peer.forget_idle(1);
+        assert_eq!(peer.take_stale(MonoUs(0)), Some(0));
+        assert_eq!(peer.take_stale(MonoUs(0)), None);
+        assert_eq!(peer.idle_since(), Some(MonoUs(2)));
+        assert_eq!(peer.take_idle(), Some(2));
+        assert_eq!(peer.take_idle(), None);
     }
 
     #[test]
     fn hosts_lose_their_brackets() {
-        let target = Target::new(&"https://[::1]/".parse().unwrap()).unwrap();
-        assert_eq!((&*target.host, target.port, target.https), ("::1", 443, true));
-        assert!(target.literal.is_some());
+        let peer = Peer::new(&"https://[::1]/".parse().unwrap()).unwrap();
+        assert_eq!((&*peer.host, peer.port, peer.https), ("::1", 443, true));
+        assert!(peer.literal.is_some());
     }
 }
