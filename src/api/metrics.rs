@@ -3,10 +3,19 @@
 
 use serde::Serialize;
 
-use super::{Millis, ok, time_of};
+use super::call::{Call, Read};
+use super::errors::ApiError;
+use super::json::{Millis, ok, time_of};
+use super::parameters::PAGE_DEFAULT;
+use super::routes::Matched;
 use crate::core::{Counts, JobView, Load};
 use crate::http::Response;
 use crate::telemetry::Percentiles;
+
+/// Metrics, with the next jobs to fire.
+pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    Ok(Call::Read(Read::Metrics { limit: matched.parameters()?.limit(PAGE_DEFAULT)? }))
+}
 
 /// What `/api/metrics` tells.
 #[derive(Clone, Debug)]

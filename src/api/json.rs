@@ -1,20 +1,10 @@
-//! Owns the JSON clients see: one type per answer, made from what the core and the store give.
-//! It must not look anything up.
-
-mod executions;
-mod jobs;
-mod metrics;
-mod status;
+//! Owns what the JSON of all answers has in common: how times and durations look, and the body of an answer.
+//! It must not know any one resource.
 
 use serde::{Serialize, Serializer};
 
 use crate::http::{self, Response};
 use crate::time::{Instant, WallUs};
-
-pub use executions::answer;
-pub use jobs::{deleted, job, jobs, reply};
-pub use metrics::{Metrics, Sending, StoreLatency, metrics};
-pub use status::{Health, health, info};
 
 /// Milliseconds as a decimal with microseconds behind the point.
 pub(super) struct Millis(f64);
@@ -37,10 +27,6 @@ impl Serialize for Millis {
 
 pub(super) fn time_of(instant: Instant) -> String {
     WallUs::of(instant).to_string()
-}
-
-pub(super) fn is_zero(number: &usize) -> bool {
-    *number == 0
 }
 
 pub(super) fn ok(body: &impl Serialize) -> Response {
