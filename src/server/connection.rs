@@ -6,14 +6,15 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
+use crate::api;
 use crate::http::{self, Decoded, Decoder, Limits, Method, Refusal, Request, Response};
 use crate::limits::{
-    ANSWER_TIME_MAX, BODY_LEN_MAX, HEAD_LEN_MAX, HEADERS_MAX, IDLE_TIME_MAX, LINGER_TIME_MAX, READ_PER_TURN_MAX,
-    REQUEST_TIME_MAX, UNSENT_MAX,
+    ANSWER_TIME_MAX, HEAD_LEN_MAX, HEADERS_MAX, IDLE_TIME_MAX, LINGER_TIME_MAX, READ_PER_TURN_MAX, REQUEST_TIME_MAX,
+    UNSENT_MAX,
 };
 use crate::time::MonoUs;
 
-const LIMITS: Limits = Limits { head_len_max: HEAD_LEN_MAX, headers_max: HEADERS_MAX, body_len_max: BODY_LEN_MAX };
+const LIMITS: Limits = Limits { head_len_max: HEAD_LEN_MAX, headers_max: HEADERS_MAX, body_len_max: api::body_limit };
 /// Buffers that grew beyond this are given back once they are empty.
 const BUFFER_KEPT_MAX: usize = 16 * 1024;
 
