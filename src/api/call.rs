@@ -1,9 +1,11 @@
 //! Owns what a request can ask for, once it is read: a change, something in memory, something on disk.
 //! It must not carry a call out.
 
+use super::jobs_page::JobsPage;
+use super::stream::Stream;
 use crate::core::Action;
 use crate::http::Response;
-use crate::job::{JobId, JobKey, JobSpec};
+use crate::job::{JobId, JobSpec};
 use crate::store::Query;
 
 /// What a request asks for.
@@ -17,6 +19,8 @@ pub enum Call {
     Read(Read),
     /// Something a reader thread has to look up.
     Query(Query),
+    /// Something that is made in pieces, as the client takes them.
+    Stream(Stream),
     /// Known without asking anybody.
     Ready(Response),
 }
@@ -26,13 +30,8 @@ pub enum Call {
 pub enum Read {
     /// One job.
     Job(JobId),
-    /// A page of jobs in order of creation.
-    Jobs {
-        /// The last job of the page before.
-        after: Option<JobKey>,
-        /// Items on the page.
-        limit: usize,
-    },
+    /// A page of jobs that is one piece.
+    Jobs(JobsPage),
     /// Metrics, with the next jobs to fire.
     Metrics {
         /// How many jobs.

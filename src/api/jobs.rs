@@ -7,11 +7,10 @@ use super::body;
 use super::call::{Call, Read};
 use super::errors::ApiError;
 use super::json::{Millis, json, ok, time_of};
-use super::parameters::PAGE_DEFAULT;
 use super::routes::Matched;
 use crate::core::{Action, JobView, LastOutcome, Reply};
 use crate::http::{self, Request, Response};
-use crate::job::{Definition, JobKey, JobSpec, Revision};
+use crate::job::{Definition, JobSpec, Revision};
 use crate::time::{Instant, WallUs};
 
 /// What a body must be.
@@ -24,13 +23,6 @@ const NEXT_SHOWN: usize = 5;
 pub(super) fn create(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
     spec(matched.request, matched.now).map(|(spec, _)| Call::Create(spec))
-}
-
-/// A page of jobs in order of creation.
-pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
-    let parameters = matched.parameters()?;
-    let after = parameters.number_cursor()?.map(JobKey);
-    Ok(Call::Read(Read::Jobs { after, limit: parameters.limit(PAGE_DEFAULT)? }))
 }
 
 /// One job.
@@ -62,7 +54,7 @@ fn spec(request: &Request, now: WallUs) -> Result<(JobSpec, bool), ApiError> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct JobBody {
+pub(super) struct JobBody {
     job_id: String,
     #[serde(flatten)]
     definition: Definition,
@@ -126,21 +118,6 @@ fn last(outcome: &LastOutcome) -> Last {
 /// One job.
 pub fn job(view: &JobView) -> Response {
     ok(&JobBody::from(view))
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct JobsBody {
-    jobs: Vec<JobBody>,
-    next_cursor: Option<String>,
-}
-
-/// A page of jobs; `views` may hold one more than `limit`, which says that there is more.
-pub fn jobs(views: &[JobView], limit: usize) -> Response {
-    let shown = &views[..views.len().min(limit)];
-    let next_cursor =
-        if views.len() > limit { shown.last().map(|view| view.revision.id.key().0.to_string()) } else { None };
-    ok(&JobsBody { jobs: shown.iter().map(JobBody::from).collect(), next_cursor })
 }
 
 #[derive(Serialize)]

@@ -2,8 +2,9 @@
 //! It must not touch sockets, threads or the store, and never decides what the core decides.
 //!
 //! In reading order: `routes` (the one table of what can be asked for), `call` (what a request asks for), then a file
-//! for each resource with its request, its parameters and its answer: `jobs`, `executions`, `alerts`, `metrics`,
-//! `status`. They share `parameters`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way to them.
+//! for each resource with its request, its parameters and its answer: `jobs` and `jobs_page`, `executions`, `alerts`,
+//! `metrics`, `status`. They share `parameters`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way to
+//! them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
 mod answers;
@@ -13,17 +14,21 @@ mod cors;
 mod errors;
 mod executions;
 mod jobs;
+mod jobs_page;
 mod json;
 mod metrics;
 mod parameters;
 mod routes;
 mod status;
+mod stream;
 
 pub use answers::answer;
 pub use call::{Call, Read};
 pub use cors::Cors;
 pub use errors::ApiError;
-pub use jobs::{job, jobs, reply};
+pub use jobs::{job, reply};
+pub use jobs_page::{JobsPage, jobs, jobs_piece};
 pub use metrics::{Metrics, Sending, StoreLatency, metrics};
 pub use routes::{body_limit, route};
 pub use status::{Health, health, info};
+pub use stream::{Piece, Stream};

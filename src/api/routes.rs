@@ -7,7 +7,7 @@
 use super::call::Call;
 use super::errors::ApiError;
 use super::parameters::Parameters;
-use super::{alerts, executions, jobs, metrics, status};
+use super::{alerts, executions, jobs, jobs_page, metrics, status};
 use crate::http::{Method, Request, Response, Status};
 use crate::job::JobId;
 use crate::limits::BODY_LEN_MAX;
@@ -29,7 +29,7 @@ pub(super) struct Route {
 /// Every endpoint, in the order in which `/api/info` lists them.
 const ROUTES: &[Route] = &[
     Route::new(Method::Post, "/api/jobs", &[], jobs::create).with_body(BODY_LEN_MAX),
-    Route::new(Method::Get, "/api/jobs", &["limit", "cursor"], jobs::list),
+    Route::new(Method::Get, "/api/jobs", &["limit", "cursor"], jobs_page::list),
     Route::new(Method::Get, "/api/jobs/:id", &[], jobs::read),
     Route::new(Method::Put, "/api/jobs/:id", &[], jobs::update).with_body(BODY_LEN_MAX),
     Route::new(Method::Delete, "/api/jobs/:id", &[], jobs::delete),
@@ -190,7 +190,9 @@ mod tests {
         let response = match ask(method, path) {
             Err(error) => error.response(),
             Ok(Call::Ready(response)) => response,
-            Ok(Call::Create(_) | Call::Change(_) | Call::Read(_) | Call::Query(_)) => return (200, String::new()),
+            Ok(Call::Create(_) | Call::Change(_) | Call::Read(_) | Call::Query(_) | Call::Stream(_)) => {
+                return (200, String::new());
+            }
         };
         let allow = response.headers.iter().find(|(name, _)| *name == "Allow");
         (response.status.code(), allow.map(|(_, value)| value.to_string()).unwrap_or_default())

@@ -8,6 +8,8 @@
 mod calls;
 mod connection;
 mod connections;
+#[cfg(test)]
+mod connections_tests;
 mod engine;
 mod files;
 mod outbox;
