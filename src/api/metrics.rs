@@ -1,136 +1,87 @@
-//! Owns how metrics look: counters, percentiles, queues, and what fires next.
-//! It must not measure.
+//! Owns the metrics of the API: the list of figures as nested JSON, and what fires next.
+//! It must not measure, or know any one figure.
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use super::call::{Call, Read};
 use super::errors::ApiError;
 use super::json::{Millis, ok, time_of};
 use super::parameters::PAGE_DEFAULT;
 use super::routes::Matched;
-use crate::core::{Counts, JobView, Load};
+use crate::core::JobView;
 use crate::http::Response;
-use crate::telemetry::Percentiles;
+use crate::telemetry::{Figure, Figures, Percentiles, Value};
 
 /// Metrics, with the next jobs to fire.
 pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
     Ok(Call::Read(Read::Metrics { limit: matched.parameters()?.limit(PAGE_DEFAULT)? }))
 }
 
-/// What `/api/metrics` tells.
-#[derive(Clone, Debug)]
-pub struct Metrics {
-    /// Whether the scheduler fires.
-    pub is_running: bool,
-    /// How much there is of everything.
-    pub load: Load,
-    /// What happened so far.
-    pub counts: Counts,
-    /// Drift of on-time executions.
-    pub drift: Percentiles,
-    /// How late recovered, catch-up and manual executions went out.
-    pub late: Percentiles,
-    /// Transactions.
-    pub store: StoreLatency,
-    /// Seconds since the server started.
-    pub uptime_s: u64,
-    /// The workers.
-    pub sending: Sending,
-    /// Attempts that may be in flight.
-    pub in_flight_max: u32,
-    /// Changes and rows the writer has not been given.
-    pub write_queue: usize,
-    /// Reads no reader has taken up.
-    pub read_queue: usize,
-    /// Alerts that wait for the webhook.
-    pub alert_queue: usize,
-    /// Connections of clients.
-    pub connections: usize,
-    /// Connections at rest that were closed to make room for others.
-    pub connections_evicted: u64,
-    /// Reads refused because too many were waiting.
-    pub reads_refused: u64,
-    /// Log lines dropped.
-    pub log_lines_dropped: usize,
-    /// The next jobs to fire.
-    pub next: Vec<JobView>,
-}
-
-/// How long batches of rows and changes took to be on disk.
-#[derive(Clone, Copy, Debug)]
-pub struct StoreLatency {
-    /// From being handed over to being on disk, as the loop saw it.
-    pub commit: Percentiles,
-    /// The part of it spent waiting for a slice of the fold, of retention, or for a checkpoint.
-    pub held_up: Percentiles,
-    /// The part of it that the transaction took.
-    pub write: Percentiles,
-}
-
-/// What the workers are doing and have done since the start.
-#[derive(Clone, Copy, Debug)]
-pub struct Sending {
-    /// Threads that send.
-    pub threads: usize,
-    /// Attempts that have no connection, not even one that is being opened.
-    pub waiting: u64,
-    /// Connections to targets that are open.
-    pub connections: u64,
-    /// Connections opened, whatever became of them.
-    pub opened: u64,
-    /// Attempts that a kept-alive connection was there for.
-    pub reused: u64,
-    /// Attempts sent a second time because a kept-alive connection was lost.
-    pub repeated: u64,
-    /// Faults that made a worker drop what it held.
-    pub faults: u64,
-    /// Names looked up.
-    pub lookups: u64,
-}
-
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct MetricsBody<'a> {
-    scheduler: SchedulerBody,
-    executions: CountsBody,
-    drift: PercentilesBody,
-    late: PercentilesBody,
-    store: StoreBody,
-    workers: WorkersBody,
-    queues: QueuesBody,
-    refused: RefusedBody,
-    uptime_seconds: u64,
-    connections: usize,
+    #[serde(flatten)]
+    figures: Group<'a>,
     jobs: Vec<NextBody<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct SchedulerBody {
-    is_running: bool,
-    active_jobs: usize,
-    active_executions: usize,
-    total_executions: u64,
-    average_drift: Option<Millis>,
-    total_jobs: usize,
-    held_jobs: usize,
-    clock_steps: u64,
-    failing_targets: usize,
+struct NextBody<'a> {
+    job_id: String,
+    schedule: &'a str,
+    next_execution: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CountsBody {
-    armed: u64,
-    attempts: u64,
-    retries: u64,
-    success: u64,
-    failed: u64,
-    skipped: u64,
-    missed_instants: u64,
-    recovered: u64,
-    caught_up: u64,
-    stale_messages: u64,
+/// Metrics as they are now, with the next jobs to fire.
+pub fn metrics(figures: &Figures, next: &[JobView]) -> Response {
+    let jobs = next.iter().map(|view| NextBody {
+        job_id: view.revision.id.to_string(),
+        schedule: view.revision.spec.schedule.text(),
+        next_execution: view.next.map(time_of),
+    });
+    ok(&MetricsBody { figures: Group { figures: &figures.list(), named_len: 0 }, jobs: jobs.collect() })
+}
+
+/// Figures whose paths begin alike, as one object. The first `named_len` bytes of each path name the objects around it.
+struct Group<'a> {
+    figures: &'a [Figure],
+    named_len: usize,
+}
+
+impl Serialize for Group<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(None)?;
+        let mut rest = self.figures;
+        while let Some((first, others)) = rest.split_first() {
+            let name = &first.path[self.named_len..];
+            if let Some((name, _)) = name.split_once('.') {
+                let named_len = self.named_len + name.len() + 1;
+                let named = &first.path[..named_len];
+                let length = rest.iter().take_while(|figure| figure.path.starts_with(named)).count();
+                let (figures, behind) = rest.split_at(length);
+                members.serialize_entry(name, &Group { figures, named_len })?;
+                rest = behind;
+            } else {
+                members.serialize_entry(name, &ValueBody(first.value))?;
+                rest = others;
+            }
+        }
+        members.end()
+    }
+}
+
+struct ValueBody(Value);
+
+impl Serialize for ValueBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Value::Whole(count) => count.serialize(serializer),
+            Value::Decimal(decimal) => decimal.serialize(serializer),
+            Value::Flag(flag) => flag.serialize(serializer),
+            Value::Distribution(found) => PercentilesBody::from(found).serialize(serializer),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -146,146 +97,77 @@ struct PercentilesBody {
     max_ms: Millis,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct StoreBody {
-    commit: PercentilesBody,
-    held_up: PercentilesBody,
-    write: PercentilesBody,
-    unwritten: usize,
-    arming_stalled: usize,
+impl From<&Percentiles> for PercentilesBody {
+    fn from(found: &Percentiles) -> PercentilesBody {
+        let ms = |us: u64| Millis::from_us(i64::try_from(us).unwrap_or(i64::MAX));
+        PercentilesBody {
+            count: found.count,
+            negative: found.negative,
+            mean_ms: found.mean.map(|us| Millis::from_ms(us / 1000.0)),
+            p50_ms: ms(found.p50),
+            p90_ms: ms(found.p90),
+            p99_ms: ms(found.p99),
+            p999_ms: ms(found.p999),
+            max_ms: ms(found.max),
+        }
+    }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WorkersBody {
-    threads: usize,
-    in_flight: usize,
-    in_flight_max: u32,
-    /// The share of what may be in flight that is.
-    utilization: f64,
-    connections: u64,
-    connections_opened: u64,
-    connections_reused: u64,
-    repeated: u64,
-    faults: u64,
-    lookups: u64,
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::Value as Json;
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct QueuesBody {
-    armed: usize,
-    targets: usize,
-    retries: usize,
-    workers: u64,
-    writer: usize,
-    readers: usize,
-    alerts: usize,
-}
+    use super::*;
+    use crate::http::Body;
 
-/// What had to give way because something was full.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RefusedBody {
-    changes: u64,
-    reads: u64,
-    connections_evicted: u64,
-    log_lines: usize,
-}
+    fn text(figures: &Figures) -> String {
+        let Body::Whole(bytes) = metrics(figures, &[]).body else { panic!("metrics are no stream") };
+        String::from_utf8(bytes).expect("JSON is text")
+    }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NextBody<'a> {
-    job_id: String,
-    schedule: &'a str,
-    next_execution: Option<String>,
-}
+    /// How many members that are no object an object has, at any depth.
+    fn leaves(json: &Json) -> usize {
+        json.as_object().map_or(1, |members| members.values().map(leaves).sum())
+    }
 
-/// Metrics, with the next jobs to fire.
-pub fn metrics(metrics: &Metrics) -> Response {
-    let (load, counts) = (&metrics.load, &metrics.counts);
-    let next = metrics.next.iter().map(|view| NextBody {
-        job_id: view.revision.id.to_string(),
-        schedule: view.revision.spec.schedule.text(),
-        next_execution: view.next.map(time_of),
-    });
-    ok(&MetricsBody {
-        scheduler: SchedulerBody {
-            is_running: metrics.is_running,
-            active_jobs: load.active_jobs,
-            active_executions: load.in_flight + load.queued + load.backing_off,
-            total_executions: counts.success + counts.failed,
-            average_drift: metrics.drift.mean.map(|us| Millis::from_ms(us / 1000.0)),
-            total_jobs: load.jobs,
-            held_jobs: load.held_jobs,
-            clock_steps: counts.clock_steps,
-            failing_targets: load.failing_targets,
-        },
-        executions: CountsBody {
-            armed: counts.armed,
-            attempts: counts.fired,
-            retries: counts.retried,
-            success: counts.success,
-            failed: counts.failed,
-            skipped: counts.skipped,
-            missed_instants: counts.missed,
-            recovered: counts.recovered,
-            caught_up: counts.caught_up,
-            stale_messages: counts.stale,
-        },
-        drift: percentiles(&metrics.drift),
-        late: percentiles(&metrics.late),
-        store: StoreBody {
-            commit: percentiles(&metrics.store.commit),
-            held_up: percentiles(&metrics.store.held_up),
-            write: percentiles(&metrics.store.write),
-            unwritten: load.unwritten,
-            arming_stalled: load.arming_stalled,
-        },
-        workers: WorkersBody {
-            threads: metrics.sending.threads,
-            in_flight: load.in_flight,
-            in_flight_max: metrics.in_flight_max,
-            utilization: load.in_flight as f64 / f64::from(metrics.in_flight_max),
-            connections: metrics.sending.connections,
-            connections_opened: metrics.sending.opened,
-            connections_reused: metrics.sending.reused,
-            repeated: metrics.sending.repeated,
-            faults: metrics.sending.faults,
-            lookups: metrics.sending.lookups,
-        },
-        queues: QueuesBody {
-            armed: load.armed,
-            targets: load.queued,
-            retries: load.backing_off,
-            workers: metrics.sending.waiting,
-            writer: metrics.write_queue,
-            readers: metrics.read_queue,
-            alerts: metrics.alert_queue,
-        },
-        refused: RefusedBody {
-            changes: counts.refused,
-            reads: metrics.reads_refused,
-            connections_evicted: metrics.connections_evicted,
-            log_lines: metrics.log_lines_dropped,
-        },
-        uptime_seconds: metrics.uptime_s,
-        connections: metrics.connections,
-        jobs: next.collect(),
-    })
-}
+    #[test]
+    fn every_figure_is_at_its_path_and_nothing_else_is() {
+        let figures = Figures::default();
+        let json: Json = serde_json::from_str(&text(&figures)).expect("it is JSON");
+        for figure in figures.list() {
+            let found = figure.path.split('.').fold(&json, |object, name| &object[name]);
+            let expected = serde_json::to_value(ValueBody(figure.value)).expect("it is JSON");
+            assert_eq!(*found, expected, "{}", figure.path);
+            assert!(json.pointer(&format!("/{}", figure.path.replace('.', "/"))).is_some(), "{}", figure.path);
+        }
+        let values = figures.list().into_iter().map(|figure| serde_json::to_value(ValueBody(figure.value)));
+        let expected: usize = values.map(|value| leaves(&value.expect("it is JSON"))).sum();
+        assert_eq!(leaves(&json), expected + 1, "and the next jobs");
+    }
 
-fn percentiles(found: &Percentiles) -> PercentilesBody {
-    let ms = |us: u64| Millis::from_us(i64::try_from(us).unwrap_or(i64::MAX));
-    PercentilesBody {
-        count: found.count,
-        negative: found.negative,
-        mean_ms: found.mean.map(|us| Millis::from_ms(us / 1000.0)),
-        p50_ms: ms(found.p50),
-        p90_ms: ms(found.p90),
-        p99_ms: ms(found.p99),
-        p999_ms: ms(found.p999),
-        max_ms: ms(found.max),
+    #[test]
+    fn members_keep_their_order_and_numbers_their_form() {
+        let drift =
+            Percentiles { count: 2, negative: 1, mean: Some(1234.5678), p50: 1000, p90: 1, ..Percentiles::default() };
+        let text = text(&Figures {
+            scheduler_is_running: true,
+            scheduler_average_drift: Some(1.5),
+            drift,
+            workers_utilization: Some(0.0),
+            connections: 7,
+            ..Figures::default()
+        });
+        assert!(
+            text.starts_with("{\"scheduler\":{\"isRunning\":true,\"activeJobs\":0,\"activeExecutions\":0,"),
+            "{text}"
+        );
+        assert!(text.contains(",\"averageDrift\":1.5,\"totalJobs\":0,"), "{text}");
+        assert!(
+            text.contains("},\"drift\":{\"count\":2,\"negative\":1,\"meanMs\":1.235,\"p50Ms\":1.0,\"p90Ms\":0.001,"),
+            "{text}"
+        );
+        assert!(text.contains("\"late\":{\"count\":0,\"negative\":0,\"meanMs\":null,\"p50Ms\":0.0,"), "{text}");
+        assert!(text.contains("\"utilization\":0.0,"), "{text}");
+        assert!(text.ends_with(",\"uptimeSeconds\":0,\"connections\":7,\"jobs\":[]}"), "{text}");
     }
 }

@@ -28,7 +28,9 @@ pub use cors::Cors;
 pub use errors::ApiError;
 pub use jobs::{job, reply};
 pub use jobs_page::{JobsPage, jobs, jobs_piece};
-pub use metrics::{Metrics, Sending, StoreLatency, metrics};
+pub use metrics::metrics;
 pub use routes::{body_limit, route};
 pub use status::{Health, health, info};
 pub use stream::{Piece, Stream};
+
+pub use crate::telemetry::StoreLatency;

@@ -4,9 +4,9 @@
 use super::connection::Given;
 use super::connections::Asked;
 use super::engine::Engine;
+use super::figures;
 use crate::api::{self, ApiError, Call, Cors, Piece, Read, Stream};
 use crate::core::{Action, Command, Input, RequestId, Scheduler};
-use crate::dispatch::{PoolStats, WorkerStats};
 use crate::http::{Request, Response, Status};
 use crate::store::Readers;
 use crate::telemetry::Logs;
@@ -91,25 +91,9 @@ impl Calls {
                 now: now.wall,
             }),
             Read::Info => api::info(),
-            Read::Metrics { limit } => api::metrics(&api::Metrics {
-                is_running: core.is_running(),
-                load: core.load(now.wall),
-                counts: core.counts(),
-                drift: engine.drift(),
-                late: engine.late(),
-                store: engine.store_latency(),
-                uptime_s: now.mono.0 / 1_000_000,
-                in_flight_max: self.in_flight_max,
-                sending: sending(&engine.pool()),
-                write_queue: engine.write_queue(),
-                read_queue: self.readers.waiting(),
-                alert_queue: engine.alert_queue(),
-                connections: clients.open,
-                connections_evicted: clients.evicted,
-                reads_refused: self.reads_refused,
-                log_lines_dropped: self.logs.dropped(),
-                next: core.next_to_fire(limit, now.wall),
-            }),
+            Read::Metrics { limit } => {
+                api::metrics(&figures::collect(engine, self, clients, now), &core.next_to_fire(limit, now.wall))
+            }
         }
     }
 }
@@ -131,21 +115,6 @@ fn refuse(error: &ApiError) -> Given {
 fn piece(core: &Scheduler, now: Now, stream: Stream) -> Piece {
     match stream {
         Stream::Jobs(page) => api::jobs_piece(page, &core.jobs_after(page.after(), page.views_wanted(), now.wall)),
-    }
-}
-
-/// The workers' figures, summed up.
-fn sending(pool: &PoolStats) -> api::Sending {
-    let sum = |of: fn(&WorkerStats) -> u64| pool.workers.iter().map(of).sum();
-    api::Sending {
-        threads: pool.workers.len(),
-        waiting: sum(|worker| worker.waiting),
-        connections: sum(|worker| worker.connections),
-        opened: sum(|worker| worker.opened),
-        reused: sum(|worker| worker.reused),
-        repeated: sum(|worker| worker.repeated),
-        faults: sum(|worker| worker.faults),
-        lookups: pool.lookups,
     }
 }
 

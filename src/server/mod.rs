@@ -2,8 +2,8 @@
 //! It must not decide anything about a job: an `if` about one here is a fault in the layering.
 //!
 //! In reading order: `start` (from configuration to a running loop), `turn` (one turn of it), `calls` (a request's
-//! way to its answer), `outbox` (what waits for the writer), `connections` and `connection` (the API's sockets),
-//! `timer`.
+//! way to its answer), `figures` (what is measured, collected), `outbox` (what waits for the writer), `connections` and
+//! `connection` (the API's sockets), `timer`.
 
 mod calls;
 mod connection;
@@ -11,6 +11,7 @@ mod connections;
 #[cfg(test)]
 mod connections_tests;
 mod engine;
+mod figures;
 mod files;
 mod outbox;
 mod start;
