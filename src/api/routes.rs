@@ -17,8 +17,10 @@ use crate::time::WallUs;
 #[derive(Debug)]
 pub(super) struct Route {
     method: Method,
-    /// A segment that begins with a colon stands for any text.
+    /// The segment `:id` stands for any text.
     path: &'static str,
+    /// Where `:id` begins, if it is there. Known beforehand, as every request is held against the table.
+    id_at: Option<usize>,
     /// The query parameters it knows; any other is refused by name.
     parameters: &'static [&'static str],
     /// How many bytes its body may have, if it takes one.
@@ -42,6 +44,8 @@ const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/", &[], status::read_info),
 ];
 
+const ID: &[u8; 3] = b":id";
+
 /// The methods that a route can have, in the order in which `Allow` names them.
 const METHODS: [Method; 6] = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete];
 
@@ -52,13 +56,33 @@ impl Route {
         parameters: &'static [&'static str],
         call: fn(&Matched<'_>) -> Result<Call, ApiError>,
     ) -> Route {
-        Route { method, path, parameters, body_len_max: None, call }
+        Route { method, path, id_at: id_at(path.as_bytes()), parameters, body_len_max: None, call }
     }
 
     const fn with_body(mut self, body_len_max: usize) -> Route {
         self.body_len_max = Some(body_len_max);
         self
     }
+
+    /// If a request's path is this one: the id in it, or an empty text if it has none.
+    fn matches<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some(at) = self.id_at else { return (path == self.path).then_some("") };
+        let rest = path.strip_prefix(&self.path[..at])?;
+        let (id, behind) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        (*behind == self.path[at + ID.len()..]).then_some(id)
+    }
+}
+
+const fn id_at(path: &[u8]) -> Option<usize> {
+    let (mut at, mut found) = (0, None);
+    while at < path.len() {
+        if path[at] == ID[0] {
+            assert!(found.is_none() && path[at + 1] == ID[1] && path[at + 2] == ID[2], "a path has one id at most");
+            found = Some(at);
+        }
+        at += 1;
+    }
+    found
 }
 
 /// A request whose route is found.
@@ -67,6 +91,7 @@ pub(super) struct Matched<'a> {
     pub(super) request: &'a Request,
     pub(super) now: WallUs,
     route: &'static Route,
+    id: &'a str,
 }
 
 impl Matched<'_> {
@@ -77,9 +102,7 @@ impl Matched<'_> {
 
     /// The job that the path names. A malformed id names no job.
     pub(super) fn job_id(&self) -> Result<JobId, ApiError> {
-        let mut segments = self.route.path.split('/').zip(self.request.path.split('/'));
-        let (_, id) = segments.find(|(pattern, _)| *pattern == ":id").expect("only routes with an id ask for one");
-        id.parse().map_err(|_| ApiError::no_such_job())
+        self.id.parse().map_err(|_| ApiError::no_such_job())
     }
 }
 
@@ -88,12 +111,12 @@ impl Matched<'_> {
 /// # Errors
 /// The answer to a request that asks for nothing this API has.
 pub fn route(request: &Request, now: WallUs) -> Result<Call, ApiError> {
-    if let Some(route) = find(request.method, &request.path) {
-        return (route.call)(&Matched { request, now, route });
+    if let Some((route, id)) = find(request.method, &request.path) {
+        return (route.call)(&Matched { request, now, route, id });
     }
     let asks_for_methods = request.method == Method::Options;
-    let allow = match pattern_of(&request.path) {
-        Some(pattern) => allow(|route| route.path == pattern),
+    let allow = match find_path(&request.path) {
+        Some((path, _)) => allow(|route| route.path == path),
         // `OPTIONS *` asks about the server as a whole.
         None if asks_for_methods && request.path == "*" => allow_all(),
         None => return Err(ApiError::new(Status::NOT_FOUND, "Not found; GET /api/info lists the endpoints")),
@@ -106,7 +129,7 @@ pub fn route(request: &Request, now: WallUs) -> Result<Call, ApiError> {
 
 /// How many bytes the body of such a request may have. One that no route takes is read all the same, and not looked at.
 pub fn body_limit(method: Method, path: &str) -> usize {
-    find(method, path).and_then(|route| route.body_len_max).unwrap_or(BODY_LEN_MAX)
+    find(method, path).and_then(|(route, _)| route.body_len_max).unwrap_or(BODY_LEN_MAX)
 }
 
 /// The methods of all routes, as `Allow` names them.
@@ -120,26 +143,16 @@ pub(super) fn endpoints() -> impl Iterator<Item = String> {
     listed.map(|route| format!("{} {}", route.method.name(), route.path))
 }
 
-fn find(method: Method, path: &str) -> Option<&'static Route> {
+/// The route of a request, and the id in its path.
+fn find(method: Method, path: &str) -> Option<(&'static Route, &str)> {
     let method = as_routed(method);
-    let pattern = pattern_of(path)?;
-    ROUTES.iter().find(|route| route.method == method && route.path == pattern)
+    let (path, id) = find_path(path)?;
+    ROUTES.iter().find(|route| route.method == method && route.path == path).map(|route| (route, id))
 }
 
-/// The path in the table that a request's path is one of. The first counts, so that a name may stand before `:id`.
-fn pattern_of(path: &str) -> Option<&'static str> {
-    ROUTES.iter().map(|route| route.path).find(|pattern| matches(pattern, path))
-}
-
-fn matches(pattern: &str, path: &str) -> bool {
-    let (mut wanted, mut found) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (wanted.next(), found.next()) {
-            (Some(wanted), Some(found)) if wanted == found || wanted.starts_with(':') => {}
-            (None, None) => return true,
-            (Some(_) | None, Some(_) | None) => return false,
-        }
-    }
+/// What a request's path is in the table, and the id in it. The first counts, so that a name may stand before `:id`.
+fn find_path(path: &str) -> Option<(&'static str, &str)> {
+    ROUTES.iter().find_map(|route| Some((route.path, route.matches(path)?)))
 }
 
 /// HEAD is GET without the body, on every route.

@@ -61,9 +61,9 @@ impl Response {
 /// Appends the bytes of a response to `out`; of a streamed one, the head.
 ///
 /// `head_only` is set for a `HEAD` request: the length is that of the body, which is left out (RFC
-/// 9110, section 9.3.2). `keep_alive` is the server's decision, at most what the request and the framing of a stream
-/// allowed.
-/// `date` is the value of the `Date` field, from [`http_date`].
+/// 9110, section 9.3.2). `keep_alive` is the server's decision, at most what the request allowed, and
+/// what [`StreamFraming::allows_keep_alive`] says of a streamed one. `date` is the value of the `Date`
+/// field, from [`http_date`].
 ///
 /// In header values, control characters become spaces (RFC 9110, section 5.5), so that no value can
 /// add a line.
