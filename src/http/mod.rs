@@ -8,7 +8,8 @@
 //! - `chunked`: the rules for a chunked body;
 //! - `request`, `refusal`: what the decoder hands out;
 //! - `response`, `status`: what the encoder takes in; `stream`: a body that comes in pieces;
-//! - [`query`]: percent-decoding of query strings and path segments.
+//! - [`query`]: percent-decoding of query strings and path segments;
+//! - `golden`, `fuzz`: tests of all of it, by a table of bytes and by chance.
 //!
 //! Architecture invariant: bytes from outside never panic here, and each of them is looked at a
 //! bounded number of times. Memory held for a connection is bounded by [`Limits`].
