@@ -4,6 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use punctual::api;
 use punctual::core::{Class, ExecutionKey, LedgerRow, Persist, Seq, Status as Ending};
 use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
 use punctual::job::JobKey;
@@ -68,7 +69,7 @@ fn http(criterion: &mut Criterion) {
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let limits = Limits { head_len_max: 8_192, headers_max: 64, body_len_max: 65_536 };
+    let limits = Limits { head_len_max: 8_192, headers_max: 64, body_len_max: api::body_limit };
     let mut decoder = Decoder::new(limits);
     criterion.bench_function("http: decode a creation", |bencher| {
         bencher.iter(|| decoder.decode(black_box(request.as_bytes())).1.expect("well-formed"));

@@ -68,6 +68,12 @@ pub const READ_PER_TURN_MAX: usize = 64 * 1024;
 pub const UNSENT_MAX: usize = 256 * 1024;
 /// Items on one page.
 pub const PAGE_MAX: u32 = 1_000;
+/// Jobs in one piece of a page. A page with more is streamed, lest making it keeps the loop from what is due.
+pub const PIECE_JOBS_MAX: usize = 100;
+/// Pieces of streamed answers made in one turn of the loop, for all clients together.
+pub const PIECES_PER_TURN_MAX: u32 = 1;
+/// Unsent bytes of a streamed answer above which no further piece of it is made.
+pub const STREAM_UNSENT_MAX: usize = 64 * 1024;
 
 // --- Channels ---
 
@@ -230,5 +236,7 @@ const _: () = {
     assert!(RETENTION_LOOK_EVERY.as_millis() < RETENTION_EVERY.as_millis());
     assert!(GROWTH_TICK.as_millis() < DRAIN_TIME.as_millis());
     assert!(CHECKPOINT_WAL_MIN < WAL_LEN_MAX, "the checkpointer comes before the writer");
+    assert!(PIECE_JOBS_MAX > 0 && PIECES_PER_TURN_MAX > 0, "a stream must come to its end");
+    assert!(STREAM_UNSENT_MAX < UNSENT_MAX, "what a stream leaves unsent must not hold up the next request");
     assert!(UNSENT_MAX > BODY_LEN_MAX, "one answer to one request must not stop a connection");
 };

@@ -19,6 +19,8 @@ mod raw;
 mod schema;
 #[path = "server/start.rs"]
 mod start;
+#[path = "server/streams.rs"]
+mod streams;
 #[path = "server/wire.rs"]
 mod wire;
 

@@ -1,7 +1,8 @@
 //! Owns the CORS headers that let a web page of one configured origin use the API.
 //! It must not open the API to any other origin.
 
-use crate::http::{Request, Response, Status};
+use super::routes;
+use crate::http::{Method, Request, Response, Status};
 
 /// How long a browser may remember a preflight, in seconds.
 const MAX_AGE_S: &str = "600";
@@ -16,13 +17,13 @@ pub struct Cors {
 impl Cors {
     /// Whether the request is a preflight that CORS answers.
     pub fn is_preflight(&self, request: &Request) -> bool {
-        self.origin.is_some() && request.method == crate::http::Method::Options && request.headers.origin.is_some()
+        self.origin.is_some() && request.method == Method::Options && request.headers.origin.is_some()
     }
 
     /// The answer to a preflight.
     pub fn preflight(&self) -> Response {
         let response = Response::new(Status::NO_CONTENT, Vec::new())
-            .with_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS")
+            .with_header("Access-Control-Allow-Methods", routes::allow_all())
             .with_header("Access-Control-Allow-Headers", "Content-Type")
             .with_header("Access-Control-Max-Age", MAX_AGE_S);
         self.mark(response)

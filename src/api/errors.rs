@@ -16,7 +16,7 @@ pub struct ApiError {
     /// What is wrong, and what was expected.
     pub message: String,
     /// The methods that would be allowed, for 405.
-    allow: Option<&'static str>,
+    allow: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -44,7 +44,7 @@ impl ApiError {
     }
 
     /// 405, with the methods that are allowed.
-    pub fn method_not_allowed(allow: &'static str) -> ApiError {
+    pub fn method_not_allowed(allow: String) -> ApiError {
         let message = format!("method not allowed; allowed: {allow}");
         ApiError { status: Status::METHOD_NOT_ALLOWED, message, allow: Some(allow) }
     }
@@ -58,8 +58,8 @@ impl ApiError {
     pub fn response(&self) -> Response {
         let body = serde_json::to_vec(&Body { error: &self.message }).expect("a string is JSON");
         let mut response = Response::new(self.status, body);
-        if let Some(allow) = self.allow {
-            response = response.with_header("Allow", allow);
+        if let Some(allow) = &self.allow {
+            response = response.with_header("Allow", allow.clone());
         }
         if self.status == Status::SERVICE_UNAVAILABLE {
             response = response.with_header("Retry-After", RETRY_AFTER_S);

@@ -1,17 +1,36 @@
 //! Owns the REST API: requests to calls, results to JSON, errors a client can act on.
 //! It must not touch sockets, threads or the store, and never decides what the core decides.
 //!
-//! In reading order: `routes` (which URL is which call), `body` and `query` (what a client sent, checked), `wire`
-//! (the JSON clients see), `errors`, `cors`.
+//! In reading order: `routes` (the one table of what can be asked for), `call` (what a request asks for), then a file
+//! for each resource with its request, its parameters and its answer: `jobs` and `jobs_page`, `executions`, `alerts`,
+//! `metrics`, `status`. They share `parameters`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way to
+//! them, and `stream` is for answers that are made in pieces.
 
+mod alerts;
+mod answers;
 mod body;
+mod call;
 mod cors;
 mod errors;
-mod query;
+mod executions;
+mod jobs;
+mod jobs_page;
+mod json;
+mod metrics;
+mod parameters;
 mod routes;
-mod wire;
+mod status;
+mod stream;
 
+pub use answers::answer;
+pub use call::{Call, Read};
 pub use cors::Cors;
 pub use errors::ApiError;
-pub use routes::{Call, Read, Route, route};
-pub use wire::{Health, Metrics, Sending, StoreLatency, answer, deleted, health, info, job, jobs, metrics, reply};
+pub use jobs::{job, reply};
+pub use jobs_page::{JobsPage, jobs, jobs_piece};
+pub use metrics::metrics;
+pub use routes::{body_limit, route};
+pub use status::{Health, health, info};
+pub use stream::{Piece, Stream};
+
+pub use crate::telemetry::StoreLatency;

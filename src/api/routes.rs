@@ -1,166 +1,190 @@
-//! Owns the table of URLs: which method and path is which call.
-//! It must not carry a call out.
+//! Owns the table of what can be asked for: which method and path is which call, with which parameters and body.
+//! It must not carry a call out, and nothing about a route is said anywhere else.
+//!
+//! Matching, 404, 405 and OPTIONS with their `Allow`, the largest body and the list in `/api/info` all come from the
+//! table. To add an endpoint, add its line, and the function it names to the file of its resource.
 
-use super::body;
+use super::call::Call;
 use super::errors::ApiError;
-use super::query::Parameters;
-use crate::core::Action;
+use super::parameters::Parameters;
+use super::{alerts, executions, jobs, jobs_page, metrics, status};
 use crate::http::{Method, Request, Response, Status};
-use crate::job::{JobId, JobKey, JobSpec};
-use crate::store::Query;
+use crate::job::JobId;
+use crate::limits::BODY_LEN_MAX;
 use crate::time::WallUs;
 
-/// How many executions of one job a page holds unless asked otherwise.
-const JOB_EXECUTIONS_DEFAULT: u32 = 5;
-/// How many items any other page holds unless asked otherwise.
-const PAGE_DEFAULT: u32 = 100;
-
-/// What a request asks for.
+/// One line of the table.
 #[derive(Debug)]
-pub enum Call {
-    /// A new job, for the core; its id takes randomness, which is not drawn here.
-    Create(JobSpec),
-    /// A change of a job, for the core.
-    Change(Action),
-    /// Something the loop has in memory.
-    Read(Read),
-    /// Something a reader thread has to look up.
-    Query(Query),
-    /// Known without asking anybody.
-    Ready(Response),
+pub(super) struct Route {
+    method: Method,
+    /// The segment `:id` stands for any text.
+    path: &'static str,
+    /// Where `:id` begins, if it is there. Known beforehand, as every request is held against the table.
+    id_at: Option<usize>,
+    /// The query parameters it knows; any other is refused by name.
+    parameters: &'static [&'static str],
+    /// How many bytes its body may have, if it takes one.
+    body_len_max: Option<usize>,
+    call: fn(&Matched<'_>) -> Result<Call, ApiError>,
 }
 
-/// What the loop has in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read {
-    /// One job.
-    Job(JobId),
-    /// A page of jobs in order of creation.
-    Jobs {
-        /// The last job of the page before.
-        after: Option<JobKey>,
-        /// Items on the page.
-        limit: usize,
-    },
-    /// Metrics, with the next jobs to fire.
-    Metrics {
-        /// How many jobs.
-        limit: usize,
-    },
-    /// Whether all is well.
-    Health,
-    /// Who is there.
-    Info,
-}
-
-/// The result of routing: a call, or the error to answer.
-pub type Route = Result<Call, ApiError>;
-
-/// The endpoints, as `/api/info` lists them.
-pub(in crate::api) const ENDPOINTS: &[&str] = &[
-    "POST /api/jobs",
-    "GET /api/jobs",
-    "GET /api/jobs/:id",
-    "PUT /api/jobs/:id",
-    "DELETE /api/jobs/:id",
-    "GET /api/jobs/:id/executions",
-    "GET /api/executions",
-    "GET /api/metrics",
-    "GET /api/alerts",
-    "GET /api/health",
-    "GET /api/info",
+/// Every endpoint, in the order in which `/api/info` lists them.
+const ROUTES: &[Route] = &[
+    Route::new(Method::Post, "/api/jobs", &[], jobs::create).with_body(BODY_LEN_MAX),
+    Route::new(Method::Get, "/api/jobs", &["limit", "cursor"], jobs_page::list),
+    Route::new(Method::Get, "/api/jobs/:id", &[], jobs::read),
+    Route::new(Method::Put, "/api/jobs/:id", &[], jobs::update).with_body(BODY_LEN_MAX),
+    Route::new(Method::Delete, "/api/jobs/:id", &[], jobs::delete),
+    Route::new(Method::Get, "/api/jobs/:id/executions", &["limit", "cursor"], executions::list_of_job),
+    Route::new(Method::Get, "/api/executions", &["limit", "cursor", "status"], executions::list),
+    Route::new(Method::Get, "/api/metrics", &["limit"], metrics::read),
+    Route::new(Method::Get, "/api/alerts", &["limit", "cursor"], alerts::list),
+    Route::new(Method::Get, "/api/health", &[], status::read_health),
+    Route::new(Method::Get, "/api/info", &[], status::read_info),
+    Route::new(Method::Get, "/", &[], status::read_info),
 ];
+
+const ID: &[u8; 3] = b":id";
+
+/// The methods that a route can have, in the order in which `Allow` names them.
+const METHODS: [Method; 6] = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete];
+
+impl Route {
+    const fn new(
+        method: Method,
+        path: &'static str,
+        parameters: &'static [&'static str],
+        call: fn(&Matched<'_>) -> Result<Call, ApiError>,
+    ) -> Route {
+        Route { method, path, id_at: id_at(path.as_bytes()), parameters, body_len_max: None, call }
+    }
+
+    const fn with_body(mut self, body_len_max: usize) -> Route {
+        self.body_len_max = Some(body_len_max);
+        self
+    }
+
+    /// If a request's path is this one: the id in it, or an empty text if it has none.
+    fn matches<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some(at) = self.id_at else { return (path == self.path).then_some("") };
+        let rest = path.strip_prefix(&self.path[..at])?;
+        let (id, behind) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        (*behind == self.path[at + ID.len()..]).then_some(id)
+    }
+}
+
+const fn id_at(path: &[u8]) -> Option<usize> {
+    let (mut at, mut found) = (0, None);
+    while at < path.len() {
+        if path[at] == ID[0] {
+            assert!(found.is_none() && path[at + 1] == ID[1] && path[at + 2] == ID[2], "a path has one id at most");
+            found = Some(at);
+        }
+        at += 1;
+    }
+    found
+}
+
+/// A request whose route is found.
+#[derive(Debug)]
+pub(super) struct Matched<'a> {
+    pub(super) request: &'a Request,
+    pub(super) now: WallUs,
+    route: &'static Route,
+    id: &'a str,
+}
+
+impl Matched<'_> {
+    /// The query parameters. Read on every route, as one on a write is a mistake that must not go unnoticed.
+    pub(super) fn parameters(&self) -> Result<Parameters, ApiError> {
+        Parameters::read(&self.request.query, self.route.parameters)
+    }
+
+    /// The job that the path names. A malformed id names no job.
+    pub(super) fn job_id(&self) -> Result<JobId, ApiError> {
+        self.id.parse().map_err(|_| ApiError::no_such_job())
+    }
+}
 
 /// Finds the call of a request.
 ///
 /// # Errors
 /// The answer to a request that asks for nothing this API has.
-pub fn route(request: &Request, now: WallUs) -> Route {
-    // A query on a write is a mistake that must not go unnoticed.
-    let none = || Parameters::read(&request.query, &[]);
-    let segments: Vec<&str> = request.path.split('/').skip(1).collect();
-    let method = match request.method {
-        Method::Head => Method::Get,
-        other => other,
-    };
-    match (segments.as_slice(), method) {
-        (["api", "jobs"], Method::Get) => {
-            let parameters = Parameters::read(&request.query, &["limit", "cursor"])?;
-            let after = parameters.number_cursor()?.map(JobKey);
-            Ok(Call::Read(Read::Jobs { after, limit: parameters.limit(PAGE_DEFAULT)? }))
-        }
-        (["api", "jobs"], Method::Post) => {
-            none()?;
-            body::job(request, now).map(|(spec, _)| Call::Create(spec))
-        }
-        (["api", "jobs"], other) => wrong_method(other, "GET, HEAD, POST, OPTIONS"),
-        (["api", "jobs", id], Method::Get) => {
-            none()?;
-            Ok(Call::Read(Read::Job(job_id(id)?)))
-        }
-        (["api", "jobs", id], Method::Put) => {
-            none()?;
-            let (id, (spec, says_active)) = (job_id(id)?, body::job(request, now)?);
-            Ok(Call::Change(Action::Update { id, spec, keep_active: !says_active }))
-        }
-        (["api", "jobs", id], Method::Delete) => {
-            none()?;
-            Ok(Call::Change(Action::Delete { id: job_id(id)? }))
-        }
-        (["api", "jobs", _], other) => wrong_method(other, "GET, HEAD, PUT, DELETE, OPTIONS"),
-        (["api", "jobs", id, "executions"], Method::Get) => {
-            let job = job_id(id)?;
-            let parameters = Parameters::read(&request.query, &["limit", "cursor"])?;
-            let limit = parameters.limit(JOB_EXECUTIONS_DEFAULT)?;
-            Ok(Call::Query(Query::OfJob { job, limit, before: parameters.execution_cursor()?, now }))
-        }
-        (["api", "executions"], Method::Get) => {
-            let parameters = Parameters::read(&request.query, &["limit", "cursor", "status"])?;
-            let limit = parameters.limit(PAGE_DEFAULT)?;
-            let (before, status) = (parameters.execution_cursor()?, parameters.status()?);
-            Ok(Call::Query(Query::OfAll { limit, before, status, now }))
-        }
-        (["api", "alerts"], Method::Get) => {
-            let parameters = Parameters::read(&request.query, &["limit", "cursor"])?;
-            let limit = parameters.limit(PAGE_DEFAULT)?;
-            Ok(Call::Query(Query::Alerts { limit, before: parameters.number_cursor()? }))
-        }
-        (["api", "metrics"], Method::Get) => {
-            let parameters = Parameters::read(&request.query, &["limit"])?;
-            Ok(Call::Read(Read::Metrics { limit: parameters.limit(PAGE_DEFAULT)? }))
-        }
-        (["api", "health"], Method::Get) => none().map(|_| Call::Read(Read::Health)),
-        (["api", "info"] | [""], Method::Get) => none().map(|_| Call::Read(Read::Info)),
-        (
-            ["api", "jobs", _, "executions"] | ["api", "executions" | "alerts" | "metrics" | "health" | "info"] | [""],
-            other,
-        ) => wrong_method(other, "GET, HEAD, OPTIONS"),
-        // `OPTIONS *` asks about the server as a whole.
-        ([], Method::Options) => wrong_method(Method::Options, "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
-        _ => Err(ApiError::new(Status::NOT_FOUND, "Not found; GET /api/info lists the endpoints")),
+pub fn route(request: &Request, now: WallUs) -> Result<Call, ApiError> {
+    if let Some((route, id)) = find(request.method, &request.path) {
+        return (route.call)(&Matched { request, now, route, id });
     }
-}
-
-/// A method that a path does not have: OPTIONS is answered, any other is refused.
-fn wrong_method(method: Method, allow: &'static str) -> Route {
-    if method == Method::Options {
-        let response = Response::new(Status::NO_CONTENT, Vec::new()).with_header("Allow", allow);
-        return Ok(Call::Ready(response));
+    let asks_for_methods = request.method == Method::Options;
+    let allow = match find_path(&request.path) {
+        Some((path, _)) => allow(|route| route.path == path),
+        // `OPTIONS *` asks about the server as a whole.
+        None if asks_for_methods && request.path == "*" => allow_all(),
+        None => return Err(ApiError::new(Status::NOT_FOUND, "Not found; GET /api/info lists the endpoints")),
+    };
+    if asks_for_methods {
+        return Ok(Call::Ready(Response::new(Status::NO_CONTENT, Vec::new()).with_header("Allow", allow)));
     }
     Err(ApiError::method_not_allowed(allow))
 }
 
-/// A malformed id names no job.
-fn job_id(text: &str) -> Result<JobId, ApiError> {
-    text.parse().map_err(|_| ApiError::no_such_job())
+/// How many bytes the body of such a request may have. One that no route takes is read all the same, and not looked at.
+pub fn body_limit(method: Method, path: &str) -> usize {
+    find(method, path).and_then(|(route, _)| route.body_len_max).unwrap_or(BODY_LEN_MAX)
+}
+
+/// The methods of all routes, as `Allow` names them.
+pub(super) fn allow_all() -> String {
+    allow(|_| true)
+}
+
+/// The endpoints as `/api/info` lists them. The root is there for people who open it, and no endpoint to build on.
+pub(super) fn endpoints() -> impl Iterator<Item = String> {
+    let listed = ROUTES.iter().filter(|route| route.path.starts_with("/api/"));
+    listed.map(|route| format!("{} {}", route.method.name(), route.path))
+}
+
+/// The route of a request, and the id in its path.
+fn find(method: Method, path: &str) -> Option<(&'static Route, &str)> {
+    let method = as_routed(method);
+    let (path, id) = find_path(path)?;
+    ROUTES.iter().find(|route| route.method == method && route.path == path).map(|route| (route, id))
+}
+
+/// What a request's path is in the table, and the id in it. The first counts, so that a name may stand before `:id`.
+fn find_path(path: &str) -> Option<(&'static str, &str)> {
+    ROUTES.iter().find_map(|route| Some((route.path, route.matches(path)?)))
+}
+
+/// HEAD is GET without the body, on every route.
+fn as_routed(method: Method) -> Method {
+    if method == Method::Head { Method::Get } else { method }
+}
+
+/// The methods of some routes. OPTIONS is answered everywhere.
+fn allow(is_meant: impl Fn(&Route) -> bool) -> String {
+    let has = |method| ROUTES.iter().any(|route| route.method == as_routed(method) && is_meant(route));
+    let methods = METHODS.into_iter().filter(|&method| has(method)).chain([Method::Options]);
+    methods.map(Method::name).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::http::Headers;
+    use crate::job::JobKey;
 
-    fn ask(method: Method, path: &str) -> Route {
+    const ALL: [Method; 8] = [
+        Method::Get,
+        Method::Head,
+        Method::Post,
+        Method::Put,
+        Method::Patch,
+        Method::Delete,
+        Method::Options,
+        Method::Other,
+    ];
+
+    fn ask(method: Method, path: &str) -> Result<Call, ApiError> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let request = Request {
             method,
@@ -174,41 +198,87 @@ mod tests {
         route(&request, WallUs(0))
     }
 
-    fn status(route: Route) -> u16 {
-        match route {
-            Err(error) => error.status.code(),
-            Ok(Call::Ready(response)) => response.status.code(),
-            Ok(Call::Create(_) | Call::Change(_) | Call::Read(_) | Call::Query(_)) => 200,
+    /// The status, and `Allow`.
+    fn answer(method: Method, path: &str) -> (u16, String) {
+        let response = match ask(method, path) {
+            Err(error) => error.response(),
+            Ok(Call::Ready(response)) => response,
+            Ok(Call::Create(_) | Call::Change(_) | Call::Read(_) | Call::Query(_) | Call::Stream(_)) => {
+                return (200, String::new());
+            }
+        };
+        let allow = response.headers.iter().find(|(name, _)| *name == "Allow");
+        (response.status.code(), allow.map(|(_, value)| value.to_string()).unwrap_or_default())
+    }
+
+    fn with_id(path: &str) -> String {
+        path.replace(":id", &JobId::new(JobKey(1), [0; 10]).to_string())
+    }
+
+    #[test]
+    fn every_route_answers_its_methods_and_names_them_to_others() {
+        for route in ROUTES {
+            let path = with_id(route.path);
+            let same_path = || ROUTES.iter().filter(|other| other.path == route.path);
+            let (status, allow) = answer(Method::Options, &path);
+            assert_eq!(status, 204, "{path}");
+            let mut named: Vec<&str> = allow.split(", ").collect();
+            assert_eq!(named.pop(), Some("OPTIONS"), "{path}");
+            for method in ALL.into_iter().filter(|&method| method != Method::Options) {
+                let found = same_path().find(|other| other.method == as_routed(method));
+                assert_eq!(named.contains(&method.name()), found.is_some(), "{path}: {allow}");
+                // A body that is taken is missing here.
+                let expected = match found {
+                    Some(Route { body_len_max: None, .. }) => (200, String::new()),
+                    Some(_) => (400, String::new()),
+                    None => (405, allow.clone()),
+                };
+                assert_eq!(answer(method, &path), expected, "{} {path}", method.name());
+            }
+            assert_eq!(named.len(), same_path().count() + usize::from(named.contains(&"HEAD")), "{path}: {allow}");
+        }
+        assert_eq!(answer(Method::Options, "*"), (204, "GET, HEAD, POST, PUT, DELETE, OPTIONS".to_owned()));
+        assert_eq!(answer(Method::Options, "/api/jobs").1, "GET, HEAD, POST, OPTIONS");
+        assert_eq!(answer(Method::Options, &with_id("/api/jobs/:id")).1, "GET, HEAD, PUT, DELETE, OPTIONS");
+    }
+
+    #[test]
+    fn every_route_refuses_a_parameter_it_does_not_know() {
+        for route in ROUTES {
+            let error = ask(route.method, &format!("{}?x=1", with_id(route.path))).expect_err(route.path);
+            let expected = if route.parameters.is_empty() { "none".to_owned() } else { route.parameters.join(", ") };
+            let message = format!("query: unknown parameter \"x\"; expected: {expected}");
+            assert_eq!((error.status.code(), error.message), (400, message), "{} {}", route.method.name(), route.path);
         }
     }
 
     #[test]
-    fn every_endpoint_that_is_listed_exists_and_knows_its_methods() {
-        let id = JobId::new(JobKey(1), [0; 10]).to_string();
-        for endpoint in ENDPOINTS {
-            let (method, path) = endpoint.split_once(' ').unwrap();
-            let path = path.replace(":id", &id);
-            let expected = if method == "GET" || method == "DELETE" { 200 } else { 400 };
-            let method = match method {
-                "GET" => Method::Get,
-                "POST" => Method::Post,
-                "PUT" => Method::Put,
-                "DELETE" => Method::Delete,
-                other => panic!("{other} is not tested"),
-            };
-            assert_eq!(status(ask(method, &path)), expected, "{endpoint}");
-            assert_eq!(status(ask(Method::Options, &path)), 204, "{endpoint}");
-            assert_eq!(status(ask(Method::Patch, &path)), 405, "{endpoint}");
-            assert_eq!(status(ask(method, &format!("{path}?x=1"))), 400, "{endpoint}");
-        }
+    fn the_routes_are_listed_once_each_and_without_the_root() {
+        let mut listed: Vec<String> = endpoints().collect();
+        assert_eq!(listed.len(), ROUTES.len() - 1);
+        assert_eq!(listed.first().map(String::as_str), Some("POST /api/jobs"));
+        listed.sort_unstable();
+        listed.dedup();
+        assert_eq!(listed.len(), ROUTES.len() - 1);
     }
 
     #[test]
     fn other_paths_and_malformed_ids_are_404() {
-        for path in ["/x", "/api", "/api/", "/api/jobs/", "/api/jobs/abc", "/api/jobs/1/executions", "/api/info/", "//"]
+        for path in
+            ["/x", "/api", "/api/", "/api/jobs/", "/api/jobs/abc", "/api/jobs/1/executions", "/api/info/", "//", "*"]
         {
-            assert_eq!(status(ask(Method::Get, path)), 404, "{path}");
+            assert_eq!(answer(Method::Get, path).0, 404, "{path}");
         }
         assert_eq!(ask(Method::Get, "/api/jobs/abc").expect_err("malformed").message, "Job not found");
+    }
+
+    #[test]
+    fn a_body_may_be_as_long_as_its_route_says() {
+        for route in ROUTES {
+            let expected = route.body_len_max.unwrap_or(BODY_LEN_MAX);
+            assert_eq!(body_limit(route.method, &with_id(route.path)), expected, "{}", route.path);
+        }
+        assert_eq!(body_limit(Method::Post, "/nowhere"), BODY_LEN_MAX);
+        assert_eq!(body_limit(Method::Patch, "/api/jobs"), BODY_LEN_MAX);
     }
 }

@@ -1,7 +1,7 @@
 //! Owns the decoding of a chunked body (RFC 9112, section 7.1), however it is cut into pieces.
 //! It must not keep anything but the body: extensions and trailers are checked, counted and dropped.
 
-use super::{Limits, Refusal};
+use super::Refusal;
 
 /// How many bytes of framing one byte of body may cost. The smallest chunk takes five (`1 CR LF x
 /// CR LF`), and some clients pad the size with zeros.
@@ -16,16 +16,17 @@ pub(super) struct Chunked {
     section_len: usize,
     /// Bytes of framing since the body's start.
     overhead_len: usize,
+    body_len_max: usize,
 }
 
 impl Chunked {
-    pub(super) fn new() -> Chunked {
-        Chunked { state: State::Line(Line::SizeStart), section_len: 0, overhead_len: 0 }
+    pub(super) fn new(body_len_max: usize) -> Chunked {
+        Chunked { state: State::Line(Line::SizeStart), section_len: 0, overhead_len: 0, body_len_max }
     }
 
     /// Appends to `body` what `input` holds of it. Returns how many bytes were consumed, and
     /// whether the body is complete; when it is not, everything was consumed. No byte is looked at
-    /// twice.
+    /// twice. `head_len_max` bounds each size line, and the trailers.
     ///
     /// # Errors
     ///
@@ -35,14 +36,14 @@ impl Chunked {
         &mut self,
         input: &[u8],
         body: &mut Vec<u8>,
-        limits: &Limits,
+        head_len_max: usize,
     ) -> Result<(usize, bool), Refusal> {
         let mut consumed = 0;
         while let Some(&byte) = input.get(consumed) {
             match self.state {
                 State::Line(line) => {
-                    self.count_overhead(body.len(), limits)?;
-                    let room = limits.body_len_max.saturating_sub(body.len());
+                    self.count_overhead(body.len(), head_len_max)?;
+                    let room = self.body_len_max.saturating_sub(body.len());
                     self.state = line.after(byte, room)?;
                     consumed += 1;
                 }
@@ -57,14 +58,15 @@ impl Chunked {
                 State::Done => break,
             }
         }
+        assert!(body.len() <= self.body_len_max, "each chunk's size was held against the limit");
         Ok((consumed, matches!(self.state, State::Done)))
     }
 
-    fn count_overhead(&mut self, body_len: usize, limits: &Limits) -> Result<(), Refusal> {
+    fn count_overhead(&mut self, body_len: usize, head_len_max: usize) -> Result<(), Refusal> {
         self.section_len += 1;
         self.overhead_len += 1;
-        let allowed = body_len.saturating_mul(OVERHEAD_PER_BODY_BYTE_MAX).saturating_add(limits.head_len_max);
-        if self.section_len > limits.head_len_max || self.overhead_len > allowed {
+        let allowed = body_len.saturating_mul(OVERHEAD_PER_BODY_BYTE_MAX).saturating_add(head_len_max);
+        if self.section_len > head_len_max || self.overhead_len > allowed {
             return Err(Refusal::ChunkOverhead);
         }
         Ok(())
@@ -177,12 +179,13 @@ fn is_text(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { head_len_max: 64, headers_max: 4, body_len_max: 300 };
+    const HEAD_LEN_MAX: usize = 64;
+    const BODY_LEN_MAX: usize = 300;
 
     /// The body, and what was left over behind it; `None` when it is not complete.
     fn decode(input: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Refusal> {
         let mut body = Vec::new();
-        let (consumed, done) = Chunked::new().decode(input, &mut body, &LIMITS)?;
+        let (consumed, done) = Chunked::new(BODY_LEN_MAX).decode(input, &mut body, HEAD_LEN_MAX)?;
         Ok(done.then(|| (body, input.len() - consumed)))
     }
 
@@ -248,8 +251,8 @@ mod tests {
         let one_byte_chunks = "1\r\nx\r\n".repeat(300) + "0\r\n\r\n";
         assert_eq!(decode(one_byte_chunks.as_bytes()), Ok(Some((vec![b'x'; 300], 0))));
 
-        let long_extension = format!("1;{}", "a".repeat(LIMITS.head_len_max));
-        let long_trailers = format!("0\r\n{}", "a: b\r\n".repeat(LIMITS.head_len_max));
+        let long_extension = format!("1;{}", "a".repeat(HEAD_LEN_MAX));
+        let long_trailers = format!("0\r\n{}", "a: b\r\n".repeat(HEAD_LEN_MAX));
         let padded_sizes = format!("{}1\r\nx\r\n", "0".repeat(20)).repeat(300);
         for input in [long_extension, long_trailers, padded_sizes] {
             assert_eq!(decode(input.as_bytes()), Err(Refusal::ChunkOverhead), "{input}");

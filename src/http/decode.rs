@@ -3,7 +3,7 @@
 
 use super::chunked::Chunked;
 use super::framing::Framing;
-use super::{Refusal, Request, head};
+use super::{Method, Refusal, Request, head};
 
 /// The largest [`Limits::headers_max`]: the field lines of a head are listed on the stack while it
 /// is read.
@@ -26,8 +26,9 @@ pub struct Limits {
     pub head_len_max: usize,
     /// The most field lines in a head; at most [`HEADERS_MAX_CEILING`].
     pub headers_max: usize,
-    /// The largest body in bytes, its framing not counted.
-    pub body_len_max: usize,
+    /// The largest body in bytes, its framing not counted, of a request with this method and path. Asked once the head
+    /// is read, and only if the head announces a body.
+    pub body_len_max: fn(Method, &str) -> usize,
 }
 
 /// What the bytes so far amount to.
@@ -197,10 +198,9 @@ impl Decoder {
                 *left -= data.len();
                 (data.len(), *left == 0)
             }
-            Rest::Chunked(chunked) => chunked.decode(input, body, &self.limits)?,
+            Rest::Chunked(chunked) => chunked.decode(input, body, self.limits.head_len_max)?,
         };
         *consumed += taken;
-        assert!(body.len() <= self.limits.body_len_max, "framing was held against the limit");
         if complete {
             return Ok(Decoded::Request(pending.request));
         }
@@ -216,7 +216,7 @@ impl Pending {
                 request.body.reserve_exact(length.min(BODY_RESERVE_MAX));
                 Rest::Length(length)
             }
-            Framing::Chunked => Rest::Chunked(Chunked::new()),
+            Framing::Chunked { body_len_max } => Rest::Chunked(Chunked::new(body_len_max)),
         };
         Pending { request, rest }
     }

@@ -6,10 +6,13 @@ use super::{Method, Refusal};
 /// How the end of a request body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// By its length in bytes; 0 is no body.
+    /// By its length in bytes, which is within the limit; 0 is no body.
     Length(usize),
     /// By the last chunk and the trailer section.
-    Chunked,
+    Chunked {
+        /// The limit that the chunks together have to keep.
+        body_len_max: usize,
+    },
 }
 
 /// What a head says about the length of the body, gathered one field line at a time.
@@ -52,21 +55,28 @@ impl Lengths {
         }
     }
 
-    /// Decides how the body is framed, before any of it is read.
+    /// Decides how the body is framed, before any of it is read. `body_len_max` is asked if there is one.
     ///
     /// # Errors
     ///
     /// See the variants: [`Refusal::LengthConflict`], [`Refusal::TransferEncodingInvalid`],
     /// [`Refusal::TransferEncodingUnknown`], [`Refusal::LengthRequired`],
     /// [`Refusal::BodyTooLarge`].
-    pub(super) fn decide(self, method: Method, http_10: bool, body_len_max: usize) -> Result<Framing, Refusal> {
+    pub(super) fn decide(
+        self,
+        method: Method,
+        http_10: bool,
+        body_len_max: impl FnOnce() -> usize,
+    ) -> Result<Framing, Refusal> {
         if self.has_transfer_encoding {
-            return self.decide_coded(http_10);
+            self.check_coding(http_10)?;
+            return Ok(Framing::Chunked { body_len_max: body_len_max() });
         }
         match self.content_length {
+            Some(0) => Ok(Framing::Length(0)),
             Some(length) => usize::try_from(length)
                 .ok()
-                .filter(|length| *length <= body_len_max)
+                .filter(|length| *length <= body_len_max())
                 .map(Framing::Length)
                 .ok_or(Refusal::BodyTooLarge),
             None if method.needs_length() => Err(Refusal::LengthRequired),
@@ -74,7 +84,7 @@ impl Lengths {
         }
     }
 
-    fn decide_coded(self, http_10: bool) -> Result<Framing, Refusal> {
+    fn check_coding(self, http_10: bool) -> Result<(), Refusal> {
         if self.content_length.is_some() {
             return Err(Refusal::LengthConflict);
         }
@@ -89,7 +99,7 @@ impl Lengths {
         if self.chunked_count != 1 {
             return Err(Refusal::TransferEncodingInvalid);
         }
-        Ok(Framing::Chunked)
+        Ok(())
     }
 }
 
@@ -113,6 +123,7 @@ mod tests {
     use super::*;
 
     const BODY_LEN_MAX: usize = 100;
+    const CHUNKED: Result<Framing, Refusal> = Ok(Framing::Chunked { body_len_max: BODY_LEN_MAX });
 
     fn decide(content_lengths: &[&str], codings: &[&str]) -> Result<Framing, Refusal> {
         let mut lengths = Lengths::default();
@@ -122,7 +133,7 @@ mod tests {
         for value in codings {
             lengths.add_transfer_encoding(value.as_bytes());
         }
-        lengths.decide(Method::Post, false, BODY_LEN_MAX)
+        lengths.decide(Method::Post, false, || BODY_LEN_MAX)
     }
 
     #[test]
@@ -151,9 +162,9 @@ mod tests {
     #[test]
     fn the_only_transfer_coding_is_chunked() {
         let cases: [(&[&str], Result<Framing, Refusal>); 8] = [
-            (&["chunked"], Ok(Framing::Chunked)),
-            (&["Chunked"], Ok(Framing::Chunked)),
-            (&["", ", chunked,"], Ok(Framing::Chunked)),
+            (&["chunked"], CHUNKED),
+            (&["Chunked"], CHUNKED),
+            (&["", ", chunked,"], CHUNKED),
             (&[""], Err(Refusal::TransferEncodingInvalid)),
             (&["chunked", "chunked"], Err(Refusal::TransferEncodingInvalid)),
             (&["gzip, chunked"], Err(Refusal::TransferEncodingUnknown)),

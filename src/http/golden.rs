@@ -3,7 +3,18 @@
 
 use super::{Decoded, Decoder, Limits, Method, Refusal, Request};
 
-pub(super) const LIMITS: Limits = Limits { head_len_max: 160, headers_max: 6, body_len_max: 24 };
+const BODY_LEN_MAX: usize = 24;
+
+/// Only below `/small` is the limit another one.
+pub(super) const LIMITS: Limits = Limits {
+    head_len_max: 160,
+    headers_max: 6,
+    body_len_max: |method, path| match (method, path) {
+        (Method::Post, "/small") => 4,
+        (Method::Put, "/small") => 0,
+        _ => BODY_LEN_MAX,
+    },
+};
 
 /// What a request in the table has to become, in the order of the table's columns.
 type Accepted = (Method, &'static str, &'static str, bool, bool, &'static str);
@@ -33,6 +44,10 @@ pub(super) const ACCEPTED: &[(&str, Accepted)] = &[
     ("POST /j HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\nT: u\r\n\r\n", (Method::Post, "/j", "", true, false, "abc0123456789")),
     ("PUT /j HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\nExpect: 100-continue\r\n\r\n0\r\n\r\n", (Method::Put, "/j", "", true, false, "")),
     ("POST /j HTTP/1.1\r\nHost: h\r\nContent-Length: 24\r\n\r\n0123456789abcdefghijklmn", (Method::Post, "/j", "", true, false, "0123456789abcdefghijklmn")),
+    ("POST /small?a HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n0123", (Method::Post, "/small", "a", true, false, "0123")),
+    ("POST http://o/small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n", (Method::Post, "/small", "", true, false, "abcd")),
+    ("PUT /small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", (Method::Put, "/small", "", true, false, "")),
+    ("PATCH /small HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n01234", (Method::Patch, "/small", "", true, false, "01234")),
     ("GET / HTTP/1.1\r\nHost: h\r\na: 1\r\nb: 2\r\nc: 3\r\nd: \t4 \t\r\ne: \r\n\r\n", (Method::Get, "/", "", true, false, "")),
 ];
 
@@ -86,6 +101,11 @@ pub(super) const REFUSED: &[(&str, Refusal)] = &[
     ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Refusal::TransferEncodingInvalid),
     ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 200-ok\r\n\r\na", Refusal::ExpectationUnknown),
     ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n19\r\n", Refusal::BodyTooLarge),
+    ("POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", Refusal::BodyTooLarge),
+    ("POST http://o/small?a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", Refusal::BodyTooLarge),
+    ("PUT /small HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n", Refusal::BodyTooLarge),
+    ("POST /small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n", Refusal::BodyTooLarge),
+    ("POST /small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\n", Refusal::BodyTooLarge),
     ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", Refusal::ChunkMalformed),
     ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\n0\r\n\r\n", Refusal::ChunkMalformed),
 ];
@@ -114,7 +134,7 @@ pub(super) fn read_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec
                 Ok(Decoded::Request(request)) => {
                     assert!(consumed > 0);
                     assert!(decoder.is_idle());
-                    assert!(request.body.len() <= LIMITS.body_len_max);
+                    assert!(request.body.len() <= (LIMITS.body_len_max)(request.method, &request.path));
                     outcomes.push(Ok(request));
                 }
                 Err(refusal) => {

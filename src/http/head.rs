@@ -114,7 +114,7 @@ impl Fields {
         if target.authority.is_some() {
             headers.host = target.authority;
         }
-        let framing = self.lengths.decide(method, http_10, limits.body_len_max)?;
+        let framing = self.lengths.decide(method, http_10, || (limits.body_len_max)(method, &target.path))?;
         let request = Request {
             method,
             path: target.path,

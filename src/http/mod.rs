@@ -7,8 +7,9 @@
 //! - `head`, `target`, `framing`: the rules for a request head;
 //! - `chunked`: the rules for a chunked body;
 //! - `request`, `refusal`: what the decoder hands out;
-//! - `response`, `status`: what the encoder takes in;
-//! - [`query`]: percent-decoding of query strings and path segments.
+//! - `response`, `status`: what the encoder takes in; `stream`: a body that comes in pieces;
+//! - [`query`]: percent-decoding of query strings and path segments;
+//! - `golden`, `fuzz`: tests of all of it, by a table of bytes and by chance.
 //!
 //! Architecture invariant: bytes from outside never panic here, and each of them is looked at a
 //! bounded number of times. Memory held for a connection is bounded by [`Limits`].
@@ -22,6 +23,7 @@ mod refusal;
 mod request;
 mod response;
 mod status;
+mod stream;
 mod target;
 
 #[cfg(test)]
@@ -32,5 +34,6 @@ mod golden;
 pub use decode::{Decoded, Decoder, HEADERS_MAX_CEILING, Limits};
 pub use refusal::Refusal;
 pub use request::{Headers, Method, Request};
-pub use response::{CONTINUE, Response, encode, http_date};
+pub use response::{Body, CONTINUE, Response, encode, http_date};
 pub use status::Status;
+pub use stream::StreamFraming;

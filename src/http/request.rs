@@ -79,7 +79,7 @@ pub struct Request {
     /// The header fields that the product uses.
     pub headers: Headers,
     /// The body with its framing removed; empty when there is none. At most
-    /// [`super::Limits::body_len_max`] bytes.
+    /// as long as [`super::Limits::body_len_max`] says.
     ///
     /// May be there for any method: a body with no meaning, as with `GET`, is left to the caller to
     /// ignore.

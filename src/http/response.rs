@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use chrono::DateTime;
 
-use super::Status;
+use super::{Status, StreamFraming};
 
 /// The interim response that [`super::Decoded::SendContinue`] asks for.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -16,13 +16,22 @@ const HEAD_LEN_USUAL: usize = 256;
 /// The last second that has a date of the fixed form: the end of the year 9999.
 const UNIX_SECONDS_MAX: i64 = 253_402_300_799;
 
+/// The body of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// Pieces that come after the head, each through [`StreamFraming::write_piece`], and their end.
+    Stream,
+}
+
 /// One response, still without what belongs to the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The outcome.
     pub status: Status,
     /// The body. Not sent with a status that forbids one ([`Status::forbids_body`]).
-    pub body: Vec<u8>,
+    pub body: Body,
     /// The body's media type; `application/json` unless set. Not sent when the body is empty.
     pub content_type: &'static str,
     /// Further fields, such as `Allow`, in the order they are sent. Not for the fields that
@@ -33,7 +42,12 @@ pub struct Response {
 impl Response {
     /// A JSON response; with an empty body, one without content.
     pub fn new(status: Status, body: Vec<u8>) -> Response {
-        Response { status, body, content_type: "application/json", headers: Vec::new() }
+        Response { status, body: Body::Whole(body), content_type: "application/json", headers: Vec::new() }
+    }
+
+    /// A JSON response whose body comes in pieces.
+    pub fn streamed(status: Status) -> Response {
+        Response { body: Body::Stream, ..Response::new(status, Vec::new()) }
     }
 
     /// The same with one more header field.
@@ -44,17 +58,22 @@ impl Response {
     }
 }
 
-/// Appends the bytes of a response to `out`.
+/// Appends the bytes of a response to `out`; of a streamed one, the head.
 ///
 /// `head_only` is set for a `HEAD` request: the length is that of the body, which is left out (RFC
-/// 9110, section 9.3.2). `keep_alive` is the server's decision, at most what the request allowed.
-/// `date` is the value of the `Date` field, from [`http_date`].
+/// 9110, section 9.3.2). `keep_alive` is the server's decision, at most what the request allowed, and
+/// what [`StreamFraming::allows_keep_alive`] says of a streamed one. `date` is the value of the `Date`
+/// field, from [`http_date`].
 ///
 /// In header values, control characters become spaces (RFC 9110, section 5.5), so that no value can
 /// add a line.
 pub fn encode(response: &Response, head_only: bool, keep_alive: bool, http_10: bool, date: &str, out: &mut Vec<u8>) {
-    let has_body = !response.status.forbids_body();
-    out.reserve(HEAD_LEN_USUAL + response.body.len());
+    let body = match &response.body {
+        Body::Whole(_) if response.status.forbids_body() => None,
+        Body::Whole(body) => Some(&body[..]),
+        Body::Stream => None,
+    };
+    out.reserve(HEAD_LEN_USUAL + body.map_or(0, <[u8]>::len));
     // The version is the server's own, also towards an HTTP/1.0 client (RFC 9110, section 6.2).
     out.extend_from_slice(b"HTTP/1.1 ");
     write_decimal(out, usize::from(response.status.code()));
@@ -62,13 +81,16 @@ pub fn encode(response: &Response, head_only: bool, keep_alive: bool, http_10: b
     out.extend_from_slice(response.status.reason().as_bytes());
     out.extend_from_slice(b"\r\n");
     write_field(out, "Date", date);
-    if has_body {
-        if !response.body.is_empty() {
+    if let Some(body) = body {
+        if !body.is_empty() {
             write_field(out, "Content-Type", response.content_type);
         }
         out.extend_from_slice(b"Content-Length: ");
-        write_decimal(out, response.body.len());
+        write_decimal(out, body.len());
         out.extend_from_slice(b"\r\n");
+    } else if response.body == Body::Stream {
+        debug_assert!(!response.status.forbids_body(), "a stream is a body");
+        write_stream_fields(response, keep_alive, StreamFraming::of(http_10), out);
     }
     if !keep_alive {
         write_field(out, "Connection", "close");
@@ -80,8 +102,16 @@ pub fn encode(response: &Response, head_only: bool, keep_alive: bool, http_10: b
         write_field(out, name, value);
     }
     out.extend_from_slice(b"\r\n");
-    if has_body && !head_only {
-        out.extend_from_slice(&response.body);
+    if let Some(body) = body.filter(|_| !head_only) {
+        out.extend_from_slice(body);
+    }
+}
+
+fn write_stream_fields(response: &Response, keep_alive: bool, framing: StreamFraming, out: &mut Vec<u8>) {
+    write_field(out, "Content-Type", response.content_type);
+    match framing {
+        StreamFraming::Chunked => write_field(out, "Transfer-Encoding", "chunked"),
+        StreamFraming::UntilClose => debug_assert!(!keep_alive, "the connection ends where the body does"),
     }
 }
 
@@ -157,6 +187,21 @@ mod tests {
             (empty(Status::OK), (false, false, false), format!("{plain}Content-Length: 0|Connection: close||")),
             (empty(Status::OK), (false, true, true), format!("{plain}Content-Length: 0|Connection: keep-alive||")),
             (empty(Status::OK), (false, false, true), format!("{plain}Content-Length: 0|Connection: close||")),
+            (
+                Response::streamed(Status::OK),
+                (false, true, false),
+                format!("{plain}Content-Type: application/json|Transfer-Encoding: chunked||"),
+            ),
+            (
+                Response { content_type: "text/plain", ..Response::streamed(Status::OK) },
+                (true, false, false),
+                format!("{plain}Content-Type: text/plain|Transfer-Encoding: chunked|Connection: close||"),
+            ),
+            (
+                Response::streamed(Status::OK),
+                (false, false, true),
+                format!("{plain}Content-Type: application/json|Connection: close||"),
+            ),
             (
                 empty(Status::METHOD_NOT_ALLOWED).with_header("Allow", "GET, HEAD"),
                 (false, true, false),

@@ -1,11 +1,12 @@
 //! Owns a request's way: routed, then asked of the core, of its memory, or of a reader, and answered.
 //! It must not format JSON: `api` does.
 
+use super::connection::Given;
 use super::connections::Asked;
 use super::engine::Engine;
-use crate::api::{self, ApiError, Call, Cors, Read};
-use crate::core::{Action, Command, Input, RequestId};
-use crate::dispatch::{PoolStats, WorkerStats};
+use super::figures;
+use crate::api::{self, ApiError, Call, Cors, Piece, Read, Stream};
+use crate::core::{Action, Command, Input, RequestId, Scheduler};
 use crate::http::{Request, Response, Status};
 use crate::store::Readers;
 use crate::telemetry::Logs;
@@ -30,113 +31,90 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// The answer, or None if it comes later under the same name.
+    /// The answer, or that it comes later under the same request.
     pub(super) fn answer(
         &mut self,
         engine: &mut Engine,
-        connections: Clients,
+        clients: Clients,
         now: Now,
-        name: RequestId,
+        request: RequestId,
         asked: Asked,
-    ) -> Option<Response> {
+    ) -> Given {
         match asked {
-            Asked::Refused(refusal) => Some(self.cors.mark(ApiError::from(refusal).response())),
-            Asked::Request(request) => {
-                if self.cors.is_preflight(&request) {
-                    return Some(self.cors.preflight());
-                }
-                self.call(engine, connections, now, name, &request).map(|response| self.cors.mark(response))
-            }
+            Asked::Refused(refusal) => Given::Answer(self.cors.mark(ApiError::from(refusal).response())),
+            Asked::Piece(stream) => Given::Piece(piece(engine.core(), now, stream)),
+            Asked::Request(asked) if self.cors.is_preflight(&asked) => Given::Answer(self.cors.preflight()),
+            Asked::Request(asked) => match self.call(engine, clients, now, request, &asked) {
+                Given::Answer(response) => Given::Answer(self.cors.mark(response)),
+                Given::Streamed(head, stream) => Given::Streamed(self.cors.mark(head), stream),
+                given @ (Given::Later | Given::Piece(_)) => given,
+            },
         }
     }
 
-    fn call(
-        &mut self,
-        engine: &mut Engine,
-        connections: Clients,
-        now: Now,
-        name: RequestId,
-        request: &Request,
-    ) -> Option<Response> {
-        match api::route(request, now.wall) {
-            Err(error) => Some(error.response()),
-            Ok(Call::Ready(response)) => Some(response),
-            Ok(Call::Read(read)) => Some(self.read(engine, connections, now, read)),
-            Ok(Call::Query(query)) => {
-                self.readers.ask(name, query).err()?;
-                self.reads_refused += 1;
-                Some(ApiError::unavailable("too many reads are waiting; try again").response())
-            }
+    fn call(&mut self, engine: &mut Engine, clients: Clients, now: Now, request: RequestId, asked: &Request) -> Given {
+        match api::route(asked, now.wall) {
+            Err(error) => refuse(&error),
+            Ok(Call::Ready(response)) => Given::Answer(response),
+            Ok(Call::Read(read)) => Given::Answer(self.read(engine, clients, now, read)),
+            Ok(Call::Stream(stream)) => Given::Streamed(stream.head(), stream),
+            Ok(Call::Query(query)) => match self.readers.ask(request, query) {
+                Ok(()) => Given::Later,
+                Err(_) => {
+                    self.reads_refused += 1;
+                    refuse(&ApiError::unavailable("too many reads are waiting; try again"))
+                }
+            },
             Ok(Call::Create(spec)) => {
                 let mut entropy = [0; 10];
                 if getrandom::fill(&mut entropy).is_err() {
                     let error = ApiError::new(Status::INTERNAL_SERVER_ERROR, "the system gave no random numbers");
-                    return Some(error.response());
+                    return refuse(&error);
                 }
-                change(engine, now, name, Action::Create { spec, entropy })
+                change(engine, now, request, Action::Create { spec, entropy })
             }
-            Ok(Call::Change(action)) => change(engine, now, name, action),
+            Ok(Call::Change(action)) => change(engine, now, request, action),
         }
     }
 
-    fn read(&self, engine: &Engine, connections: Clients, now: Now, read: Read) -> Response {
+    fn read(&self, engine: &Engine, clients: Clients, now: Now, read: Read) -> Response {
         let core = engine.core();
         match read {
             Read::Job(id) => match core.job(id, now.wall) {
                 Some(view) => api::job(&view),
                 None => ApiError::no_such_job().response(),
             },
-            Read::Jobs { after, limit } => api::jobs(&core.jobs_after(after, limit + 1, now.wall), limit),
+            Read::Jobs(page) => api::jobs(page, &core.jobs_after(page.after(), page.views_wanted(), now.wall)),
             Read::Health => api::health(&api::Health {
                 trouble: engine.trouble(now.mono),
                 held_jobs: core.load(now.wall).held_jobs,
                 now: now.wall,
             }),
             Read::Info => api::info(),
-            Read::Metrics { limit } => api::metrics(&api::Metrics {
-                is_running: core.is_running(),
-                load: core.load(now.wall),
-                counts: core.counts(),
-                drift: engine.drift(),
-                late: engine.late(),
-                store: engine.store_latency(),
-                uptime_s: now.mono.0 / 1_000_000,
-                in_flight_max: self.in_flight_max,
-                sending: sending(&engine.pool()),
-                write_queue: engine.write_queue(),
-                read_queue: self.readers.waiting(),
-                alert_queue: engine.alert_queue(),
-                connections: connections.open,
-                connections_evicted: connections.evicted,
-                reads_refused: self.reads_refused,
-                log_lines_dropped: self.logs.dropped(),
-                next: core.next_to_fire(limit, now.wall),
-            }),
+            Read::Metrics { limit } => {
+                api::metrics(&figures::collect(engine, self, clients, now), &core.next_to_fire(limit, now.wall))
+            }
         }
     }
 }
 
 /// Hands a change to the core, whose answer comes later, unless it could not be written.
-fn change(engine: &mut Engine, now: Now, name: RequestId, action: Action) -> Option<Response> {
+fn change(engine: &mut Engine, now: Now, request: RequestId, action: Action) -> Given {
     if engine.is_failing() {
-        return Some(ApiError::unavailable("the store cannot be written; nothing has changed").response());
+        return refuse(&ApiError::unavailable("the store cannot be written; nothing has changed"));
     }
-    engine.input(Input::Command(Box::new(Command { request: name, action })), now);
-    None
+    engine.input(Input::Command(Box::new(Command { request, action })), now);
+    Given::Later
 }
 
-/// The workers' figures, summed up.
-fn sending(pool: &PoolStats) -> api::Sending {
-    let sum = |of: fn(&WorkerStats) -> u64| pool.workers.iter().map(of).sum();
-    api::Sending {
-        threads: pool.workers.len(),
-        waiting: sum(|worker| worker.waiting),
-        connections: sum(|worker| worker.connections),
-        opened: sum(|worker| worker.opened),
-        reused: sum(|worker| worker.reused),
-        repeated: sum(|worker| worker.repeated),
-        faults: sum(|worker| worker.faults),
-        lookups: pool.lookups,
+fn refuse(error: &ApiError) -> Given {
+    Given::Answer(error.response())
+}
+
+/// Makes the next piece of an answer that is streamed.
+fn piece(core: &Scheduler, now: Now, stream: Stream) -> Piece {
+    match stream {
+        Stream::Jobs(page) => api::jobs_piece(page, &core.jobs_after(page.after(), page.views_wanted(), now.wall)),
     }
 }
 

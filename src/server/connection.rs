@@ -1,4 +1,4 @@
-//! Owns one client connection: bytes in, requests out, answers back, in order.
+//! Owns one client connection: bytes in, requests out, answers back, in order, whole or in pieces.
 //! It must not know what a request means, and answers one request before it takes up the next.
 
 use std::io::{self, Read, Write};
@@ -6,14 +6,15 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
-use crate::http::{self, Decoded, Decoder, Limits, Method, Refusal, Request, Response};
+use crate::api::{self, Piece, Stream};
+use crate::http::{self, Decoded, Decoder, Limits, Method, Refusal, Request, Response, StreamFraming};
 use crate::limits::{
-    ANSWER_TIME_MAX, BODY_LEN_MAX, HEAD_LEN_MAX, HEADERS_MAX, IDLE_TIME_MAX, LINGER_TIME_MAX, READ_PER_TURN_MAX,
-    REQUEST_TIME_MAX, UNSENT_MAX,
+    ANSWER_TIME_MAX, HEAD_LEN_MAX, HEADERS_MAX, IDLE_TIME_MAX, LINGER_TIME_MAX, READ_PER_TURN_MAX, REQUEST_TIME_MAX,
+    STREAM_UNSENT_MAX, UNSENT_MAX,
 };
 use crate::time::MonoUs;
 
-const LIMITS: Limits = Limits { head_len_max: HEAD_LEN_MAX, headers_max: HEADERS_MAX, body_len_max: BODY_LEN_MAX };
+const LIMITS: Limits = Limits { head_len_max: HEAD_LEN_MAX, headers_max: HEADERS_MAX, body_len_max: api::body_limit };
 /// Buffers that grew beyond this are given back once they are empty.
 const BUFFER_KEPT_MAX: usize = 16 * 1024;
 
@@ -24,12 +25,27 @@ pub(super) enum Step {
     Request(Request),
     /// Answer this refusal; the connection ends after it.
     Refused(Refusal),
+    /// Make the next piece of the answer.
+    Piece(Stream),
     /// Nothing before the socket is ready, or an answer is there.
     Wait,
     /// Its share of this turn is used up; there may be more.
     Again,
     /// It is over.
     Closed,
+}
+
+/// What a connection is given for what it asked.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// Nothing yet: it comes later, under the same request.
+    Later,
+    /// The answer.
+    Answer(Response),
+    /// The head of an answer whose pieces are to be asked for.
+    Streamed(Response, Stream),
+    /// A piece of such an answer.
+    Piece(Piece),
 }
 
 /// A client connection.
@@ -41,6 +57,8 @@ pub(super) struct Connection {
     output: Vec<u8>,
     sent: usize,
     phase: Phase,
+    /// What is to be made of the answer that is being streamed; None while a piece is awaited.
+    stream_rest: Option<Stream>,
     /// The socket may have more to read. Readiness is told once, at each change.
     readable: bool,
     /// The client sends no more.
@@ -51,6 +69,8 @@ pub(super) struct Connection {
     since: MonoUs,
     /// Tells this connection from others that had its slot.
     pub(super) generation: u32,
+    /// It is to go on in the next turn, whatever its socket does.
+    pub(super) is_queued: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +81,8 @@ enum Phase {
     Reading,
     /// A request is being worked on.
     Answering { head_only: bool, keep_alive: bool, http_10: bool },
+    /// Pieces of an answer are being made, as fast as the client takes them.
+    Streaming { framing: StreamFraming, stays: bool },
     /// The last answer is being sent.
     Ending { linger: bool },
     /// Everything is sent; what the client still sends is thrown away, lest a reset destroy the answer.
@@ -76,11 +98,13 @@ impl Connection {
             output: Vec::new(),
             sent: 0,
             phase: Phase::Reading,
+            stream_rest: None,
             readable: true,
             ended: false,
             read_in_turn: 0,
             since: mono,
             generation,
+            is_queued: false,
         }
     }
 
@@ -94,14 +118,15 @@ impl Connection {
         self.read_in_turn = 0;
     }
 
-    /// Goes on as far as possible.
-    pub(super) fn step(&mut self, scratch: &mut [u8], mono: MonoUs) -> Step {
+    /// Goes on as far as possible. `may_stream`: a piece of an answer may still be made in this turn.
+    pub(super) fn step(&mut self, scratch: &mut [u8], may_stream: bool, mono: MonoUs) -> Step {
         if self.flush(mono).is_err() {
             return Step::Closed;
         }
         loop {
             match self.phase {
                 Phase::Answering { .. } => return Step::Wait,
+                Phase::Streaming { .. } => return self.ask_for_piece(may_stream),
                 Phase::Ending { linger } => {
                     if self.unsent() > 0 {
                         return Step::Wait;
@@ -142,6 +167,15 @@ impl Connection {
         }
     }
 
+    /// What a client does not read is not made: the socket tells when it takes more. One that is gone shows when a
+    /// piece is sent.
+    fn ask_for_piece(&mut self, may_stream: bool) -> Step {
+        if self.stream_rest.is_none() || self.unsent() > STREAM_UNSENT_MAX {
+            return Step::Wait;
+        }
+        if may_stream { self.stream_rest.take().map_or(Step::Wait, Step::Piece) } else { Step::Again }
+    }
+
     /// Looks for a request in what was read; None if more is needed.
     fn decode(&mut self, mono: MonoUs) -> Option<Step> {
         loop {
@@ -173,11 +207,55 @@ impl Connection {
         }
     }
 
-    /// Answers the request that is being worked on. `last`: the connection is to end after it.
+    /// Takes what it asked for. `last`: the connection is to end after it.
+    pub(super) fn give(&mut self, given: Given, last: bool, date: &str, mono: MonoUs) {
+        match given {
+            Given::Later => {}
+            Given::Answer(response) => self.answer(&response, last, date, mono),
+            Given::Streamed(head, stream) => self.begin_stream(&head, stream, last, date, mono),
+            Given::Piece(piece) => self.add_piece(piece, mono),
+        }
+    }
+
+    /// Answers the request that is being worked on.
     pub(super) fn answer(&mut self, response: &Response, last: bool, date: &str, mono: MonoUs) {
         let Phase::Answering { head_only, keep_alive, http_10 } = self.phase else { return };
         let stays = keep_alive && !last;
         http::encode(response, head_only, stays, http_10, date, &mut self.output);
+        self.end_answer(stays, mono);
+    }
+
+    fn begin_stream(&mut self, head: &Response, stream: Stream, last: bool, date: &str, mono: MonoUs) {
+        let Phase::Answering { head_only, keep_alive, http_10 } = self.phase else { return };
+        let framing = StreamFraming::of(http_10);
+        let stays = keep_alive && !last && framing.allows_keep_alive();
+        http::encode(head, head_only, stays, http_10, date, &mut self.output);
+        if head_only {
+            return self.end_answer(stays, mono);
+        }
+        self.stream_rest = Some(stream);
+        self.enter(Phase::Streaming { framing, stays }, mono);
+    }
+
+    fn add_piece(&mut self, piece: Piece, mono: MonoUs) {
+        let Phase::Streaming { framing, stays } = self.phase else { return };
+        if self.unsent() == 0 {
+            // The time limit is for a client that has something to read.
+            self.since = mono;
+        }
+        // A client that is always a little behind must not make the buffer hold all that was sent.
+        self.output.drain(..self.sent);
+        self.sent = 0;
+        framing.write_piece(&piece.bytes, &mut self.output);
+        self.stream_rest = piece.rest;
+        if self.stream_rest.is_none() {
+            framing.write_end(&mut self.output);
+            self.end_answer(stays, mono);
+        }
+    }
+
+    /// The answer is complete. `stays`: the connection carries the next request.
+    fn end_answer(&mut self, stays: bool, mono: MonoUs) {
         self.enter(if stays { Phase::Idle } else { Phase::Ending { linger: true } }, mono);
     }
 
@@ -198,7 +276,7 @@ impl Connection {
         match self.phase {
             Phase::Idle => Some(self.since.plus(IDLE_TIME_MAX)),
             Phase::Reading => Some(self.since.plus(REQUEST_TIME_MAX)),
-            Phase::Answering { .. } => None,
+            Phase::Answering { .. } | Phase::Streaming { .. } => None,
             Phase::Ending { .. } | Phase::Lingering => Some(self.since.plus(LINGER_TIME_MAX)),
         }
     }

@@ -8,10 +8,11 @@ use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::connection::{Connection, Step};
+use super::connection::{Connection, Given, Step};
+use crate::api::Stream;
 use crate::core::RequestId;
 use crate::http::{Refusal, Request, Response};
-use crate::limits::CONNECTIONS_MAX;
+use crate::limits::{CONNECTIONS_MAX, PIECES_PER_TURN_MAX};
 use crate::time::{DeadlineHeap, MonoUs};
 
 /// The first token of a connection; those below belong to the loop.
@@ -28,6 +29,8 @@ pub(super) enum Asked {
     Request(Request),
     /// What came is no request.
     Refused(Refusal),
+    /// The next piece of an answer that is streamed.
+    Piece(Stream),
 }
 
 /// All client connections.
@@ -38,6 +41,10 @@ pub(super) struct Connections {
     deadlines: DeadlineHeap<MonoUs>,
     /// Connections whose share of the last turn was used up.
     again: VecDeque<u32>,
+    /// Connections that were given a piece of an answer in this turn: in the next one they come behind the others.
+    given_pieces: VecDeque<u32>,
+    /// Pieces that may still be made in this turn.
+    pieces_left: u32,
     /// Clients wait to be accepted, and there is no room.
     backlog: bool,
     generations: u32,
@@ -53,6 +60,8 @@ impl Connections {
             all: Slab::new(),
             deadlines: DeadlineHeap::default(),
             again: VecDeque::new(),
+            given_pieces: VecDeque::new(),
+            pieces_left: PIECES_PER_TURN_MAX,
             backlog: false,
             generations: 0,
             evicted: 0,
@@ -70,7 +79,7 @@ impl Connections {
 
     /// Whether some connection can go on without waiting.
     pub(super) fn has_more(&self) -> bool {
-        !self.again.is_empty()
+        !(self.again.is_empty() && self.given_pieces.is_empty())
     }
 
     /// When the next connection is to be cut off.
@@ -116,7 +125,7 @@ impl Connections {
         self.generations = self.generations.wrapping_add(1);
         let slot = small(entry.key());
         entry.insert(Connection::new(stream, self.generations, mono));
-        self.again.push_back(slot);
+        self.queue(slot);
     }
 
     fn evict_idle(&mut self) -> bool {
@@ -134,47 +143,64 @@ impl Connections {
         self.all.contains(index).then(|| small(index))
     }
 
-    /// Connections that can go on without waiting.
+    /// Connections that can go on without waiting. Asked once a turn.
     pub(super) fn take_again(&mut self) -> VecDeque<u32> {
+        self.pieces_left = PIECES_PER_TURN_MAX;
+        self.again.append(&mut self.given_pieces);
+        for &slot in &self.again {
+            if let Some(connection) = self.all.get_mut(slot as usize) {
+                connection.is_queued = false;
+            }
+        }
         std::mem::take(&mut self.again)
     }
 
-    /// Lets a connection go on; `answer` gives the response to what it asks, or None if that comes later.
+    /// Lets a connection go on; `answer` gives what it asks for.
     pub(super) fn drive(
         &mut self,
         slot: u32,
         readable: bool,
         mono: MonoUs,
         date: &str,
-        mut answer: impl FnMut(RequestId, Asked) -> Option<Response>,
+        mut answer: impl FnMut(RequestId, Asked) -> Given,
     ) {
         let Some(connection) = self.all.get_mut(slot as usize) else { return };
         connection.begin_turn(readable);
-        let name = name(slot, connection.generation);
+        if connection.is_queued {
+            // Its time comes, and only once: what its socket tells must not put it before others.
+            return;
+        }
+        let request = request_of(slot, connection.generation);
+        let mut queue = &mut self.again;
         for _ in 0..REQUESTS_PER_TURN_MAX {
-            let (asked, last) = match connection.step(&mut self.scratch, mono) {
+            let (asked, last) = match connection.step(&mut self.scratch, self.pieces_left > 0, mono) {
                 Step::Request(request) => (Asked::Request(request), false),
                 Step::Refused(refusal) => (Asked::Refused(refusal), true),
+                Step::Piece(stream) => {
+                    self.pieces_left -= 1;
+                    queue = &mut self.given_pieces;
+                    (Asked::Piece(stream), false)
+                }
                 Step::Wait => return self.note_deadline(slot),
                 Step::Again => break,
                 Step::Closed => return self.close(slot),
             };
-            if let Some(response) = answer(name, asked) {
-                connection.answer(&response, last, date, mono);
-            }
+            connection.give(answer(request, asked), last, date, mono);
         }
-        self.again.push_back(slot);
+        connection.is_queued = true;
+        queue.push_back(slot);
+        self.note_deadline(slot);
     }
 
-    /// Gives a connection the answer that it waits for. One that is gone needs none.
-    pub(super) fn answer(&mut self, request: RequestId, response: &Response, date: &str, mono: MonoUs) {
+    /// Gives a connection what it waits for. One that is gone needs nothing.
+    pub(super) fn give(&mut self, request: RequestId, given: Given, date: &str, mono: MonoUs) {
         let slot = slot_of(request);
         let Some(connection) = self.all.get_mut(slot as usize) else { return };
-        if name(slot, connection.generation) != request {
+        if request_of(slot, connection.generation) != request {
             return;
         }
-        connection.answer(response, false, date, mono);
-        self.again.push_back(slot);
+        connection.give(given, false, date, mono);
+        self.queue(slot);
     }
 
     /// Cuts off what has reached its time limit.
@@ -183,10 +209,19 @@ impl Connections {
             let connection = &mut self.all[slot as usize];
             if connection.is_owed_a_timeout(mono) {
                 connection.answer(timeout, true, date, mono);
-                self.again.push_back(slot);
+                self.queue(slot);
             } else {
                 self.close(slot);
             }
+        }
+    }
+
+    /// Lets a connection go on in the next turn.
+    fn queue(&mut self, slot: u32) {
+        let connection = &mut self.all[slot as usize];
+        if !connection.is_queued {
+            connection.is_queued = true;
+            self.again.push_back(slot);
         }
     }
 
@@ -205,8 +240,8 @@ impl Connections {
     }
 }
 
-/// Names the request that a connection works on: there is one at a time.
-fn name(slot: u32, generation: u32) -> RequestId {
+/// The request that a connection works on: there is one at a time.
+fn request_of(slot: u32, generation: u32) -> RequestId {
     RequestId(u64::from(generation) << 32 | u64::from(slot))
 }
 

@@ -8,6 +8,7 @@ use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
 
 use super::calls::{self, Calls, Clients};
+use super::connection::Given;
 use super::connections::Connections;
 use super::engine::Engine;
 use super::timer::Timer;
@@ -146,8 +147,8 @@ impl Loop {
     fn drive(&mut self, slot: u32, readable: bool, now: Now) {
         let (calls, engine) = (&mut self.calls, &mut self.engine);
         let clients = Clients { open: self.connections.len(), evicted: self.connections.evicted() };
-        self.connections.drive(slot, readable, now.mono, &self.date.1, |name, asked| {
-            calls.answer(engine, clients, now, name, asked)
+        self.connections.drive(slot, readable, now.mono, &self.date.1, |request, asked| {
+            calls.answer(engine, clients, now, request, asked)
         });
     }
 
@@ -155,11 +156,11 @@ impl Loop {
     fn send_answers(&mut self, now: Now) {
         for (request, reply) in self.engine.take_replies() {
             let response = self.calls.cors.mark(api::reply(&reply));
-            self.connections.answer(request, &response, &self.date.1, now.mono);
+            self.connections.give(request, Given::Answer(response), &self.date.1, now.mono);
         }
         while let Some((request, response)) = self.calls.readers.try_answer() {
             let response = self.calls.cors.mark(response);
-            self.connections.answer(request, &response, &self.date.1, now.mono);
+            self.connections.give(request, Given::Answer(response), &self.date.1, now.mono);
         }
     }
 

@@ -37,6 +37,17 @@ pub struct Percentiles {
     pub max: u64,
 }
 
+/// How long batches of rows and changes took to be on disk.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreLatency {
+    /// From being handed over to being on disk, as the loop saw it.
+    pub commit: Percentiles,
+    /// The part of it spent waiting for a slice of the fold, of retention, or for a checkpoint.
+    pub held_up: Percentiles,
+    /// The part of it that the transaction took.
+    pub write: Percentiles,
+}
+
 impl Default for Recorder {
     fn default() -> Self {
         let histogram = Histogram::new_with_bounds(1, HIGHEST_US, DIGITS).expect("the bounds are in order");

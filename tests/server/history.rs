@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use punctual::telemetry::{Figures, Kind};
 use serde_json::{Value, json};
 
 use super::support::receiver::Script;
@@ -137,6 +138,26 @@ fn metrics_have_the_promised_members() {
     assert_eq!(metrics["jobs"].as_array().map(Vec::len), Some(2));
     assert_eq!(metrics["jobs"][0]["jobId"], json!(id), "what fires next comes first");
     assert_eq!(test.api().get("/api/metrics?limit=1")["jobs"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn metrics_have_every_figure_that_is_measured() {
+    let test = Setup::new(&[]);
+    let metrics = test.api().get("/api/metrics");
+    let list = Figures::default().list();
+    assert!(list.len() > 40, "{}", list.len());
+    for figure in list {
+        let found = metrics.pointer(&format!("/{}", figure.path.replace('.', "/")));
+        let found = found.unwrap_or_else(|| panic!("{} is missing: {metrics}", figure.path));
+        let fits = match figure.kind {
+            Kind::Counter => found.is_u64(),
+            // Without executions there is no average.
+            Kind::Gauge => found.is_number() || figure.path == "scheduler.averageDrift",
+            Kind::Distribution => found["count"].is_u64() && found["p999Ms"].is_f64(),
+            Kind::Flag => found.is_boolean(),
+        };
+        assert!(fits, "{}: {found}", figure.path);
+    }
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //! It must not know which bytes are right.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustix::net::{self, AddressFamily, SocketType};
 use serde_json::Value;
 
 /// A connection to the server.
@@ -39,6 +40,17 @@ impl Raw {
         Raw { reader: BufReader::new(stream) }
     }
 
+    /// A connection of a client whose system takes little before the client reads.
+    pub fn connect_with_little_room(address: &str) -> Raw {
+        let address: SocketAddr = address.parse().expect("it is an address");
+        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("there is a socket");
+        net::sockopt::set_socket_recv_buffer_size(&socket, 4_096).expect("it is a socket");
+        net::connect(&socket, &address).expect("the server listens");
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(Duration::from_secs(25))).expect("it is a socket");
+        Raw { reader: BufReader::new(stream) }
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.reader.get_mut().write_all(bytes.as_ref()).expect("the server reads");
     }
@@ -63,17 +75,50 @@ impl Raw {
         }
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
         let mut reply = Reply { status, head, body: Vec::new() };
-        let length = reply.header("content-length").parse().unwrap_or(0);
-        if has_body {
-            reply.body = vec![0; length];
-            self.reader.read_exact(&mut reply.body)?;
+        if !has_body {
+            return Ok(Some(reply));
+        }
+        match (reply.header("content-length"), reply.header("transfer-encoding")) {
+            ("", "chunked") => reply.body = self.chunks()?,
+            // 100 and 204 have none; anything else without a length goes on to the end of the connection.
+            ("", "") if matches!(status, 100 | 204) => {}
+            ("", "") => {
+                self.reader.read_to_end(&mut reply.body)?;
+            }
+            (length, _) => {
+                reply.body = vec![0; length.parse().expect("a length is a number")];
+                self.reader.read_exact(&mut reply.body)?;
+            }
         }
         Ok(Some(reply))
+    }
+
+    /// A chunked body up to and including its end.
+    fn chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.reader.read_line(&mut line)?;
+            let length = usize::from_str_radix(line.trim_end(), 16).expect("a chunk begins with its size");
+            let start = body.len();
+            // With the line end behind the data, which is not part of it.
+            body.resize(start + length + 2, 0);
+            self.reader.read_exact(&mut body[start..])?;
+            assert_eq!(body.split_off(start + length), b"\r\n");
+            if length == 0 {
+                return Ok(body);
+            }
+        }
     }
 
     /// The next answer, which must come.
     pub fn answer(&mut self) -> Reply {
         self.try_answer(true).expect("the connection holds").expect("an answer comes")
+    }
+
+    /// Whether some of an answer has come.
+    pub fn has_begun(&mut self) -> bool {
+        self.reader.fill_buf().is_ok_and(|bytes| !bytes.is_empty())
     }
 
     /// The connection is over, with nothing more to read.

@@ -1,6 +1,9 @@
 //! HTTP as clients meet it: methods, statuses, HEAD, OPTIONS, CORS, keep-alive, pipelining, chunks, 100-continue.
 //! It must not send what only an attacker would: that is `hostile`.
 
+use punctual::api::body_limit;
+use punctual::http::Method;
+
 use super::raw::{Raw, ask, post};
 use super::support::api::job;
 use super::{Setup, error_of};
@@ -106,6 +109,37 @@ fn a_request_may_come_in_chunks_or_byte_by_byte() {
     }
     assert_eq!(raw.answer().status, 201);
     assert_eq!(test.api().get("/api/jobs")["jobs"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_body_may_be_as_long_as_its_route_says_and_no_longer() {
+    let test = Setup::new(&[]);
+    let id = test.api().create("@daily", "http://a/");
+    for (method, name, path) in [
+        (Method::Post, "POST", "/api/jobs".to_owned()),
+        (Method::Put, "PUT", format!("/api/jobs/{id}")),
+        (Method::Patch, "PATCH", "/api/jobs".to_owned()),
+        (Method::Get, "GET", "/api/info".to_owned()),
+        (Method::Post, "POST", "/nowhere".to_owned()),
+    ] {
+        let limit = body_limit(method, &path);
+        let request = |lines: String| format!("{name} {path} HTTP/1.1\r\nHost: a\r\n{lines}");
+        let body = "x".repeat(limit);
+        let known = ask(&test.api().address, request(format!("Content-Length: {limit}\r\n\r\n{body}")));
+        let chunks = format!("Transfer-Encoding: chunked\r\n\r\n{limit:x}\r\n{body}\r\n");
+        let chunked = ask(&test.api().address, request(format!("{chunks}0\r\n\r\n")));
+        assert_eq!((known.status, &known.body), (chunked.status, &chunked.body), "{name} {path}");
+        assert_ne!(known.status, 413, "{name} {path}");
+        for lines in [format!("Content-Length: {}\r\n\r\n", limit + 1), format!("{chunks}1\r\n")] {
+            let refused = ask(&test.api().address, request(lines));
+            assert_eq!(
+                (refused.status, error_of(&refused.json())),
+                (413, "the request body is too large"),
+                "{name} {path}"
+            );
+        }
+    }
+    test.is_well();
 }
 
 #[test]

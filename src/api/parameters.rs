@@ -8,6 +8,9 @@ use crate::job::JobKey;
 use crate::limits::PAGE_MAX;
 use crate::time::Instant;
 
+/// How many items a page holds unless asked otherwise.
+pub(super) const PAGE_DEFAULT: u32 = 100;
+
 /// The parameters of one request.
 #[derive(Debug, Default)]
 pub(super) struct Parameters {
@@ -84,7 +87,7 @@ impl Parameters {
 }
 
 /// The text of an execution cursor, as `execution_cursor` reads it.
-pub(in crate::api) fn print_cursor(cursor: &ExecutionKey) -> String {
+pub(super) fn print_cursor(cursor: &ExecutionKey) -> String {
     format!("{}.{}.{}.{}", cursor.instant.as_secs(), cursor.job.0, cursor.kind.code(), cursor.number)
 }
 

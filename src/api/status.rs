@@ -3,10 +3,24 @@
 
 use serde::Serialize;
 
-use super::{is_zero, json, ok};
-use crate::api::routes::ENDPOINTS;
+use super::call::{Call, Read};
+use super::errors::ApiError;
+use super::json::{json, ok};
+use super::routes::{self, Matched};
 use crate::http::{self, Response};
 use crate::time::WallUs;
+
+/// Whether all is well.
+pub(super) fn read_health(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    Ok(Call::Read(Read::Health))
+}
+
+/// Who is there.
+pub(super) fn read_info(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    Ok(Call::Read(Read::Info))
+}
 
 /// Whether all is well.
 #[derive(Clone, Debug)]
@@ -43,7 +57,7 @@ struct InfoBody {
     name: &'static str,
     version: &'static str,
     description: &'static str,
-    endpoints: &'static [&'static str],
+    endpoints: Vec<String>,
 }
 
 /// Who is there.
@@ -52,6 +66,10 @@ pub fn info() -> Response {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
         description: env!("CARGO_PKG_DESCRIPTION"),
-        endpoints: ENDPOINTS,
+        endpoints: routes::endpoints().collect(),
     })
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }

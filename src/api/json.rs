@@ -1,20 +1,10 @@
-//! Owns the JSON clients see: one type per answer, made from what the core and the store give.
-//! It must not look anything up.
-
-mod executions;
-mod jobs;
-mod metrics;
-mod status;
+//! Owns what the JSON of all answers has in common: how times and durations look, and the body of an answer.
+//! It must not know any one resource.
 
 use serde::{Serialize, Serializer};
 
 use crate::http::{self, Response};
 use crate::time::{Instant, WallUs};
-
-pub use executions::answer;
-pub use jobs::{deleted, job, jobs, reply};
-pub use metrics::{Metrics, Sending, StoreLatency, metrics};
-pub use status::{Health, health, info};
 
 /// Milliseconds as a decimal with microseconds behind the point.
 pub(super) struct Millis(f64);
@@ -39,14 +29,22 @@ pub(super) fn time_of(instant: Instant) -> String {
     WallUs::of(instant).to_string()
 }
 
-pub(super) fn is_zero(number: &usize) -> bool {
-    *number == 0
-}
-
 pub(super) fn ok(body: &impl Serialize) -> Response {
     json(http::Status::OK, body)
 }
 
 pub(super) fn json(status: http::Status, body: &impl Serialize) -> Response {
-    Response::new(status, serde_json::to_vec(body).expect("these types have only string keys and finite numbers"))
+    let mut bytes = Vec::new();
+    append(&mut bytes, body);
+    Response::new(status, bytes)
+}
+
+/// Appends the text of a value.
+pub(super) fn append(out: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(out, value).expect("these types have only string keys and finite numbers");
+}
+
+/// The answer whose text is made already.
+pub(super) fn whole(bytes: Vec<u8>) -> Response {
+    Response::new(http::Status::OK, bytes)
 }

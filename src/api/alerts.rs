@@ -1,0 +1,77 @@
+//! Owns the alerts of the API: how a page of them is asked for, and how it looks.
+//! It must not hide a row.
+
+use serde::Serialize;
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::json::ok;
+use super::parameters::PAGE_DEFAULT;
+use super::routes::Matched;
+use crate::http::Response;
+use crate::store::{AlertPage, Query, StoredAlert};
+
+/// A page of alerts, newest first.
+pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    let parameters = matched.parameters()?;
+    let limit = parameters.limit(PAGE_DEFAULT)?;
+    Ok(Call::Query(Query::Alerts { limit, before: parameters.number_cursor()? }))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AlertBody {
+    alert_id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    job_id: String,
+    execution_id: String,
+    api: String,
+    schedule: String,
+    error_message: String,
+    timestamp: String,
+    delivery: DeliveryBody,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeliveryBody {
+    status: &'static str,
+    delivered_at: Option<String>,
+    attempts: u32,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AlertsBody {
+    alerts: Vec<AlertBody>,
+    next_cursor: Option<String>,
+}
+
+/// A page as a reader found it.
+pub(super) fn page(page: AlertPage) -> Response {
+    ok(&AlertsBody {
+        next_cursor: page.next.map(|next| next.to_string()),
+        alerts: page.alerts.into_iter().map(alert).collect(),
+    })
+}
+
+fn alert(alert: StoredAlert) -> AlertBody {
+    AlertBody {
+        alert_id: alert.seq.0.to_string(),
+        kind: "JOB_FAILURE",
+        job_id: alert.job.to_string(),
+        execution_id: alert.execution,
+        api: alert.api,
+        schedule: alert.schedule,
+        error_message: alert.error,
+        timestamp: alert.at.to_string(),
+        delivery: DeliveryBody {
+            status: alert.state.name(),
+            delivered_at: alert.delivered_at.map(|at| at.to_string()),
+            attempts: alert.attempts,
+            error: alert.delivery_error,
+        },
+    }
+}

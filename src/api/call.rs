@@ -1,0 +1,44 @@
+//! Owns what a request can ask for, once it is read: a change, something in memory, something on disk.
+//! It must not carry a call out.
+
+use super::jobs_page::JobsPage;
+use super::stream::Stream;
+use crate::core::Action;
+use crate::http::Response;
+use crate::job::{JobId, JobSpec};
+use crate::store::Query;
+
+/// What a request asks for.
+#[derive(Debug)]
+pub enum Call {
+    /// A new job, for the core; its id takes randomness, which is not drawn here.
+    Create(JobSpec),
+    /// A change of a job, for the core.
+    Change(Action),
+    /// Something the loop has in memory.
+    Read(Read),
+    /// Something a reader thread has to look up.
+    Query(Query),
+    /// Something that is made in pieces, as the client takes them.
+    Stream(Stream),
+    /// Known without asking anybody.
+    Ready(Response),
+}
+
+/// What the loop has in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// One job.
+    Job(JobId),
+    /// A page of jobs that is one piece.
+    Jobs(JobsPage),
+    /// Metrics, with the next jobs to fire.
+    Metrics {
+        /// How many jobs.
+        limit: usize,
+    },
+    /// Whether all is well.
+    Health,
+    /// Who is there.
+    Info,
+}

@@ -1,0 +1,119 @@
+//! Owns the executions of the API: how a page of them is asked for, and how it looks.
+//! It must not hide a row.
+
+use serde::Serialize;
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::json::{Millis, ok, time_of};
+use super::parameters::{PAGE_DEFAULT, print_cursor};
+use super::routes::Matched;
+use crate::core::{Class, Covers, Record, Status};
+use crate::http::Response;
+use crate::job::JobId;
+use crate::store::{ExecutionPage, ExecutionRecord, Query};
+use crate::time::{Instant, WallUs};
+
+/// How many executions of one job a page holds unless asked otherwise.
+const OF_JOB_DEFAULT: u32 = 5;
+
+/// A page of executions of one job, newest first.
+pub(super) fn list_of_job(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    let job = matched.job_id()?;
+    let parameters = matched.parameters()?;
+    let limit = parameters.limit(OF_JOB_DEFAULT)?;
+    Ok(Call::Query(Query::OfJob { job, limit, before: parameters.execution_cursor()?, now: matched.now }))
+}
+
+/// A page of executions of all jobs, newest first.
+pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    let parameters = matched.parameters()?;
+    let limit = parameters.limit(PAGE_DEFAULT)?;
+    let (before, status) = (parameters.execution_cursor()?, parameters.status()?);
+    Ok(Call::Query(Query::OfAll { limit, before, status, now: matched.now }))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExecutionBody {
+    execution_id: String,
+    /// Only where the page is not of one job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<String>,
+    scheduled_time: String,
+    executed_time: Option<String>,
+    status: &'static str,
+    http_status: Option<u16>,
+    duration: Option<Millis>,
+    error_message: Option<Box<str>>,
+    retry_count: u32,
+    drift_ms: Option<Millis>,
+    /// Why it was not sent at its own instant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    late: Option<&'static str>,
+    /// Why no POST was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Box<str>>,
+    /// The missed instants this row stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covers: Option<CoversBody>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CoversBody {
+    from: String,
+    to: String,
+    count: u32,
+    /// There are more than `count`.
+    more: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExecutionsBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<String>,
+    executions: Vec<ExecutionBody>,
+    next_cursor: Option<String>,
+}
+
+/// A page as a reader found it; with `job`, all are of that one.
+pub(super) fn page(job: Option<JobId>, page: ExecutionPage) -> Response {
+    ok(&ExecutionsBody {
+        job_id: job.map(|job| job.to_string()),
+        next_cursor: page.next.as_ref().map(print_cursor),
+        executions: page.executions.into_iter().map(|found| execution(found, job.is_none())).collect(),
+    })
+}
+
+fn execution(execution: ExecutionRecord, with_job: bool) -> ExecutionBody {
+    let ExecutionRecord { id, record } = execution;
+    let retry_count = record.retry_count();
+    let Record { status, class, executed, http_status, duration_us, error, covers, .. } = record;
+    let skipped = status == Status::Skipped;
+    let (error_message, reason) = if skipped { (None, error) } else { (error, None) };
+    ExecutionBody {
+        execution_id: id.to_string(),
+        job_id: with_job.then(|| id.job.to_string()),
+        scheduled_time: time_of(id.instant),
+        executed_time: executed.map(|at| at.to_string()),
+        status: status.name(),
+        http_status,
+        duration: duration_us.map(|us| Millis::from_us(i64::try_from(us).unwrap_or(i64::MAX))),
+        error_message,
+        retry_count,
+        drift_ms: executed.map(|at| Millis::from_us(at.since_us(WallUs::of(id.instant)))),
+        late: match class {
+            Class::OnTime | Class::Manual => None,
+            Class::Recovered => Some("recovered"),
+            Class::CatchUp => Some("missed"),
+        },
+        reason,
+        covers: covers.map(|covers| covers_body(covers, id.instant)),
+    }
+}
+
+fn covers_body(covers: Covers, instant: Instant) -> CoversBody {
+    CoversBody { from: time_of(covers.from), to: time_of(instant), count: covers.count, more: covers.more }
+}

@@ -1,0 +1,212 @@
+//! Owns the jobs of the API: what a client sends for one, read and compiled, and how one looks.
+//! It must not compute what the core knows.
+
+use serde::Serialize;
+
+use super::body;
+use super::call::{Call, Read};
+use super::errors::ApiError;
+use super::json::{Millis, json, ok, time_of};
+use super::routes::Matched;
+use crate::core::{Action, JobView, LastOutcome, Reply};
+use crate::http::{self, Request, Response};
+use crate::job::{Definition, JobSpec, Revision};
+use crate::time::{Instant, WallUs};
+
+/// What a body must be.
+const EXPECTED: &str = "a JSON object with schedule, api and type";
+
+/// How many instants ahead a client is shown when it creates or changes a job.
+const NEXT_SHOWN: usize = 5;
+
+/// A new job.
+pub(super) fn create(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    spec(matched.request, matched.now).map(|(spec, _)| Call::Create(spec))
+}
+
+/// One job.
+pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    Ok(Call::Read(Read::Job(matched.job_id()?)))
+}
+
+/// A job replaced by another one under the same id.
+pub(super) fn update(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    let (id, (spec, says_active)) = (matched.job_id()?, spec(matched.request, matched.now)?);
+    Ok(Call::Change(Action::Update { id, spec, keep_active: !says_active }))
+}
+
+/// A job's end.
+pub(super) fn delete(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    Ok(Call::Change(Action::Delete { id: matched.job_id()? }))
+}
+
+/// Reads the body of a create or an update. With it: whether the client said if the job is to be active.
+fn spec(request: &Request, now: WallUs) -> Result<(JobSpec, bool), ApiError> {
+    let definition: Definition = body::read(request, EXPECTED)?;
+    let spec = JobSpec::compile(&definition, now.floor())?;
+    spec.check_future(now.floor())?;
+    Ok((spec, definition.active.is_some()))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct JobBody {
+    job_id: String,
+    #[serde(flatten)]
+    definition: Definition,
+    created_at: String,
+    updated_at: String,
+    next_execution: Option<String>,
+    /// The clock stepped back behind what the job already fired; it waits for `nextExecution`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
+    stats: Stats,
+    last_outcome: Option<Last>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    total: u64,
+    success: u64,
+    failed: u64,
+    skipped: u64,
+    avg_duration: Option<Millis>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Last {
+    scheduled_time: String,
+    status: &'static str,
+    http_status: Option<u16>,
+}
+
+impl From<&JobView> for JobBody {
+    fn from(view: &JobView) -> JobBody {
+        let Revision { id, created_at, updated_at, ref spec, .. } = *view.revision;
+        // An exhausted schedule is as good as paused.
+        let active = Some(spec.active && view.next.is_some());
+        let counters = &view.tally.counters;
+        JobBody {
+            job_id: id.to_string(),
+            definition: Definition { active, ..Definition::from(spec) },
+            created_at: created_at.to_string(),
+            updated_at: updated_at.to_string(),
+            next_execution: view.next.map(time_of),
+            held: view.held,
+            stats: Stats {
+                total: counters.total(),
+                success: counters.success,
+                failed: counters.failed,
+                skipped: counters.skipped,
+                avg_duration: counters.mean_duration_ms().map(Millis::from_ms),
+            },
+            last_outcome: view.tally.last.as_ref().map(last),
+        }
+    }
+}
+
+fn last(outcome: &LastOutcome) -> Last {
+    Last { scheduled_time: time_of(outcome.instant), status: outcome.status.name(), http_status: outcome.http_status }
+}
+
+/// One job.
+pub fn job(view: &JobView) -> Response {
+    ok(&JobBody::from(view))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangedBody {
+    job_id: String,
+    message: &'static str,
+    job: JobBody,
+    next_executions: Vec<String>,
+}
+
+/// The answer to a change.
+pub fn reply(reply: &Reply) -> Response {
+    match reply {
+        Reply::Created(view) => json(http::Status::CREATED, &changed(view, "Job created successfully")),
+        Reply::Updated(view) => ok(&changed(view, "Job updated successfully")),
+        Reply::Deleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
+        Reply::NotFound => ApiError::no_such_job().response(),
+        Reply::Refused(refusal) => ApiError::from(*refusal).response(),
+    }
+}
+
+fn changed(view: &JobView, message: &'static str) -> ChangedBody {
+    let job = JobBody::from(view);
+    ChangedBody { job_id: job.job_id.clone(), message, job, next_executions: upcoming(&view.revision.spec, view.next) }
+}
+
+fn upcoming(spec: &JobSpec, next: Option<Instant>) -> Vec<String> {
+    std::iter::successors(next, |&instant| spec.schedule.next_after(instant)).take(NEXT_SHOWN).map(time_of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Method;
+
+    fn request(body: &str) -> Request {
+        Request {
+            method: Method::Post,
+            path: "/api/jobs".to_owned(),
+            query: String::new(),
+            keep_alive: true,
+            http_10: false,
+            headers: crate::http::Headers::default(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn the_three_members_and_active_are_read() {
+        let body = r#"{"schedule":"31 10-15 1 * * MON-FRI","api":"https://localhost:4444/foo","type":"ATLEAST_ONCE"}"#;
+        let (found, says_active) = spec(&request(body), WallUs(0)).unwrap();
+        assert_eq!((found.schedule.text(), found.active, says_active), ("31 10-15 1 * * MON-FRI", true, false));
+        let body = r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE","active":false}"#;
+        let (found, says_active) = spec(&request(body), WallUs(0)).unwrap();
+        assert_eq!((found.active, says_active), (false, true));
+    }
+
+    #[test]
+    fn errors_name_the_member_and_what_was_expected() {
+        let good = r#""schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE""#;
+        for (body, why) in [
+            (String::new(), "body: EOF"),
+            ("{".to_owned(), "body: EOF"),
+            ("[]".to_owned(), "body: expected a JSON object"),
+            (r#" ["@daily","http://a/","ATLEAST_ONCE"]"#.to_owned(), "got a list"),
+            ("7".to_owned(), "expected a JSON object with schedule, api and type"),
+            ("{}".to_owned(), "missing field `schedule`"),
+            (format!("{{{good}}} x"), "body: expected one JSON object"),
+            (format!("{{{good},\"retries\":3}}"), "unknown field `retries`, expected one of `schedule`"),
+            (format!("{{{good},\"api\":\"http://b/\"}}"), "duplicate field `api`"),
+            (format!("{{{good},\"active\":\"yes\"}}"), "active: invalid type: string \"yes\", expected a boolean"),
+            (good.replace("\"@daily\"", "5"), "schedule: invalid type: integer `5`, expected a string"),
+            (good.replace("@daily", "0 0 30 2 *"), "schedule: expected at least one time in the future"),
+            (good.replace("@daily", "* * 25 * * *"), "schedule: hour: expected"),
+            (good.replace("http://a/", "ftp://a/"), "api: expected the scheme http or https"),
+            (good.replace("ATLEAST_ONCE", "ATMOST_ONCE"), "type: expected \"ATLEAST_ONCE\", got \"ATMOST_ONCE\""),
+        ] {
+            let body = if body.starts_with('"') { format!("{{{body}}}") } else { body };
+            let error = spec(&request(&body), WallUs(0)).expect_err(&body);
+            assert_eq!(error.status.code(), 400);
+            assert!(error.message.contains(why), "{body}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn another_content_type_is_415() {
+        let mut request = request("{}");
+        request.headers.content_type = Some("text/xml; charset=utf-8".to_owned());
+        assert_eq!(spec(&request, WallUs(0)).expect_err("xml").status.code(), 415);
+    }
+}

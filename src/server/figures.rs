@@ -1,0 +1,74 @@
+//! Owns the collecting of figures: where the value of each comes from.
+//! It must not say what a figure is: the list in `telemetry` does.
+
+use super::calls::{Calls, Clients};
+use super::engine::Engine;
+use crate::dispatch::WorkerStats;
+use crate::telemetry::Figures;
+use crate::time::Now;
+
+/// Every figure as it is now.
+pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now) -> Figures {
+    let (core, pool, drift, store) = (engine.core(), engine.pool(), engine.drift(), engine.store_latency());
+    let (load, counts) = (core.load(now.wall), core.counts());
+    let of_workers = |of: fn(&WorkerStats) -> u64| pool.workers.iter().map(of).sum();
+    Figures {
+        scheduler_is_running: core.is_running(),
+        scheduler_active_jobs: load.active_jobs as u64,
+        scheduler_active_executions: (load.in_flight + load.queued + load.backing_off) as u64,
+        scheduler_total_executions: counts.success + counts.failed,
+        // To the microsecond, as all times are.
+        scheduler_average_drift: drift.mean.map(|us| us.round() / 1000.0),
+        scheduler_total_jobs: load.jobs as u64,
+        scheduler_held_jobs: load.held_jobs as u64,
+        scheduler_clock_steps: counts.clock_steps,
+        scheduler_failing_targets: load.failing_targets as u64,
+
+        executions_armed: counts.armed,
+        executions_attempts: counts.fired,
+        executions_retries: counts.retried,
+        executions_success: counts.success,
+        executions_failed: counts.failed,
+        executions_skipped: counts.skipped,
+        executions_missed_instants: counts.missed,
+        executions_recovered: counts.recovered,
+        executions_caught_up: counts.caught_up,
+        executions_stale_messages: counts.stale,
+
+        drift,
+        late: engine.late(),
+
+        store_commit: store.commit,
+        store_held_up: store.held_up,
+        store_write: store.write,
+        store_unwritten: load.unwritten as u64,
+        store_arming_stalled: load.arming_stalled as u64,
+
+        workers_threads: pool.workers.len() as u64,
+        workers_in_flight: load.in_flight as u64,
+        workers_in_flight_max: u64::from(calls.in_flight_max),
+        workers_utilization: Some(load.in_flight as f64 / f64::from(calls.in_flight_max)),
+        workers_connections: of_workers(|worker| worker.connections),
+        workers_connections_opened: of_workers(|worker| worker.opened),
+        workers_connections_reused: of_workers(|worker| worker.reused),
+        workers_repeated: of_workers(|worker| worker.repeated),
+        workers_faults: of_workers(|worker| worker.faults),
+        workers_lookups: pool.lookups,
+
+        queues_armed: load.armed as u64,
+        queues_targets: load.queued as u64,
+        queues_retries: load.backing_off as u64,
+        queues_workers: of_workers(|worker| worker.waiting),
+        queues_writer: engine.write_queue() as u64,
+        queues_readers: calls.readers.waiting() as u64,
+        queues_alerts: engine.alert_queue() as u64,
+
+        refused_changes: counts.refused,
+        refused_reads: calls.reads_refused,
+        refused_connections_evicted: clients.evicted,
+        refused_log_lines: calls.logs.dropped() as u64,
+
+        uptime_seconds: now.mono.0 / 1_000_000,
+        connections: clients.open as u64,
+    }
+}
