@@ -160,6 +160,8 @@
 //!   file, works the same.
 //! - **A filtered page may be short.** A page by status walks history in order of time; when its time is up it returns
 //!   what it found and a `nextCursor` at the last row it saw.
+//! - **Long answers are made in pieces**: one in a turn of the loop for all clients together, and none while a client
+//!   leaves [`limits::STREAM_UNSENT_MAX`] unread. A stream is a small value that its connection carries, so it ends with it.
 //! - **A rejected change is answered at once**, before the rest of its batch could be written: the acknowledgement of a
 //!   rejection may overtake those of earlier items.
 //! - **Writer batches.** At most [`limits::BATCHES_PENDING_MAX`] are with the writer; the rest gathers on the loop. So
@@ -170,6 +172,8 @@
 //! - Architecture invariant: `job`, `core`, `schedule`, `http`, `alert` and `api` touch no clock, socket, thread, channel,
 //!   SQL or log.
 //! - Architecture invariant: nobody but `core/executions.rs` sets a state, nobody but `core/jobs.rs` moves a cursor.
+//! - Architecture invariant: what a route is stands only in `api/routes.rs`, what a figure is only in
+//!   `telemetry/figures.rs`.
 //! - Architecture invariant: SQL is known below `store/sqlite` only; everybody else speaks to the store in messages.
 //! - Architecture invariant: no `match` on [`core::Input`] or [`core::Output`] has a catch-all arm.
 //! - Architecture invariant: nothing on the loop blocks but the poll: no SQL, DNS, file or TLS work, no log write.

@@ -32,5 +32,3 @@ pub use metrics::metrics;
 pub use routes::{body_limit, route};
 pub use status::{Health, health, info};
 pub use stream::{Piece, Stream};
-
-pub use crate::telemetry::StoreLatency;

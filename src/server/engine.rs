@@ -2,12 +2,11 @@
 //! It must not decide: it carries outputs out, and messages in.
 
 use crate::alert::Alerts;
-use crate::api::StoreLatency;
 use crate::core::{Class, Errand, ErrandReport, Input, Notice, Output, Reply, RequestId, Scheduler};
 use crate::dispatch::{Pool, PoolStats};
 use crate::limits::REPORTS_PER_TURN_MAX;
 use crate::store::{AlertState, AlertUpdate, Writer};
-use crate::telemetry::{Percentiles, Recorder};
+use crate::telemetry::{Percentiles, Recorder, StoreLatency};
 use crate::time::{Deadline, MonoUs, Now};
 
 use super::outbox::Outbox;

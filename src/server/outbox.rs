@@ -4,11 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::api::StoreLatency;
 use crate::core::Persist;
 use crate::limits::{BATCH_LEN_MAX, BATCHES_PENDING_MAX, OUTCOME_WAIT_MAX, STORE_STALL_MAX};
 use crate::store::{AlertUpdate, Batch, Writer, WriterEvent};
-use crate::telemetry::Recorder;
+use crate::telemetry::{Recorder, StoreLatency};
 use crate::time::MonoUs;
 
 /// Items on their way to the writer.
