@@ -96,7 +96,8 @@ impl Scheduler {
     fn withhold(&mut self, slot: u32, now: Now) -> Vec<Seq> {
         let mut remove = Vec::new();
         for armed in self.executions.of_job_in(slot, State::Armed) {
-            if WallUs::of(self.executions[armed].instant()) > now.wall {
+            let execution = &self.executions[armed];
+            if WallUs::of(execution.instant()) > now.wall && execution.was_never_sent() {
                 self.executions.withhold(armed);
                 remove.push(self.executions[armed].row.seq);
             }

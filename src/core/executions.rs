@@ -80,6 +80,11 @@ impl Execution {
         self.sent_to
     }
 
+    /// Whether this process knows that no attempt of it ever left.
+    pub(super) fn was_never_sent(&self) -> bool {
+        self.row.record.attempt == 1 && self.row.record.recoveries == 0
+    }
+
     /// The instant it belongs to.
     pub(super) fn instant(&self) -> Instant {
         self.row.key.instant

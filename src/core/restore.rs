@@ -84,20 +84,23 @@ impl Scheduler {
     }
 
     /// Nobody knows whether the POST left. It is sent again, under a new attempt number that is written first,
-    /// outside the retry budget.
+    /// outside the retry budget; but not before its instant, which lies ahead if the clock was ahead once.
     fn doubt(&mut self, slot: u32, now: Now) {
         let execution = &mut self.executions[slot];
         execution.row.record.attempt += 1;
         execution.row.record.recoveries += 1;
         execution.row.record.class = Class::Recovered;
-        // The new attempt is due now, though its instant may lie ahead: after another crash it is in doubt again.
-        execution.row.due = execution.row.due.min(now.wall);
         let (job, key) = (execution.job, execution.row.key);
+        let lies_ahead = WallUs::of(key.instant) > now.wall;
+        execution.row.due = execution.row.due.min(now.wall).max(WallUs::of(key.instant));
         self.counts.recovered += 1;
         if key.kind == Kind::Scheduled {
             self.jobs.pass(job, key.instant);
         }
         self.write_row(slot);
+        if lies_ahead {
+            self.executions.arm(slot);
+        }
     }
 
     /// What still lies ahead goes on as planned.

@@ -175,7 +175,9 @@ impl Scheduler {
         self.phase = Phase::Draining;
         self.jobs.stop_arming();
         self.arm_resume = None;
-        let mut armed: Vec<u32> = self.executions.by_instant().map(|(_, slot)| slot).collect();
+        // What may have been sent stays; it is in doubt again.
+        let armed = self.executions.by_instant().map(|(_, slot)| slot);
+        let mut armed: Vec<u32> = armed.filter(|&slot| self.executions[slot].was_never_sent()).collect();
         // The latest first: if the process dies half-way, a row that is left must not hide a gap before it.
         armed.sort_unstable_by_key(|&slot| {
             let row = &self.executions[slot].row;
@@ -192,7 +194,9 @@ impl Scheduler {
             // What the step made due nobody could have fired at its instant: it is caught up, and no drift.
             let due = self.executions.by_instant().take_while(|&(at, _)| at <= now.wall);
             for slot in due.map(|(_, slot)| slot).collect::<Vec<u32>>() {
-                self.executions[slot].row.record.class = Class::CatchUp;
+                if self.executions[slot].was_never_sent() {
+                    self.executions[slot].row.record.class = Class::CatchUp;
+                }
             }
         }
         let held_jobs = self.jobs.held(now.wall);

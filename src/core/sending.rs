@@ -24,7 +24,8 @@ impl Scheduler {
         let (job, instant) = (self.executions[slot].job, self.executions[slot].instant());
         self.jobs.pass(job, instant);
         let late_us = now.wall.since_us(WallUs::of(instant));
-        if u128::try_from(late_us).is_ok_and(|late_us| late_us > self.settings.lateness_max.as_micros()) {
+        let overdue = u128::try_from(late_us).is_ok_and(|late_us| late_us > self.settings.lateness_max.as_micros());
+        if overdue && self.executions[slot].was_never_sent() {
             // Nobody looked at the clock for that long. It is a missed instant like those after it, which have no
             // row yet: the misfire policy decides, and under `once` only the latest of them all runs.
             let job = &self.jobs[job];
@@ -82,8 +83,7 @@ impl Scheduler {
             }
             let ready = execution.ready.unwrap_or(now.mono);
             let waited_us = u128::from(now.mono.0.saturating_sub(ready.0));
-            let never_sent = execution.row.record.attempt == 1 && execution.row.record.recoveries == 0;
-            if never_sent && waited_us > self.settings.lateness_max.as_micros() {
+            if execution.was_never_sent() && waited_us > self.settings.lateness_max.as_micros() {
                 self.skip(handle.slot, now);
                 continue;
             }

@@ -34,6 +34,7 @@ pub(crate) const REQUIRED: &[&str] = &[
     "gap row",
     "held job",
     "in doubt",
+    "in doubt before its instant",
     "in doubt twice",
     "job deleted closes a row",
     "lateness skip",

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use punctual::core::{
-    AlertRecord, Change, Class, Counters, ExecutionId, ExecutionKey, JobChange, Kind, LedgerRow, Persist, Restored,
-    Seq, Status, StoredJob, Tally, Totals,
+    AlertRecord, Change, Class, Counters, ExecutionId, ExecutionKey, JobChange, Kind, LastOutcome, LedgerRow, Persist,
+    Restored, Seq, Status, StoredJob, Tally, Totals,
 };
 use punctual::job::{Definition, JobId, JobKey, JobSpec, Revision};
 use punctual::time::{Instant, WallUs};
@@ -213,9 +213,22 @@ impl Disk {
         all
     }
 
+    /// How the finished row with the highest instant of each job ended.
+    pub(crate) fn last(&self) -> BTreeMap<JobKey, LastOutcome> {
+        let mut finished: Vec<&LedgerRow> =
+            self.rows.values().filter(|row| row.record.status != Status::Pending).collect();
+        finished.sort_by_key(|row| row.key.instant);
+        let outcome = |row: &LedgerRow| LastOutcome {
+            instant: row.key.instant,
+            status: row.record.status,
+            http_status: row.record.http_status,
+        };
+        finished.into_iter().map(|row| (row.key.job, outcome(row))).collect()
+    }
+
     /// What a start reads: jobs, unfinished rows, and the rest. Schedules are read from their texts again.
     pub(crate) fn restore(&self) -> (Vec<StoredJob>, Vec<LedgerRow>, Restored) {
-        let counters = self.counters();
+        let (counters, last) = (self.counters(), self.last());
         let mut finished: BTreeMap<JobKey, Instant> = BTreeMap::new();
         for row in
             self.rows.values().filter(|row| row.record.status != Status::Pending && row.key.kind == Kind::Scheduled)
@@ -229,7 +242,7 @@ impl Disk {
             let definition = Definition::from(&revision.spec);
             revision.spec = JobSpec::compile(&definition, revision.anchor).expect("it was read before");
             let finished_through = finished.get(key).copied();
-            let tally = Tally { counters: counters[key], last: None };
+            let tally = Tally { counters: counters[key], last: last.get(key).copied() };
             jobs.push(StoredJob { revision, totals: Totals { tally, finished_through } });
         }
         let rows: Vec<LedgerRow> = self.pending().cloned().collect();

@@ -94,6 +94,17 @@ impl World {
         }
         let live = self.disk.jobs.values().filter(|job| job.deleted.is_none()).count();
         assert_eq!(seen, live, "jobs on disk are not seen");
+        self.assert_last();
+    }
+
+    /// How each job ended last is what its rows say, whatever was in memory when.
+    pub(crate) fn assert_last(&self) {
+        let Some(core) = &self.core else { return };
+        let last = self.disk.last();
+        for view in core.jobs_after(None, usize::MAX, self.clock.now().wall) {
+            let id = view.revision.id;
+            assert_eq!(view.tally.last, last.get(&id.key()).copied(), "the last outcome differs from the rows of {id}");
+        }
     }
 
     fn drain_at_last(&mut self) {

@@ -230,7 +230,8 @@ impl World {
         self.watch.start(now);
         self.forget_clocks();
         self.core = Some(Scheduler::new(self.plan.settings));
-        self.coverage.hit_if(restored.newest.is_some_and(|newest| newest > now.wall), "clock behind at start");
+        let clock_is_behind = restored.newest.is_some_and(|newest| newest > now.wall);
+        self.coverage.hit_if(clock_is_behind, "clock behind at start");
         for job in jobs {
             self.feed(Input::RestoreJob(Box::new(job)));
         }
@@ -239,6 +240,8 @@ impl World {
             self.coverage.hit_if(deleted, "row of a deleted job at start");
             let waits = row.record.attempt > 1 && row.due > now.wall && row.record.recoveries == 0;
             self.coverage.hit_if(waits, "retry outlived a crash");
+            let ahead = clock_is_behind && WallUs::of(row.key.instant) > now.wall;
+            self.coverage.hit_if(ahead, "in doubt before its instant");
             if self.watch.may_look_unsent(row.record.attempt, row.due)
                 && let Some(id) = self.disk.sent.remove(&row.seq)
             {
@@ -247,5 +250,6 @@ impl World {
             self.feed(Input::RestoreRow(Box::new(row)));
         }
         self.feed(Input::RestoreDone(restored));
+        self.assert_last();
     }
 }

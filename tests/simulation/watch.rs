@@ -115,7 +115,7 @@ impl Watch {
         assert_eq!(row.record.status, Status::Pending, "fired although it is finished: {row:?}");
         assert_eq!(row.record.attempt, attempt.number, "fired under an attempt number that is not on disk: {row:?}");
         let was_due = self.peak_here.is_some_and(|peak| peak >= WallUs::of(id.instant));
-        assert!(was_due || attempt.class == Class::Recovered, "fired early: {row:?} at {now:?}");
+        assert!(was_due, "fired early: {row:?} at {now:?}");
         if let Some((_, accepted)) = self.changing.get(&id.job.key()) {
             assert!(
                 id.instant <= accepted.floor(),
