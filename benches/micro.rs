@@ -109,7 +109,7 @@ fn writer(criterion: &mut Criterion) {
                         match writer.try_event() {
                             Some(WriterEvent::Committed { .. }) => break,
                             Some(WriterEvent::Failing { why, .. }) => panic!("{why}"),
-                            Some(WriterEvent::Working) | None => {}
+                            Some(WriterEvent::Working | WriterEvent::ChoreFailed { .. }) | None => {}
                         }
                     }
                 },

@@ -105,6 +105,8 @@ CREATE TABLE alerts (
     delivery_error TEXT
 ) STRICT;
 
+CREATE INDEX idx_alerts_job_id ON alerts (job_id);
+CREATE INDEX idx_alerts_created_at ON alerts (created_at);
 CREATE INDEX idx_alerts_undelivered ON alerts (seq) WHERE delivery = 'PENDING';
 
 -- Numbers that must survive the rows they were taken from.

@@ -177,8 +177,22 @@ pub const RETENTION_EVERY: Duration = Duration::from_secs(600);
 pub const RETENTION_LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The rest between the end of a slice of a sweep and the next.
 pub const RETENTION_PACE: Duration = Duration::from_millis(10);
+/// How long a slice of the fold or of retention may take before it ends where it is.
+pub const FOLD_SLICE_TIME: Duration = Duration::from_millis(20);
+/// The same for retention, which more often waits for the disk.
+pub const RETENTION_SLICE_TIME: Duration = Duration::from_millis(10);
+/// How often deleted jobs that no row needs are looked for.
+pub const TOMBSTONES_EVERY: Duration = Duration::from_secs(60);
+/// So many finished rows found at a start are folded at once: a process that ends again and again would never fold.
+pub const FOLD_EARLY_ROWS: usize = 100_000;
+/// The rest of a chore that failed before it is tried again; it doubles up to the longest.
+pub const CHORE_REST: Duration = Duration::from_secs(1);
+/// The longest rest of a chore that fails.
+pub const CHORE_REST_MAX: Duration = Duration::from_secs(600);
 /// Alerts that are kept, whatever their age.
 pub const ALERTS_KEPT_MAX: u64 = 100_000;
+/// The share of the database that alerts may take up, in per cent.
+pub const ALERTS_SHARE_PER_CENT: u64 = 10;
 /// How long the readers' list of unfolded rows is carried on before it is made anew.
 pub const TAIL_AGE_MAX: Duration = Duration::from_secs(60);
 /// How often the checkpointer looks at the write-ahead log.

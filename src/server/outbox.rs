@@ -85,6 +85,10 @@ impl Outbox {
                 self.failing = Some(why);
                 Some((self.through, rejected))
             }
+            WriterEvent::ChoreFailed { chore, why } => {
+                tracing::error!(chore, reason = %why, "housekeeping of the store fails; it is tried again later");
+                None
+            }
             WriterEvent::Working => {
                 tracing::info!("the store can be written again");
                 self.failing = None;

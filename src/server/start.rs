@@ -93,7 +93,6 @@ fn prepare(
         )
         .map_err(ServeError::Store)?;
 
-    let path = store.path().to_owned();
     let workers = config.workers.map_or_else(dispatch::default_workers, |workers| workers as usize);
     let pool = Pool::start(
         DispatchSettings {
@@ -108,7 +107,7 @@ fn prepare(
     )
     .map_err(ServeError::Thread)?;
     let alerts = Alerts::new(config.alert_webhook.clone());
-    let readers = Readers::start(path, READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
+    let readers = Readers::start(&store, READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
     let readers = readers.map_err(ServeError::Thread)?;
     let writer = Writer::start(store, config.keep, notify).map_err(ServeError::Thread)?;
 

@@ -30,7 +30,8 @@ pub enum WriterEvent {
         /// How long its transaction took.
         wrote: Duration,
     },
-    /// Writing fails. What was given is kept and tried again, but for these changes, which will not be written.
+    /// Writing fails. What was given is kept and tried again, but for these changes, which are not on disk and never
+    /// will be. What may be on disk is not among them.
     Failing {
         /// What SQLite said.
         why: String,
@@ -39,6 +40,13 @@ pub enum WriterEvent {
     },
     /// Writing works again.
     Working,
+    /// Housekeeping fails; it is tried again later, and nothing is lost.
+    ChoreFailed {
+        /// Which kind.
+        chore: &'static str,
+        /// What SQLite said.
+        why: String,
+    },
 }
 
 /// How much history is kept. The strictest of the three counts.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sqlite::Subject;
-use super::{Answer, ExecutionRecord, Keep, Query};
+use super::{AlertState, AlertUpdate, Answer, ExecutionRecord, Keep, Query};
 use crate::clock;
 use crate::core::{
     AlertRecord, Change, Class, ExecutionId, ExecutionKey, JobChange, Kind, LedgerRow, Persist, Seq, Status,
@@ -148,14 +148,7 @@ fn counters_and_cursor_are_the_same_before_and_after_a_fold_and_a_reopening() {
 fn writing_a_batch_again_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = Subject::open(folder.path());
-    let alert = AlertRecord {
-        seq: Seq(1),
-        execution: ExecutionId { job: job(1), instant: Instant::from_secs(5), kind: Kind::Scheduled, number: 0 },
-        api: "http://localhost/".into(),
-        schedule: "* * * * * *".into(),
-        error: "down".into(),
-        at: WallUs(6_000_000),
-    };
+    let alert = alert(1, 1);
     for _ in 0..2 {
         let failure = Persist::Row(row(1, 1, 5, Status::Failed), Some(Box::new(alert.clone())));
         store.write([put(1), failure, Persist::Remove(Seq(99))]);
@@ -218,11 +211,86 @@ fn a_tombstone_stays_while_there_is_history_and_its_key_is_not_used_again() {
     store.write([put(1), put(7), Persist::Row(row(1, 7, 5, Status::Success), None)]);
     store.write([change(JobChange::Delete(JobKey(7), WallUs(9)))]);
     assert_eq!(store.load().0.len(), 1);
+    // Age counts from the newest row.
+    store.write([Persist::Row(row(2, 1, 50, Status::Success), None)]);
     store.fold();
     assert_eq!(pages(&mut store, 10, of_job(7)).len(), 1, "history of a deleted job is readable");
     store.sweep(Keep { age: Duration::from_secs(1), ..EVERYTHING });
     let query = Query::OfJob { job: job(7), limit: 1, before: None, now: WallUs(0) };
     assert!(matches!(store.ask(&query), Answer::NoSuchJob));
     let restored = store.load().2.restored;
-    assert_eq!((restored.next_job, restored.next_seq), (8, 2));
+    assert_eq!((restored.next_job, restored.next_seq), (8, 3));
+}
+
+#[test]
+fn tombstones_without_rows_go_as_fast_as_they_come_and_those_with_rows_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Subject::open(folder.path());
+    let many = u64::from(RETENTION_SLICE_ROWS) * 3;
+    store.write((1..=many).map(put));
+    // One has a row that is under way, one has one that is finished and not folded.
+    store.write([Persist::Row(row(1, 5, 5, Status::Pending), None), Persist::Row(row(2, 6, 5, Status::Success), None)]);
+    store.write((1..=many).map(|key| change(JobChange::Delete(JobKey(key), WallUs(9)))));
+    store.sweep_once(EVERYTHING);
+    let left: Vec<u64> = (1..=many)
+        .filter(|&key| {
+            let query = Query::OfJob { job: job(key), limit: 1, before: None, now: WallUs(0) };
+            !matches!(store.ask(&query), Answer::NoSuchJob)
+        })
+        .collect();
+    assert!(left == [5, 6], "{} tombstones are left", left.len());
+    assert_eq!(store.load().2.restored.next_job, many + 1);
+}
+
+fn alert(seq: u64, key: u64) -> AlertRecord {
+    let execution = ExecutionKey::scheduled(JobKey(key), Instant::from_secs(5)).of(job(key));
+    let (api, schedule) = ("http://localhost/".into(), "* * * * * *".into());
+    AlertRecord { seq: Seq(seq), execution, api, schedule, error: "down".into(), at: WallUs(6_000_000) }
+}
+
+#[test]
+fn alerts_keep_to_their_share_and_a_job_that_fails_all_the_time_pushes_out_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Subject::open(folder.path());
+    store.write([put(1), put(2)]);
+    let failure =
+        |seq: u64, key: u64| Persist::Row(row(seq, key, seq as i64, Status::Failed), Some(Box::new(alert(seq, key))));
+    store.write((1..=20).map(|seq| failure(seq, 1)));
+    store.write((21..=5_000).map(|seq| failure(seq, 2)));
+    let told = (1..=5_000).map(|seq| AlertUpdate {
+        seq: Seq(seq),
+        // One is still to be delivered.
+        state: if seq == 21 { AlertState::Pending } else { AlertState::Logged },
+        at: WallUs(7),
+        attempts: 0,
+        error: None,
+    });
+    store.write_alerts(told);
+    // A tenth of this is room for about 500 of them.
+    let bytes = 1 << 20;
+    store.sweep_once(Keep { bytes, ..EVERYTHING });
+    let Answer::Alerts(page) = store.ask(&Query::Alerts { limit: 10_000, before: None }) else {
+        panic!("alerts were asked for")
+    };
+    let of = |key| page.alerts.iter().filter(|alert| alert.job == job(key)).count();
+    assert_eq!(of(1), 20, "those of a job that rarely fails stay");
+    assert!((200..1_000).contains(&of(2)), "{} alerts of the other are left", of(2));
+    assert_eq!(page.alerts[0].seq, Seq(5_000), "the newest stay");
+    assert!(page.alerts.iter().any(|alert| alert.seq == Seq(21)), "what is still to be delivered stays");
+}
+
+#[test]
+fn a_clock_that_is_years_ahead_erases_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Subject::open(folder.path());
+    let now = clock::wall().floor().as_secs();
+    // Seen from there, now is forty days ahead.
+    let then = now - 40 * 86_400;
+    store.write([put(1)]);
+    store.write((0..100).map(|age| Persist::Row(row(age + 1, 1, then - age as i64 * 86_400, Status::Success), None)));
+    store.fold();
+    store.sweep(Keep { age: Duration::from_secs(30 * 86_400), ..EVERYTHING });
+    let query = |limit, before| Query::OfJob { job: job(1), limit, before, now: clock::wall() };
+    let left = pages(&mut store, 1_000, query).len();
+    assert!((30..=32).contains(&left), "{left} of the newest thirty days are left");
 }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Row, params};
 use super::rows;
 use crate::core::{AlertRecord, ExecutionId, Seq};
 use crate::job::JobKey;
+use crate::limits::ALERTS_KEPT_MAX;
 use crate::store::{AlertPage, AlertState, AlertUpdate, StoredAlert};
 use crate::time::WallUs;
 
@@ -81,4 +82,62 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredAlert> {
         attempts: row.get(8)?,
         delivery_error: row.get(9)?,
     })
+}
+
+/// Of which jobs how many alerts are too many. Beyond what is kept in all, each job may keep an equal share: one that
+/// fails all the time pushes out its own alerts, not those of others. Costs a walk over the alerts' index.
+pub(super) fn surplus(connection: &Connection, bytes_max: u64) -> rusqlite::Result<Vec<(i64, u64)>> {
+    let count = "SELECT job_id, count(*) FROM alerts GROUP BY job_id";
+    let mut statement = connection.prepare_cached(count)?;
+    let found = statement.query_map([], |row| Ok((row.get(0)?, rows::unsigned(row, 1)?)))?;
+    let jobs: Vec<(i64, u64)> = found.collect::<rusqlite::Result<_>>()?;
+    let all: u64 = jobs.iter().map(|(_, count)| count).sum();
+    let most = ALERTS_KEPT_MAX.min(bytes_max / row_len(connection)?);
+    if all <= most {
+        return Ok(Vec::new());
+    }
+    // What a job leaves of its share the others may have.
+    let mut counts: Vec<u64> = jobs.iter().map(|(_, count)| *count).collect();
+    counts.sort_unstable();
+    let (mut left, mut share) = (most, most);
+    for (index, count) in counts.iter().enumerate() {
+        share = left / (counts.len() - index) as u64;
+        if *count > share {
+            break;
+        }
+        left -= count;
+    }
+    let over = jobs.into_iter().filter(|(_, count)| *count > share);
+    Ok(over.map(|(job, count)| (job, count - share)).collect())
+}
+
+/// How many bytes an alert takes up, about: what the last ones are long, with what SQLite adds.
+fn row_len(connection: &Connection) -> rusqlite::Result<u64> {
+    const ADDED: u64 = 64;
+    let length: Option<f64> = connection.query_row(
+        "SELECT avg(length(execution) + length(api) + length(schedule) + length(error_message)) FROM \
+         (SELECT * FROM alerts ORDER BY seq DESC LIMIT 100)",
+        [],
+        |row| row.get(0),
+    )?;
+    // Texts are bounded, and far from what a double cannot hold.
+    Ok(length.unwrap_or_default() as u64 + ADDED)
+}
+
+/// Deletes up to so many of a job's oldest alerts that are not still to be delivered. How many there were.
+pub(super) fn delete_oldest(connection: &Connection, job: i64, most: u32) -> rusqlite::Result<u32> {
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM alerts WHERE seq IN (SELECT seq FROM alerts WHERE job_id = ?1 AND delivery <> 'PENDING' \
+         ORDER BY seq LIMIT ?2)",
+    )?;
+    delete.execute(params![job, most]).map(|gone| rows::small(gone as u64))
+}
+
+/// Deletes up to so many alerts older than this that are not still to be delivered. How many there were.
+pub(super) fn delete_before(connection: &Connection, oldest_us: i64, most: u32) -> rusqlite::Result<u32> {
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM alerts WHERE seq IN (SELECT seq FROM alerts WHERE created_at < ?1 AND delivery <> 'PENDING' \
+         ORDER BY seq LIMIT ?2)",
+    )?;
+    delete.execute(params![oldest_us, most]).map(|gone| rows::small(gone as u64))
 }

@@ -6,75 +6,104 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::index::IndexWriter;
 use super::rows;
-use crate::core::{Persist, Seq, Status, Totals};
+use crate::core::{Seq, Totals};
 use crate::job::JobKey;
-use crate::limits::{FOLD_EVERY, FOLD_SLICE_ROWS};
+use crate::limits::{FOLD_EARLY_ROWS, FOLD_EVERY, FOLD_SLICE_ROWS, FOLD_SLICE_TIME};
+
+/// Rows between two looks at the clock.
+const ROWS_PER_LOOK: usize = 64;
 
 /// Which rows are to be folded, and how far that is.
 #[derive(Debug)]
 pub(super) struct Fold {
-    /// Finished rows as `(job, seq)`, collected until the next fold begins.
-    waiting: Vec<(JobKey, Seq)>,
     /// The rows of the present fold, sorted so that the last is next.
     plan: Vec<(JobKey, Seq)>,
     begins: Instant,
     /// When the next slice is to be moved, and how far apart slices are.
     next: Instant,
     pace: Duration,
+    /// How many rows a slice may have: fewer after a damaged page was met, until what is on it is found.
+    slice_max: usize,
 }
 
 impl Fold {
-    /// A fold that begins with what an earlier process left.
-    pub(super) fn new(left: Vec<(JobKey, Seq)>) -> Fold {
+    /// A fold that begins with what an earlier process left: at once if that is a lot.
+    pub(super) fn new(left: usize) -> Fold {
         let now = Instant::now();
-        Fold { waiting: left, plan: Vec::new(), begins: now + FOLD_EVERY, next: now, pace: Duration::ZERO }
+        let begins = if left >= FOLD_EARLY_ROWS { now } else { now + FOLD_EVERY };
+        Fold { plan: Vec::new(), begins, next: now, pace: Duration::ZERO, slice_max: FOLD_SLICE_ROWS as usize }
     }
 
-    /// Notes what a committed item finished.
-    pub(super) fn note(&mut self, item: &Persist) {
-        match item {
-            Persist::Row(row, _) if row.record.status != Status::Pending => self.waiting.push((row.key.job, row.seq)),
-            Persist::Row(..) | Persist::Remove(_) | Persist::Change(_) => {}
-        }
+    /// When there is something to do.
+    pub(super) fn due(&self) -> Instant {
+        if self.plan.is_empty() { self.begins } else { self.next }
     }
 
-    /// When there is something to do, if there is.
-    pub(super) fn due(&self) -> Option<Instant> {
-        match (self.plan.is_empty(), self.waiting.is_empty()) {
-            (false, _) => Some(self.next),
-            (true, false) => Some(self.begins),
-            (true, true) => None,
-        }
+    /// Whether the present fold is done.
+    #[cfg(test)]
+    pub(super) fn is_done(&self) -> bool {
+        self.plan.is_empty()
     }
 
     /// Moves a slice, if one is due. Slices are spread over half the time until the next fold, so that batches and
     /// firing hardly notice them.
-    pub(super) fn slice(&mut self, connection: &mut Connection, now: Instant) -> rusqlite::Result<()> {
-        if self.due().is_none_or(|due| due > now) {
+    pub(super) fn slice(
+        &mut self,
+        connection: &mut Connection,
+        index: &mut IndexWriter,
+        now: Instant,
+    ) -> rusqlite::Result<()> {
+        if self.due() > now {
             return Ok(());
         }
         if self.plan.is_empty() {
-            self.begins = now + FOLD_EVERY;
-            // The lists change places and keep their room: megabytes that come and go would stay with the allocator.
-            std::mem::swap(&mut self.plan, &mut self.waiting);
-            self.waiting.shrink_to(self.plan.len() * 2);
-            self.plan.sort_unstable_by(|left, right| right.cmp(left));
-            let slices = self.plan.len().div_ceil(FOLD_SLICE_ROWS as usize);
-            self.pace = (FOLD_EVERY / 2).checked_div(u32::try_from(slices).unwrap_or(u32::MAX)).unwrap_or_default();
+            self.begin(index, now);
+            if self.plan.is_empty() {
+                return Ok(());
+            }
         }
-        let length = self.plan.len().min(FOLD_SLICE_ROWS as usize);
+        let length = self.plan.len().min(self.slice_max);
         let slice = &self.plan[self.plan.len() - length..];
-        fold(connection, slice)?;
-        self.plan.truncate(self.plan.len() - length);
-        self.next = now + self.pace;
+        let moved = fold(connection, slice, now.max(Instant::now()) + FOLD_SLICE_TIME)?;
+        for (_, seq) in self.plan.drain(self.plan.len() - moved..) {
+            index.fold(seq);
+        }
+        self.slice_max = (self.slice_max * 2).min(FOLD_SLICE_ROWS as usize);
+        // A slice that was cut short by the clock has less rest behind it.
+        let share = u32::try_from(moved).unwrap_or(u32::MAX);
+        self.next = now + self.pace.saturating_mul(share) / FOLD_SLICE_ROWS;
         Ok(())
+    }
+
+    fn begin(&mut self, index: &mut IndexWriter, now: Instant) {
+        self.begins = now + FOLD_EVERY;
+        index.clear_folded();
+        // The list keeps its room: megabytes that come and go would stay with the allocator.
+        let finished = index.index().finished();
+        self.plan.extend(finished);
+        self.plan.sort_unstable_by(|left, right| right.cmp(left));
+        let slices = self.plan.len().div_ceil(FOLD_SLICE_ROWS as usize);
+        self.pace = (FOLD_EVERY / 2).checked_div(u32::try_from(slices).unwrap_or(u32::MAX)).unwrap_or_default();
+    }
+
+    /// A slice could not be read or written because of damage: smaller ones, until the row is found that cannot be
+    /// moved; that one stays in the ledger.
+    pub(super) fn skip(&mut self, index: &mut IndexWriter) {
+        if self.slice_max > 1 {
+            self.slice_max = self.plan.len().min(self.slice_max).div_ceil(2);
+        } else if let Some((_, seq)) = self.plan.pop() {
+            index.give_up(seq);
+        }
     }
 }
 
-/// Moves these rows. Rows that are no longer in the ledger are passed over.
-fn fold(connection: &mut Connection, slice: &[(JobKey, Seq)]) -> rusqlite::Result<()> {
+/// Moves rows from the end of the slice on, until the time is up. How many; rows that are no longer in the ledger
+/// count.
+fn fold(connection: &mut Connection, slice: &[(JobKey, Seq)], until: Instant) -> rusqlite::Result<usize> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut moved = 0;
     {
         let mut read = transaction.prepare_cached(rows::SELECT_FINISHED)?;
         let mut insert = transaction.prepare_cached(rows::PUT_HISTORY)?;
@@ -82,6 +111,10 @@ fn fold(connection: &mut Connection, slice: &[(JobKey, Seq)]) -> rusqlite::Resul
         let mut totals: BTreeMap<JobKey, Totals> = BTreeMap::new();
         let mut highest = 0;
         for &(job, seq) in slice.iter().rev() {
+            if moved > 0 && moved % ROWS_PER_LOOK == 0 && Instant::now() >= until {
+                break;
+            }
+            moved += 1;
             let seq = rows::integer(seq.0);
             let Some(row) = read.query_row([seq], rows::read_ledger).optional()? else { continue };
             rows::write_history(&mut insert, &row.key, &row.record)?;
@@ -92,13 +125,10 @@ fn fold(connection: &mut Connection, slice: &[(JobKey, Seq)]) -> rusqlite::Resul
         for (job, recent) in &totals {
             add_totals(&transaction, *job, recent)?;
         }
-        let mut mark = transaction.prepare_cached(
-            "INSERT INTO marks (name, value) VALUES ('seq', ?1) \
-             ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
-        )?;
-        mark.execute([highest])?;
+        rows::raise_mark(&transaction, "seq", highest)?;
     }
-    transaction.commit()
+    transaction.commit()?;
+    Ok(moved)
 }
 
 fn add_totals(connection: &Connection, job: JobKey, recent: &Totals) -> rusqlite::Result<()> {

@@ -2,11 +2,10 @@
 //! It must not count or walk what a page does not show.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
-use super::tail::Tail;
+use super::index::{Entry, Index, Wanted};
 use super::{alerts, rows};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
@@ -17,43 +16,39 @@ use crate::time::{Instant, WallUs};
 /// Older than the start of a page.
 const BEFORE: &str = "(scheduled_time, job_id, kind, number) < (?1, ?2, ?3, ?4)";
 const NEWEST_FIRST: &str = "ORDER BY scheduled_time DESC, job_id DESC, kind DESC, number DESC LIMIT ?5";
-/// Armed rows that lie ahead are nobody's history yet.
-const VISIBLE: &str = "(status <> 1 OR scheduled_time * 1000000 <= ?6)";
 
 /// An execution of either table.
 type Found = (ExecutionKey, Record);
 
 /// Answers a query from one consistent state of the store.
-pub(super) fn answer(connection: &mut Connection, tail: &Mutex<Tail>, query: &Query) -> rusqlite::Result<Answer> {
+pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) -> rusqlite::Result<Answer> {
     let snapshot = connection.transaction()?;
+    // A transaction sees the state of its first read: what is looked up in the index comes after it.
+    snapshot.prepare_cached("SELECT 1 FROM marks LIMIT 1")?.exists([])?;
     match query {
         Query::OfJob { job, limit, before, now } => {
             if public_id(&snapshot, job.key())? != Some(*job) {
                 return Ok(Answer::NoSuchJob);
             }
-            let page = Page { connection: &snapshot, start: start_of(*before), limit: *limit, now: *now };
-            let listed = {
-                let mut tail = lock(tail);
-                tail.refresh(&snapshot)?;
-                tail.of_job(job.key())
-            };
+            let page = Page { connection: &snapshot, index, start: start_of(*before), limit: *limit, now: *now };
             let mut found = page.folded_of(job.key())?;
-            for seq in listed {
-                found.extend(page.unfolded(seq)?);
-            }
+            found.extend(page.unfolded(Some(job.key()), None)?);
             Ok(Answer::OfJob(*job, page.make(found)?))
         }
-        Query::OfAll { limit, before, status: None, now } => {
-            let page = Page { connection: &snapshot, start: start_of(*before), limit: *limit, now: *now };
-            let mut found = page.folded()?;
-            found.extend(page.newest_unfolded(tail)?);
-            Ok(Answer::OfAll(page.make(found)?))
-        }
-        Query::OfAll { limit, before, status: Some(status), now } => {
-            let page = Page { connection: &snapshot, start: start_of(*before), limit: *limit, now: *now };
-            let mut found = page.unfolded_with(*status)?;
-            let (folded, reached) = page.folded_with(*status)?;
-            found.extend(folded);
+        Query::OfAll { limit, before, status, now } => {
+            let page = Page { connection: &snapshot, index, start: start_of(*before), limit: *limit, now: *now };
+            let mut found = page.unfolded(None, *status)?;
+            let reached = match status {
+                None => {
+                    found.extend(page.folded()?);
+                    None
+                }
+                Some(status) => {
+                    let (folded, reached) = page.folded_with(*status)?;
+                    found.extend(folded);
+                    reached
+                }
+            };
             if let Some(reached) = reached {
                 // What is older than the walk got belongs on the next page, from wherever it comes.
                 found.retain(|(key, _)| *key >= reached);
@@ -76,6 +71,7 @@ fn start_of(before: Option<ExecutionKey>) -> ExecutionKey {
 /// One page in the making.
 struct Page<'a> {
     connection: &'a Connection,
+    index: &'a Index,
     start: ExecutionKey,
     limit: usize,
     now: WallUs,
@@ -141,37 +137,32 @@ impl Page<'_> {
         Ok((found, None))
     }
 
-    /// Unfolded rows with a status: a walk over the ledger, which holds no more than a minute's rows.
-    fn unfolded_with(&self, status: Status) -> rusqlite::Result<Vec<Found>> {
-        let sql = format!("{} WHERE status = ?7 AND {BEFORE} AND {VISIBLE} {NEWEST_FIRST}", rows::SELECT_UNFOLDED);
-        let (time, job, kind, number) = self.before();
-        self.find(&sql, params![time, job, kind, number, self.most(), self.now.0, status.code()])
-    }
-
-    /// The unfolded row with this number, if it is still there and belongs on this page.
-    fn unfolded(&self, seq: Seq) -> rusqlite::Result<Option<Found>> {
-        let sql = format!("{} WHERE {BEFORE} AND {VISIBLE} AND seq = ?5", rows::SELECT_UNFOLDED);
-        let (time, job, kind, number) = self.before();
-        let parameters = params![time, job, kind, number, rows::integer(seq.0), self.now.0];
-        self.connection.prepare_cached(&sql)?.query_row(parameters, rows::read_execution).optional()
-    }
-
-    /// The newest unfolded rows of all jobs.
-    fn newest_unfolded(&self, tail: &Mutex<Tail>) -> rusqlite::Result<Vec<Found>> {
-        lock(tail).refresh(self.connection)?;
-        // Only rows that are due are seen, so the list is entered at now.
-        let ahead = Instant::from_secs(self.now.floor().as_secs().saturating_add(1));
-        let mut before = self.start.min(ExecutionKey::scheduled(JobKey(0), ahead));
+    /// The newest unfolded rows, found in the index.
+    fn unfolded(&self, job: Option<JobKey>, status: Option<Status>) -> rusqlite::Result<Vec<Found>> {
+        let wanted = Wanted { job, status, now: self.now };
+        let most = self.limit + 2;
+        let mut below = Entry::behind(&self.start);
         let mut found = Vec::new();
         while found.len() <= self.limit {
-            let listed = lock(tail).newest(before, self.limit + 1);
-            let Some(&(last, _)) = listed.last() else { break };
-            before = last;
-            for (_, seq) in listed {
-                found.extend(self.unfolded(seq)?);
+            let listed = self.index.newest(wanted, below, most);
+            for entry in &listed {
+                // The index may be ahead of what this page sees.
+                let row = self.unfolded_row(entry.seq)?;
+                found.extend(row.filter(|(_, record)| status.is_none_or(|status| record.status == status)));
+            }
+            match listed.last() {
+                Some(&last) if listed.len() == most => below = last,
+                Some(_) | None => break,
             }
         }
         Ok(found)
+    }
+
+    /// The unfolded row with this number, if it is still there and belongs on this page.
+    fn unfolded_row(&self, seq: Seq) -> rusqlite::Result<Option<Found>> {
+        let (time, job, kind, number) = self.before();
+        let parameters = params![time, job, kind, number, rows::integer(seq.0), self.now.0];
+        self.connection.prepare_cached(rows::SELECT_UNFOLDED)?.query_row(parameters, rows::read_execution).optional()
     }
 
     /// Puts both kinds in order, cuts them to the page, and gives them their public ids.
@@ -192,11 +183,6 @@ impl Page<'_> {
         }
         Ok(ExecutionPage { executions, next })
     }
-}
-
-fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
-    // What a reader that panicked left behind may be half a list, but it only says where to look.
-    tail.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn public_id(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<JobId>> {

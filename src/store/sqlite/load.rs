@@ -5,15 +5,16 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
+use super::index::IndexWriter;
 use super::{OpenError, Store, alerts, rows};
-use crate::core::{LedgerRow, Restored, Seq, Status, StoredJob, Totals};
+use crate::core::{LedgerRow, Restored, Status, StoredJob, Totals};
 use crate::job::JobKey;
 use crate::store::Loaded;
 use crate::time::WallUs;
 
 impl Store {
-    /// Reads everything the core must know: each job, then each unfinished row. What is to be folded is left to the
-    /// writer.
+    /// Reads everything the core must know: each job, then each unfinished row. The ledger's rows are
+    /// put into the index.
     ///
     /// # Errors
     /// When the file cannot be read, or holds a row that no version writes.
@@ -22,20 +23,19 @@ impl Store {
         mut job: impl FnMut(StoredJob),
         mut row: impl FnMut(LedgerRow),
     ) -> Result<Loaded, OpenError> {
-        let (loaded, unfolded) = load(&self.connection, &mut job, &mut row).map_err(|why| self.damaged(&why))?;
-        self.unfolded = unfolded;
-        Ok(loaded)
+        let index = &mut self.index;
+        let loaded = load(&self.connection, index, &mut job, &mut row);
+        loaded.map_err(|why| self.damaged(&why))
     }
 }
 
-type Unfolded = Vec<(JobKey, Seq)>;
-
 fn load(
     connection: &Connection,
+    index: &mut IndexWriter,
     job: &mut impl FnMut(StoredJob),
     row: &mut impl FnMut(LedgerRow),
-) -> rusqlite::Result<(Loaded, Unfolded)> {
-    let mut ledger = read_ledger(connection)?;
+) -> rusqlite::Result<Loaded> {
+    let mut ledger = read_ledger(connection, index)?;
     let jobs = read_jobs(connection, &ledger.totals, job)?;
     ledger.unfinished.drain(..).for_each(row);
     let max = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
@@ -49,7 +49,7 @@ fn load(
         max("SELECT max(finished_through) * 1000000 FROM job_totals")?,
     ];
     let above = |highest: Option<i64>| highest.unwrap_or(0).unsigned_abs() + 1;
-    let loaded = Loaded {
+    Ok(Loaded {
         restored: Restored {
             next_seq: above(seq),
             next_job: above(key),
@@ -57,29 +57,27 @@ fn load(
         },
         alerts: alerts::undelivered(connection)?,
         jobs,
-    };
-    Ok((loaded, ledger.unfolded))
+    })
 }
 
 #[derive(Default)]
 struct Ledger {
     unfinished: Vec<LedgerRow>,
-    unfolded: Unfolded,
     totals: HashMap<JobKey, Totals>,
     newest: Option<i64>,
 }
 
-fn read_ledger(connection: &Connection) -> rusqlite::Result<Ledger> {
+fn read_ledger(connection: &Connection, index: &mut IndexWriter) -> rusqlite::Result<Ledger> {
     let mut ledger = Ledger::default();
     let mut statement = connection.prepare(rows::SELECT_ALL)?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
         let row = rows::read_ledger(row)?;
+        index.note(row.seq, &row.key, row.record.status);
         ledger.newest = ledger.newest.max(row.record.executed.map(|at| at.0));
         if row.record.status == Status::Pending {
             ledger.unfinished.push(row);
         } else {
-            ledger.unfolded.push((row.key.job, row.seq));
             ledger.totals.entry(row.key.job).or_default().add(&row);
         }
     }

@@ -2,21 +2,23 @@
 //! It must not be known outside the store but by its doors.
 //!
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
-//! with `fold`, `retention` and `checkpoint` beside it, `reader` with `history` and `tail`, `alerts`. `fill` makes a
+//! with `fold`, `retention`, `checkpoint` beside it, each a `chore`, `reader` with `history`, `index`, `alerts`, `tombstones`. `fill` makes a
 //! long history for measurements, `subject` takes the steps of the threads one by one for tests.
 
 mod alerts;
 mod checkpoint;
+mod chore;
 mod fill;
 mod fold;
 mod history;
+mod index;
 mod load;
 mod migrations;
 mod open;
 mod reader;
 mod retention;
 mod rows;
-mod tail;
+mod tombstones;
 mod writer;
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::index::IndexWriter;
 use super::migrations;
-use crate::core::Seq;
-use crate::job::JobKey;
 
 /// Marks a SQLite file as Punctual's ("Pnct").
 const APPLICATION_ID: i64 = 0x506e_6374;
@@ -31,8 +31,8 @@ const READER_CACHE_KIB: i64 = 1_024;
 pub struct Store {
     path: PathBuf,
     pub(super) connection: Connection,
-    /// Finished rows of the ledger, found when it was loaded; the writer folds them.
-    pub(super) unfolded: Vec<(JobKey, Seq)>,
+    /// The ledger's rows, once they were loaded.
+    pub(super) index: IndexWriter,
     /// Released by the system when the process ends, however it ends.
     _lock: File,
 }
@@ -51,7 +51,7 @@ impl Store {
         let version = inspect(path)?;
         let mut connection = Connection::open(path).map_err(|why| damaged(path, &why))?;
         prepare(&mut connection, version).map_err(|why| damaged(path, &why))?;
-        Ok(Store { path: path.to_owned(), connection, unfolded: Vec::new(), _lock: lock })
+        Ok(Store { path: path.to_owned(), connection, index: IndexWriter::new(Arc::default()), _lock: lock })
     }
 
     /// The error of a file that SQLite cannot go on with.

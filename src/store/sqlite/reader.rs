@@ -2,16 +2,16 @@
 //! It must not hold a connection's snapshot beyond one query, or format answers: it is given the function that does.
 
 use std::io;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{Connection, ErrorCode};
 
+use super::Store;
 use super::history;
+use super::index::Index;
 use super::open::open_reader;
-use super::tail::Tail;
 use crate::background;
 use crate::limits::{READ_TIME_MAX, READS_PENDING_MAX};
 use crate::store::{Answer, Query, ReadError};
@@ -32,7 +32,7 @@ impl<T: Send + 'static, R: Send + 'static> Readers<T, R> {
     /// # Errors
     /// When a connection or a thread cannot be had.
     pub fn start(
-        path: PathBuf,
+        store: &Store,
         threads: usize,
         make: impl Fn(&T, Result<Answer, ReadError>) -> R + Send + Sync + 'static,
         notify: Arc<dyn Fn() + Send + Sync>,
@@ -41,15 +41,14 @@ impl<T: Send + 'static, R: Send + 'static> Readers<T, R> {
         // Room for all that wait and all that are being answered: a reader never waits for the loop.
         let (say, answers) = bounded(READS_PENDING_MAX + threads);
         let make = Arc::new(make);
-        let tail = Arc::new(Mutex::new(Tail::default()));
         for number in 0..threads {
-            let mut connection = open_reader(&path).map_err(io::Error::other)?;
-            let tail = Arc::clone(&tail);
+            let mut connection = open_reader(store.path()).map_err(io::Error::other)?;
+            let index = Arc::clone(store.index.index());
             let (work, say, make, notify) = (work.clone(), say.clone(), Arc::clone(&make), Arc::clone(&notify));
             std::thread::Builder::new().name(format!("reader-{number}")).spawn(move || {
                 background::give_way();
                 for (name, query) in work {
-                    let answer = answer(&mut connection, &tail, &query);
+                    let answer = answer(&mut connection, &index, &query);
                     let made = make(&name, answer);
                     if say.send((name, made)).is_err() {
                         return;
@@ -80,10 +79,10 @@ impl<T: Send + 'static, R: Send + 'static> Readers<T, R> {
     }
 }
 
-fn answer(connection: &mut Connection, tail: &Mutex<Tail>, query: &Query) -> Result<Answer, ReadError> {
+fn answer(connection: &mut Connection, index: &Index, query: &Query) -> Result<Answer, ReadError> {
     let deadline = Instant::now() + READ_TIME_MAX;
     let limited = connection.progress_handler(STEPS_PER_LOOK, Some(move || Instant::now() > deadline));
-    let answer = limited.and_then(|()| history::answer(connection, tail, query));
+    let answer = limited.and_then(|()| history::answer(connection, index, query));
     answer.map_err(|why| match why.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => ReadError::TooLong,
         Some(_) | None => ReadError::Unreadable,

@@ -1,21 +1,25 @@
-//! Owns retention: which history is too old or too much, and its deletion in small slices.
+//! Owns retention: what is too old or too much, and its deletion in small slices: alerts, history, tombstones.
 //! It must not touch the ledger or the counters: what happened stays counted.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::rows;
+use super::index::Index;
+use super::tombstones::Tombstones;
+use super::{alerts, rows};
 use crate::clock;
 use crate::limits::{
-    ALERTS_KEPT_MAX, RETENTION_EVERY, RETENTION_LOOK_EVERY, RETENTION_PACE, RETENTION_SLICE_JOBS, RETENTION_SLICE_ROWS,
+    ALERTS_SHARE_PER_CENT, RETENTION_EVERY, RETENTION_LOOK_EVERY, RETENTION_PACE, RETENTION_SLICE_JOBS,
+    RETENTION_SLICE_ROWS, RETENTION_SLICE_TIME, TOMBSTONES_EVERY,
 };
 use crate::store::Keep;
 
 /// How far below the limit a sweep for bytes aims, so that it does not begin again at once.
 const BYTES_AIM_PER_CENT: u64 = 90;
 
-/// How far a sweep has come.
+/// How far a sweep of history has come.
 #[derive(Clone, Copy, Debug)]
 struct Reached {
     /// The last job that is done with.
@@ -24,28 +28,54 @@ struct Reached {
     begun: Option<(i64, u64)>,
 }
 
-/// Before the first job.
-const BEGIN: Reached = Reached { job: -1, begun: None };
+/// What is being swept. Alerts come before history, so that they do not push it out.
+#[derive(Debug)]
+enum Phase {
+    /// Nothing, until it is time to look again.
+    Rest,
+    /// Alerts: of which jobs how many are too many.
+    Alerts(Vec<(i64, u64)>),
+    /// History, over all jobs, in order.
+    History(Reached),
+    /// Deleted jobs.
+    Tombstones(Tombstones),
+}
 
-/// The sweep: over all jobs, in order, in slices.
+/// The sweep, in slices.
 #[derive(Debug)]
 pub(super) struct Retention {
     keep: Keep,
-    /// Where the present sweep is; None between sweeps.
-    at: Option<Reached>,
+    index: Arc<Index>,
+    phase: Phase,
     /// When the next slice is due, or the next look at the size of the database.
     next: Instant,
-    /// When the next sweep is due, whatever the size.
+    /// When history is swept next, whatever its size.
     sweep_by: Instant,
+    /// When tombstones are swept next.
+    bury_by: Instant,
     /// Of each job's rows, so many per mille are to go in this sweep because of the bytes.
     excess_per_mille: u64,
+    /// Before this, in microseconds, everything is too old.
+    oldest_us: i64,
+    /// The job whose history was being looked at.
+    looking_at: i64,
 }
 
 impl Retention {
-    pub(super) fn new(keep: Keep) -> Retention {
+    pub(super) fn new(keep: Keep, index: Arc<Index>) -> Retention {
         // Not at once: a start has better things to do.
         let first = Instant::now() + RETENTION_EVERY / 10;
-        Retention { keep, at: None, next: first, sweep_by: first, excess_per_mille: 0 }
+        Retention {
+            keep,
+            index,
+            phase: Phase::Rest,
+            next: first,
+            sweep_by: first,
+            bury_by: first,
+            excess_per_mille: 0,
+            oldest_us: i64::MIN,
+            looking_at: -1,
+        }
     }
 
     /// When there is something to do.
@@ -58,64 +88,123 @@ impl Retention {
         if self.next > now {
             return Ok(());
         }
-        let at = match self.at {
-            Some(at) => at,
-            None => {
-                self.excess_per_mille = excess_per_mille(connection, self.keep.bytes)?;
-                if self.excess_per_mille == 0 && now < self.sweep_by {
-                    self.next = now + RETENTION_LOOK_EVERY;
-                    return Ok(());
-                }
-                self.sweep_by = now + RETENTION_EVERY.min(self.keep.age / 10);
-                BEGIN
-            }
-        };
-        let reached = self.sweep(connection, at)?;
-        self.at = reached;
+        if matches!(self.phase, Phase::Rest) {
+            self.oldest_us = self.oldest(connection)?;
+            let bytes = self.keep.bytes / 100 * ALERTS_SHARE_PER_CENT;
+            self.phase = Phase::Alerts(alerts::surplus(connection, bytes)?);
+        }
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let is_over = self.delete(&transaction, now)?;
+        transaction.commit()?;
+        if is_over {
+            self.phase = self.following(connection, now)?;
+        }
         // A rest after it, however long it took: batches come first.
-        let rest = if reached.is_some() { RETENTION_PACE } else { RETENTION_LOOK_EVERY };
+        let rest = if matches!(self.phase, Phase::Rest) { RETENTION_LOOK_EVERY } else { RETENTION_PACE };
         self.next = now.max(Instant::now()) + rest;
         Ok(())
     }
 
-    /// One transaction: jobs from behind `at` on, until enough was deleted or looked at. Where it stopped; None at
-    /// the end.
-    fn sweep(&self, connection: &mut Connection, at: Reached) -> rusqlite::Result<Option<Reached>> {
+    /// Passes over what could not be read: the next slice goes on behind it.
+    pub(super) fn skip(&mut self, now: Instant) {
+        self.phase = match &self.phase {
+            Phase::History(_) => Phase::History(Reached { job: self.looking_at, begun: None }),
+            Phase::Rest | Phase::Alerts(_) | Phase::Tombstones(_) => Phase::Rest,
+        };
+        self.next = now + RETENTION_LOOK_EVERY;
+    }
+
+    /// From when on things are young enough. Age counts from now, but if the clock is ahead of all there is, from the
+    /// newest row: a clock set to another year must not erase history.
+    fn oldest(&self, connection: &Connection) -> rusqlite::Result<i64> {
+        let newest: Option<i64> =
+            connection.query_row("SELECT max(scheduled_time) FROM job_executions", [], |row| row.get(0))?;
+        let newest_us = newest.map_or(i64::MAX, |newest| newest.saturating_mul(1_000_000));
         let age_us = i64::try_from(self.keep.age.as_micros()).unwrap_or(i64::MAX);
-        let oldest_us = clock::wall().0.saturating_sub(age_us);
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        Ok(clock::wall().0.min(newest_us).saturating_sub(age_us))
+    }
+
+    /// Deletes until the slice is full or its time is up. Whether the phase is over.
+    fn delete(&mut self, transaction: &Connection, now: Instant) -> rusqlite::Result<bool> {
+        let until = now.max(Instant::now()) + RETENTION_SLICE_TIME;
+        match &mut self.phase {
+            Phase::Rest => Ok(true),
+            Phase::Alerts(surplus) => {
+                let mut room = RETENTION_SLICE_ROWS;
+                while let Some((job, count)) = surplus.last_mut() {
+                    let gone = alerts::delete_oldest(transaction, *job, room.min(rows::small(*count)))?;
+                    *count -= u64::from(gone);
+                    room -= gone;
+                    // Fewer than asked for: those that are left are still to be delivered.
+                    if *count == 0 || gone == 0 {
+                        surplus.pop();
+                    }
+                    if room == 0 || Instant::now() >= until {
+                        return Ok(false);
+                    }
+                }
+                Ok(alerts::delete_before(transaction, self.oldest_us, room)? < room)
+            }
+            &mut Phase::History(at) => {
+                let reached = self.delete_history(transaction, at, until)?;
+                let is_over = reached.is_none();
+                self.phase = Phase::History(reached.unwrap_or(at));
+                Ok(is_over)
+            }
+            Phase::Tombstones(tombstones) => tombstones.slice(transaction, until).map(|more| !more),
+        }
+    }
+
+    /// What comes after a phase that is over.
+    fn following(&mut self, connection: &Connection, now: Instant) -> rusqlite::Result<Phase> {
+        let is_after_alerts = matches!(self.phase, Phase::Alerts(_));
+        if is_after_alerts {
+            self.excess_per_mille = excess_per_mille(connection, self.keep.bytes)?;
+            if self.excess_per_mille > 0 || now >= self.sweep_by {
+                self.sweep_by = now + RETENTION_EVERY.min(self.keep.age / 10);
+                return Ok(Phase::History(Reached { job: -1, begun: None }));
+            }
+        }
+        if !matches!(self.phase, Phase::Tombstones(_)) && now >= self.bury_by {
+            self.bury_by = now + TOMBSTONES_EVERY;
+            return Ok(Phase::Tombstones(Tombstones::new(&self.index)));
+        }
+        Ok(Phase::Rest)
+    }
+
+    /// Jobs from behind `at` on. Where it stopped; None at the end.
+    fn delete_history(
+        &mut self,
+        transaction: &Connection,
+        at: Reached,
+        until: Instant,
+    ) -> rusqlite::Result<Option<Reached>> {
         let mut room = RETENTION_SLICE_ROWS;
         let mut reached = Reached { job: at.job, begun: None };
-        let mut ended = true;
-        {
-            let mut jobs = transaction
-                .prepare_cached("SELECT job_id, kept FROM job_totals WHERE job_id > ?1 ORDER BY job_id LIMIT ?2")?;
-            let jobs: Vec<(i64, u64)> = jobs
-                .query_map(params![at.job, RETENTION_SLICE_JOBS], |row| Ok((row.get(0)?, rows::unsigned(row, 1)?)))?
-                .collect::<rusqlite::Result<_>>()?;
-            for &(job, kept) in &jobs {
-                let most = match at.begun {
-                    Some((begun, most)) if begun == job => most,
-                    _ => self.keep.rows_per_job.min(kept - kept * self.excess_per_mille / 1000),
-                };
-                let surplus = kept.saturating_sub(most);
-                room -= delete_oldest(&transaction, job, kept, surplus, oldest_us / 1_000_000, room)?;
-                if room == 0 {
-                    // The same job again, it may have more.
-                    reached.begun = Some((job, most));
-                    ended = false;
-                    break;
-                }
-                reached.job = job;
+        let mut jobs = transaction
+            .prepare_cached("SELECT job_id, kept FROM job_totals WHERE job_id > ?1 ORDER BY job_id LIMIT ?2")?;
+        let jobs: Vec<(i64, u64)> = jobs
+            .query_map(params![at.job, RETENTION_SLICE_JOBS], |row| Ok((row.get(0)?, rows::unsigned(row, 1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for &(job, kept) in &jobs {
+            self.looking_at = job;
+            let most = match at.begun {
+                Some((begun, most)) if begun == job => most,
+                _ => self.keep.rows_per_job.min(kept - kept * self.excess_per_mille / 1000),
+            };
+            let surplus = kept.saturating_sub(most);
+            room -= delete_oldest(transaction, job, kept, surplus, self.oldest_us / 1_000_000, room)?;
+            if room == 0 {
+                // The same job again, it may have more.
+                reached.begun = Some((job, most));
+                return Ok(Some(reached));
             }
-            ended &= jobs.len() < RETENTION_SLICE_JOBS as usize;
+            reached.job = job;
+            if Instant::now() >= until {
+                return Ok(Some(reached));
+            }
         }
-        if ended {
-            delete_alerts(&transaction, oldest_us)?;
-            delete_tombstones(&transaction)?;
-        }
-        transaction.commit()?;
-        Ok(if ended { None } else { Some(reached) })
+        Ok((jobs.len() == RETENTION_SLICE_JOBS as usize).then_some(reached))
     }
 }
 
@@ -158,40 +247,4 @@ fn delete_oldest(
         count.execute(params![job, rows::integer(kept.saturating_sub(gone as u64))])?;
     }
     Ok(u32::try_from(gone).expect("at most `room` rows are deleted"))
-}
-
-/// Deletes a slice of the alert log from its old end; never one that is still to be delivered.
-fn delete_alerts(connection: &Connection, oldest_us: i64) -> rusqlite::Result<()> {
-    let surplus: i64 = connection.query_row(
-        "SELECT ifnull((SELECT seq FROM alerts ORDER BY seq DESC LIMIT 1 OFFSET ?1), -1)",
-        [rows::integer(ALERTS_KEPT_MAX)],
-        |row| row.get(0),
-    )?;
-    connection.execute(
-        "DELETE FROM alerts WHERE delivery <> 'PENDING' AND (created_at < ?1 OR seq <= ?2) AND seq IN \
-         (SELECT seq FROM alerts ORDER BY seq LIMIT ?3)",
-        params![oldest_us, surplus, RETENTION_SLICE_ROWS],
-    )?;
-    Ok(())
-}
-
-/// Deletes tombstones that no row needs any more. Their highest key is marked first: keys are not used twice.
-fn delete_tombstones(connection: &Connection) -> rusqlite::Result<()> {
-    let mut find = connection.prepare_cached(
-        "SELECT id FROM jobs WHERE deleted_at IS NOT NULL \
-         AND NOT EXISTS (SELECT 1 FROM job_executions e WHERE e.job_id = jobs.id) \
-         AND id NOT IN (SELECT job_id FROM ledger) LIMIT ?1",
-    )?;
-    let gone: Vec<i64> = find.query_map([RETENTION_SLICE_JOBS], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let Some(highest) = gone.iter().max() else { return Ok(()) };
-    connection.execute(
-        "INSERT INTO marks (name, value) VALUES ('job', ?1) \
-         ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
-        [highest],
-    )?;
-    for id in gone {
-        connection.execute("DELETE FROM job_totals WHERE job_id = ?1", [id])?;
-        connection.execute("DELETE FROM jobs WHERE id = ?1", [id]).optional()?;
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 //! It must not query: its callers have the statements.
 
 use rusqlite::types::Type;
-use rusqlite::{Row, Statement, params};
+use rusqlite::{Connection, Row, Statement, params};
 
 use crate::core::{
     Class, Counters, Covers, ExecutionKey, Kind, LastOutcome, LedgerRow, Record, Seq, Status, Tally, Totals,
@@ -178,15 +178,21 @@ pub(super) const PUT_HISTORY: &str = concat!(
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
 );
 
-/// Selects executions of the ledger, for `read_execution`.
-pub(super) const SELECT_UNFOLDED: &str = concat!("SELECT ", key!(), ", executed_time, ", record!(), " FROM ledger");
+/// Selects an execution of the ledger, for `read_execution`: if it is older than the first four parameters, and has
+/// not only been armed for later than the sixth.
+pub(super) const SELECT_UNFOLDED: &str = concat!(
+    "SELECT ",
+    key!(),
+    ", executed_time, ",
+    record!(),
+    " FROM ledger WHERE seq = ?5 AND (",
+    key!(),
+    ") < (?1, ?2, ?3, ?4) AND (status <> 1 OR scheduled_time * 1000000 <= ?6)"
+);
 
 /// Selects executions of history, for `read_execution`.
 pub(super) const SELECT_FOLDED: &str =
     concat!("SELECT ", key!(), ", scheduled_time * 1000000 + executed_after, ", record!(), " FROM job_executions");
-
-/// Selects the keys of the ledger's rows above a number, for `read_key` from the second column on.
-pub(super) const SELECT_KEYS: &str = concat!("SELECT seq, ", key!(), " FROM ledger WHERE seq > ?1 ORDER BY seq");
 
 pub(super) fn write_ledger(statement: &mut Statement<'_>, row: &LedgerRow) -> rusqlite::Result<usize> {
     let LedgerRow { seq, key, due, record } = row;
@@ -232,7 +238,7 @@ fn bind_key(statement: &mut Statement<'_>, first: usize, key: &ExecutionKey) -> 
 }
 
 /// Four columns from `first` on.
-pub(super) fn read_key(row: &Row<'_>, first: usize) -> rusqlite::Result<ExecutionKey> {
+fn read_key(row: &Row<'_>, first: usize) -> rusqlite::Result<ExecutionKey> {
     Ok(ExecutionKey {
         instant: Instant::from_secs(row.get(first)?),
         job: JobKey(unsigned(row, first + 1)?),
@@ -281,6 +287,15 @@ fn covers(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Covers>> {
     Ok(Some(Covers { from: Instant::from_secs(from), count: row.get(first + 1)?, more: row.get(first + 2)? }))
 }
 
+/// Numbers that must survive the rows they were taken from: the highest counts.
+pub(super) fn raise_mark(connection: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
+    let mut mark = connection.prepare_cached(
+        "INSERT INTO marks (name, value) VALUES (?1, ?2) \
+         ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+    )?;
+    mark.execute(params![name, value]).map(drop)
+}
+
 /// A column that holds a code.
 pub(super) fn code<T>(row: &Row<'_>, index: usize, from: fn(u8) -> Option<T>) -> rusqlite::Result<T> {
     let code: i64 = row.get(index)?;
@@ -306,4 +321,9 @@ pub(super) fn bad(index: usize, why: &str) -> rusqlite::Error {
 /// SQLite's integers are signed; ours stay below 2^63 for any life of a store.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A count that fits: nothing that is deleted in a slice is more than a few thousand.
+pub(super) fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

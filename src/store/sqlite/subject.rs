@@ -2,16 +2,15 @@
 //! It must not add a way around them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fold::Fold;
 use super::retention::Retention;
-use super::tail::Tail;
 use super::writer::commit;
 use super::{Store, history};
 use crate::core::{LedgerRow, Persist, StoredJob};
-use crate::store::{Answer, Batch, Keep, Loaded, Query};
+use crate::store::{AlertUpdate, Answer, Batch, Keep, Loaded, Query};
 
 /// A store under test.
 #[derive(Debug)]
@@ -31,6 +30,7 @@ impl Subject {
     pub(crate) fn reopen(&mut self) {
         self.store = None;
         self.store = Some(Store::open(&self.path).expect("it opens"));
+        self.load();
     }
 
     fn store(&mut self) -> &mut Store {
@@ -39,8 +39,9 @@ impl Subject {
 
     /// Writes one batch.
     pub(crate) fn write(&mut self, items: impl IntoIterator<Item = Persist>) {
-        let items = items.into_iter().enumerate().map(|(index, item)| (index as u64 + 1, item)).collect();
-        commit(&mut self.store().connection, &Batch { items, alerts: Vec::new() }, false).expect("it can be written");
+        let items: Vec<_> = items.into_iter().enumerate().map(|(index, item)| (index as u64 + 1, item)).collect();
+        items.iter().for_each(|(_, item)| self.store().index.expect(item));
+        commit(&mut self.store().connection, &Batch { items, alerts: Vec::new() }).expect("it can be written");
     }
 
     /// What a start finds.
@@ -51,31 +52,52 @@ impl Subject {
     }
 
     pub(crate) fn ask(&mut self, query: &Query) -> Answer {
-        let tail = Mutex::new(Tail::default());
-        history::answer(&mut self.store().connection, &tail, query).expect("it can be read")
+        let index = Arc::clone(self.store().index.index());
+        history::answer(&mut self.store().connection, &index, query).expect("it can be read")
     }
 
     /// Moves all that is finished into history.
     pub(crate) fn fold(&mut self) {
-        self.load();
         let store = self.store();
-        let mut fold = Fold::new(std::mem::take(&mut store.unfolded));
-        let begin = fold.due().unwrap_or_else(Instant::now);
-        for hours in 0.. {
-            if fold.due().is_none() {
+        let mut fold = Fold::new(0);
+        let mut later = fold.due();
+        loop {
+            fold.slice(&mut store.connection, &mut store.index, later).expect("it can be folded");
+            if fold.is_done() {
                 return;
             }
-            let later = begin + Duration::from_secs(3600 * hours);
-            fold.slice(&mut store.connection, later).expect("it can be folded");
+            later += Duration::from_secs(3600);
+        }
+    }
+
+    /// Notes what became of alerts.
+    pub(crate) fn write_alerts(&mut self, alerts: impl Iterator<Item = AlertUpdate>) {
+        let batch = Batch { items: Vec::new(), alerts: alerts.collect() };
+        commit(&mut self.store().connection, &batch).expect("it can be written");
+    }
+
+    /// Lets retention come to the end of one sweep.
+    pub(crate) fn sweep_once(&mut self, keep: Keep) {
+        let store = self.store();
+        let mut retention = Retention::new(keep, Arc::clone(store.index.index()));
+        let mut due = retention.due();
+        loop {
+            retention.slice(&mut store.connection, due).expect("it can be swept");
+            // A slice rests for milliseconds, the end of a sweep for seconds.
+            if retention.due() > due + Duration::from_secs(5) {
+                return;
+            }
+            due = retention.due();
         }
     }
 
     /// Lets retention work for as long as it finds something to do.
     pub(crate) fn sweep(&mut self, keep: Keep) {
-        let mut retention = Retention::new(keep);
+        let store = self.store();
+        let mut retention = Retention::new(keep, Arc::clone(store.index.index()));
         for hours in 1..200 {
             let later = Instant::now() + Duration::from_secs(3600 * hours);
-            retention.slice(&mut self.store().connection, later).expect("it can be swept");
+            retention.slice(&mut store.connection, later).expect("it can be swept");
         }
     }
 

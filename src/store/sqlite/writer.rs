@@ -14,6 +14,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::Store;
 use super::alerts;
 use super::checkpoint::{self, Checkpointer};
+use super::chore::Chore;
 use super::fold::Fold;
 use super::retention::Retention;
 use super::rows;
@@ -35,17 +36,31 @@ impl Writer {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(mut store: Store, keep: Keep, notify: Arc<dyn Fn() + Send + Sync>) -> io::Result<Writer> {
+    pub fn start(store: Store, keep: Keep, notify: Arc<dyn Fn() + Send + Sync>) -> io::Result<Writer> {
         let (batches, work) = bounded(BATCHES_PENDING_MAX);
         let (say, events) = bounded(4 * BATCHES_PENDING_MAX + 4);
-        let fold = Fold::new(std::mem::take(&mut store.unfolded));
         let checkpointer = Checkpointer::start(store.path())?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             background::give_way();
-            let path = store.path().to_owned();
-            let retention = Retention::new(keep);
-            let wal = checkpoint::wal_of(&path);
-            Thread { store, wal, fold, retention, checkpointer, kept_house: None, say, notify }.run(&work);
+            let wal = checkpoint::wal_of(store.path());
+            let fold = Fold::new(store.index.index().finished().len());
+            let retention = Retention::new(keep, Arc::clone(store.index.index()));
+            let (folding, retaining) = (Chore::new("the fold"), Chore::new("retention"));
+            let (kept_house, is_failing) = (None, false);
+            Thread {
+                store,
+                wal,
+                fold,
+                folding,
+                retention,
+                retaining,
+                checkpointer,
+                kept_house,
+                is_failing,
+                say,
+                notify,
+            }
+            .run(&work);
         })?;
         Ok(Writer { batches: Some(batches), events, thread: Some(thread) })
     }
@@ -80,10 +95,14 @@ struct Thread {
     store: Store,
     wal: PathBuf,
     fold: Fold,
+    folding: Chore,
     retention: Retention,
+    retaining: Chore,
     checkpointer: Checkpointer,
     /// From when to when this thread last did anything else than write a batch.
     kept_house: Option<(Instant, Instant)>,
+    /// Whether it was said that writing fails.
+    is_failing: bool,
     say: Sender<WriterEvent>,
     notify: Arc<dyn Fn() + Send + Sync>,
 }
@@ -109,58 +128,71 @@ impl Thread {
             self.kept_house.map_or(Duration::ZERO, |(from, until)| until.saturating_duration_since(from.max(given)));
         let began = Instant::now();
         let through = batch.items.last().map(|&(number, _)| number);
+        // Before it is committed: a reader that sees a row must find it in the index.
+        batch.items.iter().for_each(|(_, item)| self.store.index.expect(item));
+        let mut is_ambiguous = false;
         loop {
-            match commit(&mut self.store.connection, &batch, false) {
-                Ok(()) => {
-                    for (_, item) in &batch.items {
-                        self.fold.note(item);
-                    }
-                    self.tell(WriterEvent::Committed { through, held_up, wrote: began.elapsed() });
-                    return;
-                }
+            match commit(&mut self.store.connection, &batch) {
+                Ok(()) => break,
                 // Another connection holds the lock: the batch waits for it, as for a slow disk.
-                Err(why) if is_busy(&why) => {}
-                Err(why) => self.recover(&why, &mut batch),
+                Err(Uncommitted { why, .. }) if is_busy(&why) => {}
+                Err(failure) => {
+                    is_ambiguous |= failure.is_ambiguous;
+                    self.fail(&failure.why, &mut batch, is_ambiguous);
+                    std::thread::sleep(WRITE_RETRY_WAIT);
+                }
             }
         }
+        if std::mem::take(&mut self.is_failing) {
+            self.tell(WriterEvent::Working);
+        }
+        self.tell(WriterEvent::Committed { through, held_up, wrote: began.elapsed() });
     }
 
-    /// Says that writing fails, and comes back when it works again.
-    fn recover(&mut self, why: &rusqlite::Error, batch: &mut Batch) {
+    /// Says that writing fails. If nothing of the batch can be on disk, the changes in it are given up: their clients
+    /// hear at once that nothing has changed. If the failure came with the commit itself, they may be on disk or not,
+    /// and a crash would tell: so they are tried again with the rest until they are, and nobody says that they did not
+    /// happen.
+    fn fail(&mut self, why: &rusqlite::Error, batch: &mut Batch, is_ambiguous: bool) {
         let mut rejected = Vec::new();
-        batch.items.retain(|(number, item)| match item {
-            Persist::Change(_) => {
-                rejected.push(*number);
-                false
-            }
-            Persist::Row(..) | Persist::Remove(_) => true,
-        });
-        self.tell(WriterEvent::Failing { why: why.to_string(), rejected });
-        loop {
-            std::thread::sleep(WRITE_RETRY_WAIT);
-            // All that is to be written, and a mark, so that there is something to write.
-            if commit(&mut self.store.connection, batch, true).is_ok() {
-                break;
-            }
+        if !is_ambiguous {
+            batch.items.retain(|(number, item)| match item {
+                Persist::Change(change) => {
+                    rejected.push(*number);
+                    self.store.index.reject(change);
+                    false
+                }
+                Persist::Row(..) | Persist::Remove(_) => true,
+            });
         }
-        self.tell(WriterEvent::Working);
+        if !std::mem::replace(&mut self.is_failing, true) || !rejected.is_empty() {
+            self.tell(WriterEvent::Failing { why: why.to_string(), rejected });
+        }
     }
 
     /// How long to wait for a batch before there is something else to do.
     fn rest(&self) -> Duration {
-        let due = [self.fold.due(), Some(self.retention.due())].into_iter().flatten().min();
-        due.map_or(REST, |due| due.saturating_duration_since(Instant::now()).min(REST))
+        let due = self.folding.due(self.fold.due()).min(self.retaining.due(self.retention.due()));
+        due.saturating_duration_since(Instant::now()).min(REST)
     }
 
-    /// At most one slice of each kind, so that no batch waits long.
+    /// At most one slice of each kind, so that no batch waits long. What fails here is told, rests, and passes over what
+    /// it cannot read; writing goes on beside it.
     fn housekeep(&mut self) {
         let now = Instant::now();
-        let connection = &mut self.store.connection;
-        let done = self.fold.slice(connection, now).and_then(|()| self.retention.slice(connection, now));
-        match done {
-            Ok(()) => {}
-            Err(why) if is_busy(&why) => {}
-            Err(why) => self.recover(&why, &mut Batch::default()),
+        if self.folding.due(self.fold.due()) <= now {
+            let done = self.fold.slice(&mut self.store.connection, &mut self.store.index, now);
+            if self.folding.note(&done, now) {
+                self.fold.skip(&mut self.store.index);
+            }
+            self.tell_failed(done, self.folding.name);
+        }
+        if self.retaining.due(self.retention.due()) <= now {
+            let done = self.retention.slice(&mut self.store.connection, now);
+            if self.retaining.note(&done, now) {
+                self.retention.skip(now);
+            }
+            self.tell_failed(done, self.retaining.name);
         }
         if checkpoint::length_of(&self.wal) > WAL_LEN_MAX {
             // The checkpointer did not keep up with a writer that never rests.
@@ -170,6 +202,13 @@ impl Thread {
         self.kept_house = Some((now, Instant::now()));
     }
 
+    fn tell_failed(&self, done: rusqlite::Result<()>, chore: &'static str) {
+        match done {
+            Err(why) if !is_busy(&why) => self.tell(WriterEvent::ChoreFailed { chore, why: why.to_string() }),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
     fn tell(&self, event: WriterEvent) {
         // The loop is gone only when the process ends.
         drop(self.say.send(event));
@@ -177,17 +216,24 @@ impl Thread {
     }
 }
 
-/// One transaction, all or nothing. A probe writes a mark of its own, so that an empty batch proves something too.
-pub(super) fn commit(connection: &mut Connection, batch: &Batch, probe: bool) -> rusqlite::Result<()> {
+/// Why a batch is not known to be on disk.
+#[derive(Debug)]
+pub(super) struct Uncommitted {
+    pub(super) why: rusqlite::Error,
+    /// Whether it may be on disk all the same: then a crash would bring it to light.
+    pub(super) is_ambiguous: bool,
+}
+
+impl From<rusqlite::Error> for Uncommitted {
+    fn from(why: rusqlite::Error) -> Uncommitted {
+        Uncommitted { why, is_ambiguous: false }
+    }
+}
+
+/// One transaction, all or nothing.
+pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), Uncommitted> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
-        if probe {
-            transaction.execute(
-                "INSERT INTO marks (name, value) VALUES ('probe', 1) \
-                 ON CONFLICT (name) DO UPDATE SET value = value + 1",
-                [],
-            )?;
-        }
         let mut put = transaction.prepare_cached(rows::PUT_LEDGER)?;
         let mut remove = transaction.prepare_cached("DELETE FROM ledger WHERE seq = ?1")?;
         for (_, item) in &batch.items {
@@ -216,7 +262,18 @@ pub(super) fn commit(connection: &mut Connection, batch: &Batch, probe: bool) ->
             alerts::update(&transaction, update)?;
         }
     }
-    transaction.commit()
+    transaction.commit().map_err(|why| {
+        let is_ambiguous = !is_busy(&why) && !is_unwritten(&why);
+        Uncommitted { why, is_ambiguous }
+    })
+}
+
+/// Whether a commit ended before its last frame was in the log, which is what makes it count after a crash: SQLite
+/// writes the frames in order (https://sqlite.org/walformat.html, section 4), and it is the last that could not be
+/// written, or one before it. A sync that failed says nothing of the kind.
+fn is_unwritten(why: &rusqlite::Error) -> bool {
+    let rusqlite::Error::SqliteFailure(error, _) = why else { return false };
+    matches!(error.extended_code, rusqlite::ffi::SQLITE_FULL | rusqlite::ffi::SQLITE_IOERR_WRITE)
 }
 
 fn write_job(connection: &Connection, change: &JobChange) -> rusqlite::Result<()> {
@@ -233,7 +290,7 @@ fn write_job(connection: &Connection, change: &JobChange) -> rusqlite::Result<()
     Ok(())
 }
 
-fn is_busy(why: &rusqlite::Error) -> bool {
+pub(super) fn is_busy(why: &rusqlite::Error) -> bool {
     matches!(why.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
 }
 

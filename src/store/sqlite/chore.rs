@@ -1,0 +1,61 @@
+//! Owns the rest of housekeeping that fails: it is tried again after a while, less and less often.
+//! It must not touch the writing of batches: a damaged page of history is no reason to refuse a change.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::ErrorCode;
+
+use super::writer::is_busy;
+use crate::limits::{CHORE_REST, CHORE_REST_MAX};
+
+/// A kind of housekeeping, and how it went.
+#[derive(Debug)]
+pub(super) struct Chore {
+    pub(super) name: &'static str,
+    /// It rests until then.
+    until: Option<Instant>,
+    rest: Duration,
+}
+
+impl Chore {
+    pub(super) fn new(name: &'static str) -> Chore {
+        Chore { name, until: None, rest: CHORE_REST }
+    }
+
+    /// When it is done next, given when it would be.
+    pub(super) fn due(&self, due: Instant) -> Instant {
+        self.until.map_or(due, |until| until.max(due))
+    }
+
+    /// Notes how it went. True if it met damage, which it should pass over.
+    pub(super) fn note(&mut self, done: &rusqlite::Result<()>, now: Instant) -> bool {
+        match done {
+            Ok(()) => (self.until, self.rest) = (None, CHORE_REST),
+            Err(why) if is_busy(why) => {}
+            Err(why) if is_damage(why) => {
+                // Each time it gets further, so there is no reason to wait longer.
+                self.until = Some(now + CHORE_REST);
+                return true;
+            }
+            Err(_) => {
+                self.until = Some(now + self.rest);
+                self.rest = (self.rest * 2).min(CHORE_REST_MAX);
+            }
+        }
+        false
+    }
+}
+
+/// Whether what is on disk cannot be understood, as opposed to a disk that is full or fails.
+fn is_damage(why: &rusqlite::Error) -> bool {
+    match why {
+        rusqlite::Error::SqliteFailure(error, _) => {
+            matches!(error.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        }
+        // A value that no version of this program writes.
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,364 @@
+//! Owns the index of the ledger in memory: which rows there are, whose, of which instant, and how they stand.
+//! It must not be believed by readers: it says where a row may be, and the row itself is read from the store.
+//!
+//! The ledger itself has no index but its order, so that a new row touches the last page only. Here a row costs twelve
+//! bytes, and a query a walk over them that holds nobody up: the writer and the readers share chunks of atomics. The
+//! writer notes a row before it commits it, and lets go of a folded one only when the next fold begins; so whatever
+//! state of the store a reader sees, its rows are listed.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::core::{Change, ExecutionKey, Persist, Seq, Status};
+use crate::job::JobKey;
+use crate::time::{Instant, WallUs};
+
+/// Rows of one chunk.
+const CHUNK_LEN: u64 = 4_096;
+/// The bits of a cell that are the job's key; those above are how the row stands.
+const JOB_BITS: u32 = 48;
+
+/// How a row stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    /// There is no row, or none any more.
+    Absent,
+    /// As its status says.
+    Unfolded(Status),
+    /// It was moved into history; somebody may read from a state of the store in which it was not.
+    Folded,
+    /// It cannot be moved.
+    Stuck,
+}
+
+impl Stand {
+    fn code(self) -> u64 {
+        match self {
+            Stand::Absent => 0,
+            Stand::Unfolded(status) => 1 + u64::from(status.code()),
+            Stand::Folded => 14,
+            Stand::Stuck => 15,
+        }
+    }
+
+    fn of(cell: u64) -> Stand {
+        match cell >> JOB_BITS {
+            0 => Stand::Absent,
+            14 => Stand::Folded,
+            15 => Stand::Stuck,
+            code => {
+                let status = u8::try_from(code - 1).ok().and_then(Status::from_code);
+                Stand::Unfolded(status.expect("only codes of a stand are written"))
+            }
+        }
+    }
+}
+
+/// A chunk of the ledger: what is known of the rows with `CHUNK_LEN` numbers in a row.
+#[derive(Debug)]
+struct Chunk {
+    /// The job's key, and above it the code of how the row stands.
+    cells: Box<[AtomicU64]>,
+    /// Instants lie between 1970 and 2099.
+    instants: Box<[AtomicU32]>,
+}
+
+impl Chunk {
+    fn new() -> Chunk {
+        let cells = (0..CHUNK_LEN).map(|_| AtomicU64::new(0)).collect();
+        Chunk { cells, instants: (0..CHUNK_LEN).map(|_| AtomicU32::new(0)).collect() }
+    }
+
+    fn set(&self, seq: Seq, job: JobKey, stand: Stand) {
+        self.cells[place(seq)].store(stand.code() << JOB_BITS | job.0, Ordering::Release);
+    }
+
+    /// Changes how a row stands, if there is one.
+    fn turn(&self, seq: Seq, stand: Stand) {
+        let cell = &self.cells[place(seq)];
+        let job = cell.load(Ordering::Acquire) & ((1 << JOB_BITS) - 1);
+        cell.store(stand.code() << JOB_BITS | job, Ordering::Release);
+    }
+}
+
+fn place(seq: Seq) -> usize {
+    usize::try_from(seq.0 % CHUNK_LEN).expect("a chunk is small")
+}
+
+/// A row that may be in the ledger; ordered as pages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    instant: u32,
+    job: JobKey,
+    pub(super) seq: Seq,
+}
+
+impl Entry {
+    /// Behind every row with this instant and job, and before all others that are as new.
+    pub(super) fn behind(key: &ExecutionKey) -> Entry {
+        Entry { instant: seconds(key.instant), job: key.job, seq: Seq(u64::MAX) }
+    }
+}
+
+fn seconds(instant: Instant) -> u32 {
+    u32::try_from(instant.as_secs().max(0)).unwrap_or(u32::MAX)
+}
+
+/// Which rows are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Only of this job.
+    pub(super) job: Option<JobKey>,
+    /// Only with this status.
+    pub(super) status: Option<Status>,
+    /// Pending rows only up to here: armed ones that lie ahead are nobody's history yet.
+    pub(super) now: WallUs,
+}
+
+/// The index. The writer changes it, through an [`IndexWriter`]; anybody may ask.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    chunks: Mutex<BTreeMap<u64, Arc<Chunk>>>,
+}
+
+impl Index {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Chunk>>> {
+        // Whoever panicked meanwhile left a map of chunks behind that is as good as before.
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<(u64, Arc<Chunk>)> {
+        self.lock().iter().map(|(&number, chunk)| (number, Arc::clone(chunk))).collect()
+    }
+
+    /// Up to `most` rows before `below`, newest first.
+    pub(super) fn newest(&self, wanted: Wanted, below: Entry, most: usize) -> Vec<Entry> {
+        let now = seconds(wanted.now.floor());
+        let job = wanted.job.map(|job| job.0);
+        let mut best: BinaryHeap<Reverse<Entry>> = BinaryHeap::new();
+        for (number, chunk) in self.all() {
+            for (offset, (cell, instant)) in (0..).zip(chunk.cells.iter().zip(&chunk.instants)) {
+                let cell = cell.load(Ordering::Acquire);
+                let owner = cell & ((1 << JOB_BITS) - 1);
+                if cell == owner || job.is_some_and(|job| job != owner) {
+                    continue;
+                }
+                let instant = instant.load(Ordering::Relaxed);
+                let entry = Entry { instant, job: JobKey(owner), seq: Seq(number * CHUNK_LEN + offset) };
+                if entry >= below || (best.len() >= most && best.peek().is_some_and(|least| entry <= least.0)) {
+                    continue;
+                }
+                let fits = match Stand::of(cell) {
+                    Stand::Absent => false,
+                    Stand::Unfolded(Status::Pending) => {
+                        instant <= now && wanted.status.is_none_or(|wanted| wanted == Status::Pending)
+                    }
+                    Stand::Unfolded(status) => wanted.status.is_none_or(|wanted| wanted == status),
+                    // What it is the row itself says.
+                    Stand::Folded | Stand::Stuck => wanted.status != Some(Status::Pending),
+                };
+                if fits {
+                    best.push(Reverse(entry));
+                    if best.len() > most {
+                        best.pop();
+                    }
+                }
+            }
+        }
+        best.into_sorted_vec().into_iter().map(|Reverse(entry)| entry).collect()
+    }
+
+    /// Every finished row that is to be folded, in no order.
+    pub(super) fn finished(&self) -> Vec<(JobKey, Seq)> {
+        let mut found = Vec::new();
+        self.each(|seq, job, stand| match stand {
+            Stand::Unfolded(Status::Success | Status::Failed | Status::Skipped) => found.push((job, seq)),
+            Stand::Absent | Stand::Unfolded(Status::Pending) | Stand::Folded | Stand::Stuck => {}
+        });
+        found
+    }
+
+    /// Whose rows the ledger holds; a job may be named many times.
+    pub(super) fn owners(&self) -> impl Iterator<Item = JobKey> {
+        let mut owners = Vec::new();
+        self.each(|_, job, stand| {
+            if !matches!(stand, Stand::Absent | Stand::Folded) && owners.last() != Some(&job) {
+                owners.push(job);
+            }
+        });
+        owners.into_iter()
+    }
+
+    fn each(&self, mut take: impl FnMut(Seq, JobKey, Stand)) {
+        for (number, chunk) in self.all() {
+            for (offset, cell) in (0..).zip(&chunk.cells) {
+                let cell = cell.load(Ordering::Acquire);
+                if cell != 0 {
+                    take(Seq(number * CHUNK_LEN + offset), JobKey(cell & ((1 << JOB_BITS) - 1)), Stand::of(cell));
+                }
+            }
+        }
+    }
+}
+
+/// What the writer changes the index by.
+#[derive(Debug)]
+pub(super) struct IndexWriter {
+    index: Arc<Index>,
+    /// The chunks used last: rows that are armed together end together.
+    last: [Option<(u64, Arc<Chunk>)>; 2],
+}
+
+impl IndexWriter {
+    pub(super) fn new(index: Arc<Index>) -> IndexWriter {
+        IndexWriter { index, last: [None, None] }
+    }
+
+    /// The index that it changes.
+    pub(super) fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// This is about to be written.
+    pub(super) fn expect(&mut self, item: &Persist) {
+        match item {
+            Persist::Row(row, _) => self.note(row.seq, &row.key, row.record.status),
+            Persist::Remove(seq) => self.forget(*seq),
+            Persist::Change(change) => {
+                change.remove.iter().for_each(|&seq| self.forget(seq));
+                change.rows.iter().for_each(|row| self.note(row.seq, &row.key, row.record.status));
+            }
+        }
+    }
+
+    /// This change will never be written: what it was to take back stays.
+    pub(super) fn reject(&mut self, change: &Change) {
+        change.rows.iter().for_each(|row| self.forget(row.seq));
+        for &seq in &change.remove {
+            self.chunk(seq).turn(seq, Stand::Unfolded(Status::Pending));
+        }
+    }
+
+    /// A row is about to be written, as new or once more.
+    pub(super) fn note(&mut self, seq: Seq, key: &ExecutionKey, status: Status) {
+        let chunk = self.chunk(seq);
+        chunk.instants[place(seq)].store(seconds(key.instant), Ordering::Relaxed);
+        chunk.set(seq, key.job, Stand::Unfolded(status));
+    }
+
+    fn forget(&mut self, seq: Seq) {
+        self.chunk(seq).turn(seq, Stand::Absent);
+    }
+
+    /// A row was moved into history.
+    pub(super) fn fold(&mut self, seq: Seq) {
+        self.chunk(seq).turn(seq, Stand::Folded);
+    }
+
+    /// A row cannot be moved, and is not tried again.
+    pub(super) fn give_up(&mut self, seq: Seq) {
+        self.chunk(seq).turn(seq, Stand::Stuck);
+    }
+
+    /// Lets go of what was folded: nobody reads from so old a state of the store any more.
+    pub(super) fn clear_folded(&mut self) {
+        self.last = [None, None];
+        let mut chunks = self.index.lock();
+        let newest = chunks.last_key_value().map(|(&number, _)| number);
+        chunks.retain(|&number, chunk| {
+            let mut is_used = Some(number) == newest;
+            for cell in &chunk.cells {
+                match Stand::of(cell.load(Ordering::Acquire)) {
+                    Stand::Absent => {}
+                    Stand::Folded => cell.store(Stand::Absent.code(), Ordering::Release),
+                    Stand::Unfolded(_) | Stand::Stuck => is_used = true,
+                }
+            }
+            is_used
+        });
+    }
+
+    fn chunk(&mut self, seq: Seq) -> &Chunk {
+        let number = seq.0 / CHUNK_LEN;
+        let known = self.last.iter().position(|last| last.as_ref().is_some_and(|(known, _)| *known == number));
+        let slot = known.unwrap_or_else(|| {
+            let mut chunks = self.index.lock();
+            let chunk = Arc::clone(chunks.entry(number).or_insert_with(|| Arc::new(Chunk::new())));
+            self.last.swap(0, 1);
+            self.last[0] = Some((number, chunk));
+            0
+        });
+        &self.last[slot].as_ref().expect("it was just found or put there").1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: WallUs = WallUs(1_000_000_000);
+
+    fn key(job: u64, second: i64) -> ExecutionKey {
+        ExecutionKey::scheduled(JobKey(job), Instant::from_secs(second))
+    }
+
+    fn seqs(index: &Index, wanted: Wanted, below: Entry, most: usize) -> Vec<u64> {
+        index.newest(wanted, below, most).into_iter().map(|entry| entry.seq.0).collect()
+    }
+
+    fn all() -> Wanted {
+        Wanted { job: None, status: None, now: NOW }
+    }
+
+    #[test]
+    fn rows_are_found_by_time_by_job_and_by_status_whatever_their_order() {
+        let mut writer = IndexWriter::new(Arc::default());
+        let index = Arc::clone(writer.index());
+        // The last of them lies ahead, the first comes from another chunk.
+        for (seq, job, second, status) in [
+            (9_000, 1, 5, Status::Failed),
+            (1, 1, 3, Status::Success),
+            (2, 2, 7, Status::Pending),
+            (3, 1, 7, Status::Skipped),
+            (4, 2, 1_001, Status::Pending),
+        ] {
+            writer.note(Seq(seq), &key(job, second), status);
+        }
+        let end = Entry::behind(&key(u64::MAX, i64::MAX));
+        assert_eq!(seqs(&index, all(), end, 10), [2, 3, 9_000, 1]);
+        assert_eq!(seqs(&index, all(), end, 2), [2, 3]);
+        assert_eq!(seqs(&index, all(), index.newest(all(), end, 2)[1], 2), [9_000, 1], "a page goes on");
+        assert_eq!(seqs(&index, Wanted { job: Some(JobKey(1)), ..all() }, end, 10), [3, 9_000, 1]);
+        assert_eq!(seqs(&index, Wanted { status: Some(Status::Pending), ..all() }, end, 10), [2]);
+        assert_eq!(seqs(&index, Wanted { status: Some(Status::Failed), ..all() }, end, 10), [9_000]);
+        writer.forget(Seq(3));
+        writer.note(Seq(2), &key(2, 7), Status::Success);
+        assert_eq!(seqs(&index, all(), end, 10), [2, 9_000, 1]);
+        let mut finished = index.finished();
+        finished.sort_unstable();
+        assert_eq!(finished, [(JobKey(1), Seq(1)), (JobKey(1), Seq(9_000)), (JobKey(2), Seq(2))]);
+    }
+
+    #[test]
+    fn what_is_folded_is_listed_until_the_next_fold_and_then_gives_its_room_back() {
+        let mut writer = IndexWriter::new(Arc::default());
+        let index = Arc::clone(writer.index());
+        let end = Entry::behind(&key(u64::MAX, i64::MAX));
+        for seq in 0..3 * CHUNK_LEN {
+            writer.note(Seq(seq), &key(7, 10), Status::Success);
+        }
+        for seq in 0..CHUNK_LEN + 5 {
+            writer.fold(Seq(seq));
+        }
+        assert_eq!(index.newest(all(), end, usize::MAX / 2).len() as u64, 3 * CHUNK_LEN, "a reader may need it still");
+        assert_eq!(index.finished().len() as u64, 2 * CHUNK_LEN - 5, "but it is folded once");
+        writer.clear_folded();
+        assert_eq!(index.lock().len(), 2);
+        assert_eq!(index.newest(all(), end, 100_000).len() as u64, 2 * CHUNK_LEN - 5);
+        writer.give_up(Seq(CHUNK_LEN + 5));
+        assert_eq!(index.finished().len() as u64, 2 * CHUNK_LEN - 6);
+        assert_eq!(index.owners().collect::<Vec<_>>(), [JobKey(7)]);
+    }
+}
