@@ -4,11 +4,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
 
+use super::Store;
 use crate::background;
 use crate::limits::{CHECKPOINT_EVERY, CHECKPOINT_ROUNDS, CHECKPOINT_WAL_MIN};
 
@@ -21,12 +23,16 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     /// Starts the thread for a database that is open already.
-    pub(super) fn start(path: &Path) -> io::Result<Checkpointer> {
-        let connection = Connection::open(path).map_err(io::Error::other)?;
-        let wal = wal_of(path);
+    pub(super) fn start(store: &Store) -> io::Result<Checkpointer> {
+        let connection = Connection::open(store.path()).map_err(io::Error::other)?;
+        let (wal, lock) = (wal_of(store.path()), Arc::clone(&store.lock));
         let (stop, stopped) = bounded(0);
         let thread = std::thread::Builder::new().name("checkpointer".to_owned());
-        let thread = thread.spawn(move || run(&connection, &wal, &stopped))?;
+        let thread = thread.spawn(move || {
+            run(&connection, &wal, &stopped);
+            drop(connection);
+            drop(lock);
+        })?;
         Ok(Checkpointer { stop: Some(stop), thread: Some(thread) })
     }
 }

@@ -33,9 +33,18 @@ pub struct Store {
     pub(super) connection: Connection,
     /// The ledger's rows, once they were loaded.
     pub(super) index: IndexWriter,
-    /// Released by the system when the process ends, however it ends.
-    _lock: File,
+    /// Dropped after every connection that has a share of it.
+    pub(super) lock: Arc<Lock>,
 }
+
+/// The lock that keeps other servers out: on the database file itself, so that neither another name for it nor a file
+/// that is removed lets a second one in. Released by the system when the process ends, however it ends.
+///
+/// It is a `flock`, of which SQLite's own locks know nothing. Closing any descriptor of the file would drop those
+/// (https://sqlite.org/howtocorrupt.html, section 2.2), so whoever holds a connection holds a share of this one, and it
+/// is closed last.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "what counts is that it is open")] File);
 
 impl Store {
     /// Opens the database, makes it if there is none, and brings its schema up to date.
@@ -46,12 +55,17 @@ impl Store {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(|why| OpenError::Folder(folder.to_owned(), why))?;
         }
+        let is_new = !path.exists();
         let lock = lock(path)?;
-        check_header(path)?;
-        let version = inspect(path)?;
-        let mut connection = Connection::open(path).map_err(|why| damaged(path, &why))?;
-        prepare(&mut connection, version).map_err(|why| damaged(path, &why))?;
-        Ok(Store { path: path.to_owned(), connection, index: IndexWriter::new(Arc::default()), _lock: lock })
+        // SQLite names its log after the file: by whatever name it is opened, there must be one log.
+        let path = &fs::canonicalize(path).map_err(|why| OpenError::Unreadable(path.to_owned(), why))?;
+        let opened = open_locked(path);
+        if opened.is_err() && is_new {
+            // What could not be made leaves nothing behind.
+            fs::remove_file(path).ok();
+        }
+        let index = IndexWriter::new(Arc::default());
+        Ok(Store { path: path.to_owned(), connection: opened?, index, lock: Arc::new(Lock(lock)) })
     }
 
     /// The error of a file that SQLite cannot go on with.
@@ -74,16 +88,30 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+fn open_locked(path: &Path) -> Result<Connection, OpenError> {
+    check_header(path)?;
+    let version = inspect(path)?;
+    let mut connection = Connection::open(path).map_err(|why| damaged(path, &why))?;
+    let mode = prepare(&mut connection, version).map_err(|why| damaged(path, &why))?;
+    if mode != "wal" {
+        // As on a file system that cannot share memory between processes.
+        let why = format!("it cannot be written ahead (journal_mode is {mode:?} instead of \"wal\")");
+        return Err(OpenError::Database(path.to_owned(), why));
+    }
+    Ok(connection)
+}
+
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name);
-    let file = file.map_err(|why| OpenError::Lock(name.clone(), why))?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    // Jobs may hold what is nobody else's business. SQLite gives its log the mode of the database.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path).map_err(|why| OpenError::Lock(path.to_owned(), why))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(why)) => Err(OpenError::Lock(name, why)),
+        Err(TryLockError::Error(why)) => Err(OpenError::Lock(path.to_owned(), why)),
     }
 }
 
@@ -128,9 +156,10 @@ fn inspect(path: &Path) -> Result<i64, OpenError> {
     Ok(version)
 }
 
-fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
+/// The journal mode that is in force.
+fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<String> {
     connection.busy_timeout(BUSY_WAIT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -142,7 +171,7 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
         migrations::migrate(&transaction, version)?;
         transaction.commit()?;
     }
-    Ok(())
+    Ok(mode)
 }
 
 fn damaged(path: &Path, why: &rusqlite::Error) -> OpenError {
@@ -154,7 +183,7 @@ fn damaged(path: &Path, why: &rusqlite::Error) -> OpenError {
 pub enum OpenError {
     /// The folder cannot be made.
     Folder(PathBuf, io::Error),
-    /// The lock file cannot be made or locked.
+    /// The file cannot be made or locked.
     Lock(PathBuf, io::Error),
     /// Another process has the database.
     InUse(PathBuf),
@@ -183,7 +212,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::Folder(path, why) => write!(f, "failed to create the folder {}: {why}", path.display()),
-            OpenError::Lock(path, why) => write!(f, "failed to lock {}: {why}", path.display()),
+            OpenError::Lock(path, why) => write!(f, "failed to open or lock {}: {why}", path.display()),
             OpenError::InUse(path) => write!(f, "failed to open {}: another process is using it", path.display()),
             OpenError::Unreadable(path, why) => write!(f, "failed to read {}: {why}", path.display()),
             OpenError::NotADatabase(path) => {
@@ -279,13 +308,20 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_ends_with_the_process() {
-        // `flock` from another process, as a second server would.
+    fn the_lock_is_on_the_file_itself_by_whatever_name_and_ends_with_the_process() {
         let folder = folder();
         let path = folder.path().join("p.db");
         let store = Store::open(&path).unwrap();
-        let lock = folder.path().join("p.db.lock");
-        let held = || Command::new("flock").arg("-n").arg(&lock).arg("true").status().map(|status| !status.success());
+        let other = folder.path().join("other.db");
+        for link in [std::os::unix::fs::symlink::<&Path, &Path>, |from, to| fs::hard_link(from, to)] {
+            link(&path, &other).unwrap();
+            let why = Store::open(&other).expect_err("it is open").to_string();
+            assert!(why.contains("another process is using it"), "{why}");
+            fs::remove_file(&other).unwrap();
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "the database, its log, its index; no lock file");
+        // `flock` from another process, as a second server would.
+        let held = || Command::new("flock").arg("-n").arg(&path).arg("true").status().map(|status| !status.success());
         match held() {
             Ok(held) => assert!(held, "another process got the lock"),
             // Not every machine has the command; the test of the real binary covers the rest.
@@ -293,5 +329,46 @@ mod tests {
         }
         drop(store);
         assert_eq!(held().ok(), Some(false));
+    }
+
+    #[test]
+    fn by_a_symbolic_link_it_is_the_same_database_with_one_log() {
+        let folder = folder();
+        let (path, link) = (folder.path().join("real.db"), folder.path().join("link.db"));
+        drop(Store::open(&path).unwrap());
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let store = Store::open(&link).unwrap();
+        assert_eq!(store.path(), fs::canonicalize(&path).unwrap());
+        store.connection.execute("INSERT INTO marks VALUES ('x', 1)", []).unwrap();
+        assert!(path.with_extension("db-wal").exists() && !link.with_extension("db-wal").exists());
+    }
+
+    #[test]
+    fn only_its_owner_reads_the_database() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = folder();
+        let path = folder.path().join("p.db");
+        let store = Store::open(&path).unwrap();
+        store.connection.execute("INSERT INTO marks VALUES ('x', 1)", []).unwrap();
+        for name in ["p.db", "p.db-wal", "p.db-shm"] {
+            let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn commands_beside_the_server_may_open_the_file() {
+        let folder = folder();
+        let path = folder.path().join("p.db");
+        let mut store = Store::open(&path).unwrap();
+        let beside = Connection::open(&path).unwrap();
+        beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let busy = super::super::writer::commit(&mut store.connection, &crate::store::Batch::default());
+        assert!(super::super::writer::is_busy(&busy.expect_err("the other one writes").why));
+        beside.execute_batch("COMMIT").unwrap();
+        drop(beside);
+        super::super::writer::commit(&mut store.connection, &crate::store::Batch::default()).unwrap();
+        let why = Store::open(&path).expect_err("it is still locked").to_string();
+        assert!(why.contains("another process is using it"), "{why}");
     }
 }

@@ -43,7 +43,7 @@ impl<T: Send + 'static, R: Send + 'static> Readers<T, R> {
         let make = Arc::new(make);
         for number in 0..threads {
             let mut connection = open_reader(store.path()).map_err(io::Error::other)?;
-            let index = Arc::clone(store.index.index());
+            let (index, lock) = (Arc::clone(store.index.index()), Arc::clone(&store.lock));
             let (work, say, make, notify) = (work.clone(), say.clone(), Arc::clone(&make), Arc::clone(&notify));
             std::thread::Builder::new().name(format!("reader-{number}")).spawn(move || {
                 background::give_way();
@@ -51,10 +51,12 @@ impl<T: Send + 'static, R: Send + 'static> Readers<T, R> {
                     let answer = answer(&mut connection, &index, &query);
                     let made = make(&name, answer);
                     if say.send((name, made)).is_err() {
-                        return;
+                        break;
                     }
                     notify();
                 }
+                drop(connection);
+                drop(lock);
             })?;
         }
         Ok(Readers { queries, answers })

@@ -39,7 +39,7 @@ impl Writer {
     pub fn start(store: Store, keep: Keep, notify: Arc<dyn Fn() + Send + Sync>) -> io::Result<Writer> {
         let (batches, work) = bounded(BATCHES_PENDING_MAX);
         let (say, events) = bounded(4 * BATCHES_PENDING_MAX + 4);
-        let checkpointer = Checkpointer::start(store.path())?;
+        let checkpointer = Checkpointer::start(&store)?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             background::give_way();
             let wal = checkpoint::wal_of(store.path());
