@@ -342,3 +342,56 @@ fn an_alert_that_was_not_delivered_outlives_the_process() {
         (same["delivery"]["status"] == "DELIVERED").then_some(())
     });
 }
+
+/// A library that makes a sync fail when told to; None, said aloud, where it cannot be built.
+fn sync_fault(folder: &Path) -> Option<PathBuf> {
+    let library = folder.join("sync.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/sync.c");
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl").status();
+    if !cfg!(target_os = "linux") || !built.is_ok_and(|status| status.success()) {
+        println!("skipped: it needs Linux and a C compiler");
+        return None;
+    }
+    Some(library)
+}
+
+#[test]
+fn a_change_that_a_crash_may_bring_to_light_is_not_called_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(library) = sync_fault(folder.path()) else { return };
+    let (db, trigger) = (folder.path().join("p.db"), folder.path().join("fail"));
+    let exists = |server: &Server, id: &str| server.api.send("GET", &format!("/api/jobs/{id}"), None).status == 200;
+    for round in 0..3 {
+        let mut faulty = command(&["--log", "error"]);
+        faulty.arg("--db").arg(&db).args(["--listen", "127.0.0.1:0"]);
+        faulty.env("LD_PRELOAD", &library).env("SYNC_FAULT", &trigger);
+        let server = Server::spawn(faulty);
+        let kept = server.api.create("@yearly", "http://127.0.0.1:1/kept");
+        let before = server.api.pages("/api/jobs", "jobs").len();
+
+        std::fs::write(&trigger, "").expect("it can be made");
+        let created = server.api.send("POST", "/api/jobs", Some(&job("@yearly", "http://127.0.0.1:1/new").to_string()));
+        assert!(!trigger.exists(), "the fault took place");
+        std::fs::write(&trigger, "").expect("it can be made");
+        let deleted = server.api.send("DELETE", &format!("/api/jobs/{kept}"), None);
+        assert!(!trigger.exists(), "the fault took place");
+        server.kill();
+
+        let again = Server::start(&db, &[]);
+        let is_there = again.api.pages("/api/jobs", "jobs").len() + usize::from(deleted.status == 204) > before;
+        let says_not = |text: &str| text.contains("nothing has changed");
+        match created.status {
+            201 => assert!(is_there, "round {round}: an acknowledged creation is gone"),
+            503 => assert!(!(says_not(&created.text) && is_there), "round {round}: a refused creation exists"),
+            status => panic!("{status}: {}", created.text),
+        }
+        match deleted.status {
+            204 => assert!(!exists(&again, &kept), "round {round}: an acknowledged deletion did not happen"),
+            503 => {
+                assert!(!says_not(&deleted.text) || exists(&again, &kept), "round {round}: a refused deletion deleted");
+            }
+            status => panic!("{status}: {}", deleted.text),
+        }
+        again.stop();
+    }
+}

@@ -48,6 +48,8 @@ pub(crate) struct Disk {
     by_identity: HashMap<ExecutionKey, Seq>,
     /// How many items the batch under way has.
     pub(crate) batch_len: Option<usize>,
+    /// Whether the batch under way may be on disk, although its commit failed.
+    pub(crate) is_ambiguous: bool,
     /// Changes that will never be written, and the core has not been told so for sure.
     pub(crate) rejected: Vec<u64>,
     issued: u64,
@@ -84,6 +86,7 @@ impl Disk {
     /// Ends the batch under way well. It is on disk as a whole.
     pub(crate) fn commit(&mut self) {
         let len = self.batch_len.take().expect("a batch is under way");
+        self.is_ambiguous = false;
         let batch: Vec<Queued> = self.queue.drain(..len).collect();
         for Queued { item, peak, .. } in batch {
             match item {
@@ -102,7 +105,7 @@ impl Disk {
         }
     }
 
-    /// Ends the batch under way badly. Its changes are rejected; the rest is tried again. How many of each.
+    /// Ends the batch under way badly, and surely: nothing of it is on disk. Its changes are rejected; the rest is tried again. How many of each.
     pub(crate) fn fail(&mut self) -> (usize, usize) {
         let len = self.batch_len.take().expect("a batch is under way");
         let batch: Vec<Queued> = self.queue.drain(..len).collect();
@@ -124,6 +127,7 @@ impl Disk {
     pub(crate) fn forget_queue(&mut self) {
         self.queue.clear();
         self.batch_len = None;
+        self.is_ambiguous = false;
         self.rejected.clear();
         self.issued = 0;
     }

@@ -61,6 +61,13 @@ impl World {
 
     fn end_batch(&mut self) {
         let fails = !self.healed && (self.disk_full || self.rng.per_cent(self.plan.batch_fails_per_cent));
+        if fails && (self.disk.is_ambiguous || self.rng.per_cent(30)) {
+            // The commit itself failed: whether the batch is on disk only a crash would tell. It is tried again.
+            self.disk.is_ambiguous = true;
+            self.coverage.hit("commit ambiguous");
+            self.after(WRITE_RETRY_US, Event::Commit);
+            return;
+        }
         if fails {
             let (_, kept) = self.disk.fail();
             self.coverage.hit("batch failed");
@@ -203,6 +210,7 @@ impl World {
         if self.disk.batch_len.is_some() {
             if self.rng.per_cent(50) && !self.disk_full {
                 self.coverage.hit("batch survived crash");
+                self.coverage.hit_if(self.disk.is_ambiguous, "ambiguous commit survived crash");
                 self.disk.commit();
             } else {
                 self.coverage.hit("batch lost in crash");
