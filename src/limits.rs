@@ -15,10 +15,16 @@ pub const UNWRITTEN_ARM_MAX: usize = 200_000;
 pub const CHANGES_PENDING_MAX: usize = 65_536;
 /// How many changes of one job may wait for each other.
 pub const CHANGES_PER_JOB_MAX: usize = 64;
-/// How many due executions of one target may wait to be sent. Beyond, nothing is armed for it.
+/// How many executions of one target may wait: to be sent, or for a retry. Beyond, nothing is armed for it.
 pub const TARGET_BACKLOG_MAX: usize = 100_000;
-/// How long a job of an overloaded target is left unarmed before the next look.
+/// How many executions there may be in all, of whatever state. Beyond, nothing is armed.
+pub const EXECUTIONS_MAX: usize = 1_000_000;
+/// How long a job that is stalled at an overloaded target is left alone before what it missed is recorded.
 pub const OVERLOAD_PAUSE_S: i64 = 10;
+/// How many instants of stalled jobs are armed at once for a target that nothing waits for.
+pub const STALLED_AT_ONCE: i64 = 1_000;
+/// How often overload is told, while it lasts, in microseconds.
+pub const OVERLOAD_NOTICE_US: u64 = 1_000_000;
 /// The share of what may be in flight that one target may hold, in per cent.
 pub const TARGET_SHARE_PER_CENT: u32 = 50;
 /// The share that one failing target may hold, in per cent.

@@ -4,18 +4,18 @@
 use std::sync::Arc;
 
 use super::io::{Notice, Output, Persist};
-use super::jobs::Job;
+use super::jobs::{Job, Overload};
 use super::key::ExecutionKey;
 use super::receipts::Receipt;
 use super::record::{Class, Covers, LedgerRow, Seq, Status};
 use super::scheduler::{Phase, Scheduler};
 use crate::job::{JobSpec, Misfire};
 use crate::limits::{
-    ARM_LEAD_US, ARM_STEPS_PER_TURN, MISFIRE_ALL_MAX, MISSED_COUNT_MAX, OVERLOAD_PAUSE_S, TARGET_BACKLOG_MAX,
-    UNWRITTEN_ARM_MAX,
+    ARM_LEAD_US, ARM_STEPS_PER_TURN, EXECUTIONS_MAX, MISFIRE_ALL_MAX, MISSED_COUNT_MAX, OVERLOAD_NOTICE_US,
+    OVERLOAD_PAUSE_S, UNWRITTEN_ARM_MAX,
 };
 use crate::schedule::{Count, Schedule};
-use crate::time::{Instant, Now, US_PER_SECOND, WallUs};
+use crate::time::{Instant, MonoUs, Now, US_PER_SECOND, WallUs};
 
 /// Why an instant was missed, as clients read it in the row.
 const NOBODY_COULD_FIRE: &str = "missed: it passed while nobody could fire it";
@@ -54,6 +54,30 @@ impl GapMemo {
     }
 }
 
+/// Instants that were passed over because too much waited for their target, since it was told last.
+#[derive(Debug, Default)]
+pub(super) struct PassedOver {
+    jobs: u64,
+    instants: u64,
+    told: Option<MonoUs>,
+}
+
+impl PassedOver {
+    fn note(&mut self, instants: u32) {
+        self.jobs += 1;
+        self.instants += u64::from(instants);
+    }
+
+    /// What is to be told now: of how many looks at a job, how many instants.
+    fn take(&mut self, now: MonoUs) -> Option<(u64, u64)> {
+        if self.instants == 0 || self.told.is_some_and(|told| now < told.plus_us(OVERLOAD_NOTICE_US)) {
+            return None;
+        }
+        self.told = Some(now);
+        Some((std::mem::take(&mut self.jobs), std::mem::take(&mut self.instants)))
+    }
+}
+
 impl Scheduler {
     /// Arms every job whose time has come, within the budget of a turn.
     pub(super) fn arm_due(&mut self, now: Now) {
@@ -65,13 +89,43 @@ impl Scheduler {
     pub(super) fn arm_queued(&mut self, now: Now) {
         self.arm_resume = None;
         let mut steps = 0;
-        while self.receipts.unwritten() < UNWRITTEN_ARM_MAX {
+        while self.has_room() {
             if steps >= ARM_STEPS_PER_TURN {
                 self.arm_resume = (self.jobs.queued() > 0).then(|| now.mono.plus_us(RESUME_US));
                 return;
             }
             let Some(slot) = self.jobs.next_queued() else { return };
             steps += self.arm(slot, now);
+        }
+    }
+
+    /// Whether more may be armed: rows that wait for the disk and executions that wait for anything are bounded.
+    fn has_room(&self) -> bool {
+        self.receipts.unwritten() < UNWRITTEN_ARM_MAX && self.executions.len() < EXECUTIONS_MAX
+    }
+
+    /// Arms stalled jobs again, as far as what was sent has made room.
+    pub(super) fn release_stalled(&mut self, now: Now) {
+        while self.has_room() {
+            let Some((target, slot, key)) = self.targets.next_unstalled() else { return };
+            // The job may be gone, and its slot another's; or it was armed meanwhile, as it was looked at again.
+            let is_stalled = self.jobs.find(key) == Some(slot) && self.jobs[slot].overload == Overload::Stalled;
+            if !is_stalled || self.jobs[slot].target != target {
+                continue;
+            }
+            let before = self.executions.armed();
+            self.jobs[slot].overload = Overload::Released;
+            self.arm(slot, now);
+            // If it has nothing to be armed now, it is a job like any other.
+            self.jobs[slot].overload = Overload::None;
+            self.targets.spend(target, (self.executions.armed() - before).max(1));
+        }
+    }
+
+    /// Says once in a while what was passed over, while that lasts.
+    pub(super) fn tell_overload(&mut self, now: Now) {
+        if let Some((jobs, instants)) = self.passed_over.take(now.mono) {
+            self.output(Output::Notice(Notice::Overload { jobs, instants }));
         }
     }
 
@@ -83,16 +137,20 @@ impl Scheduler {
         }
         let Some(next) = job.next() else { return 1 };
         let mut steps = 1;
-        let backlog_full = self.targets.backlog(job.target) >= TARGET_BACKLOG_MAX;
+        let (target, key, overload) = (job.target, job.key(), job.overload);
         if WallUs::of(next) <= now.wall {
             steps += self.settle_gap(slot, now);
         }
-        self.jobs[slot].overloaded = backlog_full;
-        if backlog_full {
+        if overload != Overload::Released && self.targets.is_full(target) {
+            self.jobs[slot].overload = Overload::Stalled;
+            if overload == Overload::None {
+                self.targets.stall(target, slot, key);
+            }
             let look = now.wall.plus_us(OVERLOAD_PAUSE_S * US_PER_SECOND);
             self.schedule_arming(slot, now, Some(look));
             return steps;
         }
+        self.jobs[slot].overload = Overload::None;
         let job = &self.jobs[slot];
         for instant in near_instants(job.spec(), job.armed_through(), now) {
             let armed = self.arm_row(slot, instant, Class::OnTime, None);
@@ -126,15 +184,18 @@ impl Scheduler {
         let job = &self.jobs[slot];
         let (after, through, id) = (job.armed_through(), now.wall.floor(), job.revision().id);
         let schedule = Arc::clone(&job.spec().schedule);
+        let passes_over = job.overload != Overload::None;
         let (policy, reason) =
-            if job.overloaded { (Misfire::Skip, BACKLOG_FULL) } else { (self.misfire_of(job), NOBODY_COULD_FIRE) };
+            if passes_over { (Misfire::Skip, BACKLOG_FULL) } else { (self.misfire_of(job), NOBODY_COULD_FIRE) };
         let (gap, mut steps) = self.gaps.find(&schedule, after, through);
         let Some(gap) = gap else { return steps };
         let first = schedule.next_after(after).expect("the gap holds an instant");
         let covers = Covers { from: first, count: gap.count, more: gap.more };
         match policy {
             Misfire::Once => self.catch_up(slot, gap.latest, (gap.count > 1 || gap.more).then_some(covers)),
-            Misfire::Skip => self.record_missed(slot, gap.latest, covers, reason),
+            // Under overload most gaps are one instant.
+            Misfire::Skip if passes_over && gap.count == 1 => self.record_missed(slot, gap.latest, None, reason),
+            Misfire::Skip => self.record_missed(slot, gap.latest, Some(covers), reason),
             Misfire::All => {
                 let mut cursor = after;
                 if gap.count > MISFIRE_ALL_MAX || gap.more {
@@ -144,7 +205,7 @@ impl Scheduler {
                         Count::MoreThan(count) => (count, true),
                     };
                     let latest = schedule.latest_in(after, cursor).expect("more instants than are run");
-                    self.record_missed(slot, latest, Covers { from: first, count, more }, reason);
+                    self.record_missed(slot, latest, Some(Covers { from: first, count, more }), reason);
                     steps += count + 64 * MISFIRE_ALL_MAX;
                 }
                 while let Some(next) = schedule.next_after(cursor).filter(|&next| next <= through) {
@@ -157,7 +218,11 @@ impl Scheduler {
         self.counts.missed += u64::from(gap.count);
         self.jobs.pass(slot, gap.latest);
         self.jobs.advance(slot, gap.latest);
-        self.output(Output::Notice(Notice::Missed { job: id, count: gap.count, more: gap.more, reason }));
+        if passes_over {
+            self.passed_over.note(gap.count);
+        } else {
+            self.output(Output::Notice(Notice::Missed { job: id, count: gap.count, more: gap.more, reason }));
+        }
         steps
     }
 
@@ -174,8 +239,8 @@ impl Scheduler {
     }
 
     /// Writes one row for instants that are not run.
-    fn record_missed(&mut self, slot: u32, instant: Instant, covers: Covers, reason: &str) {
-        let mut row = self.new_row(slot, instant, Class::CatchUp, Some(covers));
+    fn record_missed(&mut self, slot: u32, instant: Instant, covers: Option<Covers>, reason: &str) {
+        let mut row = self.new_row(slot, instant, Class::CatchUp, covers);
         (row.record.status, row.record.attempt) = (Status::Skipped, 0);
         row.record.error = Some(reason.into());
         self.jobs[slot].tally.add(&row);

@@ -206,7 +206,10 @@ impl Scheduler {
         self.jobs.bury(slot);
         for execution in self.executions.of_job(slot).collect::<Vec<u32>>() {
             match self.executions[execution].state() {
-                State::Armed | State::Held | State::Queued | State::Backoff => {
+                state @ (State::Armed | State::Held | State::Queued | State::Backoff) => {
+                    if state == State::Backoff {
+                        self.targets.end_wait(self.executions[execution].sent_to());
+                    }
                     self.executions[execution].row.record.error = Some(JOB_DELETED.into());
                     self.finish(execution, Status::Failed, now);
                 }

@@ -61,7 +61,7 @@ pub(super) struct Execution {
     pub(super) written_as: u64,
     /// When it last became due: from then on lateness counts.
     pub(super) ready: Option<MonoUs>,
-    /// The target an attempt in flight was counted for.
+    /// The target that an attempt in flight, or a wait for a retry, was counted for.
     sent_to: u32,
     /// The alert its final row carries.
     pub(super) alert: Option<Box<AlertRecord>>,
@@ -75,7 +75,7 @@ impl Execution {
         self.state
     }
 
-    /// The target that its attempt in flight, or its last one, was counted for.
+    /// The target that its attempt in flight, its wait for a retry, or its last attempt was counted for.
     pub(super) fn sent_to(&self) -> u32 {
         self.sent_to
     }
@@ -161,10 +161,11 @@ impl Executions {
         self[slot].sent_to = target;
     }
 
-    /// Its next attempt is due at this time.
-    pub(super) fn back_off(&mut self, slot: u32, until: MonoUs) {
+    /// Its next attempt is due at this time. It counts for this target meanwhile.
+    pub(super) fn back_off(&mut self, slot: u32, until: MonoUs, target: u32) {
         self.move_on(slot, &[State::InFlight, State::Held], State::Backoff);
         self.retry_heap.set(slot, until);
+        self[slot].sent_to = target;
     }
 
     /// It is decided.

@@ -132,6 +132,13 @@ pub enum Notice {
         /// Why.
         reason: &'static str,
     },
+    /// More is due than can be sent: instants were passed over, and are recorded as missed.
+    Overload {
+        /// For how many looks at a job.
+        jobs: u64,
+        /// How many instants, since it was told last.
+        instants: u64,
+    },
     /// The wall clock stepped.
     ClockStep {
         /// By how much; negative is back.

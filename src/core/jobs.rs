@@ -29,12 +29,22 @@ pub(super) struct Job {
     pub(super) pending: Option<Box<Pending>>,
     /// Whether the job stands in the arm queue.
     in_arm_queue: bool,
-    /// Whether instants are being passed over because the target's backlog is full.
-    pub(super) overloaded: bool,
+    pub(super) overload: Overload,
     /// Nothing of it is judged yet: it was found on disk a moment ago.
     adopted: bool,
     /// The tombstone is on disk; the job stays here until its last execution has ended.
     deleted: bool,
+}
+
+/// How a job stands towards its target's backlog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overload {
+    /// It is armed like any other.
+    None,
+    /// The backlog is full: its instants are passed over, and it waits among the target's stalled jobs.
+    Stalled,
+    /// It is its turn to be armed again, whatever the backlog is meanwhile.
+    Released,
 }
 
 /// A change that is being written.
@@ -65,7 +75,7 @@ impl Job {
             next: None,
             pending: None,
             in_arm_queue: false,
-            overloaded: false,
+            overload: Overload::None,
             adopted: false,
             deleted: false,
         }
@@ -220,6 +230,8 @@ impl Jobs {
         let job = &mut self[slot];
         let old = std::mem::replace(&mut job.revision, revision);
         job.armed_through = armed_through;
+        // It may have another target now.
+        job.overload = Overload::None;
         self.release_schedule(old);
         self.enact(slot);
     }
@@ -306,11 +318,16 @@ impl Jobs {
     /// Puts every job whose time has come into the arm queue.
     pub(super) fn queue_due(&mut self, wall: WallUs) {
         while let Some(slot) = self.arm_heap.pop_due(wall) {
-            let job = &mut self[slot];
-            let key = job.key();
-            if !std::mem::replace(&mut job.in_arm_queue, true) {
-                self.arm_queue.push_back((slot, key));
-            }
+            self.queue_arming(slot);
+        }
+    }
+
+    /// Puts a job into the arm queue, if it does not stand there.
+    pub(super) fn queue_arming(&mut self, slot: u32) {
+        let job = &mut self[slot];
+        let key = job.key();
+        if !std::mem::replace(&mut job.in_arm_queue, true) {
+            self.arm_queue.push_back((slot, key));
         }
     }
 

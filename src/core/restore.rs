@@ -110,8 +110,10 @@ impl Scheduler {
             return;
         }
         let wait_us = u64::try_from(due.since_us(now.wall)).unwrap_or(0);
-        self.executions.back_off(slot, now.mono.plus_us(wait_us));
         let (job, instant) = (self.executions[slot].job, self.executions[slot].instant());
+        let target = self.jobs[job].target;
+        self.executions.back_off(slot, now.mono.plus_us(wait_us), target);
+        self.targets.begin_wait(target);
         self.jobs.pass(job, instant);
     }
 }

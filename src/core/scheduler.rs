@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::arming::GapMemo;
+use super::arming::{GapMemo, PassedOver};
 use super::executions::{Executions, State};
 use super::io::{Input, Notice, Output, Persist, Settings};
 use super::jobs::Jobs;
@@ -26,6 +26,7 @@ pub struct Scheduler {
     pub(super) receipts: Receipts,
     pub(super) gaps: GapMemo,
     pub(super) adoption: Adoption,
+    pub(super) passed_over: PassedOver,
     pub(super) next_seq: u64,
     pub(super) counts: Counts,
     outputs: VecDeque<Output>,
@@ -80,6 +81,7 @@ impl Scheduler {
             receipts: Receipts::default(),
             gaps: GapMemo::default(),
             adoption: Adoption::default(),
+            passed_over: PassedOver::default(),
             next_seq: 1,
             counts: Counts::default(),
             outputs: VecDeque::new(),
@@ -134,10 +136,11 @@ impl Scheduler {
             self.reach_instant(slot, now);
         }
         while let Some(slot) = self.executions.pop_retry(now.mono) {
-            self.become_due(slot, now);
+            self.end_backoff(slot, now);
         }
         self.pump(now);
         self.arm_due(now);
+        self.tell_overload(now);
         assert!(!self.poll_timeout().is_reached(now), "a tick must leave nothing due behind");
     }
 

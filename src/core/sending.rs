@@ -45,6 +45,14 @@ impl Scheduler {
         self.release(slot);
     }
 
+    /// An execution's retry is due.
+    pub(super) fn end_backoff(&mut self, slot: u32, now: Now) {
+        let target = self.executions[slot].sent_to();
+        self.become_due(slot, now);
+        // Only now: a target that nothing waits for is forgotten.
+        self.targets.end_wait(target);
+    }
+
     /// Queues a due execution, unless its row or a deletion of its job is still on the way to the disk.
     pub(super) fn release(&mut self, slot: u32) {
         let execution = &self.executions[slot];
@@ -91,6 +99,7 @@ impl Scheduler {
             self.executions.fly(handle.slot, target);
             self.fire(handle);
         }
+        self.release_stalled(now);
     }
 
     fn fire(&mut self, handle: Handle) {
@@ -154,7 +163,10 @@ impl Scheduler {
         let execution = &mut self.executions[slot];
         execution.row.record.attempt += 1;
         execution.row.due = now.wall.plus_us(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
-        self.executions.back_off(slot, now.mono.plus(wait));
+        // The one it was sent to may be forgotten: the job may have another by now.
+        let target = self.jobs[execution.job].target;
+        self.executions.back_off(slot, now.mono.plus(wait), target);
+        self.targets.begin_wait(target);
         self.write_row(slot);
     }
 

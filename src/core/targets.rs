@@ -7,10 +7,10 @@ use slab::Slab;
 
 use super::attempt::Handle;
 use super::slot;
-use crate::job::Target;
+use crate::job::{JobKey, Target};
 use crate::limits::{
     FAILING_AFTER, FAILING_SHARE_PER_CENT, FAILING_TARGET_SHARE_PER_CENT, FEW_PER_CENT, RECOVERY_SHARE_PER_CENT,
-    RESERVE_PER_CENT, TARGET_SHARE_PER_CENT,
+    RESERVE_PER_CENT, STALLED_AT_ONCE, TARGET_BACKLOG_MAX, TARGET_SHARE_PER_CENT,
 };
 
 /// Which of a target's two queues.
@@ -53,6 +53,12 @@ struct TargetState {
     /// Timeouts and connection errors in a row.
     failures: u32,
     queues: [VecDeque<Handle>; 2],
+    /// Executions that wait for a retry.
+    retries: usize,
+    /// Jobs that are not armed because too much waits already, oldest first.
+    stalled: VecDeque<(u32, JobKey)>,
+    /// How many instants of stalled jobs may be armed: what was sent makes room for them.
+    credit: i64,
     /// Whether it stands in a ring for that lane.
     ringed: [bool; 2],
 }
@@ -71,7 +77,13 @@ impl TargetState {
     }
 
     fn is_unused(&self) -> bool {
-        self.jobs == 0 && self.in_flight == 0 && self.queues.iter().all(VecDeque::is_empty) && self.ringed == [false; 2]
+        let waits = self.retries > 0 || self.queues.iter().any(|queue| !queue.is_empty());
+        self.jobs == 0 && self.in_flight == 0 && !waits && self.ringed == [false; 2]
+    }
+
+    /// Executions that wait for it, for whatever reason.
+    fn backlog(&self) -> usize {
+        self.queues.iter().map(VecDeque::len).sum::<usize>() + self.retries
     }
 }
 
@@ -119,6 +131,10 @@ pub(super) struct Targets {
     failing_in_flight: u32,
     recovery_in_flight: u32,
     queued: usize,
+    /// Targets that count as failing.
+    failing: usize,
+    /// Targets that may have room for stalled jobs.
+    roomy: VecDeque<u32>,
 }
 
 impl Targets {
@@ -133,6 +149,8 @@ impl Targets {
             failing_in_flight: 0,
             recovery_in_flight: 0,
             queued: 0,
+            failing: 0,
+            roomy: VecDeque::new(),
         }
     }
 
@@ -148,6 +166,9 @@ impl Targets {
             in_flight: 0,
             failures: 0,
             queues: Default::default(),
+            retries: 0,
+            stalled: VecDeque::new(),
+            credit: 0,
             ringed: [false; 2],
         };
         let new = slot(self.targets.insert(state));
@@ -161,9 +182,60 @@ impl Targets {
         self.forget_if_unused(target);
     }
 
-    /// Due executions that wait for this target.
-    pub(super) fn backlog(&self, target: u32) -> usize {
-        self.targets[target as usize].queues[Lane::Due as usize].len()
+    /// Whether so much waits for this target that nothing more is armed for it.
+    pub(super) fn is_full(&self, target: u32) -> bool {
+        self.targets[target as usize].backlog() >= TARGET_BACKLOG_MAX
+    }
+
+    /// An execution waits for a retry.
+    pub(super) fn begin_wait(&mut self, target: u32) {
+        self.targets[target as usize].retries += 1;
+    }
+
+    /// An execution waits for a retry no more.
+    pub(super) fn end_wait(&mut self, target: u32) {
+        self.targets[target as usize].retries -= 1;
+        self.forget_if_unused(target);
+    }
+
+    /// A job is not armed until there is room again.
+    pub(super) fn stall(&mut self, target: u32, job: u32, key: JobKey) {
+        self.targets[target as usize].stalled.push_back((job, key));
+    }
+
+    /// The stalled job that has waited longest at a target that has room, with the target; it may be gone meanwhile.
+    /// What is armed for it is to be told by `spend`.
+    pub(super) fn next_unstalled(&mut self) -> Option<(u32, u32, JobKey)> {
+        while let Some(&target) = self.roomy.front() {
+            let state = self.targets.get_mut(target as usize).filter(|state| state.credit > 0);
+            if let Some((job, key)) = state.and_then(|state| state.stalled.pop_front()) {
+                return Some((target, job, key));
+            }
+            self.roomy.pop_front();
+        }
+        None
+    }
+
+    /// So many instants were armed for a job that was stalled.
+    pub(super) fn spend(&mut self, target: u32, instants: usize) {
+        self.targets[target as usize].credit -= i64::try_from(instants).expect("few instants lie within the lead");
+    }
+
+    /// What was sent makes room: for as much again, and for more while little waits.
+    fn make_room(&mut self, target: u32) {
+        let state = &mut self.targets[target as usize];
+        let backlog = state.backlog();
+        if state.stalled.is_empty() || backlog >= TARGET_BACKLOG_MAX {
+            return;
+        }
+        if state.credit <= 0 {
+            self.roomy.push_back(target);
+        }
+        state.credit = match backlog {
+            0 => state.credit.max(STALLED_AT_ONCE),
+            few if few < TARGET_BACKLOG_MAX / 2 => state.credit + 2,
+            _ => state.credit + 1,
+        };
     }
 
     /// Queues an execution.
@@ -235,6 +307,7 @@ impl Targets {
         self.in_flight += 1;
         self.recovery_in_flight += u32::from(lane == Lane::Recovery);
         assert!(self.in_flight <= self.shares.all, "more in flight than may be");
+        self.make_room(target);
     }
 
     /// Notes that an attempt came back, and whether the target was reached. Says so if that turned its health.
@@ -257,8 +330,10 @@ impl Targets {
             // Attempts still in flight change sides with their target, and so does its place in the rings.
             if is_failing {
                 self.failing_in_flight += in_flight;
+                self.failing += 1;
             } else {
                 self.failing_in_flight -= in_flight;
+                self.failing -= 1;
             }
             self.leave_rings(target);
         }
@@ -283,7 +358,7 @@ impl Targets {
 
     /// Targets that count as failing.
     pub(super) fn failing(&self) -> usize {
-        self.targets.iter().filter(|(_, target)| target.is_failing()).count()
+        self.failing
     }
 
     fn enter_ring(&mut self, target: u32, lane: Lane) {
@@ -305,6 +380,7 @@ impl Targets {
     fn forget_if_unused(&mut self, target: u32) {
         if self.targets[target as usize].is_unused() {
             let state = self.targets.remove(target as usize);
+            self.failing -= usize::from(state.is_failing());
             self.by_name.remove(&state.name);
         }
     }
@@ -313,6 +389,7 @@ impl Targets {
     pub(super) fn check(&self) {
         let sum = |of: fn(&TargetState) -> u32| self.targets.iter().map(|(_, target)| of(target)).sum::<u32>();
         assert_eq!(sum(|target| target.in_flight), self.in_flight);
+        assert_eq!(sum(|target| u32::from(target.is_failing())) as usize, self.failing);
         assert_eq!(sum(|target| if target.is_failing() { target.in_flight } else { 0 }), self.failing_in_flight);
         let queued: usize = self.targets.iter().flat_map(|(_, target)| &target.queues).map(VecDeque::len).sum();
         assert_eq!(queued, self.queued);
@@ -376,7 +453,7 @@ mod tests {
         assert_eq!(fire_all(&mut targets), [(quick, 100)]);
         assert!(targets.finished(slow, Lane::Due, Some(true)).is_none());
         assert_eq!(fire_all(&mut targets), [(slow, 5)], "in order, one for each that came back");
-        assert_eq!(targets.backlog(slow), 14);
+        assert_eq!(targets.targets[slow as usize].backlog(), 14);
     }
 
     #[test]
@@ -458,6 +535,42 @@ mod tests {
         assert_eq!(fire_all(&mut targets), [(only, 9)]);
         targets.finished(only, Lane::Recovery, Some(true));
         assert_eq!(fire_all(&mut targets), [(only, 2)]);
+    }
+
+    #[test]
+    fn what_is_sent_makes_room_for_stalled_jobs_in_the_order_they_came() {
+        let mut targets = Targets::new(10);
+        let busy = targets.join(target("busy"));
+        for number in 0..u32::try_from(TARGET_BACKLOG_MAX).expect("small") {
+            targets.push(busy, Lane::Due, handle(number));
+        }
+        assert!(targets.is_full(busy));
+        for job in 0..10 {
+            targets.stall(busy, job, JobKey(u64::from(job)));
+        }
+        let send = |targets: &mut Targets| {
+            let (target, lane, _) = targets.next().expect("it waits");
+            targets.fired(target, lane);
+            targets.finished(target, lane, Some(true));
+        };
+        assert_eq!(targets.next_unstalled(), None, "nothing was sent");
+        send(&mut targets);
+        assert_eq!(targets.next_unstalled(), Some((busy, 0, JobKey(0))));
+        targets.spend(busy, 2);
+        assert_eq!(targets.next_unstalled(), None, "two instants were armed for it");
+        send(&mut targets);
+        send(&mut targets);
+        assert_eq!(targets.next_unstalled(), Some((busy, 1, JobKey(1))));
+        targets.spend(busy, 1);
+        for _ in 0..1_000 {
+            targets.begin_wait(busy);
+        }
+        send(&mut targets);
+        assert_eq!(targets.next_unstalled(), None, "retries that wait count, too");
+        for _ in 0..1_000 {
+            targets.end_wait(busy);
+        }
+        targets.check();
     }
 
     #[test]

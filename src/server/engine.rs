@@ -227,6 +227,9 @@ fn log(notice: &Notice) {
         Notice::Missed { job, count, more, reason } => {
             tracing::warn!(%job, count, more, reason, "instants were missed")
         }
+        Notice::Overload { jobs, instants } => {
+            tracing::warn!(jobs, instants, "more is due than the targets take: instants were passed over");
+        }
         Notice::ClockStep { by_us, held_jobs } => {
             tracing::warn!(by_ms = by_us / 1000, held_jobs, "the wall clock stepped");
         }

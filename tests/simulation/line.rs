@@ -112,6 +112,7 @@ fn notice_text(notice: &Notice) -> String {
     match notice {
         Notice::InDoubt { rows } => format!("in doubt {rows}"),
         Notice::Missed { job, count, more, reason } => format!("missed job {} {count} {more} {reason}", job.key().0),
+        Notice::Overload { jobs, instants } => format!("overload {jobs} {instants}"),
         Notice::ClockStep { by_us, held_jobs } => format!("clock step {by_us} {held_jobs}"),
         Notice::Target { name, failing } => format!("target {name} {failing}"),
     }

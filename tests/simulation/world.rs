@@ -287,6 +287,10 @@ impl World {
                     assert!(count > 0, "nothing was missed");
                     self.coverage.hit_if(self.in_command, "update before a gap was settled");
                 }
+                Notice::Overload { instants, .. } => {
+                    assert!(instants > 0, "nothing was passed over");
+                    self.coverage.hit("overload told");
+                }
                 Notice::ClockStep { held_jobs, .. } => self.coverage.hit_if(held_jobs > 0, "held job"),
                 Notice::Target { failing: true, .. } => self.coverage.hit("target failing"),
                 Notice::Target { failing: false, .. } => self.coverage.hit("target well again"),
