@@ -140,3 +140,112 @@ fn add_totals(connection: &Connection, job: JobKey, recent: &Totals) -> rusqlite
     rows::write_totals(&mut *connection.prepare_cached(rows::PUT_TOTALS)?, job, &totals, kept)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::super::Store;
+    use super::super::writer::commit;
+    use super::*;
+    use crate::core::{Change, Class, ExecutionKey, JobChange, LedgerRow, Persist, Status};
+    use crate::job::{Definition, JobId, JobSpec, Revision};
+    use crate::store::Batch;
+    use crate::time::{Instant as Second, WallUs};
+
+    const JOBS: u64 = 400;
+
+    fn write(store: &mut Store, items: Vec<Persist>) {
+        let items: Vec<(u64, Persist)> = (1..).zip(items).collect();
+        items.iter().for_each(|(_, item)| store.index.expect(item));
+        commit(&mut store.connection, &Batch { items, alerts: Vec::new() }).expect("writing works");
+    }
+
+    fn put(key: u64) -> Persist {
+        let definition = Definition::plain("* * * * * *", "http://localhost/");
+        let spec = JobSpec::compile(&definition, Second::from_secs(0)).expect("valid");
+        let revision = Revision::first(JobId::new(JobKey(key), [7; 10]), spec, WallUs(1));
+        Persist::Change(Box::new(Change {
+            job: JobChange::Put(Arc::new(revision)),
+            remove: Vec::new(),
+            rows: Vec::new(),
+        }))
+    }
+
+    /// One finished row of each job.
+    fn finished(second: i64) -> Vec<Persist> {
+        let row = |key: u64| {
+            let seq = Seq(u64::try_from(second).expect("positive") * JOBS + key);
+            let key = ExecutionKey::scheduled(JobKey(key), Second::from_secs(second));
+            let mut row = LedgerRow::pending(seq, key, Class::OnTime);
+            row.record.status = Status::Success;
+            Persist::Row(row, None)
+        };
+        (1..=JOBS).map(row).collect()
+    }
+
+    /// Folds as the writer does; how often it failed.
+    fn fold_all(store: &mut Store) -> u32 {
+        let mut fold = Fold::new(0);
+        let (mut later, mut failures) = (fold.due(), 0);
+        loop {
+            match fold.slice(&mut store.connection, &mut store.index, later) {
+                Ok(()) if fold.is_done() => return failures,
+                Ok(()) => {}
+                Err(_) => {
+                    failures += 1;
+                    fold.skip(&mut store.index);
+                }
+            }
+            later += Duration::from_secs(60);
+        }
+    }
+
+    /// Scrambles the last leaf of history, where the jobs with the highest keys are
+    /// (https://sqlite.org/fileformat2.html, section 1.6).
+    fn damage(path: &Path, root: usize) {
+        let mut bytes = fs::read(path).expect("it is there");
+        let size = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+        let mut page = root;
+        loop {
+            let at = (page - 1) * size;
+            if bytes[at] == 10 {
+                bytes[at + 8..at + size].fill(0xff);
+                break;
+            }
+            let right = bytes[at + 8..at + 12].try_into().expect("four bytes");
+            page = usize::try_from(u32::from_be_bytes(right)).expect("a page of this file");
+        }
+        fs::write(path, bytes).expect("it can be written");
+    }
+
+    #[test]
+    fn a_damaged_page_of_history_keeps_its_own_rows_only_and_no_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("p.db");
+        let mut store = Store::open(&path).expect("it opens");
+        write(&mut store, (1..=JOBS).map(put).collect());
+        for second in 0..20 {
+            write(&mut store, finished(second));
+        }
+        assert_eq!(fold_all(&mut store), 0);
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'job_executions'";
+        let root: i64 = store.connection.query_row(root, [], |row| row.get(0)).expect("it is a table");
+        store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("it can be copied");
+        drop(store);
+        damage(&path, usize::try_from(root).expect("positive"));
+
+        let mut store = Store::open(&path).expect("what is needed to go on is whole");
+        store.load(|_| (), |_| ()).expect("it loads");
+        write(&mut store, finished(100));
+        assert!(fold_all(&mut store) > 0, "the damage was met");
+        // Changes are made as before.
+        write(&mut store, vec![put(JOBS + 1)]);
+        let left: i64 =
+            store.connection.query_row("SELECT count(*) FROM ledger", [], |row| row.get(0)).expect("it can be read");
+        assert!((1..200).contains(&left), "{left} rows could not be moved");
+        assert_eq!(fold_all(&mut store), 0, "what cannot be moved is not tried again and again");
+    }
+}

@@ -63,23 +63,48 @@ struct Chunk {
     cells: Box<[AtomicU64]>,
     /// Instants lie between 1970 and 2099.
     instants: Box<[AtomicU32]>,
+    /// The earliest and the latest of them, of rows that are there or were.
+    span: (AtomicU32, AtomicU32),
+    /// How many rows are pending.
+    pending: AtomicU32,
 }
 
 impl Chunk {
     fn new() -> Chunk {
         let cells = (0..CHUNK_LEN).map(|_| AtomicU64::new(0)).collect();
-        Chunk { cells, instants: (0..CHUNK_LEN).map(|_| AtomicU32::new(0)).collect() }
+        let instants = (0..CHUNK_LEN).map(|_| AtomicU32::new(0)).collect();
+        let span = (AtomicU32::new(u32::MAX), AtomicU32::new(0));
+        Chunk { cells, instants, span, pending: AtomicU32::new(0) }
     }
 
-    fn set(&self, seq: Seq, job: JobKey, stand: Stand) {
-        self.cells[place(seq)].store(stand.code() << JOB_BITS | job.0, Ordering::Release);
+    fn set(&self, seq: Seq, job: JobKey, instant: u32, stand: Stand) {
+        self.instants[place(seq)].store(instant, Ordering::Relaxed);
+        self.span.0.fetch_min(instant, Ordering::Release);
+        self.span.1.fetch_max(instant, Ordering::Release);
+        self.replace(seq, stand.code() << JOB_BITS | job.0);
     }
 
     /// Changes how a row stands, if there is one.
     fn turn(&self, seq: Seq, stand: Stand) {
         let cell = &self.cells[place(seq)];
         let job = cell.load(Ordering::Acquire) & ((1 << JOB_BITS) - 1);
-        cell.store(stand.code() << JOB_BITS | job, Ordering::Release);
+        self.replace(seq, stand.code() << JOB_BITS | job);
+    }
+
+    /// Only the writer does this, so that nothing comes between.
+    fn replace(&self, seq: Seq, new: u64) {
+        let is_pending = |cell: u64| u32::from(Stand::of(cell) == Stand::Unfolded(Status::Pending));
+        // More before fewer: a reader must not take a chunk for one without pending rows.
+        self.pending.fetch_add(is_pending(new), Ordering::Release);
+        let old = self.cells[place(seq)].swap(new, Ordering::AcqRel);
+        self.pending.fetch_sub(is_pending(old), Ordering::Release);
+    }
+
+    /// Whether a row may be in here that belongs before `below`, and before `least` if that is known.
+    fn may_hold(&self, wanted: Wanted, below: Entry, least: Option<Entry>) -> bool {
+        let (first, last) = (self.span.0.load(Ordering::Acquire), self.span.1.load(Ordering::Acquire));
+        let has_status = wanted.status != Some(Status::Pending) || self.pending.load(Ordering::Acquire) > 0;
+        first <= below.instant && least.is_none_or(|least| last >= least.instant) && has_status
     }
 }
 
@@ -138,7 +163,12 @@ impl Index {
         let now = seconds(wanted.now.floor());
         let job = wanted.job.map(|job| job.0);
         let mut best: BinaryHeap<Reverse<Entry>> = BinaryHeap::new();
-        for (number, chunk) in self.all() {
+        // The newest rows are mostly the ones with the highest numbers: what comes after them is passed over.
+        for (number, chunk) in self.all().into_iter().rev() {
+            let least = best.peek().filter(|_| best.len() >= most).map(|Reverse(least)| *least);
+            if !chunk.may_hold(wanted, below, least) {
+                continue;
+            }
             for (offset, (cell, instant)) in (0..).zip(chunk.cells.iter().zip(&chunk.instants)) {
                 let cell = cell.load(Ordering::Acquire);
                 let owner = cell & ((1 << JOB_BITS) - 1);
@@ -243,9 +273,7 @@ impl IndexWriter {
 
     /// A row is about to be written, as new or once more.
     pub(super) fn note(&mut self, seq: Seq, key: &ExecutionKey, status: Status) {
-        let chunk = self.chunk(seq);
-        chunk.instants[place(seq)].store(seconds(key.instant), Ordering::Relaxed);
-        chunk.set(seq, key.job, Stand::Unfolded(status));
+        self.chunk(seq).set(seq, key.job, seconds(key.instant), Stand::Unfolded(status));
     }
 
     fn forget(&mut self, seq: Seq) {
