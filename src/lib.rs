@@ -143,15 +143,27 @@
 //! - **Waking before the time.** An idle virtual machine wakes a thread some time after its timer. The loop is woken
 //!   [`limits::WAKE_AHEAD_US`] before a deadline and looks at the clock until it has come. It never acts before: that
 //!   is checked where the deadline is, against the clock.
-//! - **Two indexes the ledger does not have.** New rows touch only its last page. Readers keep a list of unfolded rows
-//!   by job and by time, shared, brought up to date with each query and made anew every minute; it only says where a
-//!   row may be. It exists from the first query on.
+//! - **The index that the ledger does not have is in memory.** New rows touch only its last page. The writer notes each
+//!   row in twelve bytes (whose, of which instant, how it stands), the fold makes its plan from that, and readers look
+//!   through it: it only says where a row may be. No read walks the ledger, and none holds the log for long.
 //! - **The fold** moves a minute's finished rows, sorted by job, in slices of [`limits::FOLD_SLICE_ROWS`] spread over
 //!   half a minute; counters per job are written with it, so an execution dirties no page of its job.
 //! - **A checkpointer beside the writer.** A thread of its own copies pages from the write-ahead log into the database
 //!   (PASSIVE), so that no batch waits for that; the writer still does it when the log grows beyond
 //!   [`limits::WAL_LEN_MAX`]. How long batches wait for housekeeping of any kind is in the metrics (`store.heldUp`). It
 //!   goes on until nothing is left to copy, so that the log begins anew.
+//! - **What fails beside the writing stays beside it.** A fold or a sweep that meets a damaged page or a full disk is
+//!   told, rests, passes over what it cannot read, and refuses nobody anything.
+//! - **A change is refused only if it cannot come back.** If a commit fails before its last frame is in the log, the
+//!   changes in it are given up, and their clients hear that nothing has changed. If only the sync failed, a crash would
+//!   bring it to light: such a batch is written again until it is on disk, and its clients hear nothing else.
+//! - **In doubt, but not early.** A row in doubt whose instant lies ahead (the clock was ahead once) waits for it under
+//!   its new attempt number. Nothing that may have been sent is taken back or counted as missed.
+//! - **Overload keeps the target busy.** With [`limits::TARGET_BACKLOG_MAX`] waiting for a target, retries included, its
+//!   jobs are stalled; what is sent makes room for as many instants of those that have waited longest. So the backlog
+//!   stays full while there is too much, every job gets its share, and what is passed over is in a row.
+//! - **Age counts from the newest row** if the clock is ahead of it: a clock set to another year erases nothing. Alerts
+//!   are swept before history and have a share of the database; beyond it each job may keep equally many.
 //! - **Retention looks at the size every ten seconds** and takes a little from each job. Rows of one job that go together
 //!   lie apart in the index on time: the more of them at once, the more pages for each. A slice rests only briefly, so
 //!   that many fast jobs do not outrun it.

@@ -199,8 +199,6 @@ pub const CHORE_REST_MAX: Duration = Duration::from_secs(600);
 pub const ALERTS_KEPT_MAX: u64 = 100_000;
 /// The share of the database that alerts may take up, in per cent.
 pub const ALERTS_SHARE_PER_CENT: u64 = 10;
-/// How long the readers' list of unfolded rows is carried on before it is made anew.
-pub const TAIL_AGE_MAX: Duration = Duration::from_secs(60);
 /// How often the checkpointer looks at the write-ahead log.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 /// How often the checkpointer goes on at once if more was written while it copied.
