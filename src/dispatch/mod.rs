@@ -5,7 +5,8 @@
 //! `worker` threads, each with its `feed`; a worker waits and lets its `driver` act, whose `steps` follow each
 //! `connection` through one `exchange` after the other; the `board` holds all that is under way; a `peer` is what is
 //! known of one target: who waits for it, and how many connections it is worth; `opening` decides whose turn it is to
-//! get one; the `resolver` looks names up on threads of its own. `flight` is one attempt under way, `head` what its
+//! get one; the `resolver` looks names up on threads of its own, and the `guard` says which addresses are never
+//! POSTed to. `flight` is one attempt under way, `head` what its
 //! request says, `tls` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
 
 mod bell;
@@ -15,6 +16,7 @@ mod driver;
 mod exchange;
 mod feed;
 mod flight;
+mod guard;
 mod head;
 mod opening;
 mod peer;

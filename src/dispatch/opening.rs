@@ -6,7 +6,6 @@
 //! theirs when there is nothing else to do.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use mio::Token;
 
@@ -73,7 +72,7 @@ impl Driver {
             return self.board.throttle(id);
         }
         let found = match &peer.literal {
-            Some(address) => Lookup::Known(Arc::clone(address)),
+            Some(known) => known.clone(),
             None => self.setup.resolver.lookup(&peer.host, self.setup.worker),
         };
         match found {

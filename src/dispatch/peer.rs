@@ -2,13 +2,11 @@
 //! It must not open, close or use a connection.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
-use std::sync::Arc;
 
 use http::{HeaderValue, Uri};
 
 use super::head::host_value;
-use super::resolver::literal;
+use super::resolver::{Lookup, literal};
 use crate::limits::{CONNECTING_SHARE, CONNECTIONS_FREE, DRAIN_TIME, GROWTH_TICK, IDLE_PER_TARGET_MAX, SILENCE_GRACE};
 use crate::time::MonoUs;
 
@@ -23,8 +21,8 @@ pub(super) struct Peer {
     pub(super) port: u16,
     /// What it wants to hear as `Host`.
     pub(super) host_value: HeaderValue,
-    /// The address that the host is, if it is one.
-    pub(super) literal: Option<Arc<[IpAddr]>>,
+    /// What is known of the host, if it is written as an address.
+    pub(super) literal: Option<Lookup>,
     /// Attempts that have no connection, in the order they came.
     pub(super) waiting: VecDeque<u32>,
     /// Connections of any kind.

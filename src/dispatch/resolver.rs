@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::guard;
 use crate::limits::{
     ADDRESSES_MAX, LOOKUPS_PENDING_MAX, NAME_FAILED_TIME_MAX, NAME_TIME_MAX, NAMES_MAX, RESOLVER_THREADS,
 };
@@ -137,15 +138,13 @@ impl Shared {
     }
 }
 
-/// Whether requests may go to this address.
-pub(super) fn is_allowed(_address: IpAddr) -> Result<(), String> {
-    Ok(())
-}
-
-/// The address that a host is, if it is written as one and may be reached; such hosts are never looked up.
-pub(super) fn literal(host: &str) -> Option<Arc<[IpAddr]>> {
+/// What is known of a host that is written as an address, if it is; such hosts are never looked up.
+pub(super) fn literal(host: &str) -> Option<Lookup> {
     let address = host.parse::<IpAddr>().ok()?;
-    is_allowed(address).ok().map(|()| [address].into())
+    Some(match guard::check(address) {
+        Ok(()) => Lookup::Known([address].into()),
+        Err(why) => Lookup::Failed(why.into()),
+    })
 }
 
 /// Looks a name up by way of the system.
@@ -162,7 +161,7 @@ fn resolve(system: System, host: &str) -> Lookup {
     let mut addresses = Vec::new();
     let mut refused = None;
     for address in found {
-        match is_allowed(address) {
+        match guard::check(address) {
             Ok(()) if !addresses.contains(&address) && addresses.len() < ADDRESSES_MAX => addresses.push(address),
             Ok(()) => {}
             Err(why) => refused = Some(why),
@@ -170,7 +169,7 @@ fn resolve(system: System, host: &str) -> Lookup {
     }
     match refused {
         _ if !addresses.is_empty() => Lookup::Known(addresses.into()),
-        Some(why) => Lookup::Failed(why.into()),
+        Some(why) => Lookup::Failed(format!("{host} leads nowhere: {why}").into()),
         None => Lookup::Failed(format!("name not found: {host} has no addresses").into()),
     }
 }
@@ -234,8 +233,25 @@ mod tests {
     }
 
     #[test]
+    fn of_refused_and_allowed_addresses_the_allowed_ones_are_used() {
+        const REFUSED: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 169, 254));
+        let (resolver, wakes) = resolver(|host| match host {
+            "mixed.test" => Ok(vec![REFUSED, IpAddr::from([10, 0, 0, 1]), IpAddr::from([0, 0, 0, 0])]),
+            _ => Ok(vec![REFUSED]),
+        });
+        assert_eq!(resolver.lookup("mixed.test", 0), Lookup::Wait);
+        wakes.recv().unwrap();
+        assert_eq!(resolver.lookup("mixed.test", 0), Lookup::Known([IpAddr::from([10, 0, 0, 1])].into()));
+        assert_eq!(resolver.lookup("refused.test", 0), Lookup::Wait);
+        wakes.recv().unwrap();
+        let Lookup::Failed(why) = resolver.lookup("refused.test", 0) else { panic!("it must fail") };
+        assert!(why.starts_with("refused.test leads nowhere: the address 169.254.169.254 is refused"), "{why}");
+    }
+
+    #[test]
     fn only_addresses_written_as_such_are_literal() {
-        assert_eq!(literal("127.0.0.1").as_deref(), Some(&[IpAddr::from([127, 0, 0, 1])][..]));
+        assert_eq!(literal("127.0.0.1"), Some(Lookup::Known([IpAddr::from([127, 0, 0, 1])].into())));
+        assert!(matches!(literal("169.254.169.254"), Some(Lookup::Failed(why)) if why.contains("refused")));
         assert!(literal("::1").is_some());
         for name in ["localhost", "127.1", "0x7f000001", "2130706433", ""] {
             assert_eq!(literal(name), None, "{name}");
