@@ -133,18 +133,30 @@ pub const IDLE_CONNECTION_TIME_MAX: Duration = Duration::from_secs(20);
 pub const IDLE_PER_TARGET_MAX: usize = 4_096;
 /// How old a connection may become, so that targets that moved are found again.
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
-/// How long a resolved name is believed. It is looked up anew in the background from half that time on.
-pub const NAME_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long it is believed that a name could not be resolved.
-pub const NAME_FAILED_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a resolved name is believed without asking again.
+pub const NAME_FRESH_TIME: Duration = Duration::from_secs(15);
+/// How long its addresses serve on while it is looked up anew, or cannot be.
+pub const NAME_TIME_MAX: Duration = Duration::from_secs(300);
+/// How long it is believed at first that a name could not be resolved; twice as long each time it fails again.
+pub const NAME_FAILED_TIME_MIN: Duration = Duration::from_secs(1);
+/// How long it is believed at most.
+pub const NAME_FAILED_TIME_MAX: Duration = Duration::from_secs(30);
+/// A name whose last lookup took this long waits behind others of its kind only.
+pub const NAME_SLOW_MIN: Duration = Duration::from_secs(1);
 /// Names remembered at once.
 pub const NAMES_MAX: usize = 10_000;
-/// Lookups that wait for a resolver thread; beyond, they fail.
+/// Lookups of either kind that wait for a resolver thread; beyond, they fail.
 pub const LOOKUPS_PENDING_MAX: usize = 4_096;
-/// Lookups made at once.
-pub const RESOLVER_THREADS: usize = 2;
+/// Lookups made at once, of names that are new or were quick; threads are started as they are needed.
+pub const RESOLVER_THREADS_MAX: usize = 32;
+/// Lookups made at once of names that took long the last time.
+pub const RESOLVER_SLOW_THREADS_MAX: usize = 8;
+/// How long a resolver thread rests before it ends, if it is not the last one.
+pub const RESOLVER_IDLE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Addresses of one name that are tried.
 pub const ADDRESSES_MAX: usize = 16;
+/// How long one address of a name is tried alone before the next one joins in.
+pub const ADDRESS_HEAD_START: Duration = Duration::from_millis(250);
 /// Batches of attempts that one worker has not taken. Beyond, they become one batch: room for as many as may be in
 /// flight would cost a megabyte up front.
 pub const ATTEMPT_BATCHES_PENDING_MAX: usize = 256;
@@ -228,6 +240,9 @@ const _: () = {
     assert!(OPENINGS_PER_BUSY_TURN <= OPENINGS_PER_TURN && EXPIRIES_PER_BUSY_TURN <= EXPIRIES_PER_TURN);
     assert!(REPORT_WAIT_MAX.as_millis() < OUTCOME_WAIT_MAX.as_millis(), "reports come before what they lead to");
     assert!(RETENTION_LOOK_EVERY.as_millis() < RETENTION_EVERY.as_millis());
+    assert!(ADDRESS_HEAD_START.as_millis() * (ADDRESSES_MAX as u128) < CONNECT_TIME_MAX.as_millis(), "all get a try");
+    assert!(NAME_FRESH_TIME.as_millis() < NAME_TIME_MAX.as_millis());
+    assert!(NAME_FAILED_TIME_MIN.as_millis() < NAME_FAILED_TIME_MAX.as_millis());
     assert!(GROWTH_TICK.as_millis() < DRAIN_TIME.as_millis());
     assert!(CHECKPOINT_WAL_MIN < WAL_LEN_MAX, "the checkpointer comes before the writer");
     assert!(UNSENT_MAX > BODY_LEN_MAX, "one answer to one request must not stop a connection");

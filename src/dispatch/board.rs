@@ -127,7 +127,11 @@ impl Board {
         let connected = self.flights.iter().filter(|(id, flight)| {
             let link = flight.link.map(|link| &self.links[link as usize]);
             assert!(link.is_none_or(|link| link.flight == Some(number(*id))), "a connection serves another attempt");
-            link.is_some()
+            let racing = flight.race.iter().flat_map(|race| &race.links);
+            for &link in racing {
+                assert_eq!(self.links[link as usize].flight, Some(number(*id)), "a connection is made for another");
+            }
+            link.is_some() || flight.race.is_some()
         });
         let waiting: usize = self.peers.iter().map(|(_, peer)| peer.waiting.len()).sum();
         assert_eq!(waiting, self.waiting, "attempts that wait are counted wrong");

@@ -3,7 +3,6 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -36,8 +35,8 @@ pub(super) struct Link {
 /// How far a connection is.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// The socket connects to an address.
-    Connecting(Route),
+    /// The socket connects to this address.
+    Connecting(IpAddr),
     /// The socket is connected; TLS shakes hands.
     Securing,
     /// A request is under way.
@@ -46,44 +45,14 @@ pub(super) enum Stage {
     Idle,
 }
 
-/// The addresses of a target, and which of them are still to be tried.
-#[derive(Clone, Debug)]
-pub(super) struct Route {
-    pub(super) addresses: Arc<[IpAddr]>,
-    /// Which one is tried now.
-    pub(super) index: usize,
-    /// How many others are left.
-    pub(super) left: usize,
-}
-
-impl Route {
-    /// All of these, starting with the preferred one.
-    pub(super) fn new(addresses: Arc<[IpAddr]>, preferred: usize) -> Route {
-        let index = preferred % addresses.len().max(1);
-        let left = addresses.len().saturating_sub(1);
-        Route { addresses, index, left }
-    }
-
-    /// The next address after one that failed; None: all have failed.
-    pub(super) fn next(&self) -> Option<Route> {
-        let left = self.left.checked_sub(1)?;
-        Some(Route { addresses: Arc::clone(&self.addresses), index: (self.index + 1) % self.addresses.len(), left })
-    }
-
-    /// The address that is tried now.
-    pub(super) fn address(&self) -> IpAddr {
-        self.addresses[self.index]
-    }
-}
-
 impl Link {
-    /// Begins to connect to the route's current address.
-    pub(super) fn connect(route: Route, port: u16, peer: u32, flight: u32, now: MonoUs) -> io::Result<Link> {
-        let socket = TcpStream::connect(SocketAddr::new(route.address(), port))?;
+    /// Begins to connect.
+    pub(super) fn connect(address: IpAddr, port: u16, peer: u32, flight: u32, now: MonoUs) -> io::Result<Link> {
+        let socket = TcpStream::connect(SocketAddr::new(address, port))?;
         Ok(Link {
             peer,
             flight: Some(flight),
-            stage: Stage::Connecting(route),
+            stage: Stage::Connecting(address),
             reused: false,
             opened: now,
             socket,
@@ -240,21 +209,4 @@ fn write(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
         }
     }
     Ok(written)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_route_tries_every_address_once_and_the_preferred_one_first() {
-        let addresses: Arc<[IpAddr]> = [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]].map(IpAddr::from).into();
-        let mut route = Some(Route::new(Arc::clone(&addresses), 2));
-        let mut tried = Vec::new();
-        while let Some(now) = route {
-            tried.push(now.address());
-            route = now.next();
-        }
-        assert_eq!(tried, [addresses[2], addresses[0], addresses[1]]);
-    }
 }

@@ -5,7 +5,7 @@
 //! `worker` threads, each with its `feed`; a worker waits and lets its `driver` act, whose `steps` follow each
 //! `connection` through one `exchange` after the other; the `board` holds all that is under way; a `peer` is what is
 //! known of one target: who waits for it, and how many connections it is worth; `opening` decides whose turn it is to
-//! get one; the `resolver` looks names up on threads of its own, and the `guard` says which addresses are never
+//! get one, and a `race` which of its addresses it leads to; the `resolver` looks names up on threads of its own, `names` are what it knows, and the `guard` says which addresses are never
 //! POSTed to. `flight` is one attempt under way, `head` what its
 //! request says, `tls` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
 
@@ -18,8 +18,10 @@ mod feed;
 mod flight;
 mod guard;
 mod head;
+mod names;
 mod opening;
 mod peer;
+mod race;
 mod resolver;
 mod stats;
 mod steps;
@@ -68,7 +70,8 @@ pub struct DispatchSettings {
     pub workers: usize,
     /// How many attempts may be handed out and not reported.
     pub in_flight_max: u32,
-    /// How long one attempt may take as a whole, counted from its dispatch.
+    /// How long one attempt may take as a whole, counted from when it began to connect, or to write where a connection
+    /// was there.
     pub timeout: Duration,
     /// How long a connection may take until it can carry a request, TLS included.
     pub connect_timeout: Duration,
@@ -137,7 +140,7 @@ impl Pool {
             // Reading the machine's certificates takes milliseconds that no worker should spend.
             move || drop(trust.config().map(Arc::clone))
         };
-        let resolver = Resolver::start(resolver::ask_system, &wake, prepare)?;
+        let resolver = Resolver::start(Arc::new(resolver::ask_system), &wake, prepare)?;
 
         // From here on, dropping the pool stops what was started.
         let mut pool = Pool { workers: Vec::new(), reports, received: VecDeque::new(), bell, resolver, room };

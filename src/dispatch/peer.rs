@@ -2,6 +2,7 @@
 //! It must not open, close or use a connection.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use http::{HeaderValue, Uri};
 
@@ -29,8 +30,8 @@ pub(super) struct Peer {
     pub(super) open: u32,
     /// Those of them that are not ready yet.
     pub(super) connecting: u32,
-    /// Which of its addresses answered last.
-    pub(super) preferred: usize,
+    /// Which of its addresses was the first to connect last time.
+    pub(super) preferred: Option<IpAddr>,
     /// Whether a lookup of its name is awaited.
     pub(super) resolving: bool,
     /// Whether it is in the worker's list of targets to serve.
@@ -68,7 +69,7 @@ impl Peer {
             waiting: VecDeque::new(),
             open: 0,
             connecting: 0,
-            preferred: 0,
+            preferred: None,
             resolving: false,
             dirty: false,
             opening: false,

@@ -36,18 +36,25 @@ impl Driver {
 
     /// A flight's time is up.
     pub(super) fn expire(&mut self, id: u32, now: MonoUs) {
-        let flight = &self.board.flights[id as usize];
         let limits = self.limits_of(id);
-        let limit = flight.start.plus(limits.whole);
+        let limit = self.limit(id);
         let whole = now >= limit;
-        let connects = flight.link.is_some_and(|link| !self.board.links[link as usize].is_ready());
-        if !whole && !connects {
-            // It was dispatched, or connected, after the limit was set.
-            self.board.deadlines.set(id, limit);
-            return;
-        }
         let no_answer = || Outcome::TimedOut(format!("no whole answer {}", within(limits.whole)));
+        let flight = &mut self.board.flights[id as usize];
+        if let Some(race) = &flight.race {
+            if !whole && now < race.by() {
+                return self.start_next(id);
+            }
+            for link in flight.race.take().map(|race| race.links).unwrap_or_default() {
+                self.close(link);
+            }
+            let not_connected = || Outcome::TimedOut(format!("not connected {}", within(limits.connect)));
+            return self.finish(id, if whole { no_answer() } else { not_connected() }, now);
+        }
         let Some(link_id) = flight.link else {
+            if !whole {
+                return self.board.deadlines.set(id, limit);
+            }
             let mut what = "no connection was to be had";
             if let Some(peer) = flight.peer {
                 if self.board.peers[peer as usize].resolving {
@@ -55,21 +62,13 @@ impl Driver {
                 }
                 self.board.stop_waiting(peer, id);
             }
-            self.finish(id, Outcome::TimedOut(format!("{what} {}", within(limits.whole))), now);
-            return;
+            return self.finish(id, Outcome::TimedOut(format!("{what} {}", within(limits.whole))), now);
         };
         let outcome = match &self.board.links[link_id as usize].stage {
-            Stage::Connecting(route) => match route.next() {
-                Some(next) if !whole => {
-                    self.close(link_id);
-                    self.connect(id, next);
-                    return;
-                }
-                Some(_) | None if whole => no_answer(),
-                Some(_) | None => Outcome::TimedOut(format!("not connected {}", within(limits.connect))),
-            },
+            // It was connected after the limit was set.
+            Stage::Busy(_) if !whole => return self.board.deadlines.set(id, limit),
             Stage::Securing if !whole => Outcome::TimedOut(format!("no TLS connection {}", within(limits.connect))),
-            Stage::Securing | Stage::Busy(_) | Stage::Idle => no_answer(),
+            Stage::Connecting(_) | Stage::Securing | Stage::Busy(_) | Stage::Idle => no_answer(),
         };
         self.close(link_id);
         self.finish(id, outcome, now);
@@ -95,35 +94,26 @@ impl Driver {
 
     fn go_on_connecting(&mut self, id: u32) {
         let link = &mut self.board.links[id as usize];
-        let Stage::Connecting(route) = &link.stage else { return };
-        let (route, peer_id) = (route.clone(), link.peer);
-        let flight = link.flight.expect("only a connection in use connects");
+        let Stage::Connecting(address) = link.stage else { return };
+        let (peer_id, flight) = (link.peer, link.flight.expect("only a connection in use connects"));
         match link.is_connected() {
             Ok(false) => {}
             Ok(true) => {
-                let peer = &mut self.board.peers[peer_id as usize];
-                peer.preferred = route.index;
+                let by = self.win_race(id, address).min(self.limit(flight));
+                let peer = &self.board.peers[peer_id as usize];
                 if !peer.https {
-                    self.note_ready(id, flight);
-                    return;
+                    return self.note_ready(id, flight);
                 }
                 match Session::new(&self.setup.trust, &peer.host) {
                     Ok(session) => {
-                        link.secure(session);
-                        let by = self.board.flights[flight as usize].connect_by.min(self.limit(flight));
+                        self.board.links[id as usize].secure(session);
                         self.board.deadlines.set(flight, by);
                         self.go_on_securing(id);
                     }
                     Err(why) => self.lose(id, format!("TLS: {why}")),
                 }
             }
-            Err(error) => match route.next() {
-                Some(next) => {
-                    self.close(id);
-                    self.connect(flight, next);
-                }
-                None => self.lose(id, describe(&error)),
-            },
+            Err(error) => self.lose_race(id, describe(&error)),
         }
     }
 
