@@ -91,8 +91,13 @@ pub const LOG_LINES_PENDING_MAX: usize = 2_048;
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// The head of an answer of a target, interim answers included, in bytes.
 pub const ANSWER_HEAD_LEN_MAX: usize = 32 * 1024;
-/// How much of an answer's body is read, framing included. Beyond, the status counts and the connection is closed.
+/// How much of an answer's body is read, framing included, for the sake of using the connection again. Beyond, it is
+/// closed; the status counts in any case.
 pub const ANSWER_BODY_LEN_MAX: usize = 64 * 1024;
+/// How long the rest of an answer is read after its head, for the same reason.
+pub const ANSWER_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
+/// Connections of one worker on which the rest of an answer is read. Beyond, the oldest one is closed.
+pub const DRAINING_MAX: usize = 256;
 /// Bytes that chunked framing may leave undecided, which is a size line or a trailer.
 pub const ANSWER_FRAMING_LEN_MAX: usize = 4 * 1024;
 /// Bytes read from one connection at once, into a buffer that a worker's connections share.

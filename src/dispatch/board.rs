@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use slab::Slab;
 
-use super::connection::Link;
+use super::connection::{Link, Stage};
 use super::flight::Flight;
 use super::opening::Openers;
 use super::peer::Peer;
@@ -23,6 +23,8 @@ pub(super) struct Board {
     last_found: Option<u32>,
     /// Time limits of the flights. A limit may have moved on since: then it is set anew when it is reached.
     pub(super) deadlines: DeadlineHeap<MonoUs>,
+    /// Until when connections may drain.
+    pub(super) draining: DeadlineHeap<MonoUs>,
     /// Attempts without a connection, over all targets.
     pub(super) waiting: usize,
     /// Targets whose attempts may be able to go on.
@@ -136,14 +138,19 @@ impl Board {
         let waiting: usize = self.peers.iter().map(|(_, peer)| peer.waiting.len()).sum();
         assert_eq!(waiting, self.waiting, "attempts that wait are counted wrong");
         assert_eq!(connected.count() + waiting, self.flights.len(), "an attempt that nobody will go on with");
-        let (mut open, mut connecting, mut idle) = (0, 0, 0);
+        let (mut open, mut draining, mut connecting, mut idle) = (0, 0, 0, 0);
         for (_, peer) in &self.peers {
             (open, connecting) = (open + peer.open as usize, connecting + peer.connecting as usize);
+            draining += peer.draining as usize;
             idle += peer.idle_len() as usize;
         }
-        assert_eq!(open, self.links.len(), "connections that no target counts");
+        assert_eq!(open + draining, self.links.len(), "connections that no target counts");
+        let drains = |link: &Link| matches!(link.stage, Stage::Draining(_));
+        assert_eq!(draining, self.links.iter().filter(|(_, link)| drains(link)).count());
+        assert_eq!(draining, self.draining.len(), "a connection that drains without a time limit, or the reverse");
         assert_eq!(connecting, self.links.iter().filter(|(_, link)| !link.is_ready()).count());
-        assert_eq!(idle, self.links.iter().filter(|(_, link)| link.flight.is_none()).count());
+        let rests = |link: &Link| link.flight.is_none() && !drains(link);
+        assert_eq!(idle, self.links.iter().filter(|(_, link)| rests(link)).count());
     }
 
     /// Finds out where a flight goes.

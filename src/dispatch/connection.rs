@@ -16,7 +16,7 @@ use crate::time::MonoUs;
 pub(super) struct Link {
     /// To which target.
     pub(super) peer: u32,
-    /// For which attempt; None while it rests.
+    /// For which attempt; None while it rests, or drains.
     pub(super) flight: Option<u32>,
     /// How far it is.
     pub(super) stage: Stage,
@@ -41,6 +41,8 @@ pub(super) enum Stage {
     Securing,
     /// A request is under way.
     Busy(Box<Exchange>),
+    /// The outcome is known; the rest of the answer is read so that the connection can be used again.
+    Draining(Box<Exchange>),
     /// Nothing is under way.
     Idle,
 }
@@ -86,7 +88,7 @@ impl Link {
     pub(super) fn is_ready(&self) -> bool {
         match self.stage {
             Stage::Connecting(_) | Stage::Securing => false,
-            Stage::Busy(_) | Stage::Idle => true,
+            Stage::Busy(_) | Stage::Draining(_) | Stage::Idle => true,
         }
     }
 
@@ -152,25 +154,25 @@ impl Link {
     pub(super) fn has_heard(&self) -> bool {
         match &self.stage {
             Stage::Busy(exchange) => exchange.has_heard(),
-            Stage::Connecting(_) | Stage::Securing | Stage::Idle => false,
+            Stage::Connecting(_) | Stage::Securing | Stage::Draining(_) | Stage::Idle => false,
         }
     }
 
     /// Takes bytes of the answer; what does not suffice is kept for the next time.
     pub(super) fn take(&mut self, bytes: &[u8], scratch: &mut [u8]) -> Progress {
-        let Stage::Busy(exchange) = &mut self.stage else {
+        let (Stage::Busy(exchange) | Stage::Draining(exchange)) = &mut self.stage else {
             return Progress::Unusable("bytes that nobody asked for".to_owned());
         };
         if self.partial.is_empty() {
             let progress = exchange.read(bytes, scratch);
-            if let Progress::More(used) = progress {
+            if let Progress::More(used) | Progress::Decided { used, .. } = progress {
                 self.partial.extend_from_slice(&bytes[used..]);
             }
             return progress;
         }
         self.partial.extend_from_slice(bytes);
         let progress = exchange.read(&self.partial, scratch);
-        if let Progress::More(used) = progress {
+        if let Progress::More(used) | Progress::Decided { used, .. } = progress {
             self.partial.drain(..used);
         }
         progress
@@ -179,11 +181,24 @@ impl Link {
     /// The other side will send nothing more.
     pub(super) fn end(&mut self) -> Progress {
         match &mut self.stage {
-            Stage::Busy(exchange) => exchange.close(),
+            Stage::Busy(exchange) | Stage::Draining(exchange) => exchange.close(),
             Stage::Connecting(_) | Stage::Securing | Stage::Idle => {
                 Progress::Unusable("connection closed before the request".to_owned())
             }
         }
+    }
+
+    /// The outcome is known: the flight goes, the rest of the answer is still to be read.
+    pub(super) fn drain(&mut self) {
+        self.flight = None;
+        if let Stage::Busy(exchange) = std::mem::replace(&mut self.stage, Stage::Idle) {
+            self.stage = Stage::Draining(exchange);
+        }
+    }
+
+    /// Whether a resting connection has nothing to say: neither its end, nor what would pass for the next answer.
+    pub(super) fn is_quiet(&mut self, buffer: &mut [u8]) -> bool {
+        matches!(self.read(buffer), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Lets the connection rest after a whole exchange. Memory for what was partial is given back.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mio::Registry;
 
 use super::board::{Board, number};
+use super::connection::Stage;
 use super::exchange::Exchange;
 use super::flight::{Flight, TimeLimits, describe};
 use super::head::Heads;
@@ -91,9 +92,10 @@ impl Driver {
             return Some(Duration::ZERO);
         }
         let deadline = self.board.deadlines.peek().map(|(at, _)| at);
+        let drained = self.board.draining.peek().map(|(at, _)| at);
         let tick = self.board.has_throttled().then_some(self.next_tick);
         let sweep = (!self.board.links.is_empty()).then_some(self.next_sweep);
-        let at = [deadline, tick, sweep].into_iter().flatten().min()?;
+        let at = [deadline, drained, tick, sweep].into_iter().flatten().min()?;
         Some(Duration::from_micros(at.0.saturating_sub(clock::mono().0)))
     }
 
@@ -118,6 +120,10 @@ impl Driver {
         for _ in 0..most {
             let Some(flight) = self.board.deadlines.pop_due(now) else { break };
             self.expire(flight, now);
+        }
+        for _ in 0..most {
+            let Some(link) = self.board.draining.pop_due(now) else { break };
+            self.close(link);
         }
         if now >= self.next_tick {
             self.next_tick = now.plus(GROWTH_TICK);
@@ -174,9 +180,8 @@ impl Driver {
             Err(why) => return self.finish(id, Outcome::ConnectionFailed(why), start),
         };
         self.board.deadlines.set(id, self.limit(id));
-        let peer = &mut self.board.peers[peer_id as usize];
-        if peer.waiting.is_empty()
-            && let Some(link) = peer.take_idle()
+        if self.board.peers[peer_id as usize].waiting.is_empty()
+            && let Some(link) = self.take_quiet(peer_id)
         {
             self.setup.counters.reused();
             self.send(link, id);
@@ -188,15 +193,26 @@ impl Driver {
     /// Sends what waits on connections that rest. For the rest, the target asks for another connection.
     fn serve(&mut self, id: u32) {
         loop {
-            let peer = &mut self.board.peers[id as usize];
-            let Some(&flight) = peer.waiting.front() else { return };
+            let Some(&flight) = self.board.peers[id as usize].waiting.front() else { return };
             let must_be_fresh = self.board.flights[flight as usize].is_second_try;
-            let resting = if must_be_fresh { None } else { peer.take_idle() };
+            let resting = if must_be_fresh { None } else { self.take_quiet(id) };
             let Some(link) = resting else { return self.board.ask_for_connection(id, self.waited) };
             self.board.take_first(id);
             self.setup.counters.reused();
             self.send(link, flight);
         }
+    }
+
+    /// A connection of this target that rests and can be used. One that said something since its last answer is closed:
+    /// it would pass for the next one.
+    fn take_quiet(&mut self, peer: u32) -> Option<u32> {
+        while let Some(link) = self.board.peers[peer as usize].take_idle() {
+            if self.board.links[link as usize].is_quiet(&mut self.input) {
+                return Some(link);
+            }
+            self.close(link);
+        }
+        None
     }
 
     /// Writes a flight's request to a connection that is ready.
@@ -249,9 +265,15 @@ impl Driver {
     pub(super) fn close(&mut self, id: u32) {
         let link = self.board.links.remove(id as usize);
         let peer = &mut self.board.peers[link.peer as usize];
-        peer.open -= 1;
-        if !link.is_ready() {
-            peer.connecting -= 1;
+        match link.stage {
+            Stage::Connecting(_) | Stage::Securing => {
+                (peer.open, peer.connecting) = (peer.open - 1, peer.connecting - 1)
+            }
+            Stage::Busy(_) | Stage::Idle => peer.open -= 1,
+            Stage::Draining(_) => {
+                peer.draining -= 1;
+                self.board.draining.remove(id);
+            }
         }
         self.setup.counters.closed();
         self.board.mark(link.peer);

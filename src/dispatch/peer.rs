@@ -26,8 +26,10 @@ pub(super) struct Peer {
     pub(super) literal: Option<Lookup>,
     /// Attempts that have no connection, in the order they came.
     pub(super) waiting: VecDeque<u32>,
-    /// Connections of any kind.
+    /// Connections of any kind, except those that drain.
     pub(super) open: u32,
+    /// Connections on which the rest of an answer is read whose status is known.
+    pub(super) draining: u32,
     /// Those of them that are not ready yet.
     pub(super) connecting: u32,
     /// Which of its addresses was the first to connect last time.
@@ -68,6 +70,7 @@ impl Peer {
             literal: literal(bare),
             waiting: VecDeque::new(),
             open: 0,
+            draining: 0,
             connecting: 0,
             preferred: None,
             resolving: false,
@@ -83,7 +86,7 @@ impl Peer {
     /// Whether nothing is under way, so that it can be forgotten.
     pub(super) fn is_unused(&self) -> bool {
         let listed = self.resolving || self.dirty || self.opening || self.throttled;
-        self.open == 0 && self.waiting.is_empty() && !listed
+        self.open + self.draining == 0 && self.waiting.is_empty() && !listed
     }
 
     /// The connection that began to rest last: the others may grow old.

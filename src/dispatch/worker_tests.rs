@@ -212,6 +212,20 @@ impl Running {
         self.report()
     }
 
+    /// Goes on until nothing drains.
+    fn drain(&mut self) {
+        let mut events = Events::with_capacity(16);
+        while !self.driver.board.draining.is_empty() {
+            self.poll.poll(&mut events, self.driver.patience()).unwrap();
+            turn(&mut self.driver, &events, false);
+            self.driver.board.check();
+        }
+    }
+
+    fn connections(&self) -> u64 {
+        self.driver.setup.counters.read(0, 0).connections
+    }
+
     fn opened(&self) -> u64 {
         self.driver.setup.counters.read(0, 0).opened
     }
@@ -322,5 +336,85 @@ fn what_is_late_because_of_a_name_shows_in_the_dispatch() {
         let report = running.report();
         assert_eq!(report.outcome == Outcome::Answered(200), answered, "{report:?}");
         assert!(report.dispatched >= resolved, "{report:?}");
+    }
+}
+
+/// A target whose connections follow a script, one after the other; its URL.
+fn scripted(script: impl Fn(usize, &mut TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for (number, socket) in listener.incoming().enumerate() {
+            script(number, &mut socket.unwrap());
+        }
+    });
+    url
+}
+
+/// Reads one request, which comes in one piece.
+fn read(socket: &mut TcpStream) -> usize {
+    socket.read(&mut [0; 4096]).unwrap_or(0)
+}
+
+#[test]
+fn a_body_that_comes_late_delays_no_report_and_its_connection_is_used_again() {
+    let (go_on, gone_on) = crossbeam_channel::bounded::<()>(0);
+    let url = scripted(move |_, socket| {
+        while read(socket) > 0 {
+            socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n").unwrap();
+            gone_on.recv().unwrap_or_default();
+            socket.write_all(b"body").unwrap_or_default();
+        }
+    });
+    let mut running = Running::new(Arc::new(|_| Ok(Vec::new())));
+    for _ in 0..3 {
+        assert_eq!(running.post(&url).outcome, Outcome::Answered(200));
+        assert_eq!(running.driver.board.draining.len(), 1);
+        go_on.send(()).unwrap();
+        running.drain();
+    }
+    assert_eq!((running.opened(), running.connections()), (1, 1));
+}
+
+#[test]
+fn a_body_that_never_ends_is_given_up_and_so_is_its_connection() {
+    let url = scripted(|_, socket| {
+        read(socket);
+        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbo").unwrap();
+        read(socket);
+    });
+    let mut running = Running::new(Arc::new(|_| Ok(Vec::new())));
+    let report = running.post(&url);
+    assert_eq!(report.outcome, Outcome::Answered(200));
+    running.drain();
+    assert_eq!((running.opened(), running.connections()), (1, 0));
+}
+
+#[test]
+fn what_a_target_says_to_a_resting_connection_is_no_answer_to_the_next_request() {
+    for unasked in [
+        &b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"[..],
+        b"HTTP/1.1 500 Injected\r\nContent-Length: 0\r\n\r\n",
+        b"x",
+    ] {
+        let (say, told) = crossbeam_channel::bounded::<()>(0);
+        let (said, heard) = crossbeam_channel::bounded::<()>(0);
+        let url = scripted(move |number, socket| {
+            read(socket);
+            socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+            if number == 0 {
+                told.recv().unwrap();
+                socket.write_all(unasked).unwrap();
+                said.send(()).unwrap();
+                read(socket);
+            }
+        });
+        let mut running = Running::new(Arc::new(|_| Ok(Vec::new())));
+        assert_eq!(running.post(&url).outcome, Outcome::Answered(200));
+        say.send(()).unwrap();
+        heard.recv().unwrap();
+        // It is there, and no event has told of it.
+        assert_eq!(running.post(&url).outcome, Outcome::Answered(200), "{}", unasked.escape_ascii());
+        assert_eq!(running.opened(), 2);
     }
 }
