@@ -136,6 +136,8 @@ pub const IDLE_CONNECTION_TIME_MAX: Duration = Duration::from_secs(20);
 /// Kept-alive connections of one worker to one target. Many, as each that is closed and opened again every second
 /// holds 60 local ports.
 pub const IDLE_PER_TARGET_MAX: usize = 4_096;
+/// Kept-alive connections over all targets and workers. Each costs memory here and at its target.
+pub const IDLE_CONNECTIONS_MAX: u32 = 16_384;
 /// How old a connection may become, so that targets that moved are found again.
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
 /// How long a resolved name is believed without asking again.
@@ -217,8 +219,11 @@ pub const WAKE_AHEAD_US: i64 = 200;
 pub const CLOCK_STEP_MIN_US: i64 = 500_000;
 /// How long the rest of a refused request is read and thrown away, so that the client gets to see the answer.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
-/// Open files that are not for POSTs in flight: clients, database, kept-alive connections at rest.
-pub const FILES_RESERVED: u64 = CONNECTIONS_MAX as u64 + 256;
+/// Open files that are not connections to targets: clients, database, log, and up to four for each lookup under way.
+pub const FILES_RESERVED: u64 =
+    CONNECTIONS_MAX as u64 + 256 + 4 * (RESOLVER_THREADS_MAX + RESOLVER_SLOW_THREADS_MAX) as u64;
+/// The share of the other files that POSTs in flight may take, in per cent. Connections that rest get what is left.
+pub const FILES_IN_FLIGHT_PER_CENT: u64 = 75;
 /// Threads that read history.
 pub const READERS: usize = 2;
 
@@ -246,6 +251,7 @@ const _: () = {
     assert!(REPORT_WAIT_MAX.as_millis() < OUTCOME_WAIT_MAX.as_millis(), "reports come before what they lead to");
     assert!(RETENTION_LOOK_EVERY.as_millis() < RETENTION_EVERY.as_millis());
     assert!(ADDRESS_HEAD_START.as_millis() * (ADDRESSES_MAX as u128) < CONNECT_TIME_MAX.as_millis(), "all get a try");
+    assert!(FILES_IN_FLIGHT_PER_CENT < 100, "some connections may rest");
     assert!(NAME_FRESH_TIME.as_millis() < NAME_TIME_MAX.as_millis());
     assert!(NAME_FAILED_TIME_MIN.as_millis() < NAME_FAILED_TIME_MAX.as_millis());
     assert!(GROWTH_TICK.as_millis() < DRAIN_TIME.as_millis());

@@ -25,6 +25,8 @@ pub(super) struct Board {
     pub(super) deadlines: DeadlineHeap<MonoUs>,
     /// Until when connections may drain.
     pub(super) draining: DeadlineHeap<MonoUs>,
+    /// Since when connections rest, over all targets.
+    resting: DeadlineHeap<MonoUs>,
     /// Attempts without a connection, over all targets.
     pub(super) waiting: usize,
     /// Targets whose attempts may be able to go on.
@@ -65,6 +67,41 @@ impl Board {
         waiting.remove(position.expect("a flight without a connection waits for its target"));
         self.waiting -= 1;
         self.mark(peer);
+    }
+
+    /// Lets a connection of this target rest. False: the target has enough of them.
+    #[must_use]
+    pub(super) fn rest(&mut self, peer: u32, link: u32, now: MonoUs) -> bool {
+        let room = self.peers[peer as usize].rest(link);
+        if room {
+            self.resting.set(link, now);
+        }
+        room
+    }
+
+    /// The connection of this target that began to rest last.
+    pub(super) fn take_idle(&mut self, peer: u32) -> Option<u32> {
+        let link = self.peers[peer as usize].take_idle()?;
+        self.resting.remove(link);
+        Some(link)
+    }
+
+    /// This connection rests no more.
+    pub(super) fn forget_idle(&mut self, link: u32) {
+        self.resting.remove(link);
+        self.peers[self.links[link as usize].peer as usize].forget_idle(link);
+    }
+
+    /// The connection, of any target, that has rested longest, if since `limit` or before.
+    pub(super) fn take_stale(&mut self, limit: MonoUs) -> Option<u32> {
+        let link = self.resting.pop_due(limit)?;
+        self.peers[self.links[link as usize].peer as usize].forget_idle(link);
+        Some(link)
+    }
+
+    /// Connections that no attempt needs at the moment.
+    pub(super) fn spare(&self) -> usize {
+        self.resting.len() + self.draining.len()
     }
 
     /// The target will be served.
@@ -147,6 +184,7 @@ impl Board {
         assert_eq!(open + draining, self.links.len(), "connections that no target counts");
         let drains = |link: &Link| matches!(link.stage, Stage::Draining(_));
         assert_eq!(draining, self.links.iter().filter(|(_, link)| drains(link)).count());
+        assert_eq!(idle, self.resting.len(), "a connection that rests since no time, or the reverse");
         assert_eq!(draining, self.draining.len(), "a connection that drains without a time limit, or the reverse");
         assert_eq!(connecting, self.links.iter().filter(|(_, link)| !link.is_ready()).count());
         let rests = |link: &Link| link.flight.is_none() && !drains(link);

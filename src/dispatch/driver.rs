@@ -34,6 +34,8 @@ pub(super) struct Setup {
     pub(super) counters: Arc<Counters>,
     pub(super) heads: Heads,
     pub(super) limits: TimeLimits,
+    /// How many connections may be open that no attempt needs at the moment.
+    pub(super) idle_max: usize,
 }
 
 impl Setup {
@@ -44,8 +46,9 @@ impl Setup {
         trust: Arc<Trust>,
         heads: Heads,
         limits: TimeLimits,
+        idle_max: usize,
     ) -> Setup {
-        Setup { worker, registry, resolver, trust, counters: Arc::default(), heads, limits }
+        Setup { worker, registry, resolver, trust, counters: Arc::default(), heads, limits, idle_max }
     }
 }
 
@@ -136,11 +139,9 @@ impl Driver {
             }
             let limit = now.0.checked_sub(u64::try_from(IDLE_CONNECTION_TIME_MAX.as_micros()).unwrap_or(u64::MAX));
             let Some(limit) = limit.map(MonoUs) else { return };
-            let mut stale = Vec::new();
-            for (_, peer) in &mut self.board.peers {
-                stale.extend(std::iter::from_fn(|| peer.take_stale(limit)));
+            while let Some(link) = self.board.take_stale(limit) {
+                self.close(link);
             }
-            stale.into_iter().for_each(|link| self.close(link));
         }
     }
 
@@ -206,7 +207,7 @@ impl Driver {
     /// A connection of this target that rests and can be used. One that said something since its last answer is closed:
     /// it would pass for the next one.
     fn take_quiet(&mut self, peer: u32) -> Option<u32> {
-        while let Some(link) = self.board.peers[peer as usize].take_idle() {
+        while let Some(link) = self.board.take_idle(peer) {
             if self.board.links[link as usize].is_quiet(&mut self.input) {
                 return Some(link);
             }
@@ -259,6 +260,14 @@ impl Driver {
         self.board.deadlines.remove(id);
         let flight = self.board.flights.remove(id as usize);
         self.reports.push(flight.report(outcome, now));
+    }
+
+    /// Closes the connection, of any target, that is needed least: it drains, or has rested longest. False: there is none.
+    pub(super) fn close_a_spare_one(&mut self) -> bool {
+        const ANY: MonoUs = MonoUs(u64::MAX);
+        let Some(link) = self.board.draining.pop_due(ANY).or_else(|| self.board.take_stale(ANY)) else { return false };
+        self.close(link);
+        true
     }
 
     /// Closes a connection that no list of resting ones holds.

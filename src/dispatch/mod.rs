@@ -70,6 +70,8 @@ pub struct DispatchSettings {
     pub workers: usize,
     /// How many attempts may be handed out and not reported.
     pub in_flight_max: u32,
+    /// How many connections may rest, over all targets and workers.
+    pub idle_max: u32,
     /// How long one attempt may take as a whole, counted from when it began to connect, or to write where a connection
     /// was there.
     pub timeout: Duration,
@@ -144,11 +146,12 @@ impl Pool {
 
         // From here on, dropping the pool stops what was started.
         let mut pool = Pool { workers: Vec::new(), reports, received: VecDeque::new(), bell, resolver, room };
+        let idle_max = (settings.idle_max as usize / settings.workers).max(1);
         let limits = TimeLimits { whole: settings.timeout, connect: settings.connect_timeout };
         for (number, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
             let (registry, resolver) = (poll.registry().try_clone()?, pool.resolver.clone());
             let heads = Heads::new(user_agent.clone());
-            let setup = Setup::new(number, registry, resolver, Arc::clone(&trust), heads, limits);
+            let setup = Setup::new(number, registry, resolver, Arc::clone(&trust), heads, limits, idle_max);
             let counters = Arc::clone(&setup.counters);
             let (attempts, work) = feed();
             let (reports, bell) = (report.clone(), Arc::clone(&pool.bell));

@@ -163,7 +163,7 @@ impl Driver {
                     self.setup.counters.opened();
                     return Ok(key);
                 }
-                Err(error) if is_out_of_files(&error) && self.close_an_idle_one() => {}
+                Err(error) if is_out_of_files(&error) && self.close_a_spare_one() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -198,14 +198,5 @@ impl Driver {
             self.close(other);
         }
         race.by()
-    }
-
-    /// Closes the connection that has rested longest, of any target; false: none rests.
-    fn close_an_idle_one(&mut self) -> bool {
-        let resting = self.board.peers.iter().filter_map(|(id, peer)| Some((peer.idle_since()?, id)));
-        let Some((since, peer)) = resting.min() else { return false };
-        let link = self.board.peers[peer].take_stale(since).expect("it was just seen to rest");
-        self.close(link);
-        true
     }
 }

@@ -42,17 +42,11 @@ pub(super) struct Peer {
     pub(super) opening: bool,
     /// Whether it is in the worker's list of targets that wait for a free connection.
     pub(super) throttled: bool,
-    idle: VecDeque<Idle>,
+    /// Connections that rest, those that began last at the back.
+    idle: VecDeque<u32>,
     pace: Pace,
     /// No connection is opened before this time.
     paused_until: MonoUs,
-}
-
-/// A connection that rests.
-#[derive(Clone, Copy, Debug)]
-struct Idle {
-    link: u32,
-    since: MonoUs,
 }
 
 impl Peer {
@@ -91,34 +85,26 @@ impl Peer {
 
     /// The connection that began to rest last: the others may grow old.
     pub(super) fn take_idle(&mut self) -> Option<u32> {
-        self.idle.pop_back().map(|idle| idle.link)
+        self.idle.pop_back()
     }
 
     /// Lets a connection rest. False: there are enough.
     #[must_use]
-    pub(super) fn rest(&mut self, link: u32, now: MonoUs) -> bool {
+    pub(super) fn rest(&mut self, link: u32) -> bool {
         let room = self.idle.len() < IDLE_PER_TARGET_MAX;
         if room {
-            self.idle.push_back(Idle { link, since: now });
+            self.idle.push_back(link);
         }
         room
     }
 
-    /// A resting connection is gone.
+    /// A resting connection is gone; mostly it is the one that has rested longest.
     pub(super) fn forget_idle(&mut self, link: u32) {
-        self.idle.retain(|idle| idle.link != link);
-    }
-
-    /// Takes the connection that has rested longest, if since `limit` or before.
-    pub(super) fn take_stale(&mut self, limit: MonoUs) -> Option<u32> {
-        let oldest = self.idle.front().filter(|idle| idle.since <= limit)?.link;
-        self.idle.pop_front();
-        Some(oldest)
-    }
-
-    /// Since when the connection rests that has rested longest.
-    pub(super) fn idle_since(&self) -> Option<MonoUs> {
-        self.idle.front().map(|idle| idle.since)
+        if self.idle.front() == Some(&link) {
+            self.idle.pop_front();
+        } else {
+            self.idle.retain(|&other| other != link);
+        }
     }
 
     /// Whether the next attempt that waits is worth another connection.
@@ -264,17 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_connection_is_used_and_the_oldest_is_closed() {
+    fn the_newest_connection_is_used() {
         let mut peer = peer();
-        for link in 0..3 {
-            assert!(peer.rest(link, MonoUs(u64::from(link))));
+        for link in 0..4 {
+            assert!(peer.rest(link));
         }
-        peer.forget_idle(1);
-        assert_eq!(peer.take_stale(MonoUs(0)), Some(0));
-        assert_eq!(peer.take_stale(MonoUs(0)), None);
-        assert_eq!(peer.idle_since(), Some(MonoUs(2)));
-        assert_eq!(peer.take_idle(), Some(2));
-        assert_eq!(peer.take_idle(), None);
+        peer.forget_idle(2);
+        peer.forget_idle(0);
+        assert_eq!(std::iter::from_fn(|| peer.take_idle()).collect::<Vec<_>>(), [3, 1]);
     }
 
     #[test]

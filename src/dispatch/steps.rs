@@ -202,12 +202,11 @@ impl Driver {
         let peer = &mut self.board.peers[link.peer as usize];
         (peer.open, peer.draining) = (peer.open - 1, peer.draining + 1);
         self.board.draining.set(link_id, now.plus(ANSWER_DRAIN_TIME_MAX));
-        if self.board.draining.len() <= DRAINING_MAX {
-            return true;
+        if self.board.draining.len() > DRAINING_MAX || self.board.spare() > self.setup.idle_max {
+            self.close_a_spare_one();
         }
-        let (_, oldest) = self.board.draining.peek().expect("there are more than a limit allows");
-        self.close(oldest);
-        oldest != link_id
+        // It is the one itself if there is no room at all.
+        self.board.draining.key(link_id).is_some()
     }
 
     /// The flight that is answered. None: it goes out once more.
@@ -255,22 +254,23 @@ impl Driver {
             self.setup.counters.reused();
             return self.send(link_id, next);
         }
-        let peer = &mut self.board.peers[peer_id as usize];
-        if !usable || !peer.rest(link_id, now) {
-            self.close(link_id);
-        } else if !peer.waiting.is_empty() {
+        let peer = &self.board.peers[peer_id as usize];
+        if !peer.waiting.is_empty() {
             self.board.mark(peer_id);
+        }
+        if !usable || !self.board.rest(peer_id, link_id, now) {
+            self.close(link_id);
+        } else if self.board.spare() > self.setup.idle_max {
+            self.close_a_spare_one();
         }
     }
 
     /// A connection that rests has nothing to say but its end.
     fn check_idle(&mut self, id: u32) {
         let link = &mut self.board.links[id as usize];
-        if link.is_quiet(&mut self.input) {
-            return;
+        if !link.is_quiet(&mut self.input) {
+            self.board.forget_idle(id);
+            self.close(id);
         }
-        let peer = link.peer;
-        self.board.peers[peer as usize].forget_idle(id);
-        self.close(id);
     }
 }

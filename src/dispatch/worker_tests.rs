@@ -42,7 +42,7 @@ fn driver_with(registry: &Registry, system: System, wake: WakeWorker) -> Driver 
     let trust = Arc::new(Trust::new(&[]).unwrap());
     let heads = Heads::new(http::HeaderValue::from_static("test"));
     let limits = TimeLimits { whole: Duration::from_secs(10), connect: Duration::from_secs(10) };
-    Driver::new(Setup::new(0, registry.try_clone().unwrap(), resolver, trust, heads, limits))
+    Driver::new(Setup::new(0, registry.try_clone().unwrap(), resolver, trust, heads, limits, 1_000))
 }
 
 fn outcomes(driver: &mut Driver) -> Vec<(u64, Outcome)> {

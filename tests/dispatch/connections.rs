@@ -275,6 +275,25 @@ fn every_attempt_is_reported_once_whatever_targets_do() {
 }
 
 #[test]
+fn connections_that_rest_are_bounded_over_all_targets_and_the_newest_stay() {
+    let targets: Vec<Target> = (0..40).map(|_| Target::answering(OK)).collect();
+    let mut sending = Sending::new(DispatchSettings { idle_max: 10, ..settings() });
+    for target in &targets {
+        assert_eq!(sending.outcome(&target.url()), Outcome::Answered(200));
+        assert!(sending.sum(|worker| worker.connections) <= 10);
+    }
+    assert_eq!(sending.sum(|worker| worker.opened), 40);
+    assert_eq!(sending.outcome(&targets[39].url()), Outcome::Answered(200));
+    assert_eq!(sending.sum(|worker| worker.opened), 40, "its connection rests");
+    assert_eq!(sending.outcome(&targets[0].url()), Outcome::Answered(200));
+    assert_eq!(sending.sum(|worker| worker.opened), 41, "the oldest was closed");
+    // More that rest than may are in use at once.
+    sending.pool.send(targets.iter().map(|target| attempt(&target.url(), 1)).collect::<Vec<_>>());
+    assert!(sending.reports(40).iter().all(|report| report.outcome == Outcome::Answered(200)));
+    assert!(sending.sum(|worker| worker.connections) <= 10);
+}
+
+#[test]
 fn reports_are_taken_in_portions() {
     let target = Target::answering(OK);
     let mut sending = Sending::new(settings());
