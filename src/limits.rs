@@ -160,6 +160,8 @@ pub const RESOLVER_THREADS_MAX: usize = 32;
 pub const RESOLVER_SLOW_THREADS_MAX: usize = 8;
 /// How long a resolver thread rests before it ends, if it is not the last one.
 pub const RESOLVER_IDLE_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long it is until root certificates are read again of which some could not be.
+pub const ROOTS_RETRY_WAIT: Duration = Duration::from_secs(60);
 /// Addresses of one name that are tried.
 pub const ADDRESSES_MAX: usize = 16;
 /// How long one address of a name is tried alone before the next one joins in.

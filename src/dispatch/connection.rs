@@ -76,6 +76,8 @@ impl Link {
             return Err(error);
         }
         match socket.peer_addr() {
+            // A port that nobody listens on may be the one the system chose for this very socket: it meets itself.
+            Ok(peer) if peer == socket.local_addr()? => return Err(ErrorKind::ConnectionRefused.into()),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(false),
             Err(error) => return Err(error),
@@ -224,4 +226,34 @@ fn write(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
         }
     }
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_connection_to_itself_is_refused() {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, getsockname, socket};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let own = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap();
+        connect(&socket, &own).unwrap();
+        let socket = std::net::TcpStream::from(socket);
+        socket.set_nonblocking(true).unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), socket.local_addr().unwrap());
+        let mut link = Link {
+            peer: 0,
+            flight: None,
+            stage: Stage::Connecting(own.ip()),
+            reused: false,
+            opened: MonoUs(0),
+            socket: TcpStream::from_std(socket),
+            tls: None,
+            unsent: Vec::new(),
+            partial: Vec::new(),
+        };
+        assert_eq!(link.is_connected().unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    }
 }

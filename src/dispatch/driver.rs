@@ -14,7 +14,7 @@ use super::flight::{Flight, TimeLimits, describe};
 use super::head::Heads;
 use super::resolver::Resolver;
 use super::stats::Counters;
-use super::tls::Trust;
+use super::trust::Trust;
 use crate::clock;
 use crate::core::{Errand, ErrandReport, Outcome};
 use crate::limits::{ANSWER_READ_LEN, ATTEMPTS_PER_TURN_MAX, GROWTH_TICK, IDLE_CONNECTION_TIME_MAX, POST_LEN_MAX};

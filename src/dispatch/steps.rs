@@ -114,7 +114,8 @@ impl Driver {
                 if !peer.https {
                     return self.note_ready(id, flight);
                 }
-                match Session::new(&self.setup.trust, &peer.host) {
+                let config = self.setup.trust.config(clock::mono());
+                match config.and_then(|config| Session::new(config, &peer.host)) {
                     Ok(session) => {
                         self.board.links[id as usize].secure(session);
                         self.board.deadlines.set(flight, by);
@@ -147,6 +148,11 @@ impl Driver {
         // One more is ready, so one more may connect.
         self.board.mark(peer);
         self.send(id, flight);
+        // What came before the request was written, such as with the end of the handshake, raises no event any more.
+        let link = self.board.links.get(id as usize);
+        if link.is_some_and(|link| link.flight == Some(flight) && matches!(link.stage, Stage::Busy(_))) {
+            self.read(id, false);
+        }
     }
 
     /// False: the connection is gone.

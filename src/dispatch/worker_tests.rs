@@ -10,7 +10,7 @@ use super::super::driver::Setup;
 use super::super::flight::TimeLimits;
 use super::super::head::Heads;
 use super::super::resolver::{Lookup, Resolver, System, WakeWorker};
-use super::super::tls::Trust;
+use super::super::trust::Trust;
 use super::*;
 use crate::core::{AlertAttempt, Attempt, Class, ExecutionId, Handle, Kind, Outcome, Report, Seq};
 use crate::job::{JobId, JobKey, Post, TargetUrl};
@@ -417,4 +417,43 @@ fn what_a_target_says_to_a_resting_connection_is_no_answer_to_the_next_request()
         assert_eq!(running.post(&url).outcome, Outcome::Answered(200), "{}", unasked.escape_ascii());
         assert_eq!(running.opened(), 2);
     }
+}
+
+#[test]
+fn what_comes_with_the_end_of_the_handshake_is_read_in_the_same_turn() {
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use rustls::{ServerConfig, ServerConnection};
+    let made = rcgen::generate_simple_self_signed(vec!["some.test".to_owned()]).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key));
+    let mut config = config.unwrap();
+    // The answer follows the server's part of the handshake at once, and after it comes nothing.
+    (config.send_half_rtt_data, config.send_tls13_tickets) = (true, 0);
+    let config = Arc::new(config);
+    let url = scripted(move |_, socket| {
+        let mut session = ServerConnection::new(Arc::clone(&config)).unwrap();
+        session.read_tls(socket).unwrap();
+        session.process_new_packets().unwrap();
+        session.writer().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        // In one piece, so that whoever reads the end of the handshake has read the answer.
+        let mut all = Vec::new();
+        while session.wants_write() {
+            session.write_tls(&mut all).unwrap();
+        }
+        socket.write_all(&all).unwrap();
+        while read(socket) > 0 {}
+    });
+    let url = url.replace("http://127.0.0.1", "https://some.test");
+    let mut running = Running::new(Arc::new(|_| Ok(vec![[127, 0, 0, 1].into()])));
+    running.driver.setup.trust = Arc::new(Trust::new(made.cert.pem().as_bytes()).unwrap());
+    running.begin(&url);
+    let mut events = Events::with_capacity(16);
+    let is_secured = |driver: &Driver| driver.board.links.iter().any(|(_, link)| link.is_ready());
+    while !is_secured(&running.driver) && running.driver.reports.is_empty() {
+        running.poll.poll(&mut events, running.driver.patience()).unwrap();
+        turn(&mut running.driver, &events, running.resolved.try_recv().is_ok());
+    }
+    assert_eq!(outcomes(&mut running.driver), [(1, Outcome::Answered(200))]);
 }
