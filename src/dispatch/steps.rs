@@ -205,8 +205,11 @@ impl Driver {
         self.finish(id, Outcome::Answered(status), now);
         let link = &mut self.board.links[link_id as usize];
         link.drain();
-        let peer = &mut self.board.peers[link.peer as usize];
+        let peer_id = link.peer;
+        let peer = &mut self.board.peers[peer_id as usize];
         (peer.open, peer.draining) = (peer.open - 1, peer.draining + 1);
+        // One fewer counts as open, so one more may be opened.
+        self.board.mark(peer_id);
         self.board.draining.set(link_id, now.plus(ANSWER_DRAIN_TIME_MAX));
         if self.board.draining.len() > DRAINING_MAX || self.board.spare() > self.setup.idle_max {
             self.close_a_spare_one();
@@ -233,9 +236,12 @@ impl Driver {
     /// An answer is whole, or nobody wants more of it.
     fn note_whole(&mut self, link_id: u32, status: u16, reusable: bool) {
         let now = clock::mono();
-        let link = &self.board.links[link_id as usize];
+        let link = &mut self.board.links[link_id as usize];
         let (peer_id, drains) = (link.peer, link.flight.is_none());
-        let usable = reusable && !link.has_unsent() && now < link.opened.plus(CONNECTION_AGE_MAX);
+        let young = now < link.opened.plus(CONNECTION_AGE_MAX);
+        // With TLS a short read does not say that nothing is left.
+        let quiet = link.is_emptied_by_short_read() || link.is_quiet(&mut self.input);
+        let usable = reusable && quiet && young && !link.has_unsent();
         let mut answered = None;
         if !drains {
             let Some(id) = self.note_answer(link_id, status) else { return };
