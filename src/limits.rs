@@ -103,8 +103,13 @@ pub const LOG_LINES_PENDING_MAX: usize = 2_048;
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// The head of an answer of a target, interim answers included, in bytes.
 pub const ANSWER_HEAD_LEN_MAX: usize = 32 * 1024;
-/// How much of an answer's body is read, framing included. Beyond, the status counts and the connection is closed.
+/// How much of an answer's body is read, framing included, for the sake of using the connection again. Beyond, it is
+/// closed; the status counts in any case.
 pub const ANSWER_BODY_LEN_MAX: usize = 64 * 1024;
+/// How long the rest of an answer is read after its head, for the same reason.
+pub const ANSWER_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
+/// Connections of one worker on which the rest of an answer is read. Beyond, the oldest one is closed.
+pub const DRAINING_MAX: usize = 256;
 /// Bytes that chunked framing may leave undecided, which is a size line or a trailer.
 pub const ANSWER_FRAMING_LEN_MAX: usize = 4 * 1024;
 /// Bytes read from one connection at once, into a buffer that a worker's connections share.
@@ -143,20 +148,36 @@ pub const IDLE_CONNECTION_TIME_MAX: Duration = Duration::from_secs(20);
 /// Kept-alive connections of one worker to one target. Many, as each that is closed and opened again every second
 /// holds 60 local ports.
 pub const IDLE_PER_TARGET_MAX: usize = 4_096;
+/// Kept-alive connections over all targets and workers. Each costs memory here and at its target.
+pub const IDLE_CONNECTIONS_MAX: u32 = 16_384;
 /// How old a connection may become, so that targets that moved are found again.
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
-/// How long a resolved name is believed. It is looked up anew in the background from half that time on.
-pub const NAME_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long it is believed that a name could not be resolved.
-pub const NAME_FAILED_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a resolved name is believed without asking again.
+pub const NAME_FRESH_TIME: Duration = Duration::from_secs(15);
+/// How long its addresses serve on while it is looked up anew, or cannot be.
+pub const NAME_TIME_MAX: Duration = Duration::from_secs(300);
+/// How long it is believed at first that a name could not be resolved; twice as long each time it fails again.
+pub const NAME_FAILED_TIME_MIN: Duration = Duration::from_secs(1);
+/// How long it is believed at most.
+pub const NAME_FAILED_TIME_MAX: Duration = Duration::from_secs(30);
+/// A name whose last lookup took this long waits behind others of its kind only.
+pub const NAME_SLOW_MIN: Duration = Duration::from_secs(1);
 /// Names remembered at once.
 pub const NAMES_MAX: usize = 10_000;
-/// Lookups that wait for a resolver thread; beyond, they fail.
+/// Lookups of either kind that wait for a resolver thread; beyond, they fail.
 pub const LOOKUPS_PENDING_MAX: usize = 4_096;
-/// Lookups made at once.
-pub const RESOLVER_THREADS: usize = 2;
+/// Lookups made at once, of names that are new or were quick; threads are started as they are needed.
+pub const RESOLVER_THREADS_MAX: usize = 32;
+/// Lookups made at once of names that took long the last time.
+pub const RESOLVER_SLOW_THREADS_MAX: usize = 8;
+/// How long a resolver thread rests before it ends, if it is not the last one.
+pub const RESOLVER_IDLE_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long it is until root certificates are read again of which some could not be.
+pub const ROOTS_RETRY_WAIT: Duration = Duration::from_secs(60);
 /// Addresses of one name that are tried.
 pub const ADDRESSES_MAX: usize = 16;
+/// How long one address of a name is tried alone before the next one joins in.
+pub const ADDRESS_HEAD_START: Duration = Duration::from_millis(250);
 /// Batches of attempts that one worker has not taken. Beyond, they become one batch: room for as many as may be in
 /// flight would cost a megabyte up front.
 pub const ATTEMPT_BATCHES_PENDING_MAX: usize = 256;
@@ -224,8 +245,11 @@ pub const WAKE_AHEAD_US: i64 = 200;
 pub const CLOCK_STEP_MIN_US: i64 = 500_000;
 /// How long the rest of a refused request is read and thrown away, so that the client gets to see the answer.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
-/// Open files that are not for POSTs in flight: clients, database, kept-alive connections at rest.
-pub const FILES_RESERVED: u64 = CONNECTIONS_MAX as u64 + 256;
+/// Open files that are not connections to targets: clients, database, log, and up to four for each lookup under way.
+pub const FILES_RESERVED: u64 =
+    CONNECTIONS_MAX as u64 + 256 + 4 * (RESOLVER_THREADS_MAX + RESOLVER_SLOW_THREADS_MAX) as u64;
+/// The share of the other files that POSTs in flight may take, in per cent. Connections that rest get what is left.
+pub const FILES_IN_FLIGHT_PER_CENT: u64 = 75;
 /// Threads that read history.
 pub const READERS: usize = 2;
 
@@ -252,6 +276,10 @@ const _: () = {
     assert!(OPENINGS_PER_BUSY_TURN <= OPENINGS_PER_TURN && EXPIRIES_PER_BUSY_TURN <= EXPIRIES_PER_TURN);
     assert!(REPORT_WAIT_MAX.as_millis() < OUTCOME_WAIT_MAX.as_millis(), "reports come before what they lead to");
     assert!(RETENTION_LOOK_EVERY.as_millis() < RETENTION_EVERY.as_millis());
+    assert!(ADDRESS_HEAD_START.as_millis() * (ADDRESSES_MAX as u128) < CONNECT_TIME_MAX.as_millis(), "all get a try");
+    assert!(FILES_IN_FLIGHT_PER_CENT < 100, "some connections may rest");
+    assert!(NAME_FRESH_TIME.as_millis() < NAME_TIME_MAX.as_millis());
+    assert!(NAME_FAILED_TIME_MIN.as_millis() < NAME_FAILED_TIME_MAX.as_millis());
     assert!(GROWTH_TICK.as_millis() < DRAIN_TIME.as_millis());
     assert!(CHECKPOINT_WAL_MIN < WAL_LEN_MAX, "the checkpointer comes before the writer");
     assert!(PIECE_JOBS_MAX > 0 && PIECES_PER_TURN_MAX > 0, "a stream must come to its end");

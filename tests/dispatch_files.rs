@@ -60,6 +60,7 @@ fn no_more_files() {
     let settings = DispatchSettings {
         workers: 1,
         in_flight_max: 1_000,
+        idle_max: 1_000,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
         user_agent: "test".to_owned(),

@@ -132,6 +132,7 @@ fn workers(
     let settings = DispatchSettings {
         workers: dispatch::default_workers(),
         in_flight_max: max_in_flight,
+        idle_max: max_in_flight,
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(10),
         user_agent: "Punctual/bench".to_owned(),

@@ -115,9 +115,11 @@ pub struct Report {
     pub attempt: u32,
     /// What it came to.
     pub outcome: Outcome,
-    /// The worker's wall clock just before it connected or wrote.
+    /// The worker's wall clock just before it wrote the first byte of the request, on a connection that was ready. If
+    /// it wrote none, when it gave the attempt up: what is late because of a name or a connection shows here.
     pub dispatched: WallUs,
-    /// From dispatch to outcome, in microseconds.
+    /// From the start of the attempt to its outcome, in microseconds. It starts when it begins to connect, or to write
+    /// where a connection rests, so that a slow connect is part of it.
     pub duration_us: u64,
 }
 

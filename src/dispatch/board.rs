@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use slab::Slab;
 
-use super::connection::Link;
+use super::connection::{Link, Stage};
 use super::flight::Flight;
 use super::opening::Openers;
 use super::peer::Peer;
@@ -23,6 +23,10 @@ pub(super) struct Board {
     last_found: Option<u32>,
     /// Time limits of the flights. A limit may have moved on since: then it is set anew when it is reached.
     pub(super) deadlines: DeadlineHeap<MonoUs>,
+    /// Until when connections may drain.
+    pub(super) draining: DeadlineHeap<MonoUs>,
+    /// Since when connections rest, over all targets.
+    resting: DeadlineHeap<MonoUs>,
     /// Attempts without a connection, over all targets.
     pub(super) waiting: usize,
     /// Targets whose attempts may be able to go on.
@@ -63,6 +67,41 @@ impl Board {
         waiting.remove(position.expect("a flight without a connection waits for its target"));
         self.waiting -= 1;
         self.mark(peer);
+    }
+
+    /// Lets a connection of this target rest. False: the target has enough of them.
+    #[must_use]
+    pub(super) fn rest(&mut self, peer: u32, link: u32, now: MonoUs) -> bool {
+        let room = self.peers[peer as usize].rest(link);
+        if room {
+            self.resting.set(link, now);
+        }
+        room
+    }
+
+    /// The connection of this target that began to rest last.
+    pub(super) fn take_idle(&mut self, peer: u32) -> Option<u32> {
+        let link = self.peers[peer as usize].take_idle()?;
+        self.resting.remove(link);
+        Some(link)
+    }
+
+    /// This connection rests no more.
+    pub(super) fn forget_idle(&mut self, link: u32) {
+        self.resting.remove(link);
+        self.peers[self.links[link as usize].peer as usize].forget_idle(link);
+    }
+
+    /// The connection, of any target, that has rested longest, if since `limit` or before.
+    pub(super) fn take_stale(&mut self, limit: MonoUs) -> Option<u32> {
+        let link = self.resting.pop_due(limit)?;
+        self.peers[self.links[link as usize].peer as usize].forget_idle(link);
+        Some(link)
+    }
+
+    /// Connections that no attempt needs at the moment.
+    pub(super) fn spare(&self) -> usize {
+        self.resting.len() + self.draining.len()
     }
 
     /// The target will be served.
@@ -127,19 +166,29 @@ impl Board {
         let connected = self.flights.iter().filter(|(id, flight)| {
             let link = flight.link.map(|link| &self.links[link as usize]);
             assert!(link.is_none_or(|link| link.flight == Some(number(*id))), "a connection serves another attempt");
-            link.is_some()
+            let racing = flight.race.iter().flat_map(|race| &race.links);
+            for &link in racing {
+                assert_eq!(self.links[link as usize].flight, Some(number(*id)), "a connection is made for another");
+            }
+            link.is_some() || flight.race.is_some()
         });
         let waiting: usize = self.peers.iter().map(|(_, peer)| peer.waiting.len()).sum();
         assert_eq!(waiting, self.waiting, "attempts that wait are counted wrong");
         assert_eq!(connected.count() + waiting, self.flights.len(), "an attempt that nobody will go on with");
-        let (mut open, mut connecting, mut idle) = (0, 0, 0);
+        let (mut open, mut draining, mut connecting, mut idle) = (0, 0, 0, 0);
         for (_, peer) in &self.peers {
             (open, connecting) = (open + peer.open as usize, connecting + peer.connecting as usize);
+            draining += peer.draining as usize;
             idle += peer.idle_len() as usize;
         }
-        assert_eq!(open, self.links.len(), "connections that no target counts");
+        assert_eq!(open + draining, self.links.len(), "connections that no target counts");
+        let drains = |link: &Link| matches!(link.stage, Stage::Draining(_));
+        assert_eq!(draining, self.links.iter().filter(|(_, link)| drains(link)).count());
+        assert_eq!(idle, self.resting.len(), "a connection that rests since no time, or the reverse");
+        assert_eq!(draining, self.draining.len(), "a connection that drains without a time limit, or the reverse");
         assert_eq!(connecting, self.links.iter().filter(|(_, link)| !link.is_ready()).count());
-        assert_eq!(idle, self.links.iter().filter(|(_, link)| link.flight.is_none()).count());
+        let rests = |link: &Link| link.flight.is_none() && !drains(link);
+        assert_eq!(idle, self.links.iter().filter(|(_, link)| rests(link)).count());
     }
 
     /// Finds out where a flight goes.

@@ -3,7 +3,6 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -17,7 +16,7 @@ use crate::time::MonoUs;
 pub(super) struct Link {
     /// To which target.
     pub(super) peer: u32,
-    /// For which attempt; None while it rests.
+    /// For which attempt; None while it rests, or drains.
     pub(super) flight: Option<u32>,
     /// How far it is.
     pub(super) stage: Stage,
@@ -36,54 +35,26 @@ pub(super) struct Link {
 /// How far a connection is.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// The socket connects to an address.
-    Connecting(Route),
+    /// The socket connects to this address.
+    Connecting(IpAddr),
     /// The socket is connected; TLS shakes hands.
     Securing,
     /// A request is under way.
     Busy(Box<Exchange>),
+    /// The outcome is known; the rest of the answer is read so that the connection can be used again.
+    Draining(Box<Exchange>),
     /// Nothing is under way.
     Idle,
 }
 
-/// The addresses of a target, and which of them are still to be tried.
-#[derive(Clone, Debug)]
-pub(super) struct Route {
-    pub(super) addresses: Arc<[IpAddr]>,
-    /// Which one is tried now.
-    pub(super) index: usize,
-    /// How many others are left.
-    pub(super) left: usize,
-}
-
-impl Route {
-    /// All of these, starting with the preferred one.
-    pub(super) fn new(addresses: Arc<[IpAddr]>, preferred: usize) -> Route {
-        let index = preferred % addresses.len().max(1);
-        let left = addresses.len().saturating_sub(1);
-        Route { addresses, index, left }
-    }
-
-    /// The next address after one that failed; None: all have failed.
-    pub(super) fn next(&self) -> Option<Route> {
-        let left = self.left.checked_sub(1)?;
-        Some(Route { addresses: Arc::clone(&self.addresses), index: (self.index + 1) % self.addresses.len(), left })
-    }
-
-    /// The address that is tried now.
-    pub(super) fn address(&self) -> IpAddr {
-        self.addresses[self.index]
-    }
-}
-
 impl Link {
-    /// Begins to connect to the route's current address.
-    pub(super) fn connect(route: Route, port: u16, peer: u32, flight: u32, now: MonoUs) -> io::Result<Link> {
-        let socket = TcpStream::connect(SocketAddr::new(route.address(), port))?;
+    /// Begins to connect.
+    pub(super) fn connect(address: IpAddr, port: u16, peer: u32, flight: u32, now: MonoUs) -> io::Result<Link> {
+        let socket = TcpStream::connect(SocketAddr::new(address, port))?;
         Ok(Link {
             peer,
             flight: Some(flight),
-            stage: Stage::Connecting(route),
+            stage: Stage::Connecting(address),
             reused: false,
             opened: now,
             socket,
@@ -105,6 +76,8 @@ impl Link {
             return Err(error);
         }
         match socket.peer_addr() {
+            // A port that nobody listens on may be the one the system chose for this very socket: it meets itself.
+            Ok(peer) if peer == socket.local_addr()? => return Err(ErrorKind::ConnectionRefused.into()),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(false),
             Err(error) => return Err(error),
@@ -117,7 +90,7 @@ impl Link {
     pub(super) fn is_ready(&self) -> bool {
         match self.stage {
             Stage::Connecting(_) | Stage::Securing => false,
-            Stage::Busy(_) | Stage::Idle => true,
+            Stage::Busy(_) | Stage::Draining(_) | Stage::Idle => true,
         }
     }
 
@@ -183,25 +156,25 @@ impl Link {
     pub(super) fn has_heard(&self) -> bool {
         match &self.stage {
             Stage::Busy(exchange) => exchange.has_heard(),
-            Stage::Connecting(_) | Stage::Securing | Stage::Idle => false,
+            Stage::Connecting(_) | Stage::Securing | Stage::Draining(_) | Stage::Idle => false,
         }
     }
 
     /// Takes bytes of the answer; what does not suffice is kept for the next time.
     pub(super) fn take(&mut self, bytes: &[u8], scratch: &mut [u8]) -> Progress {
-        let Stage::Busy(exchange) = &mut self.stage else {
+        let (Stage::Busy(exchange) | Stage::Draining(exchange)) = &mut self.stage else {
             return Progress::Unusable("bytes that nobody asked for".to_owned());
         };
         if self.partial.is_empty() {
             let progress = exchange.read(bytes, scratch);
-            if let Progress::More(used) = progress {
+            if let Progress::More(used) | Progress::Decided { used, .. } = progress {
                 self.partial.extend_from_slice(&bytes[used..]);
             }
             return progress;
         }
         self.partial.extend_from_slice(bytes);
         let progress = exchange.read(&self.partial, scratch);
-        if let Progress::More(used) = progress {
+        if let Progress::More(used) | Progress::Decided { used, .. } = progress {
             self.partial.drain(..used);
         }
         progress
@@ -210,11 +183,24 @@ impl Link {
     /// The other side will send nothing more.
     pub(super) fn end(&mut self) -> Progress {
         match &mut self.stage {
-            Stage::Busy(exchange) => exchange.close(),
+            Stage::Busy(exchange) | Stage::Draining(exchange) => exchange.close(),
             Stage::Connecting(_) | Stage::Securing | Stage::Idle => {
                 Progress::Unusable("connection closed before the request".to_owned())
             }
         }
+    }
+
+    /// The outcome is known: the flight goes, the rest of the answer is still to be read.
+    pub(super) fn drain(&mut self) {
+        self.flight = None;
+        if let Stage::Busy(exchange) = std::mem::replace(&mut self.stage, Stage::Idle) {
+            self.stage = Stage::Draining(exchange);
+        }
+    }
+
+    /// Whether a resting connection has nothing to say: neither its end, nor what would pass for the next answer.
+    pub(super) fn is_quiet(&mut self, buffer: &mut [u8]) -> bool {
+        matches!(self.read(buffer), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Lets the connection rest after a whole exchange. Memory for what was partial is given back.
@@ -245,16 +231,29 @@ fn write(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[test]
-    fn a_route_tries_every_address_once_and_the_preferred_one_first() {
-        let addresses: Arc<[IpAddr]> = [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]].map(IpAddr::from).into();
-        let mut route = Some(Route::new(Arc::clone(&addresses), 2));
-        let mut tried = Vec::new();
-        while let Some(now) = route {
-            tried.push(now.address());
-            route = now.next();
-        }
-        assert_eq!(tried, [addresses[2], addresses[0], addresses[1]]);
+    fn a_connection_to_itself_is_refused() {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, getsockname, socket};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let own = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap();
+        connect(&socket, &own).unwrap();
+        let socket = std::net::TcpStream::from(socket);
+        socket.set_nonblocking(true).unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), socket.local_addr().unwrap());
+        let mut link = Link {
+            peer: 0,
+            flight: None,
+            stage: Stage::Connecting(own.ip()),
+            reused: false,
+            opened: MonoUs(0),
+            socket: TcpStream::from_std(socket),
+            tls: None,
+            unsent: Vec::new(),
+            partial: Vec::new(),
+        };
+        assert_eq!(link.is_connected().unwrap_err().kind(), ErrorKind::ConnectionRefused);
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use mio::Registry;
 
 use super::board::{Board, number};
+use super::connection::Stage;
 use super::exchange::Exchange;
 use super::flight::{Flight, TimeLimits, describe};
 use super::head::Heads;
 use super::resolver::Resolver;
 use super::stats::Counters;
-use super::tls::Trust;
+use super::trust::Trust;
 use crate::clock;
 use crate::core::{Errand, ErrandReport, Outcome};
 use crate::limits::{ANSWER_READ_LEN, ATTEMPTS_PER_TURN_MAX, GROWTH_TICK, IDLE_CONNECTION_TIME_MAX, POST_LEN_MAX};
@@ -33,6 +34,8 @@ pub(super) struct Setup {
     pub(super) counters: Arc<Counters>,
     pub(super) heads: Heads,
     pub(super) limits: TimeLimits,
+    /// How many connections may be open that no attempt needs at the moment.
+    pub(super) idle_max: usize,
 }
 
 impl Setup {
@@ -43,8 +46,9 @@ impl Setup {
         trust: Arc<Trust>,
         heads: Heads,
         limits: TimeLimits,
+        idle_max: usize,
     ) -> Setup {
-        Setup { worker, registry, resolver, trust, counters: Arc::default(), heads, limits }
+        Setup { worker, registry, resolver, trust, counters: Arc::default(), heads, limits, idle_max }
     }
 }
 
@@ -91,9 +95,10 @@ impl Driver {
             return Some(Duration::ZERO);
         }
         let deadline = self.board.deadlines.peek().map(|(at, _)| at);
+        let drained = self.board.draining.peek().map(|(at, _)| at);
         let tick = self.board.has_throttled().then_some(self.next_tick);
         let sweep = (!self.board.links.is_empty()).then_some(self.next_sweep);
-        let at = [deadline, tick, sweep].into_iter().flatten().min()?;
+        let at = [deadline, drained, tick, sweep].into_iter().flatten().min()?;
         Some(Duration::from_micros(at.0.saturating_sub(clock::mono().0)))
     }
 
@@ -119,6 +124,10 @@ impl Driver {
             let Some(flight) = self.board.deadlines.pop_due(now) else { break };
             self.expire(flight, now);
         }
+        for _ in 0..most {
+            let Some(link) = self.board.draining.pop_due(now) else { break };
+            self.close(link);
+        }
         if now >= self.next_tick {
             self.next_tick = now.plus(GROWTH_TICK);
             self.board.mark_throttled();
@@ -130,11 +139,9 @@ impl Driver {
             }
             let limit = now.0.checked_sub(u64::try_from(IDLE_CONNECTION_TIME_MAX.as_micros()).unwrap_or(u64::MAX));
             let Some(limit) = limit.map(MonoUs) else { return };
-            let mut stale = Vec::new();
-            for (_, peer) in &mut self.board.peers {
-                stale.extend(std::iter::from_fn(|| peer.take_stale(limit)));
+            while let Some(link) = self.board.take_stale(limit) {
+                self.close(link);
             }
-            stale.into_iter().for_each(|link| self.close(link));
         }
     }
 
@@ -174,9 +181,8 @@ impl Driver {
             Err(why) => return self.finish(id, Outcome::ConnectionFailed(why), start),
         };
         self.board.deadlines.set(id, self.limit(id));
-        let peer = &mut self.board.peers[peer_id as usize];
-        if peer.waiting.is_empty()
-            && let Some(link) = peer.take_idle()
+        if self.board.peers[peer_id as usize].waiting.is_empty()
+            && let Some(link) = self.take_quiet(peer_id)
         {
             self.setup.counters.reused();
             self.send(link, id);
@@ -188,15 +194,26 @@ impl Driver {
     /// Sends what waits on connections that rest. For the rest, the target asks for another connection.
     fn serve(&mut self, id: u32) {
         loop {
-            let peer = &mut self.board.peers[id as usize];
-            let Some(&flight) = peer.waiting.front() else { return };
+            let Some(&flight) = self.board.peers[id as usize].waiting.front() else { return };
             let must_be_fresh = self.board.flights[flight as usize].is_second_try;
-            let resting = if must_be_fresh { None } else { peer.take_idle() };
+            let resting = if must_be_fresh { None } else { self.take_quiet(id) };
             let Some(link) = resting else { return self.board.ask_for_connection(id, self.waited) };
             self.board.take_first(id);
             self.setup.counters.reused();
             self.send(link, flight);
         }
+    }
+
+    /// A connection of this target that rests and can be used. One that said something since its last answer is closed:
+    /// it would pass for the next one.
+    fn take_quiet(&mut self, peer: u32) -> Option<u32> {
+        while let Some(link) = self.board.take_idle(peer) {
+            if self.board.links[link as usize].is_quiet(&mut self.input) {
+                return Some(link);
+            }
+            self.close(link);
+        }
+        None
     }
 
     /// Writes a flight's request to a connection that is ready.
@@ -245,13 +262,27 @@ impl Driver {
         self.reports.push(flight.report(outcome, now));
     }
 
+    /// Closes the connection, of any target, that is needed least: it drains, or has rested longest. False: there is none.
+    pub(super) fn close_a_spare_one(&mut self) -> bool {
+        const ANY: MonoUs = MonoUs(u64::MAX);
+        let Some(link) = self.board.draining.pop_due(ANY).or_else(|| self.board.take_stale(ANY)) else { return false };
+        self.close(link);
+        true
+    }
+
     /// Closes a connection that no list of resting ones holds.
     pub(super) fn close(&mut self, id: u32) {
         let link = self.board.links.remove(id as usize);
         let peer = &mut self.board.peers[link.peer as usize];
-        peer.open -= 1;
-        if !link.is_ready() {
-            peer.connecting -= 1;
+        match link.stage {
+            Stage::Connecting(_) | Stage::Securing => {
+                (peer.open, peer.connecting) = (peer.open - 1, peer.connecting - 1)
+            }
+            Stage::Busy(_) | Stage::Idle => peer.open -= 1,
+            Stage::Draining(_) => {
+                peer.draining -= 1;
+                self.board.draining.remove(id);
+            }
         }
         self.setup.counters.closed();
         self.board.mark(link.peer);

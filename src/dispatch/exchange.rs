@@ -1,5 +1,8 @@
 //! Owns one request and its answer as bytes, by way of `ureq-proto`: what to write, and what the bytes read mean.
 //! It must not touch a socket or a clock.
+//!
+//! The status decides. Once the head of the answer is whole, nothing that happens to its body changes the outcome: the
+//! body is read only so that the connection can be used again.
 
 use std::mem;
 
@@ -34,6 +37,13 @@ enum Stage {
 pub(super) enum Progress {
     /// The answer is not whole. This many bytes were used up; the rest must be given again, with more behind it.
     More(usize),
+    /// The same, but its head is whole as of now, and with it the outcome.
+    Decided {
+        /// Its status.
+        status: u16,
+        /// How many bytes were used up.
+        used: usize,
+    },
     /// The answer is whole, or as much of it was read as anybody needs.
     Whole {
         /// Its status.
@@ -41,7 +51,7 @@ pub(super) enum Progress {
         /// Whether the connection can carry another request.
         reusable: bool,
     },
-    /// The bytes are no HTTP answer, or too much of it.
+    /// The bytes are no head of an HTTP answer, or too much of one.
     Unusable(String),
 }
 
@@ -69,14 +79,23 @@ impl Exchange {
     pub(super) fn read(&mut self, input: &[u8], scratch: &mut [u8]) -> Progress {
         self.heard |= !input.is_empty();
         let mut start = 0;
+        let mut decided = false;
         loop {
             let rest = &input[start..];
             match mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Head(call) => match self.read_head(call, rest) {
-                    Ok(used) => start += used,
+                    Ok(used) => {
+                        start += used;
+                        decided = matches!(self.stage, Stage::Body(..));
+                    }
                     Err(progress) => return progress.after(start),
                 },
-                Stage::Body(call, status) => return self.read_body(call, status, rest, scratch).after(start),
+                Stage::Body(call, status) => {
+                    return match self.read_body(call, status, rest, scratch).after(start) {
+                        Progress::More(used) if decided => Progress::Decided { status, used },
+                        other => other,
+                    };
+                }
                 Stage::Over => return Progress::Unusable("bytes after the end of the answer".to_owned()),
             }
         }
@@ -91,14 +110,8 @@ impl Exchange {
     pub(super) fn close(&mut self) -> Progress {
         match mem::replace(&mut self.stage, Stage::Over) {
             Stage::Head(_) => Progress::Unusable("connection closed before the answer".to_owned()),
-            Stage::Body(call, status) => {
-                // A body without a length ends here. The last chunk says that the body is whole, whatever is missing.
-                if call.can_proceed() || call.is_ended_chunked() {
-                    Progress::Whole { status, reusable: false }
-                } else {
-                    Progress::Unusable(format!("connection closed in the middle of the answer (status {status})"))
-                }
-            }
+            // Here a body without a length ends. Of another one something is missing that nobody reads.
+            Stage::Body(_, status) => Progress::Whole { status, reusable: false },
             Stage::Over => Progress::Unusable("connection closed after the answer".to_owned()),
         }
     }
@@ -111,11 +124,15 @@ impl Exchange {
         self.seen = input.len();
         let (used, response) = if hopeless {
             (0, None)
+        } else if is_continue(input) {
+            // The protocol core has none with headers, which are allowed.
+            (head_len(input).unwrap_or(0), None)
         } else {
-            call.try_response(input, false).map_err(|error| malformed("head", &error))?
+            call.try_response(input, false).map_err(|error| malformed(&error))?
         };
         self.used += used;
-        if self.used.max(input.len() - used) > ANSWER_HEAD_LEN_MAX {
+        let undecided = if response.is_none() { input.len() - used } else { 0 };
+        if self.used.max(undecided) > ANSWER_HEAD_LEN_MAX {
             let limit = ANSWER_HEAD_LEN_MAX / 1024;
             return Err(Progress::Unusable(format!("the head of the answer is larger than {limit} KiB")));
         }
@@ -148,7 +165,8 @@ impl Exchange {
             let rest = &input[start..];
             let used = match call.read(rest, scratch) {
                 Ok((used, _)) => used,
-                Err(error) => return malformed("body", &error),
+                // It is malformed, or framed in a way that the protocol core does not know.
+                Err(_) => return Progress::Whole { status, reusable: false },
             };
             start += used;
             self.used += used;
@@ -161,7 +179,7 @@ impl Exchange {
                 let cleanup = match call.proceed() {
                     Some(RecvBodyResult::Redirect(call)) => call.proceed(),
                     Some(RecvBodyResult::Cleanup(call)) => call,
-                    None => return Progress::Unusable("the body of the answer has no end".to_owned()),
+                    None => return Progress::Whole { status, reusable: false },
                 };
                 return whole(&cleanup, status, input.len() - start);
             }
@@ -170,7 +188,7 @@ impl Exchange {
             }
         }
         if input.len() - start > ANSWER_FRAMING_LEN_MAX {
-            return Progress::Unusable("the body of the answer is malformed: a chunk without an end".to_owned());
+            return Progress::Whole { status, reusable: false };
         }
         self.stage = Stage::Body(call, status);
         Progress::More(start)
@@ -182,6 +200,7 @@ impl Progress {
     fn after(self, before: usize) -> Progress {
         match self {
             Progress::More(used) => Progress::More(used + before),
+            Progress::Decided { status, used } => Progress::Decided { status, used: used + before },
             Progress::Whole { .. } | Progress::Unusable(_) => self,
         }
     }
@@ -192,13 +211,27 @@ fn whole(call: &Call<Cleanup>, status: u16, left_over: usize) -> Progress {
     Progress::Whole { status, reusable: left_over == 0 && !call.must_close_connection() }
 }
 
-fn malformed(part: &str, error: &ureq_proto::Error) -> Progress {
+/// Whether this is the beginning of `100 Continue`.
+fn is_continue(input: &[u8]) -> bool {
+    let line = input.trim_ascii_start();
+    let after = line.strip_prefix(b"HTTP/1.1 100").or_else(|| line.strip_prefix(b"HTTP/1.0 100"));
+    after.is_some_and(|after| after.first().is_some_and(u8::is_ascii_whitespace))
+}
+
+/// How long the head at the beginning of this is, if all of it is there: it ends with an empty line.
+fn head_len(input: &[u8]) -> Option<usize> {
+    let start = input.len() - input.trim_ascii_start().len();
+    let ends = |from: usize, end: &[u8]| input[from..].starts_with(end).then_some(from + end.len());
+    (start..input.len()).find_map(|from| ends(from, b"\n\r\n").or_else(|| ends(from, b"\n\n")))
+}
+
+fn malformed(error: &ureq_proto::Error) -> Progress {
     let why = match error {
         ureq_proto::Error::HttpParseFail(why) => why.clone(),
         ureq_proto::Error::HttpParseTooManyHeaders => "too many headers".to_owned(),
         other => other.to_string(),
     };
-    Progress::Unusable(format!("the {part} of the answer is malformed: {why}"))
+    Progress::Unusable(format!("the head of the answer is malformed: {why}"))
 }
 
 #[cfg(test)]

@@ -13,27 +13,42 @@ fn exchange() -> Exchange {
     exchange
 }
 
-/// Feeds the pieces, then the end.
+/// Feeds the pieces, then the end. What is decided by the head stays.
 fn outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Progress {
     let mut exchange = exchange();
     let mut kept = Vec::new();
+    let mut decided = None;
+    let mut end = None;
     for piece in pieces {
         kept.extend_from_slice(piece);
         match exchange.read(&kept, &mut [0; 64]) {
             Progress::More(used) => drop(kept.drain(..used)),
-            progress => return progress,
+            Progress::Decided { status, used } => {
+                assert_eq!(decided.replace(status), None, "it is decided once");
+                kept.drain(..used);
+            }
+            progress => {
+                end = Some(progress);
+                break;
+            }
         }
     }
-    exchange.close()
+    let end = end.unwrap_or_else(|| exchange.close());
+    if let Some(decided) = decided {
+        assert!(matches!(end, Progress::Whole { status, .. } if status == decided), "{decided}, {end:?}");
+    }
+    end
 }
 
-const ANSWERS: [&[u8]; 6] = [
+const ANSWERS: [&[u8]; 8] = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 1\r\n\r\nx",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nA;x=\"y\"\r\n0123456789\r\n3\r\nabc\r\n0\r\nB: c\r\n\r\n",
     b"HTTP/1.0 500 No\r\n\r\nuntil the end",
     b"HTTP/1.1 204 None\r\nConnection: close\r\n\r\n",
     b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+    b"HTTP/1.1 100 Continue\r\nA: b\r\n\r\nHTTP/1.1 100\nA: b\n\nHTTP/1.1 201 Made\r\nContent-Length: 1\r\n\r\nx",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;name=\"a long extension\"\r\nx\r\n0\r\n\r\n",
 ];
 
 #[test]
@@ -49,12 +64,37 @@ fn pieces_do_not_matter() {
 
 #[test]
 fn what_can_be_used_again_is_told() {
-    for (answer, reusable) in [(0, true), (1, true), (2, true), (3, false), (4, false), (5, true)] {
+    for (answer, reusable) in
+        [(0, true), (1, true), (2, true), (3, false), (4, false), (5, true), (6, true), (7, false)]
+    {
         let Progress::Whole { reusable: told, .. } = outcome([ANSWERS[answer]].into_iter()) else { panic!() };
         assert_eq!(told, reusable, "{}", ANSWERS[answer].escape_ascii());
     }
     let unasked = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nmore";
     assert_eq!(outcome([&unasked[..]].into_iter()), Progress::Whole { status: 200, reusable: false });
+}
+
+#[test]
+fn once_the_head_is_whole_nothing_changes_the_outcome() {
+    let heads = ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", ""];
+    for head in heads {
+        let head = format!("HTTP/1.1 200 OK\r\n{head}\r\n");
+        for body in [&b""[..], b"xyz\r\n", b"\xff\xff\xff", b"5\r\nabc", b"-1\r\n", b"5;;;;;;;;;;;;;;;;;;;;;;;;;;\r\n"]
+        {
+            let answer = [head.as_bytes(), body].concat();
+            for len in [1, 7, answer.len()] {
+                let end = outcome(answer.chunks(len));
+                assert!(matches!(end, Progress::Whole { status: 200, .. }), "{}: {end:?}", answer.escape_ascii());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_large_body_behind_a_head_in_pieces_does_not_make_the_head_large() {
+    let answer = [&b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"[..], &[b'x'; 60_000]].concat();
+    let pieces = [&answer[..10], &answer[10..10 + ANSWER_HEAD_LEN_MAX], &answer[10 + ANSWER_HEAD_LEN_MAX..]];
+    assert_eq!(outcome(pieces.into_iter()), Progress::Whole { status: 200, reusable: true });
 }
 
 #[test]

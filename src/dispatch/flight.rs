@@ -1,16 +1,17 @@
-//! Owns one attempt under way: when it was dispatched, until when it may take, and the words for how it ended.
+//! Owns one attempt under way: when it began and was dispatched, how long it may take, and the words for how it ended.
 //! It must not move bytes.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use super::race::Race;
 use crate::clock;
 use crate::core::{AlertReport, Errand, ErrandReport, Outcome, Report};
 use crate::job::{Delivery, Post};
 use crate::limits::CONNECT_TIME_MAX;
 use crate::time::{MonoUs, Now, WallUs};
 
-/// How long an attempt may take, counted from its dispatch.
+/// How long an attempt may take, counted from its start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeLimits {
     /// As a whole.
@@ -32,16 +33,16 @@ pub(super) struct Flight {
     pub(super) errand: Errand,
     /// Where it goes; None until that is known.
     pub(super) peer: Option<u32>,
-    /// Its connection, if it has one.
+    /// Its connection, if it has one that is connected.
     pub(super) link: Option<u32>,
-    /// When it was dispatched; before that, when it was taken up.
-    pub(super) dispatched: WallUs,
-    /// The same on the other clock.
+    /// The connections that are being made for it.
+    pub(super) race: Option<Box<Race>>,
+    /// When it began to connect, or to write on a connection that rested; before that, when it was taken up.
     pub(super) start: MonoUs,
     /// Whether it has connected or written.
-    pub(super) is_dispatched: bool,
-    /// Until when it must be connected.
-    pub(super) connect_by: MonoUs,
+    pub(super) is_started: bool,
+    /// Just before the first byte of its request was written; None: none was.
+    dispatched: Option<WallUs>,
     /// How long the worker had waited for events in all when the request was written.
     pub(super) waited: MonoUs,
     /// Whether a kept-alive connection was lost under it, so that it must go on with a fresh one.
@@ -54,21 +55,28 @@ impl Flight {
             errand,
             peer: None,
             link: None,
-            dispatched: now.wall,
+            race: None,
             start: now.mono,
-            is_dispatched: false,
-            connect_by: MonoUs(0),
+            is_started: false,
+            dispatched: None,
             waited: MonoUs(0),
             is_second_try: false,
         }
     }
 
-    /// It connects or writes now; only the first time counts.
+    /// It connects now; only the first time counts.
+    pub(super) fn begin(&mut self, now: MonoUs) {
+        if !self.is_started {
+            (self.is_started, self.start) = (true, now);
+        }
+    }
+
+    /// Its request is about to be written; only the first time counts.
     pub(super) fn dispatch(&mut self) {
-        if !self.is_dispatched {
-            self.is_dispatched = true;
+        if self.dispatched.is_none() {
             let now = clock::now();
-            (self.dispatched, self.start) = (now.wall, now.mono);
+            self.dispatched = Some(now.wall);
+            self.begin(now.mono);
         }
     }
 
@@ -87,7 +95,7 @@ impl Flight {
                 handle: attempt.handle,
                 attempt: attempt.number,
                 outcome,
-                dispatched: self.dispatched,
+                dispatched: self.dispatched.unwrap_or_else(|| clock::now().wall),
                 duration_us: now.0.saturating_sub(self.start.0),
             }),
             Errand::Alert(attempt) => {

@@ -5,8 +5,9 @@
 //! `worker` threads, each with its `feed`; a worker waits and lets its `driver` act, whose `steps` follow each
 //! `connection` through one `exchange` after the other; the `board` holds all that is under way; a `peer` is what is
 //! known of one target: who waits for it, and how many connections it is worth; `opening` decides whose turn it is to
-//! get one; the `resolver` looks names up on threads of its own. `flight` is one attempt under way, `head` what its
-//! request says, `tls` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
+//! get one, and a `race` which of its addresses it leads to; the `resolver` looks names up on threads of its own, `names` are what it knows, and the `guard` says which addresses are never
+//! POSTed to. `flight` is one attempt under way, `head` what its
+//! request says, `tls` how it is encrypted, `trust` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
 
 mod bell;
 mod board;
@@ -15,13 +16,17 @@ mod driver;
 mod exchange;
 mod feed;
 mod flight;
+mod guard;
 mod head;
+mod names;
 mod opening;
 mod peer;
+mod race;
 mod resolver;
 mod stats;
 mod steps;
 mod tls;
+mod trust;
 mod worker;
 
 use std::collections::VecDeque;
@@ -37,6 +42,7 @@ use mio::{Poll, Waker};
 pub use bell::Notify;
 pub use stats::{PoolStats, WorkerStats};
 
+use crate::clock;
 use crate::core::{Errand, ErrandReport};
 use crate::limits::REPORT_BATCHES_PENDING_MAX;
 use bell::Bell;
@@ -46,7 +52,7 @@ use flight::TimeLimits;
 use head::Heads;
 use resolver::{Resolver, WakeWorker};
 use stats::Counters;
-use tls::Trust;
+use trust::Trust;
 use worker::{MAILBOX, Mailbox, Worker};
 
 /// Fewer attempts than this in one call are not worth waking another worker for.
@@ -66,7 +72,10 @@ pub struct DispatchSettings {
     pub workers: usize,
     /// How many attempts may be handed out and not reported.
     pub in_flight_max: u32,
-    /// How long one attempt may take as a whole, counted from its dispatch.
+    /// How many connections may rest, over all targets and workers.
+    pub idle_max: u32,
+    /// How long one attempt may take as a whole, counted from when it began to connect, or to write where a connection
+    /// was there.
     pub timeout: Duration,
     /// How long a connection may take until it can carry a request, TLS included.
     pub connect_timeout: Duration,
@@ -85,6 +94,7 @@ pub struct Pool {
     received: VecDeque<ErrandReport>,
     bell: Arc<Bell>,
     resolver: Resolver,
+    trust: Arc<Trust>,
     /// How many attempts may be out.
     room: usize,
 }
@@ -133,17 +143,18 @@ impl Pool {
         let prepare = {
             let trust = Arc::clone(&trust);
             // Reading the machine's certificates takes milliseconds that no worker should spend.
-            move || drop(trust.config().map(Arc::clone))
+            move || drop(trust.config(clock::mono()))
         };
-        let resolver = Resolver::start(resolver::ask_system, &wake, prepare)?;
+        let resolver = Resolver::start(Arc::new(resolver::ask_system), &wake, prepare)?;
 
         // From here on, dropping the pool stops what was started.
-        let mut pool = Pool { workers: Vec::new(), reports, received: VecDeque::new(), bell, resolver, room };
+        let mut pool = Pool { workers: Vec::new(), reports, received: VecDeque::new(), bell, resolver, trust, room };
+        let idle_max = (settings.idle_max as usize / settings.workers).max(1);
         let limits = TimeLimits { whole: settings.timeout, connect: settings.connect_timeout };
         for (number, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
             let (registry, resolver) = (poll.registry().try_clone()?, pool.resolver.clone());
             let heads = Heads::new(user_agent.clone());
-            let setup = Setup::new(number, registry, resolver, Arc::clone(&trust), heads, limits);
+            let setup = Setup::new(number, registry, resolver, Arc::clone(&pool.trust), heads, limits, idle_max);
             let counters = Arc::clone(&setup.counters);
             let (attempts, work) = feed();
             let (reports, bell) = (report.clone(), Arc::clone(&pool.bell));
@@ -197,6 +208,11 @@ impl Pool {
         if !self.received.is_empty() || !self.reports.is_empty() {
             self.bell.ring();
         }
+    }
+
+    /// Why some of the machine's root certificates could not be read, once; they are tried again.
+    pub fn take_news_of_roots(&self) -> Option<String> {
+        self.trust.take_news()
     }
 
     /// The figures of now.

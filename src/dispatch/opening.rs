@@ -6,14 +6,16 @@
 //! theirs when there is nothing else to do.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::io;
+use std::net::IpAddr;
 
 use mio::Token;
 
 use super::board::{Board, number};
-use super::connection::{Link, Route};
+use super::connection::Link;
 use super::driver::Driver;
 use super::flight::{describe, is_exhausted, is_out_of_files};
+use super::race::Race;
 use super::resolver::Lookup;
 use crate::clock;
 use crate::core::Outcome;
@@ -73,15 +75,15 @@ impl Driver {
             return self.board.throttle(id);
         }
         let found = match &peer.literal {
-            Some(address) => Lookup::Known(Arc::clone(address)),
+            Some(known) => known.clone(),
             None => self.setup.resolver.lookup(&peer.host, self.setup.worker),
         };
         match found {
             Lookup::Known(addresses) => {
-                let route = Route::new(addresses, peer.preferred);
+                let race = Race::new(addresses, peer.preferred, now.plus(self.limits_of(flight).connect));
                 self.board.take_first(id);
-                self.board.flights[flight as usize].connect_by = now.plus(self.limits_of(flight).connect);
-                self.connect(flight, route);
+                self.board.flights[flight as usize].race = Some(Box::new(race));
+                self.start_next(flight);
             }
             Lookup::Failed(why) => {
                 self.board.take_first(id);
@@ -95,65 +97,106 @@ impl Driver {
         }
     }
 
-    /// Opens a connection for a flight, to the first of the route's addresses that does not fail at once.
-    pub(super) fn connect(&mut self, id: u32, mut route: Route) {
+    /// Starts the next of the addresses that race for a flight. If none is left and none pending, the flight is over.
+    pub(super) fn start_next(&mut self, id: u32) {
         let flight = &mut self.board.flights[id as usize];
         let peer_id = flight.peer.expect("a flight connects when its target is known");
-        let was_dispatched = flight.is_dispatched;
+        let was_started = flight.is_started;
         flight.link = None;
-        flight.dispatch();
-        let connect_by = flight.connect_by;
+        flight.begin(clock::mono());
         let limit = self.limit(id);
+        let mut exhausted = false;
         loop {
             let now = clock::mono();
-            let peer = &mut self.board.peers[peer_id as usize];
-            let error = match Link::connect(route.clone(), peer.port, peer_id, id, now) {
-                Ok(mut link) => {
-                    let entry = self.board.links.vacant_entry();
-                    match link.register(&self.setup.registry, Token(entry.key())) {
-                        Ok(()) => {
-                            let shares = u64::try_from(route.left + 1).unwrap_or(u64::MAX);
-                            let share = now.plus_us(connect_by.0.saturating_sub(now.0) / shares);
-                            self.board.flights[id as usize].link = Some(number(entry.key()));
-                            entry.insert(link);
-                            peer.open += 1;
-                            peer.connecting += 1;
-                            self.setup.counters.opened();
-                            self.board.deadlines.set(id, share.min(limit));
-                            return;
-                        }
-                        Err(error) => error,
-                    }
+            let race = self.board.flights[id as usize].race.as_mut().expect("there is a race until somebody wins");
+            let Some(address) = race.start_next(now) else { break };
+            match self.open(id, peer_id, address, now) {
+                Ok(link) => {
+                    let race = self.board.flights[id as usize].race.as_mut().expect("opening does not end it");
+                    race.links.push(link);
+                    let deadline = race.deadline().min(limit);
+                    return self.board.deadlines.set(id, deadline);
                 }
-                Err(error) => error,
-            };
-            if is_out_of_files(&error) && self.close_an_idle_one() {
-                continue;
+                Err(error) => {
+                    exhausted = is_exhausted(&error);
+                    let race = self.board.flights[id as usize].race.as_mut().expect("opening does not end it");
+                    race.note_failed(None, describe(&error));
+                }
             }
-            if let Some(next) = route.next() {
-                route = next;
-                continue;
-            }
-            let peer = &mut self.board.peers[peer_id as usize];
-            if is_exhausted(&error) && peer.open > 0 {
-                // The connections there are will have to do.
-                peer.pause(now);
-                self.board.flights[id as usize].is_dispatched = was_dispatched;
-                self.board.deadlines.set(id, limit);
-                self.board.wait_first(peer_id, id);
-            } else {
-                self.finish(id, Outcome::ConnectionFailed(describe(&error)), now);
-            }
+        }
+        let now = clock::mono();
+        let flight = &mut self.board.flights[id as usize];
+        let race = flight.race.take().expect("it was looked at above");
+        if !race.links.is_empty() {
+            // Others are still pending.
+            self.board.deadlines.set(id, race.deadline().min(limit));
+            flight.race = Some(race);
             return;
+        }
+        let peer = &mut self.board.peers[peer_id as usize];
+        if exhausted && peer.open > 0 {
+            // The connections there are will have to do.
+            peer.pause(now);
+            flight.is_started = was_started;
+            self.board.deadlines.set(id, limit);
+            self.board.wait_first(peer_id, id);
+        } else {
+            self.finish(id, Outcome::ConnectionFailed(race.into_failure()), now);
         }
     }
 
-    /// Closes the connection that has rested longest, of any target; false: none rests.
-    fn close_an_idle_one(&mut self) -> bool {
-        let resting = self.board.peers.iter().filter_map(|(id, peer)| Some((peer.idle_since()?, id)));
-        let Some((since, peer)) = resting.min() else { return false };
-        let link = self.board.peers[peer].take_stale(since).expect("it was just seen to rest");
-        self.close(link);
-        true
+    /// Begins to connect to an address. Resting connections give way if there is no file left.
+    fn open(&mut self, id: u32, peer_id: u32, address: IpAddr, now: MonoUs) -> io::Result<u32> {
+        loop {
+            let peer = &mut self.board.peers[peer_id as usize];
+            let entry = self.board.links.vacant_entry();
+            let opened = Link::connect(address, peer.port, peer_id, id, now).and_then(|mut link| {
+                link.register(&self.setup.registry, Token(entry.key()))?;
+                Ok(link)
+            });
+            match opened {
+                Ok(link) => {
+                    let key = number(entry.key());
+                    entry.insert(link);
+                    peer.open += 1;
+                    peer.connecting += 1;
+                    self.setup.counters.opened();
+                    return Ok(key);
+                }
+                Err(error) if is_out_of_files(&error) && self.close_a_spare_one() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One of the connections that are being made for a flight has failed: the next address is tried at once.
+    pub(super) fn lose_race(&mut self, link_id: u32, why: String) {
+        let id = self.board.links[link_id as usize].flight.expect("a connection is made for a flight");
+        self.close(link_id);
+        let race = self.board.flights[id as usize].race.as_mut().expect("a connection that is being made races");
+        race.note_failed(Some(link_id), why);
+        if race.has_untried() || race.links.is_empty() {
+            self.start_next(id);
+        }
+    }
+
+    /// A connection is made: the others that were being made for the same flight are closed, and the address is
+    /// remembered. Until when it must be ready.
+    pub(super) fn win_race(&mut self, link_id: u32, address: IpAddr) -> MonoUs {
+        let link = &self.board.links[link_id as usize];
+        let id = link.flight.expect("a connection is made for a flight");
+        let flight = &mut self.board.flights[id as usize];
+        let race = flight.race.take().expect("a connection that is being made races");
+        flight.link = Some(link_id);
+        let peer = &mut self.board.peers[link.peer as usize];
+        peer.preferred = Some(address);
+        if race.is_news(address) {
+            // The target may be forgotten before it is sent to again; its name is not.
+            self.setup.resolver.prefer(&peer.host, address);
+        }
+        for &other in race.links.iter().filter(|&&other| other != link_id) {
+            self.close(other);
+        }
+        race.by()
     }
 }

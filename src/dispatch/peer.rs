@@ -3,12 +3,11 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use http::{HeaderValue, Uri};
 
 use super::head::host_value;
-use super::resolver::literal;
+use super::resolver::{Lookup, literal};
 use crate::limits::{CONNECTING_SHARE, CONNECTIONS_FREE, DRAIN_TIME, GROWTH_TICK, IDLE_PER_TARGET_MAX, SILENCE_GRACE};
 use crate::time::MonoUs;
 
@@ -23,16 +22,18 @@ pub(super) struct Peer {
     pub(super) port: u16,
     /// What it wants to hear as `Host`.
     pub(super) host_value: HeaderValue,
-    /// The address that the host is, if it is one.
-    pub(super) literal: Option<Arc<[IpAddr]>>,
+    /// What is known of the host, if it is written as an address.
+    pub(super) literal: Option<Lookup>,
     /// Attempts that have no connection, in the order they came.
     pub(super) waiting: VecDeque<u32>,
-    /// Connections of any kind.
+    /// Connections of any kind, except those that drain.
     pub(super) open: u32,
+    /// Connections on which the rest of an answer is read whose status is known.
+    pub(super) draining: u32,
     /// Those of them that are not ready yet.
     pub(super) connecting: u32,
-    /// Which of its addresses answered last.
-    pub(super) preferred: usize,
+    /// Which of its addresses was the first to connect last time.
+    pub(super) preferred: Option<IpAddr>,
     /// Whether a lookup of its name is awaited.
     pub(super) resolving: bool,
     /// Whether it is in the worker's list of targets to serve.
@@ -41,17 +42,11 @@ pub(super) struct Peer {
     pub(super) opening: bool,
     /// Whether it is in the worker's list of targets that wait for a free connection.
     pub(super) throttled: bool,
-    idle: VecDeque<Idle>,
+    /// Connections that rest, those that began last at the back.
+    idle: VecDeque<u32>,
     pace: Pace,
     /// No connection is opened before this time.
     paused_until: MonoUs,
-}
-
-/// A connection that rests.
-#[derive(Clone, Copy, Debug)]
-struct Idle {
-    link: u32,
-    since: MonoUs,
 }
 
 impl Peer {
@@ -69,8 +64,9 @@ impl Peer {
             literal: literal(bare),
             waiting: VecDeque::new(),
             open: 0,
+            draining: 0,
             connecting: 0,
-            preferred: 0,
+            preferred: None,
             resolving: false,
             dirty: false,
             opening: false,
@@ -84,39 +80,31 @@ impl Peer {
     /// Whether nothing is under way, so that it can be forgotten.
     pub(super) fn is_unused(&self) -> bool {
         let listed = self.resolving || self.dirty || self.opening || self.throttled;
-        self.open == 0 && self.waiting.is_empty() && !listed
+        self.open + self.draining == 0 && self.waiting.is_empty() && !listed
     }
 
     /// The connection that began to rest last: the others may grow old.
     pub(super) fn take_idle(&mut self) -> Option<u32> {
-        self.idle.pop_back().map(|idle| idle.link)
+        self.idle.pop_back()
     }
 
     /// Lets a connection rest. False: there are enough.
     #[must_use]
-    pub(super) fn rest(&mut self, link: u32, now: MonoUs) -> bool {
+    pub(super) fn rest(&mut self, link: u32) -> bool {
         let room = self.idle.len() < IDLE_PER_TARGET_MAX;
         if room {
-            self.idle.push_back(Idle { link, since: now });
+            self.idle.push_back(link);
         }
         room
     }
 
-    /// A resting connection is gone.
+    /// A resting connection is gone; mostly it is the one that has rested longest.
     pub(super) fn forget_idle(&mut self, link: u32) {
-        self.idle.retain(|idle| idle.link != link);
-    }
-
-    /// Takes the connection that has rested longest, if since `limit` or before.
-    pub(super) fn take_stale(&mut self, limit: MonoUs) -> Option<u32> {
-        let oldest = self.idle.front().filter(|idle| idle.since <= limit)?.link;
-        self.idle.pop_front();
-        Some(oldest)
-    }
-
-    /// Since when the connection rests that has rested longest.
-    pub(super) fn idle_since(&self) -> Option<MonoUs> {
-        self.idle.front().map(|idle| idle.since)
+        if self.idle.front() == Some(&link) {
+            self.idle.pop_front();
+        } else {
+            self.idle.retain(|&other| other != link);
+        }
     }
 
     /// Whether the next attempt that waits is worth another connection.
@@ -262,17 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_connection_is_used_and_the_oldest_is_closed() {
+    fn the_newest_connection_is_used() {
         let mut peer = peer();
-        for link in 0..3 {
-            assert!(peer.rest(link, MonoUs(u64::from(link))));
+        for link in 0..4 {
+            assert!(peer.rest(link));
         }
-        peer.forget_idle(1);
-        assert_eq!(peer.take_stale(MonoUs(0)), Some(0));
-        assert_eq!(peer.take_stale(MonoUs(0)), None);
-        assert_eq!(peer.idle_since(), Some(MonoUs(2)));
-        assert_eq!(peer.take_idle(), Some(2));
-        assert_eq!(peer.take_idle(), None);
+        peer.forget_idle(2);
+        peer.forget_idle(0);
+        assert_eq!(std::iter::from_fn(|| peer.take_idle()).collect::<Vec<_>>(), [3, 1]);
     }
 
     #[test]

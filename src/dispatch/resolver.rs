@@ -1,151 +1,205 @@
-//! Owns name resolution: lookups on side threads, and a cache that all workers share.
+//! Owns name resolution: lookups on side threads, over what all workers know together.
 //! It must not be waited for: a worker asks, is told to wait, and is woken when there is news.
+//!
+//! The system's resolver blocks for as long as a name server likes. So a lookup never waits behind one that is under way
+//! while another thread may be started; and names that took long the last time have threads of their own.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-
+use super::guard;
+use super::names::{Lane, Names};
+use crate::clock;
 use crate::limits::{
-    ADDRESSES_MAX, LOOKUPS_PENDING_MAX, NAME_FAILED_TIME_MAX, NAME_TIME_MAX, NAMES_MAX, RESOLVER_THREADS,
+    ADDRESSES_MAX, LOOKUPS_PENDING_MAX, RESOLVER_IDLE_TIME_MAX, RESOLVER_SLOW_THREADS_MAX, RESOLVER_THREADS_MAX,
 };
 
+pub(super) use super::names::Lookup;
+
 /// What looks names up; blocks. The system's own in the product.
-pub(super) type System = fn(&str) -> io::Result<Vec<IpAddr>>;
+pub(super) type System = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
 /// What wakes the worker with this number.
 pub(super) type WakeWorker = Arc<dyn Fn(usize) + Send + Sync>;
 
-/// What is known of a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Lookup {
-    /// Its addresses; at least one.
-    Known(Arc<[IpAddr]>),
-    /// Why it has none that may be used.
-    Failed(Arc<str>),
-    /// It is being looked up. The worker that asked is woken afterwards.
-    Wait,
-}
-
 /// Resolves names. Clones share what they know; the threads end when the last clone is gone.
 #[derive(Clone, Debug)]
-pub(super) struct Resolver {
-    shared: Arc<Shared>,
-    lookups: Sender<Box<str>>,
-}
+pub(super) struct Resolver(Arc<Owner>);
 
-#[derive(Debug, Default)]
+/// The threads end when this is dropped.
+#[derive(Debug)]
+struct Owner(Arc<Shared>);
+
+/// What the threads share with those who ask.
 struct Shared {
-    names: Mutex<HashMap<Box<str>, Entry>>,
+    system: System,
+    wake: WakeWorker,
+    state: Mutex<State>,
+    /// Told of lookups to be made, by lane.
+    work: [Condvar; 2],
     count: AtomicU64,
 }
 
-#[derive(Debug)]
-struct Entry {
-    /// The last result, and when it came.
-    known: Option<(Lookup, Instant)>,
-    /// Whether a lookup is under way.
-    pending: bool,
-    /// Workers to be woken after it.
-    askers: Vec<usize>,
+#[derive(Debug, Default)]
+struct State {
+    names: Names,
+    lanes: [Queue; 2],
+    stopped: bool,
+}
+
+/// Lookups to be made, and who makes them.
+#[derive(Debug, Default)]
+struct Queue {
+    hosts: VecDeque<Box<str>>,
+    threads: usize,
+    /// Those of the threads that have nothing to do.
+    resting: usize,
+}
+
+impl Lane {
+    fn threads_max(self) -> usize {
+        match self {
+            Lane::Quick => RESOLVER_THREADS_MAX,
+            Lane::Slow => RESOLVER_SLOW_THREADS_MAX,
+        }
+    }
 }
 
 impl Resolver {
-    /// Starts the threads. The first one runs `first` before it resolves anything.
+    /// Starts a thread. Before it resolves anything it runs `first`.
     pub(super) fn start(system: System, wake: &WakeWorker, first: impl FnOnce() + Send + 'static) -> io::Result<Self> {
-        let (lookups, work) = bounded(LOOKUPS_PENDING_MAX);
-        let shared = Arc::<Shared>::default();
-        let mut first = Some(first);
-        for number in 0..RESOLVER_THREADS {
-            let (shared, work, wake, first) = (Arc::clone(&shared), work.clone(), Arc::clone(wake), first.take());
-            // The system's resolver keeps whole packets on its stack.
-            let thread = std::thread::Builder::new().name(format!("resolver-{number}")).stack_size(512 * 1024);
-            thread.spawn(move || shared.run(&work, system, &wake, first))?;
-        }
-        Ok(Resolver { shared, lookups })
+        let shared = Shared {
+            system,
+            wake: Arc::clone(wake),
+            state: Mutex::default(),
+            work: Default::default(),
+            count: AtomicU64::new(0),
+        };
+        let shared = Arc::new(shared);
+        shared.lock().lanes[Lane::Quick as usize].threads = 1;
+        start_thread(&shared, Lane::Quick, first)?;
+        Ok(Resolver(Arc::new(Owner(shared))))
     }
 
     /// What is known of `host`. If the answer is to wait, `worker` is woken when it should ask again.
     pub(super) fn lookup(&self, host: &str, worker: usize) -> Lookup {
-        let mut names = self.shared.lock();
-        let entry = match names.get_mut(host) {
-            Some(entry) => entry,
-            None => {
-                make_room(&mut names);
-                names.entry(host.into()).or_insert_with(|| Entry { known: None, pending: false, askers: Vec::new() })
-            }
-        };
-        let believed = entry.known.as_ref().and_then(|(known, at)| {
-            let age = at.elapsed();
-            match known {
-                Lookup::Known(_) => (age < NAME_TIME_MAX).then(|| (known.clone(), age < NAME_TIME_MAX / 2)),
-                Lookup::Failed(_) => (age < NAME_FAILED_TIME_MAX).then(|| (known.clone(), true)),
-                Lookup::Wait => None,
-            }
-        });
-        if let Some((known, true)) = believed {
-            return known;
-        }
-        if !entry.pending {
-            if self.lookups.try_send(host.into()).is_err() {
-                return believed
-                    .map_or_else(|| Lookup::Failed("too many names wait to be looked up".into()), |(k, _)| k);
-            }
-            entry.pending = true;
-        }
-        if let Some((known, _)) = believed {
-            return known;
-        }
-        if !entry.askers.contains(&worker) {
-            entry.askers.push(worker);
-        }
-        Lookup::Wait
+        let shared = &self.0.0;
+        let mut state = shared.lock();
+        let (known, lane) = state.names.ask(host, worker, clock::mono());
+        let Some(lane) = lane else { return known };
+        let Err(why) = state.enqueue(host, lane, shared) else { return known };
+        state.names.note_refused(host, worker);
+        if known == Lookup::Wait { Lookup::Failed(why.into()) } else { known }
+    }
+
+    /// This address of `host` connected where the first one did not.
+    pub(super) fn prefer(&self, host: &str, address: IpAddr) {
+        self.0.0.lock().names.prefer(host, address);
     }
 
     /// How many lookups were made.
     pub(super) fn lookups(&self) -> u64 {
-        self.shared.count.load(Ordering::Relaxed)
+        self.0.0.count.load(Ordering::Relaxed)
     }
+}
+
+impl State {
+    fn enqueue(&mut self, host: &str, lane: Lane, shared: &Arc<Shared>) -> Result<(), &'static str> {
+        let queue = &mut self.lanes[lane as usize];
+        if queue.hosts.len() >= LOOKUPS_PENDING_MAX {
+            return Err("too many names wait to be looked up");
+        }
+        if queue.hosts.len() >= queue.resting && queue.threads < lane.threads_max() {
+            match start_thread(shared, lane, || ()) {
+                Ok(()) => queue.threads += 1,
+                Err(_) if queue.threads == 0 => return Err("the system gives no thread to look the name up"),
+                // Those there are will have to do.
+                Err(_) => {}
+            }
+        }
+        queue.hosts.push_back(host.into());
+        shared.work[lane as usize].notify_one();
+        Ok(())
+    }
+}
+
+fn start_thread(shared: &Arc<Shared>, lane: Lane, first: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let shared = Arc::clone(shared);
+    // The system's resolver keeps whole packets on its stack.
+    let thread = std::thread::Builder::new().name("resolver".to_owned()).stack_size(512 * 1024);
+    let run = move || {
+        first();
+        shared.run(lane);
+    };
+    thread.spawn(run).map(drop)
 }
 
 impl Shared {
-    /// Looks names up; before its first one it does `first`.
-    fn run(&self, work: &Receiver<Box<str>>, system: System, wake: &WakeWorker, mut first: Option<impl FnOnce()>) {
-        for host in work {
-            if let Some(first) = first.take() {
-                first();
+    /// Looks names up until there are none for a while, or nobody is left who asks. The last thread of a lane stays.
+    fn run(&self, lane: Lane) {
+        let mut state = self.lock();
+        loop {
+            if state.stopped {
+                return;
             }
-            let result = resolve(system, &host);
-            self.count.fetch_add(1, Ordering::Relaxed);
-            let mut names = self.lock();
-            let Some(entry) = names.get_mut(&host) else { continue };
-            entry.known = Some((result, Instant::now()));
-            entry.pending = false;
-            let askers = std::mem::take(&mut entry.askers);
-            drop(names);
-            askers.into_iter().for_each(|worker| wake(worker));
+            if let Some(host) = state.lanes[lane as usize].hosts.pop_front() {
+                drop(state);
+                self.look_up(&host);
+                state = self.lock();
+                continue;
+            }
+            state.lanes[lane as usize].resting += 1;
+            let waited = self.work[lane as usize].wait_timeout(state, RESOLVER_IDLE_TIME_MAX);
+            let (after, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = after;
+            let queue = &mut state.lanes[lane as usize];
+            queue.resting -= 1;
+            if waited.timed_out() && queue.hosts.is_empty() && queue.threads > 1 {
+                queue.threads -= 1;
+                return;
+            }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Entry>> {
-        // A thread that panicked with the lock leaves a usable map behind: at worst an entry that is looked up again.
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    fn look_up(&self, host: &str) {
+        let begun = clock::mono();
+        let result = resolve(&self.system, host);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let askers = self.lock().names.note(host, result, begun, clock::mono());
+        askers.into_iter().for_each(|worker| (self.wake)(worker));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics with the lock; if something did, what is known would still be true.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether requests may go to this address.
-pub(super) fn is_allowed(_address: IpAddr) -> Result<(), String> {
-    Ok(())
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.lock().stopped = true;
+        self.0.work.iter().for_each(Condvar::notify_all);
+    }
 }
 
-/// The address that a host is, if it is written as one and may be reached; such hosts are never looked up.
-pub(super) fn literal(host: &str) -> Option<Arc<[IpAddr]>> {
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+/// What is known of a host that is written as an address, if it is; such hosts are never looked up.
+pub(super) fn literal(host: &str) -> Option<Lookup> {
     let address = host.parse::<IpAddr>().ok()?;
-    is_allowed(address).ok().map(|()| [address].into())
+    Some(match guard::check(address) {
+        Ok(()) => Lookup::Known([address].into()),
+        Err(why) => Lookup::Failed(why.into()),
+    })
 }
 
 /// Looks a name up by way of the system.
@@ -153,92 +207,41 @@ pub(super) fn ask_system(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
-fn resolve(system: System, host: &str) -> Lookup {
-    let found = match std::panic::catch_unwind(|| system(host)) {
+fn resolve(system: &System, host: &str) -> Result<Vec<IpAddr>, String> {
+    let found = match catch_unwind(AssertUnwindSafe(|| system(host))) {
         Ok(Ok(found)) => found,
-        Ok(Err(error)) => return Lookup::Failed(format!("name not found: {host} ({error})").into()),
-        Err(_) => return Lookup::Failed(format!("name not found: {host} (the lookup failed)").into()),
+        Ok(Err(error)) => return Err(format!("name not found: {host} ({error})")),
+        Err(_) => return Err(format!("name not found: {host} (the lookup failed)")),
     };
     let mut addresses = Vec::new();
     let mut refused = None;
     for address in found {
-        match is_allowed(address) {
+        match guard::check(address) {
             Ok(()) if !addresses.contains(&address) && addresses.len() < ADDRESSES_MAX => addresses.push(address),
             Ok(()) => {}
             Err(why) => refused = Some(why),
         }
     }
     match refused {
-        _ if !addresses.is_empty() => Lookup::Known(addresses.into()),
-        Some(why) => Lookup::Failed(why.into()),
-        None => Lookup::Failed(format!("name not found: {host} has no addresses").into()),
+        _ if !addresses.is_empty() => Ok(by_turns(&addresses)),
+        Some(why) => Err(format!("{host} leads nowhere: {why}")),
+        None => Err(format!("name not found: {host} has no addresses")),
     }
 }
 
-/// Forgets what nobody believes any more, and if that is nothing, all that nobody waits for.
-fn make_room(names: &mut HashMap<Box<str>, Entry>) {
-    if names.len() < NAMES_MAX {
-        return;
+/// The same, but IPv6 and IPv4 take turns, beginning with what comes first: where one of them does not work at all, its
+/// other addresses need not be waited for.
+fn by_turns(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let mut queues =
+        [first_is_v6, !first_is_v6].map(|v6| addresses.iter().copied().filter(move |address| address.is_ipv6() == v6));
+    let mut ordered = Vec::with_capacity(addresses.len());
+    while ordered.len() < addresses.len() {
+        ordered.extend(queues.iter_mut().filter_map(Iterator::next));
     }
-    names.retain(|_, entry| entry.pending || entry.known.as_ref().is_some_and(|(_, at)| at.elapsed() < NAME_TIME_MAX));
-    if names.len() >= NAMES_MAX {
-        names.retain(|_, entry| entry.pending);
-    }
+    ordered
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Barrier;
-    use std::sync::LazyLock;
-
-    fn resolver(system: System) -> (Resolver, Receiver<usize>) {
-        let (woken, wakes) = crossbeam_channel::unbounded();
-        let wake: WakeWorker = Arc::new(move |worker| woken.send(worker).unwrap());
-        (Resolver::start(system, &wake, || ()).unwrap(), wakes)
-    }
-
-    #[test]
-    fn equal_lookups_are_made_once_and_everybody_is_woken() {
-        static GATE: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(2));
-        let (resolver, wakes) = resolver(|host| {
-            assert_eq!(host, "some.test");
-            GATE.wait();
-            Ok(vec![IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])])
-        });
-        for worker in [0, 1, 1, 2] {
-            assert_eq!(resolver.lookup("some.test", worker), Lookup::Wait);
-        }
-        GATE.wait();
-        let mut woken: Vec<usize> = wakes.iter().take(3).collect();
-        woken.sort_unstable();
-        assert_eq!(woken, [0, 1, 2]);
-        let both = Lookup::Known([IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])].into());
-        assert_eq!(resolver.lookup("some.test", 0), both);
-        assert_eq!((resolver.lookups(), resolver.shared.lock().len()), (1, 1));
-    }
-
-    #[test]
-    fn what_has_no_address_fails_with_the_reason() {
-        let (resolver, wakes) = resolver(|host| match host {
-            "empty.test" => Ok(Vec::new()),
-            "panic.test" => panic!("planted"),
-            _ => Err(io::Error::other("no such host")),
-        });
-        for (host, why) in [("empty.test", "no addresses"), ("panic.test", "failed"), ("x.test", "no such host")] {
-            assert_eq!(resolver.lookup(host, 5), Lookup::Wait);
-            assert_eq!(wakes.recv(), Ok(5));
-            let Lookup::Failed(text) = resolver.lookup(host, 5) else { panic!("{host} must fail") };
-            assert!(text.starts_with("name not found: ") && text.contains(why), "{text}");
-        }
-    }
-
-    #[test]
-    fn only_addresses_written_as_such_are_literal() {
-        assert_eq!(literal("127.0.0.1").as_deref(), Some(&[IpAddr::from([127, 0, 0, 1])][..]));
-        assert!(literal("::1").is_some());
-        for name in ["localhost", "127.1", "0x7f000001", "2130706433", ""] {
-            assert_eq!(literal(name), None, "{name}");
-        }
-    }
-}
+#[path = "resolver_tests.rs"]
+mod tests;

@@ -12,8 +12,11 @@ use super::flight::{describe, within};
 use super::tls::Session;
 use crate::clock;
 use crate::core::Outcome;
-use crate::limits::CONNECTION_AGE_MAX;
+use crate::limits::{ANSWER_DRAIN_TIME_MAX, CONNECTION_AGE_MAX, DRAINING_MAX};
 use crate::time::MonoUs;
+
+/// What a target says to a connection on which no request came for long.
+const REQUEST_TIMEOUT: u16 = 408;
 
 impl Driver {
     /// Something happened to a socket. Events that come late, to a slot used anew, find nothing to do.
@@ -24,7 +27,7 @@ impl Driver {
         match &self.board.links[id as usize].stage {
             Stage::Connecting(_) => self.go_on_connecting(id),
             Stage::Securing => self.go_on_securing(id),
-            Stage::Busy(_) => {
+            Stage::Busy(_) | Stage::Draining(_) => {
                 if event.is_writable() && !self.flush(id) {
                     return;
                 }
@@ -36,18 +39,25 @@ impl Driver {
 
     /// A flight's time is up.
     pub(super) fn expire(&mut self, id: u32, now: MonoUs) {
-        let flight = &self.board.flights[id as usize];
         let limits = self.limits_of(id);
-        let limit = flight.start.plus(limits.whole);
+        let limit = self.limit(id);
         let whole = now >= limit;
-        let connects = flight.link.is_some_and(|link| !self.board.links[link as usize].is_ready());
-        if !whole && !connects {
-            // It was dispatched, or connected, after the limit was set.
-            self.board.deadlines.set(id, limit);
-            return;
-        }
         let no_answer = || Outcome::TimedOut(format!("no whole answer {}", within(limits.whole)));
+        let flight = &mut self.board.flights[id as usize];
+        if let Some(race) = &flight.race {
+            if !whole && now < race.by() {
+                return self.start_next(id);
+            }
+            for link in flight.race.take().map(|race| race.links).unwrap_or_default() {
+                self.close(link);
+            }
+            let not_connected = || Outcome::TimedOut(format!("not connected {}", within(limits.connect)));
+            return self.finish(id, if whole { no_answer() } else { not_connected() }, now);
+        }
         let Some(link_id) = flight.link else {
+            if !whole {
+                return self.board.deadlines.set(id, limit);
+            }
             let mut what = "no connection was to be had";
             if let Some(peer) = flight.peer {
                 if self.board.peers[peer as usize].resolving {
@@ -55,21 +65,13 @@ impl Driver {
                 }
                 self.board.stop_waiting(peer, id);
             }
-            self.finish(id, Outcome::TimedOut(format!("{what} {}", within(limits.whole))), now);
-            return;
+            return self.finish(id, Outcome::TimedOut(format!("{what} {}", within(limits.whole))), now);
         };
         let outcome = match &self.board.links[link_id as usize].stage {
-            Stage::Connecting(route) => match route.next() {
-                Some(next) if !whole => {
-                    self.close(link_id);
-                    self.connect(id, next);
-                    return;
-                }
-                Some(_) | None if whole => no_answer(),
-                Some(_) | None => Outcome::TimedOut(format!("not connected {}", within(limits.connect))),
-            },
+            // It was connected after the limit was set.
+            Stage::Busy(_) if !whole => return self.board.deadlines.set(id, limit),
             Stage::Securing if !whole => Outcome::TimedOut(format!("no TLS connection {}", within(limits.connect))),
-            Stage::Securing | Stage::Busy(_) | Stage::Idle => no_answer(),
+            Stage::Connecting(_) | Stage::Securing | Stage::Busy(_) | Stage::Draining(_) | Stage::Idle => no_answer(),
         };
         self.close(link_id);
         self.finish(id, outcome, now);
@@ -79,51 +81,50 @@ impl Driver {
     /// may have closed it before it saw the request: one more try with a fresh one.
     pub(super) fn lose(&mut self, link_id: u32, why: String) {
         let link = &self.board.links[link_id as usize];
-        let (peer, was_stale) = (link.peer, link.reused && !link.has_heard());
-        let id = link.flight.expect("only connections in use are lost");
+        let was_stale = link.reused && !link.has_heard();
+        // One that drains has done what it was for.
+        let Some(id) = link.flight else { return self.close(link_id) };
+        if was_stale && self.board.flights[id as usize].may_repeat() {
+            return self.repeat(link_id, id);
+        }
+        self.close(link_id);
+        self.finish(id, Outcome::ConnectionFailed(why), clock::mono());
+    }
+
+    /// A kept-alive connection was of no use: the request goes out once more, with a fresh one.
+    fn repeat(&mut self, link_id: u32, id: u32) {
+        let peer = self.board.links[link_id as usize].peer;
         self.close(link_id);
         let flight = &mut self.board.flights[id as usize];
-        if was_stale && flight.may_repeat() {
-            flight.is_second_try = true;
-            flight.link = None;
-            self.board.wait_first(peer, id);
-            self.setup.counters.repeated();
-        } else {
-            self.finish(id, Outcome::ConnectionFailed(why), clock::mono());
-        }
+        flight.is_second_try = true;
+        flight.link = None;
+        self.board.wait_first(peer, id);
+        self.setup.counters.repeated();
     }
 
     fn go_on_connecting(&mut self, id: u32) {
         let link = &mut self.board.links[id as usize];
-        let Stage::Connecting(route) = &link.stage else { return };
-        let (route, peer_id) = (route.clone(), link.peer);
-        let flight = link.flight.expect("only a connection in use connects");
+        let Stage::Connecting(address) = link.stage else { return };
+        let (peer_id, flight) = (link.peer, link.flight.expect("only a connection in use connects"));
         match link.is_connected() {
             Ok(false) => {}
             Ok(true) => {
-                let peer = &mut self.board.peers[peer_id as usize];
-                peer.preferred = route.index;
+                let by = self.win_race(id, address).min(self.limit(flight));
+                let peer = &self.board.peers[peer_id as usize];
                 if !peer.https {
-                    self.note_ready(id, flight);
-                    return;
+                    return self.note_ready(id, flight);
                 }
-                match Session::new(&self.setup.trust, &peer.host) {
+                let config = self.setup.trust.config(clock::mono());
+                match config.and_then(|config| Session::new(config, &peer.host)) {
                     Ok(session) => {
-                        link.secure(session);
-                        let by = self.board.flights[flight as usize].connect_by.min(self.limit(flight));
+                        self.board.links[id as usize].secure(session);
                         self.board.deadlines.set(flight, by);
                         self.go_on_securing(id);
                     }
                     Err(why) => self.lose(id, format!("TLS: {why}")),
                 }
             }
-            Err(error) => match route.next() {
-                Some(next) => {
-                    self.close(id);
-                    self.connect(flight, next);
-                }
-                None => self.lose(id, describe(&error)),
-            },
+            Err(error) => self.lose_race(id, describe(&error)),
         }
     }
 
@@ -147,6 +148,11 @@ impl Driver {
         // One more is ready, so one more may connect.
         self.board.mark(peer);
         self.send(id, flight);
+        // What came before the request was written, such as with the end of the handshake, raises no event any more.
+        let link = self.board.links.get(id as usize);
+        if link.is_some_and(|link| link.flight == Some(flight) && matches!(link.stage, Stage::Busy(_))) {
+            self.read(id, false);
+        }
     }
 
     /// False: the connection is gone.
@@ -172,56 +178,111 @@ impl Driver {
                 Err(error) => return self.lose(id, describe(&error)),
             };
             let progress = if len == 0 { link.end() } else { link.take(&self.input[..len], &mut self.scratch) };
+            let emptied = len < self.input.len() && !closed && link.is_emptied_by_short_read();
             match progress {
-                Progress::More(_) if len < self.input.len() && !closed && link.is_emptied_by_short_read() => return,
                 Progress::More(_) => {}
+                Progress::Decided { status, .. } => {
+                    if !self.note_decided(id, status) {
+                        return;
+                    }
+                }
                 Progress::Whole { status, reusable } => {
                     // A full buffer may have left something behind that would pass for the next answer.
-                    return self.note_answer(id, status, reusable && !closed && len < self.input.len());
+                    return self.note_whole(id, status, reusable && !closed && len < self.input.len());
                 }
                 Progress::Unusable(why) => return self.lose(id, why),
+            }
+            if emptied {
+                return;
             }
         }
     }
 
-    fn note_answer(&mut self, link_id: u32, status: u16, reusable: bool) {
+    /// The head of an answer is whole: that is the outcome. False: the connection is gone.
+    fn note_decided(&mut self, link_id: u32, status: u16) -> bool {
         let now = clock::mono();
+        let Some(id) = self.note_answer(link_id, status) else { return false };
+        self.finish(id, Outcome::Answered(status), now);
         let link = &mut self.board.links[link_id as usize];
-        let id = link.flight.expect("only a connection in use is answered");
+        link.drain();
         let peer_id = link.peer;
         let peer = &mut self.board.peers[peer_id as usize];
-        peer.note_answer(self.board.flights[id as usize].waited, self.waited);
-        let young = now < link.opened.plus(CONNECTION_AGE_MAX);
-        let next = peer.waiting.front().copied();
-        let next = next.filter(|&next| !self.board.flights[next as usize].is_second_try);
-        if !reusable || !young || link.has_unsent() {
-            self.close(link_id);
-        } else {
-            link.rest();
-            if let Some(next) = next {
-                // No detour over the resting ones: the target works while this worker reads on.
-                self.finish(id, Outcome::Answered(status), now);
-                self.board.take_first(peer_id);
-                self.setup.counters.reused();
-                return self.send(link_id, next);
-            }
-            if !peer.rest(link_id, now) {
-                self.close(link_id);
-            } else if !peer.waiting.is_empty() {
-                self.board.mark(peer_id);
-            }
+        (peer.open, peer.draining) = (peer.open - 1, peer.draining + 1);
+        // One fewer counts as open, so one more may be opened.
+        self.board.mark(peer_id);
+        self.board.draining.set(link_id, now.plus(ANSWER_DRAIN_TIME_MAX));
+        if self.board.draining.len() > DRAINING_MAX || self.board.spare() > self.setup.idle_max {
+            self.close_a_spare_one();
         }
-        self.finish(id, Outcome::Answered(status), now);
+        // It is the one itself if there is no room at all.
+        self.board.draining.key(link_id).is_some()
+    }
+
+    /// The flight that is answered. None: it goes out once more.
+    fn note_answer(&mut self, link_id: u32, status: u16) -> Option<u32> {
+        let link = &self.board.links[link_id as usize];
+        let (peer, reused) = (link.peer, link.reused);
+        let id = link.flight.expect("only a connection in use is answered");
+        let flight = &self.board.flights[id as usize];
+        if status == REQUEST_TIMEOUT && reused && flight.may_repeat() {
+            // That may have been said to the connection as it rested, and met the request on its way.
+            self.repeat(link_id, id);
+            return None;
+        }
+        self.board.peers[peer as usize].note_answer(flight.waited, self.waited);
+        Some(id)
+    }
+
+    /// An answer is whole, or nobody wants more of it.
+    fn note_whole(&mut self, link_id: u32, status: u16, reusable: bool) {
+        let now = clock::mono();
+        let link = &mut self.board.links[link_id as usize];
+        let (peer_id, drains) = (link.peer, link.flight.is_none());
+        let young = now < link.opened.plus(CONNECTION_AGE_MAX);
+        // With TLS a short read does not say that nothing is left.
+        let quiet = link.is_emptied_by_short_read() || link.is_quiet(&mut self.input);
+        let usable = reusable && quiet && young && !link.has_unsent();
+        let mut answered = None;
+        if !drains {
+            let Some(id) = self.note_answer(link_id, status) else { return };
+            answered = Some(id);
+        }
+        if usable {
+            let peer = &mut self.board.peers[peer_id as usize];
+            if drains {
+                (peer.open, peer.draining) = (peer.open + 1, peer.draining - 1);
+                self.board.draining.remove(link_id);
+            }
+            self.board.links[link_id as usize].rest();
+        }
+        let next = self.board.peers[peer_id as usize].waiting.front().copied();
+        let next = next.filter(|&next| usable && !self.board.flights[next as usize].is_second_try);
+        if let Some(id) = answered {
+            self.finish(id, Outcome::Answered(status), now);
+        }
+        if let Some(next) = next {
+            // No detour over the resting ones: the target works while this worker reads on.
+            self.board.take_first(peer_id);
+            self.setup.counters.reused();
+            return self.send(link_id, next);
+        }
+        let peer = &self.board.peers[peer_id as usize];
+        if !peer.waiting.is_empty() {
+            self.board.mark(peer_id);
+        }
+        if !usable || !self.board.rest(peer_id, link_id, now) {
+            self.close(link_id);
+        } else if self.board.spare() > self.setup.idle_max {
+            self.close_a_spare_one();
+        }
     }
 
     /// A connection that rests has nothing to say but its end.
     fn check_idle(&mut self, id: u32) {
         let link = &mut self.board.links[id as usize];
-        if matches!(link.read(&mut self.input), Err(error) if error.kind() == ErrorKind::WouldBlock) {
-            return;
+        if !link.is_quiet(&mut self.input) {
+            self.board.forget_idle(id);
+            self.close(id);
         }
-        let peer = link.peer;
-        self.board.peers[peer as usize].forget_idle(id);
-        self.close(id);
     }
 }

@@ -1,62 +1,12 @@
-//! Owns TLS: whom this machine trusts, and one encrypted connection as bytes in and out.
-//! It must not decide when to read or write.
+//! Owns one encrypted connection as bytes in and out.
+//! It must not decide when to read or write, or whom to trust.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use mio::net::TcpStream;
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-
-/// Whom to trust. Read once, when the first thread asks.
-#[derive(Debug)]
-pub(super) struct Trust {
-    extra: Vec<CertificateDer<'static>>,
-    config: OnceLock<Result<Arc<ClientConfig>, String>>,
-}
-
-impl Trust {
-    /// Trusts what the machine trusts and the certificates in `extra_pem`.
-    pub(super) fn new(extra_pem: &[u8]) -> io::Result<Trust> {
-        let malformed =
-            |why: String| io::Error::new(ErrorKind::InvalidData, format!("malformed root certificates: {why}"));
-        let mut extra = Vec::new();
-        for certificate in CertificateDer::pem_slice_iter(extra_pem) {
-            extra.push(certificate.map_err(|error| malformed(error.to_string()))?);
-        }
-        if extra.is_empty() && !extra_pem.is_empty() {
-            return Err(malformed("there is no certificate in PEM format".to_owned()));
-        }
-        // What cannot serve as a root is an error now, not at the first connection.
-        for certificate in &extra {
-            RootCertStore::empty().add(certificate.clone()).map_err(|error| malformed(error.to_string()))?;
-        }
-        Ok(Trust { extra, config: OnceLock::new() })
-    }
-
-    /// Reads the machine's certificates, which takes milliseconds.
-    pub(super) fn config(&self) -> Result<&Arc<ClientConfig>, &str> {
-        self.config.get_or_init(|| self.read().map(Arc::new)).as_ref().map_err(String::as_str)
-    }
-
-    fn read(&self) -> Result<ClientConfig, String> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        roots.add_parsable_certificates(self.extra.iter().cloned());
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(config)
-    }
-}
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 
 /// One encrypted connection, over a socket that is passed in.
 #[derive(Debug)]
@@ -64,10 +14,9 @@ pub(super) struct Session(ClientConnection);
 
 impl Session {
     /// For a socket that is connected to this host.
-    pub(super) fn new(trust: &Trust, host: &str) -> Result<Session, String> {
-        let config = trust.config()?;
+    pub(super) fn new(config: Arc<ClientConfig>, host: &str) -> Result<Session, String> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("{host} cannot be in a certificate"))?;
-        ClientConnection::new(Arc::clone(config), name).map(Session).map_err(|error| error.to_string())
+        ClientConnection::new(config, name).map(Session).map_err(|error| error.to_string())
     }
 
     /// Goes on with the handshake as far as possible without waiting: whether it is done.

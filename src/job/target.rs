@@ -1,7 +1,7 @@
 //! Owns what a job POSTs to: a checked URL, and the target (scheme, host, port) it belongs to.
 //! It must not resolve names or open connections.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use http::Uri;
 
@@ -10,8 +10,10 @@ use crate::limits::URL_LEN_MAX;
 /// A URL that can be POSTed to: absolute, http or https, with a host, without credentials or fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetUrl {
+    /// In ASCII: what is not is percent-encoded, as a request line demands.
     uri: Uri,
-    /// What the client wrote, where the parsed form would print otherwise.
+    /// What the client wrote, where the parsed form would print otherwise. Without control characters, which a log
+    /// would hand on to a terminal.
     written: Option<Box<str>>,
 }
 
@@ -25,7 +27,17 @@ impl TargetUrl {
         if text.contains('#') {
             return refuse("expected a URL without a fragment (#), which is never sent to a server");
         }
-        let Ok(uri) = text.parse::<Uri>() else {
+        if text.chars().any(|c| c.is_ascii_control()) {
+            return refuse("expected an absolute URL without control characters");
+        }
+        let authority = authority_of(text);
+        if !authority.is_ascii() {
+            return refuse("expected a host in ASCII; an international name is written with xn--");
+        }
+        if authority.contains('[') && authority.contains('%') {
+            return refuse("expected an IPv6 address without a zone (%), which only one machine can understand");
+        }
+        let Ok(uri) = encoded(text, |c| !c.is_ascii()).parse::<Uri>() else {
             return refuse("expected an absolute http or https URL such as \"https://example.com/hook\"");
         };
         match uri.scheme_str() {
@@ -47,8 +59,8 @@ impl TargetUrl {
         if !after_host.is_empty() && authority.port_u16().unwrap_or(0) == 0 {
             return refuse("expected a port from 1 to 65535");
         }
-        let printed = uri.to_string();
-        let written = (printed != text).then(|| text.into());
+        let text = encoded(text, char::is_control);
+        let written = (uri.to_string() != text).then(|| text.into());
         Ok(TargetUrl { uri, written })
     }
 
@@ -74,6 +86,27 @@ impl fmt::Display for TargetUrl {
             None => self.uri.fmt(f),
         }
     }
+}
+
+/// What stands between the scheme and the path.
+fn authority_of(text: &str) -> &str {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or(rest)
+}
+
+/// The same, where some characters are percent-encoded.
+fn encoded(text: &str, is_encoded: impl Fn(char) -> bool) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_encoded(c) {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                write!(encoded, "%{byte:02X}").expect("a string takes any text");
+            }
+        } else {
+            encoded.push(c);
+        }
+    }
+    encoded
 }
 
 /// Scheme, host and port: what is slow or down as a whole.
@@ -123,6 +156,16 @@ mod tests {
     }
 
     #[test]
+    fn a_request_line_is_ascii_and_a_log_gets_no_control_characters() {
+        let url = TargetUrl::parse("http://example.com/\u{fc}?\u{9b}31m=\u{1f600}").unwrap();
+        let path = url.uri().path_and_query().map(http::uri::PathAndQuery::as_str);
+        assert_eq!(path, Some("/%C3%BC?%C2%9B31m=%F0%9F%98%80"));
+        assert_eq!(url.to_string(), "http://example.com/\u{fc}?%C2%9B31m=\u{1f600}");
+        // What is stored is read again, and is the same.
+        assert_eq!(TargetUrl::parse(&url.to_string()), Ok(url));
+    }
+
+    #[test]
     fn what_cannot_be_posted_to_is_refused_with_the_reason() {
         for (url, why) in [
             ("", "absolute"),
@@ -138,7 +181,11 @@ mod tests {
             ("http://example.com:/", "port from 1"),
             ("http://example.com/#top", "fragment"),
             ("http://example.com/a b", "absolute"),
-            ("http://exa\nmple.com/", "absolute"),
+            ("http://exa\nmple.com/", "control characters"),
+            ("http://example.com/\x7f", "control characters"),
+            ("http://ex\u{e4}mple.com/", "xn--"),
+            ("http://[fe80::1%25eth0]/", "without a zone"),
+            ("http://[fe80::1%eth0]:80/", "without a zone"),
         ] {
             let error = TargetUrl::parse(url).expect_err(url).to_string();
             assert!(error.contains(why), "{url}: {error}");

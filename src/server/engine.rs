@@ -93,6 +93,9 @@ impl Engine {
                 self.input(Input::Committed { through, rejected }, now);
             }
         }
+        if let Some(why) = self.pool.take_news_of_roots() {
+            tracing::warn!(why, "root certificates of this machine could not be read; they are tried again");
+        }
         self.pool.receive(REPORTS_PER_TURN_MAX, &mut self.reports);
         let more = self.reports.len() >= REPORTS_PER_TURN_MAX;
         let mut reports = std::mem::take(&mut self.reports);

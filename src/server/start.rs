@@ -76,7 +76,7 @@ fn prepare(
         drop(waker.wake());
     });
 
-    let in_flight_max = files::fit(config.max_in_flight);
+    let files::Room { in_flight: in_flight_max, idle: idle_max } = files::fit(config.max_in_flight);
     let mut core = Scheduler::new(Settings {
         in_flight_max,
         retry: RetryPolicy { retries: config.retries, delay: config.retry_delay },
@@ -98,6 +98,7 @@ fn prepare(
         DispatchSettings {
             workers,
             in_flight_max: in_flight_max + ALERTS_IN_FLIGHT_MAX,
+            idle_max,
             timeout: config.timeout,
             connect_timeout: config.timeout.min(CONNECT_TIME_MAX),
             user_agent: USER_AGENT.to_owned(),

@@ -132,7 +132,7 @@ fn a_fresh_connection_that_is_lost_is_a_failure_at_once() {
 }
 
 #[test]
-fn a_reset_in_the_middle_of_the_answer_is_a_failure_without_another_try() {
+fn a_reset_in_the_middle_of_the_answer_leaves_its_status_and_makes_no_other_try() {
     let target = Target::new(|number, connection| {
         connection.request();
         if number == 0 {
@@ -144,8 +144,29 @@ fn a_reset_in_the_middle_of_the_answer_is_a_failure_without_another_try() {
     });
     let mut sending = Sending::new(settings());
     sending.post(&target.url());
-    assert_eq!(sending.failure(&target.url()), "connection reset by the target");
+    assert_eq!(sending.outcome(&target.url()), Outcome::Answered(200));
     assert_eq!(sending.sum(|worker| worker.repeated), 0);
+}
+
+#[test]
+fn a_408_on_a_kept_alive_connection_may_be_older_than_the_request() {
+    const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let target = Target::new(|number, connection| {
+        connection.request();
+        if number < 2 {
+            connection.write(OK);
+            connection.request();
+        }
+        connection.write(TOO_LATE);
+    });
+    let mut sending = Sending::new(settings());
+    assert_eq!(sending.outcome(&target.url()), Outcome::Answered(200));
+    // It is sent once more on a connection that never rested.
+    assert_eq!(sending.outcome(&target.url()), Outcome::Answered(200));
+    assert_eq!(sending.sum(|worker| worker.repeated), 1);
+    assert_eq!(target.requests.iter().take(3).count(), 3);
+    // There it is an answer like any other.
+    assert_eq!(sending.outcome(&target.url()), Outcome::Answered(408));
 }
 
 #[test]
@@ -251,6 +272,25 @@ fn every_attempt_is_reported_once_whatever_targets_do() {
     }
     assert_eq!(sending.sum(|worker| worker.in_flight + worker.faults), 0);
     assert_eq!(waiting(&sending), 0);
+}
+
+#[test]
+fn connections_that_rest_are_bounded_over_all_targets_and_the_newest_stay() {
+    let targets: Vec<Target> = (0..40).map(|_| Target::answering(OK)).collect();
+    let mut sending = Sending::new(DispatchSettings { idle_max: 10, ..settings() });
+    for target in &targets {
+        assert_eq!(sending.outcome(&target.url()), Outcome::Answered(200));
+        assert!(sending.sum(|worker| worker.connections) <= 10);
+    }
+    assert_eq!(sending.sum(|worker| worker.opened), 40);
+    assert_eq!(sending.outcome(&targets[39].url()), Outcome::Answered(200));
+    assert_eq!(sending.sum(|worker| worker.opened), 40, "its connection rests");
+    assert_eq!(sending.outcome(&targets[0].url()), Outcome::Answered(200));
+    assert_eq!(sending.sum(|worker| worker.opened), 41, "the oldest was closed");
+    // More that rest than may are in use at once.
+    sending.pool.send(targets.iter().map(|target| attempt(&target.url(), 1)).collect::<Vec<_>>());
+    assert!(sending.reports(40).iter().all(|report| report.outcome == Outcome::Answered(200)));
+    assert!(sending.sum(|worker| worker.connections) <= 10);
 }
 
 #[test]

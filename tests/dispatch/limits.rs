@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use punctual::core::{ErrandReport, Outcome};
 use punctual::dispatch::DispatchSettings;
+use punctual::limits::DRAINING_MAX;
 
 use super::support::{OK, Sending, Target, alert, attempt, settings};
 
@@ -44,16 +45,34 @@ fn a_time_limit_of_its_own_may_be_shorter_and_longer_than_that_of_the_others() {
 }
 
 #[test]
-fn an_answer_that_comes_in_drips_times_out() {
+fn a_head_that_comes_in_drips_times_out() {
     let target = Target::new(|_, connection| {
         connection.request();
-        connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n");
+        connection.write(b"HTTP/1.1 200 OK\r\nA: ");
         while std::io::Write::write_all(&mut connection.socket, b"x").is_ok() {
             std::thread::sleep(Duration::from_millis(10));
         }
     });
     let mut sending = Sending::new(impatient());
     assert_eq!(sending.outcome(&target.url()), Outcome::TimedOut("no whole answer within 300 ms".to_owned()));
+}
+
+#[test]
+fn a_body_that_comes_in_drips_delays_nothing_and_is_not_waited_for_by_many_connections() {
+    let target = Target::new(|_, connection| {
+        connection.request();
+        connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n");
+        while std::io::Write::write_all(&mut connection.socket, b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let mut sending = Sending::new(DispatchSettings { workers: 1, ..settings() });
+    let count = u32::try_from(DRAINING_MAX).unwrap() + 100;
+    sending.pool.send((0..count).map(|number| attempt(&target.url(), number)).collect::<Vec<_>>());
+    for report in sending.reports(count as usize) {
+        assert_eq!(report.outcome, Outcome::Answered(200));
+    }
+    assert!(sending.sum(|worker| worker.connections) <= DRAINING_MAX as u64);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Names: unknown ones, and those with several addresses.
 
-use punctual::core::Outcome;
+use std::time::Duration;
 
-use super::support::{OK, Sending, Target, attempt, settings};
+use punctual::core::{AlertReport, ErrandReport, Outcome};
+
+use super::support::{OK, Sending, Target, alert, attempt, settings};
 
 #[test]
 fn an_unknown_host_is_a_failure_that_names_it() {
@@ -14,6 +16,26 @@ fn an_unknown_host_is_a_failure_that_names_it() {
         assert!(why.starts_with("name not found: nope.invalid"), "{why}");
     }
     assert_eq!(sending.pool.stats().lookups, 1, "equal lookups are made once");
+}
+
+#[test]
+fn addresses_that_are_never_posted_to_are_refused_however_they_are_written() {
+    // On this machine 0.0.0.0 leads to loopback, so that these would be answered.
+    let target = Target::answering(OK);
+    let port = target.address.port();
+    let mut sending = Sending::new(settings());
+    for host in ["0.0.0.0", "0", "0x0", "[::ffff:0.0.0.0]", "169.254.169.254", "2852039166", "[fd00:ec2::254]"] {
+        let url = format!("http://{host}:{port}/");
+        let why = sending.failure(&url);
+        assert!(why.contains("the address ") && why.contains(" is refused: "), "{host}: {why}");
+        sending.pool.send([alert(&url, 1, "{}", Duration::from_secs(10))]);
+        match sending.any_reports(1).remove(0) {
+            ErrandReport::Alert(AlertReport { outcome: Outcome::ConnectionFailed(told), .. }) => assert_eq!(told, why),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(target.requests.is_empty());
+    assert_eq!(sending.outcome(&target.url()), Outcome::Answered(200));
 }
 
 #[test]

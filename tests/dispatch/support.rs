@@ -21,6 +21,7 @@ pub(super) fn settings() -> DispatchSettings {
     DispatchSettings {
         workers: 2,
         in_flight_max: 10_000,
+        idle_max: 10_000,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
         user_agent: "punctual-test/1".to_owned(),

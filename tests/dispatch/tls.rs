@@ -11,8 +11,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::support::{OK, Sending, Target, attempt, settings};
 
-/// A target with a certificate of its own, and that certificate in PEM format.
-fn target(names: &[&str], requests: usize) -> (Target, Vec<u8>, crossbeam_channel::Receiver<bool>) {
+/// The configuration of a target with a certificate for these names, and that certificate in PEM format.
+fn certified(names: &[&str]) -> (ServerConfig, Vec<u8>) {
     let names = names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
@@ -22,6 +22,12 @@ fn target(names: &[&str], requests: usize) -> (Target, Vec<u8>, crossbeam_channe
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
+    (config, made.cert.pem().into_bytes())
+}
+
+/// A target with a certificate of its own, and that certificate in PEM format.
+fn target(names: &[&str], requests: usize) -> (Target, Vec<u8>, crossbeam_channel::Receiver<bool>) {
+    let (config, pem) = certified(names);
     let config = Arc::new(config);
     let (resumed, was_resumed) = unbounded();
     let target = Target::new(move |_, connection| {
@@ -44,7 +50,7 @@ fn target(names: &[&str], requests: usize) -> (Target, Vec<u8>, crossbeam_channe
             }
         }
     });
-    (target, made.cert.pem().into_bytes(), was_resumed)
+    (target, pem, was_resumed)
 }
 
 fn trusting(pem: Vec<u8>) -> Sending {
@@ -72,6 +78,46 @@ fn addresses_can_be_in_certificates_and_sessions_are_resumed() {
     }
     assert!(!was_resumed.recv().unwrap());
     assert!(was_resumed.recv().unwrap());
+}
+
+#[test]
+fn what_follows_an_answer_in_a_record_of_its_own_is_no_answer_to_the_next_request() {
+    let (config, pem) = certified(&["localhost"]);
+    let config = Arc::new(config);
+    // With what encryption adds, 22 bytes, the answer fills just what is read at once.
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n";
+    let answer: &'static [u8] =
+        format!("{}{}", head.replace("OK", &"o".repeat(4074 - 4000 - head.len() + 2)), "x".repeat(4000))
+            .leak()
+            .as_bytes();
+    let target = Target::new(move |_, connection| {
+        let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut stream = StreamOwned::new(session, connection.socket.try_clone().unwrap());
+        loop {
+            let (mut request, mut byte) = (Vec::new(), [0]);
+            while !request.ends_with(b"\r\n\r\n{}") {
+                match stream.read(&mut byte) {
+                    Ok(1) => request.push(byte[0]),
+                    Ok(_) | Err(_) => return,
+                }
+            }
+            for part in [answer, b"HTTP/1.1 500 Injected\r\nContent-Length: 0\r\n\r\n"] {
+                stream.conn.writer().write_all(part).unwrap();
+            }
+            let mut all = Vec::new();
+            while stream.conn.wants_write() {
+                stream.conn.write_tls(&mut all).unwrap();
+            }
+            connection.write(&all);
+        }
+    });
+    let mut sending = Sending::new(DispatchSettings { workers: 1, extra_roots: pem, ..settings() });
+    let url = format!("https://localhost:{}/", target.address.port());
+    // More than get a connection at once, so that some follow an answer directly.
+    sending.pool.send((0..200).map(|number| attempt(&url, number)).collect::<Vec<_>>());
+    for report in sending.reports(200) {
+        assert_eq!(report.outcome, Outcome::Answered(200));
+    }
 }
 
 #[test]

@@ -213,6 +213,52 @@ fn without_a_webhook_alerts_are_listed_newest_first() {
 }
 
 #[test]
+fn an_address_that_is_never_posted_to_is_a_failure_that_says_which_and_why() {
+    let test = Setup::new(&["--retries", "0"]);
+    let here = test.receiver.url("/a").replace("127.0.0.1", "0.0.0.0");
+    let at = once_at(this_second() + 3);
+    let jobs = [
+        ("http://169.254.169.254/latest/meta-data/", "169.254.169.254"),
+        ("http://2852039166/", "169.254.169.254"),
+        (&here, "0.0.0.0"),
+    ]
+    .map(|(url, address)| (test.api().create(&at, url), address));
+    for (job, address) in jobs {
+        let refused = execution(&test, &job, "FAILED");
+        let why = refused["errorMessage"].as_str().expect("it says why");
+        assert!(why.contains(&format!("the address {address} is refused: ")), "{why}");
+        assert_eq!(refused["httpStatus"], Value::Null);
+    }
+    assert_eq!(test.receiver.posts_to("/a").len(), 0);
+}
+
+#[test]
+fn an_answer_whose_body_never_ends_is_a_success_and_is_sent_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    let (told, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            told.send(()).unwrap_or_default();
+            std::thread::spawn(move || {
+                let mut request = [0; 4096];
+                let begun = socket.read(&mut request).and_then(|_| {
+                    socket.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+                });
+                // The last chunk never comes.
+                while begun.is_ok() && matches!(socket.read(&mut request), Ok(len) if len > 0) {}
+            });
+        }
+    });
+    let test = Setup::new(&["--retries", "2", "--retry-delay-ms", "50", "--timeout-ms", "3000"]);
+    let job = test.api().create(&once_at(this_second() + 3), &url);
+    let answered = execution(&test, &job, "SUCCESS");
+    assert_eq!((&answered["httpStatus"], &answered["retryCount"]), (&json!(200), &json!(0)));
+    assert!(answered["duration"].as_f64().is_some_and(|ms| ms < 1_000.0), "{answered}");
+    assert_eq!(heard.try_iter().count(), 1);
+}
+
+#[test]
 fn a_redirect_and_a_timeout_are_failures() {
     let test = Setup::new(&["--retries", "0", "--timeout-ms", "300"]);
     test.receiver.script("/moved", Script::Status(302));
