@@ -75,7 +75,7 @@
 //! | fire | hand an armed execution to the workers at its instant |
 //! | ledger | the rows of what is armed, in flight, or just finished, in the order in which they were armed |
 //! | history | finished executions, folded out of the ledger |
-//! | dispatch | the worker's wall clock just before it connects or writes |
+//! | dispatch | the worker's wall clock just before the first byte of the request, on a ready connection; without a byte, when it gave up |
 //! | drift | first dispatch minus the instant; recovered, catch-up and manual runs are counted apart |
 //! | missed | an instant that passed while nobody could fire it |
 //! | target | scheme, host and port of a URL: what is slow or down as a whole |
@@ -140,6 +140,16 @@
 //!   of a thread. One worker for every two cores: on two cores a second one made the big burst slower.
 //! - **Alerts are attempts like any other**: the same pool, the same resolver, the same trusted roots. What they need
 //!   beside that, a queue, backoff and an age, is a state machine that the loop drives.
+//! - **The status decides.** Once the head of a final answer is read, that is the outcome, and it is reported. The body
+//!   is read on, within [`limits::ANSWER_DRAIN_TIME_MAX`], only so that the connection can be used again.
+//! - **Addresses race** (RFC 8305): the next one joins after [`limits::ADDRESS_HEAD_START`], the first to connect wins
+//!   and is remembered.
+//! - **A duration contains the connecting, a drift all that came before the first byte.** A slow name or handshake would
+//!   otherwise show in neither. So the time limits of a dead target show in the drift, too.
+//! - **A lookup waits for no other** while a thread may be started; names that were slow have threads of their own;
+//!   addresses serve on while they are looked up anew.
+//! - **Some addresses are never POSTed to**, for jobs and alerts alike: those behind which clouds keep credentials, and
+//!   those that are nobody's or everybody's (`dispatch/guard.rs`).
 //! - **Waking before the time.** An idle virtual machine wakes a thread some time after its timer. The loop is woken
 //!   [`limits::WAKE_AHEAD_US`] before a deadline and looks at the clock until it has come. It never acts before: that
 //!   is checked where the deadline is, against the clock.
