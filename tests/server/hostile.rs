@@ -14,7 +14,8 @@ const HUGE: usize = 10 * 1024 * 1024;
 #[test]
 fn a_huge_body_is_413_and_the_client_gets_to_read_that() {
     let test = Setup::new(&[]);
-    let head = |more: &str| format!("POST /api/jobs HTTP/1.1\r\nHost: a\r\n{more}Content-Length: {HUGE}\r\n\r\n");
+    let head =
+        |more: &str| format!("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: {HUGE}\r\n\r\n");
     // A client that asks first need not send it.
     let mut raw = Raw::connect(&test.api().address);
     raw.send(head("Expect: 100-continue\r\n"));
@@ -32,7 +33,7 @@ fn a_huge_body_is_413_and_the_client_gets_to_read_that() {
     raw.ends();
     // The same in chunks: too large only in the middle.
     let mut raw = Raw::connect(&test.api().address);
-    raw.send("POST /api/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    raw.send("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     for _ in 0..64 {
         raw.send(format!("4000\r\n{}\r\n", "x".repeat(0x4000)));
     }
@@ -43,7 +44,8 @@ fn a_huge_body_is_413_and_the_client_gets_to_read_that() {
 #[test]
 fn a_huge_head_is_refused() {
     let test = Setup::new(&[]);
-    let reply = ask(&test.api().address, format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(10_000)));
+    let reply =
+        ask(&test.api().address, format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(10_000)));
     assert_eq!((reply.status, error_of(&reply.json())), (431, "the request head is too large"));
     // A line that never ends.
     let mut raw = Raw::connect(&test.api().address);
@@ -51,7 +53,7 @@ fn a_huge_head_is_refused() {
     assert_eq!(raw.answer().status, 414);
     // A chunk whose framing is larger than all it holds.
     let mut raw = Raw::connect(&test.api().address);
-    raw.send("POST /api/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    raw.send("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     raw.send(format!("1;{}", "x".repeat(200_000)));
     let reply = raw.answer();
     assert!(matches!(reply.status, 400 | 413), "{reply:?}");
@@ -75,7 +77,7 @@ fn what_is_not_http_is_refused() {
         b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
         b"GET\r\n\r\n",
         b"{\"schedule\":\"@daily\"}\r\n\r\n",
-        b"GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ];
     for bytes in gibberish {
         let mut raw = Raw::connect(&test.api().address);
@@ -91,7 +93,7 @@ fn what_is_not_http_is_refused() {
 #[test]
 fn what_a_client_sent_does_not_come_back_as_a_header_or_markup() {
     let test = Setup::new(&[]);
-    let reply = ask(&test.api().address, "GET /api/jobs?%0d%0aX-Evil:%201 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let reply = ask(&test.api().address, "GET /api/jobs?%0d%0aX-Evil:%201 HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!((reply.status, reply.header("x-evil")), (400, ""));
     let reply = ask(&test.api().address, post(r#"{"schedule":"@daily","api":"http://a/","type":"<b>\r\n\r\n"}"#, ""));
     assert_eq!((reply.status, reply.header("content-type")), (400, "application/json"));
@@ -111,9 +113,9 @@ fn half_a_request_and_silence_ends() {
     };
     let mut told = [
         start("GET /api/in"),
-        start("GET /api/info HTTP/1.1\r\nHost: a\r\n"),
-        start("POST /api/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"),
-        start("POST /api/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"),
+        start("GET /api/info HTTP/1.1\r\nHost: localhost\r\n"),
+        start("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"),
+        start("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"),
     ];
     let mut silent = start("");
     // Something now and then is no better than nothing: the limit holds for the whole request.
@@ -163,7 +165,7 @@ fn clients_that_leave_at_any_point_cost_nothing() {
 #[test]
 fn more_idle_connections_than_the_server_holds_do_not_shut_others_out() {
     let test = Setup::new(&[]);
-    let request = "GET /api/health HTTP/1.1\r\nHost: a\r\n\r\n";
+    let request = "GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut resting = Vec::new();
     for _ in 0..1_100 {
         let mut raw = Raw::connect(&test.api().address);
