@@ -229,6 +229,38 @@ fn a_target_that_is_not_ascii_is_refused() {
     }
 }
 
+/// Lines about the body's length of which another server might have another opinion.
+#[rustfmt::skip] // A table.
+const SMUGGLING: [&str; 26] = [
+    "Content-Length: 4\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 4",
+    "Content-Length: 4\r\nTransfer-Encoding: identity", "Content-Length: 4\r\nTransfer-Encoding:",
+    "Content-Length: 4\r\nContent-Length: 5", "Content-Length: 4, 5", "Content-Length: +4", "Content-Length: -4",
+    "Content-Length: 0x4", "Content-Length: 4 4", "Content-Length: 4,", "Content-Length:", "Content-Length: 4;a",
+    "Content-Length : 4", " Content-Length: 4", "Content-Length: 4\r\n 5", "Content-Length: 4\rContent-Length: 5",
+    "Transfer-Encoding : chunked", " Transfer-Encoding: chunked", "Transfer-Encoding: xchunked",
+    "Transfer-Encoding: chunked, chunked", "Transfer-Encoding: chunked, identity", "Transfer-Encoding: \u{b}chunked",
+    "Transfer-Encoding: \"chunked\"", "Transfer-Encoding: chunked;a=b",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip",
+];
+
+#[test]
+fn no_request_is_smuggled_in_the_body_of_another() {
+    let limits = Limits { head_len_max: 8_192, headers_max: 64, body_len_max: |_, _| 65_536 };
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
+    for lines in SMUGGLING {
+        for method in ["POST", "GET", "DELETE"] {
+            for body in [format!("0\r\n\r\n{smuggled}"), format!("abcd{smuggled}"), smuggled.to_owned()] {
+                let bytes = format!("{method} / HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n{body}");
+                let mut decoder = Decoder::new(limits);
+                let (_, decoded) = decoder.decode(bytes.as_bytes());
+                assert!(decoded.is_err(), "{bytes:?}: {decoded:?}");
+                // And nothing behind it is looked at, ever.
+                assert_eq!(decoder.decode(smuggled.as_bytes()), (0, decoded), "{lines:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_head_may_have_exactly_its_limit() {
     let head = |len: usize| format!("{:a<1$}\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\na: ", len - 4);

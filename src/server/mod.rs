@@ -5,7 +5,7 @@
 //! `turn` (one turn of it), `engine` (the core and what its outputs go to), `outbox` (what waits for the writer),
 //! `connections`, `connection` and its `output` (the API's sockets, of which `addresses` counts whose they are), `calls`
 //! (a request's way to its answer, past the `gate`, which believes some `proxies`), `figures` (what is measured,
-//! collected), `timer`.
+//! collected), `timer`, `finish` (the wait for the writer at the end).
 
 mod addresses;
 mod calls;
@@ -16,6 +16,7 @@ mod connections_tests;
 mod engine;
 mod figures;
 mod files;
+mod finish;
 mod gate;
 mod outbox;
 mod output;

@@ -11,13 +11,12 @@ use signal_hook_mio::v1_0::Signals;
 use super::calls::Calls;
 use super::connections::Connections;
 use super::engine::Engine;
+use super::finish;
 use super::timer::Timer;
 use crate::clock;
 use crate::core::{Input, Reply, RequestId};
 use crate::http;
-use crate::limits::{
-    CLIENT_TIME_PER_TURN, CLOCK_STEP_MIN_US, TURN_MAX, WAKE_AHEAD_US, WRITER_END_LOOK_EVERY, WRITER_END_TIME_MAX,
-};
+use crate::limits::{CLIENT_TIME_PER_TURN, CLOCK_STEP_MIN_US, TURN_MAX, WAKE_AHEAD_US, WRITER_END_LOOK_EVERY};
 use crate::time::{MonoUs, Now};
 
 pub(super) const LISTENER: Token = Token(0);
@@ -86,23 +85,13 @@ impl Loop {
     /// stop: the next start does the housekeeping that is left.
     pub(super) fn await_writer(&mut self) -> io::Result<End> {
         self.engine.finish_writer();
-        let until = clock::mono().plus(WRITER_END_TIME_MAX);
+        let (engine, signals, poll) = (&self.engine, &mut self.signals, &mut self.poll);
         let mut events = Events::with_capacity(16);
-        while !self.engine.is_writer_dead() {
-            if self.signals.pending().next().is_some() {
-                return Ok(End::Forced);
-            }
-            if clock::mono() > until {
-                tracing::warn!("the writer does not end; everything is on disk, and the next start tidies up");
-                break;
-            }
-            match self.poll.poll(&mut events, Some(WRITER_END_LOOK_EVERY)) {
-                Ok(()) => {}
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                Err(why) => return Err(why),
-            }
-        }
-        Ok(End::Clean)
+        let rest = || match poll.poll(&mut events, Some(WRITER_END_LOOK_EVERY)) {
+            Err(why) if why.kind() != io::ErrorKind::Interrupted => Err(why),
+            Ok(()) | Err(_) => Ok(clock::mono()),
+        };
+        finish::wait(clock::mono(), || engine.is_writer_dead(), || signals.pending().next().is_some(), rest)
     }
 
     /// How long the poll may wait; sets the timer.

@@ -194,3 +194,83 @@ fn more_silent_connections_than_the_server_holds_do_not_shut_others_out() {
     drop(silent);
     test.is_well();
 }
+
+#[test]
+fn a_request_is_not_smuggled_past_the_first_one() {
+    let test = Setup::new(&[]);
+    let smuggled = post(&super::support::api::job("@daily", "http://a/").to_string(), "");
+    for lines in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4",
+        "Content-Length: 4\r\nContent-Length: 5",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding : chunked",
+    ] {
+        let mut raw = Raw::connect(&test.api().address);
+        raw.send(format!("GET /api/info HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n\r\n0\r\n\r\n{smuggled}"));
+        let reply = raw.answer();
+        assert!(matches!(reply.status, 400 | 501), "{lines}: {reply:?}");
+        // There is one answer, and the end.
+        raw.ends();
+    }
+    assert_eq!(test.api().get("/api/jobs")["jobs"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn connections_that_send_one_byte_do_not_shut_others_out() {
+    let test = Setup::new(&[]);
+    let health = "GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut kept = Raw::connect(&test.api().address);
+    kept.send(health);
+    assert_eq!(kept.answer().status, 200);
+    // Twice as many as there is room for, faster than their time limit frees them.
+    let mut trickling = Vec::new();
+    for number in 0..2_000 {
+        let mut stream = TcpStream::connect(&test.api().address).expect("the server listens");
+        stream.write_all(b"G").expect("the server reads");
+        trickling.push(stream);
+        if number % 20 == 0 {
+            assert_eq!(ask(&test.api().address, health).status, 200, "after {number}");
+        }
+        // Whoever is at rest between two requests is not who makes room.
+        if number % 200 == 0 {
+            kept.send(health);
+            assert_eq!(kept.answer().status, 200, "after {number}");
+        }
+    }
+    let metrics = test.api().get("/api/metrics");
+    assert!(metrics["connections"].as_u64() <= Some(1_024), "{metrics}");
+    assert!(metrics["refused"]["connectionsEvicted"].as_u64() >= Some(900), "{metrics}");
+    drop(trickling);
+    test.is_well();
+}
+
+/// Reads its answers, but so slowly that nothing is gained by that.
+#[test]
+fn a_client_that_asks_and_hardly_reads_does_not_fill_the_memory() {
+    let test = Setup::new(&[]);
+    let memory = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", test.server.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    let Some(before) = memory() else {
+        println!("skipped: it needs /proc");
+        return;
+    };
+    let request = "GET /api/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut raw = Raw::connect_with_little_room(&test.api().address);
+    // An answer is 3 KB. So many are always asked for that the system cannot take them all.
+    let (mut asked, mut answered) = (0, 0);
+    while answered < 6_000 {
+        if asked - answered < 2_500 {
+            raw.send(request.repeat(100));
+            asked += 100;
+        }
+        assert_eq!(raw.answer().status, 200);
+        answered += 1;
+    }
+    let after = memory().expect("it was there");
+    assert!(after < before + 6_000, "{before} KiB before, {after} after");
+    test.is_well();
+}
