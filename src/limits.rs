@@ -68,7 +68,7 @@ pub const EXPIRIES_PER_TURN_MAX: usize = 64;
 /// something is due, so one answer is what a client can delay it by.
 pub const CLIENT_TIME_PER_TURN: Duration = Duration::from_millis(1);
 /// Requests of one connection answered before it is the turn of the others.
-pub const REQUESTS_AT_ONCE_MAX: usize = 8;
+pub const REQUESTS_AT_ONCE_MAX: usize = 32;
 /// Changes that clients wait for at once; beyond, they are refused. When the disk stalls, and each of them holds its
 /// connection, there are others left for health and for reading.
 pub const CLIENT_CHANGES_PENDING_MAX: usize = 512;
@@ -86,6 +86,8 @@ pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 pub const READ_AT_ONCE_MAX: usize = 64 * 1024;
 /// Unsent answer bytes of one connection above which no further request of it is taken up.
 pub const UNSENT_MAX: usize = 256 * 1024;
+/// Answers to requests that came together are sent together, up to so many bytes.
+pub const GATHERED_MAX: usize = 16 * 1024;
 /// Unsent answer bytes of all connections above which only one that has none is given an answer.
 pub const OUTPUT_MAX: usize = 32 * 1024 * 1024;
 /// Items on one page.
@@ -265,6 +267,7 @@ const _: () = {
     assert!(PIECE_JOBS_MAX > 0 && PIECES_PER_TURN_MAX > 0, "a stream must come to its end");
     assert!(STREAM_UNSENT_MAX < UNSENT_MAX, "what a stream leaves unsent must not hold up the next request");
     assert!(UNSENT_MAX > BODY_LEN_MAX, "one answer to one request must not stop a connection");
+    assert!(GATHERED_MAX < STREAM_UNSENT_MAX);
     assert!(OUTPUT_MAX > UNSENT_MAX, "one connection must not use up what all may");
     assert!(
         CLIENT_CHANGES_PENDING_MAX + READS_PENDING_MAX + READERS + 128 <= CONNECTIONS_MAX,
