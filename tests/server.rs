@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "server/chatty.rs"]
+mod chatty;
 #[path = "server/doors.rs"]
 mod doors;
 #[path = "server/drain.rs"]
