@@ -1,5 +1,6 @@
 //! Owns reading the machine's clocks.
-//! It must not be called by the core, nor more than once a turn by the loop: workers stamp their own attempts.
+//! It must not be called by the core, nor more than once a turn by the loop, but between two requests of clients (see
+//! `server/turn.rs`): workers stamp their own attempts.
 
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

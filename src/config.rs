@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::job::{Misfire, TargetUrl};
 use crate::store::Keep;
 use crate::telemetry::{LogFormat, LogLevel};
@@ -40,6 +42,10 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// The origin CORS allows.
     pub cors_origin: Option<String>,
+    /// Names the server is called by, beside addresses and `localhost`.
+    pub allowed_hosts: Vec<String>,
+    /// Whose word on a client counts.
+    pub trusted_proxies: Vec<IpNet>,
     /// The least severe level logged.
     pub log: LogLevel,
     /// The form of log lines.

@@ -182,6 +182,15 @@
 //!   file, works the same.
 //! - **A filtered page may be short.** A page by status walks history in order of time; when its time is up it returns
 //!   what it found and a `nextCursor` at the last row it saw.
+//! - **Clients have a budget of time.** All of them together are served for [`limits::CLIENT_TIME_PER_TURN`] in a turn, in
+//!   rotation; between two requests a clock is read, and what is due is fired before going on. That is the one exception
+//!   to reading the clocks once a turn.
+//! - **A request has a number of its own.** An answer that comes after its deadline finds nobody, although the connection
+//!   goes on.
+//! - **A full house makes room by what is dubious**: half a request, an answer to somebody who left, before what is at
+//!   rest. Changes that wait for the disk never take all connections.
+//! - **There is no login, so the browser is the door**: `Host` must be a name no stranger owns, and a page that changes
+//!   something must be our own or named. A proxy is believed only if it is trusted.
 //! - **Long answers are made in pieces**: one in a turn of the loop for all clients together, and none while a client
 //!   leaves [`limits::STREAM_UNSENT_MAX`] unread. A stream is a small value that its connection carries, so it ends with it.
 //! - **A rejected change is answered at once**, before the rest of its batch could be written: the acknowledgement of a

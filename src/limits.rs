@@ -64,14 +64,38 @@ pub const CONNECTIONS_MAX: usize = 1_024;
 pub const CLIENTS_QUEUED_MAX: i32 = 1_024;
 /// How long a client may take to send one request.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long a client may take to read an answer.
-pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// Connections that clients of one address may have, of IPv6 one network of 64 bits.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+/// Connections accepted in one turn of the loop.
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
+/// Connections looked at in one turn of the loop because a time limit of theirs was reached.
+pub const EXPIRIES_PER_TURN_MAX: usize = 64;
+/// How long requests are answered in one turn of the loop, all clients together. After each it is looked whether
+/// something is due, so one answer is what a client can delay it by.
+pub const CLIENT_TIME_PER_TURN: Duration = Duration::from_millis(1);
+/// Requests of one connection answered before it is the turn of the others.
+pub const REQUESTS_AT_ONCE_MAX: usize = 32;
+/// Changes that clients wait for at once; beyond, they are refused. When the disk stalls, and each of them holds its
+/// connection, there are others left for health and for reading.
+pub const CLIENT_CHANGES_PENDING_MAX: usize = 512;
+/// How long a client waits for the core or a reader until it is told that nothing is known yet.
+pub const REPLY_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long an answer may take that its client has left alone, by sending that nothing more will come.
+pub const LEFT_TIME_MAX: Duration = Duration::from_secs(1);
+/// How many bytes a second a client must read while there is something for it.
+pub const ANSWER_PACE_MIN: usize = 1024;
+/// The time over which that is measured. Systems pass large amounts on at once, and nothing in between.
+pub const ANSWER_PACE_WINDOW: Duration = Duration::from_secs(30);
 /// How long a kept-alive connection may rest between requests.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
-/// Bytes read from one connection in one turn of the loop.
-pub const READ_PER_TURN_MAX: usize = 64 * 1024;
+/// Bytes read from one connection before it is the turn of the others.
+pub const READ_AT_ONCE_MAX: usize = 64 * 1024;
 /// Unsent answer bytes of one connection above which no further request of it is taken up.
 pub const UNSENT_MAX: usize = 256 * 1024;
+/// Answers to requests that came together are sent together, up to so many bytes.
+pub const GATHERED_MAX: usize = 16 * 1024;
+/// Unsent answer bytes of all connections above which only one that has none is given an answer.
+pub const OUTPUT_MAX: usize = 32 * 1024 * 1024;
 /// Items on one page.
 pub const PAGE_MAX: u32 = 1_000;
 /// Jobs in one piece of a page. A page with more is streamed, lest making it keeps the loop from what is due.
@@ -245,6 +269,10 @@ pub const WAKE_AHEAD_US: i64 = 200;
 pub const CLOCK_STEP_MIN_US: i64 = 500_000;
 /// How long the rest of a refused request is read and thrown away, so that the client gets to see the answer.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long a stop waits for the writer to end once everything is on disk. What it then still does is housekeeping.
+pub const WRITER_END_TIME_MAX: Duration = Duration::from_secs(5);
+/// How often a stop looks whether the writer has ended, or a second signal has come.
+pub const WRITER_END_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Open files that are not connections to targets: clients, database, log, and up to four for each lookup under way.
 pub const FILES_RESERVED: u64 =
     CONNECTIONS_MAX as u64 + 256 + 4 * (RESOLVER_THREADS_MAX + RESOLVER_SLOW_THREADS_MAX) as u64;
@@ -285,4 +313,13 @@ const _: () = {
     assert!(PIECE_JOBS_MAX > 0 && PIECES_PER_TURN_MAX > 0, "a stream must come to its end");
     assert!(STREAM_UNSENT_MAX < UNSENT_MAX, "what a stream leaves unsent must not hold up the next request");
     assert!(UNSENT_MAX > BODY_LEN_MAX, "one answer to one request must not stop a connection");
+    assert!(GATHERED_MAX < STREAM_UNSENT_MAX);
+    assert!(OUTPUT_MAX > UNSENT_MAX, "one connection must not use up what all may");
+    assert!(
+        CLIENT_CHANGES_PENDING_MAX + READS_PENDING_MAX + READERS + 128 <= CONNECTIONS_MAX,
+        "whoever waits for the disk must leave room for health"
+    );
+    assert!(CLIENT_CHANGES_PENDING_MAX < CHANGES_PENDING_MAX);
+    assert!(READ_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "a slow read is answered by who knows why");
+    assert!(LEFT_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis());
 };

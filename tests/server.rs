@@ -3,6 +3,10 @@
 
 mod support;
 
+#[path = "server/chatty.rs"]
+mod chatty;
+#[path = "server/doors.rs"]
+mod doors;
 #[path = "server/drain.rs"]
 mod drain;
 #[path = "server/failures.rs"]
@@ -17,6 +21,8 @@ mod jobs;
 mod raw;
 #[path = "server/schema.rs"]
 mod schema;
+#[path = "server/stalls.rs"]
+mod stalls;
 #[path = "server/start.rs"]
 mod start;
 #[path = "server/streams.rs"]

@@ -19,17 +19,28 @@ pub(super) fn read<T: DeserializeOwned>(request: &Request, expected: &str) -> Re
     Ok(body)
 }
 
-/// A missing content type is forgiven: curl users forget it, and nothing else can be meant.
+/// Whether a content type is that of JSON.
+pub fn is_json(content_type: &str) -> bool {
+    let media_type = media_type(content_type);
+    let (_, subtype) = media_type.split_once('/').unwrap_or_default();
+    let suffix = subtype.rsplit_once('+').map_or("", |(_, suffix)| suffix);
+    media_type.eq_ignore_ascii_case("application/json") || suffix.eq_ignore_ascii_case("json")
+}
+
+/// A missing content type is forgiven: curl users forget it, and nothing else can be meant. Whether a web page may leave
+/// it out was decided before.
 fn check_content_type(request: &Request) -> Result<(), ApiError> {
     let Some(text) = &request.headers.content_type else { return Ok(()) };
-    let media_type = text.split(';').next().unwrap_or_default().trim();
     // What curl sends with -d, unless told otherwise.
-    let accepted = ["application/json", "application/x-www-form-urlencoded"];
-    if accepted.iter().any(|accepted| media_type.eq_ignore_ascii_case(accepted)) {
+    if is_json(text) || media_type(text).eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Ok(());
     }
-    let message = format!("Content-Type: expected application/json, got {:?}", shortened(media_type));
+    let message = format!("Content-Type: expected application/json, got {:?}", shortened(media_type(text)));
     Err(ApiError::new(Status::UNSUPPORTED_MEDIA_TYPE, message))
+}
+
+fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// Names the member, if the error has one.

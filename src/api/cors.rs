@@ -1,6 +1,8 @@
 //! Owns the CORS headers that let a web page of one configured origin use the API.
 //! It must not open the API to any other origin.
 
+use std::borrow::Cow;
+
 use super::routes;
 use crate::http::{Method, Request, Response, Status};
 
@@ -23,10 +25,15 @@ impl Cors {
     /// The answer to a preflight.
     pub fn preflight(&self) -> Response {
         let response = Response::new(Status::NO_CONTENT, Vec::new())
-            .with_header("Access-Control-Allow-Methods", routes::allow_all())
+            .with_header("Access-Control-Allow-Methods", self.methods())
             .with_header("Access-Control-Allow-Headers", "Content-Type")
             .with_header("Access-Control-Max-Age", MAX_AGE_S);
         self.mark(response)
+    }
+
+    /// Any page may read, if all may. Only one that is named may change something.
+    fn methods(&self) -> Cow<'static, str> {
+        if self.origin.as_deref() == Some("*") { "GET, HEAD, OPTIONS".into() } else { routes::allow_all().into() }
     }
 
     /// Adds to an answer what a browser must see.

@@ -56,7 +56,9 @@ impl ApiError {
 
     /// The answer to send.
     pub fn response(&self) -> Response {
-        let body = serde_json::to_vec(&Body { error: &self.message }).expect("a string is JSON");
+        // What a client sent is repeated here; a terminal that shows it must not obey it.
+        let message = self.message.replace(|c: char| c.is_control(), "\u{fffd}");
+        let body = serde_json::to_vec(&Body { error: &message }).expect("a string is JSON");
         let mut response = Response::new(self.status, body);
         if let Some(allow) = &self.allow {
             response = response.with_header("Allow", allow.clone());
@@ -97,5 +99,20 @@ impl From<ReadError> for ApiError {
 impl From<http::Refusal> for ApiError {
     fn from(refusal: http::Refusal) -> ApiError {
         ApiError::new(refusal.status(), refusal.message())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http;
+
+    #[test]
+    fn control_characters_do_not_come_back() {
+        // Those of ASCII and the second set (C1), which some terminals obey.
+        let response = ApiError::bad_request("a\u{1b}[2J\u{85}\u{9b}b\u{7f}\u{e9}").response();
+        let http::Body::Whole(body) = response.body else { panic!("an error is no stream") };
+        let text = String::from_utf8(body).expect("it is JSON");
+        assert_eq!(text, "{\"error\":\"a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}\u{e9}\"}");
     }
 }

@@ -9,7 +9,7 @@ use super::parameters::PAGE_DEFAULT;
 use super::routes::Matched;
 use super::stream::{Piece, Stream};
 use crate::core::JobView;
-use crate::http::Response;
+use crate::http::{Method, Response, Status};
 use crate::job::JobKey;
 use crate::limits::PIECE_JOBS_MAX;
 
@@ -29,6 +29,9 @@ pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
     let after = parameters.number_cursor()?.map(JobKey);
     let page = JobsPage { after, left: parameters.limit(PAGE_DEFAULT)?, begun: false };
     let is_long = page.left > PIECE_JOBS_MAX;
+    if matched.request.method == Method::Head && !is_long {
+        return Ok(Call::Ready(Response::unmade(Status::OK)));
+    }
     Ok(if is_long { Call::Stream(Stream::Jobs(page)) } else { Call::Read(Read::Jobs(page)) })
 }
 

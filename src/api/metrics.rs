@@ -10,12 +10,16 @@ use super::json::{Millis, ok, time_of};
 use super::parameters::PAGE_DEFAULT;
 use super::routes::Matched;
 use crate::core::JobView;
-use crate::http::Response;
+use crate::http::{Method, Response, Status};
 use crate::telemetry::{Figure, Figures, Percentiles, Value};
 
 /// Metrics, with the next jobs to fire.
 pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
-    Ok(Call::Read(Read::Metrics { limit: matched.parameters()?.limit(PAGE_DEFAULT)? }))
+    let limit = matched.parameters()?.limit(PAGE_DEFAULT)?;
+    if matched.request.method == Method::Head {
+        return Ok(Call::Ready(Response::unmade(Status::OK)));
+    }
+    Ok(Call::Read(Read::Metrics { limit }))
 }
 
 #[derive(Serialize)]

@@ -23,6 +23,7 @@ mod status;
 mod stream;
 
 pub use answers::answer;
+pub use body::is_json;
 pub use call::{Call, Read};
 pub use cors::Cors;
 pub use errors::ApiError;

@@ -1,10 +1,12 @@
 //! Owns the flags of `serve`: what was typed becomes what is valid, in one place.
 //! It must not open, start or print anything.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser};
+use ipnet::IpNet;
 
 use super::flag::{self, InvalidFlag};
 use crate::config::Config;
@@ -61,9 +63,15 @@ pub struct ServeArguments {
     /// A file with root certificates (PEM) that targets and the alert webhook are trusted by, beside those of this machine
     #[arg(long, env = "PUNCTUAL_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
-    /// The origin whose web pages may use the API (CORS), or * for any
+    /// The origin whose web pages may use the API (CORS), or * for any, which may only read
     #[arg(long, env = "PUNCTUAL_CORS_ORIGIN", value_name = "ORIGIN")]
     pub cors_origin: Option<String>,
+    /// A name that clients call the server by, beside IP addresses and localhost; several with commas or flags
+    #[arg(long, env = "PUNCTUAL_ALLOWED_HOST", value_name = "NAME", value_delimiter = ',')]
+    pub allowed_host: Vec<String>,
+    /// The addresses (CIDR) of proxies whose Forwarded and X-Forwarded-* are believed; several with commas or flags
+    #[arg(long, env = "PUNCTUAL_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',')]
+    pub trusted_proxy: Vec<String>,
     /// The least severe log level: error, warn, info or debug
     #[arg(long, env = "PUNCTUAL_LOG", value_name = "LEVEL", default_value = "info")]
     pub log: String,
@@ -112,6 +120,8 @@ impl TryFrom<ServeArguments> for Config {
             alert_webhook,
             ca_file: typed.ca_file.map(PathBuf::from),
             cors_origin: typed.cors_origin,
+            allowed_hosts: typed.allowed_host.iter().map(|name| host_name(name)).collect::<Result<_, _>>()?,
+            trusted_proxies: typed.trusted_proxy.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
             log: choice("--log", &typed.log, &LogLevel::NAMES)?,
             log_format: choice("--log-format", &typed.log_format, &LogFormat::NAMES)?,
         })
@@ -129,6 +139,25 @@ fn check_origin(origin: &str) -> Result<(), InvalidFlag> {
         return Ok(());
     }
     Err(invalid("--cors-origin", origin, "an origin such as https://example.com (no path), or *"))
+}
+
+/// A name without scheme, port or path: what stands in `Host`, the port left out.
+fn host_name(name: &str) -> Result<String, InvalidFlag> {
+    let is_name = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    if name.strip_suffix('.').unwrap_or(name).split('.').all(is_name) {
+        return Ok(name.to_owned());
+    }
+    Err(invalid("--allowed-host", name, "a host name such as cron.example.com (no scheme, no port)"))
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, InvalidFlag> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse()
+        .or_else(|_| address())
+        .map_err(|_| invalid("--trusted-proxy", text, "an address or a network such as 10.0.0.0/8 or fd00::/8"))
 }
 
 fn number(flag: &'static str, text: &str, least: u32, most: u32) -> Result<u32, InvalidFlag> {
@@ -190,6 +219,15 @@ mod tests {
     }
 
     #[test]
+    fn names_and_networks_may_be_several() {
+        let config = config(&["--allowed-host=a.example,b", "--allowed-host=c", "--trusted-proxy=10.0.0.0/8,::1"]);
+        let config = config.expect("all are valid");
+        assert_eq!(config.allowed_hosts, ["a.example", "b", "c"]);
+        let proxies: Vec<String> = config.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
+    }
+
+    #[test]
     fn a_wrong_value_names_flag_value_and_expectation() {
         for (flag, value, expected) in [
             ("--listen", "localhost", "an address and a port"),
@@ -203,6 +241,11 @@ mod tests {
             ("--misfire", "never", "once, all or skip"),
             ("--alert-webhook", "example.com", "an absolute"),
             ("--cors-origin", "https://example.com/", "no path"),
+            ("--allowed-host", "http://a/", "no scheme"),
+            ("--allowed-host", "a:80", "no port"),
+            ("--allowed-host", "", "a host name"),
+            ("--trusted-proxy", "10.0.0.0/33", "an address or a network"),
+            ("--trusted-proxy", "proxy", "an address or a network"),
             ("--log", "loud", "one of error, warn, info, debug"),
             ("--log-format", "xml", "one of text, json"),
         ] {

@@ -202,8 +202,63 @@ fn known_header_fields_are_kept() {
     assert_eq!(headers.origin.as_deref(), Some("http://a"));
     assert_eq!(headers.content_type.as_deref(), Some("text/plain; q"));
 
+    let bytes = b"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: a\r\nX-Forwarded-for: b, c\r\nForwarded: \xff\r\n\
+                  Sec-Fetch-Site: none\r\n\r\n";
+    let outcomes = read_pieces([&bytes[..]]);
+    let headers = &outcomes[0].as_ref().expect("the request is sound").headers;
+    let proxied = headers.proxied.as_deref().expect("proxies spoke");
+    assert_eq!(proxied.x_forwarded_for.as_deref(), Some("a, b, c"), "lines of a list are joined");
+    assert_eq!(proxied.forwarded.as_deref(), Some("\u{fffd}"));
+    assert_eq!(headers.sec_fetch_site.as_deref(), Some("none"));
+
     let bytes = b"GET / HTTP/1.1\r\nHost: h\r\nX: \xff\r\nOrigin: \xff\r\n\r\n";
     assert_eq!(read_pieces([&bytes[..]]), [Err(Refusal::HeaderNotText)]);
+}
+
+#[test]
+fn a_target_that_is_not_ascii_is_refused() {
+    // As text, as a C1 control, and as bytes that are no text.
+    for target in ["/\u{e9}", "/a?b=\u{e9}", "/\u{85}", "http://h/\u{9b}"] {
+        let bytes = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(read_pieces([bytes.as_bytes()]), [Err(Refusal::TargetInvalid)], "{target:?}");
+    }
+    for byte in [0x80, 0x85, 0x9b, 0xe9, 0xff] {
+        let bytes = [b"GET /", &[byte][..], b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
+        let outcomes = read_pieces([&bytes[..]]);
+        assert!(matches!(outcomes[..], [Err(Refusal::HeadMalformed | Refusal::TargetInvalid)]), "{outcomes:?}");
+    }
+}
+
+/// Lines about the body's length of which another server might have another opinion.
+#[rustfmt::skip] // A table.
+const SMUGGLING: [&str; 26] = [
+    "Content-Length: 4\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 4",
+    "Content-Length: 4\r\nTransfer-Encoding: identity", "Content-Length: 4\r\nTransfer-Encoding:",
+    "Content-Length: 4\r\nContent-Length: 5", "Content-Length: 4, 5", "Content-Length: +4", "Content-Length: -4",
+    "Content-Length: 0x4", "Content-Length: 4 4", "Content-Length: 4,", "Content-Length:", "Content-Length: 4;a",
+    "Content-Length : 4", " Content-Length: 4", "Content-Length: 4\r\n 5", "Content-Length: 4\rContent-Length: 5",
+    "Transfer-Encoding : chunked", " Transfer-Encoding: chunked", "Transfer-Encoding: xchunked",
+    "Transfer-Encoding: chunked, chunked", "Transfer-Encoding: chunked, identity", "Transfer-Encoding: \u{b}chunked",
+    "Transfer-Encoding: \"chunked\"", "Transfer-Encoding: chunked;a=b",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip",
+];
+
+#[test]
+fn no_request_is_smuggled_in_the_body_of_another() {
+    let limits = Limits { head_len_max: 8_192, headers_max: 64, body_len_max: |_, _| 65_536 };
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
+    for lines in SMUGGLING {
+        for method in ["POST", "GET", "DELETE"] {
+            for body in [format!("0\r\n\r\n{smuggled}"), format!("abcd{smuggled}"), smuggled.to_owned()] {
+                let bytes = format!("{method} / HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n{body}");
+                let mut decoder = Decoder::new(limits);
+                let (_, decoded) = decoder.decode(bytes.as_bytes());
+                assert!(decoded.is_err(), "{bytes:?}: {decoded:?}");
+                // And nothing behind it is looked at, ever.
+                assert_eq!(decoder.decode(smuggled.as_bytes()), (0, decoded), "{lines:?}");
+            }
+        }
+    }
 }
 
 #[test]

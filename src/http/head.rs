@@ -92,6 +92,7 @@ impl Fields {
 
     fn add_known(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
         let Some(slot) = self.headers.slot(name) else {
+            self.add_to_list(name, value);
             return Ok(());
         };
         let text = str::from_utf8(value).map_err(|_| Refusal::HeaderNotText)?;
@@ -99,6 +100,19 @@ impl Fields {
             return Err(Refusal::HeaderRepeated);
         }
         Ok(())
+    }
+
+    /// Lines of one list are joined. What is no text is kept as such: whoever reads the list must not believe it anyway.
+    fn add_to_list(&mut self, name: &str, value: &[u8]) {
+        let Some(list) = self.headers.list(name) else { return };
+        let text = String::from_utf8_lossy(value);
+        match list {
+            Some(before) => {
+                before.push_str(", ");
+                before.push_str(&text);
+            }
+            None => *list = Some(text.into_owned()),
+        }
     }
 
     /// Applies the rules that need more than one line.

@@ -89,10 +89,9 @@ pub struct Request {
 /// The header fields that the product uses beyond framing, each `None` when the request has no such
 /// field.
 ///
-/// To use another one, add a member and a line in `slot`. All are fields that a request may have
-/// once: a second line is a refusal. A list such as `If-Match` would have to be joined instead (RFC
-/// 9110, section 5.3), and a secret such as `Authorization` needs a type that `Debug` does not
-/// show.
+/// To use another one, add a member and a line in `slot`, if it is a field that a request may have once (a second line
+/// is a refusal), or in `list`, if its lines are joined (RFC 9110, section 5.3). A secret such as `Authorization` needs
+/// a type that `Debug` does not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
     /// `Content-Type`, with its parameters.
@@ -102,12 +101,46 @@ pub struct Headers {
     pub host: Option<String>,
     /// `Origin`: the web page's origin, when a browser sent the request.
     pub origin: Option<String>,
+    /// `Sec-Fetch-Site`: how a browser says that the page and this server belong together.
+    pub sec_fetch_site: Option<String>,
+    /// What proxies say of the client, if they do. Anybody can send it.
+    pub proxied: Option<Box<Proxied>>,
+}
+
+/// The header fields with which proxies speak of a client. All are lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxied {
+    /// `Forwarded` (RFC 7239).
+    pub forwarded: Option<String>,
+    /// `X-Forwarded-For`.
+    pub x_forwarded_for: Option<String>,
+    /// `X-Forwarded-Host`.
+    pub x_forwarded_host: Option<String>,
+    /// `X-Forwarded-Proto`.
+    pub x_forwarded_proto: Option<String>,
 }
 
 impl Headers {
     /// Where the value of a field of this name goes; `None` when the product has no use for it.
     pub(super) fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
-        let slots = [("content-type", &mut self.content_type), ("host", &mut self.host), ("origin", &mut self.origin)];
+        let slots = [
+            ("content-type", &mut self.content_type),
+            ("host", &mut self.host),
+            ("origin", &mut self.origin),
+            ("sec-fetch-site", &mut self.sec_fetch_site),
+        ];
         slots.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, slot)| slot)
+    }
+
+    /// The same for a field that is a list, and may stand in several lines.
+    pub(super) fn list(&mut self, name: &str) -> Option<&mut Option<String>> {
+        let list: fn(&mut Proxied) -> &mut Option<String> = match name {
+            name if name.eq_ignore_ascii_case("forwarded") => |proxied| &mut proxied.forwarded,
+            name if name.eq_ignore_ascii_case("x-forwarded-for") => |proxied| &mut proxied.x_forwarded_for,
+            name if name.eq_ignore_ascii_case("x-forwarded-host") => |proxied| &mut proxied.x_forwarded_host,
+            name if name.eq_ignore_ascii_case("x-forwarded-proto") => |proxied| &mut proxied.x_forwarded_proto,
+            _ => return None,
+        };
+        Some(list(self.proxied.get_or_insert_default()))
     }
 }

@@ -23,6 +23,9 @@ pub enum Body {
     Whole(Vec<u8>),
     /// Pieces that come after the head, each through [`StreamFraming::write_piece`], and their end.
     Stream,
+    /// One that was not made, as it is not sent: to `HEAD`, whose answer need not say how long it would be (RFC 9110,
+    /// section 9.3.2).
+    Unmade,
 }
 
 /// One response, still without what belongs to the connection.
@@ -50,6 +53,11 @@ impl Response {
         Response { body: Body::Stream, ..Response::new(status, Vec::new()) }
     }
 
+    /// A JSON response to `HEAD`, whose body was not made.
+    pub fn unmade(status: Status) -> Response {
+        Response { body: Body::Unmade, ..Response::new(status, Vec::new()) }
+    }
+
     /// The same with one more header field.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Response {
@@ -71,7 +79,7 @@ pub fn encode(response: &Response, head_only: bool, keep_alive: bool, http_10: b
     let body = match &response.body {
         Body::Whole(_) if response.status.forbids_body() => None,
         Body::Whole(body) => Some(&body[..]),
-        Body::Stream => None,
+        Body::Stream | Body::Unmade => None,
     };
     out.reserve(HEAD_LEN_USUAL + body.map_or(0, <[u8]>::len));
     // The version is the server's own, also towards an HTTP/1.0 client (RFC 9110, section 6.2).
@@ -88,6 +96,9 @@ pub fn encode(response: &Response, head_only: bool, keep_alive: bool, http_10: b
         out.extend_from_slice(b"Content-Length: ");
         write_decimal(out, body.len());
         out.extend_from_slice(b"\r\n");
+    } else if response.body == Body::Unmade {
+        debug_assert!(head_only, "a body that is sent is made");
+        write_field(out, "Content-Type", response.content_type);
     } else if response.body == Body::Stream {
         debug_assert!(!response.status.forbids_body(), "a stream is a body");
         write_stream_fields(response, keep_alive, StreamFraming::of(http_10), out);
@@ -202,6 +213,7 @@ mod tests {
                 (false, false, true),
                 format!("{plain}Content-Type: application/json|Connection: close||"),
             ),
+            (Response::unmade(Status::OK), (true, true, false), format!("{plain}Content-Type: application/json||")),
             (
                 empty(Status::METHOD_NOT_ALLOWED).with_header("Allow", "GET, HEAD"),
                 (false, true, false),

@@ -51,6 +51,8 @@ impl Status {
     pub const UNSUPPORTED_MEDIA_TYPE: Status = Status::new(415, "Unsupported Media Type");
     /// 417: the server cannot meet what `Expect` asks for.
     pub const EXPECTATION_FAILED: Status = Status::new(417, "Expectation Failed");
+    /// 421: the host that the request names is not this one.
+    pub const MISDIRECTED_REQUEST: Status = Status::new(421, "Misdirected Request");
     /// 422: the body is well-formed but what it says is not valid.
     pub const UNPROCESSABLE_CONTENT: Status = Status::new(422, "Unprocessable Content");
     /// 428: the request has to state a condition (RFC 6585, section 3).

@@ -1,33 +1,37 @@
 //! Owns a request's way: routed, then asked of the core, of its memory, or of a reader, and answered.
 //! It must not format JSON: `api` does.
 
-use super::connection::Given;
-use super::connections::Asked;
+use std::net::IpAddr;
+
+use super::connection::{Given, Overdue};
+use super::connections::{Asked, Clients};
 use super::engine::Engine;
 use super::figures;
+use super::gate::{Gate, Refused};
 use crate::api::{self, ApiError, Call, Cors, Piece, Read, Stream};
-use crate::core::{Action, Command, Input, RequestId, Scheduler};
+use crate::core::{Action, Command, Input, Reply, RequestId, Scheduler};
 use crate::http::{Request, Response, Status};
+use crate::limits::CLIENT_CHANGES_PENDING_MAX;
 use crate::store::Readers;
 use crate::telemetry::Logs;
 use crate::time::Now;
 
-/// How many clients there are and were.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clients {
-    pub(super) open: usize,
-    pub(super) evicted: u64,
-}
-
 /// What is needed to answer requests, beside the engine.
 #[derive(Debug)]
 pub(super) struct Calls {
+    pub(super) gate: Gate,
     pub(super) cors: Cors,
     pub(super) readers: Readers<RequestId, Response>,
     pub(super) logs: Logs,
     pub(super) in_flight_max: u32,
+    /// Changes that the core has not answered.
+    pub(super) changes_pending: usize,
+    /// Changes refused because too many were waiting.
+    pub(super) changes_refused: u64,
     /// Reads refused because too many were waiting.
     pub(super) reads_refused: u64,
+    /// Requests refused because of their `Host`, or the web page they came from.
+    pub(super) strangers: u64,
 }
 
 impl Calls {
@@ -38,17 +42,37 @@ impl Calls {
         clients: Clients,
         now: Now,
         request: RequestId,
+        peer: IpAddr,
         asked: Asked,
     ) -> Given {
         match asked {
             Asked::Refused(refusal) => Given::Answer(self.cors.mark(ApiError::from(refusal).response())),
             Asked::Piece(stream) => Given::Piece(piece(engine.core(), now, stream)),
-            Asked::Request(asked) if self.cors.is_preflight(&asked) => Given::Answer(self.cors.preflight()),
-            Asked::Request(asked) => match self.call(engine, clients, now, request, &asked) {
-                Given::Answer(response) => Given::Answer(self.cors.mark(response)),
-                Given::Streamed(head, stream) => Given::Streamed(self.cors.mark(head), stream),
-                given @ (Given::Later | Given::Piece(_)) => given,
-            },
+            Asked::Request(asked) => self.let_in(engine, clients, now, request, peer, &asked),
+        }
+    }
+
+    fn let_in(
+        &mut self,
+        engine: &mut Engine,
+        clients: Clients,
+        now: Now,
+        request: RequestId,
+        peer: IpAddr,
+        asked: &Request,
+    ) -> Given {
+        if let Err(Refused { client, error }) = self.gate.check(peer, asked) {
+            self.strangers += 1;
+            tracing::info!(%client, why = %error.message, "a request was not let in");
+            return Given::Answer(self.cors.mark(error.response()));
+        }
+        if self.cors.is_preflight(asked) {
+            return Given::Answer(self.cors.preflight());
+        }
+        match self.call(engine, clients, now, request, asked) {
+            Given::Answer(response) => Given::Answer(self.cors.mark(response)),
+            Given::Streamed(head, stream) => Given::Streamed(self.cors.mark(head), stream),
+            given @ (Given::Later | Given::Piece(_)) => given,
         }
     }
 
@@ -71,10 +95,40 @@ impl Calls {
                     let error = ApiError::new(Status::INTERNAL_SERVER_ERROR, "the system gave no random numbers");
                     return refuse(&error);
                 }
-                change(engine, now, request, Action::Create { spec, entropy })
+                self.change(engine, now, request, Action::Create { spec, entropy })
             }
-            Ok(Call::Change(action)) => change(engine, now, request, action),
+            Ok(Call::Change(action)) => self.change(engine, now, request, action),
         }
+    }
+
+    /// Hands a change to the core, whose answer comes later, unless it could not be written.
+    fn change(&mut self, engine: &mut Engine, now: Now, request: RequestId, action: Action) -> Given {
+        if engine.is_failing() {
+            return refuse(&ApiError::unavailable("the store cannot be written; nothing has changed"));
+        }
+        if self.changes_pending >= CLIENT_CHANGES_PENDING_MAX {
+            self.changes_refused += 1;
+            return refuse(&ApiError::unavailable("too many changes are waiting to be written; nothing has changed"));
+        }
+        self.changes_pending += 1;
+        engine.input(Input::Command(Box::new(Command { request, action })), now);
+        Given::Later
+    }
+
+    /// The core's answer to a change.
+    pub(super) fn settled(&mut self, reply: &Reply) -> Given {
+        self.changes_pending -= 1;
+        Given::Answer(self.cors.mark(api::reply(reply)))
+    }
+
+    /// A reader's answer.
+    pub(super) fn found(&self, response: Response) -> Given {
+        Given::Answer(self.cors.mark(response))
+    }
+
+    /// What a client hears that waited, or let others wait, for too long.
+    pub(super) fn overdue(&self, overdue: Overdue) -> Response {
+        self.cors.mark(late(overdue).response())
     }
 
     fn read(&self, engine: &Engine, clients: Clients, now: Now, read: Read) -> Response {
@@ -98,15 +152,6 @@ impl Calls {
     }
 }
 
-/// Hands a change to the core, whose answer comes later, unless it could not be written.
-fn change(engine: &mut Engine, now: Now, request: RequestId, action: Action) -> Given {
-    if engine.is_failing() {
-        return refuse(&ApiError::unavailable("the store cannot be written; nothing has changed"));
-    }
-    engine.input(Input::Command(Box::new(Command { request, action })), now);
-    Given::Later
-}
-
 fn refuse(error: &ApiError) -> Given {
     Given::Answer(error.response())
 }
@@ -118,7 +163,13 @@ fn piece(core: &Scheduler, now: Now, stream: Stream) -> Piece {
     }
 }
 
-/// What a client hears that sent half a request.
-pub(super) fn timed_out() -> Response {
-    ApiError::new(Status::REQUEST_TIMEOUT, "the request did not arrive in time").response()
+/// What is said when something was not there in time.
+pub(super) fn late(overdue: Overdue) -> ApiError {
+    match overdue {
+        Overdue::Request => ApiError::new(Status::REQUEST_TIMEOUT, "the request did not arrive in time"),
+        Overdue::Change => {
+            ApiError::unavailable("the change is not on disk yet, and whether it will be is not known; GET tells")
+        }
+        Overdue::Reading => ApiError::unavailable("reading took too long; try again"),
+    }
 }

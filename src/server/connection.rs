@@ -1,22 +1,22 @@
 //! Owns one client connection: bytes in, requests out, answers back, in order, whole or in pieces.
 //! It must not know what a request means, and answers one request before it takes up the next.
 
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, Read};
+use std::net::{IpAddr, Shutdown};
 
 use mio::net::TcpStream;
 
+use super::output::{BUFFER_KEPT_MAX, Output};
 use crate::api::{self, Piece, Stream};
+use crate::core::RequestId;
 use crate::http::{self, Decoded, Decoder, Limits, Method, Refusal, Request, Response, StreamFraming};
 use crate::limits::{
-    ANSWER_TIME_MAX, HEAD_LEN_MAX, HEADERS_MAX, IDLE_TIME_MAX, LINGER_TIME_MAX, READ_PER_TURN_MAX, REQUEST_TIME_MAX,
-    STREAM_UNSENT_MAX, UNSENT_MAX,
+    GATHERED_MAX, HEAD_LEN_MAX, HEADERS_MAX, IDLE_TIME_MAX, LEFT_TIME_MAX, LINGER_TIME_MAX, READ_AT_ONCE_MAX,
+    REPLY_TIME_MAX, REQUEST_TIME_MAX, STREAM_UNSENT_MAX, UNSENT_MAX,
 };
 use crate::time::MonoUs;
 
 const LIMITS: Limits = Limits { head_len_max: HEAD_LEN_MAX, headers_max: HEADERS_MAX, body_len_max: api::body_limit };
-/// Buffers that grew beyond this are given back once they are empty.
-const BUFFER_KEPT_MAX: usize = 16 * 1024;
 
 /// What a connection needs next.
 #[derive(Debug)]
@@ -29,8 +29,10 @@ pub(super) enum Step {
     Piece(Stream),
     /// Nothing before the socket is ready, or an answer is there.
     Wait,
-    /// Its share of this turn is used up; there may be more.
+    /// It read as much as it may at once; there may be more.
     Again,
+    /// It wants the next piece of its answer, and none is made any more in this turn.
+    NextTurn,
     /// It is over.
     Closed,
 }
@@ -48,14 +50,47 @@ pub(super) enum Given {
     Piece(Piece),
 }
 
+/// What others leave to a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    /// A piece of an answer may still be made in this turn.
+    pub(super) piece: bool,
+    /// All connections together hold less than they may: one that has unsent bytes may have more.
+    pub(super) output: bool,
+}
+
+/// What was not there in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// The whole of a request.
+    Request,
+    /// The answer to a change.
+    Change,
+    /// The answer to a question.
+    Reading,
+}
+
+/// What becomes of a connection whose time limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expiry {
+    /// It is told what was not there in time.
+    Owed(Overdue),
+    /// It read too slowly.
+    TooSlow,
+    /// It ends.
+    Over,
+    /// It goes on: there is another time limit.
+    Kept,
+}
+
 /// A client connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
+    pub(super) peer: IpAddr,
     decoder: Decoder,
     input: Vec<u8>,
-    output: Vec<u8>,
-    sent: usize,
+    output: Output,
     phase: Phase,
     /// What is to be made of the answer that is being streamed; None while a piece is awaited.
     stream_rest: Option<Stream>,
@@ -63,14 +98,20 @@ pub(super) struct Connection {
     readable: bool,
     /// The client sends no more.
     ended: bool,
-    /// Bytes read in this turn.
-    read_in_turn: usize,
+    /// When that was told, though it may not have been read yet.
+    left: Option<MonoUs>,
+    /// The client is gone for good.
+    gone: bool,
+    /// Bytes read since it was last let go on.
+    read_at_once: usize,
     /// When the present phase, or the present request, began.
     since: MonoUs,
-    /// Tells this connection from others that had its slot.
-    pub(super) generation: u32,
-    /// It is to go on in the next turn, whatever its socket does.
+    /// The present request, or the last one: no other has ever had, or will have, the same number.
+    pub(super) request: RequestId,
+    /// It is to go on, whatever its socket does.
     pub(super) is_queued: bool,
+    /// Unsent bytes as all connections together count them.
+    pub(super) counted: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +121,7 @@ enum Phase {
     /// Some of a request has come, or the first is awaited.
     Reading,
     /// A request is being worked on.
-    Answering { head_only: bool, keep_alive: bool, http_10: bool },
+    Answering { method: Method, keep_alive: bool, http_10: bool },
     /// Pieces of an answer are being made, as fast as the client takes them.
     Streaming { framing: StreamFraming, stays: bool },
     /// The last answer is being sent.
@@ -90,21 +131,24 @@ enum Phase {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, generation: u32, mono: MonoUs) -> Connection {
+    pub(super) fn new(stream: TcpStream, peer: IpAddr, mono: MonoUs) -> Connection {
         Connection {
             stream,
+            peer,
             decoder: Decoder::new(LIMITS),
             input: Vec::new(),
-            output: Vec::new(),
-            sent: 0,
+            output: Output::default(),
             phase: Phase::Reading,
             stream_rest: None,
             readable: true,
             ended: false,
-            read_in_turn: 0,
+            left: None,
+            gone: false,
+            read_at_once: 0,
             since: mono,
-            generation,
+            request: RequestId(u64::MAX),
             is_queued: false,
+            counted: 0,
         }
     }
 
@@ -112,21 +156,41 @@ impl Connection {
         &mut self.stream
     }
 
-    /// A new turn of the loop, in which the socket may be ready to read.
-    pub(super) fn begin_turn(&mut self, readable: bool) {
+    /// What its socket tells. `left`: the client sends no more. `gone`: it reads no more either.
+    pub(super) fn note(&mut self, readable: bool, left: bool, gone: bool, mono: MonoUs) {
         self.readable |= readable;
-        self.read_in_turn = 0;
+        self.gone |= gone;
+        if left {
+            self.left.get_or_insert(mono);
+        }
     }
 
-    /// Goes on as far as possible. `may_stream`: a piece of an answer may still be made in this turn.
-    pub(super) fn step(&mut self, scratch: &mut [u8], may_stream: bool, mono: MonoUs) -> Step {
+    /// It may go on.
+    pub(super) fn begin(&mut self) {
+        self.read_at_once = 0;
+    }
+
+    /// Goes on as far as possible.
+    pub(super) fn step(&mut self, scratch: &mut [u8], allowance: Allowance, mono: MonoUs) -> Step {
+        if self.gone {
+            return Step::Closed;
+        }
+        // A request that came with the one before is taken up first: both answers are one write.
+        let gathers = matches!(self.phase, Phase::Idle | Phase::Reading) && !self.input.is_empty();
+        if gathers
+            && allowance.output
+            && self.unsent() < GATHERED_MAX
+            && let Some(step) = self.decode(mono)
+        {
+            return step;
+        }
         if self.flush(mono).is_err() {
             return Step::Closed;
         }
         loop {
             match self.phase {
                 Phase::Answering { .. } => return Step::Wait,
-                Phase::Streaming { .. } => return self.ask_for_piece(may_stream),
+                Phase::Streaming { .. } => return self.ask_for_piece(allowance),
                 Phase::Ending { linger } => {
                     if self.unsent() > 0 {
                         return Step::Wait;
@@ -139,7 +203,7 @@ impl Connection {
                 Phase::Lingering => {
                     self.input.clear();
                     match self.read(scratch) {
-                        Ok(true) if self.read_in_turn >= READ_PER_TURN_MAX => return Step::Again,
+                        Ok(true) if self.read_at_once >= READ_AT_ONCE_MAX => return Step::Again,
                         Ok(true) => {}
                         Ok(false) if self.ended => return Step::Closed,
                         Ok(false) => return Step::Wait,
@@ -147,13 +211,13 @@ impl Connection {
                     }
                 }
                 Phase::Idle | Phase::Reading => {
-                    if self.unsent() > UNSENT_MAX {
+                    if self.unsent() > UNSENT_MAX || (self.unsent() > 0 && !allowance.output) {
                         return Step::Wait;
                     }
                     if let Some(step) = self.decode(mono) {
                         return step;
                     }
-                    if self.read_in_turn >= READ_PER_TURN_MAX && self.readable {
+                    if self.read_at_once >= READ_AT_ONCE_MAX && self.readable {
                         return Step::Again;
                     }
                     match self.read(scratch) {
@@ -169,11 +233,12 @@ impl Connection {
 
     /// What a client does not read is not made: the socket tells when it takes more. One that is gone shows when a
     /// piece is sent.
-    fn ask_for_piece(&mut self, may_stream: bool) -> Step {
-        if self.stream_rest.is_none() || self.unsent() > STREAM_UNSENT_MAX {
+    fn ask_for_piece(&mut self, allowance: Allowance) -> Step {
+        let is_full = self.unsent() > STREAM_UNSENT_MAX || (self.unsent() > 0 && !allowance.output);
+        if self.stream_rest.is_none() || is_full {
             return Step::Wait;
         }
-        if may_stream { self.stream_rest.take().map_or(Step::Wait, Step::Piece) } else { Step::Again }
+        if allowance.piece { self.stream_rest.take().map_or(Step::Wait, Step::Piece) } else { Step::NextTurn }
     }
 
     /// Looks for a request in what was read; None if more is needed.
@@ -189,22 +254,27 @@ impl Connection {
                     return None;
                 }
                 Ok(Decoded::SendContinue) => {
-                    self.output.extend_from_slice(http::CONTINUE);
+                    self.output.bytes().extend_from_slice(http::CONTINUE);
                     if self.flush(mono).is_err() {
                         return Some(Step::Closed);
                     }
                 }
                 Ok(Decoded::Request(request)) => {
                     let Request { method, keep_alive, http_10, .. } = request;
-                    self.enter(Phase::Answering { head_only: method == Method::Head, keep_alive, http_10 }, mono);
+                    self.enter(Phase::Answering { method, keep_alive, http_10 }, mono);
                     return Some(Step::Request(request));
                 }
                 Err(refusal) => {
-                    self.enter(Phase::Answering { head_only: false, keep_alive: false, http_10: false }, mono);
+                    self.refuse(mono);
                     return Some(Step::Refused(refusal));
                 }
             }
         }
+    }
+
+    /// What comes next is the last answer.
+    fn refuse(&mut self, mono: MonoUs) {
+        self.enter(Phase::Answering { method: Method::Other, keep_alive: false, http_10: false }, mono);
     }
 
     /// Takes what it asked for. `last`: the connection is to end after it.
@@ -219,18 +289,18 @@ impl Connection {
 
     /// Answers the request that is being worked on.
     pub(super) fn answer(&mut self, response: &Response, last: bool, date: &str, mono: MonoUs) {
-        let Phase::Answering { head_only, keep_alive, http_10 } = self.phase else { return };
+        let Phase::Answering { method, keep_alive, http_10 } = self.phase else { return };
         let stays = keep_alive && !last;
-        http::encode(response, head_only, stays, http_10, date, &mut self.output);
+        http::encode(response, method == Method::Head, stays, http_10, date, self.output.bytes());
         self.end_answer(stays, mono);
     }
 
     fn begin_stream(&mut self, head: &Response, stream: Stream, last: bool, date: &str, mono: MonoUs) {
-        let Phase::Answering { head_only, keep_alive, http_10 } = self.phase else { return };
+        let Phase::Answering { method, keep_alive, http_10 } = self.phase else { return };
         let framing = StreamFraming::of(http_10);
         let stays = keep_alive && !last && framing.allows_keep_alive();
-        http::encode(head, head_only, stays, http_10, date, &mut self.output);
-        if head_only {
+        http::encode(head, method == Method::Head, stays, http_10, date, self.output.bytes());
+        if method == Method::Head {
             return self.end_answer(stays, mono);
         }
         self.stream_rest = Some(stream);
@@ -239,17 +309,10 @@ impl Connection {
 
     fn add_piece(&mut self, piece: Piece, mono: MonoUs) {
         let Phase::Streaming { framing, stays } = self.phase else { return };
-        if self.unsent() == 0 {
-            // The time limit is for a client that has something to read.
-            self.since = mono;
-        }
-        // A client that is always a little behind must not make the buffer hold all that was sent.
-        self.output.drain(..self.sent);
-        self.sent = 0;
-        framing.write_piece(&piece.bytes, &mut self.output);
+        framing.write_piece(&piece.bytes, self.output.bytes());
         self.stream_rest = piece.rest;
         if self.stream_rest.is_none() {
-            framing.write_end(&mut self.output);
+            framing.write_end(self.output.bytes());
             self.end_answer(stays, mono);
         }
     }
@@ -259,33 +322,71 @@ impl Connection {
         self.enter(if stays { Phase::Idle } else { Phase::Ending { linger: true } }, mono);
     }
 
-    /// The time limit was reached. The answer to give before the end, or None: it simply ends.
-    pub(super) fn is_owed_a_timeout(&mut self, mono: MonoUs) -> bool {
-        let owed = self.phase == Phase::Reading && !(self.decoder.is_idle() && self.input.is_empty());
-        if owed {
-            self.enter(Phase::Answering { head_only: false, keep_alive: false, http_10: false }, mono);
+    /// A time limit was reached. What is owed then is to be answered.
+    pub(super) fn expire(&mut self, mono: MonoUs) -> Expiry {
+        if self.flush(mono).is_err() {
+            return Expiry::Over;
         }
-        owed
-    }
-
-    /// When the connection is to be cut off, as things stand.
-    pub(super) fn deadline(&self) -> Option<MonoUs> {
-        if self.unsent() > 0 {
-            return Some(self.since.plus(ANSWER_TIME_MAX));
+        if self.output.is_too_slow(mono) {
+            return Expiry::TooSlow;
+        }
+        if self.phase_deadline().is_none_or(|at| at > mono) {
+            return Expiry::Kept;
         }
         match self.phase {
+            Phase::Reading if !(self.decoder.is_idle() && self.input.is_empty()) => {
+                self.refuse(mono);
+                Expiry::Owed(Overdue::Request)
+            }
+            // Whoever left does not hear it.
+            Phase::Answering { .. } if self.left.is_some() => Expiry::Over,
+            Phase::Answering { method: Method::Get | Method::Head | Method::Options, .. } => {
+                Expiry::Owed(Overdue::Reading)
+            }
+            Phase::Answering { method: Method::Post | Method::Put | Method::Patch | Method::Delete, .. }
+            | Phase::Answering { method: Method::Other, .. } => Expiry::Owed(Overdue::Change),
+            Phase::Idle | Phase::Reading | Phase::Streaming { .. } | Phase::Ending { .. } | Phase::Lingering => {
+                Expiry::Over
+            }
+        }
+    }
+
+    /// When to look whether the connection is to be cut off, as things stand.
+    pub(super) fn deadline(&self) -> Option<MonoUs> {
+        [self.output.deadline(), self.phase_deadline()].into_iter().flatten().min()
+    }
+
+    fn phase_deadline(&self) -> Option<MonoUs> {
+        match self.phase {
+            Phase::Answering { .. } => {
+                let asked = self.since.plus(REPLY_TIME_MAX);
+                // A client that has sent all it wants may still listen; one that gave up looks the same.
+                Some(self.left.map_or(asked, |left| asked.min(left.max(self.since).plus(LEFT_TIME_MAX))))
+            }
+            // It is the client's pace that counts.
+            _ if self.unsent() > 0 => None,
             Phase::Idle => Some(self.since.plus(IDLE_TIME_MAX)),
             Phase::Reading => Some(self.since.plus(REQUEST_TIME_MAX)),
-            Phase::Answering { .. } | Phase::Streaming { .. } => None,
+            Phase::Streaming { .. } => None,
             Phase::Ending { .. } | Phase::Lingering => Some(self.since.plus(LINGER_TIME_MAX)),
         }
     }
 
-    /// Whether it rests, before its first request or between two, and can be closed without loss to anybody.
+    /// Whether it rests between two requests, and can be closed without loss to anybody.
     pub(super) fn is_idle(&self) -> bool {
-        let at_rest = self.phase == Phase::Idle || (self.phase == Phase::Reading && self.decoder.is_idle());
         // What may have come and was not looked at yet may be a request.
-        at_rest && !self.readable && self.unsent() == 0 && self.input.is_empty()
+        self.phase == Phase::Idle && !self.readable && self.unsent() == 0 && self.input.is_empty()
+    }
+
+    /// Whether it holds its place for something that may never be: a request that is not whole, an answer to somebody who
+    /// has left, the rest of what was refused.
+    pub(super) fn is_dubious(&self) -> bool {
+        match self.phase {
+            Phase::Reading => !self.readable && self.unsent() == 0,
+            Phase::Answering { .. } => self.left.is_some(),
+            Phase::Lingering => true,
+            Phase::Idle | Phase::Streaming { .. } | Phase::Ending { .. } => false,
+        }
     }
 
     fn enter(&mut self, phase: Phase, mono: MonoUs) {
@@ -293,28 +394,20 @@ impl Connection {
         self.since = mono;
     }
 
-    fn unsent(&self) -> usize {
-        self.output.len() - self.sent
+    /// How many bytes are unsent.
+    pub(super) fn unsent(&self) -> usize {
+        self.output.len()
     }
 
     /// Sends what the socket takes.
-    fn flush(&mut self, mono: MonoUs) -> io::Result<()> {
-        while self.unsent() > 0 {
-            match self.stream.write(&self.output[self.sent..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    self.sent += count;
-                    self.since = mono;
-                }
-                Err(why) if why.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                Err(why) => return Err(why),
-            }
+    pub(super) fn flush(&mut self, mono: MonoUs) -> io::Result<()> {
+        if self.unsent() == 0 {
+            return Ok(());
         }
-        self.sent = 0;
-        self.output.clear();
-        if self.output.capacity() > BUFFER_KEPT_MAX {
-            self.output = Vec::new();
+        self.output.flush(&mut self.stream, mono)?;
+        if self.unsent() == 0 && !matches!(self.phase, Phase::Answering { .. }) {
+            // From now on the client has all it was waiting for.
+            self.since = mono;
         }
         Ok(())
     }
@@ -331,7 +424,7 @@ impl Connection {
                     return Ok(false);
                 }
                 Ok(count) => {
-                    self.read_in_turn += count;
+                    self.read_at_once += count;
                     self.input.extend_from_slice(&scratch[..count]);
                     return Ok(true);
                 }

@@ -1,26 +1,32 @@
-//! Owns all client connections: accepting, their slots, their time limits.
+//! Owns all client connections: accepting, their slots, their turns, their time limits.
 //! It must not know what a request means.
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 
+use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::connection::{Connection, Given, Step};
+use super::addresses::Addresses;
+use super::connection::{Allowance, Connection, Expiry, Given, Overdue, Step};
 use crate::api::Stream;
 use crate::core::RequestId;
 use crate::http::{Refusal, Request, Response};
-use crate::limits::{CONNECTIONS_MAX, PIECES_PER_TURN_MAX};
+use crate::limits::{
+    ACCEPTS_PER_TURN_MAX, CONNECTIONS_MAX, EXPIRIES_PER_TURN_MAX, PIECES_PER_TURN_MAX, REQUESTS_AT_ONCE_MAX,
+};
 use crate::time::{DeadlineHeap, MonoUs};
 
 /// The first token of a connection; those below belong to the loop.
 pub(super) const FIRST_TOKEN: usize = 16;
 /// Bytes read from a socket at once.
 const READ_SIZE: usize = 16 * 1024;
-/// Requests of one connection answered in a turn.
-const REQUESTS_PER_TURN_MAX: usize = 32;
+/// Bits of a request's number that say in which slot it is.
+const SLOT_BITS: u32 = 16;
+const _: () = assert!(CONNECTIONS_MAX < 1 << SLOT_BITS, "a slot fits into a request's number");
 
 /// Something to answer.
 #[derive(Debug)]
@@ -33,87 +39,127 @@ pub(super) enum Asked {
     Piece(Stream),
 }
 
+/// How many clients there are, and what became of others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Clients {
+    /// Connections.
+    pub(super) open: usize,
+    /// Unsent bytes of all of them.
+    pub(super) unsent: usize,
+    /// Closed at rest, or before their request was whole, to make room.
+    pub(super) evicted: u64,
+    /// Not taken up, as their address has many.
+    pub(super) refused: u64,
+    /// Cut off, as they read too slowly.
+    pub(super) too_slow: u64,
+}
+
 /// All client connections.
 #[derive(Debug)]
 pub(super) struct Connections {
     listener: TcpListener,
+    output_max: usize,
     all: Slab<Connection>,
+    addresses: Addresses,
     deadlines: DeadlineHeap<MonoUs>,
-    /// Connections whose share of the last turn was used up.
-    again: VecDeque<u32>,
+    /// Connections that can go on, in the order in which they do: one that has had its share comes behind all others.
+    queue: VecDeque<u32>,
+    /// Connections that want a piece of an answer, of which there was none left in this turn.
+    without_piece: VecDeque<u32>,
     /// Connections that were given a piece of an answer in this turn: in the next one they come behind the others.
     given_pieces: VecDeque<u32>,
     /// Pieces that may still be made in this turn.
     pieces_left: u32,
-    /// Clients wait to be accepted, and there is no room.
+    /// Clients wait to be accepted.
     backlog: bool,
-    generations: u32,
-    /// Connections at rest that were closed to make room.
-    evicted: u64,
+    /// There is no room for them.
+    is_full: bool,
+    /// Requests so far: each has a number of its own, so that an answer that comes late finds nobody.
+    requests: u64,
+    counts: Clients,
     scratch: Vec<u8>,
 }
 
 impl Connections {
-    pub(super) fn new(listener: TcpListener) -> Connections {
+    /// Of which all together hold no more unsent bytes than `output_max`, but for one answer each.
+    pub(super) fn new(listener: TcpListener, output_max: usize) -> Connections {
         Connections {
             listener,
+            output_max,
             all: Slab::new(),
+            addresses: Addresses::default(),
             deadlines: DeadlineHeap::default(),
-            again: VecDeque::new(),
+            queue: VecDeque::new(),
+            without_piece: VecDeque::new(),
             given_pieces: VecDeque::new(),
             pieces_left: PIECES_PER_TURN_MAX,
             backlog: false,
-            generations: 0,
-            evicted: 0,
+            is_full: false,
+            requests: 0,
+            counts: Clients::default(),
             scratch: vec![0; READ_SIZE],
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
+    pub(super) fn clients(&self) -> Clients {
+        Clients { open: self.all.len(), ..self.counts }
     }
 
-    pub(super) fn evicted(&self) -> u64 {
-        self.evicted
-    }
-
-    /// Whether some connection can go on without waiting.
+    /// Whether something can go on without waiting.
     pub(super) fn has_more(&self) -> bool {
-        !(self.again.is_empty() && self.given_pieces.is_empty())
+        let queued = self.queue.len() + self.without_piece.len() + self.given_pieces.len();
+        queued > 0 || (self.backlog && !self.is_full)
     }
 
-    /// When the next connection is to be cut off.
+    /// When to look at the next connection that may have to be cut off.
     pub(super) fn deadline(&self) -> Option<MonoUs> {
         self.deadlines.peek().map(|(at, _)| at)
     }
 
-    /// Takes up every client that waits. A full house makes room by closing a connection at rest.
-    pub(super) fn accept(&mut self, registry: &Registry, mono: MonoUs) {
+    /// Clients wait to be accepted.
+    pub(super) fn note_clients(&mut self) {
         self.backlog = true;
-        while self.all.len() < CONNECTIONS_MAX || self.evict_idle() {
+    }
+
+    /// Takes up clients that wait: some in each turn. A full house makes room by closing what is dubious, or at rest.
+    /// `is_free`: as many as there are may come from this address.
+    pub(super) fn accept(&mut self, registry: &Registry, mono: MonoUs, is_free: impl Fn(IpAddr) -> bool) {
+        if !self.backlog {
+            return;
+        }
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            self.is_full = self.all.len() >= CONNECTIONS_MAX && !self.evict();
+            if self.is_full {
+                return;
+            }
             match self.listener.accept() {
-                Ok((stream, _)) => self.admit(stream, registry, mono),
+                Ok((stream, peer)) => self.admit(stream, peer.ip(), is_free(peer.ip()), registry, mono),
                 Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
                     self.backlog = false;
                     return;
                 }
-                // The client is gone already, or the process has too many files open: the next turn tries again.
+                // The client is gone already, or the process has too many files open: once another has left.
                 Err(why) => {
                     tracing::debug!(%why, "failed to accept a connection");
+                    self.is_full = true;
                     return;
                 }
             }
         }
     }
 
-    /// Accepts again once there is room, if clients wait.
-    pub(super) fn accept_backlog(&mut self, registry: &Registry, mono: MonoUs) {
-        if self.backlog {
-            self.accept(registry, mono);
+    fn admit(
+        &mut self,
+        mut stream: mio::net::TcpStream,
+        peer: IpAddr,
+        is_free: bool,
+        registry: &Registry,
+        mono: MonoUs,
+    ) {
+        if !is_free && self.addresses.is_full(peer) {
+            self.counts.refused += 1;
+            return;
         }
-    }
-
-    fn admit(&mut self, mut stream: mio::net::TcpStream, registry: &Registry, mono: MonoUs) {
         let entry = self.all.vacant_entry();
         let token = Token(FIRST_TOKEN + entry.key());
         // Small answers must not wait for the client's acknowledgements.
@@ -122,111 +168,153 @@ impl Connections {
             tracing::warn!(%why, "failed to watch a connection");
             return;
         }
-        self.generations = self.generations.wrapping_add(1);
         let slot = small(entry.key());
-        entry.insert(Connection::new(stream, self.generations, mono));
+        entry.insert(Connection::new(stream, peer, mono));
+        self.addresses.add(peer);
         self.queue(slot);
     }
 
-    fn evict_idle(&mut self) -> bool {
-        let idle = self.deadlines.ascending().map(|(_, slot)| slot).find(|&slot| self.all[slot as usize].is_idle());
-        if let Some(slot) = idle {
-            self.evicted += 1;
-            self.close(slot);
-        }
-        idle.is_some()
+    /// Makes room for another client. What is dubious goes first, the oldest before the others: a request that is not
+    /// whole is from a client that trickles, and whoever waits is likelier to be served well. Then what is at rest.
+    fn evict(&mut self) -> bool {
+        let oldest = |is_meant: fn(&Connection) -> bool| {
+            let mut slots = self.deadlines.ascending().map(|(_, slot)| slot);
+            slots.find(|&slot| is_meant(&self.all[slot as usize]))
+        };
+        let Some(slot) = oldest(Connection::is_dubious).or_else(|| oldest(Connection::is_idle)) else { return false };
+        self.counts.evicted += 1;
+        self.close(slot);
+        true
     }
 
-    /// The connection that a poll event is about.
-    pub(super) fn slot_of(&self, token: Token) -> Option<u32> {
-        let index = token.0.checked_sub(FIRST_TOKEN)?;
-        self.all.contains(index).then(|| small(index))
+    /// Takes note of what a socket tells.
+    pub(super) fn note(&mut self, event: &Event, mono: MonoUs) {
+        let Some(index) = event.token().0.checked_sub(FIRST_TOKEN) else { return };
+        let Some(connection) = self.all.get_mut(index) else { return };
+        let gone = event.is_error() || event.is_write_closed();
+        let left = event.is_read_closed();
+        connection.note(event.is_readable() || left || gone, left, gone, mono);
+        self.queue(small(index));
     }
 
-    /// Connections that can go on without waiting. Asked once a turn.
-    pub(super) fn take_again(&mut self) -> VecDeque<u32> {
+    /// A new turn: those that waited for it come behind those whose turn did not come in the last one.
+    pub(super) fn begin_turn(&mut self) {
         self.pieces_left = PIECES_PER_TURN_MAX;
-        self.again.append(&mut self.given_pieces);
-        for &slot in &self.again {
-            if let Some(connection) = self.all.get_mut(slot as usize) {
-                connection.is_queued = false;
-            }
-        }
-        std::mem::take(&mut self.again)
+        self.queue.append(&mut self.without_piece);
+        self.queue.append(&mut self.given_pieces);
     }
 
-    /// Lets a connection go on; `answer` gives what it asks for.
+    /// The connection whose turn it is.
+    pub(super) fn next(&mut self) -> Option<u32> {
+        let slot = self.queue.pop_front()?;
+        if let Some(connection) = self.all.get_mut(slot as usize) {
+            connection.is_queued = false;
+        }
+        Some(slot)
+    }
+
+    /// Lets a connection go on; `answer` gives what it asks for, and says whether there is time for more.
     pub(super) fn drive(
         &mut self,
         slot: u32,
-        readable: bool,
         mono: MonoUs,
         date: &str,
-        mut answer: impl FnMut(RequestId, Asked) -> Given,
+        mut answer: impl FnMut(RequestId, IpAddr, Asked) -> (Given, bool),
     ) {
         let Some(connection) = self.all.get_mut(slot as usize) else { return };
-        connection.begin_turn(readable);
-        if connection.is_queued {
-            // Its time comes, and only once: what its socket tells must not put it before others.
-            return;
-        }
-        let request = request_of(slot, connection.generation);
-        let mut queue = &mut self.again;
-        for _ in 0..REQUESTS_PER_TURN_MAX {
-            let (asked, last) = match connection.step(&mut self.scratch, self.pieces_left > 0, mono) {
+        connection.begin();
+        let (mut queue, mut had_piece) = (&mut self.queue, false);
+        for _ in 0..REQUESTS_AT_ONCE_MAX {
+            let allowance = Allowance { piece: self.pieces_left > 0, output: self.counts.unsent < self.output_max };
+            let step = connection.step(&mut self.scratch, allowance, mono);
+            if matches!(step, Step::Request(_) | Step::Refused(_)) {
+                self.requests += 1;
+                connection.request = RequestId(self.requests << SLOT_BITS | u64::from(slot));
+            }
+            let (asked, last) = match step {
                 Step::Request(request) => (Asked::Request(request), false),
                 Step::Refused(refusal) => (Asked::Refused(refusal), true),
                 Step::Piece(stream) => {
                     self.pieces_left -= 1;
+                    had_piece = true;
                     queue = &mut self.given_pieces;
                     (Asked::Piece(stream), false)
                 }
-                Step::Wait => return self.note_deadline(slot),
+                Step::Wait => return self.settle(slot),
                 Step::Again => break,
+                // Unless it had one in this turn.
+                Step::NextTurn if !had_piece => {
+                    queue = &mut self.without_piece;
+                    break;
+                }
+                Step::NextTurn => break,
                 Step::Closed => return self.close(slot),
             };
-            connection.give(answer(request, asked), last, date, mono);
+            let (given, goes_on) = answer(connection.request, connection.peer, asked);
+            connection.give(given, last, date, mono);
+            if !goes_on {
+                break;
+            }
         }
+        // What it has does not wait for its next turn; if it cannot be sent, the next step says so.
+        drop(connection.flush(mono));
         connection.is_queued = true;
         queue.push_back(slot);
-        self.note_deadline(slot);
+        self.settle(slot);
     }
 
-    /// Gives a connection what it waits for. One that is gone needs nothing.
+    /// Gives a connection what it waits for. One that is gone, or waits for it no longer, needs nothing.
     pub(super) fn give(&mut self, request: RequestId, given: Given, date: &str, mono: MonoUs) {
         let slot = slot_of(request);
         let Some(connection) = self.all.get_mut(slot as usize) else { return };
-        if request_of(slot, connection.generation) != request {
+        if connection.request != request {
             return;
         }
         connection.give(given, false, date, mono);
         self.queue(slot);
+        self.settle(slot);
     }
 
-    /// Cuts off what has reached its time limit.
-    pub(super) fn expire(&mut self, mono: MonoUs, date: &str, timeout: &Response) {
-        while let Some(slot) = self.deadlines.pop_due(mono) {
+    /// Looks at connections whose time limit was reached: some in each turn.
+    pub(super) fn expire(&mut self, mono: MonoUs, date: &str, answer: impl Fn(Overdue) -> Response) {
+        for _ in 0..EXPIRIES_PER_TURN_MAX {
+            let Some(slot) = self.deadlines.pop_due(mono) else { return };
             let connection = &mut self.all[slot as usize];
-            if connection.is_owed_a_timeout(mono) {
-                connection.answer(timeout, true, date, mono);
-                self.queue(slot);
-            } else {
-                self.close(slot);
+            match connection.expire(mono) {
+                Expiry::Owed(overdue) => {
+                    connection.answer(&answer(overdue), overdue == Overdue::Request, date, mono);
+                    self.queue(slot);
+                    self.settle(slot);
+                }
+                Expiry::TooSlow => {
+                    self.counts.too_slow += 1;
+                    self.close(slot);
+                }
+                Expiry::Over => self.close(slot),
+                Expiry::Kept => {
+                    // Something may have been sent, so that it can go on.
+                    self.queue(slot);
+                    self.settle(slot);
+                }
             }
         }
     }
 
-    /// Lets a connection go on in the next turn.
+    /// Lets a connection go on when its turn comes.
     fn queue(&mut self, slot: u32) {
         let connection = &mut self.all[slot as usize];
         if !connection.is_queued {
             connection.is_queued = true;
-            self.again.push_back(slot);
+            self.queue.push_back(slot);
         }
     }
 
-    fn note_deadline(&mut self, slot: u32) {
-        match self.all[slot as usize].deadline() {
+    /// Takes note of a connection's time limit and of what it holds.
+    fn settle(&mut self, slot: u32) {
+        let connection = &mut self.all[slot as usize];
+        self.counts.unsent = self.counts.unsent - connection.counted + connection.unsent();
+        connection.counted = connection.unsent();
+        match connection.deadline() {
             Some(at) => self.deadlines.set(slot, at),
             None => drop(self.deadlines.remove(slot)),
         }
@@ -236,17 +324,15 @@ impl Connections {
         self.deadlines.remove(slot);
         // Dropping the stream closes it, and takes it out of the poll.
         let mut connection = self.all.remove(slot as usize);
+        self.counts.unsent -= connection.counted;
+        self.addresses.remove(connection.peer);
+        self.is_full = false;
         drop(connection.stream().shutdown(std::net::Shutdown::Both));
     }
 }
 
-/// The request that a connection works on: there is one at a time.
-fn request_of(slot: u32, generation: u32) -> RequestId {
-    RequestId(u64::from(generation) << 32 | u64::from(slot))
-}
-
 fn slot_of(request: RequestId) -> u32 {
-    u32::try_from(request.0 & u64::from(u32::MAX)).expect("the other bits are masked")
+    u32::try_from(request.0 & ((1 << SLOT_BITS) - 1)).expect("the other bits are masked")
 }
 
 fn small(index: usize) -> u32 {

@@ -1,4 +1,4 @@
-//! Streamed answers over real sockets, turn by turn: whose piece is made when, and how a stream ends.
+//! Connections over real sockets, turn by turn: whose request and whose piece is made when, who is cut off, who makes room.
 //! It must not wait for time: a turn is a call, and the clock is what the test says.
 
 use std::io::{Read, Write};
@@ -7,14 +7,21 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 
+use super::calls;
 use super::connection::Given;
 use super::connections::{Asked, Connections, FIRST_TOKEN};
 use crate::api::{self, Call, Piece, Stream};
 use crate::core::RequestId;
-use crate::limits::{ANSWER_TIME_MAX, PIECES_PER_TURN_MAX};
+use crate::http::{Response, Status};
+use crate::limits::{
+    ANSWER_PACE_WINDOW, CONNECTIONS_MAX, LEFT_TIME_MAX, PIECES_PER_TURN_MAX, REPLY_TIME_MAX, REQUESTS_AT_ONCE_MAX,
+    UNSENT_MAX,
+};
 use crate::time::{MonoUs, WallUs};
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+/// What all connections may hold here: twice what one may.
+const UNSENT_MAX_OF_ALL: usize = 2 * UNSENT_MAX;
 const ASK: &[u8] = b"GET /api/jobs?limit=1000 HTTP/1.1\r\nHost: a\r\n\r\n";
 
 struct World {
@@ -31,7 +38,7 @@ impl World {
         let mut listener = mio::net::TcpListener::bind(address).expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
         poll.registry().register(&mut listener, Token(0), Interest::READABLE).expect("it can be watched");
-        World { poll, connections: Connections::new(listener), address, mono: MonoUs(1) }
+        World { poll, connections: Connections::new(listener, UNSENT_MAX_OF_ALL), address, mono: MonoUs(1) }
     }
 
     /// A client that has asked.
@@ -43,30 +50,81 @@ impl World {
 
     /// A turn of the loop, in which pieces are made by `next`. Those it was asked for.
     fn turn(&mut self, mut next: impl FnMut(Stream) -> Given) -> Vec<RequestId> {
+        let mut asked_for = Vec::new();
+        self.serve(|request, asked| match asked {
+            Asked::Request(asked) => match api::route(&asked, WallUs(0)).expect("it is a route") {
+                Call::Stream(stream) => Given::Streamed(stream.head(), stream),
+                other => panic!("{other:?} is no stream"),
+            },
+            Asked::Refused(refusal) => panic!("{refusal}"),
+            Asked::Piece(stream) => {
+                asked_for.push(request);
+                next(stream)
+            }
+        });
+        asked_for
+    }
+
+    /// A turn of the loop, in which everything is answered by `answer`.
+    fn serve(&mut self, mut answer: impl FnMut(RequestId, Asked) -> Given) {
+        self.serve_while(|request, asked| (answer(request, asked), true));
+    }
+
+    /// The same, as long as `answer` says that there is time.
+    fn serve_while(&mut self, mut answer: impl FnMut(RequestId, Asked) -> (Given, bool)) {
         let mut events = Events::with_capacity(64);
         // Events of a socket of the same machine are there at once; the time is for a machine that is busy.
         let wait = if self.connections.has_more() { 0 } else { 20 };
         self.poll.poll(&mut events, Some(Duration::from_millis(wait))).expect("it can be polled");
-        self.connections.accept(self.poll.registry(), self.mono);
-        let ready = events.iter().filter(|event| event.token().0 >= FIRST_TOKEN);
-        let mut slots: Vec<(u32, bool)> =
-            ready.filter_map(|event| self.connections.slot_of(event.token()).map(|slot| (slot, true))).collect();
-        slots.extend(self.connections.take_again().into_iter().map(|slot| (slot, false)));
-        let mut asked_for = Vec::new();
-        for (slot, readable) in slots {
-            self.connections.drive(slot, readable, self.mono, DATE, |request, asked| match asked {
-                Asked::Request(asked) => match api::route(&asked, WallUs(0)).expect("it is a route") {
-                    Call::Stream(stream) => Given::Streamed(stream.head(), stream),
-                    other => panic!("{other:?} is no stream"),
-                },
-                Asked::Refused(refusal) => panic!("{refusal}"),
-                Asked::Piece(stream) => {
-                    asked_for.push(request);
-                    next(stream)
-                }
+        self.connections.note_clients();
+        for event in events.iter().filter(|event| event.token().0 >= FIRST_TOKEN) {
+            self.connections.note(event, self.mono);
+        }
+        self.connections.accept(self.poll.registry(), self.mono, |_| false);
+        self.connections.begin_turn();
+        let mut is_time = true;
+        while is_time && let Some(slot) = self.connections.next() {
+            self.connections.drive(slot, self.mono, DATE, |request, _, asked| {
+                let (given, goes_on) = answer(request, asked);
+                is_time = goes_on;
+                (given, goes_on)
             });
         }
-        asked_for
+    }
+
+    fn expire(&mut self) {
+        self.connections.expire(self.mono, DATE, |overdue| calls::late(overdue).response());
+    }
+
+    /// The next request, which is answered later.
+    fn one_request(&mut self) -> RequestId {
+        for _ in 0..100 {
+            let mut asked_for = None;
+            self.serve(|request, asked| {
+                assert!(matches!(asked, Asked::Request(_)) && asked_for.replace(request).is_none(), "{asked:?}");
+                Given::Later
+            });
+            if let Some(request) = asked_for {
+                return request;
+            }
+        }
+        panic!("many turns, and no request comes")
+    }
+
+    /// Turns until no piece is asked for any more. How many were.
+    fn pieces_until_quiet(&mut self) -> usize {
+        let (mut made, mut quiet) = (0, 0);
+        while quiet < 20 {
+            let asked_for = self.turn(|stream| piece(64 * 1024, Some(stream)));
+            made += asked_for.len();
+            quiet = if asked_for.is_empty() { quiet + 1 } else { 0 };
+            assert!(made < 2_000, "it goes on although nobody reads");
+        }
+        made
+    }
+
+    fn open(&self) -> usize {
+        self.connections.clients().open
     }
 
     /// Turns until `is_done`.
@@ -79,6 +137,14 @@ impl World {
         }
         panic!("many turns, and it does not come about");
     }
+}
+
+/// An answer that is one write.
+fn read_answer(client: &mut TcpStream) -> String {
+    client.set_read_timeout(Some(Duration::from_secs(20))).expect("it is a socket");
+    let mut buffer = vec![0; 4096];
+    let count = client.read(&mut buffer).expect("an answer comes");
+    String::from_utf8(buffer[..count].to_vec()).expect("it is text")
 }
 
 fn piece(length: usize, rest: Option<Stream>) -> Given {
@@ -105,36 +171,186 @@ fn a_turn_makes_one_piece_and_clients_take_turns() {
 fn a_client_that_does_not_read_stops_the_pieces_and_is_cut_off_in_time() {
     let mut world = World::new();
     let _silent = world.client();
-    let mut made = 0_usize;
-    let mut quiet = 0;
     // The system takes a few megabytes for it.
-    while quiet < 20 {
-        let asked_for = world.turn(|stream| piece(64 * 1024, Some(stream)));
-        made += asked_for.len();
-        quiet = if asked_for.is_empty() { quiet + 1 } else { 0 };
-        assert!(made < 2_000, "it goes on although nobody reads");
+    assert!(world.pieces_until_quiet() > 1, "the first piece is asked for whatever the client does");
+    assert!(world.connections.clients().unsent > 0);
+    // What the system takes counts as read; but it does not go on taking.
+    for _ in 0..4 {
+        world.mono = world.mono.plus(ANSWER_PACE_WINDOW - Duration::from_secs(1));
+        world.expire();
+        world.pieces_until_quiet();
+        assert_eq!(world.open(), usize::from(world.connections.clients().too_slow == 0));
+        world.mono = world.mono.plus(Duration::from_secs(1));
+        world.expire();
+        world.pieces_until_quiet();
     }
-    assert!(made > 1, "the first piece is asked for whatever the client does");
-    let timeout = super::calls::timed_out();
-    world.mono = world.mono.plus(ANSWER_TIME_MAX - Duration::from_secs(1));
-    world.connections.expire(world.mono, DATE, &timeout);
-    assert_eq!(world.connections.len(), 1);
-    world.mono = world.mono.plus(Duration::from_secs(2));
-    world.connections.expire(world.mono, DATE, &timeout);
-    assert_eq!(world.connections.len(), 0);
+    assert_eq!((world.open(), world.connections.clients().too_slow, world.connections.clients().unsent), (0, 1, 0));
+}
+
+#[test]
+fn an_answer_that_comes_too_late_finds_nobody_and_the_next_request_its_own() {
+    let mut world = World::new();
+    let mut client = TcpStream::connect(world.address).expect("somebody listens");
+    let change = "DELETE /api/jobs/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let read = "GET /api/alerts HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut late = Vec::new();
+    for (request, why) in [(change, "not on disk yet"), (read, "reading took too long"), (change, "GET tells")] {
+        client.write_all(request.as_bytes()).expect("there is room");
+        let asked = world.one_request();
+        assert!(!late.contains(&asked), "a number names one request");
+        world.mono = world.mono.plus(REPLY_TIME_MAX - Duration::from_secs(1));
+        world.expire();
+        world.serve(|_, _| panic!("nothing is asked"));
+        world.mono = world.mono.plus(Duration::from_secs(1));
+        world.expire();
+        world.serve(|_, _| panic!("nothing is asked"));
+        let answer = read_answer(&mut client);
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains(why), "{answer}");
+        assert!(answer.contains("Retry-After: ") && !answer.contains("Connection: close"), "{answer}");
+        late.push(asked);
+    }
+    client.write_all(read.as_bytes()).expect("there is room");
+    let asked = world.one_request();
+    for request in late {
+        world.connections.give(request, Given::Answer(Response::new(Status::CREATED, Vec::new())), DATE, world.mono);
+    }
+    world.connections.give(asked, Given::Answer(Response::new(Status::OK, b"mine".to_vec())), DATE, world.mono);
+    world.serve(|_, _| panic!("nothing is asked"));
+    let answer = read_answer(&mut client);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("mine"), "{answer}");
+}
+
+#[test]
+fn a_client_that_gave_up_frees_its_slot_while_its_answer_is_pending() {
+    let mut world = World::new();
+    let request = "DELETE /api/jobs/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for shutdown in [None, Some(Shutdown::Write)] {
+        let mut client = TcpStream::connect(world.address).expect("somebody listens");
+        client.write_all(request.as_bytes()).expect("there is room");
+        world.one_request();
+        match shutdown {
+            None => drop(client),
+            Some(how) => client.shutdown(how).expect("it is connected"),
+        }
+        for _ in 0..3 {
+            world.serve(|_, _| panic!("nothing is asked"));
+        }
+        assert_eq!(world.open(), 1, "it may still listen");
+        world.mono = world.mono.plus(LEFT_TIME_MAX);
+        world.expire();
+        assert_eq!(world.open(), 0);
+    }
+}
+
+#[test]
+fn requests_of_many_are_answered_in_turn_and_none_is_left_out() {
+    let mut world = World::new();
+    let request = "GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let clients: Vec<TcpStream> = (0..10)
+        .map(|_| {
+            let mut client = TcpStream::connect(world.address).expect("somebody listens");
+            client.write_all(request.repeat(4 * REQUESTS_AT_ONCE_MAX).as_bytes()).expect("there is room");
+            client
+        })
+        .collect();
+    // Each turn has time for five requests, wherever that is.
+    let (mut slots, mut turns) = (Vec::new(), 0);
+    while slots.len() < clients.len() * 4 * REQUESTS_AT_ONCE_MAX {
+        let mut left = 5;
+        world.serve_while(|request, _| {
+            slots.push(request.0 & 0xffff);
+            left -= 1;
+            (Given::Answer(Response::new(Status::OK, Vec::new())), left > 0)
+        });
+        turns += 1;
+        assert!(turns < 1_000, "{slots:?}");
+    }
+    // Whoever had its share comes again when all others had theirs.
+    let shares: Vec<u64> = slots.chunk_by(|one, two| one == two).map(|share| share[0]).collect();
+    // As long as all have something to ask.
+    for window in shares[..2 * clients.len()].windows(clients.len()) {
+        assert!((1..window.len()).all(|at| !window[..at].contains(&window[at])), "{shares:?}");
+    }
+}
+
+#[test]
+fn one_byte_connections_do_not_keep_the_house_full() {
+    let mut world = World::new();
+    let trickle = |world: &World| {
+        let mut client = TcpStream::connect(world.address).expect("somebody listens");
+        client.write_all(b"G").expect("there is room");
+        client
+    };
+    let ok = |_, _| Given::Answer(Response::new(Status::OK, Vec::new()));
+    // More than there is room for, and among them somebody with a question, again and again.
+    let mut trickling = Vec::new();
+    for round in 0..CONNECTIONS_MAX * 2 / 50 {
+        trickling.extend((0..50).map(|_| trickle(&world)));
+        let mut client = TcpStream::connect(world.address).expect("somebody listens");
+        client.write_all(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("there is room");
+        for _ in 0..4 {
+            world.serve(ok);
+        }
+        let answer = read_answer(&mut client);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "round {round}: {answer}");
+    }
+    let clients = world.connections.clients();
+    assert!(clients.open <= CONNECTIONS_MAX && clients.evicted >= CONNECTIONS_MAX as u64 / 2, "{clients:?}");
+    // The oldest went.
+    let is_open = |client: &TcpStream| {
+        client.set_nonblocking(true).expect("it is a socket");
+        let mut client = client;
+        matches!(client.read(&mut [0]), Err(why) if why.kind() == std::io::ErrorKind::WouldBlock)
+    };
+    assert!(!is_open(&trickling[0]) && is_open(&trickling[trickling.len() - 1]));
+}
+
+#[test]
+fn all_clients_together_hold_no_more_unsent_than_they_may() {
+    let mut world = World::new();
+    let request = "GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut silent: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(world.address).expect("it listens")).collect();
+    for client in &mut silent {
+        client.write_all(request.repeat(500).as_bytes()).expect("there is room");
+    }
+    // The system takes megabytes for each of them; with what is left they reach what all may hold, but for one answer
+    // each: one that has nothing unsent may begin.
+    let answer = 64 * 1024;
+    let mut quiet = 0;
+    while quiet < 20 {
+        let mut answered = 0;
+        world.serve(|_, _| {
+            answered += 1;
+            Given::Answer(Response::new(Status::OK, vec![b'x'; answer]))
+        });
+        quiet = if answered == 0 { quiet + 1 } else { 0 };
+        let held = world.connections.clients().unsent;
+        assert!(held <= UNSENT_MAX_OF_ALL + (silent.len() + 1) * (answer + 300), "{held}");
+    }
+    let held = world.connections.clients().unsent;
+    assert!(held > UNSENT_MAX_OF_ALL, "each alone could hold half of it: {held}");
+    // Somebody who reads is served.
+    let mut client = TcpStream::connect(world.address).expect("somebody listens");
+    client.write_all(request.as_bytes()).expect("there is room");
+    for _ in 0..4 {
+        world.serve(|_, _| Given::Answer(Response::new(Status::OK, b"well".to_vec())));
+    }
+    assert!(read_answer(&mut client).ends_with("well"));
+    drop(silent);
+    world.until(|_| panic!("there is no stream"), |world| world.connections.clients().unsent == 0);
 }
 
 #[test]
 fn a_client_that_leaves_ends_the_stream() {
     let mut world = World::new();
     let client = world.client();
-    world.until(|stream| piece(1_000, Some(stream)), |world| world.connections.len() == 1);
+    world.until(|stream| piece(1_000, Some(stream)), |world| world.open() == 1);
     for _ in 0..10 {
         world.turn(|stream| piece(1_000, Some(stream)));
     }
     client.shutdown(Shutdown::Both).expect("it is connected");
     drop(client);
-    world.until(|stream| piece(1_000, Some(stream)), |world| world.connections.len() == 0);
+    world.until(|stream| piece(1_000, Some(stream)), |world| world.open() == 0);
     assert!(!world.connections.has_more());
 }
 
@@ -152,8 +368,8 @@ fn a_piece_may_come_later() {
     }
     // Until it is there, no other is asked for, and no time runs.
     assert_eq!(world.turn(|_| panic!("one is on its way")), []);
-    world.mono = world.mono.plus(ANSWER_TIME_MAX * 10);
-    world.connections.expire(world.mono, DATE, &super::calls::timed_out());
+    world.mono = world.mono.plus(ANSWER_PACE_WINDOW * 10);
+    world.expire();
     let (request, stream) = (waiting[0], streams[0]);
     world.connections.give(request, piece(3, Some(stream)), DATE, world.mono);
     let again = loop {

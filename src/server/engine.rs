@@ -147,8 +147,9 @@ impl Engine {
         self.outbox.is_empty()
     }
 
-    pub(super) fn stop_writer(&mut self) {
-        self.writer.stop();
+    /// Lets the writer end after what it was given.
+    pub(super) fn finish_writer(&mut self) {
+        self.writer.finish();
     }
 
     /// Whether the writer thread is gone: nothing can be promised any more.

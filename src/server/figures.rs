@@ -1,7 +1,8 @@
 //! Owns the collecting of figures: where the value of each comes from.
 //! It must not say what a figure is: the list in `telemetry` does.
 
-use super::calls::{Calls, Clients};
+use super::calls::Calls;
+use super::connections::Clients;
 use super::engine::Engine;
 use crate::dispatch::WorkerStats;
 use crate::telemetry::Figures;
@@ -62,10 +63,14 @@ pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now
         queues_writer: engine.write_queue() as u64,
         queues_readers: calls.readers.waiting() as u64,
         queues_alerts: engine.alert_queue() as u64,
+        queues_answer_bytes: clients.unsent as u64,
 
-        refused_changes: counts.refused,
+        refused_changes: counts.refused + calls.changes_refused,
         refused_reads: calls.reads_refused,
+        refused_strangers: calls.strangers,
+        refused_connections: clients.refused,
         refused_connections_evicted: clients.evicted,
+        refused_connections_slow: clients.too_slow,
         refused_log_lines: calls.logs.dropped() as u64,
 
         uptime_seconds: now.mono.0 / 1_000_000,

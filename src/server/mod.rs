@@ -3,9 +3,11 @@
 //!
 //! In reading order: `start` (from configuration to a running loop, with as many open `files` as the system gives),
 //! `turn` (one turn of it), `engine` (the core and what its outputs go to), `outbox` (what waits for the writer),
-//! `connections` and `connection` (the API's sockets), `calls` (a request's way to its answer), `figures` (what is
-//! measured, collected), `timer`.
+//! `connections`, `connection` and its `output` (the API's sockets, of which `addresses` counts whose they are), `calls`
+//! (a request's way to its answer, past the `gate`, which believes some `proxies`), `figures` (what is measured,
+//! collected), `timer`, `finish` (the wait for the writer at the end).
 
+mod addresses;
 mod calls;
 mod connection;
 mod connections;
@@ -14,7 +16,11 @@ mod connections_tests;
 mod engine;
 mod figures;
 mod files;
+mod finish;
+mod gate;
 mod outbox;
+mod output;
+mod proxies;
 mod start;
 mod timer;
 mod turn;

@@ -1,6 +1,7 @@
 //! Owns start and stop: from a configuration to a running loop, and from its end to a result.
 //! It must not hold anything that happens in between.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use super::calls::Calls;
 use super::connections::Connections;
 use super::engine::Engine;
 use super::files;
+use super::gate::Gate;
 use super::timer::Timer;
 use super::turn::{End, LISTENER, Loop, SIGNALS, TIMER, WAKER};
 use crate::alert::Alerts;
@@ -26,7 +28,7 @@ use crate::core::{Input, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::http;
 use crate::job::RetryPolicy;
-use crate::limits::{ALERTS_IN_FLIGHT_MAX, CLIENTS_QUEUED_MAX, CONNECT_TIME_MAX, READERS};
+use crate::limits::{ALERTS_IN_FLIGHT_MAX, CLIENTS_QUEUED_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS};
 use crate::store::{OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
 
@@ -45,10 +47,12 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let store = Store::open(&config.db).map_err(ServeError::Store)?;
     let (mut serving, jobs) = prepare(config, logs, listener, store)?;
     greet(config, listen, jobs);
-    let end = serving.run().map_err(ServeError::Loop)?;
+    let mut end = serving.run().map_err(ServeError::Loop)?;
+    if end == End::Clean {
+        end = serving.await_writer().map_err(ServeError::Loop)?;
+    }
     match end {
         End::Clean => {
-            serving.engine.stop_writer();
             tracing::info!("stopped; everything is on disk");
             Ok(())
         }
@@ -120,16 +124,30 @@ fn prepare(
     engine.input(Input::RestoreDone(loaded.restored), now);
     engine.resume_alerts(&loaded.alerts, now);
 
-    let calls =
-        Calls { cors: Cors { origin: config.cors_origin.clone() }, readers, logs, in_flight_max, reads_refused: 0 };
+    let calls = Calls {
+        gate: Gate {
+            allowed_hosts: config.allowed_hosts.clone(),
+            cors_origin: config.cors_origin.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+        },
+        cors: Cors { origin: config.cors_origin.clone() },
+        readers,
+        logs,
+        in_flight_max,
+        changes_pending: 0,
+        changes_refused: 0,
+        reads_refused: 0,
+        strangers: 0,
+    };
     let second = now.wall.floor().as_secs();
     let serving = Loop {
         poll,
         timer,
         signals,
-        connections: Connections::new(listener),
+        connections: Connections::new(listener, OUTPUT_MAX),
         engine,
         calls,
+        replies: VecDeque::new(),
         drain_max: config.drain,
         drain_until: None,
         date: (second, http::http_date(second)),

@@ -1,22 +1,22 @@
-//! Owns the turn of the loop: wait, read the clocks once, due work first, then messages, then sockets.
+//! Owns the turn of the loop: wait, read the clocks, due work first, then messages, then sockets for a while.
 //! It must not block anywhere but in the poll.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
 
-use super::calls::{self, Calls, Clients};
-use super::connection::Given;
+use super::calls::Calls;
 use super::connections::Connections;
 use super::engine::Engine;
+use super::finish;
 use super::timer::Timer;
-use crate::api;
 use crate::clock;
-use crate::core::Input;
+use crate::core::{Input, Reply, RequestId};
 use crate::http;
-use crate::limits::{CLOCK_STEP_MIN_US, TURN_MAX, WAKE_AHEAD_US};
+use crate::limits::{CLIENT_TIME_PER_TURN, CLOCK_STEP_MIN_US, TURN_MAX, WAKE_AHEAD_US, WRITER_END_LOOK_EVERY};
 use crate::time::{MonoUs, Now};
 
 pub(super) const LISTENER: Token = Token(0);
@@ -45,6 +45,8 @@ pub(super) struct Loop {
     pub(super) connections: Connections,
     pub(super) engine: Engine,
     pub(super) calls: Calls,
+    /// Answers of the core that were not passed on yet.
+    pub(super) replies: VecDeque<(RequestId, Reply)>,
     pub(super) drain_max: Duration,
     /// Until when a drain waits for what is in flight.
     pub(super) drain_until: Option<MonoUs>,
@@ -64,20 +66,32 @@ impl Loop {
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
                 Err(why) => return Err(why),
             }
-            let now = clock::now();
+            let mut now = clock::now();
             self.compare_clocks(now);
             self.engine.tick(now);
             more = self.engine.take_messages(now);
-            self.send_answers(now);
             if let Some(end) = self.handle_events(&events, now) {
                 return Ok(end);
             }
-            self.send_answers(now);
+            more |= self.serve(&mut now);
             self.engine.flush(now.mono);
             if let Some(end) = self.end(now) {
                 return Ok(end);
             }
         }
+    }
+
+    /// Waits until the writer has ended, once everything is on disk. A disk that fails or stalls keeps it, but not the
+    /// stop: the next start does the housekeeping that is left.
+    pub(super) fn await_writer(&mut self) -> io::Result<End> {
+        self.engine.finish_writer();
+        let (engine, signals, poll) = (&self.engine, &mut self.signals, &mut self.poll);
+        let mut events = Events::with_capacity(16);
+        let rest = || match poll.poll(&mut events, Some(WRITER_END_LOOK_EVERY)) {
+            Err(why) if why.kind() != io::ErrorKind::Interrupted => Err(why),
+            Ok(()) | Err(_) => Ok(clock::mono()),
+        };
+        finish::wait(clock::mono(), || engine.is_writer_dead(), || signals.pending().next().is_some(), rest)
     }
 
     /// How long the poll may wait; sets the timer.
@@ -102,15 +116,9 @@ impl Loop {
         Ok(wait)
     }
 
-    /// A step of the wall clock, or a suspend, shows as wall and monotonic time moving apart.
+    /// Takes note of the time at the beginning of a turn.
     fn compare_clocks(&mut self, now: Now) {
-        let wall_us = now.wall.since_us(self.last.wall);
-        let mono_us = i64::try_from(now.mono.0.saturating_sub(self.last.mono.0)).unwrap_or(i64::MAX);
-        let step_us = wall_us.saturating_sub(mono_us);
-        self.last = now;
-        if step_us.abs() > CLOCK_STEP_MIN_US {
-            self.engine.input(Input::ClockStep(step_us), now);
-        }
+        compare_clocks(&mut self.engine, &mut self.last, now);
         let second = now.wall.floor().as_secs();
         if self.date.0 != second {
             self.date = (second, http::http_date(second));
@@ -120,7 +128,7 @@ impl Loop {
     fn handle_events(&mut self, events: &Events, now: Now) -> Option<End> {
         for event in events {
             match event.token() {
-                LISTENER => self.connections.accept(self.poll.registry(), now.mono),
+                LISTENER => self.connections.note_clients(),
                 // What the waker announces is looked for in every turn.
                 WAKER => {}
                 TIMER => self.timer.clear(),
@@ -129,39 +137,49 @@ impl Loop {
                         return Some(end);
                     }
                 }
-                token => {
-                    if let Some(slot) = self.connections.slot_of(token) {
-                        self.drive(slot, event.is_readable() || event.is_read_closed() || event.is_error(), now);
-                    }
-                }
+                _ => self.connections.note(event, now.mono),
             }
         }
-        for slot in self.connections.take_again() {
-            self.drive(slot, false, now);
-        }
-        self.connections.expire(now.mono, &self.date.1, &calls::timed_out());
-        self.connections.accept_backlog(self.poll.registry(), now.mono);
+        self.connections.expire(now.mono, &self.date.1, |overdue| self.calls.overdue(overdue));
+        let gate = &self.calls.gate;
+        self.connections.accept(self.poll.registry(), now.mono, |peer| gate.trusts(peer));
         None
     }
 
-    fn drive(&mut self, slot: u32, readable: bool, now: Now) {
-        let (calls, engine) = (&mut self.calls, &mut self.engine);
-        let clients = Clients { open: self.connections.len(), evicted: self.connections.evicted() };
-        self.connections.drive(slot, readable, now.mono, &self.date.1, |request, asked| {
-            calls.answer(engine, clients, now, request, asked)
-        });
+    /// Serves clients for a while: passes on answers that came from the core and from readers, and answers requests. The
+    /// rest waits for the next turn, in the same order. True if there is some, so far as is known.
+    ///
+    /// The clocks are read between two requests, which is the one exception to reading them once a turn: what falls due
+    /// meanwhile is not to wait for clients, however many and however chatty they are.
+    fn serve(&mut self, now: &mut Now) -> bool {
+        let until = now.mono.plus(CLIENT_TIME_PER_TURN);
+        self.connections.begin_turn();
+        loop {
+            self.replies.extend(self.engine.take_replies());
+            if let Some((request, reply)) = self.replies.pop_front() {
+                let given = self.calls.settled(&reply);
+                self.connections.give(request, given, &self.date.1, now.mono);
+            } else if let Some((request, response)) = self.calls.readers.try_answer() {
+                let given = self.calls.found(response);
+                self.connections.give(request, given, &self.date.1, now.mono);
+            } else if let Some(slot) = self.connections.next() {
+                self.drive(slot, now, until);
+            } else {
+                return self.connections.has_more();
+            }
+            if !look_at_clocks(&mut self.engine, &mut self.last, now, until) {
+                return true;
+            }
+        }
     }
 
-    /// Passes on answers that came from the core and from readers.
-    fn send_answers(&mut self, now: Now) {
-        for (request, reply) in self.engine.take_replies() {
-            let response = self.calls.cors.mark(api::reply(&reply));
-            self.connections.give(request, Given::Answer(response), &self.date.1, now.mono);
-        }
-        while let Some((request, response)) = self.calls.readers.try_answer() {
-            let response = self.calls.cors.mark(response);
-            self.connections.give(request, Given::Answer(response), &self.date.1, now.mono);
-        }
+    fn drive(&mut self, slot: u32, now: &mut Now, until: MonoUs) {
+        let (calls, engine, last) = (&mut self.calls, &mut self.engine, &mut self.last);
+        let clients = self.connections.clients();
+        self.connections.drive(slot, now.mono, &self.date.1, |request, peer, asked| {
+            let given = calls.answer(engine, clients, *now, request, peer, asked);
+            (given, look_at_clocks(engine, last, now, until))
+        });
     }
 
     fn handle_signals(&mut self, now: Now) -> Option<End> {
@@ -193,5 +211,31 @@ impl Loop {
         }
         // Writing has not kept up: as long again, and no longer.
         (now.mono > until.plus(self.drain_max)).then_some(End::Unwritten)
+    }
+}
+
+/// Does what has fallen due since the clocks were read. Whether there is time to go on.
+fn look_at_clocks(engine: &mut Engine, last: &mut Now, now: &mut Now, until: MonoUs) -> bool {
+    // One clock tells both times: within a turn they do not move apart by as much as it costs to read the other.
+    let mono = clock::mono();
+    let passed_us = i64::try_from(mono.0.saturating_sub(now.mono.0)).unwrap_or(i64::MAX);
+    *now = Now { wall: now.wall.plus_us(passed_us), mono };
+    if engine.deadline().is_reached(*now) {
+        // As at the beginning of a turn: nothing is early, and what a step of the clock has made due is not late.
+        *now = clock::now();
+        compare_clocks(engine, last, *now);
+        engine.tick(*now);
+    }
+    now.mono < until
+}
+
+/// A step of the wall clock, or a suspend, shows as wall and monotonic time moving apart.
+fn compare_clocks(engine: &mut Engine, last: &mut Now, now: Now) {
+    let wall_us = now.wall.since_us(last.wall);
+    let mono_us = i64::try_from(now.mono.0.saturating_sub(last.mono.0)).unwrap_or(i64::MAX);
+    let step_us = wall_us.saturating_sub(mono_us);
+    *last = now;
+    if step_us.abs() > CLOCK_STEP_MIN_US {
+        engine.input(Input::ClockStep(step_us), now);
     }
 }

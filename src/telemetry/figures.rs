@@ -165,12 +165,21 @@ figures! {
     /// Alerts that wait for the webhook.
     queues_alerts: u64 = Gauge "queues.alerts";
 
+    /// Bytes of answers that clients have not taken.
+    queues_answer_bytes: u64 = Gauge "queues.answerBytes";
+
     /// Changes refused.
     refused_changes: u64 = Counter "refused.changes";
     /// Reads refused because too many were waiting.
     refused_reads: u64 = Counter "refused.reads";
-    /// Connections of clients that were closed at rest to make room for others.
+    /// Requests that named another host, or came from a foreign web page.
+    refused_strangers: u64 = Counter "refused.strangers";
+    /// Connections of clients whose address had too many.
+    refused_connections: u64 = Counter "refused.connections";
+    /// Connections of clients that were closed to make room for others: at rest, or with half a request.
     refused_connections_evicted: u64 = Counter "refused.connectionsEvicted";
+    /// Connections of clients that were cut off because they read too slowly.
+    refused_connections_slow: u64 = Counter "refused.connectionsSlow";
     /// Log lines dropped.
     refused_log_lines: u64 = Counter "refused.logLines";
 

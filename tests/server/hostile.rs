@@ -14,7 +14,8 @@ const HUGE: usize = 10 * 1024 * 1024;
 #[test]
 fn a_huge_body_is_413_and_the_client_gets_to_read_that() {
     let test = Setup::new(&[]);
-    let head = |more: &str| format!("POST /api/jobs HTTP/1.1\r\nHost: a\r\n{more}Content-Length: {HUGE}\r\n\r\n");
+    let head =
+        |more: &str| format!("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: {HUGE}\r\n\r\n");
     // A client that asks first need not send it.
     let mut raw = Raw::connect(&test.api().address);
     raw.send(head("Expect: 100-continue\r\n"));
@@ -32,7 +33,7 @@ fn a_huge_body_is_413_and_the_client_gets_to_read_that() {
     raw.ends();
     // The same in chunks: too large only in the middle.
     let mut raw = Raw::connect(&test.api().address);
-    raw.send("POST /api/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    raw.send("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     for _ in 0..64 {
         raw.send(format!("4000\r\n{}\r\n", "x".repeat(0x4000)));
     }
@@ -43,7 +44,8 @@ fn a_huge_body_is_413_and_the_client_gets_to_read_that() {
 #[test]
 fn a_huge_head_is_refused() {
     let test = Setup::new(&[]);
-    let reply = ask(&test.api().address, format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(10_000)));
+    let reply =
+        ask(&test.api().address, format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(10_000)));
     assert_eq!((reply.status, error_of(&reply.json())), (431, "the request head is too large"));
     // A line that never ends.
     let mut raw = Raw::connect(&test.api().address);
@@ -51,7 +53,7 @@ fn a_huge_head_is_refused() {
     assert_eq!(raw.answer().status, 414);
     // A chunk whose framing is larger than all it holds.
     let mut raw = Raw::connect(&test.api().address);
-    raw.send("POST /api/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    raw.send("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     raw.send(format!("1;{}", "x".repeat(200_000)));
     let reply = raw.answer();
     assert!(matches!(reply.status, 400 | 413), "{reply:?}");
@@ -75,7 +77,7 @@ fn what_is_not_http_is_refused() {
         b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
         b"GET\r\n\r\n",
         b"{\"schedule\":\"@daily\"}\r\n\r\n",
-        b"GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ];
     for bytes in gibberish {
         let mut raw = Raw::connect(&test.api().address);
@@ -91,7 +93,7 @@ fn what_is_not_http_is_refused() {
 #[test]
 fn what_a_client_sent_does_not_come_back_as_a_header_or_markup() {
     let test = Setup::new(&[]);
-    let reply = ask(&test.api().address, "GET /api/jobs?%0d%0aX-Evil:%201 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let reply = ask(&test.api().address, "GET /api/jobs?%0d%0aX-Evil:%201 HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!((reply.status, reply.header("x-evil")), (400, ""));
     let reply = ask(&test.api().address, post(r#"{"schedule":"@daily","api":"http://a/","type":"<b>\r\n\r\n"}"#, ""));
     assert_eq!((reply.status, reply.header("content-type")), (400, "application/json"));
@@ -111,9 +113,9 @@ fn half_a_request_and_silence_ends() {
     };
     let mut told = [
         start("GET /api/in"),
-        start("GET /api/info HTTP/1.1\r\nHost: a\r\n"),
-        start("POST /api/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"),
-        start("POST /api/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"),
+        start("GET /api/info HTTP/1.1\r\nHost: localhost\r\n"),
+        start("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"),
+        start("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"),
     ];
     let mut silent = start("");
     // Something now and then is no better than nothing: the limit holds for the whole request.
@@ -163,7 +165,7 @@ fn clients_that_leave_at_any_point_cost_nothing() {
 #[test]
 fn more_idle_connections_than_the_server_holds_do_not_shut_others_out() {
     let test = Setup::new(&[]);
-    let request = "GET /api/health HTTP/1.1\r\nHost: a\r\n\r\n";
+    let request = "GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut resting = Vec::new();
     for _ in 0..1_100 {
         let mut raw = Raw::connect(&test.api().address);
@@ -190,5 +192,87 @@ fn more_silent_connections_than_the_server_holds_do_not_shut_others_out() {
     // Well before the silent ones reach their time limit of 10 s.
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
     drop(silent);
+    test.is_well();
+}
+
+#[test]
+fn a_request_is_not_smuggled_past_the_first_one() {
+    let test = Setup::new(&[]);
+    let smuggled = post(&super::support::api::job("@daily", "http://a/").to_string(), "");
+    for lines in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4",
+        "Content-Length: 4\r\nContent-Length: 5",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding : chunked",
+    ] {
+        let mut raw = Raw::connect(&test.api().address);
+        raw.send(format!("GET /api/info HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n\r\n0\r\n\r\n{smuggled}"));
+        let reply = raw.answer();
+        assert!(matches!(reply.status, 400 | 501), "{lines}: {reply:?}");
+        // There is one answer, and the end.
+        raw.ends();
+    }
+    assert_eq!(test.api().get("/api/jobs")["jobs"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn connections_that_send_one_byte_do_not_shut_others_out() {
+    let test = Setup::new(&[]);
+    let health = "GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut kept = Raw::connect(&test.api().address);
+    kept.send(health);
+    assert_eq!(kept.answer().status, 200);
+    // Twice as many as there is room for, faster than their time limit frees them.
+    let mut trickling = Vec::new();
+    for number in 0..2_000 {
+        let mut stream = TcpStream::connect(&test.api().address).expect("the server listens");
+        stream.write_all(b"G").expect("the server reads");
+        trickling.push(stream);
+        if number % 20 == 0 {
+            assert_eq!(ask(&test.api().address, health).status, 200, "after {number}");
+        }
+        // Whoever is at rest between two requests is not who makes room.
+        if number % 200 == 0 {
+            kept.send(health);
+            assert_eq!(kept.answer().status, 200, "after {number}");
+        }
+    }
+    let metrics = test.api().get("/api/metrics");
+    assert!(metrics["connections"].as_u64() <= Some(1_024), "{metrics}");
+    assert!(metrics["refused"]["connectionsEvicted"].as_u64() >= Some(900), "{metrics}");
+    drop(trickling);
+    test.is_well();
+}
+
+#[test]
+fn a_client_that_is_always_behind_does_not_fill_the_memory() {
+    let test = Setup::new(&[]);
+    let memory = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", test.server.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    for _ in 0..50 {
+        test.api().create("@yearly", &format!("http://a/{}", "x".repeat(2_000)));
+    }
+    let request = "GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut raw = Raw::connect_with_little_room(&test.api().address);
+    // More than the server makes before it is read, and the system takes.
+    raw.send(request.repeat(60));
+    let Some(before) = memory() else {
+        println!("skipped: it needs /proc");
+        return;
+    };
+    let mut read = 0;
+    while read < 40 * 1024 * 1024 {
+        raw.send(request);
+        read += raw.answer().body.len();
+        // Meanwhile the server has turned, and has filled up what was read.
+        test.is_well();
+        test.is_well();
+    }
+    let after = memory().expect("it was there");
+    assert!(after < before + 8 * 1024, "{before} KiB before, {after} after {read} bytes");
     test.is_well();
 }

@@ -140,5 +140,5 @@ pub fn ask(address: &str, bytes: impl AsRef<[u8]>) -> Reply {
 /// A POST of this body to `/api/jobs`, with these further header lines.
 pub fn post(body: &str, headers: &str) -> String {
     let length = body.len();
-    format!("POST /api/jobs HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+    format!("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
 }

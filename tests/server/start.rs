@@ -121,6 +121,8 @@ fn a_wrong_value_is_named_with_what_was_expected() {
         ("--keep-mib", "15", "a number from 16 to 1000000"),
         ("--alert-webhook", "example.com", "an absolute"),
         ("--cors-origin", "https://example.com/", "no path"),
+        ("--allowed-host", "http://a", "no scheme, no port"),
+        ("--trusted-proxy", "10.0.0.0/33", "an address or a network"),
         ("--log", "loud", "one of error, warn, info, debug"),
         ("--log-format", "xml", "one of text, json"),
     ] {
@@ -165,6 +167,8 @@ fn help_names_every_flag_with_its_variable_and_version_the_version() {
         "keep-mib",
         "alert-webhook",
         "cors-origin",
+        "allowed-host",
+        "trusted-proxy",
         "log",
         "log-format",
     ] {

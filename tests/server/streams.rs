@@ -34,7 +34,7 @@ fn with_jobs(count: usize, large: bool, flags: &[&str]) -> Setup {
 }
 
 fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
 fn length(page: &Value) -> usize {

@@ -8,7 +8,7 @@ use super::raw::{Raw, ask, post};
 use super::support::api::job;
 use super::{Setup, error_of};
 
-const GET_INFO: &str = "GET /api/info HTTP/1.1\r\nHost: a\r\n\r\n";
+const GET_INFO: &str = "GET /api/info HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
 fn a_wrong_method_is_405_and_names_the_right_ones() {
@@ -25,15 +25,15 @@ fn a_wrong_method_is_405_and_names_the_right_ones() {
         ("DELETE", "/api/health".to_owned(), "GET, HEAD, OPTIONS"),
         ("DELETE", "/api/info".to_owned(), "GET, HEAD, OPTIONS"),
     ] {
-        let refused = ask(&test.api().address, format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let refused = ask(&test.api().address, format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert_eq!((refused.status, refused.header("allow")), (405, allow), "{method} {path}");
         assert!(error_of(&refused.json()).contains(allow));
-        let options = ask(&test.api().address, format!("OPTIONS {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let options = ask(&test.api().address, format!("OPTIONS {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert_eq!((options.status, options.header("allow"), options.body.len()), (204, allow, 0), "{path}");
     }
-    let all = ask(&test.api().address, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    let all = ask(&test.api().address, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!((all.status, all.header("allow")), (204, "GET, HEAD, POST, PUT, DELETE, OPTIONS"));
-    let nowhere = ask(&test.api().address, "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+    let nowhere = ask(&test.api().address, "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(nowhere.status, 404);
     error_of(&nowhere.json());
 }
@@ -41,11 +41,12 @@ fn a_wrong_method_is_405_and_names_the_right_ones() {
 #[test]
 fn what_cannot_be_read_has_the_status_that_says_why() {
     let test = Setup::new(&[]);
-    let head = |line: &str| format!("GET /api/info HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n");
-    let post_with = |lines: &str, body: &str| format!("POST /api/jobs HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n{body}");
+    let head = |line: &str| format!("GET /api/info HTTP/1.1\r\nHost: localhost\r\n{line}\r\n\r\n");
+    let post_with =
+        |lines: &str, body: &str| format!("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n\r\n{body}");
     for (status, bytes) in [
-        (411, "POST /api/jobs HTTP/1.1\r\nHost: a\r\n\r\n".to_owned()),
-        (411, "PUT /api/jobs/x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned()),
+        (411, "POST /api/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()),
+        (411, "PUT /api/jobs/x HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()),
         (413, post_with("Content-Length: 65537", "")),
         (413, post_with("Content-Length: 18446744073709551615", "")),
         (413, post_with("Transfer-Encoding: chunked", "fffffff\r\n")),
@@ -63,8 +64,8 @@ fn what_cannot_be_read_has_the_status_that_says_why() {
         (400, post_with("Content-Length: 2\r\nTransfer-Encoding: chunked", "0\r\n\r\n")),
         (400, post_with("Transfer-Encoding: chunked", "not a size\r\n")),
         (501, post_with("Transfer-Encoding: gzip, chunked", "0\r\n\r\n")),
-        (501, "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n".to_owned()),
-        (505, "GET /api/info HTTP/2.0\r\nHost: a\r\n\r\n".to_owned()),
+        (501, "CONNECT a:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n".to_owned()),
+        (505, "GET /api/info HTTP/2.0\r\nHost: localhost\r\n\r\n".to_owned()),
     ] {
         let reply = ask(&test.api().address, &bytes);
         assert_eq!(reply.status, status, "{bytes:.100}");
@@ -80,7 +81,7 @@ fn three_requests_in_one_write_have_three_answers_in_order() {
     let mut raw = Raw::connect(&test.api().address);
     let body = job("@daily", "http://a/").to_string();
     // A change waits for the disk; what stands behind it waits too, and sees it.
-    raw.send(format!("{}GET /api/jobs HTTP/1.1\r\nHost: a\r\n\r\n{GET_INFO}", post(&body, "")));
+    raw.send(format!("{}GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n{GET_INFO}", post(&body, "")));
     let created = raw.answer();
     assert_eq!(created.status, 201);
     let listed = raw.answer();
@@ -90,7 +91,7 @@ fn three_requests_in_one_write_have_three_answers_in_order() {
     for _ in 0..200 {
         assert_eq!(raw.answer().status, 200);
     }
-    raw.send("GET /api/info HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    raw.send("GET /api/info HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert_eq!(raw.answer().header("connection"), "close");
     raw.ends();
 }
@@ -102,7 +103,7 @@ fn a_request_may_come_in_chunks_or_byte_by_byte() {
     let (one, two) = body.split_at(body.len() / 2);
     let chunks = format!("{:x};why=not\r\n{one}\r\n{:X}\r\n{two}\r\n0\r\nTrailer: t\r\n\r\n", one.len(), two.len());
     let mut raw = Raw::connect(&test.api().address);
-    raw.send(format!("POST /api/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
+    raw.send(format!("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
     assert_eq!(raw.answer().status, 201);
     for byte in post(&body, "Content-Type: application/json\r\n").bytes() {
         raw.send([byte]);
@@ -123,7 +124,7 @@ fn a_body_may_be_as_long_as_its_route_says_and_no_longer() {
         (Method::Post, "POST", "/nowhere".to_owned()),
     ] {
         let limit = body_limit(method, &path);
-        let request = |lines: String| format!("{name} {path} HTTP/1.1\r\nHost: a\r\n{lines}");
+        let request = |lines: String| format!("{name} {path} HTTP/1.1\r\nHost: localhost\r\n{lines}");
         let body = "x".repeat(limit);
         let known = ask(&test.api().address, request(format!("Content-Length: {limit}\r\n\r\n{body}")));
         let chunks = format!("Transfer-Encoding: chunked\r\n\r\n{limit:x}\r\n{body}\r\n");
@@ -145,16 +146,33 @@ fn a_body_may_be_as_long_as_its_route_says_and_no_longer() {
 #[test]
 fn head_is_get_without_the_body() {
     let test = Setup::new(&[]);
-    for path in ["/api/info", "/api/jobs", "/api/executions", "/api/alerts", "/api/nothing"] {
+    for path in ["/api/info", "/api/health", "/api/executions", "/api/alerts", "/api/nothing"] {
         let mut raw = Raw::connect(&test.api().address);
-        raw.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        raw.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         let get = raw.answer();
-        raw.send(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n{GET_INFO}"));
+        raw.send(format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n{GET_INFO}"));
         let head = raw.try_answer(false).expect("the connection holds").expect("an answer comes");
         assert_eq!((head.status, head.header("content-length")), (get.status, get.header("content-length")), "{path}");
         // What follows is the next answer, and no body.
         assert_eq!(raw.answer().json()["name"], "punctual");
     }
+}
+
+#[test]
+fn head_of_what_takes_time_is_made_without_it() {
+    let test = Setup::new(&[]);
+    for path in ["/api/jobs", "/api/jobs?limit=100", "/api/metrics", "/api/metrics?limit=1000"] {
+        let mut raw = Raw::connect(&test.api().address);
+        raw.send(format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n{GET_INFO}"));
+        let head = raw.try_answer(false).expect("the connection holds").expect("an answer comes");
+        let fields = (head.header("content-type"), head.header("content-length"), head.header("transfer-encoding"));
+        assert_eq!((head.status, fields), (200, ("application/json", "", "")), "{path}");
+        assert_eq!(raw.answer().json()["name"], "punctual");
+    }
+    let mut raw = Raw::connect(&test.api().address);
+    raw.send("HEAD /api/jobs?limit=0 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let wrong = raw.try_answer(false).expect("the connection holds").expect("an answer comes");
+    assert_eq!(wrong.status, 400, "what is asked for is looked at");
 }
 
 #[test]
@@ -180,9 +198,9 @@ fn http_1_0_gets_an_answer_and_the_end() {
 
 #[test]
 fn cors_headers_are_there_only_if_an_origin_is_set() {
-    let preflight = "OPTIONS /api/jobs HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n\
+    let preflight = "OPTIONS /api/jobs HTTP/1.1\r\nHost: localhost\r\nOrigin: https://a.example\r\n\
                      Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\n\r\n";
-    let get = "GET /api/jobs HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n\r\n";
+    let get = "GET /api/jobs HTTP/1.1\r\nHost: localhost\r\nOrigin: https://a.example\r\n\r\n";
     let without = Setup::new(&[]);
     for request in [preflight, get] {
         let reply = ask(&without.api().address, request);
@@ -193,11 +211,13 @@ fn cors_headers_are_there_only_if_an_origin_is_set() {
         let with = Setup::new(&["--cors-origin", origin]);
         let reply = ask(&with.api().address, preflight);
         assert_eq!((reply.status, reply.header("access-control-allow-origin")), (204, origin));
-        assert_eq!(reply.header("access-control-allow-methods"), "GET, HEAD, POST, PUT, DELETE, OPTIONS");
+        // All may read, if one is not named.
+        let methods = if origin == "*" { "GET, HEAD, OPTIONS" } else { "GET, HEAD, POST, PUT, DELETE, OPTIONS" };
+        assert_eq!(reply.header("access-control-allow-methods"), methods);
         assert_eq!(reply.header("access-control-allow-headers"), "Content-Type");
         // Results and errors alike, lest a page see nothing of what went wrong.
         for request in
-            [get.to_owned(), get.replace("/jobs", "/nothing"), get.replace("Host: a\r\n", ""), post("{}", "")]
+            [get.to_owned(), get.replace("/jobs", "/nothing"), get.replace("Host: localhost\r\n", ""), post("{}", "")]
         {
             let reply = ask(&with.api().address, &request);
             assert_eq!(reply.header("access-control-allow-origin"), origin, "{request}");

@@ -81,9 +81,14 @@ impl Writer {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
+    /// Lets the thread end after what it was given, and does not wait for it: `is_dead` tells.
+    pub fn finish(&mut self) {
+        self.batches = None;
+    }
+
     /// Ends the thread after what it was given, and waits for it.
     pub fn stop(&mut self) {
-        self.batches = None;
+        self.finish();
         if let Some(thread) = self.thread.take() {
             // It panicked: that was printed, and everything acknowledged is on disk.
             drop(thread.join());
