@@ -36,51 +36,30 @@ pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 pub fn pairs(query: &str) -> impl Iterator<Item = Result<Pair<'_>, DecodeError>> {
     query.split('&').filter(|piece| !piece.is_empty()).map(|piece| {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-        Ok((decode(name, Plus::Space)?, decode(value, Plus::Space)?))
+        Ok((decode(name)?, decode(value)?))
     })
 }
 
-/// Decodes one segment of a path: what stands between two slashes. A `+` is a plus there, and an
-/// escaped slash becomes a slash that separates nothing, which is why a path is split before it is
-/// decoded.
-///
-/// # Errors
-///
-/// See [`DecodeError`].
-pub fn decode_segment(segment: &str) -> Result<Cow<'_, str>, DecodeError> {
-    decode(segment, Plus::Literal)
-}
-
-/// What a `+` stands for.
-#[derive(Clone, Copy)]
-enum Plus {
-    Literal,
-    Space,
-}
-
-fn decode(text: &str, plus: Plus) -> Result<Cow<'_, str>, DecodeError> {
-    let is_encoded = |byte: u8| match plus {
-        Plus::Literal => byte == b'%',
-        Plus::Space => byte == b'%' || byte == b'+',
-    };
+fn decode(text: &str) -> Result<Cow<'_, str>, DecodeError> {
+    let is_encoded = |byte: u8| byte == b'%' || byte == b'+';
     if !text.bytes().any(is_encoded) {
         return Ok(Cow::Borrowed(text));
     }
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     loop {
-        rest = match (rest, plus) {
-            ([], _) => break,
-            ([b'%', tail @ ..], _) => {
+        rest = match rest {
+            [] => break,
+            [b'%', tail @ ..] => {
                 let (byte, tail) = decode_escape(tail)?;
                 decoded.push(byte);
                 tail
             }
-            ([b'+', tail @ ..], Plus::Space) => {
+            [b'+', tail @ ..] => {
                 decoded.push(b' ');
                 tail
             }
-            ([byte, tail @ ..], Plus::Literal | Plus::Space) => {
+            [byte, tail @ ..] => {
                 decoded.push(*byte);
                 tail
             }
@@ -138,12 +117,5 @@ mod tests {
         for at in [4, 5] {
             assert_eq!(read[at], Err(DecodeError::NotText));
         }
-    }
-
-    #[test]
-    fn segments_keep_their_plus() {
-        assert_eq!(decode_segment("a+b%20c%2Fd"), Ok("a+b c/d".into()));
-        assert_eq!(decode_segment("%+1"), Err(DecodeError::EscapeMalformed));
-        assert!(matches!(decode_segment("plain"), Ok(Cow::Borrowed("plain"))));
     }
 }

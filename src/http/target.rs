@@ -5,7 +5,7 @@ use super::{Method, Refusal};
 
 /// A request target in its parts (RFC 9112, section 3.2).
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct RequestTarget {
     /// Starts with `/`, or is `*`.
     pub path: String,
     /// What follows the first `?`; empty when there is none.
@@ -20,7 +20,7 @@ pub(super) struct Target {
 ///
 /// [`Refusal::TargetInvalid`] for a form that the method does not allow, for a fragment, and for
 /// any byte that is not visible ASCII.
-pub(super) fn parse(target: &str, method: Method) -> Result<Target, Refusal> {
+pub(super) fn parse(target: &str, method: Method) -> Result<RequestTarget, Refusal> {
     // A client keeps the fragment to itself, so its presence means that the two sides disagree on
     // what is asked for.
     if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
@@ -43,7 +43,7 @@ pub(super) fn is_host(text: &str) -> bool {
 
 /// Reads `http://host:port/path?query`. A server has to accept it from any client (RFC 9112,
 /// section 3.2.2).
-fn absolute(target: &str) -> Result<Target, Refusal> {
+fn absolute(target: &str) -> Result<RequestTarget, Refusal> {
     let (scheme, rest) = target.split_once("://").ok_or(Refusal::TargetInvalid)?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return Err(Refusal::TargetInvalid);
@@ -57,9 +57,9 @@ fn absolute(target: &str) -> Result<Target, Refusal> {
     Ok(split(path, Some(authority.to_owned())))
 }
 
-fn split(path_and_query: &str, authority: Option<String>) -> Target {
+fn split(path_and_query: &str, authority: Option<String>) -> RequestTarget {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-    Target {
+    RequestTarget {
         // Only a target in absolute form can have no path, and then it means the root (RFC 9110,
         // section 4.2.3).
         path: if path.is_empty() { "/" } else { path }.to_owned(),

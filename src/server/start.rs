@@ -1,7 +1,6 @@
 //! Owns start and stop: from a configuration to a running loop, and from its end to a result.
 //! It must not hold anything that happens in between.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +25,6 @@ use crate::clock;
 use crate::config::Config;
 use crate::core::{Input, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
-use crate::http;
 use crate::job::RetryPolicy;
 use crate::limits::{ALERTS_IN_FLIGHT_MAX, CLIENTS_QUEUED_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS};
 use crate::store::{OpenError, Readers, Store, Writer};
@@ -139,20 +137,8 @@ fn prepare(
         reads_refused: 0,
         strangers: 0,
     };
-    let second = now.wall.floor().as_secs();
-    let serving = Loop {
-        poll,
-        timer,
-        signals,
-        connections: Connections::new(listener, OUTPUT_MAX),
-        engine,
-        calls,
-        replies: VecDeque::new(),
-        drain_max: config.drain,
-        drain_until: None,
-        date: (second, http::http_date(second)),
-        last: now,
-    };
+    let connections = Connections::new(listener, OUTPUT_MAX);
+    let serving = Loop::new(poll, timer, signals, connections, engine, calls, config.drain, now);
     Ok((serving, loaded.jobs))
 }
 

@@ -39,22 +39,52 @@ pub(super) enum End {
 
 /// The loop.
 pub(super) struct Loop {
-    pub(super) poll: Poll,
-    pub(super) timer: Timer,
-    pub(super) signals: Signals,
-    pub(super) connections: Connections,
+    poll: Poll,
+    timer: Timer,
+    signals: Signals,
+    connections: Connections,
     pub(super) engine: Engine,
-    pub(super) calls: Calls,
+    calls: Calls,
     /// Answers of the core that were not passed on yet.
-    pub(super) replies: VecDeque<(RequestId, Reply)>,
-    pub(super) drain_max: Duration,
+    replies: VecDeque<(RequestId, Reply)>,
+    drain_max: Duration,
     /// Until when a drain waits for what is in flight.
-    pub(super) drain_until: Option<MonoUs>,
-    pub(super) date: (i64, String),
-    pub(super) last: Now,
+    drain_until: Option<MonoUs>,
+    date: (i64, String),
+    last: Now,
 }
 
 impl Loop {
+    /// A loop that begins at `now`. What is registered with the poll stays so.
+    #[expect(clippy::too_many_arguments, reason = "each is one part of the loop, named once, where it starts")]
+    pub(super) fn new(
+        poll: Poll,
+        timer: Timer,
+        signals: Signals,
+        connections: Connections,
+        engine: Engine,
+        calls: Calls,
+        drain_max: Duration,
+        now: Now,
+    ) -> Loop {
+        let second = now.wall.floor().as_secs();
+        let date = (second, http::http_date(second));
+        let replies = VecDeque::new();
+        Loop {
+            poll,
+            timer,
+            signals,
+            connections,
+            engine,
+            calls,
+            replies,
+            drain_max,
+            drain_until: None,
+            date,
+            last: now,
+        }
+    }
+
     /// Turns until told to stop.
     pub(super) fn run(&mut self) -> io::Result<End> {
         let mut events = Events::with_capacity(1024);
