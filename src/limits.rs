@@ -15,7 +15,8 @@ pub const UNWRITTEN_ARM_MAX: usize = 200_000;
 pub const CHANGES_PENDING_MAX: usize = 65_536;
 /// How many changes of one job may wait for each other.
 pub const CHANGES_PER_JOB_MAX: usize = 64;
-/// How many executions of one target may wait: to be sent, or for a retry. Beyond, nothing is armed for it.
+/// How many executions of one target may wait: to be sent, or for a retry. Beyond, nothing is armed for it. Each takes
+/// up about a quarter of a KiB.
 pub const TARGET_BACKLOG_MAX: usize = 100_000;
 /// How many executions there may be in all, of whatever state. Beyond, nothing is armed.
 pub const EXECUTIONS_MAX: usize = 1_000_000;

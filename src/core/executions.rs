@@ -309,3 +309,16 @@ impl Executions {
         self.slab.iter().map(|(index, execution)| (super::slot(index), execution))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_takes_up_what_the_readme_says() {
+        // With its two entries in a heap, and about fifty bytes of error text.
+        let heap = size_of::<(MonoUs, u32)>() + 2 * size_of::<u32>();
+        let size = size_of::<(u32, Execution)>() + heap + 50;
+        assert!((200..300).contains(&size), "{size} bytes");
+    }
+}

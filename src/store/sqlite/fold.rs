@@ -222,6 +222,13 @@ mod tests {
     }
 
     #[test]
+    fn a_long_ledger_is_folded_at_once_after_a_start() {
+        let now = Instant::now();
+        assert!(Fold::new(FOLD_EARLY_ROWS).due() <= Instant::now(), "a process that ends each minute would never fold");
+        assert!(Fold::new(FOLD_EARLY_ROWS - 1).due() >= now + FOLD_EVERY);
+    }
+
+    #[test]
     fn a_damaged_page_of_history_keeps_its_own_rows_only_and_no_change() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("p.db");
