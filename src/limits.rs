@@ -99,7 +99,7 @@ pub const GATHERED_MAX: usize = 16 * 1024;
 pub const OUTPUT_MAX: usize = 32 * 1024 * 1024;
 /// Items on one page.
 pub const PAGE_MAX: u32 = 1_000;
-/// Jobs in one piece of a page. A page with more is streamed, lest making it keeps the loop from what is due.
+/// Jobs in one piece of a page. A page with more is streamed: made at once, it would keep the loop from what is due.
 pub const PIECE_JOBS_MAX: usize = 100;
 /// Pieces of streamed answers made in one turn of the loop, for all clients together.
 pub const PIECES_PER_TURN_MAX: u32 = 1;

@@ -23,7 +23,7 @@ pub struct JobsPage {
     begun: bool,
 }
 
-/// A page of jobs in order of creation. A long one is made in pieces, lest it keeps the loop from what is due.
+/// A page of jobs in order of creation. A long one is made in pieces: whole, it would keep the loop from what is due.
 pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
     let parameters = matched.parameters()?;
     let after = parameters.number_cursor()?.map(JobKey);

@@ -78,7 +78,7 @@ impl Chunk {
     }
 
     fn set(&self, seq: Seq, job: JobKey, instant: u32, stand: Stand) {
-        self.instants[place(seq)].store(instant, Ordering::Relaxed);
+        self.instants[offset_of(seq)].store(instant, Ordering::Relaxed);
         self.span.0.fetch_min(instant, Ordering::Release);
         self.span.1.fetch_max(instant, Ordering::Release);
         self.replace(seq, stand.code() << JOB_BITS | job.0);
@@ -86,7 +86,7 @@ impl Chunk {
 
     /// Changes how a row stands, if there is one.
     fn turn(&self, seq: Seq, stand: Stand) {
-        let cell = &self.cells[place(seq)];
+        let cell = &self.cells[offset_of(seq)];
         let job = cell.load(Ordering::Acquire) & ((1 << JOB_BITS) - 1);
         self.replace(seq, stand.code() << JOB_BITS | job);
     }
@@ -96,7 +96,7 @@ impl Chunk {
         let is_pending = |cell: u64| u32::from(Stand::of(cell) == Stand::Unfolded(Status::Pending));
         // More before fewer: a reader must not take a chunk for one without pending rows.
         self.pending.fetch_add(is_pending(new), Ordering::Release);
-        let old = self.cells[place(seq)].swap(new, Ordering::AcqRel);
+        let old = self.cells[offset_of(seq)].swap(new, Ordering::AcqRel);
         self.pending.fetch_sub(is_pending(old), Ordering::Release);
     }
 
@@ -108,7 +108,7 @@ impl Chunk {
     }
 }
 
-fn place(seq: Seq) -> usize {
+fn offset_of(seq: Seq) -> usize {
     usize::try_from(seq.0 % CHUNK_LEN).expect("a chunk is small")
 }
 

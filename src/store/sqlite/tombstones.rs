@@ -37,13 +37,13 @@ impl Tombstones {
         })?;
         let found: Vec<((i64, i64), bool)> = found.collect::<rusqlite::Result<_>>()?;
         let mut highest = None;
-        for (place, has_history) in &found {
-            self.after = *place;
-            let key = JobKey(place.1.unsigned_abs());
+        for (at, has_history) in &found {
+            self.after = *at;
+            let key = JobKey(at.1.unsigned_abs());
             if !has_history && !self.owners.contains(&key) {
-                connection.prepare_cached("DELETE FROM job_totals WHERE job_id = ?1")?.execute([place.1])?;
-                connection.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([place.1])?;
-                highest = highest.max(Some(place.1));
+                connection.prepare_cached("DELETE FROM job_totals WHERE job_id = ?1")?.execute([at.1])?;
+                connection.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([at.1])?;
+                highest = highest.max(Some(at.1));
             }
             if Instant::now() >= until {
                 break;
