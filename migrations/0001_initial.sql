@@ -1,5 +1,5 @@
 -- Times: *_at, *_time in microseconds since 1970 (UTC) unless said otherwise; instants in whole seconds.
--- Codes (status, kind, class) stand in src/core/execution.rs and src/core/id.rs; released ones never change.
+-- Codes (status, kind, class) stand in src/core/record.rs and src/core/key.rs; released ones never change.
 
 -- What clients registered. A deleted job stays as a tombstone while there is history of it.
 CREATE TABLE jobs (

@@ -46,6 +46,8 @@ pub const MISSED_COUNT_MAX: u32 = 1_000;
 pub const MISFIRE_ALL_MAX: u32 = 100;
 /// How much schedule walking arming does in one turn of the loop, in next-instant steps.
 pub const ARM_STEPS_PER_TURN: u32 = 20_000;
+/// Attempts of one execution before the last that are told of; of more, the latest.
+pub const ATTEMPTS_TOLD_MAX: usize = 20;
 /// How long a stored error message may be.
 pub const ERROR_LEN_MAX: usize = 300;
 

@@ -10,7 +10,7 @@ use super::json::{Millis, json, ok, time_of};
 use super::routes::Matched;
 use crate::core::{Action, JobView, LastOutcome, Reply};
 use crate::http::{self, Request, Response};
-use crate::job::{Definition, JobSpec, Revision};
+use crate::job::{Context, Definition, JobSpec, Revision};
 use crate::time::{Instant, WallUs};
 
 /// What a body must be.
@@ -47,7 +47,7 @@ pub(super) fn delete(matched: &Matched<'_>) -> Result<Call, ApiError> {
 /// Reads the body of a create or an update. With it: whether the client said if the job is to be active.
 fn spec(request: &Request, now: WallUs) -> Result<(JobSpec, bool), ApiError> {
     let definition: Definition = body::read(request, EXPECTED)?;
-    let spec = JobSpec::compile(&definition, now.floor())?;
+    let spec = JobSpec::compile(&definition, &Context::at(now.floor()))?;
     spec.check_future(now.floor())?;
     Ok((spec, definition.active.is_some()))
 }

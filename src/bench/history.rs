@@ -6,7 +6,7 @@ use std::path::Path;
 use super::BenchError;
 use crate::clock;
 use crate::core::{Class, Counters, ExecutionKey, LastOutcome, Record, Status, Tally, Totals};
-use crate::job::{Definition, JobId, JobKey, JobSpec, Revision};
+use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use crate::store;
 use crate::time::{Instant, WallUs};
 
@@ -38,7 +38,7 @@ pub(super) fn fill(path: &Path, rows: u32) -> Result<(), BenchError> {
 fn paused(anchor: Instant) -> Result<JobSpec, BenchError> {
     let plain = Definition::plain("* * * * * *", "http://127.0.0.1:9/history");
     let definition = Definition { active: Some(false), ..plain };
-    JobSpec::compile(&definition, anchor).map_err(|why| BenchError::Server(why.to_string()))
+    JobSpec::compile(&definition, &Context::at(anchor)).map_err(|why| BenchError::Server(why.to_string()))
 }
 
 fn totals(rows: u32, last: Instant) -> Totals {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::details::Timings;
 use super::key::ExecutionId;
 use super::record::{Class, Seq};
 use crate::job::Post;
@@ -121,6 +122,21 @@ pub struct Report {
     /// From the start of the attempt to its outcome, in microseconds. It starts when it begins to connect, or to write
     /// where a connection rests, so that a slow connect is part of it.
     pub duration_us: u64,
+    /// Whether a byte of the request was written, so that the target may have got it.
+    pub was_sent: bool,
+    /// What few attempts have to tell.
+    pub answer: Option<Box<Answer>>,
+}
+
+/// What few attempts have to tell beside their outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Where the time went; None: all of it into waiting for the answer.
+    pub timings: Option<Timings>,
+    /// How long the target wants to be left alone (`Retry-After`, RFC 9110 section 10.2.3), in seconds from now.
+    pub retry_after_s: Option<u32>,
+    /// The beginning of the answer's body as text, if it was no success.
+    pub response: Option<Box<str>>,
 }
 
 /// A worker's report of an alert's attempt.

@@ -4,7 +4,7 @@
 //! The surface is [`Scheduler`]: give it an [`Input`] and the time, drain its [`Output`]s, and call it again at the
 //! [`Deadline`](crate::time::Deadline) at the latest.
 //!
-//! In reading order: `io` is what goes in and comes out, with `key`, `record` and `attempt`, the words it is said in.
+//! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details` and `attempt`, the words it is said in.
 //! Four tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
 //! and asks the tables: `arming`, `changes`, `sending`, `restore`. `tally` is the one rule of what counts; `view` is
@@ -13,6 +13,7 @@
 mod arming;
 mod attempt;
 mod changes;
+mod details;
 mod executions;
 mod io;
 mod jobs;
@@ -26,7 +27,8 @@ mod tally;
 mod targets;
 mod view;
 
-pub use attempt::{AlertAttempt, AlertReport, Attempt, Errand, ErrandReport, Handle, Outcome, Report};
+pub use attempt::{AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Outcome, Report};
+pub use details::{Details, PastAttempt, Timings, Wait};
 pub use io::{
     Action, Change, Command, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId, Restored, Settings,
     StoredJob,

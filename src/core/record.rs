@@ -1,6 +1,7 @@
 //! Owns what is written down of an execution: its row while it is under way, and the record that stays.
 //! It must not decide what happens to it.
 
+use super::details::Details;
 use super::key::{ExecutionId, ExecutionKey};
 use crate::time::{Instant, WallUs};
 
@@ -122,6 +123,8 @@ pub struct Record {
     pub error: Option<Box<str>>,
     /// The missed instants this stands for.
     pub covers: Option<Covers>,
+    /// What few have to tell.
+    pub details: Option<Box<Details>>,
 }
 
 impl Record {
@@ -137,7 +140,13 @@ impl Record {
             duration_us: None,
             error: None,
             covers: None,
+            details: None,
         }
+    }
+
+    /// Somewhere to put what few have to tell.
+    pub fn details_mut(&mut self) -> &mut Details {
+        self.details.get_or_insert_default()
     }
 
     /// Attempts after the first.

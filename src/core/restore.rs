@@ -125,7 +125,7 @@ mod tests {
     use super::super::{Input, Seq, Settings, Totals};
     use super::*;
     use crate::core::{ExecutionKey, JobView};
-    use crate::job::{Definition, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
+    use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
     use crate::time::{Instant, MonoUs};
 
     const START: i64 = 1_767_225_600;
@@ -137,7 +137,8 @@ mod tests {
 
     fn stored(key: u64) -> StoredJob {
         let since = Instant::from_secs(START - 10);
-        let spec = JobSpec::compile(&Definition::plain("* * * * * *", "http://a/"), since).expect("valid");
+        let spec =
+            JobSpec::compile(&Definition::plain("* * * * * *", "http://a/"), &Context::at(since)).expect("valid");
         let revision = Revision::first(JobId::new(JobKey(key), [7; 10]), spec, WallUs::of(since));
         let finished_through = Some(Instant::from_secs(START - 1));
         StoredJob { revision, totals: Totals { finished_through, ..Totals::default() } }

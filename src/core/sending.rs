@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use super::attempt::{Attempt, Handle, Outcome, Report};
+use super::attempt::{Answer, Attempt, Handle, Outcome, Report};
+use super::details::PastAttempt;
 use super::executions::{Execution, State};
 use super::io::{Notice, Output, Persist};
 use super::jobs::Job;
 use super::receipts::Receipt;
-use super::record::{AlertRecord, Class, Status};
+use super::record::{AlertRecord, Class, Record, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::targets::Lane;
 use crate::limits::ERROR_LEN_MAX;
@@ -133,6 +134,8 @@ impl Scheduler {
         row.record.executed.get_or_insert(report.dispatched);
         let (class, drift_us) = (row.record.class, report.dispatched.since_us(WallUs::of(row.key.instant)));
         row.record.duration_us = Some(report.duration_us);
+        let answer = report.answer.map(|answer| *answer).unwrap_or_default();
+        note_answer(&mut row.record, &answer);
         let (http_status, error, reached) = judge(report.outcome);
         row.record.http_status = http_status;
         row.record.error = error;
@@ -146,12 +149,12 @@ impl Scheduler {
         if succeeded {
             self.finish(slot, Status::Success, now);
         } else {
-            self.retry_or_fail(slot, now);
+            self.retry_or_fail(slot, report.dispatched, now);
         }
         self.pump(now);
     }
 
-    fn retry_or_fail(&mut self, slot: u32, now: Now) {
+    fn retry_or_fail(&mut self, slot: u32, dispatched: WallUs, now: Now) {
         let execution = &self.executions[slot];
         let used = (execution.row.record.attempt - 1).saturating_sub(execution.row.record.recoveries);
         if self.jobs[execution.job].is_deleted() || used >= self.settings.retry.retries {
@@ -161,6 +164,7 @@ impl Scheduler {
         let noise = self.settings.noise ^ (execution.row.seq.0 << 8) ^ u64::from(execution.row.record.attempt);
         let wait = self.settings.retry.wait(used + 1, noise);
         let execution = &mut self.executions[slot];
+        note_past(&mut execution.row.record, dispatched);
         execution.row.record.attempt += 1;
         execution.row.due = now.wall.plus_us(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
         // The one it was sent to may be forgotten: the job may have another by now.
@@ -228,6 +232,28 @@ impl Scheduler {
             State::Proposed | State::Armed | State::Withheld | State::Queued | State::InFlight | State::Backoff => {}
         }
     }
+}
+
+/// What the last attempt had to tell takes the place of what the one before had.
+fn note_answer(record: &mut Record, answer: &Answer) {
+    if record.details.is_some() || answer.timings.is_some() || answer.response.is_some() {
+        let details = record.details_mut();
+        details.timings = answer.timings;
+        details.response = answer.response.clone();
+    }
+}
+
+/// The last attempt becomes one that another follows.
+fn note_past(record: &mut Record, dispatched: WallUs) {
+    let past = PastAttempt {
+        number: record.attempt,
+        dispatched,
+        http_status: record.http_status,
+        error: record.error.clone().unwrap_or_default(),
+        duration_us: record.duration_us.unwrap_or_default(),
+        timings: record.details.as_ref().and_then(|details| details.timings),
+    };
+    record.details_mut().note_past(past);
 }
 
 /// The lane an execution is sent in.

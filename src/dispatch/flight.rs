@@ -97,6 +97,8 @@ impl Flight {
                 outcome,
                 dispatched: self.dispatched.unwrap_or_else(|| clock::now().wall),
                 duration_us: now.0.saturating_sub(self.start.0),
+                was_sent: self.dispatched.is_some(),
+                answer: None,
             }),
             Errand::Alert(attempt) => {
                 ErrandReport::Alert(AlertReport { seq: attempt.seq, attempt: attempt.number, outcome })

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Definition, Delivery, FieldError, JobId, Misfire, Post, TargetUrl};
+use super::{Context, Definition, Delivery, FieldError, JobId, Misfire, Post, TargetUrl};
 use crate::schedule::{Schedule, Zone};
 use crate::time::{Instant, WallUs};
 
@@ -28,13 +28,13 @@ struct Rare {
 }
 
 impl JobSpec {
-    /// What a definition means. `anchor` is the second in which its schedule was given, where `@every` counts from.
+    /// What a definition means.
     ///
     /// # Errors
     /// Names the member that is wrong, and what was expected.
-    pub fn compile(definition: &Definition, anchor: Instant) -> Result<JobSpec, FieldError> {
+    pub fn compile(definition: &Definition, context: &Context) -> Result<JobSpec, FieldError> {
         let Definition { schedule, api, delivery, active, misfire } = definition;
-        let schedule = Schedule::parse(schedule, Zone::default(), anchor)
+        let schedule = Schedule::parse(schedule, Zone::default(), context.anchor)
             // What is wrong with the whole is told of the member, what is wrong with a field of it names that.
             .map_err(|why| FieldError::new("schedule", why.to_string().trim_start_matches("schedule: ")))?;
         let url = TargetUrl::parse(api).map_err(|why| FieldError::new("api", why))?;
@@ -120,7 +120,7 @@ mod tests {
 
     fn compile(text: &str) -> Result<JobSpec, FieldError> {
         let definition: Definition = serde_json::from_str(text).expect("a definition");
-        JobSpec::compile(&definition, Instant::from_secs(0))
+        JobSpec::compile(&definition, &Context::at(Instant::from_secs(0)))
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::core::{
     AlertRecord, Change, Class, ExecutionId, ExecutionKey, JobChange, Kind, LedgerRow, Persist, Seq, Status,
 };
-use crate::job::{Definition, JobId, JobKey, JobSpec, Revision};
+use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use crate::limits::RETENTION_SLICE_ROWS;
 use crate::time::{Instant, WallUs};
 
@@ -23,7 +23,7 @@ fn job(key: u64) -> JobId {
 
 fn put(key: u64) -> Persist {
     let definition = Definition::plain("* * * * * *", "http://localhost/");
-    let spec = JobSpec::compile(&definition, Instant::from_secs(0)).expect("it is valid");
+    let spec = JobSpec::compile(&definition, &Context::at(Instant::from_secs(0))).expect("it is valid");
     change(JobChange::Put(Arc::new(Revision::first(job(key), spec, WallUs(1)))))
 }
 

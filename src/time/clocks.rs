@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
+use serde::{Deserialize, Serialize};
 
 use super::Instant;
 
@@ -12,7 +13,7 @@ use super::Instant;
 pub const US_PER_SECOND: i64 = 1_000_000;
 
 /// Wall-clock time (UTC) in microseconds since 1970. It can step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WallUs(pub i64);
 
 impl WallUs {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use punctual::core::{Action, Command, Refusal, Reply, RequestId};
-use punctual::job::{Definition, JobId, JobSpec, Post, Revision};
+use punctual::job::{Context, Definition, JobId, JobSpec, Post, Revision};
 use punctual::time::{Instant, WallUs};
 
 use super::beat::Beat;
@@ -102,7 +102,7 @@ impl Clients {
         let plain = Definition::plain(&beat.text(), &format!("http://t{host}.test/{number}"));
         let definition = Definition { active, ..plain };
         self.drafts.push(Written { beat, active, at: wall.floor() });
-        (number, JobSpec::compile(&definition, wall.floor()).expect("a valid definition"))
+        (number, JobSpec::compile(&definition, &Context::at(wall.floor())).expect("a valid definition"))
     }
 
     fn ask(&mut self, asked: Asked, action: Action) -> Command {

@@ -8,7 +8,7 @@ use punctual::core::{
     AlertRecord, Change, Class, Counters, ExecutionId, ExecutionKey, JobChange, Kind, LastOutcome, LedgerRow, Persist,
     Restored, Seq, Status, StoredJob, Tally, Totals,
 };
-use punctual::job::{Definition, JobId, JobKey, JobSpec, Revision};
+use punctual::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use punctual::time::{Instant, WallUs};
 
 /// A job on disk.
@@ -244,7 +244,7 @@ impl Disk {
         for (key, job) in self.jobs.iter().filter(|(_, job)| job.deleted.is_none()) {
             let mut revision = (*job.revision).clone();
             let definition = Definition::from(&revision.spec);
-            revision.spec = JobSpec::compile(&definition, revision.anchor).expect("it was read before");
+            revision.spec = JobSpec::compile(&definition, &Context::at(revision.anchor)).expect("it was read before");
             let finished_through = finished.get(key).copied();
             let tally = Tally { counters: counters[key], last: last.get(key).copied() };
             jobs.push(StoredJob { revision, totals: Totals { tally, finished_through } });

@@ -44,13 +44,16 @@ impl Pool {
         match outcome {
             Some(outcome) => {
                 let duration_us = latency_us - latency_us / 10;
-                let report = Report { handle: attempt.handle, attempt: number, outcome, dispatched, duration_us };
+                let (handle, was_sent) = (attempt.handle, true);
+                let report =
+                    Report { handle, attempt: number, outcome, dispatched, duration_us, was_sent, answer: None };
                 Some((latency_us, report))
             }
             None => {
                 let outcome = Outcome::TimedOut("no answer".to_owned());
+                let (handle, duration_us, was_sent) = (attempt.handle, SECOND_US, true);
                 let report =
-                    Report { handle: attempt.handle, attempt: number, outcome, dispatched, duration_us: SECOND_US };
+                    Report { handle, attempt: number, outcome, dispatched, duration_us, was_sent, answer: None };
                 self.hanging.insert(key, report);
                 None
             }

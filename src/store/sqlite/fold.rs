@@ -151,7 +151,7 @@ mod tests {
     use super::super::writer::commit;
     use super::*;
     use crate::core::{Change, Class, ExecutionKey, JobChange, LedgerRow, Persist, Status};
-    use crate::job::{Definition, JobId, JobSpec, Revision};
+    use crate::job::{Context, Definition, JobId, JobSpec, Revision};
     use crate::store::Batch;
     use crate::time::{Instant as Second, WallUs};
 
@@ -165,7 +165,7 @@ mod tests {
 
     fn put(key: u64) -> Persist {
         let definition = Definition::plain("* * * * * *", "http://localhost/");
-        let spec = JobSpec::compile(&definition, Second::from_secs(0)).expect("valid");
+        let spec = JobSpec::compile(&definition, &Context::at(Second::from_secs(0))).expect("valid");
         let revision = Revision::first(JobId::new(JobKey(key), [7; 10]), spec, WallUs(1));
         Persist::Change(Box::new(Change {
             job: JobChange::Put(Arc::new(revision)),

@@ -5,9 +5,9 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Statement, params};
 
 use crate::core::{
-    Class, Counters, Covers, ExecutionKey, Kind, LastOutcome, LedgerRow, Record, Seq, Status, Tally, Totals,
+    Class, Counters, Covers, Details, ExecutionKey, Kind, LastOutcome, LedgerRow, Record, Seq, Status, Tally, Totals,
 };
-use crate::job::{Definition, JobId, JobKey, JobSpec, Revision};
+use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use crate::time::{Instant, WallUs};
 
 /// The columns of a job that are not generated, in the order of `write_job` and `read_job`.
@@ -72,7 +72,7 @@ pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<(Revision, Totals)> {
         anchor,
         created_at: WallUs(row.get(4)?),
         updated_at: WallUs(row.get(5)?),
-        spec: JobSpec::compile(&definition, anchor).map_err(|why| bad(2, &why.to_string()))?,
+        spec: JobSpec::compile(&definition, &Context::at(anchor)).map_err(|why| bad(2, &why.to_string()))?,
     };
     // A job has none before the first fold of a row of its.
     let has_totals = row.get::<_, Option<i64>>(JOB_LEN + 1)?.is_some();
@@ -139,14 +139,15 @@ macro_rules! key {
 /// `bind_record` and `read_record`.
 macro_rules! record {
     () => {
-        "status, class, attempt, recoveries, http_status, duration, error_message, covers_from, covers_count, covers_more"
+        "status, class, attempt, recoveries, http_status, duration, error_message, covers_from, covers_count, covers_more, \
+         details"
     };
 }
 
 /// How many columns a key has.
 const KEY_LEN: usize = 4;
 /// How many columns a record has, the first dispatch included.
-const RECORD_LEN: usize = 11;
+const RECORD_LEN: usize = 12;
 
 macro_rules! select_ledger {
     () => {
@@ -166,7 +167,7 @@ pub(super) const PUT_LEDGER: &str = concat!(
     key!(),
     ", executed_time, ",
     record!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
 );
 
 /// Puts a finished execution into history.
@@ -175,7 +176,7 @@ pub(super) const PUT_HISTORY: &str = concat!(
     key!(),
     ", executed_after, ",
     record!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
 );
 
 /// Selects an execution of the ledger, for `read_execution`: if it is older than the first four parameters, and has
@@ -253,7 +254,8 @@ fn bind_record(
     record: &Record,
     dispatch: Option<i64>,
 ) -> rusqlite::Result<()> {
-    let Record { status, class, attempt, recoveries, executed: _, http_status, duration_us, error, covers } = record;
+    let Record { status, class, attempt, recoveries, executed: _, http_status, duration_us, error, covers, details } =
+        record;
     statement.raw_bind_parameter(first, dispatch)?;
     statement.raw_bind_parameter(first + 1, status.code())?;
     statement.raw_bind_parameter(first + 2, class.code())?;
@@ -264,7 +266,9 @@ fn bind_record(
     statement.raw_bind_parameter(first + 7, error.as_deref())?;
     statement.raw_bind_parameter(first + 8, covers.map(|covers| covers.from.as_secs()))?;
     statement.raw_bind_parameter(first + 9, covers.map(|covers| covers.count))?;
-    statement.raw_bind_parameter(first + RECORD_LEN - 1, covers.map(|covers| covers.more))
+    statement.raw_bind_parameter(first + 10, covers.map(|covers| covers.more))?;
+    let details = details.as_deref().map(|details| serde_json::to_string(details).expect("its keys are names"));
+    statement.raw_bind_parameter(first + RECORD_LEN - 1, details)
 }
 
 fn read_record(row: &Row<'_>, first: usize) -> rusqlite::Result<Record> {
@@ -278,7 +282,16 @@ fn read_record(row: &Row<'_>, first: usize) -> rusqlite::Result<Record> {
         duration_us: row.get::<_, Option<i64>>(first + 6)?.map(i64::unsigned_abs),
         error: row.get::<_, Option<String>>(first + 7)?.map(Into::into),
         covers: covers(row, first + 8)?,
+        details: details(row, first + RECORD_LEN - 1)?,
     })
+}
+
+/// What few rows have to tell.
+fn details(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Box<Details>>> {
+    let Some(text) = row.get_ref(index)?.as_str_or_null().map_err(|why| bad(index, &why.to_string()))? else {
+        return Ok(None);
+    };
+    serde_json::from_str(text).map(Some).map_err(|why| bad(index, &why.to_string()))
 }
 
 /// Three columns from `first` on.
