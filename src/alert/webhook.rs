@@ -15,7 +15,7 @@ use crate::store::{AlertState, AlertUpdate, StoredAlert};
 use crate::time::{DeadlineHeap, MonoUs, Now, WallUs};
 
 /// The waits between deliveries of one alert; it ends by age.
-const BACKOFF: RetryPolicy = RetryPolicy { retries: u32::MAX, delay: Duration::from_secs(1) };
+const BACKOFF: RetryPolicy = RetryPolicy::doubling(u32::MAX, Duration::from_secs(1));
 
 const _: () = assert!(ALERTS_IN_FLIGHT_MAX == 1, "what is kept of those in flight is one slot");
 

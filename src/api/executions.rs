@@ -108,6 +108,7 @@ fn execution(execution: ExecutionRecord, with_job: bool) -> ExecutionBody {
             Class::OnTime | Class::Manual => None,
             Class::Recovered => Some("recovered"),
             Class::CatchUp => Some("missed"),
+            Class::Waited => Some("waited"),
         },
         reason,
         covers: covers.map(|covers| covers_body(covers, id.instant)),

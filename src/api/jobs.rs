@@ -44,6 +44,12 @@ pub(super) fn delete(matched: &Matched<'_>) -> Result<Call, ApiError> {
     Ok(Call::Change(Action::Delete { id: matched.job_id()? }))
 }
 
+/// A job that a clock holds which stepped back is let go on.
+pub(super) fn release(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    Ok(Call::Change(Action::Release { id: matched.job_id()? }))
+}
+
 /// Reads the body of a create or an update. With it: whether the client said if the job is to be active.
 fn spec(request: &Request, now: WallUs) -> Result<(JobSpec, bool), ApiError> {
     let definition: Definition = body::read(request, EXPECTED)?;
@@ -64,6 +70,9 @@ pub(super) struct JobBody {
     /// The clock stepped back behind what the job already fired; it waits for `nextExecution`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     held: bool,
+    /// Why its own policy paused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused_reason: Option<Box<str>>,
     stats: Stats,
     last_outcome: Option<Last>,
 }
@@ -99,6 +108,7 @@ impl From<&JobView> for JobBody {
             updated_at: updated_at.to_string(),
             next_execution: view.next.map(time_of),
             held: view.held,
+            paused_reason: view.revision.paused.clone(),
             stats: Stats {
                 total: counters.total(),
                 success: counters.success,
@@ -136,6 +146,8 @@ pub fn reply(reply: &Reply) -> Response {
         Reply::Updated(view) => ok(&changed(view, "Job updated successfully")),
         Reply::Deleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
         Reply::NotFound => ApiError::no_such_job().response(),
+        Reply::Conflict(why) => ApiError::new(http::Status::CONFLICT, *why).response(),
+        Reply::Invalid(error) => ApiError::from(error.clone()).response(),
         Reply::Refused(refusal) => ApiError::from(*refusal).response(),
     }
 }
@@ -194,7 +206,7 @@ mod tests {
             (good.replace("@daily", "0 0 30 2 *"), "schedule: expected at least one time in the future"),
             (good.replace("@daily", "* * 25 * * *"), "schedule: hour: expected"),
             (good.replace("http://a/", "ftp://a/"), "api: expected the scheme http or https"),
-            (good.replace("ATLEAST_ONCE", "ATMOST_ONCE"), "type: expected \"ATLEAST_ONCE\", got \"ATMOST_ONCE\""),
+            (good.replace("ATLEAST_ONCE", "ONCE"), "type: expected \"ATLEAST_ONCE\" or \"ATMOST_ONCE\", got \"ONCE\""),
         ] {
             let body = if body.starts_with('"') { format!("{{{body}}}") } else { body };
             let error = spec(&request(&body), WallUs(0)).expect_err(&body);

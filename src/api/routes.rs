@@ -35,6 +35,7 @@ const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/jobs/:id", &[], jobs::read),
     Route::new(Method::Put, "/api/jobs/:id", &[], jobs::update).with_body(BODY_LEN_MAX),
     Route::new(Method::Delete, "/api/jobs/:id", &[], jobs::delete),
+    Route::new(Method::Post, "/api/jobs/:id/release", &[], jobs::release),
     Route::new(Method::Get, "/api/jobs/:id/executions", &["limit", "cursor"], executions::list_of_job),
     Route::new(Method::Get, "/api/executions", &["limit", "cursor", "status"], executions::list),
     Route::new(Method::Get, "/api/metrics", &["limit"], metrics::read),

@@ -9,6 +9,7 @@ use super::key::ExecutionKey;
 use super::receipts::Receipt;
 use super::record::{Class, Covers, LedgerRow, Seq, Status};
 use super::scheduler::{Phase, Scheduler};
+use super::sending::TOO_LATE;
 use crate::job::{JobSpec, Misfire};
 use crate::limits::{
     ARM_LEAD_US, ARM_STEPS_PER_TURN, EXECUTIONS_MAX, MISFIRE_ALL_MAX, MISSED_COUNT_MAX, OVERLOAD_NOTICE_US,
@@ -21,7 +22,7 @@ use crate::time::{Instant, MonoUs, Now, US_PER_SECOND, WallUs};
 const NOBODY_COULD_FIRE: &str = "missed: it passed while nobody could fire it";
 const BACKLOG_FULL: &str = "missed: too many executions already wait for this target";
 /// The wait before arming goes on, when a turn's budget is used up.
-const RESUME_US: u64 = 1_000;
+pub(super) const RESUME_US: u64 = 1_000;
 
 /// The instants of a schedule in a gap, by the gap asked for last: after a stop, jobs with one schedule share it.
 #[derive(Debug, Default)]
@@ -136,10 +137,17 @@ impl Scheduler {
             return 1;
         }
         let Some(next) = job.next() else { return 1 };
+        if self.exhaust(slot) {
+            return 1;
+        }
+        let job = &self.jobs[slot];
         let mut steps = 1;
         let (target, key, overload) = (job.target, job.key(), job.overload);
         if WallUs::of(next) <= now.wall {
             steps += self.settle_gap(slot, now);
+            if self.exhaust(slot) {
+                return steps;
+            }
         }
         if overload != Overload::Released && self.targets.is_full(target) {
             self.jobs[slot].overload = Overload::Stalled;
@@ -152,13 +160,17 @@ impl Scheduler {
         }
         self.jobs[slot].overload = Overload::None;
         let job = &self.jobs[slot];
-        for instant in near_instants(job.spec(), job.armed_through(), now) {
+        let left = self.runs_left(slot).unwrap_or(u64::MAX);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        for instant in near_instants(job.spec(), job.armed_through(), now).into_iter().take(left) {
             let armed = self.arm_row(slot, instant, Class::OnTime, None);
             self.executions.arm(armed);
             self.jobs.advance(slot, instant);
             steps += 1;
         }
-        self.schedule_arming(slot, now, None);
+        if !self.exhaust(slot) {
+            self.schedule_arming(slot, now, None);
+        }
         steps
     }
 
@@ -181,12 +193,33 @@ impl Scheduler {
     /// Applies the misfire policy to the instants up to now. Every one of them ends in a row of its own or is
     /// covered by one. Returns how many steps it took.
     fn settle_gap(&mut self, slot: u32, now: Now) -> u32 {
+        self.end_retries(slot, now);
         let job = &self.jobs[slot];
-        let (after, through, id) = (job.armed_through(), now.wall.floor(), job.revision().id);
+        let through = now.wall.floor();
+        if job.overload != Overload::None {
+            return self.settle_stretch(slot, through, Misfire::Skip, BACKLOG_FULL);
+        }
+        let policy = self.misfire_of(job);
+        let mut steps = 0;
+        if let Some(lateness_max) = job.spec().misfire().lateness_max.filter(|_| policy != Misfire::Skip) {
+            let lateness_us = i64::try_from(lateness_max.as_micros()).unwrap_or(i64::MAX);
+            let too_late = now.wall.plus_us(-lateness_us).plus_us(-1).floor();
+            if job.next().is_some_and(|next| next <= too_late) {
+                steps += self.settle_stretch(slot, too_late, Misfire::Skip, TOO_LATE);
+            }
+        }
+        steps + self.settle_stretch(slot, through, policy, NOBODY_COULD_FIRE)
+    }
+
+    /// Settles the instants up to `through` by one policy.
+    fn settle_stretch(&mut self, slot: u32, through: Instant, policy: Misfire, reason: &'static str) -> u32 {
+        let job = &self.jobs[slot];
+        let (after, id) = (job.armed_through(), job.revision().id);
         let schedule = Arc::clone(&job.spec().schedule);
         let passes_over = job.overload != Overload::None;
-        let (policy, reason) =
-            if passes_over { (Misfire::Skip, BACKLOG_FULL) } else { (self.misfire_of(job), NOBODY_COULD_FIRE) };
+        let catch_up_max = job.spec().misfire().catch_up_max.unwrap_or(MISFIRE_ALL_MAX);
+        let left = self.runs_left(slot).map_or(u32::MAX, |left| u32::try_from(left).unwrap_or(u32::MAX));
+        let runs_max = catch_up_max.min(left);
         let (gap, mut steps) = self.gaps.find(&schedule, after, through);
         let Some(gap) = gap else { return steps };
         let first = schedule.next_after(after).expect("the gap holds an instant");
@@ -198,8 +231,8 @@ impl Scheduler {
             Misfire::Skip => self.record_missed(slot, gap.latest, Some(covers), reason),
             Misfire::All => {
                 let mut cursor = after;
-                if gap.count > MISFIRE_ALL_MAX || gap.more {
-                    cursor = last_of(&schedule, after, through, MISFIRE_ALL_MAX);
+                if gap.count > runs_max || gap.more {
+                    cursor = last_of(&schedule, after, through, runs_max);
                     let (count, more) = match schedule.count_in(after, cursor, MISSED_COUNT_MAX) {
                         Count::Exactly(count) => (count, false),
                         Count::MoreThan(count) => (count, true),
@@ -228,7 +261,7 @@ impl Scheduler {
 
     /// What becomes of the instants a job missed.
     pub(super) fn misfire_of(&self, job: &Job) -> Misfire {
-        job.spec().misfire().unwrap_or(self.settings.misfire)
+        job.spec().misfire().policy.unwrap_or(self.settings.misfire)
     }
 
     /// Arms a run for an instant that has passed.
@@ -258,13 +291,18 @@ impl Scheduler {
     }
 
     /// The first row of a new execution of a job; neither kept nor written yet.
-    pub(super) fn new_row(&mut self, slot: u32, instant: Instant, class: Class, covers: Option<Covers>) -> LedgerRow {
-        let seq = Seq(self.next_seq);
-        self.next_seq += 1;
-        let key = ExecutionKey::scheduled(self.jobs[slot].key(), instant);
-        let mut row = LedgerRow::pending(seq, key, class);
+    fn new_row(&mut self, slot: u32, instant: Instant, class: Class, covers: Option<Covers>) -> LedgerRow {
+        let (job, era) = (self.jobs[slot].key(), self.jobs[slot].revision().era);
+        let mut row = self.new_row_of(ExecutionKey { number: era, ..ExecutionKey::scheduled(job, instant) }, class);
         row.record.covers = covers;
         row
+    }
+
+    /// The first row of this execution; neither kept nor written yet.
+    pub(super) fn new_row_of(&mut self, key: ExecutionKey, class: Class) -> LedgerRow {
+        let seq = Seq(self.next_seq);
+        self.next_seq += 1;
+        LedgerRow::pending(seq, key, class)
     }
 }
 

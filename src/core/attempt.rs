@@ -69,7 +69,7 @@ impl Attempt {
     pub fn is_late(&self) -> bool {
         match self.class {
             Class::OnTime | Class::Manual => false,
-            Class::Recovered | Class::CatchUp => true,
+            Class::Recovered | Class::CatchUp | Class::Waited => true,
         }
     }
 }

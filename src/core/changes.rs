@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::executions::State;
 use super::io::{Action, Change, Command, JobChange, Output, Persist, Refusal, Reply, RequestId};
 use super::jobs::{Job, Pending, PendingChange};
+use super::key::ExecutionKey;
 use super::receipts::Receipt;
 use super::record::{Class, LedgerRow, Seq, Status};
 use super::scheduler::{Phase, Scheduler};
@@ -25,7 +26,7 @@ impl Scheduler {
         }
         let job = match &command.action {
             Action::Create { .. } => None,
-            Action::Update { id, .. } | Action::Delete { id } => match self.find(*id) {
+            Action::Update { id, .. } | Action::Delete { id } | Action::Release { id } => match self.find(*id) {
                 Some(job) => Some(job),
                 None => return self.output(Output::Reply(command.request, Reply::NotFound)),
             },
@@ -43,7 +44,10 @@ impl Scheduler {
                 self.update(command.request, job, spec, keep_active, now);
             }
             (Action::Delete { .. }, Some(job)) => self.delete(command.request, job, now),
-            (Action::Update { .. } | Action::Delete { .. }, None) => unreachable!("answered above"),
+            (Action::Release { .. }, Some(job)) => self.release_held(command.request, job, now),
+            (Action::Update { .. } | Action::Delete { .. } | Action::Release { .. }, None) => {
+                unreachable!("answered above")
+            }
         }
     }
 
@@ -52,12 +56,13 @@ impl Scheduler {
         self.jobs.share_schedule(&mut spec);
         let revision = Arc::new(Revision::first(id, spec, now.wall));
         let since = now.wall.floor();
-        let job = Job::new(Arc::clone(&revision), self.targets.join(revision.spec.post.url.target()), since);
+        let (target, key) = (self.targets.join(revision.spec.post.url.target()), self.join_key(&revision.spec));
+        let job = Job::new(Arc::clone(&revision), target, key, since);
         let slot = self.jobs.insert(job);
-        let (rows, armed_through) = self.propose(slot, &revision.spec, since, now);
+        let (rows, armed_through) = self.propose(slot, &revision, since, now);
         self.jobs.reach(slot, armed_through);
         let change = Change { job: JobChange::Put(revision), remove: Vec::new(), rows };
-        self.submit(slot, request, PendingChange::Create, change);
+        self.submit(slot, Some(request), PendingChange::Create, change);
     }
 
     fn update(&mut self, request: RequestId, slot: u32, mut spec: JobSpec, keep_active: bool, now: Now) {
@@ -75,13 +80,15 @@ impl Scheduler {
             spec.schedule.anchor().unwrap_or(now.wall.floor())
         };
         let number = old.number.wrapping_add(1);
-        let revision = Arc::new(Revision { number, anchor, updated_at: now.wall, spec, ..*old });
+        // A pause that the client leaves as it is keeps its reason.
+        let paused = old.paused.clone().filter(|_| keep_active);
+        let revision = Arc::new(Revision { number, anchor, updated_at: now.wall, spec, paused, ..*old });
         let remove = self.withhold(slot, now);
         // Instants strictly after this moment are owed, but none that was due before, whatever the clock did.
         let since = now.wall.floor().max(self.jobs[slot].due_through());
-        let (rows, armed_through) = self.propose(slot, &revision.spec, since, now);
+        let (rows, armed_through) = self.propose(slot, &revision, since, now);
         let change = Change { job: JobChange::Put(Arc::clone(&revision)), remove, rows };
-        self.submit(slot, request, PendingChange::Update { revision, armed_through }, change);
+        self.submit(slot, Some(request), PendingChange::Update { revision, armed_through }, change);
     }
 
     fn delete(&mut self, request: RequestId, slot: u32, now: Now) {
@@ -89,11 +96,11 @@ impl Scheduler {
         let remove = self.withhold(slot, now);
         let key = self.jobs[slot].key();
         let change = Change { job: JobChange::Delete(key, now.wall), remove, rows: Vec::new() };
-        self.submit(slot, request, PendingChange::Delete, change);
+        self.submit(slot, Some(request), PendingChange::Delete, change);
     }
 
     /// From here on the old revision's future instants do not fire, unless the change cannot be written.
-    fn withhold(&mut self, slot: u32, now: Now) -> Vec<Seq> {
+    pub(super) fn withhold(&mut self, slot: u32, now: Now) -> Vec<Seq> {
         let mut remove = Vec::new();
         for armed in self.executions.of_job_in(slot, State::Armed) {
             let execution = &self.executions[armed];
@@ -106,19 +113,28 @@ impl Scheduler {
     }
 
     /// The rows of a new revision that are armed together with it, and the instant they reach.
-    fn propose(&mut self, slot: u32, spec: &JobSpec, since: Instant, now: Now) -> (Vec<LedgerRow>, Instant) {
+    pub(super) fn propose(
+        &mut self,
+        slot: u32,
+        revision: &Revision,
+        since: Instant,
+        now: Now,
+    ) -> (Vec<LedgerRow>, Instant) {
+        let left = revision.spec.max_runs().map(|most| self.runs_left_of(slot, most));
+        let left = left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
         let mut rows = Vec::new();
         let mut through = since;
-        for instant in super::arming::near_instants(spec, since, now) {
+        for instant in super::arming::near_instants(&revision.spec, since, now).into_iter().take(left) {
             through = instant;
-            let proposed = self.new_row(slot, instant, Class::OnTime, None);
+            let key = ExecutionKey::scheduled(revision.id.key(), instant);
+            let proposed = self.new_row_of(ExecutionKey { number: revision.era, ..key }, Class::OnTime);
             rows.push(proposed.clone());
             self.executions.propose(proposed, slot);
         }
         (rows, through)
     }
 
-    fn submit(&mut self, slot: u32, request: RequestId, change: PendingChange, item: Change) {
+    pub(super) fn submit(&mut self, slot: u32, request: Option<RequestId>, change: PendingChange, item: Change) {
         self.jobs.rest(slot);
         self.jobs[slot].pending = Some(Box::new(Pending { request, change, waiting: VecDeque::new() }));
         let number = self.persist(Persist::Change(Box::new(item)), Receipt::Change(slot));
@@ -135,7 +151,9 @@ impl Scheduler {
             self.put_in_force(slot, request, change, now);
         } else {
             self.abandon(slot, &change, now);
-            self.refuse(request, Refusal::NotWritten);
+            if let Some(request) = request {
+                self.refuse(request, Refusal::NotWritten);
+            }
         }
         // The first of them may be pending again, and then the others wait for that.
         for command in waiting {
@@ -143,29 +161,50 @@ impl Scheduler {
         }
     }
 
-    fn put_in_force(&mut self, slot: u32, request: RequestId, change: PendingChange, now: Now) {
+    fn put_in_force(&mut self, slot: u32, request: Option<RequestId>, change: PendingChange, now: Now) {
         match change {
             PendingChange::Create => {
                 self.jobs.enact(slot);
                 self.activate(slot, now);
                 let view = self.view(slot, now.wall);
-                self.output(Output::Reply(request, Reply::Created(view)));
+                self.reply(request, Reply::Created(view));
             }
             PendingChange::Update { revision, armed_through } => {
-                let target = self.targets.join(revision.spec.post.url.target());
-                self.targets.leave(std::mem::replace(&mut self.jobs[slot].target, target));
-                self.jobs.replace(slot, revision, armed_through);
-                self.activate(slot, now);
+                self.replace(slot, revision, armed_through, now);
                 let view = self.view(slot, now.wall);
-                self.output(Output::Reply(request, Reply::Updated(view)));
+                self.reply(request, Reply::Updated(view));
+            }
+            PendingChange::Release { revision, since, armed_through } => {
+                self.jobs.reset(slot, since);
+                self.replace(slot, revision, armed_through, now);
+                let view = self.view(slot, now.wall);
+                self.reply(request, Reply::Updated(view));
             }
             PendingChange::Delete => {
                 for withheld in self.executions.of_job_in(slot, State::Withheld) {
                     self.forget(withheld);
                 }
                 self.close_deleted(slot, now);
-                self.output(Output::Reply(request, Reply::Deleted));
+                self.reply(request, Reply::Deleted);
             }
+        }
+    }
+
+    /// Another revision of a job is in force, with another target perhaps, another key, another policy.
+    fn replace(&mut self, slot: u32, revision: Arc<Revision>, armed_through: Instant, now: Now) {
+        let target = self.targets.join(revision.spec.post.url.target());
+        self.targets.leave(std::mem::replace(&mut self.jobs[slot].target, target));
+        let key = self.join_key(&revision.spec);
+        self.leave_key(slot);
+        self.jobs[slot].key = key;
+        self.jobs.replace(slot, revision, armed_through);
+        self.activate(slot, now);
+        self.let_next_run(slot, now);
+    }
+
+    fn reply(&mut self, request: Option<RequestId>, reply: Reply) {
+        if let Some(request) = request {
+            self.output(Output::Reply(request, reply));
         }
     }
 
@@ -176,7 +215,8 @@ impl Scheduler {
                 State::Withheld => self.forget(execution),
                 State::Proposed if self.phase == Phase::Draining => self.take_back(execution),
                 State::Proposed => self.executions.arm(execution),
-                State::Armed | State::Held | State::Queued | State::InFlight | State::Backoff | State::Closing => {}
+                State::Armed | State::Held | State::Waiting | State::Queued => {}
+                State::InFlight | State::Backoff | State::Closing => {}
             }
         }
         self.arm(slot, now);
@@ -189,13 +229,14 @@ impl Scheduler {
                 State::Proposed => self.forget(execution),
                 State::Withheld if self.phase == Phase::Draining => self.take_back(execution),
                 State::Withheld => self.executions.arm(execution),
-                State::Held => self.release(execution),
-                State::Armed | State::Queued | State::InFlight | State::Backoff | State::Closing => {}
+                State::Held => self.release(execution, now),
+                State::Armed | State::Waiting | State::Queued => {}
+                State::InFlight | State::Backoff | State::Closing => {}
             }
         }
         match change {
             PendingChange::Create => self.forget_job(slot),
-            PendingChange::Update { .. } | PendingChange::Delete => {
+            PendingChange::Update { .. } | PendingChange::Release { .. } | PendingChange::Delete => {
                 self.arm(slot, now);
             }
         }
@@ -206,8 +247,8 @@ impl Scheduler {
         self.jobs.bury(slot);
         for execution in self.executions.of_job(slot).collect::<Vec<u32>>() {
             match self.executions[execution].state() {
-                state @ (State::Armed | State::Held | State::Queued | State::Backoff) => {
-                    if state == State::Backoff {
+                state @ (State::Armed | State::Held | State::Waiting | State::Queued | State::Backoff) => {
+                    if matches!(state, State::Backoff | State::Waiting) {
                         self.targets.end_wait(self.executions[execution].sent_to());
                     }
                     self.executions[execution].row.record.error = Some(JOB_DELETED.into());

@@ -33,6 +33,8 @@ pub enum Wait {
     Overlap,
     /// Its job's concurrency key.
     ConcurrencyKey,
+    /// The time of its retry, where a crash must not make that doubtful.
+    Retry,
     /// The next start of the server.
     Start,
 }

@@ -16,8 +16,9 @@
 //!      v |                                                 v  | (is due)   |
 //!   Withheld                           InFlight -- back_off --> Backoff <--'
 //!
+//!   wait    from Held, Armed and Backoff to Waiting: another execution, or its key, comes first; then hold again
 //!   hold    from Queued and Backoff too, while a deletion of the job is being written
-//!   close   from Armed, Held, Queued, Backoff, InFlight to Closing: it is decided
+//!   close   from Armed, Held, Waiting, Queued, Backoff, InFlight to Closing: it is decided
 //!   forget  from Proposed, Withheld, Armed (taken back) and Closing (its final row is on disk)
 //! ```
 
@@ -26,6 +27,7 @@ use std::ops::{Index, IndexMut};
 use slab::Slab;
 
 use super::attempt::Handle;
+use super::details::Wait;
 use super::record::{AlertRecord, LedgerRow};
 use crate::time::{DeadlineHeap, Instant, MonoUs, WallUs};
 
@@ -40,6 +42,8 @@ pub(super) enum State {
     Withheld,
     /// Due, but its row or a change of its job is not on disk yet.
     Held,
+    /// Due and durable, but another execution of its job, or its key, comes first.
+    Waiting,
     /// Due and durable; waits in its target's queue.
     Queued,
     /// With a worker.
@@ -61,8 +65,12 @@ pub(super) struct Execution {
     pub(super) written_as: u64,
     /// When it last became due: from then on lateness counts.
     pub(super) ready: Option<MonoUs>,
-    /// The target that an attempt in flight, or a wait for a retry, was counted for.
+    /// The target that an attempt in flight, a wait for a retry, or one for others, was counted for.
     sent_to: u32,
+    /// The concurrency key under which its attempt is under way, if it has one.
+    key: Option<u32>,
+    /// Whether it runs, as far as other executions of its job are concerned: its turn among them has come.
+    pub(super) runs: bool,
     /// The alert its final row carries.
     pub(super) alert: Option<Box<AlertRecord>>,
     /// Neighbours in the job's list of executions.
@@ -75,9 +83,19 @@ impl Execution {
         self.state
     }
 
-    /// The target that its attempt in flight, its wait for a retry, or its last attempt was counted for.
+    /// The target that its attempt in flight, its wait for a retry or for others, or its last attempt was counted for.
     pub(super) fn sent_to(&self) -> u32 {
         self.sent_to
+    }
+
+    /// The concurrency key under which its attempt is under way.
+    pub(super) fn key(&self) -> Option<u32> {
+        self.key
+    }
+
+    /// What it waits for, as its row says.
+    pub(super) fn waits_for(&self) -> Option<Wait> {
+        self.row.record.details.as_ref()?.waits_for
     }
 
     /// Whether this process knows that no attempt of it ever left.
@@ -143,7 +161,7 @@ impl Executions {
 
     /// It is due, and waits for the disk.
     pub(super) fn hold(&mut self, slot: u32) {
-        let from = [State::Proposed, State::Armed, State::Backoff, State::Queued, State::Held];
+        let from = [State::Proposed, State::Armed, State::Backoff, State::Waiting, State::Queued, State::Held];
         self.move_on(slot, &from, State::Held);
         self.leave_heaps(slot);
     }
@@ -153,6 +171,24 @@ impl Executions {
         self.move_on(slot, &[State::Armed, State::Backoff, State::Held], State::Queued);
         self.leave_heaps(slot);
         self.handle(slot)
+    }
+
+    /// Others come first. It counts for this target meanwhile.
+    pub(super) fn wait(&mut self, slot: u32, target: u32) {
+        self.move_on(slot, &[State::Armed, State::Backoff, State::Held], State::Waiting);
+        self.leave_heaps(slot);
+        self[slot].sent_to = target;
+    }
+
+    /// Its attempt is under way under this concurrency key.
+    pub(super) fn take_key(&mut self, slot: u32, key: u32) {
+        let before = self[slot].key.replace(key);
+        assert_eq!(before, None, "an attempt is under way under one key");
+    }
+
+    /// Its attempt is under way under no key any more; which it was.
+    pub(super) fn give_key_back(&mut self, slot: u32) -> Option<u32> {
+        self[slot].key.take()
     }
 
     /// Its attempt leaves for this target.
@@ -170,7 +206,7 @@ impl Executions {
 
     /// It is decided.
     pub(super) fn close(&mut self, slot: u32) {
-        let from = [State::Armed, State::Held, State::Queued, State::Backoff, State::InFlight];
+        let from = [State::Armed, State::Held, State::Waiting, State::Queued, State::Backoff, State::InFlight];
         self.move_on(slot, &from, State::Closing);
         self.leave_heaps(slot);
     }
@@ -178,6 +214,7 @@ impl Executions {
     /// It was taken back, or its end is on disk.
     pub(super) fn forget(&mut self, slot: u32) -> Execution {
         let gone = self.slab.remove(slot as usize);
+        assert!(gone.key.is_none(), "an execution is forgotten that holds a key");
         let from = [State::Proposed, State::Withheld, State::Armed, State::Closing];
         assert!(from.contains(&gone.state), "an execution is forgotten that is {:?}", gone.state);
         self.leave_heaps(slot);
@@ -196,8 +233,8 @@ impl Executions {
             self.newest.resize(job as usize + 1, None);
         }
         let next = self.newest[job as usize];
-        let (ready, sent_to, alert, prev) = (None, 0, None, None);
-        let new = Execution { row, job, state, written_as, ready, sent_to, alert, prev, next };
+        let (ready, sent_to, key, runs, alert, prev) = (None, 0, None, false, None, None);
+        let new = Execution { row, job, state, written_as, ready, sent_to, key, runs, alert, prev, next };
         let slot = super::slot(self.slab.insert(new));
         self.newest[job as usize] = Some(slot);
         if let Some(next) = next {
@@ -281,8 +318,8 @@ impl Executions {
         self.fire_heap.ascending()
     }
 
-    /// Checks heaps and lists against the states; O(n). Gives how many are in flight.
-    pub(super) fn check(&self, jobs: impl Iterator<Item = u32>) -> u32 {
+    /// Checks heaps and lists against the states; O(n). Gives how many are in flight, and how many hold a key.
+    pub(super) fn check(&self, jobs: impl Iterator<Item = u32>) -> (u32, u32) {
         self.fire_heap.check();
         self.retry_heap.check();
         let mut listed = 0;
@@ -293,15 +330,18 @@ impl Executions {
             }
         }
         assert_eq!(listed, self.len(), "an execution is in no job's list");
-        let mut in_flight = 0;
+        let (mut in_flight, mut holders) = (0, 0);
         for (index, execution) in &self.slab {
             let slot = super::slot(index);
             let (armed, backoff) = (execution.state == State::Armed, execution.state == State::Backoff);
             assert_eq!(self.fire_heap.key(slot).is_some(), armed, "the fire heap holds what is armed");
             assert_eq!(self.retry_heap.key(slot).is_some(), backoff, "the retry heap holds what backs off");
             in_flight += u32::from(execution.state == State::InFlight);
+            holders += u32::from(execution.key.is_some());
+            let under_way = matches!(execution.state, State::Held | State::Queued | State::InFlight);
+            assert!(under_way || execution.key.is_none(), "a key is held by an execution that is not under way");
         }
-        in_flight
+        (in_flight, holders)
     }
 
     /// Every slot with its execution, in no order that may reach an output.

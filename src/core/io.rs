@@ -8,7 +8,7 @@ use super::attempt::{Attempt, Report};
 use super::record::{AlertRecord, Class, LedgerRow, Seq, Status};
 use super::tally::Totals;
 use super::view::JobView;
-use crate::job::{JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
+use crate::job::{FieldError, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
 use crate::time::WallUs;
 
 /// What the server was told at start and the core obeys.
@@ -65,6 +65,8 @@ pub enum Output {
     Fire(Attempt),
     /// An execution's first attempt left so many microseconds after its instant (negative: the clock stepped).
     Dispatched(Class, i64),
+    /// Something due waits for what was asked to be written: it should not be gathered for longer.
+    Hurry,
     /// This failure is on disk: tell somebody.
     Alert(Box<AlertRecord>),
     /// Something an operator should find in the log.
@@ -146,6 +148,13 @@ pub enum Notice {
         /// Jobs that wait until the clock has passed what they already fired.
         held_jobs: usize,
     },
+    /// A job was paused by its own policy.
+    Paused {
+        /// Which.
+        job: JobId,
+        /// Why.
+        reason: String,
+    },
     /// A target began to fail, or answers again.
     Target {
         /// Which.
@@ -192,6 +201,11 @@ pub enum Action {
         /// Which.
         id: JobId,
     },
+    /// Let a job go on that is held because the clock stepped back.
+    Release {
+        /// Which.
+        id: JobId,
+    },
 }
 
 /// The answer to a command.
@@ -205,6 +219,10 @@ pub enum Reply {
     Deleted,
     /// There is no such job.
     NotFound,
+    /// It is not to be done to the job as it is, for this reason.
+    Conflict(&'static str),
+    /// The job cannot be what it is to be.
+    Invalid(FieldError),
     /// Not done; the job is as it was.
     Refused(Refusal),
 }

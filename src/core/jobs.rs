@@ -19,6 +19,8 @@ use crate::time::{DeadlineHeap, Instant, WallUs};
 pub(super) struct Job {
     revision: Arc<Revision>,
     pub(super) target: u32,
+    /// The concurrency key it names.
+    pub(super) key: Option<u32>,
     pub(super) tally: Tally,
     /// Every instant up to here is armed, settled, or not owed.
     armed_through: Instant,
@@ -50,7 +52,8 @@ pub(super) enum Overload {
 /// A change that is being written.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub(super) request: RequestId,
+    /// Who is to be answered; None: the core wants it itself.
+    pub(super) request: Option<RequestId>,
     pub(super) change: PendingChange,
     /// Changes of the same job that came meanwhile.
     pub(super) waiting: VecDeque<Command>,
@@ -59,16 +62,26 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(super) enum PendingChange {
     Create,
-    Update { revision: Arc<Revision>, armed_through: Instant },
+    Update {
+        revision: Arc<Revision>,
+        armed_through: Instant,
+    },
+    /// A job that was held goes on after `since`, whatever it has fired.
+    Release {
+        revision: Arc<Revision>,
+        since: Instant,
+        armed_through: Instant,
+    },
     Delete,
 }
 
 impl Job {
     /// A job that owes instants strictly after `since`.
-    pub(super) fn new(revision: Arc<Revision>, target: u32, since: Instant) -> Job {
+    pub(super) fn new(revision: Arc<Revision>, target: u32, key: Option<u32>, since: Instant) -> Job {
         Job {
             revision,
             target,
+            key,
             tally: Tally::default(),
             armed_through: since,
             due_through: since,
@@ -282,6 +295,19 @@ impl Jobs {
         assert!(through >= job.armed_through, "the cursor of a job only moves on");
         job.armed_through = through;
         job.next = if job.spec().active { job.spec().schedule.next_after(through) } else { None };
+    }
+
+    /// The job has no runs left: nothing of it is due any more.
+    pub(super) fn exhaust(&mut self, slot: u32) {
+        self.arm_heap.remove(slot);
+        self[slot].next = None;
+    }
+
+    /// A held job is let go on: what it has fired after `since` counts no more. O(n), as it is rare.
+    pub(super) fn reset(&mut self, slot: u32, since: Instant) {
+        let job = &mut self[slot];
+        (job.due_through, job.armed_through) = (since, since);
+        self.due_through = self.slab.iter().map(|(_, job)| job.due_through).max();
     }
 
     /// A row for this instant was found on disk, or goes there with the job's creation.

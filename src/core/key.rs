@@ -49,7 +49,7 @@ pub struct ExecutionKey {
     pub job: JobKey,
     /// Why it exists.
     pub kind: Kind,
-    /// Tells executions of one job, instant and kind apart; 0 for scheduled ones.
+    /// Tells executions of one job, instant and kind apart; of scheduled ones it is the job's era, mostly 0.
     pub number: u32,
 }
 
@@ -87,11 +87,13 @@ impl ExecutionId {
 }
 
 impl fmt::Display for ExecutionId {
-    /// `<job id>-<instant in Unix seconds>`, and for other kinds than scheduled `-m<number>` or `-r<number>`.
+    /// `<job id>-<instant in Unix seconds>`, and `-m<number>`, `-r<number>` for manual ones and replays; scheduled ones
+    /// have `-s<number>` if it is not 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.job, self.instant.as_secs())?;
         match self.kind {
-            Kind::Scheduled => Ok(()),
+            Kind::Scheduled if self.number == 0 => Ok(()),
+            Kind::Scheduled => write!(f, "-s{}", self.number),
             Kind::Manual => write!(f, "-m{}", self.number),
             Kind::Replay => write!(f, "-r{}", self.number),
         }
@@ -111,9 +113,14 @@ impl FromStr for ExecutionId {
                 let kind = match suffix.as_bytes().first() {
                     Some(b'm') => Kind::Manual,
                     Some(b'r') => Kind::Replay,
+                    Some(b's') => Kind::Scheduled,
                     Some(_) | None => return Err(MalformedId),
                 };
-                (kind, digits(&suffix[1..])?)
+                let number = digits(&suffix[1..])?;
+                if (kind, number) == (Kind::Scheduled, 0) {
+                    return Err(MalformedId);
+                }
+                (kind, number)
             }
         };
         let instant = Instant::from_secs(digits(instant)?);
@@ -140,7 +147,12 @@ mod tests {
 
     #[test]
     fn execution_ids_read_back_for_every_kind() {
-        for (kind, number, end) in [(Kind::Scheduled, 0, ""), (Kind::Manual, 3, "-m3"), (Kind::Replay, 12, "-r12")] {
+        for (kind, number, end) in [
+            (Kind::Scheduled, 0, ""),
+            (Kind::Scheduled, 2, "-s2"),
+            (Kind::Manual, 3, "-m3"),
+            (Kind::Replay, 12, "-r12"),
+        ] {
             let id = ExecutionId { job: job(), instant: Instant::from_secs(1_767_229_831), kind, number };
             assert_eq!(id.to_string(), format!("{}-1767229831{end}", job()));
             assert_eq!(id.to_string().parse(), Ok(id));
@@ -150,7 +162,9 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         let job = job().to_string();
-        for end in ["", "-", "-+1", "-01", "-1-", "-1-x1", "-1-m", "-1-m01", "-1-m4294967296", "-é", "-1-é"] {
+        for end in
+            ["", "-", "-+1", "-01", "-1-", "-1-x1", "-1-m", "-1-m01", "-1-m4294967296", "-1-s0", "-1-s", "-é", "-1-é"]
+        {
             let text = format!("{job}{end}");
             assert_eq!(text.parse::<ExecutionId>(), Err(MalformedId), "{text}");
         }

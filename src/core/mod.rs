@@ -5,11 +5,12 @@
 //! [`Deadline`](crate::time::Deadline) at the latest.
 //!
 //! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details` and `attempt`, the words it is said in.
-//! Four tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
-//! `targets`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
-//! and asks the tables: `arming`, `changes`, `sending`, `restore`. `tally` is the one rule of what counts; `view` is
+//! Five tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
+//! `targets`, concurrency `keys`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
+//! and asks the tables: `arming`, `admission`, `sending`, `changes`, `pausing`, `restore`. `tally` is the one rule of what counts; `view` is
 //! what can be read.
 
+mod admission;
 mod arming;
 mod attempt;
 mod changes;
@@ -18,6 +19,8 @@ mod executions;
 mod io;
 mod jobs;
 mod key;
+mod keys;
+mod pausing;
 mod receipts;
 mod record;
 mod restore;

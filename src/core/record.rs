@@ -66,6 +66,8 @@ pub enum Class {
     CatchUp,
     /// A client asked for it.
     Manual,
+    /// Another execution of its job, or its concurrency key, came first.
+    Waited,
 }
 
 impl Class {
@@ -76,6 +78,7 @@ impl Class {
             Class::Recovered => 1,
             Class::CatchUp => 2,
             Class::Manual => 3,
+            Class::Waited => 4,
         }
     }
 
@@ -86,6 +89,7 @@ impl Class {
             1 => Some(Class::Recovered),
             2 => Some(Class::CatchUp),
             3 => Some(Class::Manual),
+            4 => Some(Class::Waited),
             _ => None,
         }
     }

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use super::io::{Notice, Output, Persist, Restored, StoredJob};
 use super::jobs::Job;
-use super::key::Kind;
+use super::key::{ExecutionKey, Kind};
 use super::receipts::Receipt;
 use super::record::{Class, LedgerRow, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::sending::JOB_DELETED;
+use crate::job::{Delivery, Overlap};
 use crate::limits::ARM_LEAD_US;
 use crate::time::{Now, WallUs};
+
+const NOT_AGAIN: &str = "not sent again: it may have been sent before a crash, and is to be sent at most once";
 
 /// What was taken over and is not judged yet. Until then it does nothing, and clients do not see it.
 #[derive(Debug, Default)]
@@ -26,8 +29,10 @@ impl Scheduler {
         let StoredJob { mut revision, totals } = stored;
         self.jobs.share_schedule(&mut revision.spec);
         let since = revision.updated_at.floor();
-        let target = self.targets.join(revision.spec.post.url.target());
-        let mut job = Job::new(Arc::new(revision), target, since.max(totals.finished_through.unwrap_or(since)));
+        let (target, key) = (self.targets.join(revision.spec.post.url.target()), self.join_key(&revision.spec));
+        let finished = totals.finished_through.filter(|(era, _)| *era == revision.era);
+        let since = finished.map_or(since, |(_, through)| through.max(since));
+        let mut job = Job::new(Arc::new(revision), target, key, since);
         job.tally = totals.tally;
         let slot = self.jobs.adopt(job);
         self.adoption.jobs.push(slot);
@@ -43,7 +48,7 @@ impl Scheduler {
             self.persist(Persist::Row(row, None), Receipt::Nothing);
             return;
         };
-        if row.key.kind == Kind::Scheduled {
+        if self.is_of_its_era(job, &row.key) {
             self.jobs.reach(job, row.key.instant);
         }
         let slot = self.executions.adopt(row, job);
@@ -62,11 +67,16 @@ impl Scheduler {
         let clock_is_behind = restored.newest.max(latest).is_some_and(|newest| newest > now.wall);
         slots.sort_unstable_by_key(|&slot| self.executions[slot].row.seq);
         let mut in_doubt = 0;
+        let mut unsent = Vec::new();
         for slot in slots {
             let due = self.executions[slot].row.due;
-            if clock_is_behind || due <= now.wall {
+            // What waits for something was not sent, whatever the clock says.
+            let is_doubtful = self.executions[slot].waits_for().is_none() && (clock_is_behind || due <= now.wall);
+            if is_doubtful {
                 self.doubt(slot, now);
                 in_doubt += 1;
+            } else if due <= now.wall {
+                unsent.push(slot);
             } else {
                 self.resume(slot, due, now);
             }
@@ -77,26 +87,49 @@ impl Scheduler {
         jobs.sort_unstable_by_key(|&job| self.jobs[job].key());
         for slot in jobs {
             self.jobs.put_to_work(slot);
+            if self.exhaust(slot) {
+                continue;
+            }
             if let Some(next) = self.jobs[slot].next() {
                 self.jobs.arm_at(slot, WallUs::of(next).plus_us(-ARM_LEAD_US));
             }
         }
+        for slot in unsent {
+            let (job, key) = (self.executions[slot].job, self.executions[slot].row.key);
+            if self.is_of_its_era(job, &key) {
+                self.jobs.pass(job, key.instant);
+            }
+            self.become_due(slot, now);
+        }
+    }
+
+    /// Whether a job's cursors take account of an execution: it is scheduled, and not from before a release.
+    fn is_of_its_era(&self, job: u32, key: &ExecutionKey) -> bool {
+        key.kind == Kind::Scheduled && key.number == self.jobs[job].revision().era
     }
 
     /// Nobody knows whether the POST left. It is sent again, under a new attempt number that is written first,
-    /// outside the retry budget; but not before its instant, which lies ahead if the clock was ahead once.
+    /// outside the retry budget; but not before its instant, which lies ahead if the clock was ahead once. What is to be
+    /// sent at most once is not.
     fn doubt(&mut self, slot: u32, now: Now) {
+        let (job, key) = (self.executions[slot].job, self.executions[slot].row.key);
+        if self.is_of_its_era(job, &key) {
+            self.jobs.pass(job, key.instant);
+        }
+        // Of executions that must not run together the first may run already; the others wait for it.
+        let is_first = !self.executions.of_job(job).any(|other| self.executions[other].runs);
+        self.executions[slot].runs = is_first && self.jobs[job].spec().overlap() != Overlap::Allow;
+        if self.jobs[job].spec().post.delivery == Delivery::AtMostOnce {
+            self.executions[slot].row.record.error = Some(NOT_AGAIN.into());
+            return self.finish(slot, Status::Failed, now);
+        }
         let execution = &mut self.executions[slot];
         execution.row.record.attempt += 1;
         execution.row.record.recoveries += 1;
         execution.row.record.class = Class::Recovered;
-        let (job, key) = (execution.job, execution.row.key);
         let lies_ahead = WallUs::of(key.instant) > now.wall;
         execution.row.due = execution.row.due.min(now.wall).max(WallUs::of(key.instant));
         self.counts.recovered += 1;
-        if key.kind == Kind::Scheduled {
-            self.jobs.pass(job, key.instant);
-        }
         self.write_row(slot);
         if lies_ahead {
             self.executions.arm(slot);
@@ -110,11 +143,14 @@ impl Scheduler {
             return;
         }
         let wait_us = u64::try_from(due.since_us(now.wall)).unwrap_or(0);
-        let (job, instant) = (self.executions[slot].job, self.executions[slot].instant());
+        let (job, key) = (self.executions[slot].job, self.executions[slot].row.key);
         let target = self.jobs[job].target;
         self.executions.back_off(slot, now.mono.plus_us(wait_us), target);
+        self.executions[slot].runs = true;
         self.targets.begin_wait(target);
-        self.jobs.pass(job, instant);
+        if self.is_of_its_era(job, &key) {
+            self.jobs.pass(job, key.instant);
+        }
     }
 }
 
@@ -140,7 +176,7 @@ mod tests {
         let spec =
             JobSpec::compile(&Definition::plain("* * * * * *", "http://a/"), &Context::at(since)).expect("valid");
         let revision = Revision::first(JobId::new(JobKey(key), [7; 10]), spec, WallUs::of(since));
-        let finished_through = Some(Instant::from_secs(START - 1));
+        let finished_through = Some((0, Instant::from_secs(START - 1)));
         StoredJob { revision, totals: Totals { finished_through, ..Totals::default() } }
     }
 
@@ -157,7 +193,7 @@ mod tests {
 
     #[test]
     fn jobs_are_adopted_by_a_scheduler_that_runs() {
-        let retry = RetryPolicy { retries: 0, delay: Duration::ZERO };
+        let retry = RetryPolicy::doubling(0, Duration::ZERO);
         let lateness_max = Duration::from_secs(600);
         let mut core =
             Scheduler::new(Settings { in_flight_max: 100, retry, misfire: Misfire::Once, lateness_max, noise: 1 });

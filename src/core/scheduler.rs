@@ -4,13 +4,16 @@
 use std::collections::VecDeque;
 
 use super::arming::{GapMemo, PassedOver};
+use super::details::Wait;
 use super::executions::{Executions, State};
 use super::io::{Input, Notice, Output, Persist, Settings};
 use super::jobs::Jobs;
+use super::keys::Keys;
 use super::receipts::{Receipt, Receipts};
 use super::record::Class;
 use super::restore::Adoption;
 use super::targets::Targets;
+use crate::job::{Delivery, JobSpec};
 use crate::time::{Deadline, MonoUs, Now};
 
 /// The scheduler: a pure state machine over jobs and executions.
@@ -23,6 +26,7 @@ pub struct Scheduler {
     /// When the arm queue is to be taken up again, if only the turn's budget was used up.
     pub(super) arm_resume: Option<MonoUs>,
     pub(super) targets: Targets,
+    pub(super) keys: Keys,
     pub(super) receipts: Receipts,
     pub(super) gaps: GapMemo,
     pub(super) adoption: Adoption,
@@ -78,6 +82,7 @@ impl Scheduler {
             executions: Executions::default(),
             arm_resume: None,
             targets: Targets::new(settings.in_flight_max),
+            keys: Keys::default(),
             receipts: Receipts::default(),
             gaps: GapMemo::default(),
             adoption: Adoption::default(),
@@ -119,7 +124,7 @@ impl Scheduler {
             return Deadline::default();
         }
         let wall = [self.jobs.next_arming(), self.executions.next_instant()];
-        let mono = [self.executions.next_retry(), self.arm_resume];
+        let mono = [self.executions.next_retry(), self.keys.deadline(), self.arm_resume];
         Deadline { wall: wall.into_iter().flatten().min(), mono: mono.into_iter().flatten().min() }
     }
 
@@ -189,6 +194,23 @@ impl Scheduler {
         for slot in armed {
             self.take_back(slot);
         }
+        self.keep_for_start();
+    }
+
+    /// What is to be sent at most once and was not sent says so in its row: at the next start it would be in doubt.
+    fn keep_for_start(&mut self) {
+        let unsent = self.executions.iter().filter(|(_, execution)| {
+            let at_most_once = self.jobs[execution.job].spec().post.delivery == Delivery::AtMostOnce;
+            at_most_once && matches!(execution.state(), State::Held | State::Queued) && execution.waits_for().is_none()
+        });
+        let mut unsent: Vec<u32> = unsent.map(|(slot, _)| slot).collect();
+        unsent.sort_unstable_by_key(|&slot| self.executions[slot].row.seq);
+        for slot in unsent {
+            self.give_key_back(slot);
+            self.executions.hold(slot);
+            self.note_wait(slot, Some(Wait::Start));
+            self.write_row(slot);
+        }
     }
 
     fn clock_step(&mut self, by_us: i64, now: Now) {
@@ -241,15 +263,30 @@ impl Scheduler {
     }
 
     pub(super) fn forget_job(&mut self, slot: u32) {
+        self.leave_key(slot);
         let target = self.jobs.remove(slot);
         self.targets.leave(target);
+    }
+
+    /// A job names its key no more: it goes, or another revision of it comes.
+    pub(super) fn leave_key(&mut self, slot: u32) {
+        if let (Some(key), Some(named)) = (self.jobs[slot].key, self.jobs[slot].spec().concurrency_key()) {
+            self.keys.leave(key, named);
+        }
+        self.jobs[slot].key = None;
+    }
+
+    /// The concurrency key of a spec that is to be a job's.
+    pub(super) fn join_key(&mut self, spec: &JobSpec) -> Option<u32> {
+        spec.concurrency_key().map(|key| self.keys.join(key))
     }
 
     /// Checks what must be true between inputs; O(n). Run by debug builds on small states, and by the simulation.
     pub fn check(&self) {
         self.jobs.check();
         self.targets.check();
-        let in_flight = self.executions.check(self.jobs.after(None));
+        let (in_flight, holders) = self.executions.check(self.jobs.after(None));
+        self.keys.check(holders);
         assert_eq!(in_flight, self.targets.in_flight());
         for slot in self.jobs.after(None).filter(|&slot| self.jobs[slot].is_deleted()) {
             assert!(self.executions.of_job(slot).next().is_some(), "a deleted job outlives its executions");

@@ -2,9 +2,10 @@
 //! It must not know how a POST is made, and never waits: a retry is a deadline in the heap like any other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attempt::{Answer, Attempt, Handle, Outcome, Report};
-use super::details::PastAttempt;
+use super::details::{PastAttempt, Wait};
 use super::executions::{Execution, State};
 use super::io::{Notice, Output, Persist};
 use super::jobs::Job;
@@ -12,10 +13,13 @@ use super::receipts::Receipt;
 use super::record::{AlertRecord, Class, Record, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::targets::Lane;
-use crate::limits::ERROR_LEN_MAX;
+use crate::job::{Delivery, Failure, Overlap};
+use crate::limits::{ERROR_LEN_MAX, RETRY_AFTER_MAX};
 use crate::time::{Now, WallUs};
 
-const TOO_LATE: &str = "missed: it could not be sent within the maximum lateness";
+pub(super) const TOO_LATE: &str = "missed: it could not be sent within the maximum lateness";
+const GAVE_WAY: &str = "retries gave way to the next execution";
+const TOO_LONG: &str = "the time for retries was over";
 /// What closes the executions of a deleted job.
 pub(super) const JOB_DELETED: &str = "job deleted";
 
@@ -25,14 +29,17 @@ impl Scheduler {
         let (job, instant) = (self.executions[slot].job, self.executions[slot].instant());
         self.jobs.pass(job, instant);
         let late_us = now.wall.since_us(WallUs::of(instant));
-        let overdue = u128::try_from(late_us).is_ok_and(|late_us| late_us > self.settings.lateness_max.as_micros());
+        let lateness_max = self.lateness_max(&self.jobs[job]);
+        let overdue = u128::try_from(late_us).is_ok_and(|late_us| late_us > lateness_max.as_micros());
+        self.end_retries(job, now);
         if overdue && self.executions[slot].was_never_sent() {
             // Nobody looked at the clock for that long. It is a missed instant like those after it, which have no
             // row yet: the misfire policy decides, and under `once` only the latest of them all runs.
             let job = &self.jobs[job];
             let is_latest = job.next().is_none_or(|next| WallUs::of(next) > now.wall) && job.armed_through() == instant;
             if !self.misfire_of(job).runs(is_latest) {
-                self.skip(slot, now);
+                self.counts.missed += 1;
+                self.skip(slot, TOO_LATE, now);
                 return;
             }
             self.executions[slot].row.record.class = Class::CatchUp;
@@ -43,7 +50,7 @@ impl Scheduler {
     /// An execution is to be sent as soon as its row is on disk and its target has room.
     pub(super) fn become_due(&mut self, slot: u32, now: Now) {
         self.executions[slot].ready = Some(now.mono);
-        self.release(slot);
+        self.release(slot, now);
     }
 
     /// An execution's retry is due.
@@ -54,14 +61,35 @@ impl Scheduler {
         self.targets.end_wait(target);
     }
 
-    /// Queues a due execution, unless its row or a deletion of its job is still on the way to the disk.
-    pub(super) fn release(&mut self, slot: u32) {
+    /// How late an execution of a job may begin that was never sent.
+    fn lateness_max(&self, job: &Job) -> Duration {
+        job.spec().misfire().lateness_max.unwrap_or(self.settings.lateness_max)
+    }
+
+    /// The next instant of a job has come: retries that are to give way end.
+    pub(super) fn end_retries(&mut self, job: u32, now: Now) {
+        if !self.jobs[job].spec().retry(&self.settings.retry).until_next {
+            return;
+        }
+        for slot in self.executions.of_job_in(job, State::Backoff) {
+            self.targets.end_wait(self.executions[slot].sent_to());
+            self.give_up(slot, GAVE_WAY, now);
+        }
+    }
+
+    /// Queues a due execution, unless its row or a deletion of its job is still on the way to the disk, or others come
+    /// first.
+    pub(super) fn release(&mut self, slot: u32, now: Now) {
         let execution = &self.executions[slot];
         let job = &self.jobs[execution.job];
         if !self.is_durable(slot) || job.is_being_deleted() {
             return self.executions.hold(slot);
         }
-        let (target, lane) = (job.target, lane_of(execution.row.record.class));
+        if !self.admit(slot, now) {
+            return;
+        }
+        let execution = &self.executions[slot];
+        let (target, lane) = (self.jobs[execution.job].target, lane_of(execution.row.record.class));
         let handle = self.executions.queue(slot);
         self.targets.push(target, lane, handle);
     }
@@ -71,6 +99,16 @@ impl Scheduler {
         if self.phase != Phase::Running {
             return;
         }
+        self.pump_targets(now);
+        // What was skipped makes room in its key.
+        while self.keys.deadline().is_some_and(|at| at <= now.mono) {
+            self.serve_keys(now);
+            self.pump_targets(now);
+        }
+        self.release_stalled(now);
+    }
+
+    fn pump_targets(&mut self, now: Now) {
         while let Some((target, lane, handle)) = self.targets.next() {
             let Some(execution) = self.executions.live(handle).filter(|execution| execution.state() == State::Queued)
             else {
@@ -92,15 +130,16 @@ impl Scheduler {
             }
             let ready = execution.ready.unwrap_or(now.mono);
             let waited_us = u128::from(now.mono.0.saturating_sub(ready.0));
-            if execution.was_never_sent() && waited_us > self.settings.lateness_max.as_micros() {
-                self.skip(handle.slot, now);
+            let lateness_max = self.lateness_max(&self.jobs[execution.job]);
+            if execution.was_never_sent() && waited_us > lateness_max.as_micros() {
+                self.counts.missed += 1;
+                self.skip(handle.slot, TOO_LATE, now);
                 continue;
             }
             self.targets.fired(target, lane);
             self.executions.fly(handle.slot, target);
             self.fire(handle);
         }
-        self.release_stalled(now);
     }
 
     fn fire(&mut self, handle: Handle) {
@@ -136,10 +175,12 @@ impl Scheduler {
         row.record.duration_us = Some(report.duration_us);
         let answer = report.answer.map(|answer| *answer).unwrap_or_default();
         note_answer(&mut row.record, &answer);
-        let (http_status, error, reached) = judge(report.outcome);
+        let Judgement { http_status, error, failure, reached } = judge(report.outcome);
         row.record.http_status = http_status;
         row.record.error = error;
         let succeeded = row.record.error.is_none();
+        let job = execution.job;
+        self.give_key_back(slot);
         if first {
             self.output(Output::Dispatched(class, drift_us));
         }
@@ -149,29 +190,59 @@ impl Scheduler {
         if succeeded {
             self.finish(slot, Status::Success, now);
         } else {
-            self.retry_or_fail(slot, report.dispatched, now);
+            let (dispatched, was_sent, retry_after_s) = (report.dispatched, report.was_sent, answer.retry_after_s);
+            self.retry_or_fail(slot, Failed { failure, dispatched, was_sent, retry_after_s }, now);
         }
+        self.consider_pausing(job, http_status, now);
         self.pump(now);
     }
 
-    fn retry_or_fail(&mut self, slot: u32, dispatched: WallUs, now: Now) {
+    /// Another attempt follows, unless there were enough, or its job says that there is to be none.
+    fn retry_or_fail(&mut self, slot: u32, failed: Failed, now: Now) {
+        let Failed { failure, dispatched, was_sent, retry_after_s } = failed;
         let execution = &self.executions[slot];
-        let used = (execution.row.record.attempt - 1).saturating_sub(execution.row.record.recoveries);
-        if self.jobs[execution.job].is_deleted() || used >= self.settings.retry.retries {
-            self.finish(slot, Status::Failed, now);
-            return;
+        let (job, record) = (&self.jobs[execution.job], &execution.row.record);
+        let policy = job.spec().retry(&self.settings.retry);
+        let used = (record.attempt - 1).saturating_sub(record.recoveries);
+        let at_most_once = job.spec().post.delivery == Delivery::AtMostOnce;
+        let pauses = matches!(failure, Failure::Status(status) if job.spec().is_paused_by(status));
+        let is_over = used >= policy.retries || !job.spec().is_retried(failure) || pauses;
+        if job.is_deleted() || is_over || (at_most_once && was_sent) {
+            return self.finish(slot, Status::Failed, now);
         }
-        let noise = self.settings.noise ^ (execution.row.seq.0 << 8) ^ u64::from(execution.row.record.attempt);
-        let wait = self.settings.retry.wait(used + 1, noise);
+        if policy.until_next && job.due_through() > execution.instant() {
+            return self.give_up(slot, GAVE_WAY, now);
+        }
+        let noise = self.settings.noise ^ (execution.row.seq.0 << 8) ^ u64::from(record.attempt);
+        let asked = Duration::from_secs(retry_after_s.unwrap_or(0).into()).min(RETRY_AFTER_MAX);
+        let wait = policy.wait(used + 1, noise).max(asked);
+        let due = now.wall.plus_us(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
+        let elapsed_us = due.since_us(record.executed.unwrap_or(now.wall));
+        let is_too_long =
+            |max: Duration| u128::try_from(elapsed_us).is_ok_and(|elapsed_us| elapsed_us > max.as_micros());
+        if policy.elapsed_max.is_some_and(is_too_long) {
+            return self.give_up(slot, TOO_LONG, now);
+        }
+        // The one it was sent to may be forgotten: the job may have another by now.
+        let target = job.target;
         let execution = &mut self.executions[slot];
         note_past(&mut execution.row.record, dispatched);
         execution.row.record.attempt += 1;
-        execution.row.due = now.wall.plus_us(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
-        // The one it was sent to may be forgotten: the job may have another by now.
-        let target = self.jobs[execution.job].target;
+        execution.row.due = due;
+        if at_most_once {
+            self.note_wait(slot, Some(Wait::Retry));
+        }
         self.executions.back_off(slot, now.mono.plus(wait), target);
         self.targets.begin_wait(target);
         self.write_row(slot);
+    }
+
+    /// There is no other attempt, though one might have been: the reason goes behind what the last one failed with.
+    fn give_up(&mut self, slot: u32, why: &str, now: Now) {
+        let record = &mut self.executions[slot].row.record;
+        let error = record.error.take().unwrap_or_default();
+        record.error = Some(bounded(format!("{error}; {why}")));
+        self.finish(slot, Status::Failed, now);
     }
 
     /// An execution has its final outcome.
@@ -190,16 +261,20 @@ impl Scheduler {
         if status == Status::Failed && !job.is_deleted() {
             execution.alert = Some(Box::new(alert_for(execution, job, now)));
         }
+        let job = execution.job;
+        self.give_key_back(slot);
         self.executions.close(slot);
         self.write_row(slot);
+        if status == Status::Skipped {
+            self.revive(job, now);
+        }
     }
 
     /// Closes a due execution that was never sent.
-    fn skip(&mut self, slot: u32, now: Now) {
+    pub(super) fn skip(&mut self, slot: u32, why: &str, now: Now) {
         let row = &mut self.executions[slot].row;
-        row.record.error = Some(TOO_LATE.into());
+        row.record.error = Some(why.into());
         row.record.attempt = 0;
-        self.counts.missed += 1;
         self.finish(slot, Status::Skipped, now);
     }
 
@@ -220,16 +295,22 @@ impl Scheduler {
         let execution = &mut self.executions[handle.slot];
         match execution.state() {
             State::Closing => {
+                let job = execution.job;
                 if let Some(alert) = execution.alert.take() {
                     self.output(Output::Alert(alert));
                 }
+                let goes_on = !self.jobs[job].is_deleted();
                 self.forget(handle.slot);
+                if goes_on && self.jobs[job].spec().overlap() != Overlap::Allow {
+                    self.let_next_run(job, now);
+                }
             }
             State::Held => {
                 execution.ready.get_or_insert(now.mono);
-                self.release(handle.slot);
+                self.release(handle.slot, now);
             }
-            State::Proposed | State::Armed | State::Withheld | State::Queued | State::InFlight | State::Backoff => {}
+            State::Proposed | State::Armed | State::Withheld | State::Waiting => {}
+            State::Queued | State::InFlight | State::Backoff => {}
         }
     }
 }
@@ -259,19 +340,43 @@ fn note_past(record: &mut Record, dispatched: WallUs) {
 /// The lane an execution is sent in.
 fn lane_of(class: Class) -> Lane {
     match class {
-        Class::OnTime | Class::Manual => Lane::Due,
+        Class::OnTime | Class::Manual | Class::Waited => Lane::Due,
         Class::Recovered | Class::CatchUp => Lane::Recovery,
     }
 }
 
-/// What an outcome means: the status to record, the error if it failed, and whether the target was reached.
-fn judge(outcome: Outcome) -> (Option<u16>, Option<Box<str>>, Option<bool>) {
+/// An attempt that failed, as far as what follows depends on it.
+struct Failed {
+    failure: Failure,
+    dispatched: WallUs,
+    was_sent: bool,
+    retry_after_s: Option<u32>,
+}
+
+/// What an outcome means.
+struct Judgement {
+    http_status: Option<u16>,
+    /// Why it failed; None: it did not.
+    error: Option<Box<str>>,
+    failure: Failure,
+    /// Whether the target was reached, if it says anything of that.
+    reached: Option<bool>,
+}
+
+fn judge(outcome: Outcome) -> Judgement {
     match outcome {
-        Outcome::Answered(status) if (200..300).contains(&status) => (Some(status), None, Some(true)),
-        Outcome::Answered(status) => (Some(status), Some(format!("the target answered {status}").into()), Some(true)),
-        Outcome::TimedOut(why) | Outcome::ConnectionFailed(why) => (None, Some(bounded(why)), Some(false)),
-        Outcome::WorkerFailed(why) => (None, Some(bounded(why)), None),
+        Outcome::Answered(status) => {
+            let error = (!(200..300).contains(&status)).then(|| format!("the target answered {status}").into());
+            Judgement { http_status: Some(status), error, failure: Failure::Status(status), reached: Some(true) }
+        }
+        Outcome::TimedOut(why) => unanswered(why, Failure::Timeout, Some(false)),
+        Outcome::ConnectionFailed(why) => unanswered(why, Failure::Connection, Some(false)),
+        Outcome::WorkerFailed(why) => unanswered(why, Failure::Worker, None),
     }
+}
+
+fn unanswered(why: String, failure: Failure, reached: Option<bool>) -> Judgement {
+    Judgement { http_status: None, error: Some(bounded(why)), failure, reached }
 }
 
 fn bounded(mut text: String) -> Box<str> {

@@ -18,6 +18,8 @@ pub struct Counters {
     pub duration_us: u64,
     /// How many executions `duration_us` sums up.
     pub timed: u64,
+    /// Scheduled executions among them that were not skipped.
+    pub runs: u64,
 }
 
 impl Counters {
@@ -51,6 +53,8 @@ pub struct Tally {
     pub counters: Counters,
     /// How the latest ended: that with the highest instant, and among those of one instant the one counted last.
     pub last: Option<LastOutcome>,
+    /// How many ended FAILED since the last that ended SUCCESS, in the order in which they were counted.
+    pub failures_in_row: u32,
 }
 
 impl Tally {
@@ -62,6 +66,12 @@ impl Tally {
             Status::Failed => counters.failed += 1,
             Status::Skipped => counters.skipped += 1,
             Status::Pending => return,
+        }
+        counters.runs += u64::from(row.key.kind == Kind::Scheduled && row.record.status != Status::Skipped);
+        match row.record.status {
+            Status::Success => self.failures_in_row = 0,
+            Status::Failed => self.failures_in_row = self.failures_in_row.saturating_add(1),
+            Status::Skipped | Status::Pending => {}
         }
         if let (Status::Success | Status::Failed, Some(duration_us)) = (row.record.status, row.record.duration_us) {
             counters.duration_us += duration_us;
@@ -82,6 +92,9 @@ impl Tally {
         all.skipped += more.skipped;
         all.duration_us += more.duration_us;
         all.timed += more.timed;
+        all.runs += more.runs;
+        let before = if more.success == 0 { self.failures_in_row } else { 0 };
+        self.failures_in_row = before.saturating_add(recent.failures_in_row);
         if let Some(last) = recent.last {
             self.note_last(last);
         }
@@ -99,8 +112,8 @@ impl Tally {
 pub struct Totals {
     /// What they add up to.
     pub tally: Tally,
-    /// The highest instant of the scheduled ones.
-    pub finished_through: Option<Instant>,
+    /// The highest instant of the scheduled ones, of the latest era of the job: a release begins another.
+    pub finished_through: Option<(u32, Instant)>,
 }
 
 impl Totals {
@@ -108,7 +121,7 @@ impl Totals {
     pub fn add(&mut self, row: &LedgerRow) {
         self.tally.add(row);
         if row.record.status != Status::Pending && row.key.kind == Kind::Scheduled {
-            self.finished_through = self.finished_through.max(Some(row.key.instant));
+            self.finished_through = self.finished_through.max(Some((row.key.number, row.key.instant)));
         }
     }
 

@@ -84,6 +84,7 @@ impl Flight {
     pub(super) fn may_repeat(&self) -> bool {
         match self.errand.post().delivery {
             Delivery::AtLeastOnce => !self.is_second_try,
+            Delivery::AtMostOnce => false,
         }
     }
 

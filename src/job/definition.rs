@@ -9,18 +9,20 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Delivery;
+use super::concurrency::ConcurrencyDefinition;
 use super::misfire::MisfireDefinition;
+use super::retry::RetryDefinition;
+use super::{Delivery, StatusDefinition};
 
 /// A job as clients write it. Nothing of it is checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with schedule, api and type")]
 pub struct Definition {
     /// When the job is due: a cron expression or an `@` word.
     pub schedule: String,
     /// The URL that is POSTed to.
     pub api: String,
-    /// How often an execution may reach its target: `ATLEAST_ONCE`.
+    /// How often an execution may reach its target: `ATLEAST_ONCE` or `ATMOST_ONCE`.
     #[serde(rename = "type")]
     pub delivery: String,
     /// False: paused. Left out: as it is; a new job is active.
@@ -29,6 +31,24 @@ pub struct Definition {
     /// What becomes of instants that passed while nobody could fire. Left out: what the server was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub misfire: Option<MisfireDefinition>,
+    /// Whether and when a failed attempt is repeated. Left out: as the server was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryDefinition>,
+    /// What becomes of an execution that is due while another one runs: `allow` (if left out), `skip`, `queue_one`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<String>,
+    /// What jobs share that must not run too often or too much at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_key: Option<ConcurrencyDefinition>,
+    /// How many scheduled executions are fired before the job is exhausted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_runs: Option<u64>,
+    /// How many failures in a row pause the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_pause_after: Option<u64>,
+    /// Statuses that pause the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_on: Option<Vec<StatusDefinition>>,
 }
 
 impl Definition {
@@ -38,8 +58,7 @@ impl Definition {
             schedule: schedule.to_owned(),
             api: api.to_owned(),
             delivery: Delivery::AtLeastOnce.name().to_owned(),
-            active: None,
-            misfire: None,
+            ..Definition::default()
         }
     }
 }

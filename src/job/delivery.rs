@@ -4,10 +4,13 @@
 use super::FieldError;
 
 /// How often an execution may reach its target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Delivery {
     /// Repeated until it succeeded or its retries are used up; a crash may repeat it.
+    #[default]
     AtLeastOnce,
+    /// Never sent again where it may have arrived, neither after a failure nor after a crash.
+    AtMostOnce,
 }
 
 impl Delivery {
@@ -15,12 +18,13 @@ impl Delivery {
     pub fn name(self) -> &'static str {
         match self {
             Delivery::AtLeastOnce => "ATLEAST_ONCE",
+            Delivery::AtMostOnce => "ATMOST_ONCE",
         }
     }
 
     /// The delivery with that name.
     pub(super) fn compile(name: &str) -> Result<Delivery, FieldError> {
-        let found = [Delivery::AtLeastOnce].into_iter().find(|delivery| delivery.name() == name);
-        found.ok_or_else(|| FieldError::unknown_name("type", "\"ATLEAST_ONCE\"", name))
+        let found = [Delivery::AtLeastOnce, Delivery::AtMostOnce].into_iter().find(|delivery| delivery.name() == name);
+        found.ok_or_else(|| FieldError::unknown_name("type", "\"ATLEAST_ONCE\" or \"ATMOST_ONCE\"", name))
     }
 }

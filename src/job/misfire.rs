@@ -1,16 +1,37 @@
 //! Owns what becomes of instants that passed while nobody could fire.
 //! It must not look for them: the core does.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::FieldError;
+use super::{FieldError, bounded};
+use crate::limits::MISFIRE_ALL_MAX;
 
-/// The policy as clients write it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The policy as clients write it. What is left out is as the server was told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object such as {\"policy\":\"once\"}")]
 pub struct MisfireDefinition {
     /// `once`, `all` or `skip`.
-    policy: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    /// How late a run may begin, also one for a missed instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_lateness_ms: Option<u64>,
+    /// How many runs `all` makes for one gap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_catch_up: Option<u64>,
+}
+
+/// What a job says of instants that passed while nobody could fire. What it leaves open is as the server was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MisfireRule {
+    /// What is run for them.
+    pub policy: Option<Misfire>,
+    /// How late a run may begin, also one for a missed instant.
+    pub lateness_max: Option<Duration>,
+    /// How many runs `all` makes for one gap.
+    pub catch_up_max: Option<u32>,
 }
 
 /// What to do about instants that passed while nobody could fire.
@@ -39,24 +60,41 @@ impl Misfire {
         [Misfire::Once, Misfire::All, Misfire::Skip].into_iter().find(|policy| policy.name() == name)
     }
 
-    /// What a definition means.
-    pub(super) fn compile(definition: &MisfireDefinition) -> Result<Misfire, FieldError> {
-        let MisfireDefinition { policy } = definition;
-        Misfire::from_name(policy)
-            .ok_or_else(|| FieldError::unknown_name("misfire.policy", "\"once\", \"all\" or \"skip\"", policy))
-    }
-
-    /// The definition that means this.
-    pub(super) fn define(self) -> MisfireDefinition {
-        MisfireDefinition { policy: self.name().to_owned() }
-    }
-
     /// Whether a missed instant that has a row already is run, given whether it is the latest of those missed.
     pub fn runs(self, is_latest: bool) -> bool {
         match self {
             Misfire::Once => is_latest,
             Misfire::All => true,
             Misfire::Skip => false,
+        }
+    }
+}
+
+impl MisfireRule {
+    /// What a definition means.
+    pub(super) fn compile(definition: &MisfireDefinition) -> Result<MisfireRule, FieldError> {
+        let MisfireDefinition { policy, max_lateness_ms, max_catch_up } = definition;
+        let policy = policy.as_deref().map(|name| {
+            Misfire::from_name(name)
+                .ok_or_else(|| FieldError::unknown_name("misfire.policy", "\"once\", \"all\" or \"skip\"", name))
+        });
+        let lateness = max_lateness_ms.map(|ms| bounded("misfire.maxLatenessMs", ms, 1_000, 366 * 86_400_000));
+        let most = u64::from(MISFIRE_ALL_MAX);
+        let catch_up = max_catch_up.map(|count| bounded("misfire.maxCatchUp", count, 1, most));
+        Ok(MisfireRule {
+            policy: policy.transpose()?,
+            lateness_max: lateness.transpose()?.map(Duration::from_millis),
+            catch_up_max: catch_up.transpose()?.map(|count| u32::try_from(count).expect("it is bounded")),
+        })
+    }
+
+    /// The definition that means this.
+    pub(super) fn define(self) -> MisfireDefinition {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).expect("it was read from as many");
+        MisfireDefinition {
+            policy: self.policy.map(|policy| policy.name().to_owned()),
+            max_lateness_ms: self.lateness_max.map(millis),
+            max_catch_up: self.catch_up_max.map(u64::from),
         }
     }
 }

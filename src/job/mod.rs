@@ -3,27 +3,39 @@
 //!
 //! In reading order: `definition` is the list of members as clients write them; `spec` is what they mean, compiled with a
 //! `context`; then one policy a file: `target` (where to), `delivery` (how often at most), `misfire` (what becomes of missed
-//! instants), `retry` (how long between attempts), with
-//! `statuses` that several of them name. `post` is what of it a worker sends, `id` is how a job is named.
+//! instants), `retry` (whether and when there is another attempt), `overlap` (what becomes of one that is due while
+//! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name. `post` is what of it a worker sends, `id` is how a job is named.
 
+mod concurrency;
 mod context;
 mod definition;
 mod delivery;
 mod id;
 mod misfire;
+mod overlap;
 mod post;
 mod retry;
 mod spec;
 mod statuses;
 mod target;
 
+pub use concurrency::{ConcurrencyKey, Rate};
 pub use context::Context;
 pub use definition::{Definition, FieldError};
 pub use delivery::Delivery;
 pub use id::{JOB_KEY_MAX, JobId, JobKey, MalformedId};
-pub use misfire::Misfire;
+pub use misfire::{Misfire, MisfireRule};
+pub use overlap::Overlap;
 pub use post::Post;
-pub use retry::RetryPolicy;
+pub use retry::{Failure, RetryPolicy};
 pub use spec::{JobSpec, Revision};
 pub use statuses::{StatusDefinition, Statuses};
 pub use target::{MalformedUrl, Target, TargetUrl};
+
+/// A number of a member within bounds, both included.
+fn bounded(member: &'static str, given: u64, least: u64, most: u64) -> Result<u64, FieldError> {
+    if (least..=most).contains(&given) {
+        return Ok(given);
+    }
+    Err(FieldError::new(member, format_args!("expected a number from {least} to {most}, got {given}")))
+}

@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{Context, Definition, Delivery, FieldError, JobId, Misfire, Post, TargetUrl};
+use super::retry::Retry;
+use super::{
+    ConcurrencyKey, Context, Definition, Delivery, Failure, FieldError, JobId, MisfireRule, Overlap, Post, RetryPolicy,
+    Statuses, TargetUrl, bounded,
+};
 use crate::schedule::{Schedule, Zone};
 use crate::time::{Instant, WallUs};
 
@@ -24,7 +28,13 @@ pub struct JobSpec {
 /// Members that few jobs have. They cost the others one word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rare {
-    misfire: Option<Misfire>,
+    misfire: Option<MisfireRule>,
+    retry: Option<Retry>,
+    overlap: Overlap,
+    concurrency_key: Option<ConcurrencyKey>,
+    max_runs: Option<u32>,
+    auto_pause_after: Option<u32>,
+    pause_on: Option<Statuses>,
 }
 
 impl JobSpec {
@@ -33,13 +43,33 @@ impl JobSpec {
     /// # Errors
     /// Names the member that is wrong, and what was expected.
     pub fn compile(definition: &Definition, context: &Context) -> Result<JobSpec, FieldError> {
-        let Definition { schedule, api, delivery, active, misfire } = definition;
+        let Definition {
+            schedule,
+            api,
+            delivery,
+            active,
+            misfire,
+            retry,
+            overlap,
+            concurrency_key,
+            max_runs,
+            auto_pause_after,
+            pause_on,
+        } = definition;
         let schedule = Schedule::parse(schedule, Zone::default(), context.anchor)
             // What is wrong with the whole is told of the member, what is wrong with a field of it names that.
             .map_err(|why| FieldError::new("schedule", why.to_string().trim_start_matches("schedule: ")))?;
         let url = TargetUrl::parse(api).map_err(|why| FieldError::new("api", why))?;
         let delivery = Delivery::compile(delivery)?;
-        let rare = Rare { misfire: misfire.as_ref().map(Misfire::compile).transpose()? };
+        let rare = Rare {
+            misfire: misfire.as_ref().map(MisfireRule::compile).transpose()?,
+            retry: retry.as_ref().map(Retry::compile).transpose()?,
+            overlap: overlap.as_deref().map_or(Ok(Overlap::default()), Overlap::compile)?,
+            concurrency_key: concurrency_key.as_ref().map(ConcurrencyKey::compile).transpose()?,
+            max_runs: count("maxRuns", *max_runs)?,
+            auto_pause_after: count("autoPauseAfter", *auto_pause_after)?,
+            pause_on: pause_on.as_deref().map(|entries| Statuses::compile("pauseOn", entries)).transpose()?,
+        };
         Ok(JobSpec {
             schedule: Arc::new(schedule),
             post: Arc::new(Post { url, delivery, rare: None }),
@@ -48,9 +78,44 @@ impl JobSpec {
         })
     }
 
-    /// What becomes of missed instants; None: what the server was told.
-    pub fn misfire(&self) -> Option<Misfire> {
-        self.rare.as_deref()?.misfire
+    /// What becomes of missed instants, as far as the job says it.
+    pub fn misfire(&self) -> MisfireRule {
+        self.rare.as_deref().and_then(|rare| rare.misfire).unwrap_or_default()
+    }
+
+    /// How failed attempts are repeated, where the server was told this.
+    pub fn retry(&self, server: &RetryPolicy) -> RetryPolicy {
+        self.rare.as_deref().and_then(|rare| rare.retry.as_ref()).map_or(*server, |retry| retry.over(server))
+    }
+
+    /// Whether a failure is followed by another attempt at all.
+    pub fn is_retried(&self, failure: Failure) -> bool {
+        self.rare.as_deref().and_then(|rare| rare.retry.as_ref()).is_none_or(|retry| retry.is_on(failure))
+    }
+
+    /// What becomes of an execution that is due while another one runs.
+    pub fn overlap(&self) -> Overlap {
+        self.rare.as_deref().map(|rare| rare.overlap).unwrap_or_default()
+    }
+
+    /// What it shares with others that must not run too often or too much at once.
+    pub fn concurrency_key(&self) -> Option<&ConcurrencyKey> {
+        self.rare.as_deref()?.concurrency_key.as_ref()
+    }
+
+    /// How many scheduled executions are fired at most.
+    pub fn max_runs(&self) -> Option<u64> {
+        self.rare.as_deref()?.max_runs.map(u64::from)
+    }
+
+    /// How many failures in a row pause the job.
+    pub fn auto_pause_after(&self) -> Option<u32> {
+        self.rare.as_deref()?.auto_pause_after
+    }
+
+    /// Whether an answer with this status pauses the job.
+    pub fn is_paused_by(&self, status: u16) -> bool {
+        self.rare.as_deref().and_then(|rare| rare.pause_on.as_ref()).is_some_and(|statuses| statuses.contains(status))
     }
 
     /// Checks that the schedule has an instant after `now`. One that has none any more is still a job's: it is only
@@ -76,7 +141,8 @@ impl JobSpec {
 impl From<&JobSpec> for Definition {
     fn from(spec: &JobSpec) -> Definition {
         let JobSpec { schedule, post, active, rare } = spec;
-        let Rare { misfire } = rare.as_deref().cloned().unwrap_or_default();
+        let Rare { misfire, retry, overlap, concurrency_key, max_runs, auto_pause_after, pause_on } =
+            rare.as_deref().cloned().unwrap_or_default();
         // What is rare in a POST is not a job's.
         let Post { url, delivery, rare: _ } = &**post;
         Definition {
@@ -84,9 +150,21 @@ impl From<&JobSpec> for Definition {
             api: url.to_string(),
             delivery: delivery.name().to_owned(),
             active: Some(*active),
-            misfire: misfire.map(Misfire::define),
+            misfire: misfire.map(MisfireRule::define),
+            retry: retry.map(Retry::define),
+            overlap: (overlap != Overlap::default()).then(|| overlap.name().to_owned()),
+            concurrency_key: concurrency_key.map(ConcurrencyKey::define),
+            max_runs: max_runs.map(u64::from),
+            auto_pause_after: auto_pause_after.map(u64::from),
+            pause_on: pause_on.map(|statuses| statuses.define()),
         }
     }
+}
+
+/// A count that a job gives, from 1 to a billion.
+fn count(member: &'static str, given: Option<u64>) -> Result<Option<u32>, FieldError> {
+    let given = given.map(|given| bounded(member, given, 1, 1_000_000_000)).transpose()?;
+    Ok(given.map(|given| u32::try_from(given).expect("it is bounded")))
 }
 
 /// One revision of a job: what it was told to be from some moment on. Immutable and shared: a change makes a new one.
@@ -104,13 +182,17 @@ pub struct Revision {
     pub updated_at: WallUs,
     /// What it is to be.
     pub spec: JobSpec,
+    /// Raised when a job is released that a clock held which stepped back: the number of its scheduled executions.
+    pub era: u32,
+    /// Why it was paused, if its own policy did it.
+    pub paused: Option<Box<str>>,
 }
 
 impl Revision {
     /// The first revision of a job.
     pub fn first(id: JobId, spec: JobSpec, at: WallUs) -> Revision {
         let anchor = spec.schedule.anchor().unwrap_or(at.floor());
-        Revision { id, number: 1, anchor, created_at: at, updated_at: at, spec }
+        Revision { id, number: 1, anchor, created_at: at, updated_at: at, spec, era: 0, paused: None }
     }
 }
 
@@ -128,6 +210,7 @@ mod tests {
         for text in [
             r#"{"schedule":"@every 90s","api":"http://Example.com","type":"ATLEAST_ONCE","active":true}"#,
             r#"{"schedule":"* * * * * *","api":"http://a/","type":"ATLEAST_ONCE","active":false,"misfire":{"policy":"skip"}}"#,
+            r#"{"schedule":"@daily","api":"http://a/","type":"ATMOST_ONCE","active":true,"misfire":{"policy":"all","maxLatenessMs":5000,"maxCatchUp":3},"retry":{"maxAttempts":5,"untilNext":true},"overlap":"queue_one","concurrencyKey":{"name":"billing","limit":2},"maxRuns":10,"autoPauseAfter":3,"pauseOn":[410]}"#,
         ] {
             let spec = compile(text).expect(text);
             assert_eq!(serde_json::to_string(&Definition::from(&spec)).expect("JSON"), text);

@@ -58,7 +58,7 @@ impl Engine {
                 Output::Fire(attempt) => self.fires.push(Errand::Execution(attempt)),
                 Output::Dispatched(class, drift_us) => match class {
                     Class::OnTime => self.drift.record(drift_us),
-                    Class::Recovered | Class::CatchUp | Class::Manual => self.late.record(drift_us),
+                    Class::Recovered | Class::CatchUp | Class::Manual | Class::Waited => self.late.record(drift_us),
                 },
                 Output::Alert(record) => {
                     tracing::warn!(job = %record.execution.job, execution = %record.execution, api = %record.api,
@@ -66,6 +66,7 @@ impl Engine {
                     let update = self.alerts.tell(&record);
                     self.note_alert(update);
                 }
+                Output::Hurry => self.outbox.hurry(),
                 Output::Notice(notice) => log(&notice),
             }
         }
@@ -237,6 +238,7 @@ fn log(notice: &Notice) {
         Notice::ClockStep { by_us, held_jobs } => {
             tracing::warn!(by_ms = by_us / 1000, held_jobs, "the wall clock stepped");
         }
+        Notice::Paused { job, reason } => tracing::warn!(%job, %reason, "a job was paused by its own policy"),
         Notice::Target { name, failing: true } => tracing::warn!(target_name = %name, "a target fails"),
         Notice::Target { name, failing: false } => tracing::info!(target_name = %name, "a target answers again"),
     }

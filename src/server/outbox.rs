@@ -36,6 +36,11 @@ impl Outbox {
         self.items.push_back((number, item));
     }
 
+    /// Somebody waits for what is there already.
+    pub(super) fn hurry(&mut self) {
+        self.urgent |= !self.items.is_empty();
+    }
+
     pub(super) fn push_alert(&mut self, update: AlertUpdate) {
         self.urgent = true;
         self.alerts.push(update);

@@ -81,7 +81,7 @@ fn prepare(
     let files::Room { in_flight: in_flight_max, idle: idle_max } = files::fit(config.max_in_flight);
     let mut core = Scheduler::new(Settings {
         in_flight_max,
-        retry: RetryPolicy { retries: config.retries, delay: config.retry_delay },
+        retry: RetryPolicy::doubling(config.retries, config.retry_delay),
         misfire: config.misfire,
         lateness_max: config.max_lateness,
         noise: getrandom::u64().map_err(|why| ServeError::Loop(io::Error::other(why)))?,

@@ -209,6 +209,7 @@ impl Disk {
                 Status::Failed => counters.failed += 1,
                 Status::Skipped => counters.skipped += 1,
             }
+            counters.runs += u64::from(row.record.status != Status::Skipped);
             if let (true, Some(duration_us)) = (row.record.status != Status::Skipped, row.record.duration_us) {
                 counters.duration_us += duration_us;
                 counters.timed += 1;
@@ -233,12 +234,20 @@ impl Disk {
     /// What a start reads: jobs, unfinished rows, and the rest. Schedules are read from their texts again.
     pub(crate) fn restore(&self) -> (Vec<StoredJob>, Vec<LedgerRow>, Restored) {
         let (counters, last) = (self.counters(), self.last());
-        let mut finished: BTreeMap<JobKey, Instant> = BTreeMap::new();
+        let mut finished: BTreeMap<JobKey, (u32, Instant)> = BTreeMap::new();
+        let mut failures: BTreeMap<JobKey, u32> = BTreeMap::new();
         for row in
             self.rows.values().filter(|row| row.record.status != Status::Pending && row.key.kind == Kind::Scheduled)
         {
-            let through = finished.entry(row.key.job).or_insert(row.key.instant);
-            *through = row.key.instant.max(*through);
+            let place = (row.key.number, row.key.instant);
+            let through = finished.entry(row.key.job).or_insert(place);
+            *through = place.max(*through);
+            let failures = failures.entry(row.key.job).or_default();
+            match row.record.status {
+                Status::Failed => *failures += 1,
+                Status::Success => *failures = 0,
+                Status::Skipped | Status::Pending => {}
+            }
         }
         let mut jobs = Vec::new();
         for (key, job) in self.jobs.iter().filter(|(_, job)| job.deleted.is_none()) {
@@ -246,7 +255,8 @@ impl Disk {
             let definition = Definition::from(&revision.spec);
             revision.spec = JobSpec::compile(&definition, &Context::at(revision.anchor)).expect("it was read before");
             let finished_through = finished.get(key).copied();
-            let tally = Tally { counters: counters[key], last: last.get(key).copied() };
+            let failures_in_row = failures.get(key).copied().unwrap_or(0);
+            let tally = Tally { counters: counters[key], last: last.get(key).copied(), failures_in_row };
             jobs.push(StoredJob { revision, totals: Totals { tally, finished_through } });
         }
         let rows: Vec<LedgerRow> = self.pending().cloned().collect();

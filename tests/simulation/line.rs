@@ -14,6 +14,7 @@ pub(crate) fn of(output: &Output) -> String {
         Output::Reply(request, reply) => format!("reply {} {}", request.0, reply_text(reply)),
         Output::Fire(attempt) => fire_text(attempt),
         Output::Dispatched(class, drift_us) => format!("dispatched {} {drift_us}", class.code()),
+        Output::Hurry => "hurry".to_owned(),
         Output::Alert(alert) => alert_text(alert),
         Output::Notice(notice) => notice_text(notice),
     }
@@ -73,6 +74,8 @@ fn reply_text(reply: &Reply) -> String {
         Reply::Updated(view) => format!("updated {}", view_text(view)),
         Reply::Deleted => "deleted".to_owned(),
         Reply::NotFound => "not found".to_owned(),
+        Reply::Conflict(why) => format!("conflict {why}"),
+        Reply::Invalid(error) => format!("invalid {error}"),
         Reply::Refused(why) => format!("refused {why:?}"),
     }
 }
@@ -114,6 +117,7 @@ fn notice_text(notice: &Notice) -> String {
         Notice::Missed { job, count, more, reason } => format!("missed job {} {count} {more} {reason}", job.key().0),
         Notice::Overload { jobs, instants } => format!("overload {jobs} {instants}"),
         Notice::ClockStep { by_us, held_jobs } => format!("clock step {by_us} {held_jobs}"),
+        Notice::Paused { job, reason } => format!("paused job {} {reason}", job.key().0),
         Notice::Target { name, failing } => format!("target {name} {failing}"),
     }
 }

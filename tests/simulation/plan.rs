@@ -158,7 +158,7 @@ impl Plan {
                 in_flight_max: 4,
                 lateness_max: Duration::from_secs(5),
                 misfire: Misfire::Once,
-                retry: RetryPolicy { retries: 0, delay: Duration::ZERO },
+                retry: RetryPolicy::doubling(0, Duration::ZERO),
                 noise: seed,
             },
             manners: vec![Manner::Hanging],
@@ -178,10 +178,10 @@ impl Plan {
 fn settings(rng: &mut Rng) -> Settings {
     Settings {
         in_flight_max: *rng.pick(&[1, 2, 3, 8, 64]),
-        retry: RetryPolicy {
-            retries: u32::try_from(rng.within(0..=3)).expect("at most three"),
-            delay: Duration::from_millis(rng.within(1..=3000)),
-        },
+        retry: RetryPolicy::doubling(
+            u32::try_from(rng.within(0..=3)).expect("at most three"),
+            Duration::from_millis(rng.within(1..=3000)),
+        ),
         misfire: *rng.pick(&[Misfire::Once, Misfire::All, Misfire::Skip]),
         lateness_max: Duration::from_secs(rng.within(1..=30)),
         noise: rng.next(),

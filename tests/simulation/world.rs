@@ -276,6 +276,7 @@ impl World {
                 self.disk.sent.insert(attempt.handle.seq, attempt.id);
                 self.send(&attempt, now);
             }
+            Output::Hurry => self.coverage.hit("hurried"),
             Output::Dispatched(..) => self.coverage.hit("dispatch measured"),
             Output::Alert(alert) => {
                 self.watch.alert(&alert, &self.disk);
@@ -292,6 +293,7 @@ impl World {
                     self.coverage.hit("overload told");
                 }
                 Notice::ClockStep { held_jobs, .. } => self.coverage.hit_if(held_jobs > 0, "held job"),
+                Notice::Paused { .. } => self.coverage.hit("paused by policy"),
                 Notice::Target { failing: true, .. } => self.coverage.hit("target failing"),
                 Notice::Target { failing: false, .. } => self.coverage.hit("target well again"),
             },

@@ -13,23 +13,23 @@ use crate::time::{Instant, WallUs};
 /// The columns of a job that are not generated, in the order of `write_job` and `read_job`.
 macro_rules! job {
     () => {
-        "public_id, revision, definition, anchor, created_at, updated_at"
+        "public_id, revision, definition, anchor, created_at, updated_at, era, paused"
     };
 }
 
 /// How many columns a job has.
-const JOB_LEN: usize = 6;
+const JOB_LEN: usize = 8;
 
 /// The columns of a job's totals, in the order of `write_totals` and `read_totals`.
 macro_rules! totals {
     () => {
         "finished_through, success, failed, skipped, duration, timed, last_scheduled_time, last_status, \
-         last_http_status"
+         last_http_status, finished_era, runs, failures_in_row"
     };
 }
 
 /// How many columns totals have.
-const TOTALS_LEN: usize = 9;
+const TOTALS_LEN: usize = 12;
 
 /// Selects all jobs with their totals, for `read_job`.
 pub(super) const SELECT_JOBS: &str = concat!(
@@ -42,7 +42,7 @@ pub(super) const SELECT_JOBS: &str = concat!(
 
 /// Puts a job's revision in the place of the one before.
 pub(super) const PUT_JOB: &str =
-    concat!("INSERT OR REPLACE INTO jobs (", job!(), ", id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+    concat!("INSERT OR REPLACE INTO jobs (", job!(), ", id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
 
 /// Selects a job's totals and how many of its rows are kept, for `read_totals`.
 pub(super) const SELECT_TOTALS: &str = concat!("SELECT ", totals!(), ", kept FROM job_totals WHERE job_id = ?1");
@@ -51,15 +51,16 @@ pub(super) const SELECT_TOTALS: &str = concat!("SELECT ", totals!(), ", kept FRO
 pub(super) const PUT_TOTALS: &str = concat!(
     "INSERT OR REPLACE INTO job_totals (",
     totals!(),
-    ", kept, job_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    ", kept, job_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
 );
 
 pub(super) fn write_job(statement: &mut Statement<'_>, revision: &Revision) -> rusqlite::Result<usize> {
-    let Revision { id, number, anchor, created_at, updated_at, ref spec } = *revision;
+    let Revision { id, number, anchor, created_at, updated_at, ref spec, era, ref paused } = *revision;
     let definition = serde_json::to_string(&Definition::from(spec)).expect("a definition has string keys only");
     let (created_at, updated_at) = (created_at.0, updated_at.0);
     let key = integer(id.key().0);
-    statement.execute(params![id.as_bytes(), number, definition, anchor.as_secs(), created_at, updated_at, key])
+    let (anchor, paused) = (anchor.as_secs(), paused.as_deref());
+    statement.execute(params![id.as_bytes(), number, definition, anchor, created_at, updated_at, era, paused, key])
 }
 
 pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<(Revision, Totals)> {
@@ -72,6 +73,8 @@ pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<(Revision, Totals)> {
         anchor,
         created_at: WallUs(row.get(4)?),
         updated_at: WallUs(row.get(5)?),
+        era: row.get(6)?,
+        paused: row.get::<_, Option<String>>(7)?.map(Into::into),
         spec: JobSpec::compile(&definition, &Context::at(anchor)).map_err(|why| bad(2, &why.to_string()))?,
     };
     // A job has none before the first fold of a row of its.
@@ -86,11 +89,11 @@ pub(super) fn write_totals(
     totals: &Totals,
     kept: u64,
 ) -> rusqlite::Result<usize> {
-    let Totals { tally: Tally { counters, last }, finished_through } = totals;
-    let Counters { success, failed, skipped, duration_us, timed } = *counters;
+    let Totals { tally: Tally { counters, last, failures_in_row }, finished_through } = totals;
+    let Counters { success, failed, skipped, duration_us, timed, runs } = *counters;
     let last = last.expect("totals are written once a row was counted");
     statement.execute(params![
-        finished_through.map(Instant::as_secs),
+        finished_through.map(|(_, through)| through.as_secs()),
         integer(success),
         integer(failed),
         integer(skipped),
@@ -99,6 +102,9 @@ pub(super) fn write_totals(
         last.instant.as_secs(),
         last.status.code(),
         last.http_status,
+        finished_through.map_or(0, |(era, _)| era),
+        integer(runs),
+        failures_in_row,
         integer(kept),
         integer(job.0),
     ])
@@ -116,15 +122,17 @@ fn read_totals(row: &Row<'_>, first: usize) -> rusqlite::Result<Totals> {
         skipped: unsigned(row, first + 3)?,
         duration_us: unsigned(row, first + 4)?,
         timed: unsigned(row, first + 5)?,
+        runs: unsigned(row, first + 10)?,
     };
     let last = LastOutcome {
         instant: Instant::from_secs(row.get(first + 6)?),
         status: code(row, first + 7, Status::from_code)?,
         http_status: row.get(first + 8)?,
     };
+    let era: u32 = row.get(first + 9)?;
     Ok(Totals {
-        finished_through: row.get::<_, Option<i64>>(first)?.map(Instant::from_secs),
-        tally: Tally { counters, last: Some(last) },
+        finished_through: row.get::<_, Option<i64>>(first)?.map(|through| (era, Instant::from_secs(through))),
+        tally: Tally { counters, last: Some(last), failures_in_row: row.get(first + 11)? },
     })
 }
 

@@ -1,0 +1,182 @@
+//! Owns whether a due execution may go to its target now, or others come first: those of its own job, and those that
+//! share its concurrency key.
+//! It must not send: what is admitted goes into its target's queue.
+
+use super::details::Wait;
+use super::executions::State;
+use super::io::Output;
+use super::record::Class;
+use super::scheduler::Scheduler;
+use crate::job::Overlap;
+use crate::time::{Now, WallUs};
+
+const ONE_RUNS: &str = "skipped: another execution of this job was still running";
+const ONE_WAITS: &str = "skipped: one execution of this job was running, and another one waiting";
+
+/// When it is an execution's turn among those of its job.
+enum Turn {
+    Now,
+    /// Once those before it have ended; whether one of them ends at this moment.
+    Later {
+        soon: bool,
+    },
+    /// Its policy skips it, for this reason.
+    Never(&'static str),
+}
+
+impl Scheduler {
+    /// Whether a due execution whose row is on disk may go to its target now. If not, it waits, or was skipped.
+    pub(super) fn admit(&mut self, slot: u32, now: Now) -> bool {
+        if !self.executions[slot].runs {
+            match self.turn_of(slot) {
+                Turn::Now => self.executions[slot].runs = true,
+                Turn::Later { soon } => {
+                    if soon {
+                        self.output(Output::Hurry);
+                    }
+                    self.put_in_line(slot, Wait::Overlap);
+                    return false;
+                }
+                Turn::Never(why) => {
+                    self.skip(slot, why, now);
+                    return false;
+                }
+            }
+        }
+        let execution = &self.executions[slot];
+        if let (Some(key), None) = (self.jobs[execution.job].key, execution.key()) {
+            if !self.keys.enter(key, now.mono) {
+                self.put_in_line(slot, Wait::ConcurrencyKey);
+                self.keys.wait(key, self.executions.handle(slot));
+                return false;
+            }
+            self.executions.take_key(slot, key);
+        }
+        if self.executions[slot].waits_for().is_some() {
+            // What is on disk says that it was not sent. That must not be so any more when it is.
+            self.note_wait(slot, None);
+            self.executions.hold(slot);
+            self.write_row(slot);
+            return false;
+        }
+        true
+    }
+
+    fn turn_of(&self, slot: u32) -> Turn {
+        let execution = &self.executions[slot];
+        let policy = self.jobs[execution.job].spec().overlap();
+        if policy == Overlap::Allow {
+            return Turn::Now;
+        }
+        let (mut one_runs, mut one_ends, mut one_waits) = (false, false, false);
+        for other in self.executions.of_job(execution.job).filter(|&other| other != slot) {
+            let other = &self.executions[other];
+            match other.state() {
+                State::Closing => one_ends |= other.runs,
+                State::Waiting if !other.runs => one_waits = true,
+                State::Held | State::Waiting | State::Queued | State::InFlight | State::Backoff => {
+                    one_runs |= other.runs;
+                }
+                State::Proposed | State::Armed | State::Withheld => {}
+            }
+        }
+        // What is owed for the past is never skipped: it runs one after the other.
+        let on_time = execution.row.record.class == Class::OnTime;
+        match policy {
+            Overlap::Skip if on_time && (one_runs || one_waits) => Turn::Never(ONE_RUNS),
+            Overlap::QueueOne if on_time && one_waits => Turn::Never(ONE_WAITS),
+            Overlap::Allow | Overlap::Skip | Overlap::QueueOne if one_runs || one_ends || one_waits => {
+                Turn::Later { soon: one_ends && !one_runs }
+            }
+            Overlap::Allow | Overlap::Skip | Overlap::QueueOne => Turn::Now,
+        }
+    }
+
+    fn put_in_line(&mut self, slot: u32, wait: Wait) {
+        let target = self.jobs[self.executions[slot].job].target;
+        self.executions.wait(slot, target);
+        self.targets.begin_wait(target);
+        let execution = &mut self.executions[slot];
+        if execution.row.record.class == Class::OnTime {
+            execution.row.record.class = Class::Waited;
+        }
+        if execution.waits_for() != Some(wait) {
+            self.note_wait(slot, Some(wait));
+            self.write_row(slot);
+        }
+    }
+
+    /// Puts down what an execution waits for. While that is on disk, it is known not to be sent.
+    pub(super) fn note_wait(&mut self, slot: u32, wait: Option<Wait>) {
+        let record = &mut self.executions[slot].row.record;
+        let details = record.details_mut();
+        details.waits_for = wait;
+        if *details == Default::default() {
+            record.details = None;
+        }
+    }
+
+    /// It is the turn of an execution that waited.
+    fn call_up(&mut self, slot: u32, now: Now) {
+        let execution = &mut self.executions[slot];
+        let (job, target) = (execution.job, execution.sent_to());
+        execution.ready = Some(now.mono);
+        let late_us = now.wall.since_us(WallUs::of(execution.instant()));
+        let never_sent = execution.was_never_sent();
+        self.executions.hold(slot);
+        // Having to wait for others is no fault, unless the job says so.
+        let lateness_max = self.jobs[job].spec().misfire().lateness_max;
+        let too_late = lateness_max.is_some_and(|max| u128::try_from(late_us).is_ok_and(|us| us > max.as_micros()));
+        if too_late && never_sent {
+            self.skip(slot, super::sending::TOO_LATE, now);
+        } else {
+            self.release(slot, now);
+        }
+        // Only now: a target that nothing waits for is forgotten.
+        self.targets.end_wait(target);
+    }
+
+    /// An execution of this job has ended, or its policy has changed: those that waited for it go on.
+    pub(super) fn let_next_run(&mut self, job: u32, now: Now) {
+        let allow = self.jobs[job].spec().overlap() == Overlap::Allow;
+        let mut waiting = Vec::new();
+        for slot in self.executions.of_job(job) {
+            let other = &self.executions[slot];
+            match other.state() {
+                State::Waiting if !other.runs => waiting.push((other.row.key.instant, other.row.seq, slot)),
+                State::Closing | State::Held | State::Waiting | State::Queued | State::InFlight | State::Backoff
+                    if other.runs && !allow =>
+                {
+                    return;
+                }
+                State::Proposed | State::Armed | State::Withheld | State::Held | State::Waiting => {}
+                State::Closing | State::Queued | State::InFlight | State::Backoff => {}
+            }
+        }
+        waiting.sort_unstable();
+        for (_, _, slot) in waiting.into_iter().take(if allow { usize::MAX } else { 1 }) {
+            self.executions[slot].runs = true;
+            self.call_up(slot, now);
+        }
+    }
+
+    /// Lets those begin that waited for a concurrency key which has room now.
+    pub(super) fn serve_keys(&mut self, now: Now) {
+        while let Some((key, handle)) = self.keys.next(now.mono) {
+            let waits = self.executions.live(handle).is_some_and(|execution| execution.state() == State::Waiting);
+            if waits {
+                self.executions.take_key(handle.slot, key);
+                self.call_up(handle.slot, now);
+            } else {
+                self.keys.end(key);
+            }
+        }
+    }
+
+    /// An attempt is under way under its concurrency key no more.
+    pub(super) fn give_key_back(&mut self, slot: u32) {
+        if let Some(key) = self.executions.give_key_back(slot) {
+            self.keys.end(key);
+        }
+    }
+}

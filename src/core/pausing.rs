@@ -1,0 +1,104 @@
+//! Owns what the core changes about a job by itself, and what a client lets go on: pauses after failures, the end of a
+//! job's runs, and jobs that a clock holds which stepped back.
+//! It must not answer before it is on disk: such a change takes the way of any other.
+
+use std::sync::Arc;
+
+use super::executions::State;
+use super::io::{Change, JobChange, Notice, Output, Reply, RequestId};
+use super::jobs::PendingChange;
+use super::key::Kind;
+use super::scheduler::{Phase, Scheduler};
+use crate::job::Revision;
+use crate::time::Now;
+
+const NOT_HELD: &str = "the job is not held; only a clock that stepped back holds one";
+
+impl Scheduler {
+    /// An attempt of a job ended: whether that pauses the job.
+    pub(super) fn consider_pausing(&mut self, slot: u32, http_status: Option<u16>, now: Now) {
+        let job = &self.jobs[slot];
+        let reason = match (http_status, job.spec().auto_pause_after()) {
+            (Some(status), _) if job.spec().is_paused_by(status) => format!("the target answered {status}"),
+            (_, Some(most)) if job.tally.failures_in_row >= most => {
+                format!("{} executions in a row failed", job.tally.failures_in_row)
+            }
+            _ => return,
+        };
+        self.pause(slot, reason, now);
+    }
+
+    /// Pauses a job by its own policy. If a client is just changing it, the next failure may do it.
+    fn pause(&mut self, slot: u32, reason: String, now: Now) {
+        let job = &self.jobs[slot];
+        if self.phase != Phase::Running || !job.spec().active || job.pending.is_some() || job.is_deleted() {
+            return;
+        }
+        self.settle_due(slot, now);
+        let old = Arc::clone(self.jobs[slot].revision());
+        let mut spec = old.spec.clone();
+        spec.active = false;
+        let (number, paused) = (old.number.wrapping_add(1), Some(reason.as_str().into()));
+        let revision = Arc::new(Revision { number, updated_at: now.wall, spec, paused, ..*old });
+        let remove = self.withhold(slot, now);
+        let armed_through = now.wall.floor().max(self.jobs[slot].due_through());
+        let change = Change { job: JobChange::Put(Arc::clone(&revision)), remove, rows: Vec::new() };
+        self.output(Output::Notice(Notice::Paused { job: revision.id, reason }));
+        self.submit(slot, None, PendingChange::Update { revision, armed_through }, change);
+    }
+
+    /// A client lets a job go on that is held because the clock stepped back behind what it has fired. Its instants
+    /// from now on are owed anew, under another number: what was fired for them stays as it is.
+    pub(super) fn release_held(&mut self, request: RequestId, slot: u32, now: Now) {
+        if !self.jobs[slot].is_held(now.wall) {
+            return self.output(Output::Reply(request, Reply::Conflict(NOT_HELD)));
+        }
+        let old = Arc::clone(self.jobs[slot].revision());
+        let (number, era) = (old.number.wrapping_add(1), old.era + 1);
+        let (spec, paused) = (old.spec.clone(), old.paused.clone());
+        let revision = Arc::new(Revision { number, era, updated_at: now.wall, spec, paused, ..*old });
+        let remove = self.withhold(slot, now);
+        let since = now.wall.floor();
+        let (rows, armed_through) = self.propose(slot, &revision, since, now);
+        let change = Change { job: JobChange::Put(Arc::clone(&revision)), remove, rows };
+        self.submit(slot, Some(request), PendingChange::Release { revision, since, armed_through }, change);
+    }
+
+    /// How many scheduled executions of a job may still be armed; None: any number.
+    pub(super) fn runs_left(&self, slot: u32) -> Option<u64> {
+        Some(self.runs_left_of(slot, self.jobs[slot].spec().max_runs()?))
+    }
+
+    /// The same where the job may have so many in all.
+    pub(super) fn runs_left_of(&self, slot: u32, most: u64) -> u64 {
+        let job = &self.jobs[slot];
+        let live = self.executions.of_job(slot).filter(|&execution| {
+            let execution = &self.executions[execution];
+            let counts = !matches!(execution.state(), State::Withheld | State::Closing);
+            counts && execution.row.key.kind == Kind::Scheduled
+        });
+        most.saturating_sub(job.tally.counters.runs).saturating_sub(live.count() as u64)
+    }
+
+    /// If a job has no runs left, nothing of it is due any more. Whether that is so.
+    pub(super) fn exhaust(&mut self, slot: u32) -> bool {
+        let is_exhausted = self.runs_left(slot) == Some(0);
+        if is_exhausted {
+            self.jobs.exhaust(slot);
+        }
+        is_exhausted
+    }
+
+    /// A run of a job came to nothing: if the job counts its runs, it may have one left again.
+    pub(super) fn revive(&mut self, slot: u32, now: Now) {
+        let job = &self.jobs[slot];
+        let counts = job.spec().max_runs().is_some() && job.next().is_none();
+        if counts && job.pending.is_none() && !job.is_deleted() && self.phase == Phase::Running {
+            // While it was exhausted it owed nothing.
+            let since = job.armed_through().max(now.wall.floor());
+            self.jobs.advance(slot, since);
+            self.jobs.queue_arming(slot);
+            self.arm_resume.get_or_insert(now.mono.plus_us(super::arming::RESUME_US));
+        }
+    }
+}
