@@ -3,12 +3,12 @@
 //! It must not send: what is admitted goes into its target's queue.
 
 use super::details::Wait;
-use super::executions::State;
+use super::executions::{Execution, State};
 use super::io::Output;
-use super::record::Class;
+use super::record::{Class, Seq};
 use super::scheduler::Scheduler;
 use crate::job::Overlap;
-use crate::time::{Now, WallUs};
+use crate::time::{Instant, Now, WallUs};
 
 const ONE_RUNS: &str = "skipped: another execution of this job was still running";
 const ONE_WAITS: &str = "skipped: one execution of this job was running, and another one waiting";
@@ -68,24 +68,22 @@ impl Scheduler {
         if policy == Overlap::Allow {
             return Turn::Now;
         }
-        let (mut one_runs, mut one_ends, mut one_waits) = (false, false, false);
+        let (mut one_runs, mut one_ends, mut one_waits, mut one_is_before) = (false, false, false, false);
         for other in self.executions.of_job(execution.job).filter(|&other| other != slot) {
             let other = &self.executions[other];
-            match other.state() {
-                State::Closing => one_ends |= other.runs,
-                State::Waiting if !other.runs => one_waits = true,
-                State::Held | State::Waiting | State::Queued | State::InFlight | State::Backoff => {
-                    one_runs |= other.runs;
-                }
-                State::Proposed | State::Armed | State::Withheld => {}
+            if is_in_line(other) {
+                one_waits = true;
+                one_is_before |= rank_of(other) < rank_of(execution);
             }
+            one_runs |= is_running(other);
+            one_ends |= other.runs && other.state() == State::Closing;
         }
         // What is owed for the past is never skipped: it runs one after the other.
         let on_time = execution.row.record.class == Class::OnTime;
         match policy {
             Overlap::Skip if on_time && (one_runs || one_waits) => Turn::Never(ONE_RUNS),
             Overlap::QueueOne if on_time && one_waits => Turn::Never(ONE_WAITS),
-            Overlap::Allow | Overlap::Skip | Overlap::QueueOne if one_runs || one_ends || one_waits => {
+            Overlap::Allow | Overlap::Skip | Overlap::QueueOne if one_runs || one_ends || one_is_before => {
                 Turn::Later { soon: one_ends && !one_runs }
             }
             Overlap::Allow | Overlap::Skip | Overlap::QueueOne => Turn::Now,
@@ -139,31 +137,30 @@ impl Scheduler {
     /// An execution of this job has ended, or its policy has changed: those that waited for it go on.
     pub(super) fn let_next_run(&mut self, job: u32, now: Now) {
         let allow = self.jobs[job].spec().overlap() == Overlap::Allow;
-        let mut waiting = Vec::new();
-        for slot in self.executions.of_job(job) {
-            let other = &self.executions[slot];
-            match other.state() {
-                State::Waiting if !other.runs => waiting.push((other.row.key.instant, other.row.seq, slot)),
-                State::Closing | State::Held | State::Waiting | State::Queued | State::InFlight | State::Backoff
-                    if other.runs && !allow =>
-                {
-                    return;
-                }
-                State::Proposed | State::Armed | State::Withheld | State::Held | State::Waiting => {}
-                State::Closing | State::Queued | State::InFlight | State::Backoff => {}
-            }
+        let live = || self.executions.of_job(job).map(|slot| (slot, &self.executions[slot]));
+        let taken = live().any(|(_, other)| is_running(other) || (other.runs && other.state() == State::Closing));
+        if taken && !allow {
+            return;
         }
-        waiting.sort_unstable();
-        for (_, _, slot) in waiting.into_iter().take(if allow { usize::MAX } else { 1 }) {
-            self.executions[slot].runs = true;
-            self.call_up(slot, now);
+        let in_line = live().filter(|(_, other)| is_in_line(other));
+        let mut in_line: Vec<_> = in_line.map(|(slot, other)| (rank_of(other), slot)).collect();
+        in_line.sort_unstable();
+        for (_, slot) in in_line.into_iter().take(if allow { usize::MAX } else { 1 }) {
+            // Who is held comes by itself as soon as its row is on disk.
+            if self.executions[slot].state() == State::Waiting {
+                self.executions[slot].runs = true;
+                self.call_up(slot, now);
+            }
         }
     }
 
     /// Lets those begin that waited for a concurrency key which has room now.
     pub(super) fn serve_keys(&mut self, now: Now) {
         while let Some((key, handle)) = self.keys.next(now.mono) {
-            let waits = self.executions.live(handle).is_some_and(|execution| execution.state() == State::Waiting);
+            let waits = self.executions.live(handle).is_some_and(|execution| {
+                let is_key = execution.waits_for() == Some(Wait::ConcurrencyKey);
+                execution.state() == State::Waiting && is_key && self.jobs[execution.job].key == Some(key)
+            });
             if waits {
                 self.executions.take_key(handle.slot, key);
                 self.call_up(handle.slot, now);
@@ -173,10 +170,52 @@ impl Scheduler {
         }
     }
 
+    /// A job has another key or another policy: what was admitted and has not left is judged anew. What was sent once
+    /// runs on, whatever else does.
+    pub(super) fn admit_anew(&mut self, job: u32, now: Now) {
+        let due = [State::Queued, State::Held, State::Waiting];
+        let mut due = due.map(|state| self.executions.of_job_in(job, state)).concat();
+        due.sort_unstable_by_key(|&slot| rank_of(&self.executions[slot]));
+        let mut waited = Vec::new();
+        for &slot in &due {
+            if self.executions[slot].state() == State::Waiting {
+                waited.push(self.executions[slot].sent_to());
+            }
+            self.give_key_back(slot);
+            self.executions.hold(slot);
+            let execution = &mut self.executions[slot];
+            execution.runs &= !execution.was_never_sent() && execution.row.record.class != Class::Recovered;
+        }
+        for slot in due {
+            self.release(slot, now);
+        }
+        // Only now: a target that nothing waits for is forgotten.
+        waited.into_iter().for_each(|target| self.targets.end_wait(target));
+    }
+
     /// An attempt is under way under its concurrency key no more.
     pub(super) fn give_key_back(&mut self, slot: u32) {
         if let Some(key) = self.executions.give_key_back(slot) {
             self.keys.end(key);
         }
     }
+}
+
+/// Whether an execution is under way, as far as others of its job are concerned.
+fn is_running(execution: &Execution) -> bool {
+    let state = execution.state();
+    let under_way = matches!(state, State::Held | State::Waiting | State::Queued | State::InFlight | State::Backoff);
+    execution.runs && under_way
+}
+
+/// Whether an execution waits for others of its job. One that is in doubt does, as it may run already.
+fn is_in_line(execution: &Execution) -> bool {
+    let in_doubt = execution.row.record.class == Class::Recovered;
+    let waits = execution.state() == State::Waiting || (execution.state() == State::Held && in_doubt);
+    waits && !execution.runs
+}
+
+/// Whose turn comes first: what is in doubt, then by time.
+fn rank_of(execution: &Execution) -> (bool, Instant, Seq) {
+    (execution.row.record.class != Class::Recovered, execution.instant(), execution.row.seq)
 }

@@ -104,7 +104,7 @@ impl Scheduler {
         let mut remove = Vec::new();
         for armed in self.executions.of_job_in(slot, State::Armed) {
             let execution = &self.executions[armed];
-            if WallUs::of(execution.instant()) > now.wall && execution.was_never_sent() {
+            if WallUs::of(execution.instant()) > now.wall && execution.may_be_taken_back() {
                 self.executions.withhold(armed);
                 remove.push(self.executions[armed].row.seq);
             }
@@ -195,9 +195,14 @@ impl Scheduler {
         let target = self.targets.join(revision.spec.post.url.target());
         self.targets.leave(std::mem::replace(&mut self.jobs[slot].target, target));
         let key = self.join_key(&revision.spec);
+        let before = (self.jobs[slot].key, self.jobs[slot].spec().overlap());
+        let is_same = before == (key, revision.spec.overlap());
         self.leave_key(slot);
         self.jobs[slot].key = key;
         self.jobs.replace(slot, revision, armed_through);
+        if !is_same {
+            self.admit_anew(slot, now);
+        }
         self.activate(slot, now);
         self.let_next_run(slot, now);
     }

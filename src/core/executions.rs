@@ -103,6 +103,11 @@ impl Execution {
         self.row.record.attempt == 1 && self.row.record.recoveries == 0
     }
 
+    /// Whether it may be as if it had never been armed: it was not due before, whatever the clock did since.
+    pub(super) fn may_be_taken_back(&self) -> bool {
+        self.was_never_sent() && self.waits_for().is_none()
+    }
+
     /// The instant it belongs to.
     pub(super) fn instant(&self) -> Instant {
         self.row.key.instant

@@ -138,7 +138,8 @@ impl Scheduler {
 
     /// What still lies ahead goes on as planned.
     fn resume(&mut self, slot: u32, due: WallUs, now: Now) {
-        if self.executions[slot].row.record.attempt == 1 {
+        // An instant that lies ahead is waited for by the wall clock, whatever attempt it is.
+        if WallUs::of(self.executions[slot].instant()) > now.wall {
             self.executions.arm(slot);
             return;
         }

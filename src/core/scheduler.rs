@@ -185,7 +185,7 @@ impl Scheduler {
         self.arm_resume = None;
         // What may have been sent stays; it is in doubt again.
         let armed = self.executions.by_instant().map(|(_, slot)| slot);
-        let mut armed: Vec<u32> = armed.filter(|&slot| self.executions[slot].was_never_sent()).collect();
+        let mut armed: Vec<u32> = armed.filter(|&slot| self.executions[slot].may_be_taken_back()).collect();
         // The latest first: if the process dies half-way, a row that is left must not hide a gap before it.
         armed.sort_unstable_by_key(|&slot| {
             let row = &self.executions[slot].row;

@@ -37,7 +37,9 @@ impl Scheduler {
             // row yet: the misfire policy decides, and under `once` only the latest of them all runs.
             let job = &self.jobs[job];
             let is_latest = job.next().is_none_or(|next| WallUs::of(next) > now.wall) && job.armed_through() == instant;
-            if !self.misfire_of(job).runs(is_latest) {
+            // A job that says how late is too late means every run.
+            let says_so = job.spec().misfire().lateness_max.is_some();
+            if says_so || !self.misfire_of(job).runs(is_latest) {
                 self.counts.missed += 1;
                 self.skip(slot, TOO_LATE, now);
                 return;

@@ -4,19 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use punctual::core::{Action, Command, Refusal, Reply, RequestId};
-use punctual::job::{Context, Definition, JobId, JobSpec, Post, Revision};
+use punctual::job::{Context, JobId, JobSpec, Post, Revision};
 use punctual::time::{Instant, WallUs};
 
 use super::beat::Beat;
 use super::coverage::Coverage;
-use super::disk::Disk;
-use super::plan::Profile;
+use super::disk::{Disk, DiskJob};
+use super::plan::{Plan, Profile};
+use super::policies::{Lap, Policies};
 use super::rng::Rng;
 
 /// What a client wrote; its number is the path of the URL, so that every spec tells where it comes from.
 #[derive(Clone, Copy)]
 pub(crate) struct Written {
     pub(crate) beat: Beat,
+    pub(crate) policies: Policies,
     active: Option<bool>,
     at: Instant,
 }
@@ -25,6 +27,7 @@ enum Asked {
     Create { draft: u64 },
     Update { id: JobId, draft: u64 },
     Delete { id: JobId },
+    Release { id: JobId },
 }
 
 #[derive(Default)]
@@ -43,11 +46,13 @@ pub(crate) struct Clients {
     known: Vec<JobId>,
     targets: u64,
     profile: Option<Profile>,
+    has_policies: bool,
 }
 
 impl Clients {
-    pub(crate) fn new(targets: u64, profile: Profile) -> Clients {
-        Clients { targets, profile: Some(profile), ..Clients::default() }
+    pub(crate) fn new(plan: &Plan) -> Clients {
+        let (targets, profile) = (plan.manners.len() as u64, Some(plan.profile));
+        Clients { targets, profile, has_policies: plan.has_policies, ..Clients::default() }
     }
 
     pub(crate) fn create(&mut self, rng: &mut Rng, wall: WallUs) -> Command {
@@ -64,6 +69,9 @@ impl Clients {
             return self.create(rng, wall);
         }
         let id = *rng.pick(&self.known);
+        if rng.per_cent(15) {
+            return self.ask(Asked::Release { id }, Action::Release { id });
+        }
         if rng.per_cent(20) {
             return self.ask(Asked::Delete { id }, Action::Delete { id });
         }
@@ -99,9 +107,9 @@ impl Clients {
     fn draft(&mut self, beat: Beat, active: Option<bool>, rng: &mut Rng, wall: WallUs) -> (u64, JobSpec) {
         let number = self.drafts.len() as u64;
         let host = rng.within(0..=self.targets - 1);
-        let plain = Definition::plain(&beat.text(), &format!("http://t{host}.test/{number}"));
-        let definition = Definition { active, ..plain };
-        self.drafts.push(Written { beat, active, at: wall.floor() });
+        let policies = if self.has_policies { Policies::random(rng) } else { Policies::default() };
+        let definition = policies.define(&beat.text(), &format!("http://t{host}.test/{number}"), active);
+        self.drafts.push(Written { beat, policies, active, at: wall.floor() });
         (number, JobSpec::compile(&definition, &Context::at(wall.floor())).expect("a valid definition"))
     }
 
@@ -129,7 +137,14 @@ impl Clients {
                 assert!(deleted, "a deletion was answered that is not on disk");
                 self.deleted.insert(id);
             }
-            (Asked::Update { id, .. } | Asked::Delete { id }, Reply::NotFound) => {
+            (Asked::Release { id }, Reply::Updated(view)) => {
+                assert_eq!(view.revision.id, id);
+                assert!(view.revision.era > 0, "a release begins another era");
+                self.answered.insert(id, view.revision.number);
+                coverage.hit("held job released");
+            }
+            (Asked::Release { .. }, Reply::Conflict(_)) => coverage.hit("release of a job that is not held"),
+            (Asked::Update { id, .. } | Asked::Delete { id } | Asked::Release { id }, Reply::NotFound) => {
                 assert!(disk.live(id).is_none(), "a job that is on disk was not found");
                 coverage.hit("not found");
             }
@@ -138,6 +153,7 @@ impl Clients {
                     Asked::Create { draft } => (Some(draft), "create rejected"),
                     Asked::Update { draft, .. } => (Some(draft), "update rejected"),
                     Asked::Delete { .. } => (None, "delete rejected"),
+                    Asked::Release { .. } => (None, "release rejected"),
                 };
                 self.refused.extend(draft);
                 match why {
@@ -188,7 +204,19 @@ impl Clients {
             for revision in job.history.iter().filter_map(|stretch| stretch.revision.as_deref()) {
                 assert!(!self.refused.contains(&(draft_of(revision) as u64)), "a refused change took effect");
                 let written = &self.drafts[draft_of(revision)];
-                let active = written.active.unwrap_or(before.is_none_or(|before| before.spec.active));
+                // What the core changes by itself, and a release, keep what the client wrote.
+                let own = before.filter(|before| draft_of(before) == draft_of(revision));
+                let written_active = written.active.unwrap_or(before.is_none_or(|before| before.spec.active));
+                let active = match own {
+                    None => written_active,
+                    Some(before) if revision.era > before.era => before.spec.active,
+                    Some(_) => {
+                        let policies = written.policies;
+                        let may_pause = policies.pause_on_410 || policies.auto_pause.is_some();
+                        assert!(may_pause && revision.paused.is_some(), "paused by nobody: {revision:?}");
+                        false
+                    }
+                };
                 assert_eq!(revision.spec.active, active, "an active flag nobody wrote");
                 let kept = before.filter(|before| before.spec.has_schedule_of(&revision.spec));
                 let anchor = kept.map_or(written.at, |before| before.anchor);
@@ -205,6 +233,23 @@ impl Clients {
         let beat = self.drafts[draft_of(revision)].beat;
         assert_eq!(beat.text(), revision.spec.schedule.text(), "a schedule nobody wrote");
         beat
+    }
+}
+
+/// What the revision of an attempt demands.
+impl Clients {
+    pub(crate) fn policies_in(&self, post: &Post) -> Policies {
+        self.drafts[draft_in(post)].policies
+    }
+
+    /// Whether executions of a job were ever allowed to run together.
+    pub(crate) fn ever_allowed_overlap(&self, job: &DiskJob) -> bool {
+        let revisions = job.history.iter().filter_map(|stretch| stretch.revision.as_deref());
+        revisions.into_iter().any(|revision| self.policies_of(revision).overlap == Lap::Allow)
+    }
+
+    pub(crate) fn policies_of(&self, revision: &Revision) -> Policies {
+        self.drafts[draft_of(revision)].policies
     }
 }
 

@@ -58,6 +58,28 @@ pub(crate) const REQUIRED: &[&str] = &[
     "update rejected",
     "update withheld rows",
     "withheld fired late",
+    // Policies of jobs.
+    "at most once in doubt",
+    "at most once tried again, as nothing was sent",
+    "catch-up within its lateness",
+    "fired alone",
+    "gap beyond the job's lateness",
+    "held job released",
+    "hurried",
+    "in doubt one after the other",
+    "job exhausted by its runs",
+    "kept for the next start",
+    "misfire by the job's own policy",
+    "paused by policy",
+    "release of a job that is not held",
+    "retries gave way",
+    "retries took too long",
+    "retry that is known to be unsent",
+    "sent at most once",
+    "skipped as another runs",
+    "skipped as another waits",
+    "waits for another execution",
+    "waits for its key",
 ];
 
 /// How often each state was reached.

@@ -17,6 +17,7 @@ mod happen;
 mod line;
 mod oracle;
 mod plan;
+mod policies;
 mod pool;
 mod rng;
 mod watch;

@@ -11,12 +11,15 @@ use super::clients::Clients;
 use super::coverage::Coverage;
 use super::disk::{Disk, DiskJob};
 use super::plan::Plan;
+use super::policies::{Lap, Policies};
 
 /// How many missed instants are counted exactly, as clients are promised.
 const COUNT_MAX: u32 = 1_000;
 
 /// What one revision of a job owes.
 struct Debt {
+    /// The number of its executions: a release begins another.
+    era: u32,
     /// Its instants that nobody disputes.
     must: Vec<i64>,
     /// All instants it may have rows for: more than `must` only if the clock stepped back before a change.
@@ -33,8 +36,9 @@ pub(crate) fn judge(disk: &Disk, clients: &Clients, plan: &Plan, end: Instant, c
     for (key, job) in &disk.jobs {
         let rows = rows.remove(key).unwrap_or_default();
         judge_job(job, &rows, clients, end);
+        judge_runs(job, &rows, clients, coverage);
         for row in rows {
-            judge_row(row, job, disk, plan, coverage);
+            judge_row(row, job, disk, clients, plan, coverage);
         }
     }
     assert!(rows.is_empty(), "rows of no job: {rows:?}");
@@ -53,36 +57,38 @@ fn judge_job(job: &DiskJob, rows: &[&LedgerRow], clients: &Clients, end: Instant
     let horizon = rows.iter().map(|row| row.key.instant).max().unwrap_or(end).max(end);
     let debts = debts(job, clients, horizon);
     // Each second that is owed, or for which there is a row, and how many rows say what became of it.
-    let mut told: BTreeMap<i64, u32> = BTreeMap::new();
+    let mut told: BTreeMap<(u32, i64), u32> = BTreeMap::new();
     for row in rows {
         let finished = row.record.status != Status::Pending;
         assert!(finished || row.key.instant > end, "not finished long after all healed: {row:?}");
-        let instant = row.key.instant.as_secs();
+        let (era, instant) = (row.key.number, row.key.instant.as_secs());
         match row.record.covers {
             None => {
-                let owed = debts.iter().any(|debt| debt.may.binary_search(&instant).is_ok());
+                let owed = debts.iter().any(|debt| debt.era == era && debt.may.binary_search(&instant).is_ok());
                 assert!(owed, "a row for an instant nobody owed: {row:?}");
-                *told.entry(instant).or_default() += 1;
+                *told.entry((era, instant)).or_default() += 1;
             }
             Some(covers) => {
-                let covered = debts.iter().find_map(|debt| covered(debt, covers, instant));
+                let covered = debts.iter().filter(|debt| debt.era == era);
+                let covered = covered.into_iter().find_map(|debt| covered_by(debt, covers, instant));
                 let covered = covered.unwrap_or_else(|| panic!("a gap that was none, or counted wrong: {row:?}"));
                 for instant in covered {
-                    *told.entry(instant).or_default() += 1;
+                    *told.entry((era, instant)).or_default() += 1;
                 }
             }
         }
     }
     for (instant, count) in &told {
-        assert_eq!(*count, 1, "instant {instant} has {count} records: {:?}", job.history);
+        assert_eq!(*count, 1, "instant {instant:?} has {count} records: {:?}", job.history);
     }
-    for instant in debts.iter().flat_map(|debt| &debt.must).filter(|&&instant| instant <= end.as_secs()) {
-        assert!(told.contains_key(instant), "instant {instant} was lost: {:?}", job.history);
+    let owed = debts.iter().flat_map(|debt| debt.must.iter().map(|&instant| (debt.era, instant)));
+    for instant in owed.filter(|(_, instant)| *instant <= end.as_secs()) {
+        assert!(told.contains_key(&instant), "instant {instant:?} was lost: {:?}", job.history);
     }
 }
 
 /// The instants a covering row stands for, if this debt has exactly those.
-fn covered(debt: &Debt, covers: Covers, last: i64) -> Option<Vec<i64>> {
+fn covered_by(debt: &Debt, covers: Covers, last: i64) -> Option<Vec<i64>> {
     let first = covers.from.as_secs();
     let all: Vec<i64> = debt.may.iter().copied().filter(|instant| (first..=last).contains(instant)).collect();
     let count = u32::try_from(all.len()).expect("small");
@@ -106,12 +112,35 @@ fn debts(job: &DiskJob, clients: &Clients, horizon: Instant) -> Vec<Debt> {
         let due = |from: i64, through: i64| -> Vec<i64> {
             (from + 1..=through).filter(|&instant| beat.is_due(instant, anchor)).collect()
         };
-        debts.push(Debt { must: due(since_peak, until), may: due(since, until_peak) });
+        let before = index.checked_sub(1).and_then(|before| job.history[before].revision.as_ref());
+        let was_released = before.is_some_and(|before| before.era < revision.era);
+        let must = if clients.policies_of(revision).max_runs.is_some() {
+            // Which of them come to pass depends on what is skipped.
+            Vec::new()
+        } else {
+            due(if was_released { since } else { since_peak }, until)
+        };
+        debts.push(Debt { era: revision.era, must, may: due(since, until_peak) });
     }
     debts
 }
 
-fn judge_row(row: &LedgerRow, job: &DiskJob, disk: &Disk, plan: &Plan, coverage: &mut Coverage) {
+/// A job that may run so often does not run more often.
+fn judge_runs(job: &DiskJob, rows: &[&LedgerRow], clients: &Clients, coverage: &mut Coverage) {
+    let most: Option<Vec<u64>> = policies_of(job, clients).map(|policies| policies.max_runs).collect();
+    let Some(most) = most.and_then(|most| most.into_iter().max()) else { return };
+    let runs = rows.iter().filter(|row| row.record.status != Status::Skipped).count() as u64;
+    assert!(runs <= most, "{runs} runs of a job that may have {most}: {:?}", job.history);
+    coverage.hit_if(runs == most, "job exhausted by its runs");
+}
+
+/// What each revision of a job demanded.
+fn policies_of<'a>(job: &'a DiskJob, clients: &'a Clients) -> impl Iterator<Item = Policies> + 'a {
+    let revisions = job.history.iter().filter_map(|stretch| stretch.revision.as_ref());
+    revisions.map(|revision| clients.policies_of(revision))
+}
+
+fn judge_row(row: &LedgerRow, job: &DiskJob, disk: &Disk, clients: &Clients, plan: &Plan, coverage: &mut Coverage) {
     let error = row.record.error.as_deref().unwrap_or_default();
     let sent = disk.sent.contains_key(&row.seq);
     match row.record.status {
@@ -127,8 +156,12 @@ fn judge_row(row: &LedgerRow, job: &DiskJob, disk: &Disk, plan: &Plan, coverage:
             let told = disk.alerts.contains_key(&row.seq);
             assert!(told || job.deleted.is_some(), "a failure nobody is told of: {row:?}");
             let retries = row.record.attempt.saturating_sub(1).saturating_sub(row.record.recoveries);
-            assert!(retries <= plan.settings.retry.retries, "more retries than allowed: {row:?}");
-            assert!(retries == plan.settings.retry.retries || job.deleted.is_some(), "given up too early: {row:?}");
+            let most = policies_of(job, clients).map(|policies| policies.retries_max(&plan.settings)).max();
+            let least = policies_of(job, clients).map(|policies| policies.retries_max(&plan.settings)).min();
+            assert!(Some(retries) <= most, "more retries than allowed: {row:?}");
+            let may_give_up = policies_of(job, clients).any(Policies::may_give_up);
+            let gave_all = Some(retries) >= least || may_give_up || job.deleted.is_some();
+            assert!(gave_all, "given up too early: {row:?}");
             coverage.hit("failed for good");
             coverage.hit_if(error == "job deleted", "job deleted closes a row");
         }
@@ -136,30 +169,45 @@ fn judge_row(row: &LedgerRow, job: &DiskJob, disk: &Disk, plan: &Plan, coverage:
             assert!(!sent && row.record.attempt == 0 && !error.is_empty(), "{row:?}");
             coverage.hit_if(error.contains("maximum lateness"), "lateness skip");
             coverage.hit_if(error.contains("already wait"), "target overloaded");
+            let lap = policies_of(job, clients).any(|policies| policies.overlap != Lap::Allow);
+            let skipped = error.starts_with("skipped: ");
+            assert!(lap || !skipped, "skipped by no policy: {row:?}");
+            coverage.hit_if(error.contains("still running"), "skipped as another runs");
+            coverage.hit_if(error.contains("another one waiting"), "skipped as another waits");
         }
     }
     coverage.hit_if(row.record.recoveries > 0, "in doubt");
     coverage.hit_if(row.record.recoveries > 1, "in doubt twice");
-    judge_policy(row, plan.settings.misfire, coverage);
+    let policies: Vec<Policies> = policies_of(job, clients).collect();
+    judge_policy(row, &policies, plan, coverage);
     if let Some(covers) = row.record.covers {
         coverage.hit("gap row");
         coverage.hit_if(covers.more, "gap counted beyond its bound");
     }
 }
 
-/// The misfire policy says which rows may cover a gap.
-fn judge_policy(row: &LedgerRow, policy: Misfire, coverage: &mut Coverage) {
+/// The misfire policy says which rows may cover a gap: that of any revision the job had.
+fn judge_policy(row: &LedgerRow, policies: &[Policies], plan: &Plan, coverage: &mut Coverage) {
     let Some(covers) = row.record.covers else { return };
-    let passed_over = row.record.status == Status::Skipped
-        && row.record.error.as_deref().unwrap_or_default().contains("nobody could");
-    match policy {
-        Misfire::Once => assert!(!passed_over && (covers.count > 1), "one run stands for a gap: {row:?}"),
-        Misfire::Skip => assert_eq!(row.record.status, Status::Skipped, "nothing is run for a gap: {row:?}"),
-        Misfire::All => {
-            assert_eq!(row.record.status, Status::Skipped, "every instant has a run of its own: {row:?}");
-            coverage.hit("misfire all over its bound");
-        }
+    let error = row.record.error.as_deref().unwrap_or_default();
+    let skipped = row.record.status == Status::Skipped;
+    if skipped && policies.iter().any(|policies| policies.lateness_ms.is_some()) && error.contains("maximum lateness") {
+        return coverage.hit("gap beyond the job's lateness");
     }
+    let passed_over = skipped && error.contains("nobody could");
+    let allows = |policy: Misfire| match policy {
+        // One run stands for a gap.
+        Misfire::Once => !passed_over && covers.count > 1,
+        // Nothing is run for a gap; or every instant has a run of its own, up to a bound.
+        Misfire::Skip | Misfire::All => skipped,
+    };
+    let has = |policy| policies.iter().any(|policies| policies.misfire(&plan.settings) == policy);
+    let allowed = [Misfire::Once, Misfire::Skip, Misfire::All].into_iter().any(|policy| has(policy) && allows(policy));
+    assert!(allowed, "a gap that no policy of its job leaves: {row:?}");
+    let differs =
+        policies.iter().any(|policies| policies.misfire.is_some_and(|policy| policy != plan.settings.misfire));
+    coverage.hit_if(differs, "misfire by the job's own policy");
+    coverage.hit_if(has(Misfire::All) && skipped, "misfire all over its bound");
 }
 
 /// The rows that are not finished although their instant is long past.

@@ -68,6 +68,8 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) manners: Vec<Manner>,
     pub(crate) jobs: u64,
+    /// Whether jobs have policies of their own.
+    pub(crate) has_policies: bool,
     /// How long the faults last.
     pub(crate) length_us: u64,
     pub(crate) faults: Vec<(u64, Fault)>,
@@ -103,6 +105,7 @@ impl Plan {
             settings: settings(rng),
             manners: (0..rng.within(1..=4)).map(|_| *rng.pick(&manners)).collect(),
             jobs: rng.within(1..=6),
+            has_policies: rng.per_cent(60),
             length_us,
             faults: faults(rng, length_us, Profile::Busy),
             command_every_us: rng.per_cent(80).then(|| rng.within(1..=15) * SECOND_US),
@@ -138,6 +141,7 @@ impl Plan {
             },
             manners: vec![Manner::Well, Manner::Well, Manner::Flaky, Manner::Slow],
             jobs: 14_000,
+            has_policies: false,
             length_us: 110 * SECOND_US,
             // The second is the first minute mark; see `World::new`.
             faults: vec![(30 * SECOND_US + 40_000, crash), (36 * SECOND_US, Fault::Crash { down_us: 60 * SECOND_US })],
@@ -163,6 +167,7 @@ impl Plan {
             },
             manners: vec![Manner::Hanging],
             jobs: 2_400,
+            has_policies: false,
             length_us: 62 * SECOND_US,
             faults: vec![(60 * SECOND_US, Fault::ChangeBurst)],
             command_every_us: None,

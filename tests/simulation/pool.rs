@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use punctual::core::{Attempt, Outcome, Report, Seq};
+use punctual::core::{Answer, Attempt, Outcome, Report, Seq};
 use punctual::job::Target;
-use punctual::time::Now;
+
+use super::policies::{KEYS, Policies};
+use punctual::time::{MonoUs, Now};
 
 use super::plan::{Manner, SECOND_US};
 use super::rng::Rng;
@@ -15,22 +17,37 @@ const TARGET_SHARE_PER_CENT: u32 = 50;
 
 pub(crate) struct Pool {
     in_flight_max: u32,
-    in_flight: HashMap<(Seq, u32), Target>,
+    in_flight: HashMap<(Seq, u32), (Target, Option<usize>)>,
     per_target: BTreeMap<Target, u32>,
+    /// Attempts in flight of each key, how many it had in this process, and when the first of them left.
+    per_key: [(u32, u64, Option<MonoUs>); KEYS.len()],
     /// Attempts that come to no end before the faults heal.
     hanging: BTreeMap<(Seq, u32), Report>,
 }
 
 impl Pool {
     pub(crate) fn new(in_flight_max: u32) -> Pool {
-        Pool { in_flight_max, in_flight: HashMap::new(), per_target: BTreeMap::new(), hanging: BTreeMap::new() }
+        Pool {
+            in_flight_max,
+            in_flight: HashMap::new(),
+            per_target: BTreeMap::new(),
+            per_key: Default::default(),
+            hanging: BTreeMap::new(),
+        }
     }
 
     /// Takes an attempt. Gives the report that will come of it and after how long, unless it hangs.
-    pub(crate) fn take(&mut self, attempt: &Attempt, manner: Manner, now: Now, rng: &mut Rng) -> Option<(u64, Report)> {
+    pub(crate) fn take(
+        &mut self,
+        attempt: &Attempt,
+        policies: Policies,
+        manner: Manner,
+        now: Now,
+        rng: &mut Rng,
+    ) -> Option<(u64, Report)> {
         let key = (attempt.handle.seq, attempt.number);
         let target = attempt.post.url.target();
-        let other = self.in_flight.insert(key, target.clone());
+        let other = self.in_flight.insert(key, (target.clone(), policies.key));
         assert!(other.is_none(), "an attempt was handed out twice");
         let held = self.per_target.entry(target).or_default();
         *held += 1;
@@ -38,15 +55,24 @@ impl Pool {
         assert!(*held <= share, "a target holds {held} in flight, its share is {share}");
         assert!(self.len() <= self.in_flight_max, "more in flight than may be");
 
+        policies.key.into_iter().for_each(|key| self.count_key(key, now));
+
         let (outcome, latency_us) = outcome(manner, now, rng);
         let dispatched = now.wall.plus_us(i64::try_from(rng.within(0..=300)).expect("small"));
         let number = attempt.number;
         match outcome {
             Some(outcome) => {
                 let duration_us = latency_us - latency_us / 10;
-                let (handle, was_sent) = (attempt.handle, true);
-                let report =
-                    Report { handle, attempt: number, outcome, dispatched, duration_us, was_sent, answer: None };
+                let was_sent = match outcome {
+                    Outcome::Answered(_) => true,
+                    Outcome::TimedOut(_) => rng.per_cent(70),
+                    Outcome::ConnectionFailed(_) | Outcome::WorkerFailed(_) => rng.per_cent(40),
+                };
+                let asks = outcome == Outcome::Answered(503) && rng.per_cent(40);
+                let retry_after_s = asks.then(|| u32::try_from(rng.within(0..=6)).expect("small"));
+                let answer = asks.then(|| Box::new(Answer { retry_after_s, ..Answer::default() }));
+                let handle = attempt.handle;
+                let report = Report { handle, attempt: number, outcome, dispatched, duration_us, was_sent, answer };
                 Some((latency_us, report))
             }
             None => {
@@ -60,9 +86,27 @@ impl Pool {
         }
     }
 
+    /// Promise: a key has no more under way than it may, and they begin no faster than it says.
+    fn count_key(&mut self, key: usize, now: Now) {
+        let (_, limit, rate) = KEYS[key];
+        let (under_way, begun, first) = &mut self.per_key[key];
+        (*under_way, *begun) = (*under_way + 1, *begun + 1);
+        assert!(
+            limit.is_none_or(|limit| *under_way <= limit),
+            "{under_way} attempts under a key that may have {limit:?}"
+        );
+        let since_us = now.mono.0 - first.get_or_insert(now.mono).0;
+        if let Some((spacing_us, _)) = rate {
+            // The first may have been let in some time before it left.
+            let most = (since_us + 60 * SECOND_US) / spacing_us;
+            assert!(*begun <= most, "{begun} attempts in {since_us} us under a key with one in {spacing_us}");
+        }
+    }
+
     /// Notes that a report reached the core; whether it was the first of its attempt.
     pub(crate) fn reported(&mut self, report: &Report) -> bool {
-        let Some(target) = self.in_flight.remove(&(report.handle.seq, report.attempt)) else { return false };
+        let Some((target, key)) = self.in_flight.remove(&(report.handle.seq, report.attempt)) else { return false };
+        key.into_iter().for_each(|key| self.per_key[key].0 -= 1);
         *self.per_target.get_mut(&target).expect("it holds one") -= 1;
         true
     }
@@ -71,6 +115,7 @@ impl Pool {
     pub(crate) fn die(&mut self) {
         self.in_flight.clear();
         self.per_target.clear();
+        self.per_key = Default::default();
         self.hanging.clear();
     }
 
@@ -87,8 +132,9 @@ impl Pool {
 fn outcome(manner: Manner, now: Now, rng: &mut Rng) -> (Option<Outcome>, u64) {
     let quick_us = rng.within(200..=20_000);
     let answered = |status: u16| Some(Outcome::Answered(status));
-    let failure = match rng.within(0..=3) {
+    let failure = match rng.within(0..=4) {
         0 => Outcome::Answered(503),
+        4 => Outcome::Answered(410),
         1 => Outcome::TimedOut("no answer within the time limit".to_owned()),
         2 => Outcome::ConnectionFailed("connection refused".to_owned()),
         _ => Outcome::WorkerFailed("no such host can be asked for".to_owned()),

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use punctual::core::{AlertRecord, Attempt, Change, Class, ExecutionId, JobChange, Kind, Persist, Seq, Status};
+use punctual::core::{
+    AlertRecord, Attempt, Change, Class, ExecutionId, JobChange, Kind, LedgerRow, Persist, Report, Seq, Status, Wait,
+};
 use punctual::job::JobKey;
 use punctual::limits::ARM_LEAD_US;
 use punctual::time::{Now, WallUs};
@@ -11,11 +13,17 @@ use punctual::time::{Now, WallUs};
 use super::clients::Clients;
 use super::coverage::Coverage;
 use super::disk::Disk;
+use super::policies::{Lap, Policies};
 
 #[derive(Default)]
 pub(crate) struct Watch {
     /// The number of the last attempt of each execution.
     fired: HashMap<ExecutionId, u32>,
+    /// Executions of at-most-once jobs of which an attempt may have been sent.
+    maybe_sent: HashMap<ExecutionId, Seq>,
+    /// Executions fired by the process at hand, and by those before, of each job. Some are finished.
+    open_here: HashMap<JobKey, BTreeSet<(ExecutionId, Seq)>>,
+    open_before: HashMap<JobKey, BTreeSet<(ExecutionId, Seq)>>,
     /// Changes the process at hand is writing: no later instant of these jobs fires before they are settled.
     changing: HashMap<JobKey, (u64, WallUs)>,
     /// Rows that a change was to take back.
@@ -40,6 +48,9 @@ impl Watch {
         self.peak_here = None;
         self.draining = false;
         self.changing.clear();
+        for (job, open) in std::mem::take(&mut self.open_here) {
+            self.open_before.entry(job).or_default().extend(open);
+        }
         self.alerts.clear();
         self.time(now);
     }
@@ -53,7 +64,15 @@ impl Watch {
         self.peak = self.peak.max(Some(now.wall));
     }
 
-    pub(crate) fn persist(&mut self, number: u64, item: &Persist, now: Now, disk: &Disk, coverage: &mut Coverage) {
+    pub(crate) fn persist(
+        &mut self,
+        number: u64,
+        item: &Persist,
+        now: Now,
+        disk: &Disk,
+        clients: &Clients,
+        coverage: &mut Coverage,
+    ) {
         match item {
             Persist::Row(row, _) => {
                 coverage.hit_if(
@@ -64,7 +83,7 @@ impl Watch {
                     row.record.class == Class::CatchUp && row.record.status == Status::Success,
                     "catch-up sent",
                 );
-                assert_eq!(row.key.kind, Kind::Scheduled, "nobody asked for other kinds");
+                self.row(row, now, disk, clients, coverage);
             }
             Persist::Remove(_) => {
                 assert!(self.draining, "rows are taken back by a drain; changes take them along");
@@ -72,6 +91,35 @@ impl Watch {
             }
             Persist::Change(change) => self.change(number, change, now, disk, coverage),
         }
+    }
+
+    fn row(&self, row: &LedgerRow, now: Now, disk: &Disk, clients: &Clients, coverage: &mut Coverage) {
+        let record = &row.record;
+        assert_eq!(row.key.kind, Kind::Scheduled, "nobody asked for other kinds");
+        let waits_for = record.details.as_ref().and_then(|details| details.waits_for);
+        match waits_for {
+            Some(Wait::Overlap) => coverage.hit("waits for another execution"),
+            Some(Wait::ConcurrencyKey) => coverage.hit("waits for its key"),
+            Some(Wait::Retry) => coverage.hit("retry that is known to be unsent"),
+            Some(Wait::Start) => coverage.hit("kept for the next start"),
+            None => {}
+        }
+        let Some(policies) = disk.jobs.get(&row.key.job).map(|job| clients.policies_of(&job.revision)) else { return };
+        let is_new = !disk.rows.contains_key(&row.seq);
+        if let (true, Class::CatchUp, Status::Pending, Some(lateness_ms)) =
+            (is_new, record.class, record.status, policies.lateness_ms)
+        {
+            let late_us = now.wall.since_us(WallUs::of(row.key.instant));
+            assert!(late_us <= lateness_ms * 1_000, "caught up {late_us} us late: {row:?}");
+            coverage.hit("catch-up within its lateness");
+        }
+        let error = record.error.as_deref().unwrap_or_default();
+        if record.status == Status::Failed && error.contains("gave way") {
+            coverage.hit("retries gave way");
+        }
+        coverage.hit_if(record.status == Status::Failed && error.contains("time for retries"), "retries took too long");
+        let asked_twice = record.status == Status::Failed && error.contains("sent at most once");
+        coverage.hit_if(asked_twice, "at most once in doubt");
     }
 
     fn change(&mut self, number: u64, change: &Change, now: Now, disk: &Disk, coverage: &mut Coverage) {
@@ -122,6 +170,16 @@ impl Watch {
                 "a new spec is being written, but the old one still fires: {row:?}"
             );
         }
+        let waits_for = row.record.details.as_ref().and_then(|details| details.waits_for);
+        assert_eq!(waits_for, None, "fired although its row says that it waits: {row:?}");
+        let policies = clients.policies_in(&attempt.post);
+        self.judge_overlap(attempt, policies, now, disk, clients, coverage);
+        if policies.at_most_once {
+            let before = self.maybe_sent.insert(id, seq);
+            assert!(before.is_none(), "at most once was sent twice: {row:?}");
+            coverage.hit("sent at most once");
+            coverage.hit_if(attempt.number > 1, "at most once tried again, as nothing was sent");
+        }
         coverage.hit_if(self.withheld.contains(&seq), "withheld fired late");
         clients.assert_may_fire(id.job, &attempt.post, disk);
         if let Some(before) = self.fired.get(&id) {
@@ -131,6 +189,43 @@ impl Watch {
             assert!(fresh, "a first attempt that is not numbered 1: {row:?}");
         }
         self.fired.insert(id, attempt.number);
+    }
+
+    /// An attempt came back of which no byte was written.
+    pub(crate) fn note_unsent(&mut self, report: &Report) {
+        self.maybe_sent.retain(|_, seq| *seq != report.handle.seq);
+    }
+
+    /// Promise: where executions must not overlap, none is fired while another may run: until its end is on disk.
+    fn judge_overlap(
+        &mut self,
+        attempt: &Attempt,
+        policies: Policies,
+        now: Now,
+        disk: &Disk,
+        clients: &Clients,
+        coverage: &mut Coverage,
+    ) {
+        let (id, job) = (attempt.id, attempt.id.job.key());
+        let pending = |seq: &Seq| disk.rows.get(seq).is_some_and(|row| row.record.status == Status::Pending);
+        let is_running = self.open_here.get(&job).is_some_and(|open| open.iter().any(|(other, _)| *other == id));
+        for open in [&mut self.open_here, &mut self.open_before] {
+            open.entry(job).or_default().retain(|(other, seq)| *other != id && pending(seq));
+        }
+        if policies.overlap != Lap::Allow {
+            coverage.hit("fired alone");
+            let here = &self.open_here[&job];
+            // Those that ran together when that was allowed end in their own time.
+            let runs_on = is_running && clients.ever_allowed_overlap(&disk.jobs[&job]);
+            assert!(here.is_empty() || runs_on, "{id} is fired while {here:?} may run");
+            // What is in doubt runs one after the other; nothing else comes in between. What seems to lie ahead, as the
+            // clock was ahead once, is left aside.
+            let before = self.open_before[&job].iter().find(|(other, _)| WallUs::of(other.instant) <= now.wall);
+            let in_doubt = attempt.class == Class::Recovered;
+            assert!(in_doubt || before.is_none(), "{id} is fired while {before:?} is in doubt");
+            coverage.hit_if(in_doubt && before.is_some(), "in doubt one after the other");
+        }
+        self.open_here.get_mut(&job).expect("it was looked at").insert((id, attempt.handle.seq));
     }
 
     /// The one case nobody can tell apart: the clock went back, the process died and started again before the
@@ -144,6 +239,10 @@ impl Watch {
     /// An attempt looks unsent: that it is sent again cannot be held against the core.
     pub(crate) fn forget(&mut self, id: ExecutionId, number: u32) {
         self.fired.insert(id, number - 1);
+        self.maybe_sent.remove(&id);
+        for open in self.open_before.values_mut() {
+            open.retain(|(other, _)| *other != id);
+        }
     }
 
     /// Promise: a failure that is told is on disk, and is told once.

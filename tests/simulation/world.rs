@@ -74,9 +74,8 @@ impl World {
         let base_s = 1_767_225_600 + i64::try_from(rng.within(0..=400) * 3600).expect("small") - 30;
         let clock = Clock::new(base_s * 1_000_000 + i64::try_from(rng.within(0..=999_999)).expect("small"));
         let last = clock.now();
-        let targets = plan.manners.len() as u64;
         let mut world = World {
-            clients: Clients::new(targets, plan.profile),
+            clients: Clients::new(&plan),
             pool: Pool::new(plan.settings.in_flight_max),
             plan,
             rng,
@@ -264,7 +263,7 @@ impl World {
     fn output(&mut self, output: Output, now: Now) {
         match output {
             Output::Persist(number, item) => {
-                self.watch.persist(number, &item, now, &self.disk, &mut self.coverage);
+                self.watch.persist(number, &item, now, &self.disk, &self.clients, &mut self.coverage);
                 let peak = self.watch.peak.unwrap_or(now.wall);
                 self.persist(number, item, peak);
             }
