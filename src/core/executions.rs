@@ -71,6 +71,8 @@ pub(super) struct Execution {
     key: Option<u32>,
     /// Whether it runs, as far as other executions of its job are concerned: its turn among them has come.
     pub(super) runs: bool,
+    /// Whether an attempt of it may have reached its target.
+    pub(super) maybe_sent: bool,
     /// The alert its final row carries.
     pub(super) alert: Option<Box<AlertRecord>>,
     /// Neighbours in the job's list of executions.
@@ -239,7 +241,10 @@ impl Executions {
         }
         let next = self.newest[job as usize];
         let (ready, sent_to, key, runs, alert, prev) = (None, 0, None, false, None, None);
-        let new = Execution { row, job, state, written_as, ready, sent_to, key, runs, alert, prev, next };
+        let mut new =
+            Execution { row, job, state, written_as, ready, sent_to, key, runs, maybe_sent: false, alert, prev, next };
+        // Found on disk, what was tried before may have been sent, unless its row says that it was not.
+        new.maybe_sent = new.row.record.attempt > 1 && new.waits_for() != Some(Wait::Retry);
         let slot = super::slot(self.slab.insert(new));
         self.newest[job as usize] = Some(slot);
         if let Some(next) = next {

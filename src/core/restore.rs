@@ -9,12 +9,10 @@ use super::key::{ExecutionKey, Kind};
 use super::receipts::Receipt;
 use super::record::{Class, LedgerRow, Status};
 use super::scheduler::{Phase, Scheduler};
-use super::sending::JOB_DELETED;
+use super::sending::{JOB_DELETED, NOT_AGAIN};
 use crate::job::{Delivery, Overlap};
 use crate::limits::ARM_LEAD_US;
 use crate::time::{Now, WallUs};
-
-const NOT_AGAIN: &str = "not sent again: it may have been sent before a crash, and is to be sent at most once";
 
 /// What was taken over and is not judged yet. Until then it does nothing, and clients do not see it.
 #[derive(Debug, Default)]
@@ -75,7 +73,7 @@ impl Scheduler {
             if is_doubtful {
                 self.doubt(slot, now);
                 in_doubt += 1;
-            } else if due <= now.wall {
+            } else if due.max(WallUs::of(self.executions[slot].instant())) <= now.wall {
                 unsent.push(slot);
             } else {
                 self.resume(slot, due, now);
@@ -104,7 +102,7 @@ impl Scheduler {
     }
 
     /// Whether a job's cursors take account of an execution: it is scheduled, and not from before a release.
-    fn is_of_its_era(&self, job: u32, key: &ExecutionKey) -> bool {
+    pub(super) fn is_of_its_era(&self, job: u32, key: &ExecutionKey) -> bool {
         key.kind == Kind::Scheduled && key.number == self.jobs[job].revision().era
     }
 
@@ -116,8 +114,9 @@ impl Scheduler {
         if self.is_of_its_era(job, &key) {
             self.jobs.pass(job, key.instant);
         }
+        let lies_ahead = WallUs::of(key.instant) > now.wall;
         // Of executions that must not run together the first may run already; the others wait for it.
-        let is_first = !self.executions.of_job(job).any(|other| self.executions[other].runs);
+        let is_first = !lies_ahead && !self.executions.of_job(job).any(|other| self.executions[other].runs);
         self.executions[slot].runs = is_first && self.jobs[job].spec().overlap() != Overlap::Allow;
         if self.jobs[job].spec().post.delivery == Delivery::AtMostOnce {
             self.executions[slot].row.record.error = Some(NOT_AGAIN.into());
@@ -127,7 +126,6 @@ impl Scheduler {
         execution.row.record.attempt += 1;
         execution.row.record.recoveries += 1;
         execution.row.record.class = Class::Recovered;
-        let lies_ahead = WallUs::of(key.instant) > now.wall;
         execution.row.due = execution.row.due.min(now.wall).max(WallUs::of(key.instant));
         self.counts.recovered += 1;
         self.write_row(slot);
@@ -138,20 +136,22 @@ impl Scheduler {
 
     /// What still lies ahead goes on as planned.
     fn resume(&mut self, slot: u32, due: WallUs, now: Now) {
+        let (job, key) = (self.executions[slot].job, self.executions[slot].row.key);
+        // What waits was due before, when the clock was ahead.
+        let was_due = self.executions[slot].row.record.attempt > 1 || self.executions[slot].waits_for().is_some();
+        if was_due && self.is_of_its_era(job, &key) {
+            self.jobs.pass(job, key.instant);
+        }
         // An instant that lies ahead is waited for by the wall clock, whatever attempt it is.
-        if WallUs::of(self.executions[slot].instant()) > now.wall {
+        if WallUs::of(key.instant) > now.wall {
             self.executions.arm(slot);
             return;
         }
         let wait_us = u64::try_from(due.since_us(now.wall)).unwrap_or(0);
-        let (job, key) = (self.executions[slot].job, self.executions[slot].row.key);
         let target = self.jobs[job].target;
         self.executions.back_off(slot, now.mono.plus_us(wait_us), target);
         self.executions[slot].runs = true;
         self.targets.begin_wait(target);
-        if self.is_of_its_era(job, &key) {
-            self.jobs.pass(job, key.instant);
-        }
     }
 }
 

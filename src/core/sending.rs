@@ -20,6 +20,8 @@ use crate::time::{Now, WallUs};
 pub(super) const TOO_LATE: &str = "missed: it could not be sent within the maximum lateness";
 const GAVE_WAY: &str = "retries gave way to the next execution";
 const TOO_LONG: &str = "the time for retries was over";
+/// What closes executions that are to be sent at most once.
+pub(super) const NOT_AGAIN: &str = "not sent again: it may have been sent before, and is to be sent at most once";
 /// What closes the executions of a deleted job.
 pub(super) const JOB_DELETED: &str = "job deleted";
 
@@ -27,7 +29,10 @@ impl Scheduler {
     /// An armed execution's instant has come.
     pub(super) fn reach_instant(&mut self, slot: u32, now: Now) {
         let (job, instant) = (self.executions[slot].job, self.executions[slot].instant());
-        self.jobs.pass(job, instant);
+        let key = self.executions[slot].row.key;
+        if self.is_of_its_era(job, &key) {
+            self.jobs.pass(job, instant);
+        }
         let late_us = now.wall.since_us(WallUs::of(instant));
         let lateness_max = self.lateness_max(&self.jobs[job]);
         let overdue = u128::try_from(late_us).is_ok_and(|late_us| late_us > lateness_max.as_micros());
@@ -138,6 +143,13 @@ impl Scheduler {
                 self.skip(handle.slot, TOO_LATE, now);
                 continue;
             }
+            let revision = self.jobs[execution.job].revision();
+            if execution.maybe_sent && revision.spec.post.delivery == Delivery::AtMostOnce {
+                // The job was another one when it was sent.
+                self.executions[handle.slot].row.record.error = Some(NOT_AGAIN.into());
+                self.finish(handle.slot, Status::Failed, now);
+                continue;
+            }
             self.targets.fired(target, lane);
             self.executions.fly(handle.slot, target);
             self.fire(handle);
@@ -171,6 +183,7 @@ impl Scheduler {
         let lane = lane_of(execution.row.record.class);
         let target = execution.sent_to();
         let row = &mut execution.row;
+        execution.maybe_sent |= report.was_sent;
         let first = row.record.executed.is_none();
         row.record.executed.get_or_insert(report.dispatched);
         let (class, drift_us) = (row.record.class, report.dispatched.since_us(WallUs::of(row.key.instant)));

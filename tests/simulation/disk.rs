@@ -218,8 +218,9 @@ impl Disk {
         all
     }
 
-    /// How the finished row with the highest instant of each job ended.
-    pub(crate) fn last(&self) -> BTreeMap<JobKey, LastOutcome> {
+    /// How the finished rows with the highest instant of each job ended: one, and a second only where a release made
+    /// another of the same instant.
+    pub(crate) fn last(&self) -> BTreeMap<JobKey, Vec<LastOutcome>> {
         let mut finished: Vec<&LedgerRow> =
             self.rows.values().filter(|row| row.record.status != Status::Pending).collect();
         finished.sort_by_key(|row| row.key.instant);
@@ -228,7 +229,13 @@ impl Disk {
             status: row.record.status,
             http_status: row.record.http_status,
         };
-        finished.into_iter().map(|row| (row.key.job, outcome(row))).collect()
+        let mut last: BTreeMap<JobKey, Vec<LastOutcome>> = BTreeMap::new();
+        for row in finished {
+            let of_job = last.entry(row.key.job).or_default();
+            of_job.retain(|other| other.instant == row.key.instant);
+            of_job.push(outcome(row));
+        }
+        last
     }
 
     /// What a start reads: jobs, unfinished rows, and the rest. Schedules are read from their texts again.
@@ -256,7 +263,11 @@ impl Disk {
             revision.spec = JobSpec::compile(&definition, &Context::at(revision.anchor)).expect("it was read before");
             let finished_through = finished.get(key).copied();
             let failures_in_row = failures.get(key).copied().unwrap_or(0);
-            let tally = Tally { counters: counters[key], last: last.get(key).copied(), failures_in_row };
+            let tally = Tally {
+                counters: counters[key],
+                last: last.get(key).and_then(|last| last.last().copied()),
+                failures_in_row,
+            };
             jobs.push(StoredJob { revision, totals: Totals { tally, finished_through } });
         }
         let rows: Vec<LedgerRow> = self.pending().cloned().collect();

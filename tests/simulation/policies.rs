@@ -36,8 +36,11 @@ pub(crate) enum Lap {
     QueueOne,
 }
 
-/// The keys there are: name, limit, and the spacing of beginnings in microseconds with its text.
-pub(crate) const KEYS: [(&str, Option<u32>, Option<(u64, &str)>); 3] =
+/// A key: its name, its limit, and the spacing of beginnings in microseconds with its text.
+type Key = (&'static str, Option<u32>, Option<(u64, &'static str)>);
+
+/// The keys there are.
+pub(crate) const KEYS: [Key; 3] =
     [("one", Some(1), None), ("slow", None, Some((500_000, "2/s"))), ("both", Some(2), Some((200_000, "5/s")))];
 
 impl Policies {

@@ -105,7 +105,7 @@ impl Watch {
             None => {}
         }
         let Some(policies) = disk.jobs.get(&row.key.job).map(|job| clients.policies_of(&job.revision)) else { return };
-        let is_new = !disk.rows.contains_key(&row.seq);
+        let is_new = !disk.rows.contains_key(&row.seq) && waits_for.is_none();
         if let (true, Class::CatchUp, Status::Pending, Some(lateness_ms)) =
             (is_new, record.class, record.status, policies.lateness_ms)
         {
@@ -216,13 +216,14 @@ impl Watch {
             coverage.hit("fired alone");
             let here = &self.open_here[&job];
             // Those that ran together when that was allowed end in their own time.
-            let runs_on = is_running && clients.ever_allowed_overlap(&disk.jobs[&job]);
+            let was_sent = is_running || attempt.number > 1;
+            let runs_on = was_sent && clients.ever_allowed_overlap(&disk.jobs[&job]);
             assert!(here.is_empty() || runs_on, "{id} is fired while {here:?} may run");
             // What is in doubt runs one after the other; nothing else comes in between. What seems to lie ahead, as the
             // clock was ahead once, is left aside.
             let before = self.open_before[&job].iter().find(|(other, _)| WallUs::of(other.instant) <= now.wall);
             let in_doubt = attempt.class == Class::Recovered;
-            assert!(in_doubt || before.is_none(), "{id} is fired while {before:?} is in doubt");
+            assert!(in_doubt || before.is_none() || runs_on, "{id} is fired while {before:?} is in doubt");
             coverage.hit_if(in_doubt && before.is_some(), "in doubt one after the other");
         }
         self.open_here.get_mut(&job).expect("it was looked at").insert((id, attempt.handle.seq));
