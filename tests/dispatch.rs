@@ -5,6 +5,7 @@ mod dispatch {
     mod connections;
     mod limits;
     mod names;
+    mod requests;
     mod support;
     mod tls;
 }

@@ -11,13 +11,14 @@ use super::board::{Board, number};
 use super::connection::Stage;
 use super::exchange::Exchange;
 use super::flight::{Flight, TimeLimits, describe};
-use super::head::Heads;
+use super::head::{Heads, len_max};
 use super::resolver::Resolver;
 use super::stats::Counters;
 use super::trust::Trust;
 use crate::clock;
 use crate::core::{Errand, ErrandReport, Outcome};
-use crate::limits::{ANSWER_READ_LEN, ATTEMPTS_PER_TURN_MAX, GROWTH_TICK, IDLE_CONNECTION_TIME_MAX, POST_LEN_MAX};
+use crate::job::Content;
+use crate::limits::{ANSWER_READ_LEN, ATTEMPTS_PER_TURN_MAX, GROWTH_TICK, IDLE_CONNECTION_TIME_MAX};
 use crate::time::MonoUs;
 
 /// How often resting connections are looked through.
@@ -69,6 +70,8 @@ pub(super) struct Driver {
     pub(super) scratch: Box<[u8]>,
     /// What all requests are written into.
     output: Vec<u8>,
+    /// What bodies are filled in.
+    body: String,
     next_tick: MonoUs,
     next_sweep: MonoUs,
 }
@@ -84,6 +87,7 @@ impl Driver {
             input: vec![0; ANSWER_READ_LEN].into(),
             scratch: vec![0; ANSWER_READ_LEN].into(),
             output: Vec::new(),
+            body: String::new(),
             next_tick: MonoUs(0),
             next_sweep: MonoUs(0),
         }
@@ -223,10 +227,20 @@ impl Driver {
         let peer = &mut self.board.peers[link.peer as usize];
         link.flight = Some(id);
         flight.link = Some(link_id);
-        let body = flight.errand.post().body();
+        let post = flight.errand.post();
+        let (body, content_type) = match post.content() {
+            Content::None => (&b""[..], None),
+            Content::Fixed(body, content_type) => (body, Some(content_type)),
+            Content::Filled(template, content_type) => {
+                self.body.clear();
+                self.setup.heads.fill(&flight.errand, template, &mut self.body);
+                (self.body.as_bytes(), Some(content_type))
+            }
+        };
         // Nearly all requests fit.
-        self.output.resize(self.output.len().max(POST_LEN_MAX + body.len()), 0);
-        let begun = self.setup.heads.request(&flight.errand, &peer.host_value);
+        self.output.resize(self.output.len().max(len_max(post) + body.len()), 0);
+        let described = content_type.map(|content_type| (content_type, body.len()));
+        let begun = self.setup.heads.request(&flight.errand, &peer.host_value, described);
         let begun = begun.and_then(|call| Exchange::begin(call, body, &mut self.output));
         let (exchange, len) = match begun {
             Ok(begun) => begun,

@@ -63,15 +63,17 @@ impl Exchange {
         while !call.can_proceed() {
             len += call.write(&mut output[len..]).map_err(|error| error.to_string())?;
         }
-        let mut call = match call.proceed().map_err(|error| error.to_string())? {
-            Some(SendRequestResult::SendBody(call)) => call,
-            Some(SendRequestResult::Await100(_) | SendRequestResult::RecvResponse(_)) | None => {
-                return Err("a POST with a body and no expectation goes on with its body".to_owned());
+        let call = match call.proceed().map_err(|error| error.to_string())? {
+            Some(SendRequestResult::SendBody(mut call)) => {
+                let (_, written) = call.write(body, &mut output[len..]).map_err(|error| error.to_string())?;
+                len += written;
+                call.proceed().ok_or("the request is longer than any may be")?
+            }
+            Some(SendRequestResult::RecvResponse(call)) => call,
+            Some(SendRequestResult::Await100(_)) | None => {
+                return Err("a request without an expectation does not wait for anything".to_owned());
             }
         };
-        let (_, written) = call.write(body, &mut output[len..]).map_err(|error| error.to_string())?;
-        len += written;
-        let call = call.proceed().ok_or("the request is longer than any may be")?;
         Ok((Exchange { stage: Stage::Head(call), used: 0, seen: 0, heard: false }, len))
     }
 

@@ -4,33 +4,43 @@
 //! In reading order: `definition` is the list of members as clients write them; `spec` is what they mean, compiled with a
 //! `context`; then one policy a file: `target` (where to), `delivery` (how often at most), `misfire` (what becomes of missed
 //! instants), `retry` (whether and when there is another attempt), `overlap` (what becomes of one that is due while
-//! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name. `post` is what of it a worker sends, `id` is how a job is named.
+//! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name. What is asked of
+//! the target is `request`, with its `headers` and the `template` of its body; `named` and `json` are how clients write
+//! them. `post` is what of it a worker sends, `id` is how a job is named.
 
 mod concurrency;
 mod context;
 mod definition;
 mod delivery;
+mod headers;
 mod id;
+mod json;
 mod misfire;
+mod named;
 mod overlap;
 mod post;
+mod request;
 mod retry;
 mod spec;
 mod statuses;
 mod target;
+mod template;
 
 pub use concurrency::{ConcurrencyKey, Rate};
 pub use context::Context;
 pub use definition::{Definition, FieldError};
 pub use delivery::Delivery;
 pub use id::{JOB_KEY_MAX, JobId, JobKey, MalformedId};
+pub use json::Json;
 pub use misfire::{Misfire, MisfireRule};
+pub use named::Named;
 pub use overlap::Overlap;
-pub use post::Post;
+pub use post::{Content, Post};
 pub use retry::{Failure, RetryPolicy};
 pub use spec::{JobSpec, Revision};
 pub use statuses::{StatusDefinition, Statuses};
 pub use target::{MalformedUrl, Target, TargetUrl};
+pub use template::{Placeholder, Template};
 
 /// A number of a member within bounds, both included.
 fn bounded(member: &'static str, given: u64, least: u64, most: u64) -> Result<u64, FieldError> {

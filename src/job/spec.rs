@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use super::post::Rare as RarePost;
+use super::request::{self, RequestDefinition};
 use super::retry::Retry;
 use super::{
     ConcurrencyKey, Context, Definition, Delivery, Failure, FieldError, JobId, MisfireRule, Overlap, Post, RetryPolicy,
-    Statuses, TargetUrl, bounded,
+    Statuses, TargetUrl, bounded, headers,
 };
 use crate::schedule::{Schedule, Zone};
 use crate::time::{Instant, WallUs};
@@ -55,6 +57,12 @@ impl JobSpec {
             max_runs,
             auto_pause_after,
             pause_on,
+            method,
+            headers,
+            body,
+            json,
+            timeout_ms,
+            success,
         } = definition;
         let schedule = Schedule::parse(schedule, Zone::default(), context.anchor)
             // What is wrong with the whole is told of the member, what is wrong with a field of it names that.
@@ -70,9 +78,20 @@ impl JobSpec {
             auto_pause_after: count("autoPauseAfter", *auto_pause_after)?,
             pause_on: pause_on.as_deref().map(|entries| Statuses::compile("pauseOn", entries)).transpose()?,
         };
+        let request = request::compile(RequestDefinition {
+            method: method.clone(),
+            headers: headers.clone(),
+            body: body.clone(),
+            json: json.clone(),
+            timeout_ms: *timeout_ms,
+            success: success.clone(),
+        })?;
+        let sent = request.headers.iter().map(|header| (&header.name, header.value.len()));
+        headers::check("headers", sent, false)?;
+        let request = (request != RarePost::default()).then(|| Box::new(request));
         Ok(JobSpec {
             schedule: Arc::new(schedule),
-            post: Arc::new(Post { url, delivery, rare: None }),
+            post: Arc::new(Post { url, delivery, rare: request }),
             active: active.unwrap_or(true),
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
         })
@@ -143,8 +162,9 @@ impl From<&JobSpec> for Definition {
         let JobSpec { schedule, post, active, rare } = spec;
         let Rare { misfire, retry, overlap, concurrency_key, max_runs, auto_pause_after, pause_on } =
             rare.as_deref().cloned().unwrap_or_default();
-        // What is rare in a POST is not a job's.
-        let Post { url, delivery, rare: _ } = &**post;
+        let Post { url, delivery, rare: request } = &**post;
+        let RequestDefinition { method, headers, body, json, timeout_ms, success } =
+            request.as_deref().map(request::define).unwrap_or_default();
         Definition {
             schedule: schedule.text().to_owned(),
             api: url.to_string(),
@@ -157,6 +177,12 @@ impl From<&JobSpec> for Definition {
             max_runs: max_runs.map(u64::from),
             auto_pause_after: auto_pause_after.map(u64::from),
             pause_on: pause_on.map(|statuses| statuses.define()),
+            method,
+            headers,
+            body,
+            json,
+            timeout_ms,
+            success,
         }
     }
 }
