@@ -171,7 +171,7 @@ impl Driver {
     pub(super) fn abandon(&mut self, why: &str) {
         let now = clock::mono();
         let board = std::mem::take(&mut self.board);
-        for (_, flight) in &board.flights {
+        for (_, flight) in board.flights {
             self.reports.push(flight.report(Outcome::WorkerFailed(why.to_owned()), now));
         }
         self.setup.counters.abandoned();
@@ -186,6 +186,7 @@ impl Driver {
         };
         self.board.deadlines.set(id, self.limit(id));
         if self.board.peers[peer_id as usize].waiting.is_empty()
+            && !self.board.flights[id as usize].needs_fresh()
             && let Some(link) = self.take_quiet(peer_id)
         {
             self.setup.counters.reused();
@@ -197,14 +198,14 @@ impl Driver {
 
     /// Sends what waits on connections that rest. For the rest, the target asks for another connection.
     fn serve(&mut self, id: u32) {
-        loop {
-            let Some(&flight) = self.board.peers[id as usize].waiting.front() else { return };
-            let must_be_fresh = self.board.flights[flight as usize].is_second_try;
-            let resting = if must_be_fresh { None } else { self.take_quiet(id) };
-            let Some(link) = resting else { return self.board.ask_for_connection(id, self.waited) };
-            self.board.take_first(id);
+        while let Some(&flight) = self.board.peers[id as usize].waiting.front() {
+            let Some(link) = self.take_quiet(id) else { break };
+            self.board.take_waiting(id);
             self.setup.counters.reused();
             self.send(link, flight);
+        }
+        if self.board.peers[id as usize].waits() > 0 {
+            self.board.ask_for_connection(id, self.waited);
         }
     }
 
@@ -251,10 +252,14 @@ impl Driver {
                 return;
             }
         };
-        flight.dispatch();
+        flight.note_name(peer.name_wait(flight.start));
+        let was_sent = flight.dispatch();
         flight.waited = self.waited;
         peer.note_sent(self.waited);
-        if let Err(error) = link.send(exchange, &self.output[..len]) {
+        if let Err((error, has_left)) = link.send(exchange, &self.output[..len]) {
+            if !has_left {
+                flight.take_back(was_sent);
+            }
             self.lose(link_id, describe(&error));
         }
     }
