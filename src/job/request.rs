@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::post::{Body, Rare};
-use super::{FieldError, Json, Named, StatusDefinition, Statuses, Template, headers};
+use super::{FieldError, Json, Named, StatusDefinition, Statuses, Template, bounded, headers};
 use crate::limits::{TARGET_BODY_LEN_MAX, TARGET_TIME_MAX};
 
 /// The members as clients write them.
@@ -87,12 +87,8 @@ fn compile_body(member: &'static str, text: &str) -> Result<Template, FieldError
 }
 
 fn compile_timeout(ms: u64) -> Result<Duration, FieldError> {
-    let timeout = Duration::from_millis(ms);
-    if ms == 0 || timeout > TARGET_TIME_MAX {
-        let most = TARGET_TIME_MAX.as_millis();
-        return Err(FieldError::new("timeoutMs", format_args!("expected a number from 1 to {most}, got {ms}")));
-    }
-    Ok(timeout)
+    let most = u64::try_from(TARGET_TIME_MAX.as_millis()).expect("limits are short");
+    bounded("timeoutMs", ms, 1, most).map(Duration::from_millis)
 }
 
 fn compile_success(entries: &[StatusDefinition]) -> Result<Statuses, FieldError> {
