@@ -153,6 +153,8 @@ pub const TARGET_HEADERS_MAX: usize = 50;
 pub const TARGET_HEADERS_LEN_MAX: usize = 8 * 1024;
 /// The body that a job sends, in bytes, as it was written.
 pub const TARGET_BODY_LEN_MAX: usize = 64 * 1024;
+/// One secret of a job, in bytes.
+pub const SECRET_LEN_MAX: usize = 4 * 1024;
 /// The longest time limit that a job may have of its own.
 pub const TARGET_TIME_MAX: Duration = Duration::from_secs(3_600);
 /// What is kept of the body of an answer that is no success, in bytes.

@@ -240,7 +240,7 @@ impl Driver {
         };
         // Nearly all requests fit.
         self.output.resize(self.output.len().max(len_max(post) + body.len()), 0);
-        let described = content_type.map(|content_type| (content_type, body.len()));
+        let described = content_type.map(|content_type| (content_type, body));
         let begun = self.setup.heads.request(&flight.errand, &peer.host_value, described);
         let begun = begun.and_then(|call| Exchange::begin(call, body, &mut self.output));
         let (exchange, len) = match begun {

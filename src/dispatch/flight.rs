@@ -144,7 +144,7 @@ impl Flight {
     /// The report of it.
     pub(super) fn report(self, outcome: Outcome, now: MonoUs) -> ErrandReport {
         let outcome = if self.is_second_try { after_loss(outcome) } else { outcome };
-        let answer = answer(self.course.map(|course| course.end(now)), self.told.as_deref());
+        let answer = answer(self.course.map(|course| course.end(now)), self.told.as_deref(), self.errand.post());
         match &self.errand {
             Errand::Execution(attempt) => ErrandReport::Execution(Report {
                 handle: attempt.handle,
@@ -163,9 +163,9 @@ impl Flight {
 }
 
 /// What few attempts have to tell beside their outcome.
-fn answer(timings: Option<Timings>, told: Option<&Told>) -> Option<Box<Answer>> {
+fn answer(timings: Option<Timings>, told: Option<&Told>, post: &Post) -> Option<Box<Answer>> {
     let retry_after_s = told.and_then(|told| told.retry_after_s(clock::now().wall));
-    let answer = Answer { timings, retry_after_s, response: told.and_then(Told::response) };
+    let answer = Answer { timings, retry_after_s, response: told.and_then(Told::response).map(|said| post.mask(said)) };
     (answer != Answer::default()).then(|| Box::new(answer))
 }
 

@@ -10,8 +10,9 @@ use ureq_proto::client::Call;
 use ureq_proto::client::state::Prepare;
 
 use super::trace;
+use crate::clock;
 use crate::core::{Attempt, Errand};
-use crate::job::{Delivery, Placeholder, Post, Template};
+use crate::job::{Delivery, Placeholder, Post, Signing, Template};
 use crate::limits::POST_LEN_MAX;
 use crate::time::{Instant, WallUs};
 
@@ -23,6 +24,9 @@ const JOB_ID: HeaderName = HeaderName::from_static("punctual-job-id");
 const SCHEDULED_TIME: HeaderName = HeaderName::from_static("punctual-scheduled-time");
 const ATTEMPT: HeaderName = HeaderName::from_static("punctual-attempt");
 const LATE: HeaderName = HeaderName::from_static("punctual-late");
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Makes requests. Values that rarely differ from one attempt to the next are kept.
@@ -39,12 +43,12 @@ impl Heads {
         Heads { user_agent, instant: None, text: String::new() }
     }
 
-    /// The request that an errand makes of this host, with a body of this type and length.
+    /// The request that an errand makes of this host, with a body of this type.
     pub(super) fn request(
         &mut self,
         errand: &Errand,
         host: &HeaderValue,
-        body: Option<(&'static str, usize)>,
+        body: Option<(&'static str, &[u8])>,
     ) -> Result<Call<Prepare>, String> {
         let post = errand.post();
         let mut request = Request::new(());
@@ -58,16 +62,22 @@ impl Heads {
         if !own.any(|name| *name == USER_AGENT) {
             add(&mut call, [(USER_AGENT, self.user_agent.clone())])?;
         }
-        if let Some((content_type, len)) = body {
+        if let Some((content_type, body)) = body {
             if !post.headers().any(|(name, _)| *name == CONTENT_TYPE) {
                 add(&mut call, [(CONTENT_TYPE, HeaderValue::from_static(content_type))])?;
             }
-            add(&mut call, [(CONTENT_LENGTH, count(len))])?;
+            add(&mut call, [(CONTENT_LENGTH, count(body.len()))])?;
             // Some methods have none unless it is insisted on.
             call.force_send_body();
         }
         match errand {
-            Errand::Execution(attempt) => add(&mut call, self.execution(attempt))?,
+            Errand::Execution(attempt) => {
+                add(&mut call, self.execution(attempt))?;
+                if let Some(signing) = post.signing() {
+                    let body = body.map(|(_, body)| body).unwrap_or_default();
+                    add(&mut call, signature(attempt, signing, body, clock::now().wall)?)?;
+                }
+            }
             // What an alert tells stands in its body.
             Errand::Alert(_) => {}
         }
@@ -130,6 +140,19 @@ impl Heads {
 /// How long a head may become: the URL, what every request says, and what this job adds.
 pub(super) fn len_max(post: &Post) -> usize {
     POST_LEN_MAX + post.headers().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
+}
+
+/// By which a target knows that a request is ours.
+fn signature(
+    attempt: &Attempt,
+    signing: &Signing,
+    body: &[u8],
+    now: WallUs,
+) -> Result<[(HeaderName, HeaderValue); 3], String> {
+    let (id, second) = (attempt.id.to_string(), now.floor().as_secs());
+    let signature = signing.sign(&id, second, body);
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|error| error.to_string());
+    Ok([(WEBHOOK_ID, value(&id)?), (WEBHOOK_TIMESTAMP, second.into()), (WEBHOOK_SIGNATURE, value(&signature)?)])
 }
 
 fn add<const N: usize>(call: &mut Call<Prepare>, headers: [(HeaderName, HeaderValue); N]) -> Result<(), String> {

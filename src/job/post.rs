@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::headers::Header;
-use super::{Delivery, Statuses, TargetUrl, Template};
+use super::secrets::Secrets;
+use super::{Delivery, Signing, Statuses, TargetUrl, Template};
 
 /// The body unless another is set, with those methods that have one.
 const BODY: &[u8] = b"{}";
@@ -32,6 +34,7 @@ pub(super) struct Rare {
     pub(super) body: Option<Body>,
     pub(super) timeout: Option<Duration>,
     pub(super) success: Option<Statuses>,
+    pub(super) secrets: Option<Box<Secrets>>,
 }
 
 /// A body, and as what it was given.
@@ -86,8 +89,30 @@ impl Post {
 
     /// Headers beside those of every POST; they take the place of those of the same name.
     pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        let headers = self.rare.as_deref().map(|rare| &*rare.headers).unwrap_or_default();
-        headers.iter().map(|header| (&header.name, &header.value))
+        self.rare.iter().flat_map(|rare| {
+            let plain = rare.headers.iter().map(|header| (&header.name, &header.value));
+            let secrets = rare.secrets.as_deref();
+            let secret = secrets.into_iter().flat_map(|secrets| &secrets.headers);
+            let auth = secrets.and_then(|secrets| secrets.auth.as_ref()).map(|auth| (&AUTHORIZATION, &auth.value));
+            plain.chain(secret.map(|header| (&header.name, &header.value))).chain(auth)
+        })
+    }
+
+    /// What its requests are signed with.
+    pub fn signing(&self) -> Option<&Signing> {
+        self.secrets()?.signing.as_ref()
+    }
+
+    /// A text of the target's, without the secrets that it repeats.
+    pub fn mask(&self, text: Box<str>) -> Box<str> {
+        match self.secrets() {
+            Some(secrets) => secrets.mask(text.into()).into(),
+            None => text,
+        }
+    }
+
+    pub(super) fn secrets(&self) -> Option<&Secrets> {
+        self.rare.as_deref()?.secrets.as_deref()
     }
 
     /// Whether this status says that all is well.

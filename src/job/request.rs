@@ -47,12 +47,13 @@ pub(super) fn compile(definition: RequestDefinition) -> Result<Rare, FieldError>
         body,
         timeout: timeout_ms.map(compile_timeout).transpose()?,
         success: success.as_deref().map(compile_success).transpose()?,
+        secrets: None,
     })
 }
 
 /// The members that mean this.
 pub(super) fn define(rare: &Rare) -> RequestDefinition {
-    let Rare { method, headers, body, timeout, success } = rare;
+    let Rare { method, headers, body, timeout, success, secrets: _ } = rare;
     let (body, json) = match body {
         None => (None, None),
         Some(Body::Text(template)) => (Some(template.text()), None),
