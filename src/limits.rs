@@ -147,6 +147,18 @@ pub const ANSWER_FRAMING_LEN_MAX: usize = 4 * 1024;
 pub const ANSWER_READ_LEN: usize = 32 * 1024;
 /// The head of a request to a target, in bytes: the URL and room for the other headers.
 pub const POST_LEN_MAX: usize = 8 * 1024;
+/// Headers that a job sends beside those of every request.
+pub const TARGET_HEADERS_MAX: usize = 50;
+/// The bytes of their names and values.
+pub const TARGET_HEADERS_LEN_MAX: usize = 8 * 1024;
+/// The body that a job sends, in bytes, as it was written.
+pub const TARGET_BODY_LEN_MAX: usize = 64 * 1024;
+/// One secret of a job, in bytes.
+pub const SECRET_LEN_MAX: usize = 4 * 1024;
+/// The longest time limit that a job may have of its own.
+pub const TARGET_TIME_MAX: Duration = Duration::from_secs(3_600);
+/// What is kept of the body of an answer that is no success, in bytes.
+pub const RESPONSE_LEN_MAX: usize = 1_024;
 /// Attempts a worker takes up before it looks at its sockets again.
 pub const ATTEMPTS_PER_TURN_MAX: usize = 128;
 /// Socket events a worker takes up before it looks at its channel again.

@@ -5,6 +5,9 @@ mod dispatch {
     mod connections;
     mod limits;
     mod names;
+    mod once;
+    mod requests;
     mod support;
     mod tls;
+    mod told;
 }

@@ -43,7 +43,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("crossbeam_channel", &["dispatch", "store", "bench"]),
     ("SystemTime", &["clock.rs"]),
     ("tracing", &["server", "telemetry"]),
-    ("serde_json", &["store", "api", "alert", "bench"]),
+    ("serde_json", &["store", "api", "alert", "bench", "job/json.rs"]),
     ("getrandom", &["server"]),
     ("thread_priority", &["background.rs"]),
 ];

@@ -22,8 +22,8 @@ pub(super) struct Payload {
 
 impl Payload {
     /// As the webhook gets it.
-    pub(super) fn json(&self) -> Box<[u8]> {
-        serde_json::to_vec(self).expect("texts can be written as JSON").into()
+    pub(super) fn json(&self) -> Box<str> {
+        serde_json::to_string(self).expect("texts can be written as JSON").into()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::core::{ExecutionId, Kind};
-use crate::job::{JobId, JobKey};
+use crate::job::{Content, JobId, JobKey};
 use crate::time::Instant;
 
 fn alerts() -> Alerts {
@@ -98,7 +98,8 @@ fn the_webhook_gets_json_within_a_time_limit_of_its_own() {
          \"schedule\":\"* * * * * *\",\"errorMessage\":\"the target answered \\\"no\\\"\",\
          \"timestamp\":\"2026-01-01T01:10:31.000Z\"}}"
     );
-    assert_eq!(str::from_utf8(attempt.post.body()), Ok(expected.as_str()));
+    let Content::Fixed(body, "application/json") = attempt.post.content() else { panic!("{:?}", attempt.post) };
+    assert_eq!(str::from_utf8(body), Ok(expected.as_str()));
     alerts.report(report(&attempt, Outcome::Answered(200)), at(0));
     alerts.resume(&stored(1, at(0), 3), at(0).wall);
     let again = alerts.next_attempt(at(0).mono).unwrap();

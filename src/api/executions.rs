@@ -8,7 +8,7 @@ use super::errors::ApiError;
 use super::json::{Millis, ok, time_of};
 use super::parameters::{PAGE_DEFAULT, print_cursor};
 use super::routes::Matched;
-use crate::core::{Class, Covers, Record, Status};
+use crate::core::{Class, Covers, Details, PastAttempt, Record, Status, Timings, Wait};
 use crate::http::Response;
 use crate::job::JobId;
 use crate::store::{ExecutionPage, ExecutionRecord, Query};
@@ -57,6 +57,67 @@ struct ExecutionBody {
     /// The missed instants this row stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     covers: Option<CoversBody>,
+    /// What it waits for, although it is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<Wait>,
+    /// Where the time of the last attempt went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timings: Option<TimingsBody>,
+    /// The beginning of what the target answered last, where that was no success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<Box<str>>,
+    /// Attempts before the last one, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<AttemptBody>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TimingsBody {
+    name_ms: Millis,
+    connect_ms: Millis,
+    tls_ms: Millis,
+    first_byte_ms: Millis,
+}
+
+impl From<Timings> for TimingsBody {
+    fn from(timings: Timings) -> TimingsBody {
+        let Timings { name_us, connect_us, tls_us, first_byte_us } = timings;
+        let [name_ms, connect_ms, tls_ms, first_byte_ms] =
+            [name_us, connect_us, tls_us, first_byte_us].map(|us| Millis::from_us(us.into()));
+        TimingsBody { name_ms, connect_ms, tls_ms, first_byte_ms }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AttemptBody {
+    number: u32,
+    executed_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_status: Option<u16>,
+    error_message: Box<str>,
+    duration: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timings: Option<TimingsBody>,
+}
+
+impl From<PastAttempt> for AttemptBody {
+    fn from(attempt: PastAttempt) -> AttemptBody {
+        let PastAttempt { number, dispatched, http_status, error, duration_us, timings } = attempt;
+        AttemptBody {
+            number,
+            executed_time: dispatched.to_string(),
+            http_status,
+            error_message: error,
+            duration: millis(duration_us),
+            timings: timings.map(TimingsBody::from),
+        }
+    }
+}
+
+fn millis(us: u64) -> Millis {
+    Millis::from_us(i64::try_from(us).unwrap_or(i64::MAX))
 }
 
 #[derive(Serialize)]
@@ -90,7 +151,8 @@ pub(super) fn page(job: Option<JobId>, page: ExecutionPage) -> Response {
 fn execution(execution: ExecutionRecord, with_job: bool) -> ExecutionBody {
     let ExecutionRecord { id, record } = execution;
     let retry_count = record.retry_count();
-    let Record { status, class, executed, http_status, duration_us, error, covers, .. } = record;
+    let Record { status, class, executed, http_status, duration_us, error, covers, details, .. } = record;
+    let Details { waits_for, timings, response, attempts } = details.map(|details| *details).unwrap_or_default();
     let skipped = status == Status::Skipped;
     let (error_message, reason) = if skipped { (None, error) } else { (error, None) };
     ExecutionBody {
@@ -100,7 +162,7 @@ fn execution(execution: ExecutionRecord, with_job: bool) -> ExecutionBody {
         executed_time: executed.map(|at| at.to_string()),
         status: status.name(),
         http_status,
-        duration: duration_us.map(|us| Millis::from_us(i64::try_from(us).unwrap_or(i64::MAX))),
+        duration: duration_us.map(millis),
         error_message,
         retry_count,
         drift_ms: executed.map(|at| Millis::from_us(at.since_us(WallUs::of(id.instant)))),
@@ -112,6 +174,10 @@ fn execution(execution: ExecutionRecord, with_job: bool) -> ExecutionBody {
         },
         reason,
         covers: covers.map(|covers| covers_body(covers, id.instant)),
+        waits_for,
+        timings: timings.map(TimingsBody::from),
+        response,
+        attempts: attempts.into_iter().map(AttemptBody::from).collect(),
     }
 }
 

@@ -52,6 +52,9 @@ impl Scheduler {
     }
 
     fn create(&mut self, request: RequestId, mut spec: JobSpec, entropy: [u8; 10], now: Now) {
+        if let Err(why) = spec.inherit_secrets(None) {
+            return self.output(Output::Reply(request, Reply::Invalid(why)));
+        }
         let id = JobId::new(self.jobs.new_key(), entropy);
         self.jobs.share_schedule(&mut spec);
         let revision = Arc::new(Revision::first(id, spec, now.wall));
@@ -66,8 +69,11 @@ impl Scheduler {
     }
 
     fn update(&mut self, request: RequestId, slot: u32, mut spec: JobSpec, keep_active: bool, now: Now) {
-        self.settle_due(slot, now);
         let old = Arc::clone(self.jobs[slot].revision());
+        if let Err(why) = spec.inherit_secrets(Some(&old.spec)) {
+            return self.output(Output::Reply(request, Reply::Invalid(why)));
+        }
+        self.settle_due(slot, now);
         if keep_active {
             spec.active = old.spec.active;
         }

@@ -13,7 +13,7 @@ use super::receipts::Receipt;
 use super::record::{AlertRecord, Class, Record, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::targets::Lane;
-use crate::job::{Delivery, Failure, Overlap};
+use crate::job::{Delivery, Failure, Overlap, Post};
 use crate::limits::{ERROR_LEN_MAX, RETRY_AFTER_MAX};
 use crate::time::{Now, WallUs};
 
@@ -180,6 +180,7 @@ impl Scheduler {
         }
         let slot = report.handle.slot;
         let execution = &mut self.executions[slot];
+        let job = execution.job;
         let lane = lane_of(execution.row.record.class);
         let target = execution.sent_to();
         let row = &mut execution.row;
@@ -190,11 +191,10 @@ impl Scheduler {
         row.record.duration_us = Some(report.duration_us);
         let answer = report.answer.map(|answer| *answer).unwrap_or_default();
         note_answer(&mut row.record, &answer);
-        let Judgement { http_status, error, failure, reached } = judge(report.outcome);
+        let Judgement { http_status, error, failure, reached } = judge(report.outcome, &self.jobs[job].spec().post);
         row.record.http_status = http_status;
         row.record.error = error;
         let succeeded = row.record.error.is_none();
-        let job = execution.job;
         self.give_key_back(slot);
         if first {
             self.output(Output::Dispatched(class, drift_us));
@@ -378,10 +378,10 @@ struct Judgement {
     reached: Option<bool>,
 }
 
-fn judge(outcome: Outcome) -> Judgement {
+fn judge(outcome: Outcome, post: &Post) -> Judgement {
     match outcome {
         Outcome::Answered(status) => {
-            let error = (!(200..300).contains(&status)).then(|| format!("the target answered {status}").into());
+            let error = (!post.is_success(status)).then(|| format!("the target answered {status}").into());
             Judgement { http_status: Some(status), error, failure: Failure::Status(status), reached: Some(true) }
         }
         Outcome::TimedOut(why) => unanswered(why, Failure::Timeout, Some(false)),

@@ -1,7 +1,7 @@
 //! Owns all that a worker has under way: flights, links and peers, the time limits, and who waits for what.
 //! It must not move bytes: `driver` does, and throws the board away when it fails.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use slab::Slab;
 
@@ -42,31 +42,37 @@ pub(super) struct Board {
 impl Board {
     /// An attempt waits for its target, behind others.
     pub(super) fn wait(&mut self, peer: u32, id: u32) {
-        self.peers[peer as usize].waiting.push_back(id);
+        self.queue_of(peer, id).push_back(id);
         self.waiting += 1;
         self.mark(peer);
     }
 
     /// An attempt waits for its target, before others.
     pub(super) fn wait_first(&mut self, peer: u32, id: u32) {
-        self.peers[peer as usize].waiting.push_front(id);
+        self.queue_of(peer, id).push_front(id);
         self.waiting += 1;
         self.mark(peer);
     }
 
-    /// The attempt that is next to be sent to a target waits no more.
-    pub(super) fn take_first(&mut self, peer: u32) {
+    /// The attempt that is next to get a connection that rested waits no more.
+    pub(super) fn take_waiting(&mut self, peer: u32) {
         let first = self.peers[peer as usize].waiting.pop_front();
         self.waiting -= usize::from(first.is_some());
     }
 
-    /// This attempt waits no more, wherever in the queue it stands.
+    /// This attempt waits no more, wherever in a queue it stands.
     pub(super) fn stop_waiting(&mut self, peer: u32, id: u32) {
-        let waiting = &mut self.peers[peer as usize].waiting;
-        let position = waiting.iter().position(|&waits| waits == id);
-        waiting.remove(position.expect("a flight without a connection waits for its target"));
+        let queue = self.queue_of(peer, id);
+        let position = queue.iter().position(|&waits| waits == id);
+        queue.remove(position.expect("a flight without a connection waits for its target"));
         self.waiting -= 1;
         self.mark(peer);
+    }
+
+    /// Where an attempt waits.
+    fn queue_of(&mut self, peer: u32, id: u32) -> &mut VecDeque<u32> {
+        let peer = &mut self.peers[peer as usize];
+        if self.flights[id as usize].needs_fresh() { &mut peer.fresh } else { &mut peer.waiting }
     }
 
     /// Lets a connection of this target rest. False: the target has enough of them.
@@ -172,7 +178,7 @@ impl Board {
             }
             link.is_some() || flight.race.is_some()
         });
-        let waiting: usize = self.peers.iter().map(|(_, peer)| peer.waiting.len()).sum();
+        let waiting: usize = self.peers.iter().map(|(_, peer)| peer.waits()).sum();
         assert_eq!(waiting, self.waiting, "attempts that wait are counted wrong");
         assert_eq!(connected.count() + waiting, self.flights.len(), "an attempt that nobody will go on with");
         let (mut open, mut draining, mut connecting, mut idle) = (0, 0, 0, 0);

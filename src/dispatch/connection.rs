@@ -9,6 +9,7 @@ use mio::{Interest, Registry, Token};
 
 use super::exchange::{Exchange, Progress};
 use super::tls::Session;
+use super::told::Told;
 use crate::time::MonoUs;
 
 /// One connection.
@@ -105,13 +106,16 @@ impl Link {
         self.tls.as_mut().map_or(Ok(true), |session| session.handshake(&mut self.socket))
     }
 
-    /// Begins an exchange: writes what the socket takes, keeps the rest.
-    pub(super) fn send(&mut self, exchange: Exchange, request: &[u8]) -> io::Result<()> {
+    /// Begins an exchange: writes what the socket takes, keeps the rest. An error says whether a byte may have left.
+    pub(super) fn send(&mut self, exchange: Exchange, request: &[u8]) -> Result<(), (io::Error, bool)> {
         self.stage = Stage::Busy(Box::new(exchange));
         if let Some(session) = &mut self.tls {
-            return session.write(&mut self.socket, request);
+            // What a record holds that left in part is not known.
+            return session.write(&mut self.socket, request).map_err(|error| (error, true));
         }
-        let written = write(&mut self.socket, request)?;
+        let mut written = 0;
+        let done = write(&mut self.socket, request, &mut written);
+        done.map_err(|error| (error, written > 0))?;
         self.unsent.extend_from_slice(&request[written..]);
         Ok(())
     }
@@ -127,8 +131,10 @@ impl Link {
             return session.flush(&mut self.socket);
         }
         if !self.unsent.is_empty() {
-            let written = write(&mut self.socket, &self.unsent)?;
+            let mut written = 0;
+            let done = write(&mut self.socket, &self.unsent, &mut written);
             self.unsent.drain(..written);
+            done?;
         }
         Ok(())
     }
@@ -160,21 +166,38 @@ impl Link {
         }
     }
 
-    /// Takes bytes of the answer; what does not suffice is kept for the next time.
-    pub(super) fn take(&mut self, bytes: &[u8], scratch: &mut [u8]) -> Progress {
+    /// The status of the current answer, while its body is listened to.
+    pub(super) fn status(&self) -> Option<u16> {
+        match &self.stage {
+            Stage::Busy(exchange) => exchange.status(),
+            Stage::Connecting(_) | Stage::Securing | Stage::Draining(_) | Stage::Idle => None,
+        }
+    }
+
+    /// What the current answer told, if that is of interest.
+    pub(super) fn take_told(&mut self) -> Option<Box<Told>> {
+        match &mut self.stage {
+            Stage::Busy(exchange) => exchange.take_told(),
+            Stage::Connecting(_) | Stage::Securing | Stage::Draining(_) | Stage::Idle => None,
+        }
+    }
+
+    /// Takes bytes of the answer; what does not suffice is kept for the next time. `tells`: whether it is of interest
+    /// what an answer with this status says.
+    pub(super) fn take(&mut self, bytes: &[u8], scratch: &mut [u8], tells: &dyn Fn(u16) -> bool) -> Progress {
         let (Stage::Busy(exchange) | Stage::Draining(exchange)) = &mut self.stage else {
             return Progress::Unusable("bytes that nobody asked for".to_owned());
         };
         if self.partial.is_empty() {
-            let progress = exchange.read(bytes, scratch);
-            if let Progress::More(used) | Progress::Decided { used, .. } = progress {
+            let progress = exchange.read(bytes, scratch, tells);
+            if let Progress::More(used) | Progress::Listening { used } | Progress::Decided { used, .. } = progress {
                 self.partial.extend_from_slice(&bytes[used..]);
             }
             return progress;
         }
         self.partial.extend_from_slice(bytes);
-        let progress = exchange.read(&self.partial, scratch);
-        if let Progress::More(used) | Progress::Decided { used, .. } = progress {
+        let progress = exchange.read(&self.partial, scratch, tells);
+        if let Progress::More(used) | Progress::Listening { used } | Progress::Decided { used, .. } = progress {
             self.partial.drain(..used);
         }
         progress
@@ -213,19 +236,18 @@ impl Link {
     }
 }
 
-/// Writes what the socket takes without waiting.
-fn write(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let mut written = 0;
-    while written < bytes.len() {
-        match socket.write(&bytes[written..]) {
+/// Writes what the socket takes without waiting; `written` is how much that was, also if it fails.
+fn write(socket: &mut TcpStream, bytes: &[u8], written: &mut usize) -> io::Result<()> {
+    while *written < bytes.len() {
+        match socket.write(&bytes[*written..]) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(len) => written += len,
+            Ok(len) => *written += len,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),
         }
     }
-    Ok(written)
+    Ok(())
 }
 
 #[cfg(test)]

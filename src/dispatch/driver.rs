@@ -11,13 +11,14 @@ use super::board::{Board, number};
 use super::connection::Stage;
 use super::exchange::Exchange;
 use super::flight::{Flight, TimeLimits, describe};
-use super::head::Heads;
+use super::head::{Heads, len_max};
 use super::resolver::Resolver;
 use super::stats::Counters;
 use super::trust::Trust;
 use crate::clock;
 use crate::core::{Errand, ErrandReport, Outcome};
-use crate::limits::{ANSWER_READ_LEN, ATTEMPTS_PER_TURN_MAX, GROWTH_TICK, IDLE_CONNECTION_TIME_MAX, POST_LEN_MAX};
+use crate::job::Content;
+use crate::limits::{ANSWER_READ_LEN, ATTEMPTS_PER_TURN_MAX, GROWTH_TICK, IDLE_CONNECTION_TIME_MAX};
 use crate::time::MonoUs;
 
 /// How often resting connections are looked through.
@@ -69,6 +70,8 @@ pub(super) struct Driver {
     pub(super) scratch: Box<[u8]>,
     /// What all requests are written into.
     output: Vec<u8>,
+    /// What bodies are filled in.
+    body: String,
     next_tick: MonoUs,
     next_sweep: MonoUs,
 }
@@ -84,6 +87,7 @@ impl Driver {
             input: vec![0; ANSWER_READ_LEN].into(),
             scratch: vec![0; ANSWER_READ_LEN].into(),
             output: Vec::new(),
+            body: String::new(),
             next_tick: MonoUs(0),
             next_sweep: MonoUs(0),
         }
@@ -167,7 +171,7 @@ impl Driver {
     pub(super) fn abandon(&mut self, why: &str) {
         let now = clock::mono();
         let board = std::mem::take(&mut self.board);
-        for (_, flight) in &board.flights {
+        for (_, flight) in board.flights {
             self.reports.push(flight.report(Outcome::WorkerFailed(why.to_owned()), now));
         }
         self.setup.counters.abandoned();
@@ -182,6 +186,7 @@ impl Driver {
         };
         self.board.deadlines.set(id, self.limit(id));
         if self.board.peers[peer_id as usize].waiting.is_empty()
+            && !self.board.flights[id as usize].needs_fresh()
             && let Some(link) = self.take_quiet(peer_id)
         {
             self.setup.counters.reused();
@@ -193,14 +198,14 @@ impl Driver {
 
     /// Sends what waits on connections that rest. For the rest, the target asks for another connection.
     fn serve(&mut self, id: u32) {
-        loop {
-            let Some(&flight) = self.board.peers[id as usize].waiting.front() else { return };
-            let must_be_fresh = self.board.flights[flight as usize].is_second_try;
-            let resting = if must_be_fresh { None } else { self.take_quiet(id) };
-            let Some(link) = resting else { return self.board.ask_for_connection(id, self.waited) };
-            self.board.take_first(id);
+        while let Some(&flight) = self.board.peers[id as usize].waiting.front() {
+            let Some(link) = self.take_quiet(id) else { break };
+            self.board.take_waiting(id);
             self.setup.counters.reused();
             self.send(link, flight);
+        }
+        if self.board.peers[id as usize].waits() > 0 {
+            self.board.ask_for_connection(id, self.waited);
         }
     }
 
@@ -223,10 +228,20 @@ impl Driver {
         let peer = &mut self.board.peers[link.peer as usize];
         link.flight = Some(id);
         flight.link = Some(link_id);
-        let body = flight.errand.post().body();
+        let post = flight.errand.post();
+        let (body, content_type) = match post.content() {
+            Content::None => (&b""[..], None),
+            Content::Fixed(body, content_type) => (body, Some(content_type)),
+            Content::Filled(template, content_type) => {
+                self.body.clear();
+                self.setup.heads.fill(&flight.errand, template, &mut self.body);
+                (self.body.as_bytes(), Some(content_type))
+            }
+        };
         // Nearly all requests fit.
-        self.output.resize(self.output.len().max(POST_LEN_MAX + body.len()), 0);
-        let begun = self.setup.heads.request(&flight.errand, &peer.host_value);
+        self.output.resize(self.output.len().max(len_max(post) + body.len()), 0);
+        let described = content_type.map(|content_type| (content_type, body));
+        let begun = self.setup.heads.request(&flight.errand, &peer.host_value, described);
         let begun = begun.and_then(|call| Exchange::begin(call, body, &mut self.output));
         let (exchange, len) = match begun {
             Ok(begun) => begun,
@@ -237,10 +252,14 @@ impl Driver {
                 return;
             }
         };
-        flight.dispatch();
+        flight.note_name(peer.name_wait(flight.start));
+        let was_sent = flight.dispatch();
         flight.waited = self.waited;
         peer.note_sent(self.waited);
-        if let Err(error) = link.send(exchange, &self.output[..len]) {
+        if let Err((error, has_left)) = link.send(exchange, &self.output[..len]) {
+            if !has_left {
+                flight.take_back(was_sent);
+            }
             self.lose(link_id, describe(&error));
         }
     }

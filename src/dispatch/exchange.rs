@@ -2,13 +2,14 @@
 //! It must not touch a socket or a clock.
 //!
 //! The status decides. Once the head of the answer is whole, nothing that happens to its body changes the outcome: the
-//! body is read only so that the connection can be used again.
+//! body is read only so that the connection can be used again, and of a failure for the beginning of what it says.
 
 use std::mem;
 
 use ureq_proto::client::state::{Cleanup, Prepare, RecvBody, RecvResponse};
 use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
 
+use super::told::Told;
 use crate::limits::{ANSWER_BODY_LEN_MAX, ANSWER_FRAMING_LEN_MAX, ANSWER_HEAD_LEN_MAX};
 
 /// One request that was written, and as much of its answer as was read.
@@ -20,6 +21,8 @@ pub(super) struct Exchange {
     /// Bytes at the start of the input that were looked at before and did not suffice.
     seen: usize,
     heard: bool,
+    /// What the answer tells, if that is of interest.
+    told: Option<Box<Told>>,
 }
 
 #[derive(Debug)]
@@ -37,7 +40,12 @@ enum Stage {
 pub(super) enum Progress {
     /// The answer is not whole. This many bytes were used up; the rest must be given again, with more behind it.
     More(usize),
-    /// The same, but its head is whole as of now, and with it the outcome.
+    /// The same, but its head is whole as of now, and the beginning of its body is of interest.
+    Listening {
+        /// How many bytes were used up.
+        used: usize,
+    },
+    /// The same, but as of now nothing more of it is of interest.
     Decided {
         /// Its status.
         status: u16,
@@ -63,42 +71,66 @@ impl Exchange {
         while !call.can_proceed() {
             len += call.write(&mut output[len..]).map_err(|error| error.to_string())?;
         }
-        let mut call = match call.proceed().map_err(|error| error.to_string())? {
-            Some(SendRequestResult::SendBody(call)) => call,
-            Some(SendRequestResult::Await100(_) | SendRequestResult::RecvResponse(_)) | None => {
-                return Err("a POST with a body and no expectation goes on with its body".to_owned());
+        let call = match call.proceed().map_err(|error| error.to_string())? {
+            Some(SendRequestResult::SendBody(mut call)) => {
+                let (_, written) = call.write(body, &mut output[len..]).map_err(|error| error.to_string())?;
+                len += written;
+                call.proceed().ok_or("the request is longer than any may be")?
+            }
+            Some(SendRequestResult::RecvResponse(call)) => call,
+            Some(SendRequestResult::Await100(_)) | None => {
+                return Err("a request without an expectation does not wait for anything".to_owned());
             }
         };
-        let (_, written) = call.write(body, &mut output[len..]).map_err(|error| error.to_string())?;
-        len += written;
-        let call = call.proceed().ok_or("the request is longer than any may be")?;
-        Ok((Exchange { stage: Stage::Head(call), used: 0, seen: 0, heard: false }, len))
+        Ok((Exchange { stage: Stage::Head(call), used: 0, seen: 0, heard: false, told: None }, len))
     }
 
-    /// Takes bytes of the answer. `scratch` is overwritten with what nobody reads: the body.
-    pub(super) fn read(&mut self, input: &[u8], scratch: &mut [u8]) -> Progress {
+    /// Takes bytes of the answer. `scratch` is overwritten with the body. `tells`: whether it is of interest what an
+    /// answer with this status says.
+    pub(super) fn read(&mut self, input: &[u8], scratch: &mut [u8], tells: &dyn Fn(u16) -> bool) -> Progress {
         self.heard |= !input.is_empty();
         let mut start = 0;
-        let mut decided = false;
+        let mut has_head = false;
         loop {
             let rest = &input[start..];
             match mem::replace(&mut self.stage, Stage::Over) {
-                Stage::Head(call) => match self.read_head(call, rest) {
+                Stage::Head(call) => match self.read_head(call, rest, tells) {
                     Ok(used) => {
                         start += used;
-                        decided = matches!(self.stage, Stage::Body(..));
+                        has_head = matches!(self.stage, Stage::Body(..));
                     }
                     Err(progress) => return progress.after(start),
                 },
                 Stage::Body(call, status) => {
-                    return match self.read_body(call, status, rest, scratch).after(start) {
-                        Progress::More(used) if decided => Progress::Decided { status, used },
-                        other => other,
+                    let listened = self.listens();
+                    let progress = self.read_body(call, status, rest, scratch).after(start);
+                    let Progress::More(used) = progress else { return progress };
+                    return match (has_head || listened, self.listens()) {
+                        (true, false) => Progress::Decided { status, used },
+                        (true, true) if has_head => Progress::Listening { used },
+                        (_, _) => progress,
                     };
                 }
                 Stage::Over => return Progress::Unusable("bytes after the end of the answer".to_owned()),
             }
         }
+    }
+
+    /// The status of the answer, while its body is awaited.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self.stage {
+            Stage::Body(_, status) => Some(status),
+            Stage::Head(_) | Stage::Over => None,
+        }
+    }
+
+    /// What the answer told, if that is of interest.
+    pub(super) fn take_told(&mut self) -> Option<Box<Told>> {
+        self.told.take()
+    }
+
+    fn listens(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.listens())
     }
 
     /// Whether any byte of the answer was read.
@@ -117,7 +149,12 @@ impl Exchange {
     }
 
     /// How many bytes of the head were used up, or what the answer came to.
-    fn read_head(&mut self, mut call: Call<RecvResponse>, input: &[u8]) -> Result<usize, Progress> {
+    fn read_head(
+        &mut self,
+        mut call: Call<RecvResponse>,
+        input: &[u8],
+        tells: &dyn Fn(u16) -> bool,
+    ) -> Result<usize, Progress> {
         // Heads end with a new line: without another one, looking again finds nothing. A target that sends
         // byte by byte must not make us parse its head as often.
         let hopeless = self.seen > 0 && !input.get(self.seen..).is_some_and(|new| new.contains(&b'\n'));
@@ -146,6 +183,9 @@ impl Exchange {
             return if used == input.len() { Err(Progress::More(used)) } else { Ok(used) };
         };
         let status = response.status().as_u16();
+        if tells(status) {
+            self.told = Some(Box::new(Told::new(response.headers())));
+        }
         let cleanup = match call.proceed() {
             Some(RecvResponseResult::RecvBody(call)) => {
                 self.stage = Stage::Body(call, status);
@@ -164,7 +204,12 @@ impl Exchange {
         loop {
             let rest = &input[start..];
             let used = match call.read(rest, scratch) {
-                Ok((used, _)) => used,
+                Ok((used, len)) => {
+                    if let Some(told) = &mut self.told {
+                        told.hear(&scratch[..len]);
+                    }
+                    used
+                }
                 // It is malformed, or framed in a way that the protocol core does not know.
                 Err(_) => return Progress::Whole { status, reusable: false },
             };
@@ -200,6 +245,7 @@ impl Progress {
     fn after(self, before: usize) -> Progress {
         match self {
             Progress::More(used) => Progress::More(used + before),
+            Progress::Listening { used } => Progress::Listening { used: used + before },
             Progress::Decided { status, used } => Progress::Decided { status, used: used + before },
             Progress::Whole { .. } | Progress::Unusable(_) => self,
         }

@@ -21,8 +21,8 @@ fn outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Progress {
     let mut end = None;
     for piece in pieces {
         kept.extend_from_slice(piece);
-        match exchange.read(&kept, &mut [0; 64]) {
-            Progress::More(used) => drop(kept.drain(..used)),
+        match exchange.read(&kept, &mut [0; 64], &|_| false) {
+            Progress::More(used) | Progress::Listening { used } => drop(kept.drain(..used)),
             Progress::Decided { status, used } => {
                 assert_eq!(decided.replace(status), None, "it is decided once");
                 kept.drain(..used);
@@ -126,11 +126,13 @@ fn damaged_answers_come_to_an_end_without_a_panic() {
 fn a_head_that_comes_byte_by_byte_is_parsed_once_a_line() {
     let mut exchange = exchange();
     let mut kept = b"HTTP/1.1 200 OK\r\nA: ".to_vec();
-    assert_eq!(exchange.read(&kept, &mut [0; 64]), Progress::More(0));
+    assert_eq!(exchange.read(&kept, &mut [0; 64], &|_| false), Progress::More(0));
     while kept.len() < ANSWER_HEAD_LEN_MAX {
         kept.push(b'x');
-        assert_eq!(exchange.read(&kept, &mut [0; 64]), Progress::More(0));
+        assert_eq!(exchange.read(&kept, &mut [0; 64], &|_| false), Progress::More(0));
     }
     kept.push(b'x');
-    assert!(matches!(exchange.read(&kept, &mut [0; 64]), Progress::Unusable(why) if why.contains("32 KiB")));
+    assert!(
+        matches!(exchange.read(&kept, &mut [0; 64], &|_| false), Progress::Unusable(why) if why.contains("32 KiB"))
+    );
 }

@@ -4,9 +4,11 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use super::course::{Course, Phase};
 use super::race::Race;
+use super::told::Told;
 use crate::clock;
-use crate::core::{AlertReport, Errand, ErrandReport, Outcome, Report};
+use crate::core::{AlertReport, Answer, Errand, ErrandReport, Outcome, Report, Timings};
 use crate::job::{Delivery, Post};
 use crate::limits::CONNECT_TIME_MAX;
 use crate::time::{MonoUs, Now, WallUs};
@@ -47,6 +49,12 @@ pub(super) struct Flight {
     pub(super) waited: MonoUs,
     /// Whether a kept-alive connection was lost under it, so that it must go on with a fresh one.
     pub(super) is_second_try: bool,
+    /// Whether a byte of its request may have left, on any connection.
+    was_sent: bool,
+    /// Where its time goes, if not all of it into waiting for the answer.
+    course: Option<Box<Course>>,
+    /// What its answer told, if that is of interest.
+    pub(super) told: Option<Box<Told>>,
 }
 
 impl Flight {
@@ -61,6 +69,9 @@ impl Flight {
             dispatched: None,
             waited: MonoUs(0),
             is_second_try: false,
+            was_sent: false,
+            course: None,
+            told: None,
         }
     }
 
@@ -71,26 +82,69 @@ impl Flight {
         }
     }
 
-    /// Its request is about to be written; only the first time counts.
-    pub(super) fn dispatch(&mut self) {
-        if self.dispatched.is_none() {
+    /// Its request is about to be written; only the first time counts for its dispatch. Whether a byte may have left
+    /// before.
+    pub(super) fn dispatch(&mut self) -> bool {
+        if self.dispatched.is_none() || self.course.is_some() {
             let now = clock::now();
-            self.dispatched = Some(now.wall);
+            self.dispatched.get_or_insert(now.wall);
             self.begin(now.mono);
+            if let Some(course) = &mut self.course {
+                course.enter(Phase::FirstByte, now.mono);
+            }
         }
+        std::mem::replace(&mut self.was_sent, true)
+    }
+
+    /// Nothing of the request left after all: it is as it was before that.
+    pub(super) fn take_back(&mut self, was_sent: bool) {
+        self.was_sent = was_sent;
+    }
+
+    /// It waited so long for its target's name.
+    pub(super) fn note_name(&mut self, us: u64) {
+        if !self.is_started && us > 0 {
+            let start = self.start;
+            self.course.get_or_insert_with(|| Box::new(Course::new(Phase::Other, start))).note_name(us);
+        }
+    }
+
+    /// What takes its time as of now, before its request is written.
+    pub(super) fn enter(&mut self, phase: Phase, now: MonoUs) {
+        self.course.get_or_insert_with(|| Box::new(Course::new(Phase::Other, now))).enter(phase, now);
+    }
+
+    /// The answer began, and is not whole.
+    pub(super) fn hear(&mut self, now: MonoUs) {
+        let start = self.start;
+        self.course.get_or_insert_with(|| Box::new(Course::new(Phase::FirstByte, start))).hear(now);
+    }
+
+    /// Whether it must not go out on a connection that rested: one was lost under it, or would cost it its one chance.
+    pub(super) fn needs_fresh(&self) -> bool {
+        self.is_second_try || self.errand.post().delivery == Delivery::AtMostOnce
     }
 
     /// Whether the request may be sent again after a connection was lost that may have carried it.
     pub(super) fn may_repeat(&self) -> bool {
         match self.errand.post().delivery {
             Delivery::AtLeastOnce => !self.is_second_try,
-            Delivery::AtMostOnce => false,
+            Delivery::AtMostOnce => !self.was_sent && !self.is_second_try,
+        }
+    }
+
+    /// Whether a status that ends it is followed by something that is of interest.
+    pub(super) fn is_told(&self, status: u16) -> bool {
+        match &self.errand {
+            Errand::Execution(attempt) => !attempt.post.is_success(status),
+            Errand::Alert(_) => false,
         }
     }
 
     /// The report of it.
-    pub(super) fn report(&self, outcome: Outcome, now: MonoUs) -> ErrandReport {
+    pub(super) fn report(self, outcome: Outcome, now: MonoUs) -> ErrandReport {
         let outcome = if self.is_second_try { after_loss(outcome) } else { outcome };
+        let answer = answer(self.course.map(|course| course.end(now)), self.told.as_deref(), self.errand.post());
         match &self.errand {
             Errand::Execution(attempt) => ErrandReport::Execution(Report {
                 handle: attempt.handle,
@@ -98,14 +152,21 @@ impl Flight {
                 outcome,
                 dispatched: self.dispatched.unwrap_or_else(|| clock::now().wall),
                 duration_us: now.0.saturating_sub(self.start.0),
-                was_sent: self.dispatched.is_some(),
-                answer: None,
+                was_sent: self.was_sent,
+                answer,
             }),
             Errand::Alert(attempt) => {
                 ErrandReport::Alert(AlertReport { seq: attempt.seq, attempt: attempt.number, outcome })
             }
         }
     }
+}
+
+/// What few attempts have to tell beside their outcome.
+fn answer(timings: Option<Timings>, told: Option<&Told>, post: &Post) -> Option<Box<Answer>> {
+    let retry_after_s = told.and_then(|told| told.retry_after_s(clock::now().wall));
+    let answer = Answer { timings, retry_after_s, response: told.and_then(Told::response).map(|said| post.mask(said)) };
+    (answer != Answer::default()).then(|| Box::new(answer))
 }
 
 /// A failure, where the request went out a second time.

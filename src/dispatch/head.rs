@@ -4,12 +4,16 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderName, HeaderValue, Request, Uri};
 use ureq_proto::client::Call;
 use ureq_proto::client::state::Prepare;
 
+use super::trace;
+use crate::clock;
 use crate::core::{Attempt, Errand};
+use crate::job::{Delivery, Placeholder, Post, Signing, Template};
+use crate::limits::POST_LEN_MAX;
 use crate::time::{Instant, WallUs};
 
 /// How long the text of a job id is.
@@ -20,6 +24,10 @@ const JOB_ID: HeaderName = HeaderName::from_static("punctual-job-id");
 const SCHEDULED_TIME: HeaderName = HeaderName::from_static("punctual-scheduled-time");
 const ATTEMPT: HeaderName = HeaderName::from_static("punctual-attempt");
 const LATE: HeaderName = HeaderName::from_static("punctual-late");
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Makes requests. Values that rarely differ from one attempt to the next are kept.
 #[derive(Debug)]
@@ -35,34 +43,68 @@ impl Heads {
         Heads { user_agent, instant: None, text: String::new() }
     }
 
-    /// The request that an errand makes of this host, without its body.
-    pub(super) fn request(&mut self, errand: &Errand, host: &HeaderValue) -> Result<Call<Prepare>, String> {
+    /// The request that an errand makes of this host, with a body of this type.
+    pub(super) fn request(
+        &mut self,
+        errand: &Errand,
+        host: &HeaderValue,
+        body: Option<(&'static str, &[u8])>,
+    ) -> Result<Call<Prepare>, String> {
         let post = errand.post();
         let mut request = Request::new(());
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = post.method();
         // The path is all that is sent of the URL: the host goes into its header.
         let path = post.url.uri().path_and_query().cloned();
         *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
         let mut call = Call::new(request).map_err(|error| error.to_string())?;
-        add(
-            &mut call,
-            [
-                (HOST, host.clone()),
-                (USER_AGENT, self.user_agent.clone()),
-                (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-                (CONTENT_LENGTH, count(post.body().len())),
-            ],
-        )?;
+        let mut own = post.headers().map(|(name, _)| name);
+        add(&mut call, [(HOST, host.clone())])?;
+        if !own.any(|name| *name == USER_AGENT) {
+            add(&mut call, [(USER_AGENT, self.user_agent.clone())])?;
+        }
+        if let Some((content_type, body)) = body {
+            if !post.headers().any(|(name, _)| *name == CONTENT_TYPE) {
+                add(&mut call, [(CONTENT_TYPE, HeaderValue::from_static(content_type))])?;
+            }
+            add(&mut call, [(CONTENT_LENGTH, count(body.len()))])?;
+            // Some methods have none unless it is insisted on.
+            call.force_send_body();
+        }
         match errand {
-            Errand::Execution(attempt) => add(&mut call, self.execution(attempt))?,
+            Errand::Execution(attempt) => {
+                add(&mut call, self.execution(attempt))?;
+                if let Some(signing) = post.signing() {
+                    let body = body.map(|(_, body)| body).unwrap_or_default();
+                    add(&mut call, signature(attempt, signing, body, clock::now().wall)?)?;
+                }
+            }
             // What an alert tells stands in its body.
             Errand::Alert(_) => {}
         }
+        if post.delivery == Delivery::AtMostOnce {
+            // The next one would not use this connection.
+            add(&mut call, [(CONNECTION, HeaderValue::from_static("close"))])?;
+        }
+        post.headers().try_for_each(|(name, value)| add(&mut call, [(name.clone(), value.clone())]))?;
         Ok(call)
     }
 
+    /// Fills in what differs from one attempt to the next.
+    pub(super) fn fill(&mut self, errand: &Errand, template: &Template, into: &mut String) {
+        let Errand::Execution(attempt) = errand else { return };
+        template.fill(into, |into, placeholder| {
+            let written = match placeholder {
+                Placeholder::ExecutionId => write!(into, "{}", attempt.id),
+                Placeholder::JobId => write!(into, "{}", attempt.id.job),
+                Placeholder::ScheduledTime => write!(into, "{}", WallUs::of(attempt.id.instant)),
+                Placeholder::Attempt => write!(into, "{}", attempt.number),
+            };
+            written.expect("a string takes any text");
+        });
+    }
+
     /// What a target is told of an execution.
-    fn execution(&mut self, attempt: &Attempt) -> [(HeaderName, HeaderValue); 5] {
+    fn execution(&mut self, attempt: &Attempt) -> [(HeaderName, HeaderValue); 6] {
         let key = self.text(&attempt.id);
         // An execution's id begins with its job's.
         let job = value(key.slice(..JOB_ID_LEN));
@@ -73,6 +115,7 @@ impl Heads {
             (SCHEDULED_TIME, self.instant(attempt.id.instant)),
             (ATTEMPT, count(attempt.number as usize)),
             (LATE, late),
+            (TRACE_PARENT, trace::parent(&attempt.id, attempt.number)),
         ]
     }
 
@@ -92,6 +135,24 @@ impl Heads {
         write!(self.text, "{shown}").expect("a string takes any text");
         Bytes::copy_from_slice(self.text.as_bytes())
     }
+}
+
+/// How long a head may become: the URL, what every request says, and what this job adds.
+pub(super) fn len_max(post: &Post) -> usize {
+    POST_LEN_MAX + post.headers().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
+}
+
+/// By which a target knows that a request is ours.
+fn signature(
+    attempt: &Attempt,
+    signing: &Signing,
+    body: &[u8],
+    now: WallUs,
+) -> Result<[(HeaderName, HeaderValue); 3], String> {
+    let (id, second) = (attempt.id.to_string(), now.floor().as_secs());
+    let signature = signing.sign(&id, second, body);
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|error| error.to_string());
+    Ok([(WEBHOOK_ID, value(&id)?), (WEBHOOK_TIMESTAMP, second.into()), (WEBHOOK_SIGNATURE, value(&signature)?)])
 }
 
 fn add<const N: usize>(call: &mut Call<Prepare>, headers: [(HeaderName, HeaderValue); N]) -> Result<(), String> {

@@ -6,12 +6,13 @@
 //! `connection` through one `exchange` after the other; the `board` holds all that is under way; a `peer` is what is
 //! known of one target: who waits for it, and how many connections it is worth; `opening` decides whose turn it is to
 //! get one, and a `race` which of its addresses it leads to; the `resolver` looks names up on threads of its own, `names` are what it knows, and the `guard` says which addresses are never
-//! POSTed to. `flight` is one attempt under way, `head` what its
-//! request says, `tls` how it is encrypted, `trust` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
+//! POSTed to. `flight` is one attempt under way, `course` where its time goes, `told` what an answer says that is no success, `head` what its
+//! request says, with the `trace` it belongs to, `tls` how it is encrypted, `trust` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
 
 mod bell;
 mod board;
 mod connection;
+mod course;
 mod driver;
 mod exchange;
 mod feed;
@@ -26,6 +27,8 @@ mod resolver;
 mod stats;
 mod steps;
 mod tls;
+mod told;
+mod trace;
 mod trust;
 mod worker;
 

@@ -13,6 +13,7 @@ use mio::Token;
 
 use super::board::{Board, number};
 use super::connection::Link;
+use super::course::Phase;
 use super::driver::Driver;
 use super::flight::{describe, is_exhausted, is_out_of_files};
 use super::race::Race;
@@ -36,7 +37,7 @@ impl Openers {
 }
 
 impl Board {
-    /// A target's first waiting attempt needs a connection that is not there.
+    /// Attempts wait for a target that need a connection which is not there.
     pub(super) fn ask_for_connection(&mut self, id: u32, waited: MonoUs) {
         let peer = &mut self.peers[id as usize];
         if !std::mem::replace(&mut peer.opening, true) {
@@ -65,12 +66,12 @@ impl Driver {
         let now = clock::mono();
         let peer = &mut self.board.peers[id as usize];
         peer.opening = false;
-        let Some(&flight) = peer.waiting.front() else { return self.board.mark(id) };
-        let must_be_fresh = self.board.flights[flight as usize].is_second_try;
-        if !must_be_fresh && peer.idle_len() > 0 {
-            return self.board.mark(id);
-        }
-        let may_open = if must_be_fresh { !peer.is_paused(now) } else { peer.may_open(now, self.waited) };
+        // Those that cannot do with a resting one first: one of them may have been on its way before.
+        let (flight, may_open) = match (peer.fresh.front(), peer.waiting.front()) {
+            (Some(&flight), _) => (flight, peer.may_connect(now)),
+            (None, Some(&flight)) if peer.idle_len() == 0 => (flight, peer.may_open(now, self.waited)),
+            (None, _) => return self.board.mark(id),
+        };
         if !may_open {
             return self.board.throttle(id);
         }
@@ -78,21 +79,30 @@ impl Driver {
             Some(known) => known.clone(),
             None => self.setup.resolver.lookup(&peer.host, self.setup.worker),
         };
+        let peer = &mut self.board.peers[id as usize];
+        match found {
+            Lookup::Known(_) | Lookup::Failed(_) => peer.note_name(now),
+            Lookup::Wait => peer.ask_name(now),
+        }
+        let name_wait = peer.name_wait(self.board.flights[flight as usize].start);
         match found {
             Lookup::Known(addresses) => {
                 let race = Race::new(addresses, peer.preferred, now.plus(self.limits_of(flight).connect));
-                self.board.take_first(id);
-                self.board.flights[flight as usize].race = Some(Box::new(race));
+                self.board.stop_waiting(id, flight);
+                let begun = &mut self.board.flights[flight as usize];
+                begun.note_name(name_wait);
+                begun.race = Some(Box::new(race));
                 self.start_next(flight);
             }
             Lookup::Failed(why) => {
-                self.board.take_first(id);
+                self.board.stop_waiting(id, flight);
+                self.board.flights[flight as usize].note_name(name_wait);
                 self.finish(flight, Outcome::ConnectionFailed(why.as_ref().to_owned()), now);
             }
             Lookup::Wait => return self.board.resolve(id),
         }
         self.board.mark(id);
-        if !self.board.peers[id as usize].waiting.is_empty() {
+        if self.board.peers[id as usize].waits() > 0 {
             self.board.ask_for_connection(id, self.waited);
         }
     }
@@ -103,7 +113,9 @@ impl Driver {
         let peer_id = flight.peer.expect("a flight connects when its target is known");
         let was_started = flight.is_started;
         flight.link = None;
-        flight.begin(clock::mono());
+        let now = clock::mono();
+        flight.begin(now);
+        flight.enter(Phase::Connect, now);
         let limit = self.limit(id);
         let mut exhausted = false;
         loop {
@@ -138,6 +150,7 @@ impl Driver {
             // The connections there are will have to do.
             peer.pause(now);
             flight.is_started = was_started;
+            flight.enter(Phase::Other, now);
             self.board.deadlines.set(id, limit);
             self.board.wait_first(peer_id, id);
         } else {

@@ -26,6 +26,8 @@ pub(super) struct Peer {
     pub(super) literal: Option<Lookup>,
     /// Attempts that have no connection, in the order they came.
     pub(super) waiting: VecDeque<u32>,
+    /// Those that must not have one that rested.
+    pub(super) fresh: VecDeque<u32>,
     /// Connections of any kind, except those that drain.
     pub(super) open: u32,
     /// Connections on which the rest of an answer is read whose status is known.
@@ -36,6 +38,8 @@ pub(super) struct Peer {
     pub(super) preferred: Option<IpAddr>,
     /// Whether a lookup of its name is awaited.
     pub(super) resolving: bool,
+    /// Since when its name was waited for, and until when; None: it still is.
+    name_asked: Option<(MonoUs, Option<MonoUs>)>,
     /// Whether it is in the worker's list of targets to serve.
     pub(super) dirty: bool,
     /// Whether it is in the worker's list of targets that want another connection.
@@ -63,11 +67,13 @@ impl Peer {
             host_value: host_value(uri)?,
             literal: literal(bare),
             waiting: VecDeque::new(),
+            fresh: VecDeque::new(),
             open: 0,
             draining: 0,
             connecting: 0,
             preferred: None,
             resolving: false,
+            name_asked: None,
             dirty: false,
             opening: false,
             throttled: false,
@@ -80,7 +86,12 @@ impl Peer {
     /// Whether nothing is under way, so that it can be forgotten.
     pub(super) fn is_unused(&self) -> bool {
         let listed = self.resolving || self.dirty || self.opening || self.throttled;
-        self.open + self.draining == 0 && self.waiting.is_empty() && !listed
+        self.open + self.draining == 0 && self.waits() == 0 && !listed
+    }
+
+    /// How many attempts have no connection.
+    pub(super) fn waits(&self) -> usize {
+        self.waiting.len() + self.fresh.len()
     }
 
     /// The connection that began to rest last: the others may grow old.
@@ -111,14 +122,40 @@ impl Peer {
     ///
     /// `waited` is how long this worker has waited for events, ever.
     pub(super) fn may_open(&self, now: MonoUs, waited: MonoUs) -> bool {
-        let ready = self.open - self.connecting;
-        if self.is_paused(now) || self.connecting >= CONNECTIONS_FREE.max(ready / CONNECTING_SHARE) {
-            // More at once would not fit into the queue in which the target's system keeps what it has not accepted:
-            // what is dropped there is tried again by the system a whole second later.
-            return false;
-        }
         let load = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX).saturating_add(u64::from(self.open));
-        u64::from(self.open) < self.pace.connections(load, waited)
+        self.may_connect(now) && u64::from(self.open) < self.pace.connections(load, waited)
+    }
+
+    /// Whether another connection may be made, worth it or not. More at once would not fit into the queue in which the
+    /// target's system keeps what it has not accepted: what is dropped there is tried again by the system a whole
+    /// second later.
+    pub(super) fn may_connect(&self, now: MonoUs) -> bool {
+        let ready = self.open - self.connecting;
+        now >= self.paused_until && self.connecting < CONNECTIONS_FREE.max(ready / CONNECTING_SHARE)
+    }
+
+    /// Its name is being looked up, and waited for.
+    pub(super) fn ask_name(&mut self, now: MonoUs) {
+        if !matches!(self.name_asked, Some((_, None))) {
+            self.name_asked = Some((now, None));
+        }
+    }
+
+    /// Its name, or that it has none, is known.
+    pub(super) fn note_name(&mut self, now: MonoUs) {
+        if let Some((_, until @ None)) = &mut self.name_asked {
+            *until = Some(now);
+        }
+    }
+
+    /// How long its name was waited for by an attempt that was taken up at this time, in microseconds.
+    pub(super) fn name_wait(&self, since: MonoUs) -> u64 {
+        self.name_asked.and_then(|(_, until)| until).map_or(0, |until| self.name_wait_until(since, until))
+    }
+
+    /// The same, where it is waited for until now.
+    pub(super) fn name_wait_until(&self, since: MonoUs, now: MonoUs) -> u64 {
+        self.name_asked.map_or(0, |(from, until)| until.unwrap_or(now).0.saturating_sub(from.max(since).0))
     }
 
     /// Whether requests are under way and nothing has been heard for a while.
@@ -129,11 +166,6 @@ impl Peer {
     /// This machine has no room for another connection: none is tried for a moment.
     pub(super) fn pause(&mut self, now: MonoUs) {
         self.paused_until = now.plus(GROWTH_TICK * 10);
-    }
-
-    /// Whether no connection is to be opened for the moment.
-    pub(super) fn is_paused(&self, now: MonoUs) -> bool {
-        now < self.paused_until
     }
 
     /// A request is written. If it is the only one under way, silence counts from now on.

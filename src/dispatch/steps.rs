@@ -6,9 +6,10 @@ use std::io::ErrorKind;
 use mio::event::Event;
 
 use super::connection::Stage;
+use super::course::Phase;
 use super::driver::Driver;
 use super::exchange::Progress;
-use super::flight::{describe, within};
+use super::flight::{Flight, describe, within};
 use super::tls::Session;
 use crate::clock;
 use crate::core::Outcome;
@@ -44,6 +45,12 @@ impl Driver {
         let whole = now >= limit;
         let no_answer = || Outcome::TimedOut(format!("no whole answer {}", within(limits.whole)));
         let flight = &mut self.board.flights[id as usize];
+        let link = flight.link.map(|link| (link, &self.board.links[link as usize]));
+        if let Some((link, status)) = link.and_then(|(link, held)| Some((link, held.status()?))) {
+            // The outcome was known; what was awaited was more of the answer's body.
+            self.note_decided(link, status);
+            return;
+        }
         if let Some(race) = &flight.race {
             if !whole && now < race.by() {
                 return self.start_next(id);
@@ -60,8 +67,10 @@ impl Driver {
             }
             let mut what = "no connection was to be had";
             if let Some(peer) = flight.peer {
-                if self.board.peers[peer as usize].resolving {
+                let target = &mut self.board.peers[peer as usize];
+                if target.resolving {
                     what = "the name was not resolved";
+                    flight.note_name(target.name_wait_until(flight.start, now));
                 }
                 self.board.stop_waiting(peer, id);
             }
@@ -84,6 +93,10 @@ impl Driver {
         let was_stale = link.reused && !link.has_heard();
         // One that drains has done what it was for.
         let Some(id) = link.flight else { return self.close(link_id) };
+        if let Some(status) = link.status() {
+            // The status decides; what was lost is the rest of the answer's body.
+            return self.note_whole(link_id, status, false);
+        }
         if was_stale && self.board.flights[id as usize].may_repeat() {
             return self.repeat(link_id, id);
         }
@@ -117,6 +130,7 @@ impl Driver {
                 let config = self.setup.trust.config(clock::mono());
                 match config.and_then(|config| Session::new(config, &peer.host)) {
                     Ok(session) => {
+                        self.board.flights[flight as usize].enter(Phase::Tls, clock::mono());
                         self.board.links[id as usize].secure(session);
                         self.board.deadlines.set(flight, by);
                         self.go_on_securing(id);
@@ -177,10 +191,18 @@ impl Driver {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => return self.lose(id, describe(&error)),
             };
-            let progress = if len == 0 { link.end() } else { link.take(&self.input[..len], &mut self.scratch) };
+            let (flight, reused, was_heard) = (link.flight, link.reused, link.has_heard());
+            let tells = |status| {
+                let flight = flight.map(|flight| &self.board.flights[flight as usize]);
+                // One that goes out once more has told nothing.
+                flight.is_some_and(|flight| flight.is_told(status) && !is_for_resting(status, reused, flight))
+            };
+            let progress = if len == 0 { link.end() } else { link.take(&self.input[..len], &mut self.scratch, &tells) };
             let emptied = len < self.input.len() && !closed && link.is_emptied_by_short_read();
             match progress {
-                Progress::More(_) => {}
+                Progress::More(_) if was_heard => {}
+                Progress::More(_) => self.note_begun(id),
+                Progress::Listening { .. } => self.note_listening(id),
                 Progress::Decided { status, .. } => {
                     if !self.note_decided(id, status) {
                         return;
@@ -198,10 +220,27 @@ impl Driver {
         }
     }
 
-    /// The head of an answer is whole: that is the outcome. False: the connection is gone.
+    /// The first bytes of an answer came, and do not suffice.
+    fn note_begun(&mut self, link_id: u32) {
+        if let Some(flight) = self.board.links[link_id as usize].flight {
+            self.board.flights[flight as usize].hear(clock::mono());
+        }
+    }
+
+    /// The head of an answer is whole and says that the attempt failed. What its body says is worth waiting for a moment.
+    fn note_listening(&mut self, link_id: u32) {
+        let now = clock::mono();
+        let id = self.board.links[link_id as usize].flight.expect("only a connection in use is answered");
+        self.board.flights[id as usize].hear(now);
+        let until = now.plus(ANSWER_DRAIN_TIME_MAX).min(self.limit(id));
+        self.board.deadlines.set(id, until);
+    }
+
+    /// Nothing more of an answer is awaited. False: the connection is gone.
     fn note_decided(&mut self, link_id: u32, status: u16) -> bool {
         let now = clock::mono();
         let Some(id) = self.note_answer(link_id, status) else { return false };
+        self.board.flights[id as usize].told = self.board.links[link_id as usize].take_told();
         self.finish(id, Outcome::Answered(status), now);
         let link = &mut self.board.links[link_id as usize];
         link.drain();
@@ -224,8 +263,7 @@ impl Driver {
         let (peer, reused) = (link.peer, link.reused);
         let id = link.flight.expect("only a connection in use is answered");
         let flight = &self.board.flights[id as usize];
-        if status == REQUEST_TIMEOUT && reused && flight.may_repeat() {
-            // That may have been said to the connection as it rested, and met the request on its way.
+        if is_for_resting(status, reused, flight) {
             self.repeat(link_id, id);
             return None;
         }
@@ -245,6 +283,7 @@ impl Driver {
         let mut answered = None;
         if !drains {
             let Some(id) = self.note_answer(link_id, status) else { return };
+            self.board.flights[id as usize].told = self.board.links[link_id as usize].take_told();
             answered = Some(id);
         }
         if usable {
@@ -256,18 +295,18 @@ impl Driver {
             self.board.links[link_id as usize].rest();
         }
         let next = self.board.peers[peer_id as usize].waiting.front().copied();
-        let next = next.filter(|&next| usable && !self.board.flights[next as usize].is_second_try);
+        let next = next.filter(|_| usable);
         if let Some(id) = answered {
             self.finish(id, Outcome::Answered(status), now);
         }
         if let Some(next) = next {
             // No detour over the resting ones: the target works while this worker reads on.
-            self.board.take_first(peer_id);
+            self.board.take_waiting(peer_id);
             self.setup.counters.reused();
             return self.send(link_id, next);
         }
         let peer = &self.board.peers[peer_id as usize];
-        if !peer.waiting.is_empty() {
+        if peer.waits() > 0 {
             self.board.mark(peer_id);
         }
         if !usable || !self.board.rest(peer_id, link_id, now) {
@@ -285,4 +324,9 @@ impl Driver {
             self.close(id);
         }
     }
+}
+
+/// Whether an answer may have been said to a connection as it rested, and met the request on its way.
+fn is_for_resting(status: u16, reused: bool, flight: &Flight) -> bool {
+    status == REQUEST_TIMEOUT && reused && flight.may_repeat()
 }

@@ -9,10 +9,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::auth::AuthDefinition;
 use super::concurrency::ConcurrencyDefinition;
 use super::misfire::MisfireDefinition;
 use super::retry::RetryDefinition;
-use super::{Delivery, StatusDefinition};
+use super::{Delivery, Given, Json, Named, SecretDefinition, StatusDefinition};
 
 /// A job as clients write it. Nothing of it is checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,34 @@ pub struct Definition {
     /// Statuses that pause the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_on: Option<Vec<StatusDefinition>>,
+    /// How the target is asked. Left out: `POST`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Headers beside those that every request has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Named<String>>,
+    /// Headers that nobody may read but the target. Left out: as they are.
+    #[serde(default, skip_serializing_if = "Given::is_left_out")]
+    pub secret_headers: Given<Named<SecretDefinition>>,
+    /// How the target knows who asks. Left out: as it is.
+    #[serde(default, skip_serializing_if = "Given::is_left_out")]
+    pub auth: Given<AuthDefinition>,
+    /// What requests are signed with. Left out: as it is.
+    #[serde(default, skip_serializing_if = "Given::is_left_out")]
+    pub signing_secret: Given<SecretDefinition>,
+    /// What is sent, as text with placeholders. Left out, and no `json` either: `{}`, or nothing where the method has
+    /// no body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// What is sent, as any JSON value with placeholders in its texts.
+    #[serde(default, deserialize_with = "Json::some", skip_serializing_if = "Option::is_none")]
+    pub json: Option<Json>,
+    /// How long an attempt may take. Left out: as long as the server was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Statuses that say that all is well. Left out: 200 to 299.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success: Option<Vec<StatusDefinition>>,
 }
 
 impl Definition {

@@ -4,33 +4,52 @@
 //! In reading order: `definition` is the list of members as clients write them; `spec` is what they mean, compiled with a
 //! `context`; then one policy a file: `target` (where to), `delivery` (how often at most), `misfire` (what becomes of missed
 //! instants), `retry` (whether and when there is another attempt), `overlap` (what becomes of one that is due while
-//! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name. `post` is what of it a worker sends, `id` is how a job is named.
+//! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name. What is asked of
+//! the target is `request`, with its `headers` and the `template` of its body. A `secret` is never shown: `secrets` are all
+//! of a job's, in headers, in `auth`, and for `signing`. `named`, `given` and `json` are how clients write members. `post` is what of it a worker sends, `id` is how a job is named.
 
+mod auth;
 mod concurrency;
 mod context;
 mod definition;
 mod delivery;
+mod given;
+mod headers;
 mod id;
+mod json;
 mod misfire;
+mod named;
 mod overlap;
 mod post;
+mod request;
 mod retry;
+mod secret;
+mod secrets;
+mod signing;
 mod spec;
 mod statuses;
 mod target;
+mod template;
 
+pub use auth::AuthDefinition;
 pub use concurrency::{ConcurrencyKey, Rate};
 pub use context::Context;
 pub use definition::{Definition, FieldError};
 pub use delivery::Delivery;
+pub use given::Given;
 pub use id::{JOB_KEY_MAX, JobId, JobKey, MalformedId};
+pub use json::Json;
 pub use misfire::{Misfire, MisfireRule};
+pub use named::Named;
 pub use overlap::Overlap;
-pub use post::Post;
+pub use post::{Content, Post};
 pub use retry::{Failure, RetryPolicy};
+pub use secret::{Secret, SecretDefinition};
+pub use signing::Signing;
 pub use spec::{JobSpec, Revision};
 pub use statuses::{StatusDefinition, Statuses};
 pub use target::{MalformedUrl, Target, TargetUrl};
+pub use template::{Placeholder, Template};
 
 /// A number of a member within bounds, both included.
 fn bounded(member: &'static str, given: u64, least: u64, most: u64) -> Result<u64, FieldError> {

@@ -3,10 +3,17 @@
 
 use std::time::Duration;
 
-use super::{Delivery, TargetUrl};
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue, Method};
 
-/// The body unless another is set.
+use super::headers::Header;
+use super::secrets::Secrets;
+use super::{Delivery, Signing, Statuses, TargetUrl, Template};
+
+/// The body unless another is set, with those methods that have one.
 const BODY: &[u8] = b"{}";
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What is to be sent. Shared by a job and its attempts in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,11 +26,33 @@ pub struct Post {
     pub(super) rare: Option<Box<Rare>>,
 }
 
-/// What few POSTs have of their own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What few POSTs have of their own. What is left out is as with all others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rare {
-    body: Box<[u8]>,
-    timeout: Duration,
+    pub(super) method: Option<Method>,
+    pub(super) headers: Box<[Header]>,
+    pub(super) body: Option<Body>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) success: Option<Statuses>,
+    pub(super) secrets: Option<Box<Secrets>>,
+}
+
+/// A body, and as what it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    Text(Template),
+    Json(Template),
+}
+
+/// What is sent behind the head.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// Nothing.
+    None,
+    /// Always the same, of this type.
+    Fixed(&'a [u8], &'static str),
+    /// Filled in for each attempt, of this type.
+    Filled(&'a Template, &'static str),
 }
 
 impl Post {
@@ -32,20 +61,77 @@ impl Post {
         Post { url, delivery: Delivery::AtLeastOnce, rare: None }
     }
 
-    /// The same with this body, JSON that is not empty, and with a time limit of its own.
-    pub fn with(self, body: Box<[u8]>, timeout: Duration) -> Post {
-        Post { rare: Some(Box::new(Rare { body, timeout })), ..self }
+    /// The same with this body of JSON, which is sent as it is, and with a time limit of its own.
+    pub fn with(self, body: Box<str>, timeout: Duration) -> Post {
+        let body = Some(Body::Json(Template::fixed(body)));
+        Post { rare: Some(Box::new(Rare { body, timeout: Some(timeout), ..Rare::default() })), ..self }
     }
 
-    /// The body: JSON.
-    pub fn body(&self) -> &[u8] {
-        self.rare.as_deref().map_or(BODY, |rare| &rare.body)
+    /// How the target is asked.
+    pub fn method(&self) -> Method {
+        self.rare.as_deref().and_then(|rare| rare.method.clone()).unwrap_or(Method::POST)
+    }
+
+    /// What is sent behind the head.
+    pub fn content(&self) -> Content<'_> {
+        let Some(rare) = self.rare.as_deref() else { return Content::Fixed(BODY, JSON) };
+        let (template, content_type) = match &rare.body {
+            Some(Body::Text(template)) => (template, TEXT),
+            Some(Body::Json(template)) => (template, JSON),
+            None if rare.method.as_ref().is_none_or(has_body) => return Content::Fixed(BODY, JSON),
+            None => return Content::None,
+        };
+        match template.as_fixed() {
+            Some(text) => Content::Fixed(text.as_bytes(), content_type),
+            None => Content::Filled(template, content_type),
+        }
+    }
+
+    /// Headers beside those of every POST; they take the place of those of the same name.
+    pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.rare.iter().flat_map(|rare| {
+            let plain = rare.headers.iter().map(|header| (&header.name, &header.value));
+            let secrets = rare.secrets.as_deref();
+            let secret = secrets.into_iter().flat_map(|secrets| &secrets.headers);
+            let auth = secrets.and_then(|secrets| secrets.auth.as_ref()).map(|auth| (&AUTHORIZATION, &auth.value));
+            plain.chain(secret.map(|header| (&header.name, &header.value))).chain(auth)
+        })
+    }
+
+    /// What its requests are signed with.
+    pub fn signing(&self) -> Option<&Signing> {
+        self.secrets()?.signing.as_ref()
+    }
+
+    /// A text of the target's, without the secrets that it repeats.
+    pub fn mask(&self, text: Box<str>) -> Box<str> {
+        match self.secrets() {
+            Some(secrets) => secrets.mask(text.into()).into(),
+            None => text,
+        }
+    }
+
+    pub(super) fn secrets(&self) -> Option<&Secrets> {
+        self.rare.as_deref()?.secrets.as_deref()
+    }
+
+    /// Whether this status says that all is well.
+    pub fn is_success(&self, status: u16) -> bool {
+        match self.rare.as_deref().and_then(|rare| rare.success.as_ref()) {
+            Some(statuses) => statuses.contains(status),
+            None => (200..300).contains(&status),
+        }
     }
 
     /// How long an attempt may take as a whole, if not as long as any other.
     pub fn timeout(&self) -> Option<Duration> {
-        self.rare.as_deref().map(|rare| rare.timeout)
+        self.rare.as_deref()?.timeout
     }
+}
+
+/// Whether requests of this method say something behind their head, even if a job does not say what.
+fn has_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
 #[cfg(test)]

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
+use super::post::Rare as RarePost;
+use super::request::{self, RequestDefinition};
 use super::retry::Retry;
+use super::secrets::{Secrets, Wanted};
 use super::{
     ConcurrencyKey, Context, Definition, Delivery, Failure, FieldError, JobId, MisfireRule, Overlap, Post, RetryPolicy,
-    Statuses, TargetUrl, bounded,
+    Statuses, TargetUrl, bounded, headers,
 };
 use crate::schedule::{Schedule, Zone};
 use crate::time::{Instant, WallUs};
@@ -35,6 +38,8 @@ struct Rare {
     max_runs: Option<u32>,
     auto_pause_after: Option<u32>,
     pause_on: Option<Statuses>,
+    /// What was said of secrets, until it is known which are meant.
+    wanted: Option<Box<Wanted>>,
 }
 
 impl JobSpec {
@@ -55,12 +60,27 @@ impl JobSpec {
             max_runs,
             auto_pause_after,
             pause_on,
+            method,
+            headers,
+            secret_headers,
+            auth,
+            signing_secret,
+            body,
+            json,
+            timeout_ms,
+            success,
         } = definition;
         let schedule = Schedule::parse(schedule, Zone::default(), context.anchor)
             // What is wrong with the whole is told of the member, what is wrong with a field of it names that.
             .map_err(|why| FieldError::new("schedule", why.to_string().trim_start_matches("schedule: ")))?;
         let url = TargetUrl::parse(api).map_err(|why| FieldError::new("api", why))?;
         let delivery = Delivery::compile(delivery)?;
+        let wanted = Wanted { auth: auth.clone(), headers: secret_headers.clone(), signing: signing_secret.clone() };
+        if let (false, Some(member)) = (context.seals, wanted.named()) {
+            let why = "expected no secret, as the server has no key to seal it with; start it with --secrets-key FILE, \
+                       which `punctual secrets init FILE` makes";
+            return Err(FieldError::new(member, why));
+        }
         let rare = Rare {
             misfire: misfire.as_ref().map(MisfireRule::compile).transpose()?,
             retry: retry.as_ref().map(Retry::compile).transpose()?,
@@ -69,10 +89,22 @@ impl JobSpec {
             max_runs: count("maxRuns", *max_runs)?,
             auto_pause_after: count("autoPauseAfter", *auto_pause_after)?,
             pause_on: pause_on.as_deref().map(|entries| Statuses::compile("pauseOn", entries)).transpose()?,
+            wanted: (wanted != Wanted::default()).then(|| Box::new(wanted)),
         };
+        let request = request::compile(RequestDefinition {
+            method: method.clone(),
+            headers: headers.clone(),
+            body: body.clone(),
+            json: json.clone(),
+            timeout_ms: *timeout_ms,
+            success: success.clone(),
+        })?;
+        let sent = request.headers.iter().map(|header| (&header.name, header.value.len()));
+        headers::check("headers", sent, false)?;
+        let request = (request != RarePost::default()).then(|| Box::new(request));
         Ok(JobSpec {
             schedule: Arc::new(schedule),
-            post: Arc::new(Post { url, delivery, rare: None }),
+            post: Arc::new(Post { url, delivery, rare: request }),
             active: active.unwrap_or(true),
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
         })
@@ -118,6 +150,16 @@ impl JobSpec {
         self.rare.as_deref().and_then(|rare| rare.pause_on.as_ref()).is_some_and(|statuses| statuses.contains(status))
     }
 
+    /// What was said of secrets, which is to be looked into now.
+    pub(super) fn take_wanted(&mut self) -> Wanted {
+        let Some(rare) = self.rare.as_deref_mut() else { return Wanted::default() };
+        let wanted = rare.wanted.take().map(|wanted| *wanted).unwrap_or_default();
+        if *rare == Rare::default() {
+            self.rare = None;
+        }
+        wanted
+    }
+
     /// Checks that the schedule has an instant after `now`. One that has none any more is still a job's: it is only
     /// not accepted from a client.
     ///
@@ -141,10 +183,14 @@ impl JobSpec {
 impl From<&JobSpec> for Definition {
     fn from(spec: &JobSpec) -> Definition {
         let JobSpec { schedule, post, active, rare } = spec;
-        let Rare { misfire, retry, overlap, concurrency_key, max_runs, auto_pause_after, pause_on } =
+        let Rare { misfire, retry, overlap, concurrency_key, max_runs, auto_pause_after, pause_on, wanted } =
             rare.as_deref().cloned().unwrap_or_default();
-        // What is rare in a POST is not a job's.
-        let Post { url, delivery, rare: _ } = &**post;
+        assert!(wanted.is_none(), "secrets are known before a job is defined to anybody");
+        let Wanted { auth, headers: secret_headers, signing: signing_secret } =
+            post.secrets().map(Secrets::define).unwrap_or_default();
+        let Post { url, delivery, rare: request } = &**post;
+        let RequestDefinition { method, headers, body, json, timeout_ms, success } =
+            request.as_deref().map(request::define).unwrap_or_default();
         Definition {
             schedule: schedule.text().to_owned(),
             api: url.to_string(),
@@ -157,6 +203,15 @@ impl From<&JobSpec> for Definition {
             max_runs: max_runs.map(u64::from),
             auto_pause_after: auto_pause_after.map(u64::from),
             pause_on: pause_on.map(|statuses| statuses.define()),
+            method,
+            headers,
+            secret_headers,
+            auth,
+            signing_secret,
+            body,
+            json,
+            timeout_ms,
+            success,
         }
     }
 }

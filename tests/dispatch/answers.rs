@@ -20,12 +20,19 @@ fn the_request_says_what_a_target_needs_to_know() {
     let expected = format!(
         "POST /hook?a=b HTTP/1.1\r\nhost: {}\r\nuser-agent: punctual-test/1\r\ncontent-type: application/json\r\n\
          content-length: 2\r\nidempotency-key: {job}-1767229831-m3\r\npunctual-job-id: {job}\r\n\
-         punctual-scheduled-time: 2026-01-01T01:10:31.000Z\r\npunctual-attempt: 12\r\npunctual-late: true\r\n\r\n{{}}",
+         punctual-scheduled-time: 2026-01-01T01:10:31.000Z\r\npunctual-attempt: 12\r\npunctual-late: true\r\n\
+         traceparent: 00-adc867bd36ef425995947513334b548a-61158c4d2b0f354a-01\r\n\r\n{{}}",
         target.address
     );
     assert_eq!(target.requests.recv().unwrap(), expected);
     sending.post(&target.url());
     assert!(target.requests.recv().unwrap().contains("\r\npunctual-attempt: 1\r\npunctual-late: false\r\n"));
+    // Another attempt of the same execution is another span of the same trace.
+    sending.pool.send(vec![attempt(&target.url(), 3)]);
+    sending.reports(1);
+    let again = target.requests.recv().unwrap();
+    assert!(again.contains("\r\ntraceparent: 00-adc867bd36ef425995947513334b548a-"), "{again}");
+    assert!(!again.contains("-61158c4d2b0f354a-"), "{again}");
 }
 
 #[test]
@@ -47,7 +54,7 @@ fn an_alert_says_all_in_its_body_of_any_length() {
     }
     // Those that come after it on the same connection are what they always are.
     assert_eq!(sending.outcome(&target.url()), Outcome::Answered(200));
-    assert!(target.requests.recv().unwrap().ends_with("\r\npunctual-late: false\r\n\r\n{}"));
+    assert!(target.requests.recv().unwrap().ends_with("-01\r\n\r\n{}"));
     assert_eq!(sending.sum(|worker| worker.opened), 1);
 }
 

@@ -1,0 +1,74 @@
+//! Owns a JSON value of which only the text counts: compact, and otherwise as its client wrote it.
+//! It must not look into it: numbers of any size, the order of members and doubled ones stay what they are.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// A JSON value as text.
+#[derive(Clone, Debug)]
+pub struct Json(Box<RawValue>);
+
+impl Json {
+    /// Its text, without white space between its parts.
+    pub(super) fn compact(&self) -> String {
+        let (mut in_text, mut is_escaped) = (false, false);
+        let keep = |c: &char| {
+            let quotes = *c == '"' && !is_escaped;
+            is_escaped = in_text && *c == '\\' && !is_escaped;
+            in_text ^= quotes;
+            in_text || !c.is_ascii_whitespace()
+        };
+        self.0.get().chars().filter(keep).collect()
+    }
+
+    /// The value with this text; None if it is no JSON.
+    pub(super) fn of(text: String) -> Option<Json> {
+        RawValue::from_string(text).ok().map(Json)
+    }
+
+    /// Reads a member whose null is a value like any other.
+    pub(super) fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+        Json::deserialize(deserializer).map(Some)
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Json) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Eq for Json {}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_goes_where_it_means_nothing() {
+        for (text, compact) in [
+            (" { \"a b\" : [ 1 ,\t2.50 ,\r\n null ] } ", r#"{"a b":[1,2.50,null]}"#),
+            (r#"[ "a \" b" , "c \\" , "d" ]"#, r#"["a \" b","c \\","d"]"#),
+            ("123456789012345678901234567890.10", "123456789012345678901234567890.10"),
+            (r#"{"b":1,"a":2,"b":3}"#, r#"{"b":1,"a":2,"b":3}"#),
+            ("null", "null"),
+        ] {
+            let json: Json = serde_json::from_str(text).expect(text);
+            assert_eq!(json.compact(), compact);
+            assert_eq!(Json::of(json.compact()).map(|json| json.compact()).as_deref(), Some(compact));
+        }
+        assert_eq!(Json::of("{".to_owned()), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! Owns texts with placeholders: read once into pieces, so that sending only fills in.
+//! It must not know what is filled in.
+
+use std::fmt::Write;
+
+use super::FieldError;
+
+/// What differs from one attempt to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placeholder {
+    /// The public id of the execution.
+    ExecutionId,
+    /// The public id of its job.
+    JobId,
+    /// Its instant.
+    ScheduledTime,
+    /// The number of the attempt.
+    Attempt,
+}
+
+impl Placeholder {
+    /// All of them.
+    pub const ALL: [Placeholder; 4] =
+        [Placeholder::ExecutionId, Placeholder::JobId, Placeholder::ScheduledTime, Placeholder::Attempt];
+
+    /// The name clients know.
+    pub fn name(self) -> &'static str {
+        match self {
+            Placeholder::ExecutionId => "executionId",
+            Placeholder::JobId => "jobId",
+            Placeholder::ScheduledTime => "scheduledTime",
+            Placeholder::Attempt => "attempt",
+        }
+    }
+}
+
+/// A text with placeholders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Box<[Piece]>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(Box<str>),
+    Value(Placeholder),
+}
+
+const OPEN: &str = "{{";
+const CLOSE: &str = "}}";
+
+impl Template {
+    /// A text that is sent as it is.
+    pub(super) fn fixed(text: Box<str>) -> Template {
+        Template([Piece::Text(text)].into())
+    }
+
+    /// Reads a text; `member` is named in errors. What stands between double braces and is no word, such as in a
+    /// template of somebody else's, is text.
+    pub(super) fn compile(member: &'static str, text: &str) -> Result<Template, FieldError> {
+        let mut pieces = Vec::new();
+        let mut start = 0;
+        let mut at = 0;
+        while let Some(open) = text[at..].find(OPEN).map(|found| at + found) {
+            let inside = open + OPEN.len();
+            let Some(close) = text[inside..].find(CLOSE).map(|found| inside + found) else { break };
+            let name = &text[inside..close];
+            if !is_word(name.trim()) {
+                // A brace more may open one that is meant.
+                at = open + 1;
+                continue;
+            }
+            let known = Placeholder::ALL.into_iter().find(|known| known.name() == name);
+            let known = known.ok_or_else(|| {
+                let names = Placeholder::ALL.map(|known| format!("{OPEN}{}{CLOSE}", known.name())).join(" ");
+                FieldError::unknown_name(member, &format!("one of the placeholders {names}"), &text[open..close + 2])
+            })?;
+            if start < open {
+                pieces.push(Piece::Text(text[start..open].into()));
+            }
+            pieces.push(Piece::Value(known));
+            (start, at) = (close + CLOSE.len(), close + CLOSE.len());
+        }
+        if start < text.len() {
+            pieces.push(Piece::Text(text[start..].into()));
+        }
+        Ok(Template(pieces.into()))
+    }
+
+    /// The text that was read.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        self.fill(&mut text, |text, value| {
+            write!(text, "{OPEN}{}{CLOSE}", value.name()).expect("a string takes any text");
+        });
+        text
+    }
+
+    /// The text to be sent, if it is always the same.
+    pub fn as_fixed(&self) -> Option<&str> {
+        match &*self.0 {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            [..] => None,
+        }
+    }
+
+    /// Appends the text; `value` appends what a placeholder stands for.
+    pub fn fill(&self, into: &mut String, mut value: impl FnMut(&mut String, Placeholder)) {
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => into.push_str(text),
+                Piece::Value(placeholder) => value(into, *placeholder),
+            }
+        }
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_filled_in_and_the_text_comes_back() {
+        for (text, filled) in [
+            ("", ""),
+            ("plain", "plain"),
+            ("{{executionId}}", "<executionId>"),
+            ("a{{jobId}}{{attempt}}b", "a<jobId><attempt>b"),
+            ("{{{attempt}}}", "{<attempt>}"),
+            (r#"{"at":"{{scheduledTime}}"}"#, r#"{"at":"<scheduledTime>"}"#),
+            ("{{", "{{"),
+            ("}} {{attempt", "}} {{attempt"),
+            ("{{#if x}}{{/if}}{{}}{{ }}{{1}}", "{{#if x}}{{/if}}{{}}{{ }}{{1}}"),
+            ("{{#{{attempt}}", "{{#<attempt>"),
+            ("\u{fc}{{attempt}}\u{fc}", "\u{fc}<attempt>\u{fc}"),
+        ] {
+            let template = Template::compile("body", text).expect(text);
+            let mut sent = String::new();
+            template.fill(&mut sent, |into, value| {
+                into.push('<');
+                into.push_str(value.name());
+                into.push('>');
+            });
+            assert_eq!(sent, filled);
+            assert_eq!(template.text(), text);
+            assert_eq!(template.as_fixed(), (filled == text).then_some(text));
+        }
+    }
+
+    #[test]
+    fn an_unknown_one_is_refused_with_those_that_are_known() {
+        for text in ["{{execution}}", "{{ attempt }}", "x{{ATTEMPT}}", "{{attempt}}{{job_id}}"] {
+            let why = Template::compile("body", text).expect_err(text).to_string();
+            let known = "one of the placeholders {{executionId}} {{jobId}} {{scheduledTime}} {{attempt}}, got \"{{";
+            assert!(why.starts_with(&format!("body: expected {known}")), "{why}");
+        }
+    }
+}
