@@ -17,6 +17,8 @@ mod history;
 mod hostile;
 #[path = "server/jobs.rs"]
 mod jobs;
+#[path = "server/policies.rs"]
+mod policies;
 #[path = "server/raw.rs"]
 mod raw;
 #[path = "server/schema.rs"]
