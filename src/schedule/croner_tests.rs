@@ -40,7 +40,7 @@ fn compare(parser: &CronParser, random: &mut Random, text_of: impl Fn(&mut Rando
     let mut compared = 0;
     for _ in 0..1_000 {
         let text = text_of(random);
-        let schedule = Schedule::parse(&text, Zone::Utc, Instant::FIRST).expect(&text);
+        let schedule = Schedule::parse(&text, Zone::UTC, Instant::FIRST).expect(&text);
         let other = parser.parse(&text).expect(&text);
         // The other looks for a date that never comes for thousands of years; and the horizon is
         // ours alone.
