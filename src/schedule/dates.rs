@@ -121,7 +121,7 @@ impl Exclusions {
         is_excluded(date).then(|| std::iter::successors(Some(date), next).find(|date| !is_excluded(*date)))?
     }
 
-    fn sets(&self) -> impl Iterator<Item = &Dates> {
+    pub(super) fn sets(&self) -> impl Iterator<Item = &Dates> {
         std::iter::once(&self.own).chain(self.calendars.iter().map(|calendar| &*calendar.dates))
     }
 }

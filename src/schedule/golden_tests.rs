@@ -70,11 +70,13 @@ const DUE: &[(&str, &str, [&str; 3])] = &[
     ("@every 1d12h", "2025-12-31T00:00:00Z", ["2026-01-01T00:00:07Z", "2026-01-02T12:00:07Z", "2026-01-04T00:00:07Z"]),
 ];
 
+type ZonedCase = (&'static str, &'static str, Gap, Overlap, &'static str, [&'static str; 3]);
+
 /// Text, zone, gap, overlap, a moment, and the first three instants after it. The clocks of Berlin go forward at
 /// 2026-03-29T01:00:00Z, from 2 to 3, and back at 2026-10-25T01:00:00Z, from 3 to 2; those of Lord Howe half an hour, forward
 /// at 2026-10-03T15:30:00Z and back at 2026-04-04T15:00:00Z; in Apia there was no 2011-12-30.
 #[rustfmt::skip] // One case, one line.
-const ZONED: &[(&str, &str, Gap, Overlap, &str, [&str; 3])] = &[
+const ZONED: &[ZonedCase] = &[
     ("0 30 2 * * *", "Europe/Berlin", Gap::RunAfter, Overlap::First, "2026-03-28T00:00:00Z", ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]),
     ("0 30 2 * * *", "Europe/Berlin", Gap::Skip, Overlap::First, "2026-03-28T00:00:00Z", ["2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z", "2026-03-31T00:30:00Z"]),
     ("0 0,30 2,3 * * *", "Europe/Berlin", Gap::RunAfter, Overlap::First, "2026-03-28T03:00:00Z", ["2026-03-29T01:00:00Z", "2026-03-29T01:30:00Z", "2026-03-30T00:00:00Z"]),

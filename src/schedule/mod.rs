@@ -4,7 +4,8 @@
 //! In reading order: `terms` (all that can be said), `dialect` (text to fields, `@` words), `field` and `values` (one
 //! field's text), `special_days` (days told by their place in the month), `seed` (what is left open), `calendar` (matching
 //! wall-clock times), `dates` (those left out), `zone` (wall clock to instants) with its policy `dst`, `zones` (all of
-//! them), `every` (steady periods), `rare` (what few schedules have), `error`.
+//! them), `every` (steady periods), `rare` (what few schedules have), `error`; and what people are told: `words` (in plain
+//! English, and what may not be meant) and `preview`.
 
 mod calendar;
 mod dates;
@@ -13,11 +14,13 @@ mod dst;
 mod error;
 mod every;
 mod field;
+mod preview;
 mod rare;
 mod seed;
 mod special_days;
 mod terms;
 mod values;
+mod words;
 mod zone;
 mod zones;
 
@@ -28,6 +31,8 @@ mod golden_tests;
 #[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]
+mod special_oracle_tests;
+#[cfg(test)]
 mod terms_tests;
 #[cfg(test)]
 mod zone_oracle_tests;
@@ -35,7 +40,7 @@ mod zone_oracle_tests;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use calendar::Calendar;
+use calendar::{Calendar, Fields};
 use dialect::Form;
 use every::Every;
 use rare::Rare;
@@ -44,6 +49,7 @@ use crate::time::Instant;
 pub use dates::{Calendars, Date, Dates, NamedDates, check_calendar_name};
 pub use dst::{Dst, Gap, Overlap};
 pub use error::ScheduleError;
+pub use preview::{LeftOut, Preview, Remark, Upcoming};
 pub use terms::{Rule, Terms};
 pub use zone::Zone;
 pub use zones::{ZoneSource, Zones};

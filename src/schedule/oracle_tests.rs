@@ -44,7 +44,7 @@ impl Random {
 }
 
 /// Year, month and day of a day since 1970.
-fn civil(day: i64) -> (u16, u16, u16) {
+pub(super) fn civil(day: i64) -> (u16, u16, u16) {
     static DAYS: LazyLock<Vec<(u16, u16, u16)>> = LazyLock::new(all_days);
     DAYS[usize::try_from(day).expect("not before 1970")]
 }

@@ -84,6 +84,11 @@ impl Values {
         self.set.len() == usize::from(self.field.size())
     }
 
+    /// How many values the field has.
+    pub(super) fn size(&self) -> u16 {
+        self.field.size()
+    }
+
     /// Whether the text began with `*` or `?`, which crontab(5) calls unrestricted even when a
     /// step follows.
     pub(super) fn starts_with_star(&self) -> bool {

@@ -128,6 +128,20 @@ impl Zone {
         Instant::from_secs((midnight - named.stretches[place].offset).min(changed) - 1)
     }
 
+    /// The first instant of a date, or of the first one after it if there is no such date here.
+    pub(super) fn first_of(&self, date: NaiveDate) -> Instant {
+        let midnight = date.and_time(NaiveTime::MIN).and_utc().timestamp();
+        let mut before = Instant::from_secs(midnight - OFFSET_MAX_S);
+        loop {
+            let next = Instant::from_secs(self.last_surely_before(date, before).as_secs() + 1);
+            if self.wall(next).is_none_or(|wall| wall.date() >= date) {
+                return next;
+            }
+            // The clock was changed just now; what holds from here on may lead further.
+            before = next;
+        }
+    }
+
     /// Whether the wall clock shows the time of `at` a second time.
     pub(super) fn shown(&self, at: Instant) -> Shown {
         let Some(named) = &self.0 else { return Shown::Once };
