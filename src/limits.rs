@@ -55,6 +55,23 @@ pub const ATTEMPTS_TOLD_MAX: usize = 20;
 /// How long a stored error message may be.
 pub const ERROR_LEN_MAX: usize = 300;
 
+// --- Schedules ---
+
+/// Named calendars of dates.
+pub const CALENDARS_MAX: usize = 1_000;
+/// Dates in one calendar.
+pub const CALENDAR_DATES_MAX: usize = 4_000;
+/// The name of a calendar, in bytes.
+pub const CALENDAR_NAME_LEN_MAX: usize = 64;
+/// Dates that one job leaves out by itself.
+pub const OWN_DATES_MAX: usize = 400;
+/// Calendars that one job follows.
+pub const JOB_CALENDARS_MAX: usize = 8;
+/// How far a schedule's instants may be moved to spread a herd, in seconds.
+pub const SPREAD_MAX_S: u32 = 86_400;
+/// A seed of a schedule lies below this: what every JSON number can hold.
+pub const SEED_END: u64 = 1 << 53;
+
 // --- The API ---
 
 /// How long a URL may be.

@@ -13,7 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("background", &[]),
     ("http", &[]),
     ("clock", &["time"]),
-    ("schedule", &["time"]),
+    ("schedule", &["time", "limits"]),
     ("telemetry", &["limits"]),
     ("job", &["time", "limits", "schedule"]),
     ("core", &["time", "limits", "schedule", "job"]),

@@ -1,8 +1,9 @@
 //! Owns the enumeration of wall-clock times that match a set of calendar fields.
 //! Must not know zones: it sees a wall clock that never jumps, which is what keeps the cron crate sound.
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
+use super::dates::Exclusions;
 use super::field::Field;
 use super::values::Values;
 
@@ -25,11 +26,19 @@ impl Fields {
             .into_iter()
             .all(Values::is_all)
     }
+
+    /// Whether second, minute or hour have a `*` or a step, which asks for a pace rather than for times of the day.
+    pub(super) fn paced(&self) -> bool {
+        [&self.second, &self.minute, &self.hour].into_iter().any(Values::paced)
+    }
 }
 
 /// A set of wall-clock times, given by calendar fields.
 #[derive(Clone, Debug)]
-pub(super) struct Calendar(Rule);
+pub(super) struct Calendar {
+    rule: Rule,
+    paced: bool,
+}
 
 #[derive(Clone, Debug)]
 enum Rule {
@@ -37,30 +46,103 @@ enum Rule {
     All(Box<cron::Schedule>),
     /// All fields match, except that the day (first) or the weekday (second) is enough.
     DayOrWeekday(Box<[cron::Schedule; 2]>),
+    /// One or the other with days that only a filter finds.
+    Filtered(Box<Filtered>),
+}
+
+/// Supersets of what is meant; either is enough if there are two.
+#[derive(Clone, Debug)]
+struct Filtered {
+    parts: Vec<Part>,
+}
+
+/// A superset of what is meant, and which of its days are meant.
+#[derive(Clone, Debug)]
+struct Part {
+    superset: cron::Schedule,
+    day: Values,
+    weekday: Values,
 }
 
 impl Calendar {
     /// The times at which all fields match.
     pub(super) fn all_of(fields: &Fields) -> Calendar {
-        let cron = enumerator(fields, &fields.day, &fields.weekday);
-        Calendar(Rule::All(Box::new(cron)))
+        let rule = if has_special_days(fields) {
+            Rule::Filtered(Box::new(Filtered { parts: vec![Part::of(fields, &fields.day, &fields.weekday)] }))
+        } else {
+            Rule::All(Box::new(enumerator(fields, &fields.day, &fields.weekday)))
+        };
+        Calendar { rule, paced: fields.paced() }
     }
 
     /// The times at which all other fields match and the day or the weekday does.
     pub(super) fn day_or_weekday(fields: &Fields) -> Calendar {
-        let by_day = enumerator(fields, &fields.day, &Values::all(Field::Weekday));
-        let by_weekday = enumerator(fields, &Values::all(Field::Day), &fields.weekday);
-        Calendar(Rule::DayOrWeekday(Box::new([by_day, by_weekday])))
+        let (any_day, any_weekday) = (Values::all(Field::Day), Values::all(Field::Weekday));
+        let rule = if has_special_days(fields) {
+            let by_day = Part::of(fields, &fields.day, &any_weekday);
+            let by_weekday = Part::of(fields, &any_day, &fields.weekday);
+            Rule::Filtered(Box::new(Filtered { parts: vec![by_day, by_weekday] }))
+        } else {
+            let by_day = enumerator(fields, &fields.day, &any_weekday);
+            Rule::DayOrWeekday(Box::new([by_day, enumerator(fields, &any_day, &fields.weekday)]))
+        };
+        Calendar { rule, paced: fields.paced() }
+    }
+
+    /// Whether it means a pace, not times of the day.
+    pub(super) fn paced(&self) -> bool {
+        self.paced
     }
 
     /// The first matching wall-clock time strictly after `wall`, `None` if there is none up to the
     /// end of the year 2100. `wall` may be any time from the end of 1969 on.
     pub(super) fn next_after(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        match &self.0 {
+        match &self.rule {
             Rule::All(cron) => next_of(cron, wall),
             Rule::DayOrWeekday(crons) => crons.iter().filter_map(|cron| next_of(cron, wall)).min(),
+            Rule::Filtered(filtered) => filtered.parts.iter().filter_map(|part| part.next_after(wall)).min(),
         }
     }
+
+    /// The same without the dates that are left out. A run of such dates costs one step, however many times are in it.
+    pub(super) fn next_included_after(&self, wall: NaiveDateTime, left_out: &Exclusions) -> Option<NaiveDateTime> {
+        let mut from = wall;
+        loop {
+            let next = self.next_after(from)?;
+            match left_out.end_of_run(next.date()) {
+                None => return Some(next),
+                Some(included) => from = last_second_before(included),
+            }
+        }
+    }
+}
+
+impl Part {
+    fn of(fields: &Fields, day: &Values, weekday: &Values) -> Part {
+        let superset = enumerator(fields, day, weekday);
+        Part { superset, day: day.clone(), weekday: weekday.clone() }
+    }
+
+    /// Walks over the days of the superset, not over the times in them.
+    fn next_after(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
+        let mut from = wall;
+        loop {
+            let next = next_of(&self.superset, from)?;
+            let date = next.date();
+            if self.day.select(date) && self.weekday.select(date) {
+                return Some(next);
+            }
+            from = last_second_before(date.succ_opt()?);
+        }
+    }
+}
+
+fn has_special_days(fields: &Fields) -> bool {
+    !(fields.day.special().is_empty() && fields.weekday.special().is_empty())
+}
+
+fn last_second_before(date: NaiveDate) -> NaiveDateTime {
+    date.and_time(NaiveTime::MIN) - chrono::TimeDelta::seconds(1)
 }
 
 /// UTC stands in for the wall clock: the one zone in which the cron crate never meets a gap or an
@@ -88,7 +170,7 @@ mod tests {
         [Field::Second, Field::Minute, Field::Hour, Field::Day, Field::Month, Field::Weekday, Field::Year];
 
     fn fields(texts: [&str; 7]) -> Fields {
-        let mut values = FIELDS.iter().zip(texts).map(|(field, text)| Values::parse(*field, text).expect(text));
+        let mut values = FIELDS.iter().zip(texts).map(|(field, text)| Values::parse(*field, text, None).expect(text));
         let mut next = || values.next().expect("seven fields");
         Fields {
             second: next(),
@@ -127,6 +209,21 @@ mod tests {
         let start = wall(2026, 1, 1, 0);
         assert_eq!(Calendar::all_of(&friday_13).next_after(start), Some(wall(2026, 2, 13, 0)));
         assert_eq!(Calendar::day_or_weekday(&friday_13).next_after(start), Some(wall(2026, 1, 2, 0)));
+    }
+
+    #[test]
+    fn special_days_combine_like_others() {
+        // In 2026 the last days of January to March are a Saturday, a Saturday and a Tuesday.
+        let last_or_mondays = fields(["0", "0", "9", "1,L", "*", "1#2", "*"]);
+        let either = Calendar::day_or_weekday(&last_or_mondays);
+        let due = std::iter::successors(either.next_after(wall(2026, 1, 1, 9)), |at| either.next_after(*at));
+        let days = [(1, 12), (1, 31), (2, 1), (2, 9), (2, 28), (3, 1)];
+        assert_eq!(due.take(6).collect::<Vec<_>>(), days.map(|(month, day)| wall(2026, month, day, 9)));
+        let last_tuesday = fields(["0", "0", "9", "L", "*", "TUE", "*"]);
+        let both = Calendar::all_of(&last_tuesday);
+        assert_eq!(both.next_after(wall(2026, 1, 1, 9)), Some(wall(2026, 3, 31, 9)));
+        let never = fields(["0", "0", "9", "L", "*", "MON#1", "*"]);
+        assert_eq!(Calendar::all_of(&never).next_after(wall(2026, 1, 1, 9)), None);
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! Owns the dialect: how many fields a schedule has, what the `@` words mean, how days combine.
 //! Must not know how one field is written nor when a schedule is due.
 
-use super::Pace;
-use super::calendar::{Calendar, Fields};
+use super::calendar::Fields;
 use super::error::{ScheduleError, quoted};
 use super::every::Every;
 use super::field::Field;
@@ -14,11 +13,20 @@ pub(super) const TEXT_LEN_MAX: usize = 1_024;
 
 const WORDS: &str = "@hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually or @every with a duration";
 
-/// Reads a trimmed schedule text. The forms are listed at [`super::Schedule::parse`].
+/// What a schedule text says.
+#[derive(Clone, Debug)]
+pub(super) enum Form {
+    /// A steady period.
+    Every(Every),
+    /// Calendar fields. `either_day`: the day or the weekday is enough.
+    Calendar { fields: Box<Fields>, either_day: bool },
+}
+
+/// Reads a trimmed schedule text; `seed` chooses what it leaves open. The forms are listed at [`super::Schedule::parse`].
 ///
 /// # Errors
 /// Names the field and what was expected there, or `schedule` if no single field is at fault.
-pub(super) fn parse(text: &str, anchor: Instant) -> Result<Pace, ScheduleError> {
+pub(super) fn parse(text: &str, seed: Option<u64>, anchor: Instant) -> Result<Form, ScheduleError> {
     check_characters(text)?;
     let parts: Vec<&str> = text.split([' ', '\t']).filter(|part| !part.is_empty()).collect();
     match parts.as_slice() {
@@ -29,16 +37,16 @@ pub(super) fn parse(text: &str, anchor: Instant) -> Result<Pace, ScheduleError> 
             quoted(prefix)
         ))),
         [minute, hour, day, month, weekday] => {
-            let fields = parse_fields(["0", minute, hour, day, month, weekday], None)?;
-            Ok(pace_of_crontab(&fields))
+            let fields = parse_fields(["0", minute, hour, day, month, weekday], None, seed)?;
+            Ok(form_of_crontab(fields))
         }
         [second, minute, hour, day, month, weekday] => {
-            let fields = parse_fields([second, minute, hour, day, month, weekday], None)?;
-            Ok(pace_of_all(&fields))
+            let fields = parse_fields([second, minute, hour, day, month, weekday], None, seed)?;
+            Ok(all_of(fields))
         }
         [second, minute, hour, day, month, weekday, year] => {
-            let fields = parse_fields([second, minute, hour, day, month, weekday], Some(year))?;
-            Ok(pace_of_all(&fields))
+            let fields = parse_fields([second, minute, hour, day, month, weekday], Some(year), seed)?;
+            Ok(all_of(fields))
         }
         other => {
             Err(ScheduleError::schedule(format!("expected 5, 6 or 7 fields separated by spaces, got {}", other.len())))
@@ -64,7 +72,7 @@ fn is_zone_prefix(part: &str) -> bool {
     name.is_some_and(|name| name.eq_ignore_ascii_case("TZ") || name.eq_ignore_ascii_case("CRON_TZ"))
 }
 
-fn parse_word(word: &str, arguments: &[&str], anchor: Instant) -> Result<Pace, ScheduleError> {
+fn parse_word(word: &str, arguments: &[&str], anchor: Instant) -> Result<Form, ScheduleError> {
     let first = Values::first;
     let all = Values::all;
     let mut fields = Fields {
@@ -91,16 +99,16 @@ fn parse_word(word: &str, arguments: &[&str], anchor: Instant) -> Result<Pace, S
         }
     }
     match arguments {
-        [] => Ok(pace_of_all(&fields)),
+        [] => Ok(all_of(fields)),
         [argument, ..] => {
             Err(ScheduleError::schedule(format!("expected nothing after {word}, got {}", quoted(argument))))
         }
     }
 }
 
-fn parse_every(arguments: &[&str], anchor: Instant) -> Result<Pace, ScheduleError> {
+fn parse_every(arguments: &[&str], anchor: Instant) -> Result<Form, ScheduleError> {
     match arguments {
-        [duration] => Every::parse(duration, anchor).map(Pace::Every),
+        [duration] => Every::parse(duration, anchor).map(Form::Every),
         other => Err(ScheduleError::schedule(format!(
             "expected one duration after @every, as in 1h30m, got {}",
             other.len()
@@ -108,33 +116,28 @@ fn parse_every(arguments: &[&str], anchor: Instant) -> Result<Pace, ScheduleErro
     }
 }
 
-fn parse_fields(texts: [&str; 6], year: Option<&str>) -> Result<Fields, ScheduleError> {
+fn parse_fields(texts: [&str; 6], year: Option<&str>, seed: Option<u64>) -> Result<Fields, ScheduleError> {
     let [second, minute, hour, day, month, weekday] = texts;
     Ok(Fields {
-        second: Values::parse(Field::Second, second)?,
-        minute: Values::parse(Field::Minute, minute)?,
-        hour: Values::parse(Field::Hour, hour)?,
-        day: Values::parse(Field::Day, day)?,
-        month: Values::parse(Field::Month, month)?,
-        weekday: Values::parse(Field::Weekday, weekday)?,
-        year: Values::parse(Field::Year, year.unwrap_or("*"))?,
+        second: Values::parse(Field::Second, second, seed)?,
+        minute: Values::parse(Field::Minute, minute, seed)?,
+        hour: Values::parse(Field::Hour, hour, seed)?,
+        day: Values::parse(Field::Day, day, seed)?,
+        month: Values::parse(Field::Month, month, seed)?,
+        weekday: Values::parse(Field::Weekday, weekday, seed)?,
+        year: Values::parse(Field::Year, year.unwrap_or("*"), seed)?,
     })
 }
 
 /// Day and weekday as crontab(5) has it: either is enough if both are restricted, and a field that
 /// starts with `*` is not, whatever step follows.
-fn pace_of_crontab(fields: &Fields) -> Pace {
-    if fields.day.starts_with_star() || fields.weekday.starts_with_star() {
-        pace_of_all(fields)
-    } else {
-        Pace::Calendar(Calendar::day_or_weekday(fields))
-    }
+fn form_of_crontab(fields: Fields) -> Form {
+    let either_day = !(fields.day.starts_with_star() || fields.weekday.starts_with_star());
+    Form::Calendar { fields: Box::new(fields), either_day }
 }
 
-/// All fields must match. Every second of the wall clock is every second there is, in any zone, so
-/// that case needs no calendar.
-fn pace_of_all(fields: &Fields) -> Pace {
-    if fields.match_every_second() { Pace::Every(Every::SECOND) } else { Pace::Calendar(Calendar::all_of(fields)) }
+fn all_of(fields: Fields) -> Form {
+    Form::Calendar { fields: Box::new(fields), either_day: false }
 }
 
 #[cfg(test)]
@@ -142,22 +145,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_second_needs_no_calendar() {
-        for text in ["* * * * * *", "*/1 0-59 * ? * 0-7 *", "* * * 1-31 * *"] {
-            let pace = parse(text, Instant::FIRST).expect(text);
-            assert!(matches!(pace, Pace::Every(Every::SECOND)), "{text}");
-        }
-        let pace = parse("* * * * *", Instant::FIRST).expect("five fields");
-        assert!(matches!(pace, Pace::Calendar(_)));
-    }
-
-    #[test]
     fn blanks_between_fields_are_spaces_and_tabs() {
         for text in ["0  0\t0 * * *", "@every \t 90s"] {
-            assert!(parse(text, Instant::FIRST).is_ok(), "{text:?}");
+            assert!(parse(text, None, Instant::FIRST).is_ok(), "{text:?}");
         }
         for text in ["0 0 0 *\n* *", "0 0 0 *\u{a0}* *", "0 0 0 * * *\u{0}"] {
-            let error = parse(text, Instant::FIRST).err().expect(text);
+            let error = parse(text, None, Instant::FIRST).expect_err(text);
             assert_eq!(error.field(), "schedule", "{text:?}");
         }
     }

@@ -49,6 +49,11 @@ impl Every {
         self.anchor
     }
 
+    /// From one instant to the next, in seconds.
+    pub(super) fn period_s(self) -> i64 {
+        self.period_s
+    }
+
     /// The first instant strictly after `after`.
     pub(super) fn next_after(self, after: Instant) -> Instant {
         match self.latest_at(after) {

@@ -88,6 +88,20 @@ impl Field {
         }
     }
 
+    /// The number that stands for the field where a seed chooses a value of it; it is part of what a seed means. `None`:
+    /// there is nothing to choose in it.
+    pub(super) fn drawn_as(self) -> Option<u8> {
+        match self {
+            Field::Second => Some(0),
+            Field::Minute => Some(1),
+            Field::Hour => Some(2),
+            Field::Day => Some(3),
+            Field::Month => Some(4),
+            Field::Weekday => Some(5),
+            Field::Year => None,
+        }
+    }
+
     /// The names of the values from [`Field::first`] on; empty where values have only numbers.
     pub(super) fn names(self) -> &'static [&'static str] {
         match self {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::*;
 
 /// The lowest value and the number of values of second, minute, hour, day, month, weekday, year.
-const SHAPES: [(u16, u16); 7] = [(0, 60), (0, 60), (0, 24), (1, 31), (1, 12), (0, 7), (1970, 130)];
+pub(super) const SHAPES: [(u16, u16); 7] = [(0, 60), (0, 60), (0, 24), (1, 31), (1, 12), (0, 7), (1970, 130)];
 const DAY: usize = 3;
 const MONTH: usize = 4;
 const WEEKDAY: usize = 5;
@@ -25,7 +25,7 @@ impl Random {
         (mixed ^ (mixed >> 31)) % bound
     }
 
-    fn small(&mut self, bound: u16) -> u16 {
+    pub(super) fn small(&mut self, bound: u16) -> u16 {
         u16::try_from(self.below(u64::from(bound))).expect("below a 16-bit bound")
     }
 
@@ -44,7 +44,7 @@ impl Random {
 }
 
 /// Year, month and day of a day since 1970.
-fn civil(day: i64) -> (u16, u16, u16) {
+pub(super) fn civil(day: i64) -> (u16, u16, u16) {
     static DAYS: LazyLock<Vec<(u16, u16, u16)>> = LazyLock::new(all_days);
     DAYS[usize::try_from(day).expect("not before 1970")]
 }
@@ -64,10 +64,10 @@ fn all_days() -> Vec<(u16, u16, u16)> {
 }
 
 /// A schedule's text, and which values of which field it selects.
-struct Case {
-    text: String,
-    sets: [Vec<bool>; 7],
-    either_day: bool,
+pub(super) struct Case {
+    pub(super) text: String,
+    pub(super) sets: [Vec<bool>; 7],
+    pub(super) either_day: bool,
 }
 
 impl Case {
@@ -75,7 +75,7 @@ impl Case {
         self.sets[field][usize::from(value - SHAPES[field].0)]
     }
 
-    fn day_is_due(&self, day: i64) -> bool {
+    pub(super) fn day_is_due(&self, day: i64) -> bool {
         let (year, month, day_of_month) = civil(day);
         // 1970-01-01 was a Thursday.
         let weekday = u16::try_from((day + 4) % 7).expect("small");
@@ -85,7 +85,7 @@ impl Case {
         days && self.selects(MONTH, month) && self.selects(YEAR, year)
     }
 
-    fn second_of_day_is_due(&self, second: i64) -> bool {
+    pub(super) fn second_of_day_is_due(&self, second: i64) -> bool {
         let parts = [second % 60, second / 60 % 60, second / 3_600];
         (0..3).all(|field| self.sets[field][usize::try_from(parts[field]).expect("small")])
     }
@@ -133,7 +133,7 @@ fn random_case(random: &mut Random) -> Case {
 }
 
 /// Chooses what is selected first, and writes it down second.
-fn random_field(random: &mut Random, field: usize) -> (String, Vec<bool>) {
+pub(super) fn random_field(random: &mut Random, field: usize) -> (String, Vec<bool>) {
     let size = SHAPES[field].1;
     let mut set = vec![false; usize::from(size)];
     let items = match random.below(8) {
@@ -220,7 +220,7 @@ fn next_agrees_with_a_walk_over_days_and_seconds() {
     let mut never = 0;
     for _ in 0..3_000 {
         let case = random_case(&mut random);
-        let schedule = Schedule::parse(&case.text, Zone::Utc, Instant::FIRST).expect(&case.text);
+        let schedule = Schedule::parse(&case.text, Zone::UTC, Instant::FIRST).expect(&case.text);
         let mut after = random.moment();
         for _ in 0..3 {
             let next = schedule.next_after(Instant::from_secs(after));
@@ -249,7 +249,7 @@ fn latest_and_count_agree_with_a_walk_over_seconds() {
         if round % 8 == 0 {
             case.text = format!("@every {every_s}s");
         }
-        let schedule = Schedule::parse(&case.text, Zone::Utc, Instant::from_secs(anchor)).expect(&case.text);
+        let schedule = Schedule::parse(&case.text, Zone::UTC, Instant::from_secs(anchor)).expect(&case.text);
         // Starting next to an instant makes for stretches that hold some.
         let near = schedule.next_after(Instant::from_secs(random.moment()));
         let near = near.map_or(1_000_000, Instant::as_secs);
@@ -293,7 +293,7 @@ fn no_text_panics() {
         if len < 5 {
             text.insert_str(0, "* * 1 * ");
         }
-        match Schedule::parse(&text, Zone::Utc, Instant::FIRST) {
+        match Schedule::parse(&text, Zone::UTC, Instant::FIRST) {
             Ok(schedule) => {
                 good += 1;
                 let _ = schedule.next_after(Instant::FIRST);

@@ -3,19 +3,29 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{Datelike, NaiveDate};
+
 use super::error::{ScheduleError, quoted};
 use super::field::{Field, number};
+use super::seed::{Purpose, number_below};
+use super::special_days::SpecialDay;
 
 /// The most digits of a step; a larger step than a field is long is allowed and means "only the
 /// start".
 const STEP_DIGITS_MAX: usize = 4;
 
-/// The values one field selects; never empty.
+/// The last day of the month that `~` draws: every month has it.
+const DRAWN_DAY_MAX: u16 = 28;
+
+/// The values one field selects; with the special days never empty.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Values {
     field: Field,
     set: BTreeSet<u16>,
+    special: Vec<SpecialDay>,
     starts_with_star: bool,
+    paced: bool,
+    numbered: bool,
 }
 
 impl Values {
@@ -24,41 +34,59 @@ impl Values {
     /// The grammar, where letters may be in either case:
     ///
     /// ```text
-    /// field = item { "," item }
-    /// item  = base [ "/" step ]
-    /// base  = "*" | "?" | value | value "-" value
+    /// field   = item { "," item }
+    /// item    = base [ "/" step ] | special
+    /// base    = "*" | "?" | value | value "-" value | [ value ] "~" [ value ]
+    /// special = "L" [ "-" days ] [ "W" ] | day "W" | weekday "#" place | weekday "L"
     /// ```
     ///
-    /// `a/n` means "from `a` to the end, every `n`". A range whose first value is above its last
+    /// `~` is one value of the field or of the range around it (in days at most 28), which `seed` chooses; with a step,
+    /// `seed` chooses where to begin. `a/n` means "from `a` to the end, every `n`". A range whose first value is above its last
     /// runs past the end and starts again, and its step walks on across the end: `22-2/2` in hours
     /// is 22, 0 and 2. In days the end is always 31.
     ///
     /// # Errors
     /// Names the field, what is expected in it, and the piece that is wrong.
-    pub(super) fn parse(field: Field, text: &str) -> Result<Values, ScheduleError> {
-        let mut values = Values { field, set: BTreeSet::new(), starts_with_star: text.starts_with(['*', '?']) };
-        for item in text.split(',') {
+    pub(super) fn parse(field: Field, text: &str, seed: Option<u64>) -> Result<Values, ScheduleError> {
+        let starts_with_star = text.starts_with(['*', '?']);
+        let mut values = Values { starts_with_star, ..Values::of(field, BTreeSet::new()) };
+        for (place, item) in text.split(',').enumerate() {
             if item.is_empty() {
                 return Err(unexpected(field, item, text, ""));
             }
-            values.add_item(item)?;
+            values.numbered |= item.split('/').next().is_some_and(|base| base.contains(|c: char| c.is_ascii_digit()));
+            if SpecialDay::is_meant(field, item) {
+                values.special.push(special(field, item)?);
+            } else {
+                values.add_item(item, place, seed)?;
+            }
         }
         Ok(values)
     }
 
     /// Every value of `field`, as `*` selects.
     pub(super) fn all(field: Field) -> Values {
-        Values { field, set: (field.first()..=field.last()).collect(), starts_with_star: true }
+        let every = (field.first()..=field.last()).collect();
+        Values { starts_with_star: true, paced: true, ..Values::of(field, every) }
     }
 
     /// Only the first value of `field`.
     pub(super) fn first(field: Field) -> Values {
-        Values { field, set: BTreeSet::from([field.first()]), starts_with_star: false }
+        Values::of(field, BTreeSet::from([field.first()]))
+    }
+
+    fn of(field: Field, set: BTreeSet<u16>) -> Values {
+        Values { field, set, special: Vec::new(), starts_with_star: false, paced: false, numbered: false }
     }
 
     /// Whether every value is selected, however that was written.
     pub(super) fn is_all(&self) -> bool {
         self.set.len() == usize::from(self.field.size())
+    }
+
+    /// How many values the field has.
+    pub(super) fn size(&self) -> u16 {
+        self.field.size()
     }
 
     /// Whether the text began with `*` or `?`, which crontab(5) calls unrestricted even when a
@@ -67,30 +95,70 @@ impl Values {
         self.starts_with_star
     }
 
-    /// The values as the cron crate reads them without ambiguity: `*`, or a list of values and
+    /// Whether a `*`, a `?` or a step was written, which asks for a pace rather than for times.
+    pub(super) fn paced(&self) -> bool {
+        self.paced
+    }
+
+    /// Whether a value was written as a number, in a field that has names.
+    pub(super) fn numbered(&self) -> bool {
+        self.numbered && !self.field.names().is_empty()
+    }
+
+    /// The values, in order, without the special days.
+    pub(super) fn values(&self) -> impl ExactSizeIterator<Item = u16> {
+        self.set.iter().copied()
+    }
+
+    /// The days that no value names.
+    pub(super) fn special(&self) -> &[SpecialDay] {
+        &self.special
+    }
+
+    /// Whether the day or weekday of a date is selected.
+    pub(super) fn select(&self, date: NaiveDate) -> bool {
+        let value = match self.field {
+            Field::Weekday => date.weekday().num_days_from_sunday(),
+            Field::Second | Field::Minute | Field::Hour | Field::Day | Field::Month | Field::Year => date.day(),
+        };
+        let plain = u16::try_from(value).is_ok_and(|value| self.set.contains(&value));
+        plain || self.special.iter().any(|special| special.is_on(date))
+    }
+
+    /// Values among which are those it selects, special days included, as the cron crate reads them without ambiguity: `*`, or a list of values and
     /// ascending ranges. Weekdays are names, because that crate numbers them from 1 = Sunday.
     pub(super) fn canonical(&self) -> String {
         if self.is_all() {
             return "*".to_owned();
         }
+        let set = self.superset();
         let names = match self.field {
             Field::Weekday => self.field.names(),
             Field::Second | Field::Minute | Field::Hour | Field::Day | Field::Month | Field::Year => &[],
         };
         let items: Vec<String> = if names.is_empty() {
-            self.runs().into_iter().map(run_text).collect()
+            runs(&set).into_iter().map(run_text).collect()
         } else {
             let name = |value: &u16| names[usize::from(*value)].to_owned();
-            self.set.iter().map(name).collect()
+            set.iter().map(name).collect()
         };
         items.join(",")
     }
 
-    fn add_item(&mut self, item: &str) -> Result<(), ScheduleError> {
+    fn superset(&self) -> BTreeSet<u16> {
+        let special = self.special.iter().flat_map(|special| special.superset());
+        self.set.iter().copied().chain(special).collect()
+    }
+
+    fn add_item(&mut self, item: &str, place: usize, seed: Option<u64>) -> Result<(), ScheduleError> {
         let (base, step) = match item.split_once('/') {
             Some((base, step)) => (base, Some(self.step(step, item)?)),
             None => (item, None),
         };
+        self.paced |= step.is_some() || matches!(base, "*" | "?");
+        if let Some((from, to)) = base.split_once('~') {
+            return self.add_drawn((from, to), step, item, place, seed);
+        }
         let (from, to) = if base == "*" || (base == "?" && self.field.takes_question_mark()) {
             (self.field.first(), self.field.last())
         } else if let Some((from, to)) = base.split_once('-') {
@@ -101,10 +169,45 @@ impl Values {
             (from, to)
         };
         if from > to && !self.field.wraps() {
-            let message = format!("expected a range from low to high, got {}", quoted(item));
-            return Err(ScheduleError::field_at_fault(self.field, message));
+            return Err(falling(self.field, item));
         }
         self.add_walk(from, to, step.unwrap_or(1));
+        Ok(())
+    }
+
+    /// Adds the value that the seed chooses in a range; with a step, also every `step`-th one behind it.
+    fn add_drawn(
+        &mut self,
+        (from, to): (&str, &str),
+        step: Option<u16>,
+        item: &str,
+        place: usize,
+        seed: Option<u64>,
+    ) -> Result<(), ScheduleError> {
+        let at_fault = |message: &str| ScheduleError::field_at_fault(self.field, message.to_owned());
+        let Some(code) = self.field.drawn_as() else {
+            return Err(at_fault("expected no ~ (a value of every field but this one can be chosen with it)"));
+        };
+        let seed = seed.ok_or_else(|| at_fault("expected no ~, as there is no seed to choose a value by"))?;
+        let first = if from.is_empty() { self.field.first() } else { self.value(from, item)? };
+        let last = match self.field {
+            _ if !to.is_empty() => self.value(to, item)?,
+            Field::Day => DRAWN_DAY_MAX.max(first),
+            Field::Second | Field::Minute | Field::Hour | Field::Month | Field::Weekday | Field::Year => {
+                self.field.last().max(first)
+            }
+        };
+        if first > last {
+            return Err(falling(self.field, item));
+        }
+        let size = last - first + 1;
+        let bound = step.map_or(size, |step| step.min(size));
+        let drawn = number_below(seed, Purpose::Field { field: code, place }, u32::from(bound));
+        let start = first + u16::try_from(drawn).expect("it is below a 16-bit bound");
+        match step {
+            Some(step) => self.add_walk(start, last, step),
+            None => self.add_walk(start, start, 1),
+        }
         Ok(())
     }
 
@@ -132,18 +235,18 @@ impl Values {
             }
         }
     }
+}
 
-    /// The values as stretches without a gap, first and last value of each.
-    fn runs(&self) -> Vec<(u16, u16)> {
-        let mut runs: Vec<(u16, u16)> = Vec::new();
-        for &value in &self.set {
-            match runs.last_mut() {
-                Some((_, last)) if *last + 1 == value => *last = value,
-                Some(_) | None => runs.push((value, value)),
-            }
+/// Values as stretches without a gap, first and last value of each.
+pub(super) fn runs(set: &BTreeSet<u16>) -> Vec<(u16, u16)> {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for &value in set {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == value => *last = value,
+            Some(_) | None => runs.push((value, value)),
         }
-        runs
     }
+    runs
 }
 
 fn run_text((first, last): (u16, u16)) -> String {
@@ -160,21 +263,29 @@ fn unexpected(field: Field, piece: &str, whole: &str, remark: &str) -> ScheduleE
     ScheduleError::field_at_fault(field, message)
 }
 
-/// What to add for a client who wrote something that other cron dialects know.
+fn falling(field: Field, item: &str) -> ScheduleError {
+    let message = format!("expected a range from low to high, got {}", quoted(item));
+    ScheduleError::field_at_fault(field, message)
+}
+
+/// What to add for a client who wrote something that belongs elsewhere.
 fn remark(field: Field, item: &str) -> &'static str {
-    if item.contains('?') && !field.takes_question_mark() {
-        return " (? is allowed in day and weekday only)";
-    }
-    let extra = match field {
-        Field::Day => {
-            let letters = ['L', 'l', 'W', 'w', '#'];
-            let plain = |c: char| c.is_ascii_digit() || c == '-' || letters.contains(&c);
-            item.contains(letters) && item.chars().all(plain)
-        }
-        Field::Weekday => item.contains('#') || item.ends_with(['L', 'l']),
-        Field::Second | Field::Minute | Field::Hour | Field::Month | Field::Year => false,
-    };
-    if extra { " (L, W and # are not supported)" } else { "" }
+    let misplaced = item.contains('?') && !field.takes_question_mark();
+    if misplaced { " (? is allowed in day and weekday only)" } else { "" }
+}
+
+fn special(field: Field, item: &str) -> Result<SpecialDay, ScheduleError> {
+    SpecialDay::parse(field, item).ok_or_else(|| {
+        let expected = match field {
+            // What other dialects call Saturday.
+            Field::Weekday if item.eq_ignore_ascii_case("L") => "a weekday before L, as in SATL, the last Saturday",
+            Field::Weekday => "a weekday with its place in the month, as in MON#1 (1-5) or FRIL (the last one)",
+            Field::Second | Field::Minute | Field::Hour | Field::Day | Field::Month | Field::Year => {
+                "L (the last day), L-1 to L-30, LW (the last working day) or 1W-31W (the working day nearest to one)"
+            }
+        };
+        ScheduleError::field_at_fault(field, format!("expected {expected}, got {}", quoted(item)))
+    })
 }
 
 #[cfg(test)]
@@ -182,7 +293,7 @@ mod tests {
     use super::*;
 
     fn canonical(field: Field, text: &str) -> String {
-        Values::parse(field, text).expect(text).canonical()
+        Values::parse(field, text, Some(1)).expect(text).canonical()
     }
 
     #[test]
@@ -233,7 +344,7 @@ mod tests {
         for (text, unrestricted) in
             [("*", true), ("?", true), ("*/2", true), ("*,5", true), ("1,*", false), ("1-31", false)]
         {
-            let values = Values::parse(Field::Day, text).expect(text);
+            let values = Values::parse(Field::Day, text, None).expect(text);
             assert_eq!(values.starts_with_star(), unrestricted, "{text}");
         }
     }
