@@ -4,6 +4,12 @@
 ALTER TABLE ledger ADD COLUMN details TEXT;
 ALTER TABLE job_executions ADD COLUMN details TEXT;
 
+-- Dates with a name that schedules of several jobs leave out, as a JSON list.
+CREATE TABLE calendars (
+    name TEXT PRIMARY KEY,
+    dates TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Raised when a job is released that a clock held which stepped back: the number of its scheduled executions.
 ALTER TABLE jobs ADD COLUMN era INTEGER NOT NULL DEFAULT 0;
 -- Why it was paused, if its own policy did it.

@@ -18,9 +18,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("job", &["time", "limits", "schedule"]),
     ("core", &["time", "limits", "schedule", "job"]),
     ("dispatch", &["time", "limits", "clock", "job", "core"]),
-    ("store", &["time", "limits", "background", "clock", "job", "core"]),
+    ("store", &["time", "limits", "background", "clock", "schedule", "job", "core"]),
     ("alert", &["time", "limits", "job", "core", "store"]),
-    ("api", &["time", "limits", "http", "telemetry", "job", "core", "store"]),
+    ("api", &["time", "limits", "http", "schedule", "telemetry", "job", "core", "store"]),
     ("config", &["telemetry", "job", "store"]),
     (
         "server",

@@ -1,6 +1,8 @@
 //! Owns what a request can ask for, once it is read: a change, something in memory, something on disk.
 //! It must not carry a call out.
 
+use std::sync::Arc;
+
 use super::jobs_page::JobsPage;
 use super::stream::Stream;
 use crate::core::Action;
@@ -26,7 +28,7 @@ pub enum Call {
 }
 
 /// What the loop has in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// One job.
     Job(JobId),
@@ -37,6 +39,10 @@ pub enum Read {
         /// How many jobs.
         limit: usize,
     },
+    /// One calendar.
+    Calendar(Arc<str>),
+    /// All calendars.
+    Calendars,
     /// Whether all is well.
     Health,
     /// Who is there.

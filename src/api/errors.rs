@@ -43,6 +43,11 @@ impl ApiError {
         ApiError::new(Status::NOT_FOUND, "Job not found")
     }
 
+    /// 404 for a calendar.
+    pub fn no_such_calendar() -> ApiError {
+        ApiError::new(Status::NOT_FOUND, "Calendar not found")
+    }
+
     /// 405, with the methods that are allowed.
     pub fn method_not_allowed(allow: String) -> ApiError {
         let message = format!("method not allowed; allowed: {allow}");
@@ -76,6 +81,7 @@ impl From<Refusal> for ApiError {
             Refusal::Draining => "the server is stopping and takes no changes",
             Refusal::NotWritten => "the change could not be written to disk; nothing has changed",
             Refusal::TooManyChanges => "too many changes are waiting to be written; nothing has changed",
+            Refusal::ChangesPending => "other changes are being written; nothing has changed, try again",
             Refusal::TooManyChangesOfJob => "too many changes of this job are waiting; nothing has changed",
         })
     }

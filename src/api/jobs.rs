@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::body;
+use super::calendars;
 use super::call::{Call, Read};
 use super::errors::ApiError;
 use super::json::{Millis, json, ok, time_of};
@@ -146,6 +147,10 @@ pub fn reply(reply: &Reply) -> Response {
         Reply::Updated(view) => ok(&changed(view, "Job updated successfully")),
         Reply::Deleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
         Reply::NotFound => ApiError::no_such_job().response(),
+        Reply::CalendarPut { name, dates, jobs } => calendars::changed(name, dates, *jobs),
+        Reply::CalendarDeleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
+        Reply::NoSuchCalendar => ApiError::no_such_calendar().response(),
+        Reply::TooMany(why) => ApiError::bad_request(why.clone()).response(),
         Reply::Conflict(why) => ApiError::new(http::Status::CONFLICT, *why).response(),
         Reply::Invalid(error) => ApiError::from(error.clone()).response(),
         Reply::Refused(refusal) => ApiError::from(*refusal).response(),

@@ -2,13 +2,14 @@
 //! It must not touch sockets, threads or the store, and never decides what the core decides.
 //!
 //! In reading order: `routes` (the one table of what can be asked for), `call` (what a request asks for), then a file
-//! for each resource with its request, its parameters and its answer: `jobs` and `jobs_page`, `executions`, `alerts`,
-//! `metrics`, `status`. They share `parameters`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way to
+//! for each resource with its request, its parameters and its answer: `jobs` and `jobs_page`, `executions`, `calendars`,
+//! `alerts`, `metrics`, `status`. They share `parameters`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way to
 //! them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
 mod answers;
 mod body;
+mod calendars;
 mod call;
 mod cors;
 mod errors;
@@ -24,6 +25,7 @@ mod stream;
 
 pub use answers::answer;
 pub use body::is_json;
+pub use calendars::{calendar, calendars};
 pub use call::{Call, Read};
 pub use cors::Cors;
 pub use errors::ApiError;

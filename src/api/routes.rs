@@ -7,7 +7,7 @@
 use super::call::Call;
 use super::errors::ApiError;
 use super::parameters::Parameters;
-use super::{alerts, executions, jobs, jobs_page, metrics, status};
+use super::{alerts, calendars, executions, jobs, jobs_page, metrics, status};
 use crate::http::{Method, Request, Response, Status};
 use crate::job::JobId;
 use crate::limits::BODY_LEN_MAX;
@@ -17,10 +17,10 @@ use crate::time::WallUs;
 #[derive(Debug)]
 pub(super) struct Route {
     method: Method,
-    /// The segment `:id` stands for any text.
+    /// A segment such as `:id` stands for any text.
     path: &'static str,
-    /// Where `:id` begins, if it is there. Known beforehand, as every request is held against the table.
-    id_at: Option<usize>,
+    /// Where it begins and ends, if it is there. Known beforehand, as every request is held against the table.
+    text_at: Option<(usize, usize)>,
     /// The query parameters it knows; any other is refused by name.
     parameters: &'static [&'static str],
     /// How many bytes its body may have, if it takes one.
@@ -34,18 +34,20 @@ const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/jobs", &["limit", "cursor"], jobs_page::list),
     Route::new(Method::Get, "/api/jobs/:id", &[], jobs::read),
     Route::new(Method::Put, "/api/jobs/:id", &[], jobs::update).with_body(BODY_LEN_MAX),
-    Route::new(Method::Delete, "/api/jobs/:id", &[], jobs::delete),
     Route::new(Method::Post, "/api/jobs/:id/release", &[], jobs::release),
+    Route::new(Method::Delete, "/api/jobs/:id", &[], jobs::delete),
     Route::new(Method::Get, "/api/jobs/:id/executions", &["limit", "cursor"], executions::list_of_job),
     Route::new(Method::Get, "/api/executions", &["limit", "cursor", "status"], executions::list),
+    Route::new(Method::Get, "/api/calendars", &[], calendars::list),
+    Route::new(Method::Put, "/api/calendars/:name", &[], calendars::put).with_body(BODY_LEN_MAX),
+    Route::new(Method::Get, "/api/calendars/:name", &[], calendars::read),
+    Route::new(Method::Delete, "/api/calendars/:name", &[], calendars::delete),
     Route::new(Method::Get, "/api/metrics", &["limit"], metrics::read),
     Route::new(Method::Get, "/api/alerts", &["limit", "cursor"], alerts::list),
     Route::new(Method::Get, "/api/health", &[], status::read_health),
     Route::new(Method::Get, "/api/info", &[], status::read_info),
     Route::new(Method::Get, "/", &[], status::read_info),
 ];
-
-const ID: &[u8; 3] = b":id";
 
 /// The methods that a route can have, in the order in which `Allow` names them.
 const METHODS: [Method; 6] = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete];
@@ -57,7 +59,7 @@ impl Route {
         parameters: &'static [&'static str],
         call: fn(&Matched<'_>) -> Result<Call, ApiError>,
     ) -> Route {
-        Route { method, path, id_at: id_at(path.as_bytes()), parameters, body_len_max: None, call }
+        Route { method, path, text_at: text_at(path.as_bytes()), parameters, body_len_max: None, call }
     }
 
     const fn with_body(mut self, body_len_max: usize) -> Route {
@@ -65,21 +67,25 @@ impl Route {
         self
     }
 
-    /// If a request's path is this one: the id in it, or an empty text if it has none.
+    /// If a request's path is this one: the text in it, or an empty one if it has none.
     fn matches<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let Some(at) = self.id_at else { return (path == self.path).then_some("") };
-        let rest = path.strip_prefix(&self.path[..at])?;
-        let (id, behind) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        (*behind == self.path[at + ID.len()..]).then_some(id)
+        let Some((from, to)) = self.text_at else { return (path == self.path).then_some("") };
+        let rest = path.strip_prefix(&self.path[..from])?;
+        let (text, behind) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        (*behind == self.path[to..]).then_some(text)
     }
 }
 
-const fn id_at(path: &[u8]) -> Option<usize> {
+const fn text_at(path: &[u8]) -> Option<(usize, usize)> {
     let (mut at, mut found) = (0, None);
     while at < path.len() {
-        if path[at] == ID[0] {
-            assert!(found.is_none() && path[at + 1] == ID[1] && path[at + 2] == ID[2], "a path has one id at most");
-            found = Some(at);
+        if path[at] == b':' {
+            assert!(found.is_none(), "a path has one text at most");
+            let from = at;
+            while at < path.len() && path[at] != b'/' {
+                at += 1;
+            }
+            found = Some((from, at));
         }
         at += 1;
     }
@@ -92,7 +98,7 @@ pub(super) struct Matched<'a> {
     pub(super) request: &'a Request,
     pub(super) now: WallUs,
     route: &'static Route,
-    id: &'a str,
+    text: &'a str,
 }
 
 impl Matched<'_> {
@@ -101,9 +107,14 @@ impl Matched<'_> {
         Parameters::read(&self.request.query, self.route.parameters)
     }
 
+    /// The text in the path.
+    pub(super) fn text(&self) -> &str {
+        self.text
+    }
+
     /// The job that the path names. A malformed id names no job.
     pub(super) fn job_id(&self) -> Result<JobId, ApiError> {
-        self.id.parse().map_err(|_| ApiError::no_such_job())
+        self.text.parse().map_err(|_| ApiError::no_such_job())
     }
 }
 
@@ -112,8 +123,8 @@ impl Matched<'_> {
 /// # Errors
 /// The answer to a request that asks for nothing this API has.
 pub fn route(request: &Request, now: WallUs) -> Result<Call, ApiError> {
-    if let Some((route, id)) = find(request.method, &request.path) {
-        return (route.call)(&Matched { request, now, route, id });
+    if let Some((route, text)) = find(request.method, &request.path) {
+        return (route.call)(&Matched { request, now, route, text });
     }
     let asks_for_methods = request.method == Method::Options;
     let allow = match find_path(&request.path) {
@@ -144,14 +155,14 @@ pub(super) fn endpoints() -> impl Iterator<Item = String> {
     listed.map(|route| format!("{} {}", route.method.name(), route.path))
 }
 
-/// The route of a request, and the id in its path.
+/// The route of a request, and the text in its path.
 fn find(method: Method, path: &str) -> Option<(&'static Route, &str)> {
     let method = as_routed(method);
-    let (path, id) = find_path(path)?;
-    ROUTES.iter().find(|route| route.method == method && route.path == path).map(|route| (route, id))
+    let (path, text) = find_path(path)?;
+    ROUTES.iter().find(|route| route.method == method && route.path == path).map(|route| (route, text))
 }
 
-/// What a request's path is in the table, and the id in it. The first counts, so that a name may stand before `:id`.
+/// What a request's path is in the table, and the text in it. The first counts, so that a name may stand before `:id`.
 fn find_path(path: &str) -> Option<(&'static str, &str)> {
     ROUTES.iter().find_map(|route| Some((route.path, route.matches(path)?)))
 }
@@ -213,7 +224,7 @@ mod tests {
     }
 
     fn with_id(path: &str) -> String {
-        path.replace(":id", &JobId::new(JobKey(1), [0; 10]).to_string())
+        path.replace(":id", &JobId::new(JobKey(1), [0; 10]).to_string()).replace(":name", "holidays")
     }
 
     #[test]

@@ -136,6 +136,10 @@ impl Scheduler {
         if self.phase != Phase::Running || job.pending.is_some() || job.is_deleted() {
             return 1;
         }
+        if job.is_stale {
+            self.follow_calendars(slot, now);
+        }
+        let job = &self.jobs[slot];
         let Some(next) = job.next() else { return 1 };
         if self.exhaust(slot) {
             return 1;

@@ -25,7 +25,7 @@ impl Scheduler {
             return self.refuse(command.request, Refusal::TooManyChanges);
         }
         let job = match &command.action {
-            Action::Create { .. } => None,
+            Action::Create { .. } | Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => None,
             Action::Update { id, .. } | Action::Delete { id } | Action::Release { id } => match self.find(*id) {
                 Some(job) => Some(job),
                 None => return self.output(Output::Reply(command.request, Reply::NotFound)),
@@ -39,6 +39,8 @@ impl Scheduler {
             return;
         }
         match (command.action, job) {
+            (Action::PutCalendar { name, dates }, _) => self.put_calendar(command.request, name, dates),
+            (Action::DeleteCalendar { name }, _) => self.delete_calendar(command.request, name),
             (Action::Create { spec, entropy }, _) => self.create(command.request, spec, entropy, now),
             (Action::Update { spec, keep_active, .. }, Some(job)) => {
                 self.update(command.request, job, spec, keep_active, now);
@@ -272,7 +274,7 @@ impl Scheduler {
         self.forget_job_if_over(slot);
     }
 
-    fn refuse(&mut self, request: RequestId, why: Refusal) {
+    pub(super) fn refuse(&mut self, request: RequestId, why: Refusal) {
         self.counts.refused += 1;
         self.output(Output::Reply(request, Reply::Refused(why)));
     }

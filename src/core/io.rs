@@ -9,6 +9,7 @@ use super::record::{AlertRecord, Class, LedgerRow, Seq, Status};
 use super::tally::Totals;
 use super::view::JobView;
 use crate::job::{FieldError, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
+use crate::schedule::Dates;
 use crate::time::WallUs;
 
 /// What the server was told at start and the core obeys.
@@ -33,6 +34,8 @@ pub enum Input {
     RestoreJob(Box<StoredJob>),
     /// At start, after the jobs: an unfinished row of the ledger.
     RestoreRow(Box<LedgerRow>),
+    /// At start: a calendar as the store has it.
+    RestoreCalendar(CalendarChange),
     /// At start: that was all.
     RestoreDone(Restored),
     /// A client wants a change.
@@ -82,6 +85,8 @@ pub enum Persist {
     Remove(Seq),
     /// A client's change: all of it or nothing.
     Change(Box<Change>),
+    /// A client's change of a calendar.
+    Calendar(Box<CalendarChange>),
 }
 
 impl Persist {
@@ -90,7 +95,7 @@ impl Persist {
     pub fn is_awaited(&self) -> bool {
         match self {
             Persist::Row(row, alert) => row.record.status == Status::Pending || alert.is_some(),
-            Persist::Remove(_) | Persist::Change(_) => true,
+            Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) => true,
         }
     }
 }
@@ -104,6 +109,15 @@ pub struct Change {
     pub remove: Vec<Seq>,
     /// Armed rows of the new revision.
     pub rows: Vec<LedgerRow>,
+}
+
+/// A calendar as it is to be.
+#[derive(Debug, Clone)]
+pub struct CalendarChange {
+    /// Which.
+    pub name: Arc<str>,
+    /// Its dates; None: it is deleted.
+    pub dates: Option<Arc<Dates>>,
 }
 
 /// What becomes of the job's own row.
@@ -201,6 +215,18 @@ pub enum Action {
         /// Which.
         id: JobId,
     },
+    /// Register a calendar of dates, or replace it.
+    PutCalendar {
+        /// Which.
+        name: Arc<str>,
+        /// Its dates.
+        dates: Arc<Dates>,
+    },
+    /// Delete a calendar.
+    DeleteCalendar {
+        /// Which.
+        name: Arc<str>,
+    },
     /// Let a job go on that is held because the clock stepped back.
     Release {
         /// Which.
@@ -219,6 +245,21 @@ pub enum Reply {
     Deleted,
     /// There is no such job.
     NotFound,
+    /// The calendar is on disk.
+    CalendarPut {
+        /// Which.
+        name: Arc<str>,
+        /// Its dates.
+        dates: Arc<Dates>,
+        /// How many jobs follow it.
+        jobs: usize,
+    },
+    /// The calendar is gone.
+    CalendarDeleted,
+    /// There is no such calendar.
+    NoSuchCalendar,
+    /// There are as many of it as there may be.
+    TooMany(String),
     /// It is not to be done to the job as it is, for this reason.
     Conflict(&'static str),
     /// The job cannot be what it is to be.
@@ -236,6 +277,8 @@ pub enum Refusal {
     NotWritten,
     /// Too many changes wait for the disk.
     TooManyChanges,
+    /// Other changes are being written that this one must not meet.
+    ChangesPending,
     /// Too many changes of this job wait for each other.
     TooManyChangesOfJob,
 }

@@ -2,7 +2,7 @@
 //! of a cursor.
 //! It must not decide when a cursor moves: the policies beside it do.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ops::{Bound, Index, IndexMut};
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub(super) struct Job {
     /// Whether the job stands in the arm queue.
     in_arm_queue: bool,
     pub(super) overload: Overload,
+    /// A calendar that it follows has changed since its schedule was made.
+    pub(super) is_stale: bool,
     /// Nothing of it is judged yet: it was found on disk a moment ago.
     adopted: bool,
     /// The tombstone is on disk; the job stays here until its last execution has ended.
@@ -89,6 +91,7 @@ impl Job {
             pending: None,
             in_arm_queue: false,
             overload: Overload::None,
+            is_stale: false,
             adopted: false,
             deleted: false,
         }
@@ -156,6 +159,8 @@ pub(super) struct Jobs {
     /// Jobs whose arming waits for the disk or for the next turn, oldest first.
     arm_queue: VecDeque<(u32, JobKey)>,
     schedules: HashSet<Arc<Schedule>>,
+    /// Jobs by the calendars that they follow.
+    followers: BTreeMap<Arc<str>, BTreeSet<u32>>,
     /// The highest instant any job may not fire again.
     due_through: Option<Instant>,
     /// Jobs that are in force and active.
@@ -171,6 +176,7 @@ impl Default for Jobs {
             arm_heap: DeadlineHeap::default(),
             arm_queue: VecDeque::new(),
             schedules: HashSet::new(),
+            followers: BTreeMap::new(),
             due_through: None,
             active: 0,
         }
@@ -211,6 +217,7 @@ impl Jobs {
         let slot = super::slot(self.slab.insert(job));
         let other = self.by_key.insert(key, slot);
         assert!(other.is_none(), "a key is used once");
+        self.follow(slot);
         slot
     }
 
@@ -240,13 +247,26 @@ impl Jobs {
     /// Another revision is in force, and owes what comes after `armed_through`.
     pub(super) fn replace(&mut self, slot: u32, revision: Arc<Revision>, armed_through: Instant) {
         self.active -= usize::from(self[slot].spec().active);
+        self.unfollow(slot);
         let job = &mut self[slot];
         let old = std::mem::replace(&mut job.revision, revision);
         job.armed_through = armed_through;
         // It may have another target now.
         job.overload = Overload::None;
         self.release_schedule(old);
+        self.follow(slot);
+        // A calendar may have changed while this was on its way to the disk.
+        let follows_any = self[slot].spec().schedule.calendars().next().is_some();
+        self[slot].is_stale = follows_any;
         self.enact(slot);
+    }
+
+    /// The same revision with the dates that its calendars have now.
+    pub(super) fn reschedule(&mut self, slot: u32, revision: Arc<Revision>) {
+        let old = std::mem::replace(&mut self[slot].revision, revision);
+        self.release_schedule(old);
+        let reached = self[slot].armed_through;
+        self.advance(slot, reached);
     }
 
     /// The tombstone is on disk.
@@ -260,11 +280,36 @@ impl Jobs {
     /// Lets go of a job; the target it was for.
     pub(super) fn remove(&mut self, slot: u32) -> u32 {
         self.arm_heap.remove(slot);
+        self.unfollow(slot);
         let job = self.slab.remove(slot as usize);
         self.by_key.remove(&job.key());
         let Job { revision, target, .. } = job;
         self.release_schedule(revision);
         target
+    }
+
+    /// Jobs that follow this calendar.
+    pub(super) fn followers(&self, calendar: &str) -> impl Iterator<Item = u32> {
+        self.followers.get(calendar).into_iter().flatten().copied()
+    }
+
+    fn follow(&mut self, slot: u32) {
+        let schedule = Arc::clone(&self[slot].spec().schedule);
+        for calendar in schedule.calendars() {
+            self.followers.entry(Arc::clone(&calendar.name)).or_default().insert(slot);
+        }
+    }
+
+    fn unfollow(&mut self, slot: u32) {
+        let schedule = Arc::clone(&self[slot].spec().schedule);
+        for calendar in schedule.calendars() {
+            if let Some(jobs) = self.followers.get_mut(&calendar.name) {
+                jobs.remove(&slot);
+                if jobs.is_empty() {
+                    self.followers.remove(&calendar.name);
+                }
+            }
+        }
     }
 
     /// Lets a spec use the copy of its schedule that equal ones use.

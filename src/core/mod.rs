@@ -5,14 +5,15 @@
 //! [`Deadline`](crate::time::Deadline) at the latest.
 //!
 //! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details` and `attempt`, the words it is said in.
-//! Five tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
-//! `targets`, concurrency `keys`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
+//! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
+//! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
 //! and asks the tables: `arming`, `admission`, `sending`, `changes`, `pausing`, `restore`. `tally` is the one rule of what counts; `view` is
 //! what can be read.
 
 mod admission;
 mod arming;
 mod attempt;
+mod calendars;
 mod changes;
 mod details;
 mod executions;
@@ -33,8 +34,8 @@ mod view;
 pub use attempt::{AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Outcome, Report};
 pub use details::{Details, PastAttempt, Timings, Wait};
 pub use io::{
-    Action, Change, Command, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId, Restored, Settings,
-    StoredJob,
+    Action, CalendarChange, Change, Command, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId,
+    Restored, Settings, StoredJob,
 };
 pub use key::{ExecutionId, ExecutionKey, Kind};
 pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};

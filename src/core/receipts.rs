@@ -12,8 +12,20 @@ pub(super) enum Receipt {
     Row(Handle),
     /// A change of the job in this slot.
     Change(u32),
+    /// A change of a calendar, by its number.
+    Calendar(u64),
     /// Nobody waits for it.
     Nothing,
+}
+
+impl Receipt {
+    /// Whether a client waits for it, who may be told that it was not written.
+    fn is_change(self) -> bool {
+        match self {
+            Receipt::Change(_) | Receipt::Calendar(_) => true,
+            Receipt::Row(_) | Receipt::Nothing => false,
+        }
+    }
 }
 
 /// Persist items that were asked for and are not known to be on disk.
@@ -28,23 +40,20 @@ pub(super) struct Receipts {
 impl Receipts {
     /// Numbers a new item.
     pub(super) fn issue(&mut self, receipt: Receipt) -> u64 {
-        self.changes += usize::from(matches!(receipt, Receipt::Change(_)));
+        self.changes += usize::from(receipt.is_change());
         self.open.push_back(receipt);
         self.through + self.open.len() as u64
     }
 
-    /// Notes that a change will not be written: whose it was. None for a number that is stale or no change.
-    pub(super) fn reject(&mut self, number: u64) -> Option<u32> {
+    /// Notes that a change will not be written: which it was. None for a number that is stale or no change.
+    pub(super) fn reject(&mut self, number: u64) -> Option<Receipt> {
         let index = usize::try_from(number.checked_sub(self.through + 1)?).ok()?;
         let receipt = self.open.get_mut(index)?;
-        match *receipt {
-            Receipt::Change(job) => {
-                *receipt = Receipt::Nothing;
-                self.changes -= 1;
-                Some(job)
-            }
-            Receipt::Row(_) | Receipt::Nothing => None,
+        if !receipt.is_change() {
+            return None;
         }
+        self.changes -= 1;
+        Some(std::mem::replace(receipt, Receipt::Nothing))
     }
 
     /// Takes the oldest receipt up to `number`. None for an acknowledgement that came before, or for a number never
@@ -55,7 +64,7 @@ impl Receipts {
         }
         let receipt = self.open.pop_front()?;
         self.through += 1;
-        self.changes -= usize::from(matches!(receipt, Receipt::Change(_)));
+        self.changes -= usize::from(receipt.is_change());
         Some(receipt)
     }
 
@@ -85,7 +94,7 @@ mod tests {
         assert_eq!(receipts.issue(Receipt::Nothing), 1);
         assert_eq!(receipts.issue(Receipt::Change(7)), 2);
         assert_eq!(receipts.issue(Receipt::Change(8)), 3);
-        assert_eq!(receipts.reject(2), Some(7));
+        assert_eq!(receipts.reject(2), Some(Receipt::Change(7)));
         assert_eq!(receipts.reject(2), None, "rejected twice is rejected once");
         assert_eq!((receipts.reject(1), receipts.reject(99), receipts.reject(0)), (None, None, None));
         assert_eq!(receipts.unwritten_changes(), 1);

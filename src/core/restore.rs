@@ -32,6 +32,9 @@ impl Scheduler {
         let since = finished.map_or(since, |(_, through)| through.max(since));
         let mut job = Job::new(Arc::new(revision), target, key, since);
         job.tally = totals.tally;
+        // Its calendars may be found after it.
+        let follows_any = job.spec().schedule.calendars().next().is_some();
+        job.is_stale = follows_any;
         let slot = self.jobs.adopt(job);
         self.adoption.jobs.push(slot);
     }
@@ -84,6 +87,9 @@ impl Scheduler {
         }
         jobs.sort_unstable_by_key(|&job| self.jobs[job].key());
         for slot in jobs {
+            if self.jobs[slot].is_stale {
+                self.follow_calendars(slot, now);
+            }
             self.jobs.put_to_work(slot);
             if self.exhaust(slot) {
                 continue;

@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 
 use super::arming::{GapMemo, PassedOver};
+use super::calendars::CalendarTable;
 use super::details::Wait;
 use super::executions::{Executions, State};
-use super::io::{Input, Notice, Output, Persist, Settings};
+use super::io::{CalendarChange, Input, Notice, Output, Persist, Settings};
 use super::jobs::Jobs;
 use super::keys::Keys;
 use super::receipts::{Receipt, Receipts};
@@ -27,6 +28,7 @@ pub struct Scheduler {
     pub(super) arm_resume: Option<MonoUs>,
     pub(super) targets: Targets,
     pub(super) keys: Keys,
+    pub(super) calendars: CalendarTable,
     pub(super) receipts: Receipts,
     pub(super) gaps: GapMemo,
     pub(super) adoption: Adoption,
@@ -83,6 +85,7 @@ impl Scheduler {
             arm_resume: None,
             targets: Targets::new(settings.in_flight_max),
             keys: Keys::default(),
+            calendars: CalendarTable::default(),
             receipts: Receipts::default(),
             gaps: GapMemo::default(),
             adoption: Adoption::default(),
@@ -100,6 +103,9 @@ impl Scheduler {
         match input {
             Input::RestoreJob(job) => self.adopt_job(*job),
             Input::RestoreRow(row) => self.adopt_row(*row),
+            Input::RestoreCalendar(CalendarChange { name, dates }) => {
+                dates.into_iter().for_each(|dates| self.adopt_calendar(&name, dates));
+            }
             Input::RestoreDone(restored) => self.judge(restored, now),
             Input::Command(command) => self.command(*command, now),
             Input::Committed { through, rejected } => self.committed(through, &rejected, now),
@@ -152,16 +158,19 @@ impl Scheduler {
     fn committed(&mut self, through: u64, rejected: &[u64], now: Now) {
         let mut any = false;
         for &number in rejected {
-            if let Some(job) = self.receipts.reject(number) {
-                any = true;
-                self.change_settled(job, false, now);
+            match self.receipts.reject(number) {
+                Some(Receipt::Change(job)) => self.change_settled(job, false, now),
+                Some(Receipt::Calendar(id)) => self.calendar_settled(id, false, now),
+                Some(Receipt::Row(_) | Receipt::Nothing) | None => continue,
             }
+            any = true;
         }
         while let Some(receipt) = self.receipts.take(through) {
             any = true;
             match receipt {
                 Receipt::Row(handle) => self.row_written(handle, now),
                 Receipt::Change(job) => self.change_settled(job, true, now),
+                Receipt::Calendar(id) => self.calendar_settled(id, true, now),
                 Receipt::Nothing => {}
             }
         }

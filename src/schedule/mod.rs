@@ -153,9 +153,9 @@ impl Schedule {
         Schedule { rare, ..self.clone() }
     }
 
-    /// Whether it leaves out the dates of the calendar of that name.
-    pub fn follows_calendar(&self, name: &str) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.left_out.calendars.iter().any(|calendar| &*calendar.name == name))
+    /// The calendars whose dates it leaves out.
+    pub fn calendars(&self) -> impl Iterator<Item = &NamedDates> {
+        self.rare.iter().flat_map(|rare| rare.left_out.calendars.iter())
     }
 
     /// Whether both come from the same terms, whatever they count from and whatever dates their calendars have.

@@ -144,6 +144,8 @@ impl Calls {
                 held_jobs: core.load(now.wall).held_jobs,
                 now: now.wall,
             }),
+            Read::Calendar(name) => api::calendar(core.calendars(), &name),
+            Read::Calendars => api::calendars(core.calendars()),
             Read::Info => api::info(),
             Read::Metrics { limit } => {
                 api::metrics(&figures::collect(engine, self, clients, now), &core.next_to_fire(limit, now.wall))

@@ -119,6 +119,9 @@ fn prepare(
     for input in inputs {
         engine.input(input, now);
     }
+    for calendar in loaded.calendars {
+        engine.input(Input::RestoreCalendar(calendar), now);
+    }
     engine.input(Input::RestoreDone(loaded.restored), now);
     engine.resume_alerts(&loaded.alerts, now);
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::core::{ExecutionId, ExecutionKey, Persist, Record, Restored, Seq, Status};
+use crate::core::{CalendarChange, ExecutionId, ExecutionKey, Persist, Record, Restored, Seq, Status};
 use crate::job::JobId;
 use crate::time::WallUs;
 
@@ -145,6 +145,8 @@ pub struct Loaded {
     pub restored: Restored,
     /// Alerts that were not delivered, oldest first.
     pub alerts: Vec<StoredAlert>,
+    /// The calendars.
+    pub calendars: Vec<CalendarChange>,
     /// How many jobs there are.
     pub jobs: usize,
 }

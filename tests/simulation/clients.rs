@@ -2,9 +2,11 @@
 //! It must not look into the core.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use punctual::core::{Action, Command, Refusal, Reply, RequestId};
 use punctual::job::{Context, JobId, JobSpec, Post, Revision};
+use punctual::schedule::Dates;
 use punctual::time::{Instant, WallUs};
 
 use super::beat::Beat;
@@ -23,11 +25,23 @@ pub(crate) struct Written {
     at: Instant,
 }
 
+/// The calendars there may be.
+pub(crate) const CALENDARS: [&str; 2] = ["closed", "feasts"];
+pub(crate) const DAY_S: i64 = 86_400;
+
+/// The date of a day since 1970.
+fn date_of(day: i64) -> String {
+    let time = chrono::DateTime::from_timestamp(day * DAY_S, 0).expect("within a few days");
+    time.format("%Y-%m-%d").to_string()
+}
+
 enum Asked {
     Create { draft: u64 },
     Update { id: JobId, draft: u64 },
     Delete { id: JobId },
     Release { id: JobId },
+    PutCalendar { name: Arc<str> },
+    DeleteCalendar { name: Arc<str> },
 }
 
 #[derive(Default)]
@@ -47,6 +61,8 @@ pub(crate) struct Clients {
     targets: u64,
     profile: Option<Profile>,
     has_policies: bool,
+    /// Every set of days, since 1970, that was ever asked for each calendar.
+    calendars: BTreeMap<Arc<str>, Vec<BTreeSet<i64>>>,
 }
 
 impl Clients {
@@ -65,6 +81,9 @@ impl Clients {
 
     /// A change of some job, or a new one.
     pub(crate) fn command(&mut self, disk: &Disk, rng: &mut Rng, wall: WallUs) -> Command {
+        if self.has_policies && rng.per_cent(15) {
+            return self.calendar(rng, wall);
+        }
         if self.known.is_empty() || rng.per_cent(25) {
             return self.create(rng, wall);
         }
@@ -76,6 +95,21 @@ impl Clients {
             return self.ask(Asked::Delete { id }, Action::Delete { id });
         }
         self.update(id, disk, rng, wall)
+    }
+
+    /// A calendar put or deleted. Its dates lie around now, each in a new number of them.
+    fn calendar(&mut self, rng: &mut Rng, wall: WallUs) -> Command {
+        let name: Arc<str> = (*rng.pick(&CALENDARS)).into();
+        if rng.per_cent(20) {
+            return self.ask(Asked::DeleteCalendar { name: Arc::clone(&name) }, Action::DeleteCalendar { name });
+        }
+        let today = wall.floor().as_secs().div_euclid(DAY_S);
+        let days: BTreeSet<i64> = (0..rng.within(0..=4)).map(|_| today + rng.signed(-1..=4)).collect();
+        let texts: Vec<String> = days.iter().map(|day| date_of(*day)).collect();
+        let dates = Dates::parse(texts.iter().map(String::as_str), 10).expect("dates");
+        self.calendars.entry(Arc::clone(&name)).or_default().push(days);
+        let dates = Arc::new(dates);
+        self.ask(Asked::PutCalendar { name: Arc::clone(&name) }, Action::PutCalendar { name, dates })
     }
 
     pub(crate) fn update(&mut self, id: JobId, disk: &Disk, rng: &mut Rng, wall: WallUs) -> Command {
@@ -143,6 +177,18 @@ impl Clients {
                 self.answered.insert(id, view.revision.number);
                 coverage.hit("held job released");
             }
+            (Asked::PutCalendar { name }, Reply::CalendarPut { dates, .. }) => {
+                let logged = disk.calendar_log.iter().any(|(other, put)| *other == name && put.as_ref() == Some(dates));
+                assert!(logged, "a calendar was answered that is not on disk");
+                coverage.hit("calendar put");
+            }
+            (Asked::DeleteCalendar { name }, Reply::CalendarDeleted) => {
+                let logged = disk.calendar_log.iter().any(|(other, put)| *other == name && put.is_none());
+                assert!(logged, "a deletion was answered that is not on disk");
+                coverage.hit("calendar deleted");
+            }
+            (Asked::DeleteCalendar { .. }, Reply::Conflict(_)) => coverage.hit("calendar with jobs kept"),
+            (Asked::DeleteCalendar { .. }, Reply::NoSuchCalendar) => {}
             (Asked::Release { .. }, Reply::Conflict(_)) => coverage.hit("release of a job that is not held"),
             (Asked::Update { id, .. } | Asked::Delete { id } | Asked::Release { id }, Reply::NotFound) => {
                 assert!(disk.live(id).is_none(), "a job that is on disk was not found");
@@ -154,12 +200,14 @@ impl Clients {
                     Asked::Update { draft, .. } => (Some(draft), "update rejected"),
                     Asked::Delete { .. } => (None, "delete rejected"),
                     Asked::Release { .. } => (None, "release rejected"),
+                    Asked::PutCalendar { .. } | Asked::DeleteCalendar { .. } => (None, "calendar rejected"),
                 };
                 self.refused.extend(draft);
                 match why {
                     Refusal::NotWritten => coverage.hit(rejected),
                     Refusal::Draining => coverage.hit("refused while draining"),
                     Refusal::TooManyChangesOfJob => coverage.hit("too many changes of a job"),
+                    Refusal::ChangesPending => coverage.hit("other changes pending"),
                     Refusal::TooManyChanges => coverage.hit("too many changes"),
                 }
             }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use punctual::core::{
-    AlertRecord, Change, Class, Counters, ExecutionId, ExecutionKey, JobChange, Kind, LastOutcome, LedgerRow, Persist,
-    Restored, Seq, Status, StoredJob, Tally, Totals,
+    AlertRecord, CalendarChange, Change, Class, Counters, ExecutionId, ExecutionKey, JobChange, Kind, LastOutcome,
+    LedgerRow, Persist, Restored, Seq, Status, StoredJob, Tally, Totals,
 };
 use punctual::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
+use punctual::schedule::Dates;
 use punctual::time::{Instant, WallUs};
 
 /// A job on disk.
@@ -44,6 +45,9 @@ pub(crate) struct Disk {
     pub(crate) jobs: BTreeMap<JobKey, DiskJob>,
     pub(crate) rows: BTreeMap<Seq, LedgerRow>,
     pub(crate) alerts: BTreeMap<Seq, AlertRecord>,
+    pub(crate) calendars: BTreeMap<Arc<str>, Arc<Dates>>,
+    /// Every change of a calendar that was ever committed.
+    pub(crate) calendar_log: Vec<(Arc<str>, Option<Arc<Dates>>)>,
     pub(crate) queue: VecDeque<Queued>,
     by_identity: HashMap<ExecutionKey, Seq>,
     /// How many items the batch under way has.
@@ -79,7 +83,7 @@ impl Disk {
                     row.record.class == Class::OnTime && row.record.attempt == 1 && row.record.executed.is_none()
                 })
                 .map(|row| row.key.instant),
-            Persist::Remove(_) | Persist::Change(_) => None,
+            Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) => None,
         })
     }
 
@@ -100,6 +104,14 @@ impl Disk {
                     self.put_row(row);
                 }
                 Persist::Remove(seq) => self.remove_row(seq),
+                Persist::Calendar(change) => {
+                    let CalendarChange { name, dates } = *change;
+                    self.calendar_log.push((Arc::clone(&name), dates.clone()));
+                    match dates {
+                        Some(dates) => drop(self.calendars.insert(name, dates)),
+                        None => drop(self.calendars.remove(&name)),
+                    }
+                }
                 Persist::Change(change) => self.change(*change, peak),
             }
         }
@@ -112,7 +124,7 @@ impl Disk {
         let mut rows = Vec::new();
         for queued in batch {
             match &queued.item {
-                Persist::Change(_) => self.rejected.push(queued.number),
+                Persist::Change(_) | Persist::Calendar(_) => self.rejected.push(queued.number),
                 Persist::Row(..) | Persist::Remove(_) => rows.push(queued),
             }
         }

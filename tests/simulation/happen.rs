@@ -1,7 +1,7 @@
 //! Owns how events and faults take place: the writer's batches, acknowledgements, reports, crash and start.
 //! It must not choose which faults there are; the plan does.
 
-use punctual::core::{Attempt, Input, Persist, Report, Scheduler};
+use punctual::core::{Attempt, CalendarChange, Input, Persist, Report, Scheduler};
 use punctual::time::{Now, WallUs};
 
 use super::plan::{Fault, SECOND_US};
@@ -265,6 +265,10 @@ impl World {
                 self.watch.forget(id, row.record.attempt);
             }
             self.feed(Input::RestoreRow(Box::new(row)));
+        }
+        let calendars = self.disk.calendars.clone();
+        for (name, dates) in calendars {
+            self.feed(Input::RestoreCalendar(CalendarChange { name, dates: Some(dates) }));
         }
         self.feed(Input::RestoreDone(restored));
         if !closes {

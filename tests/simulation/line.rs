@@ -10,6 +10,13 @@ pub(crate) fn of(output: &Output) -> String {
             format!("{number} row {}{}", row_text(row), alert.as_deref().map(alert_text).unwrap_or_default())
         }
         Output::Persist(number, Persist::Remove(seq)) => format!("{number} remove {}", seq.0),
+        Output::Persist(number, Persist::Calendar(change)) => {
+            format!(
+                "{number} calendar {} {:?}",
+                change.name,
+                change.dates.as_deref().map(punctual::schedule::Dates::len)
+            )
+        }
         Output::Persist(number, Persist::Change(change)) => format!("{number} {}", change_text(change)),
         Output::Reply(request, reply) => format!("reply {} {}", request.0, reply_text(reply)),
         Output::Fire(attempt) => fire_text(attempt),
@@ -74,6 +81,10 @@ fn reply_text(reply: &Reply) -> String {
         Reply::Updated(view) => format!("updated {}", view_text(view)),
         Reply::Deleted => "deleted".to_owned(),
         Reply::NotFound => "not found".to_owned(),
+        Reply::CalendarPut { name, dates, jobs } => format!("calendar {name} {} {jobs}", dates.len()),
+        Reply::CalendarDeleted => "calendar deleted".to_owned(),
+        Reply::NoSuchCalendar => "no such calendar".to_owned(),
+        Reply::TooMany(why) => format!("too many {why}"),
         Reply::Conflict(why) => format!("conflict {why}"),
         Reply::Invalid(error) => format!("invalid {error}"),
         Reply::Refused(why) => format!("refused {why:?}"),

@@ -23,6 +23,12 @@ impl Rng {
         range.start() + self.next() % (range.end() - range.start() + 1)
     }
 
+    /// A number from the range, which may be negative, ends included.
+    pub(crate) fn signed(&mut self, range: RangeInclusive<i64>) -> i64 {
+        let length = u64::try_from(range.end() - range.start()).expect("a range");
+        range.start() + i64::try_from(self.within(0..=length)).expect("within the range")
+    }
+
     /// True in so many of a hundred cases.
     pub(crate) fn per_cent(&mut self, share: u64) -> bool {
         self.next() % 100 < share

@@ -89,6 +89,7 @@ impl Watch {
                 assert!(self.draining, "rows are taken back by a drain; changes take them along");
                 coverage.hit("drain took back");
             }
+            Persist::Calendar(_) => coverage.hit("calendar written"),
             Persist::Change(change) => self.change(number, change, now, disk, coverage),
         }
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::index::IndexWriter;
-use super::{OpenError, Store, alerts, rows};
+use super::{OpenError, Store, alerts, calendars, rows};
 use crate::core::{LedgerRow, Restored, Status, StoredJob, Totals};
 use crate::job::JobKey;
 use crate::store::Loaded;
@@ -56,6 +56,7 @@ fn load(
             newest: newest.into_iter().flatten().max().map(WallUs),
         },
         alerts: alerts::undelivered(connection)?,
+        calendars: calendars::read_all(connection)?,
         jobs,
     })
 }

@@ -2,10 +2,11 @@
 //! It must not be known outside the store but by its doors.
 //!
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
-//! with `fold`, `retention`, `checkpoint` beside it, each a `chore`, `reader` with `history`, `index`, `alerts`, `tombstones`. `fill` makes a
+//! with `fold`, `retention`, `checkpoint` beside it, each a `chore`, `reader` with `history`, `index`, `alerts`, `calendars`, `tombstones`. `fill` makes a
 //! long history for measurements, `subject` takes the steps of the threads one by one for tests.
 
 mod alerts;
+mod calendars;
 mod checkpoint;
 mod chore;
 mod fill;

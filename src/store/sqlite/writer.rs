@@ -13,6 +13,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::Store;
 use super::alerts;
+use super::calendars;
 use super::checkpoint::{self, Checkpointer};
 use super::chore::Chore;
 use super::fold::Fold;
@@ -167,6 +168,10 @@ impl Thread {
                     self.store.index.reject(change);
                     false
                 }
+                Persist::Calendar(_) => {
+                    rejected.push(*number);
+                    false
+                }
                 Persist::Row(..) | Persist::Remove(_) => true,
             });
         }
@@ -252,6 +257,7 @@ pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), U
                 Persist::Remove(seq) => {
                     remove.execute([rows::integer(seq.0)])?;
                 }
+                Persist::Calendar(change) => calendars::write(&transaction, change)?,
                 Persist::Change(change) => {
                     write_job(&transaction, &change.job)?;
                     for seq in &change.remove {

@@ -1,0 +1,118 @@
+//! Owns the named calendars: what is in force, what is being written, and how jobs that follow one hear of a change.
+//! It must not know what a date means: schedules do.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::io::{CalendarChange, Output, Persist, Refusal, Reply, RequestId};
+use super::receipts::Receipt;
+use super::scheduler::Scheduler;
+use crate::job::Revision;
+use crate::schedule::{Calendars, Dates};
+use crate::time::Now;
+
+/// The calendars there are, and changes of them on their way to the disk, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct CalendarTable {
+    in_force: Calendars,
+    pending: VecDeque<(u64, RequestId, CalendarChange)>,
+    /// One whose deletion is being written.
+    taken_out: Option<(Arc<str>, Arc<Dates>)>,
+    /// How many changes there were.
+    changes: u64,
+}
+
+impl Scheduler {
+    /// The calendars in force.
+    pub fn calendars(&self) -> &Calendars {
+        &self.calendars.in_force
+    }
+
+    /// A calendar that was found on disk.
+    pub(super) fn adopt_calendar(&mut self, name: &str, dates: Arc<Dates>) {
+        // It was within the bounds when it was written.
+        drop(self.calendars.in_force.insert(name, dates));
+    }
+
+    /// Asks for a calendar to be written: from then on it is in force.
+    pub(super) fn put_calendar(&mut self, request: RequestId, name: Arc<str>, dates: Arc<Dates>) {
+        if let Err(why) = self.calendars.in_force.clone().insert(&name, Arc::clone(&dates)) {
+            return self.output(Output::Reply(request, Reply::TooMany(why)));
+        }
+        self.submit_calendar(request, CalendarChange { name, dates: Some(dates) });
+    }
+
+    /// Asks for a calendar to be deleted, if no job follows it.
+    pub(super) fn delete_calendar(&mut self, request: RequestId, name: Arc<str>) {
+        if self.calendars.in_force.get(&name).is_none() {
+            return self.output(Output::Reply(request, Reply::NoSuchCalendar));
+        }
+        if self.jobs.followers(&name).next().is_some() {
+            return self.output(Output::Reply(request, Reply::Conflict("jobs follow this calendar")));
+        }
+        if self.receipts.unwritten_changes() > 0 {
+            // One of them may be of a job that is to follow it.
+            return self.refuse(request, Refusal::ChangesPending);
+        }
+        // From here on no job can be told to follow it.
+        let dates = self.calendars.in_force.remove(&name);
+        self.calendars.taken_out = dates.map(|dates| (Arc::clone(&name), dates));
+        self.submit_calendar(request, CalendarChange { name, dates: None });
+    }
+
+    fn submit_calendar(&mut self, request: RequestId, change: CalendarChange) {
+        self.calendars.changes += 1;
+        let id = self.calendars.changes;
+        self.calendars.pending.push_back((id, request, change.clone()));
+        self.persist(Persist::Calendar(Box::new(change)), Receipt::Calendar(id));
+    }
+
+    /// A change of a calendar is on disk, or will never be.
+    pub(super) fn calendar_settled(&mut self, id: u64, written: bool, now: Now) {
+        let place = self.calendars.pending.iter().position(|(other, ..)| *other == id);
+        let (_, request, change) =
+            place.and_then(|place| self.calendars.pending.remove(place)).expect("a change is settled once");
+        let taken_out = if change.dates.is_none() { self.calendars.taken_out.take() } else { None };
+        if !written {
+            if let Some((name, dates)) = taken_out {
+                self.adopt_calendar(&name, dates);
+            }
+            self.counts.refused += 1;
+            return self.output(Output::Reply(request, Reply::Refused(Refusal::NotWritten)));
+        }
+        let CalendarChange { name, dates } = change;
+        if let Some(dates) = &dates {
+            self.adopt_calendar(&name, Arc::clone(dates));
+        }
+        let followers: Vec<u32> = self.jobs.followers(&name).collect();
+        let jobs = followers.len();
+        for slot in followers {
+            self.jobs[slot].is_stale = true;
+            self.jobs.queue_arming(slot);
+        }
+        // Many jobs may follow one calendar: they are looked at within the budget of arming.
+        self.arm_resume.get_or_insert(now.mono.plus_us(super::arming::RESUME_US));
+        let reply = match dates {
+            Some(dates) => Reply::CalendarPut { name, dates, jobs },
+            None => Reply::CalendarDeleted,
+        };
+        self.output(Output::Reply(request, reply));
+    }
+
+    /// Lets a job follow its calendars as they are now. What it owed until now it owes by those before.
+    pub(super) fn follow_calendars(&mut self, slot: u32, now: Now) {
+        self.jobs[slot].is_stale = false;
+        let old = Arc::clone(self.jobs[slot].revision());
+        let schedule = old.spec.schedule.with_calendars(&self.calendars.in_force);
+        if schedule == *old.spec.schedule {
+            return;
+        }
+        self.settle_due(slot, now);
+        let mut spec = old.spec.clone();
+        spec.schedule = Arc::new(schedule);
+        self.jobs.share_schedule(&mut spec);
+        let revision = Revision { spec, ..(*old).clone() };
+        drop(old);
+        self.jobs.reschedule(slot, Arc::new(revision));
+    }
+}
