@@ -2,6 +2,7 @@
 //! It must not carry a call out.
 
 use super::jobs_page::JobsPage;
+use super::schedules::PreviewCall;
 use super::stream::Stream;
 use crate::core::Action;
 use crate::http::Response;
@@ -19,6 +20,8 @@ pub enum Call {
     Read(Read),
     /// Something a reader thread has to look up.
     Query(Query),
+    /// What a schedule means, beside what the core knows of other jobs.
+    Preview(Box<PreviewCall>),
     /// Something that is made in pieces, as the client takes them.
     Stream(Stream),
     /// Known without asking anybody.

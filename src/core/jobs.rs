@@ -408,6 +408,13 @@ impl Jobs {
         self.by_key.range((from, Bound::Unbounded)).map(|(_, &slot)| slot)
     }
 
+    /// At most `most` slots of jobs, evenly spread over all; every one if there are no more.
+    pub(super) fn spread(&self, most: usize) -> impl Iterator<Item = u32> {
+        // Places are looked at, not jobs: passing over the jobs between two of them would cost as much as looking.
+        let step = if self.slab.len() <= most { 1 } else { self.slab.capacity().div_ceil(most.max(1)).max(1) };
+        (0..self.slab.capacity()).step_by(step).filter(|index| self.slab.contains(*index)).map(super::slot)
+    }
+
     /// Jobs that wait until the clock has passed what they already fired. Costs a scan only while there may be any.
     pub(super) fn held(&self, wall: WallUs) -> usize {
         if self.due_through.is_none_or(|through| through <= wall.floor()) {

@@ -8,6 +8,7 @@ use super::executions::{Execution, State};
 use super::scheduler::{Counts, Phase, Scheduler};
 use super::tally::Tally;
 use crate::job::{JobId, JobKey, Revision};
+use crate::schedule::Schedule;
 use crate::time::{Instant, WallUs};
 
 /// A job as clients see it.
@@ -50,7 +51,41 @@ pub struct Load {
     pub held_jobs: usize,
 }
 
+/// How many other jobs are due at the same second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Herd {
+    /// So many.
+    pub jobs: usize,
+    /// Whether they were all looked at.
+    pub exact: bool,
+}
+
 impl Scheduler {
+    /// How many active jobs but `except` are due at this instant. Looks at no more than `looks_max` jobs, evenly spread
+    /// over all of them, and infers the rest.
+    pub fn herd(&self, instant: Instant, except: Option<JobId>, looks_max: usize) -> Herd {
+        let before = Instant::from_secs(instant.as_secs() - 1);
+        let (mut looked_at, mut due) = (0, 0);
+        // Jobs that were created together often share a schedule.
+        let mut last: Option<(&Arc<Schedule>, bool)> = None;
+        for slot in self.jobs.spread(looks_max) {
+            let job = &self.jobs[slot];
+            looked_at += 1;
+            let (id, spec) = (job.revision().id, job.spec());
+            if !(spec.active && job.is_visible()) || Some(id) == except {
+                continue;
+            }
+            let is_due = match last {
+                Some((schedule, is_due)) if Arc::ptr_eq(schedule, &spec.schedule) => is_due,
+                Some(_) | None => spec.schedule.next_after(before) == Some(instant),
+            };
+            last = Some((&spec.schedule, is_due));
+            due += usize::from(is_due);
+        }
+        let jobs = self.jobs.len();
+        Herd { jobs: (due * jobs).checked_div(looked_at).unwrap_or(0), exact: looked_at == jobs }
+    }
+
     /// The job with this id.
     pub fn job(&self, id: JobId, wall: WallUs) -> Option<JobView> {
         self.find(id).map(|slot| self.view(slot, wall))

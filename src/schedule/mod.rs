@@ -60,7 +60,7 @@ pub use zones::{ZoneSource, Zones};
 /// the same instants and can share one value.
 #[derive(Clone)]
 pub struct Schedule {
-    /// Empty if it is due once.
+    /// The instant if it is due once.
     text: Box<str>,
     pace: Pace,
     /// What few schedules have; the others pay a word.
@@ -130,7 +130,7 @@ impl Schedule {
                 let text = text.trim_ascii();
                 (text, Pace::of(dialect::parse(text, terms.seed, anchor)?, &terms.zone))
             }
-            Rule::At(instant) => ("", Pace::At(*instant)),
+            Rule::At(instant) => (&*instant.to_string(), Pace::At(*instant)),
         };
         Ok(Schedule { text: text.into(), pace, rare: rare.map(Box::new) })
     }
@@ -153,6 +153,13 @@ impl Schedule {
         Schedule { rare, ..self.clone() }
     }
 
+    /// The same schedule with another seed.
+    pub fn with_seed(&self, seed: u64) -> Schedule {
+        let terms = Terms { seed: Some(seed), ..self.terms() };
+        let anchor = self.anchor().unwrap_or(Instant::FIRST);
+        Schedule::compile(&terms, anchor).expect("what is right with a seed is right with any")
+    }
+
     /// Whether it leaves out the dates of the calendar of that name.
     pub fn follows_calendar(&self, name: &str) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.left_out.calendars.iter().any(|calendar| &*calendar.name == name))
@@ -173,7 +180,7 @@ impl Schedule {
         same_rule && same_rare
     }
 
-    /// The text as the client wrote it, without the blanks around it; empty if it is due once.
+    /// The text as the client wrote it, without the blanks around it; the instant if it is due once.
     pub fn text(&self) -> &str {
         &self.text
     }
