@@ -83,7 +83,7 @@ impl Scheduler {
             due += usize::from(is_due);
         }
         let jobs = self.jobs.len();
-        Herd { jobs: (due * jobs).checked_div(looked_at).unwrap_or(0), exact: looked_at == jobs }
+        Herd { jobs: (due * jobs).checked_div(looked_at).unwrap_or(0), exact: jobs <= looks_max }
     }
 
     /// The job with this id.
@@ -152,5 +152,43 @@ impl Scheduler {
         let armed = executions.filter(|execution| execution.state() == State::Armed).map(Execution::instant);
         let next = armed.chain(job.next()).min();
         JobView { revision: Arc::clone(job.revision()), tally: job.tally, next, held: job.is_held(wall) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Input, Restored, Settings, StoredJob, Totals};
+    use crate::job::{Context, Definition, JobSpec, Misfire, RetryPolicy};
+    use crate::time::{MonoUs, Now};
+
+    #[test]
+    fn a_herd_is_counted_or_inferred_from_some() {
+        let now = Now { wall: WallUs(1_767_225_600_000_000), mono: MonoUs(0) };
+        let mut core = Scheduler::new(Settings {
+            in_flight_max: 10,
+            retry: RetryPolicy::doubling(0, std::time::Duration::from_secs(1)),
+            misfire: Misfire::Once,
+            lateness_max: std::time::Duration::from_secs(1),
+            noise: 0,
+        });
+        let spec = |schedule: &str| {
+            JobSpec::compile(&Definition::plain(schedule, "http://a/"), &Context::at(now.wall.floor())).expect("valid")
+        };
+        // Every second of them is due at midnight.
+        for number in 0..1_000 {
+            let spec = if number % 2 == 0 { spec("@daily") } else { spec(&format!("0 {} 9 * * *", number % 60)) };
+            let revision = Revision::first(JobId::new(JobKey(number + 1), [0; 10]), spec, now.wall);
+            core.handle_input(Input::RestoreJob(Box::new(StoredJob { revision, totals: Totals::default() })), now);
+        }
+        core.handle_input(Input::RestoreDone(Restored { next_seq: 1, next_job: 1_001, newest: None }), now);
+        while core.poll_output().is_some() {}
+        let midnight = Instant::from_secs(1_767_225_600 + 86_400);
+        let first = core.jobs_after(None, 1, now.wall).first().map(|view| view.revision.id);
+        assert_eq!(core.herd(midnight, None, 1_000), Herd { jobs: 500, exact: true });
+        assert_eq!(core.herd(midnight, first, 1_000), Herd { jobs: 499, exact: true });
+        let some = core.herd(midnight, None, 333);
+        assert!(!some.exact && (400..=600).contains(&some.jobs), "{some:?}");
+        assert_eq!(core.herd(Instant::from_secs(midnight.as_secs() + 1), None, 1_000).jobs, 0);
     }
 }
