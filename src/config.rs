@@ -28,6 +28,8 @@ pub struct Config {
     pub retries: u32,
     /// The wait before the first retry.
     pub retry_delay: Duration,
+    /// The zone of jobs that name none: an IANA name, known to be one once there is zone data.
+    pub time_zone: String,
     /// What becomes of missed instants.
     pub misfire: Misfire,
     /// How late a POST that was never sent may go out.

@@ -177,6 +177,16 @@
 //! - **Retention looks at the size every ten seconds** and takes a little from each job. Rows of one job that go together
 //!   lie apart in the index on time: the more of them at once, the more pages for each. A slice rests only briefly, so
 //!   that many fast jobs do not outrun it.
+//! - **A pace is a policy.** A schedule with `*` or a step in its second, minute or hour is due whenever its zone's clock
+//!   shows a matching time: just as fixed times that skip gaps and take both sides of an overlap. So one walk over
+//!   stretches of constant offset serves both, and a time is never looked for in both directions.
+//! - **Zones are tables.** jiff reads the rules once, into a few hundred stretches that all jobs in a zone share. Two zones
+//!   are equal if their names are, as one process has one edition of the rules.
+//! - **What is stored names its zone** unless it is UTC, so that another `--time-zone` moves no job.
+//! - **What a schedule leaves open is chosen by a seed** that belongs to the job, not by its id: a job that is exported
+//!   and created elsewhere keeps its times. A seed that was drawn is kept by updates that say none.
+//! - **A herd is estimated**: some evenly spread jobs are looked at, so that the answer to a change costs the same with a
+//!   million jobs.
 //! - **A smaller SQLite.** `.cargo/config.toml` leaves out what is not used here (full-text search, rectangles,
 //!   extensions) and the sum of memory in use, which costs a lock with each allocation. A build elsewhere, without that
 //!   file, works the same.
@@ -215,8 +225,8 @@
 //!
 //! # Where the next things go
 //!
-//! A policy of a job: see above. Zones are a variant of [`schedule::Zone`]; the wall-clock side is already apart from the
-//! instant side there. A policy about which execution may run beside which is a gate beside `core/targets.rs`, asked
+//! A policy of a job: see above. A term of when a job is due is a member of [`schedule::Terms`] and of `job/timing.rs`. A
+//! policy about which execution may run beside which is a gate beside `core/targets.rs`, asked
 //! where `core/sending.rs` pumps. A second backend goes beside `store/sqlite`, behind the same messages. An endpoint is a
 //! line in `api/routes.rs` and a file for its resource.
 

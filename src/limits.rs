@@ -69,8 +69,19 @@ pub const OWN_DATES_MAX: usize = 400;
 pub const JOB_CALENDARS_MAX: usize = 8;
 /// How far a schedule's instants may be moved to spread a herd, in seconds.
 pub const SPREAD_MAX_S: u32 = 86_400;
+/// How far from the request `runAfterMs` may lead.
+pub const RUN_AFTER_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// A seed of a schedule lies below this: what every JSON number can hold.
 pub const SEED_END: u64 = 1 << 53;
+
+/// Instants that a preview shows.
+pub const PREVIEW_INSTANTS_MAX: usize = 1_000;
+/// Jobs that are looked at to tell how many are due at the same second as a schedule that somebody asks about.
+pub const HERD_LOOKS_MAX: usize = 4_096;
+/// The same for the answer to a change, of which there are many.
+pub const HERD_LOOKS_OF_CHANGE: usize = 128;
+/// From so many other jobs on it is told.
+pub const HERD_JOBS_MIN: usize = 100;
 
 // --- The API ---
 

@@ -21,6 +21,8 @@ mod jobs;
 mod policies;
 #[path = "server/raw.rs"]
 mod raw;
+#[path = "server/schedules.rs"]
+mod schedules;
 #[path = "server/schema.rs"]
 mod schema;
 #[path = "server/stalls.rs"]

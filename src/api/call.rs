@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::jobs_page::JobsPage;
+use super::schedules::PreviewCall;
 use super::stream::Stream;
 use crate::core::Action;
 use crate::http::Response;
@@ -21,6 +22,8 @@ pub enum Call {
     Read(Read),
     /// Something a reader thread has to look up.
     Query(Query),
+    /// What a schedule means, beside what the core knows of other jobs.
+    Preview(Box<PreviewCall>),
     /// Something that is made in pieces, as the client takes them.
     Stream(Stream),
     /// Known without asking anybody.

@@ -22,7 +22,7 @@ pub(super) fn list_of_job(matched: &Matched<'_>) -> Result<Call, ApiError> {
     let job = matched.job_id()?;
     let parameters = matched.parameters()?;
     let limit = parameters.limit(OF_JOB_DEFAULT)?;
-    Ok(Call::Query(Query::OfJob { job, limit, before: parameters.execution_cursor()?, now: matched.now }))
+    Ok(Call::Query(Query::OfJob { job, limit, before: parameters.execution_cursor()?, now: matched.context.now }))
 }
 
 /// A page of executions of all jobs, newest first.
@@ -30,7 +30,7 @@ pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
     let parameters = matched.parameters()?;
     let limit = parameters.limit(PAGE_DEFAULT)?;
     let (before, status) = (parameters.execution_cursor()?, parameters.status()?);
-    Ok(Call::Query(Query::OfAll { limit, before, status, now: matched.now }))
+    Ok(Call::Query(Query::OfAll { limit, before, status, now: matched.context.now }))
 }
 
 #[derive(Serialize)]

@@ -9,10 +9,11 @@ use super::call::{Call, Read};
 use super::errors::ApiError;
 use super::json::{Millis, json, ok, time_of};
 use super::routes::Matched;
-use crate::core::{Action, JobView, LastOutcome, Reply};
+use super::schedules::PreviewBody;
+use crate::core::{Action, Herd, JobView, LastOutcome, Reply};
 use crate::http::{self, Request, Response};
 use crate::job::{Context, Definition, JobSpec, Revision};
-use crate::time::{Instant, WallUs};
+use crate::time::Instant;
 
 /// What a body must be.
 const EXPECTED: &str = "a JSON object with schedule, api and type";
@@ -23,7 +24,7 @@ const NEXT_SHOWN: usize = 5;
 /// A new job.
 pub(super) fn create(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
-    spec(matched.request, matched.now).map(|(spec, _)| Call::Create(spec))
+    spec(matched.request, &matched.context).map(|(spec, _)| Call::Create(spec))
 }
 
 /// One job.
@@ -35,7 +36,7 @@ pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
 /// A job replaced by another one under the same id.
 pub(super) fn update(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
-    let (id, (spec, says_active)) = (matched.job_id()?, spec(matched.request, matched.now)?);
+    let (id, (spec, says_active)) = (matched.job_id()?, spec(matched.request, &matched.context)?);
     Ok(Call::Change(Action::Update { id, spec, keep_active: !says_active }))
 }
 
@@ -52,10 +53,10 @@ pub(super) fn release(matched: &Matched<'_>) -> Result<Call, ApiError> {
 }
 
 /// Reads the body of a create or an update. With it: whether the client said if the job is to be active.
-fn spec(request: &Request, now: WallUs) -> Result<(JobSpec, bool), ApiError> {
+fn spec(request: &Request, context: &Context<'_>) -> Result<(JobSpec, bool), ApiError> {
     let definition: Definition = body::read(request, EXPECTED)?;
-    let spec = JobSpec::compile(&definition, &Context::at(now.floor()))?;
-    spec.check_future(now.floor())?;
+    let spec = JobSpec::compile(&definition, context)?;
+    spec.check_future(context.now.floor())?;
     Ok((spec, definition.active.is_some()))
 }
 
@@ -138,13 +139,14 @@ struct ChangedBody {
     message: &'static str,
     job: JobBody,
     next_executions: Vec<String>,
+    preview: PreviewBody,
 }
 
-/// The answer to a change.
-pub fn reply(reply: &Reply) -> Response {
+/// The answer to a change. `herd` is what else is due when the job is due next.
+pub fn reply(reply: &Reply, herd: Option<Herd>) -> Response {
     match reply {
-        Reply::Created(view) => json(http::Status::CREATED, &changed(view, "Job created successfully")),
-        Reply::Updated(view) => ok(&changed(view, "Job updated successfully")),
+        Reply::Created(view) => json(http::Status::CREATED, &changed(view, "Job created successfully", herd)),
+        Reply::Updated(view) => ok(&changed(view, "Job updated successfully", herd)),
         Reply::Deleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
         Reply::NotFound => ApiError::no_such_job().response(),
         Reply::CalendarPut { name, dates, jobs } => calendars::changed(name, dates, *jobs),
@@ -157,9 +159,16 @@ pub fn reply(reply: &Reply) -> Response {
     }
 }
 
-fn changed(view: &JobView, message: &'static str) -> ChangedBody {
+fn changed(view: &JobView, message: &'static str, herd: Option<Herd>) -> ChangedBody {
     let job = JobBody::from(view);
-    ChangedBody { job_id: job.job_id.clone(), message, job, next_executions: upcoming(&view.revision.spec, view.next) }
+    let Revision { spec, updated_at, .. } = &*view.revision;
+    ChangedBody {
+        job_id: job.job_id.clone(),
+        message,
+        job,
+        next_executions: upcoming(spec, view.next),
+        preview: PreviewBody::of(&spec.schedule, (updated_at.floor(), Instant::LAST), NEXT_SHOWN, herd),
+    }
 }
 
 fn upcoming(spec: &JobSpec, next: Option<Instant>) -> Vec<String> {
@@ -186,10 +195,10 @@ mod tests {
     #[test]
     fn the_three_members_and_active_are_read() {
         let body = r#"{"schedule":"31 10-15 1 * * MON-FRI","api":"https://localhost:4444/foo","type":"ATLEAST_ONCE"}"#;
-        let (found, says_active) = spec(&request(body), WallUs(0)).unwrap();
+        let (found, says_active) = spec(&request(body), &Context::at(Instant::FIRST)).unwrap();
         assert_eq!((found.schedule.text(), found.active, says_active), ("31 10-15 1 * * MON-FRI", true, false));
         let body = r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE","active":false}"#;
-        let (found, says_active) = spec(&request(body), WallUs(0)).unwrap();
+        let (found, says_active) = spec(&request(body), &Context::at(Instant::FIRST)).unwrap();
         assert_eq!((found.active, says_active), (false, true));
     }
 
@@ -202,7 +211,7 @@ mod tests {
             ("[]".to_owned(), "body: expected a JSON object"),
             (r#" ["@daily","http://a/","ATLEAST_ONCE"]"#.to_owned(), "got a list"),
             ("7".to_owned(), "expected a JSON object with schedule, api and type"),
-            ("{}".to_owned(), "missing field `schedule`"),
+            ("{}".to_owned(), "missing field `api`"),
             (format!("{{{good}}} x"), "body: expected one JSON object"),
             (format!("{{{good},\"retries\":3}}"), "unknown field `retries`, expected one of `schedule`"),
             (format!("{{{good},\"api\":\"http://b/\"}}"), "duplicate field `api`"),
@@ -214,7 +223,7 @@ mod tests {
             (good.replace("ATLEAST_ONCE", "ONCE"), "type: expected \"ATLEAST_ONCE\" or \"ATMOST_ONCE\", got \"ONCE\""),
         ] {
             let body = if body.starts_with('"') { format!("{{{body}}}") } else { body };
-            let error = spec(&request(&body), WallUs(0)).expect_err(&body);
+            let error = spec(&request(&body), &Context::at(Instant::FIRST)).expect_err(&body);
             assert_eq!(error.status.code(), 400);
             assert!(error.message.contains(why), "{body}: {}", error.message);
         }
@@ -224,6 +233,6 @@ mod tests {
     fn another_content_type_is_415() {
         let mut request = request("{}");
         request.headers.content_type = Some("text/xml; charset=utf-8".to_owned());
-        assert_eq!(spec(&request, WallUs(0)).expect_err("xml").status.code(), 415);
+        assert_eq!(spec(&request, &Context::at(Instant::FIRST)).expect_err("xml").status.code(), 415);
     }
 }

@@ -2,8 +2,9 @@
 //! It must not touch sockets, threads or the store, and never decides what the core decides.
 //!
 //! In reading order: `routes` (the one table of what can be asked for), `call` (what a request asks for), then a file
-//! for each resource with its request, its parameters and its answer: `jobs` and `jobs_page`, `executions`, `calendars`,
-//! `alerts`, `metrics`, `status`. They share `parameters`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way to
+//! for each resource with its request, its parameters and its answer: `jobs` and `jobs_page`, `schedules`,
+//! `executions`, `calendars`, `alerts`, `metrics`, `status`. They share `parameters`, `body`, `json`, `errors` and
+//! `cors`; `answers` is the readers' way to
 //! them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
@@ -20,6 +21,7 @@ mod json;
 mod metrics;
 mod parameters;
 mod routes;
+mod schedules;
 mod status;
 mod stream;
 
@@ -33,5 +35,6 @@ pub use jobs::{job, reply};
 pub use jobs_page::{JobsPage, jobs, jobs_piece};
 pub use metrics::metrics;
 pub use routes::{body_limit, route};
+pub use schedules::{PreviewCall, preview};
 pub use status::{Health, health, info};
 pub use stream::{Piece, Stream};

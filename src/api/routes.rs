@@ -7,11 +7,10 @@
 use super::call::Call;
 use super::errors::ApiError;
 use super::parameters::Parameters;
-use super::{alerts, calendars, executions, jobs, jobs_page, metrics, status};
+use super::{alerts, calendars, executions, jobs, jobs_page, metrics, schedules, status};
 use crate::http::{Method, Request, Response, Status};
-use crate::job::JobId;
+use crate::job::{Context, JobId};
 use crate::limits::BODY_LEN_MAX;
-use crate::time::WallUs;
 
 /// One line of the table.
 #[derive(Debug)]
@@ -37,6 +36,7 @@ const ROUTES: &[Route] = &[
     Route::new(Method::Post, "/api/jobs/:id/release", &[], jobs::release),
     Route::new(Method::Delete, "/api/jobs/:id", &[], jobs::delete),
     Route::new(Method::Get, "/api/jobs/:id/executions", &["limit", "cursor"], executions::list_of_job),
+    Route::new(Method::Post, "/api/schedules/preview", &[], schedules::preview_call).with_body(BODY_LEN_MAX),
     Route::new(Method::Get, "/api/executions", &["limit", "cursor", "status"], executions::list),
     Route::new(Method::Get, "/api/calendars", &[], calendars::list),
     Route::new(Method::Put, "/api/calendars/:name", &[], calendars::put).with_body(BODY_LEN_MAX),
@@ -96,7 +96,7 @@ const fn text_at(path: &[u8]) -> Option<(usize, usize)> {
 #[derive(Debug)]
 pub(super) struct Matched<'a> {
     pub(super) request: &'a Request,
-    pub(super) now: WallUs,
+    pub(super) context: Context<'a>,
     route: &'static Route,
     text: &'a str,
 }
@@ -118,13 +118,13 @@ impl Matched<'_> {
     }
 }
 
-/// Finds the call of a request.
+/// Finds the call of a request. A job or a schedule in it is read with `context`.
 ///
 /// # Errors
 /// The answer to a request that asks for nothing this API has.
-pub fn route(request: &Request, now: WallUs) -> Result<Call, ApiError> {
+pub fn route(request: &Request, context: &Context<'_>) -> Result<Call, ApiError> {
     if let Some((route, text)) = find(request.method, &request.path) {
-        return (route.call)(&Matched { request, now, route, text });
+        return (route.call)(&Matched { request, context: *context, route, text });
     }
     let asks_for_methods = request.method == Method::Options;
     let allow = match find_path(&request.path) {
@@ -184,6 +184,7 @@ mod tests {
     use super::*;
     use crate::http::Headers;
     use crate::job::JobKey;
+    use crate::time::Instant;
 
     const ALL: [Method; 8] = [
         Method::Get,
@@ -207,7 +208,7 @@ mod tests {
             headers: Headers::default(),
             body: Vec::new(),
         };
-        route(&request, WallUs(0))
+        route(&request, &Context::at(Instant::FIRST))
     }
 
     /// The status, and `Allow`.
@@ -215,7 +216,9 @@ mod tests {
         let response = match ask(method, path) {
             Err(error) => error.response(),
             Ok(Call::Ready(response)) => response,
-            Ok(Call::Create(_) | Call::Change(_) | Call::Read(_) | Call::Query(_) | Call::Stream(_)) => {
+            Ok(
+                Call::Create(_) | Call::Change(_) | Call::Read(_) | Call::Query(_) | Call::Preview(_) | Call::Stream(_),
+            ) => {
                 return (200, String::new());
             }
         };

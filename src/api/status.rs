@@ -8,6 +8,7 @@ use super::errors::ApiError;
 use super::json::{json, ok};
 use super::routes::{self, Matched};
 use crate::http::{self, Response};
+use crate::schedule::Zones;
 use crate::time::WallUs;
 
 /// Whether all is well.
@@ -53,19 +54,29 @@ pub fn health(health: &Health) -> Response {
 }
 
 #[derive(Serialize)]
-struct InfoBody {
+#[serde(rename_all = "camelCase")]
+struct InfoBody<'a> {
     name: &'static str,
     version: &'static str,
     description: &'static str,
+    zone_data: ZoneData<'a>,
     endpoints: Vec<String>,
 }
 
+/// By which edition of the rules zones go.
+#[derive(Serialize)]
+struct ZoneData<'a> {
+    version: &'a str,
+    source: &'static str,
+}
+
 /// Who is there.
-pub fn info() -> Response {
+pub fn info(zones: &Zones) -> Response {
     ok(&InfoBody {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
         description: env!("CARGO_PKG_DESCRIPTION"),
+        zone_data: ZoneData { version: zones.version(), source: zones.source().name() },
         endpoints: routes::endpoints().collect(),
     })
 }

@@ -67,7 +67,13 @@ mod tests {
         fill(&path, 2_500).expect("filled");
         let mut store = Store::open(&path).expect("ours");
         let mut executions = 0;
-        let loaded = store.load(|job| executions += job.totals.tally.counters.total(), |_| ()).expect("readable");
+        let loaded = store
+            .load(
+                &Context::at(crate::time::Instant::FIRST),
+                |job| executions += job.totals.tally.counters.total(),
+                |_| (),
+            )
+            .expect("readable");
         assert_eq!((loaded.jobs, executions), (834, 2_500));
         drop(store);
         let connection = rusqlite::Connection::open(&path).expect("SQLite");

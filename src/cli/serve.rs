@@ -38,6 +38,9 @@ pub struct ServeArguments {
     /// The wait before the first retry, in milliseconds; it doubles each time, up to an hour (0-3600000)
     #[arg(long, env = "PUNCTUAL_RETRY_DELAY_MS", value_name = "MS", default_value = "1000")]
     pub retry_delay_ms: String,
+    /// The zone of jobs that name none, as an IANA name such as Europe/Berlin; jobs that exist keep theirs
+    #[arg(long, env = "PUNCTUAL_TIME_ZONE", value_name = "ZONE", default_value = "UTC")]
+    pub time_zone: String,
     /// What becomes of times that passed while the server was down: once (one run for the latest), all (up to 100
     /// runs), skip (only a record)
     #[arg(long, env = "PUNCTUAL_MISFIRE", value_name = "POLICY", default_value = "once")]
@@ -108,6 +111,7 @@ impl TryFrom<ServeArguments> for Config {
             timeout: millis("--timeout-ms", &typed.timeout_ms, 1, 3_600_000)?,
             retries: number("--retries", &typed.retries, 0, 100)?,
             retry_delay: millis("--retry-delay-ms", &typed.retry_delay_ms, 0, 3_600_000)?,
+            time_zone: typed.time_zone,
             misfire: Misfire::from_name(&typed.misfire)
                 .ok_or_else(|| invalid("--misfire", &typed.misfire, "once, all or skip"))?,
             max_lateness: millis("--max-lateness-ms", &typed.max_lateness_ms, 1_000, 604_800_000)?,

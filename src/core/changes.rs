@@ -79,6 +79,7 @@ impl Scheduler {
         if keep_active {
             spec.active = old.spec.active;
         }
+        spec.inherit(&old.spec);
         let anchor = if spec.has_schedule_of(&old.spec) {
             spec.schedule = Arc::clone(&old.spec.schedule);
             old.anchor

@@ -453,6 +453,21 @@ impl Jobs {
         self.by_key.range((from, Bound::Unbounded)).map(|(_, &slot)| slot)
     }
 
+    /// At most `most` slots of jobs, evenly spread over all but in no step that a client's habits could share; every one
+    /// if there are no more.
+    pub(super) fn spread(&self, most: usize) -> impl Iterator<Item = u32> {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        let places = self.slab.capacity();
+        let all = self.slab.len() <= most;
+        // Places are looked at, not jobs: passing over the jobs between two of them would cost as much as looking.
+        let place = move |turn: usize| {
+            let fraction = u128::from((turn as u64).wrapping_mul(GOLDEN));
+            if all { turn } else { usize::try_from((fraction * places as u128) >> 64).expect("it is below the places") }
+        };
+        let turns = if all { places } else { most };
+        (0..turns).map(place).filter(|index| self.slab.contains(*index)).map(super::slot)
+    }
+
     /// Jobs that wait until the clock has passed what they already fired. Costs a scan only while there may be any.
     pub(super) fn held(&self, wall: WallUs) -> usize {
         if self.due_through.is_none_or(|through| through <= wall.floor()) {

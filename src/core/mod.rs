@@ -41,7 +41,7 @@ pub use key::{ExecutionId, ExecutionKey, Kind};
 pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};
 pub use scheduler::{Counts, Scheduler};
 pub use tally::{Counters, LastOutcome, Tally, Totals};
-pub use view::{JobView, Load};
+pub use view::{Herd, JobView, Load};
 
 /// A slab's key as the small number that heaps and lists use.
 fn slot(key: usize) -> u32 {

@@ -8,6 +8,7 @@ use super::executions::{Execution, State};
 use super::scheduler::{Counts, Phase, Scheduler};
 use super::tally::Tally;
 use crate::job::{JobId, JobKey, Revision};
+use crate::schedule::Schedule;
 use crate::time::{Instant, WallUs};
 
 /// A job as clients see it.
@@ -50,7 +51,41 @@ pub struct Load {
     pub held_jobs: usize,
 }
 
+/// How many other jobs are due at the same second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Herd {
+    /// So many.
+    pub jobs: usize,
+    /// Whether they were all looked at.
+    pub exact: bool,
+}
+
 impl Scheduler {
+    /// How many active jobs but `except` are due at this instant. Looks at no more than `looks_max` jobs, evenly spread
+    /// over all of them, and infers the rest.
+    pub fn herd(&self, instant: Instant, except: Option<JobId>, looks_max: usize) -> Herd {
+        let before = Instant::from_secs(instant.as_secs() - 1);
+        let (mut looked_at, mut due) = (0, 0);
+        // Jobs that were created together often share a schedule.
+        let mut last: Option<(&Arc<Schedule>, bool)> = None;
+        for slot in self.jobs.spread(looks_max) {
+            let job = &self.jobs[slot];
+            looked_at += 1;
+            let (id, spec) = (job.revision().id, job.spec());
+            if !(spec.active && job.is_visible()) || Some(id) == except {
+                continue;
+            }
+            let is_due = match last {
+                Some((schedule, is_due)) if Arc::ptr_eq(schedule, &spec.schedule) => is_due,
+                Some(_) | None => spec.schedule.next_after(before) == Some(instant),
+            };
+            last = Some((&spec.schedule, is_due));
+            due += usize::from(is_due);
+        }
+        let jobs = self.jobs.len();
+        Herd { jobs: (due * jobs).checked_div(looked_at).unwrap_or(0), exact: jobs <= looks_max }
+    }
+
     /// The job with this id.
     pub fn job(&self, id: JobId, wall: WallUs) -> Option<JobView> {
         self.find(id).map(|slot| self.view(slot, wall))
@@ -117,5 +152,43 @@ impl Scheduler {
         let armed = executions.filter(|execution| execution.state() == State::Armed).map(Execution::instant);
         let next = armed.chain(job.next()).min();
         JobView { revision: Arc::clone(job.revision()), tally: job.tally, next, held: job.is_held(wall) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Input, Restored, Settings, StoredJob, Totals};
+    use crate::job::{Context, Definition, JobSpec, Misfire, RetryPolicy};
+    use crate::time::{MonoUs, Now};
+
+    #[test]
+    fn a_herd_is_counted_or_inferred_from_some() {
+        let now = Now { wall: WallUs(1_767_225_600_000_000), mono: MonoUs(0) };
+        let mut core = Scheduler::new(Settings {
+            in_flight_max: 10,
+            retry: RetryPolicy::doubling(0, std::time::Duration::from_secs(1)),
+            misfire: Misfire::Once,
+            lateness_max: std::time::Duration::from_secs(1),
+            noise: 0,
+        });
+        let spec = |schedule: &str| {
+            JobSpec::compile(&Definition::plain(schedule, "http://a/"), &Context::at(now.wall.floor())).expect("valid")
+        };
+        // Every second of them is due at midnight.
+        for number in 0..1_000 {
+            let spec = if number % 2 == 0 { spec("@daily") } else { spec(&format!("0 {} 9 * * *", number % 60)) };
+            let revision = Revision::first(JobId::new(JobKey(number + 1), [0; 10]), spec, now.wall);
+            core.handle_input(Input::RestoreJob(Box::new(StoredJob { revision, totals: Totals::default() })), now);
+        }
+        core.handle_input(Input::RestoreDone(Restored { next_seq: 1, next_job: 1_001, newest: None }), now);
+        while core.poll_output().is_some() {}
+        let midnight = Instant::from_secs(1_767_225_600 + 86_400);
+        let first = core.jobs_after(None, 1, now.wall).first().map(|view| view.revision.id);
+        assert_eq!(core.herd(midnight, None, 1_000), Herd { jobs: 500, exact: true });
+        assert_eq!(core.herd(midnight, first, 1_000), Herd { jobs: 499, exact: true });
+        let some = core.herd(midnight, None, 333);
+        assert!(!some.exact && (400..=600).contains(&some.jobs), "{some:?}");
+        assert_eq!(core.herd(Instant::from_secs(midnight.as_secs() + 1), None, 1_000).jobs, 0);
     }
 }

@@ -13,6 +13,7 @@ use super::auth::AuthDefinition;
 use super::concurrency::ConcurrencyDefinition;
 use super::misfire::MisfireDefinition;
 use super::retry::RetryDefinition;
+use super::timing::DstDefinition;
 use super::{Delivery, Given, Json, Named, SecretDefinition, StatusDefinition};
 
 /// A job as clients write it. Nothing of it is checked.
@@ -20,7 +21,14 @@ use super::{Delivery, Given, Json, Named, SecretDefinition, StatusDefinition};
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with schedule, api and type")]
 pub struct Definition {
     /// When the job is due: a cron expression or an `@` word.
-    pub schedule: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// When the job is due, in place of a schedule: once, at a whole second, ISO 8601 with `Z` or an offset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_at: Option<String>,
+    /// The same from the request on, rounded up to a second. Answered as `runAt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_after_ms: Option<u64>,
     /// The URL that is POSTed to.
     pub api: String,
     /// How often an execution may reach its target: `ATLEAST_ONCE` or `ATMOST_ONCE`.
@@ -78,13 +86,37 @@ pub struct Definition {
     /// Statuses that say that all is well. Left out: 200 to 299.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success: Option<Vec<StatusDefinition>>,
+    /// The zone of the schedule, an IANA name. Left out: what the server was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// What becomes of fixed times when the clock is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dst: Option<DstDefinition>,
+    /// All instants are moved by the same part of so many seconds. Left out: none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread_seconds: Option<u64>,
+    /// What chooses that part, and the values of `~`. Left out: random, and kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread_seed: Option<u64>,
+    /// No instant before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<String>,
+    /// No instant after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<String>,
+    /// Dates in the job's zone on which it is not due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude_dates: Option<Vec<String>>,
+    /// Calendars of such dates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude_calendars: Option<Vec<String>>,
 }
 
 impl Definition {
     /// A job that says no more than it must.
     pub fn plain(schedule: &str, api: &str) -> Definition {
         Definition {
-            schedule: schedule.to_owned(),
+            schedule: Some(schedule.to_owned()),
             api: api.to_owned(),
             delivery: Delivery::AtLeastOnce.name().to_owned(),
             ..Definition::default()
@@ -109,11 +141,16 @@ impl FieldError {
 
     /// The error of a member that has one of a few names, and was given another text.
     pub(super) fn unknown_name(member: &'static str, names: &str, given: &str) -> FieldError {
-        const SHOWN_MAX: usize = 200;
-        let shown: String = given.chars().take(SHOWN_MAX).collect();
-        let dots = if shown.len() < given.len() { "..." } else { "" };
-        FieldError::new(member, format_args!("expected {names}, got {:?}", format!("{shown}{dots}")))
+        FieldError::new(member, format_args!("expected {names}, got {:?}", shortened(given)))
     }
+}
+
+/// What an error repeats of a client's text.
+pub(super) fn shortened(given: &str) -> String {
+    const SHOWN_MAX: usize = 200;
+    let shown: String = given.chars().take(SHOWN_MAX).collect();
+    let dots = if shown.len() < given.len() { "..." } else { "" };
+    format!("{shown}{dots}")
 }
 
 impl fmt::Display for FieldError {

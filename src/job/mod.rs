@@ -2,7 +2,7 @@
 //! It must not touch anything, know what becomes of a job, or how its text is encoded.
 //!
 //! In reading order: `definition` is the list of members as clients write them; `spec` is what they mean, compiled with a
-//! `context`; then one policy a file: `target` (where to), `delivery` (how often at most), `misfire` (what becomes of missed
+//! `context`; then one policy a file: `timing` (when), `target` (where to), `delivery` (how often at most), `misfire` (what becomes of missed
 //! instants), `retry` (whether and when there is another attempt), `overlap` (what becomes of one that is due while
 //! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name. What is asked of
 //! the target is `request`, with its `headers` and the `template` of its body. A `secret` is never shown: `secrets` are all
@@ -30,6 +30,7 @@ mod spec;
 mod statuses;
 mod target;
 mod template;
+mod timing;
 
 pub use auth::AuthDefinition;
 pub use concurrency::{ConcurrencyKey, Rate};
@@ -50,6 +51,7 @@ pub use spec::{JobSpec, Revision};
 pub use statuses::{StatusDefinition, Statuses};
 pub use target::{MalformedUrl, Target, TargetUrl};
 pub use template::{Placeholder, Template};
+pub use timing::{DstDefinition, Timing, instant};
 
 /// A number of a member within bounds, both included.
 fn bounded(member: &'static str, given: u64, least: u64, most: u64) -> Result<u64, FieldError> {

@@ -7,11 +7,12 @@ use super::post::Rare as RarePost;
 use super::request::{self, RequestDefinition};
 use super::retry::Retry;
 use super::secrets::{Secrets, Wanted};
+use super::timing::{Drawn, Timing};
 use super::{
     ConcurrencyKey, Context, Definition, Delivery, Failure, FieldError, JobId, MisfireRule, Overlap, Post, RetryPolicy,
     Statuses, TargetUrl, bounded, headers,
 };
-use crate::schedule::{Schedule, Zone};
+use crate::schedule::{Rule, Schedule};
 use crate::time::{Instant, WallUs};
 
 /// A definition, compiled. Both conversions take the other side apart member by member, so that a forgotten one does
@@ -24,6 +25,8 @@ pub struct JobSpec {
     pub post: Arc<Post>,
     /// False while paused.
     pub active: bool,
+    /// Whether the seed of its schedule was drawn for it.
+    seed_drawn: Drawn,
     /// What few jobs say; None: this one says none of it.
     rare: Option<Box<Rare>>,
 }
@@ -47,9 +50,11 @@ impl JobSpec {
     ///
     /// # Errors
     /// Names the member that is wrong, and what was expected.
-    pub fn compile(definition: &Definition, context: &Context) -> Result<JobSpec, FieldError> {
+    pub fn compile(definition: &Definition, context: &Context<'_>) -> Result<JobSpec, FieldError> {
         let Definition {
             schedule,
+            run_at,
+            run_after_ms,
             api,
             delivery,
             active,
@@ -69,10 +74,29 @@ impl JobSpec {
             json,
             timeout_ms,
             success,
+            time_zone,
+            dst,
+            spread_seconds,
+            spread_seed,
+            starts_at,
+            ends_at,
+            exclude_dates,
+            exclude_calendars,
         } = definition;
-        let schedule = Schedule::parse(schedule, Zone::default(), context.anchor)
-            // What is wrong with the whole is told of the member, what is wrong with a field of it names that.
-            .map_err(|why| FieldError::new("schedule", why.to_string().trim_start_matches("schedule: ")))?;
+        let timing = Timing {
+            schedule: schedule.clone(),
+            run_at: run_at.clone(),
+            run_after_ms: *run_after_ms,
+            time_zone: time_zone.clone(),
+            dst: dst.clone(),
+            spread_seconds: *spread_seconds,
+            spread_seed: *spread_seed,
+            starts_at: starts_at.clone(),
+            ends_at: ends_at.clone(),
+            exclude_dates: exclude_dates.clone(),
+            exclude_calendars: exclude_calendars.clone(),
+        };
+        let (schedule, seed_drawn) = timing.compile_and_tell(context)?;
         let url = TargetUrl::parse(api).map_err(|why| FieldError::new("api", why))?;
         let delivery = Delivery::compile(delivery)?;
         let wanted = Wanted { auth: auth.clone(), headers: secret_headers.clone(), signing: signing_secret.clone() };
@@ -106,6 +130,7 @@ impl JobSpec {
             schedule: Arc::new(schedule),
             post: Arc::new(Post { url, delivery, rare: request }),
             active: active.unwrap_or(true),
+            seed_drawn,
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
         })
     }
@@ -169,20 +194,45 @@ impl JobSpec {
         if self.schedule.next_after(now).is_some() {
             return Ok(());
         }
+        let member = match self.schedule.terms().rule {
+            Rule::Text(_) => "schedule",
+            Rule::At(_) => "runAt",
+        };
         let text = self.schedule.text();
         let message = format!("expected at least one time in the future, but {text:?} has none");
-        Err(FieldError { member: "schedule", message })
+        Err(FieldError { member, message })
     }
 
-    /// Whether the other spec's schedule is read from the same text in the same zone, whatever it counts from.
+    /// Whether the other spec's schedule is read from the same terms, whatever it counts from and whatever dates its
+    /// calendars have.
     pub fn has_schedule_of(&self, other: &JobSpec) -> bool {
-        self.schedule.text() == other.schedule.text() && self.schedule.zone() == other.schedule.zone()
+        self.schedule.has_terms_of(&other.schedule)
+    }
+
+    /// Keeps what the spec before had and this one leaves to chance: the seed of the schedule.
+    pub fn inherit(&mut self, old: &JobSpec) {
+        if let Some(seed) = old.schedule.terms().seed.filter(|_| self.seed_drawn.0) {
+            self.schedule = Arc::new(self.schedule.with_seed(seed));
+        }
     }
 }
 
 impl From<&JobSpec> for Definition {
     fn from(spec: &JobSpec) -> Definition {
-        let JobSpec { schedule, post, active, rare } = spec;
+        let JobSpec { schedule, post, active, seed_drawn: _, rare } = spec;
+        let Timing {
+            schedule,
+            run_at,
+            run_after_ms,
+            time_zone,
+            dst,
+            spread_seconds,
+            spread_seed,
+            starts_at,
+            ends_at,
+            exclude_dates,
+            exclude_calendars,
+        } = Timing::define(schedule);
         let Rare { misfire, retry, overlap, concurrency_key, max_runs, auto_pause_after, pause_on, wanted } =
             rare.as_deref().cloned().unwrap_or_default();
         assert!(wanted.is_none(), "secrets are known before a job is defined to anybody");
@@ -192,7 +242,9 @@ impl From<&JobSpec> for Definition {
         let RequestDefinition { method, headers, body, json, timeout_ms, success } =
             request.as_deref().map(request::define).unwrap_or_default();
         Definition {
-            schedule: schedule.text().to_owned(),
+            schedule,
+            run_at,
+            run_after_ms,
             api: url.to_string(),
             delivery: delivery.name().to_owned(),
             active: Some(*active),
@@ -212,6 +264,14 @@ impl From<&JobSpec> for Definition {
             json,
             timeout_ms,
             success,
+            time_zone,
+            dst,
+            spread_seconds,
+            spread_seed,
+            starts_at,
+            ends_at,
+            exclude_dates,
+            exclude_calendars,
         }
     }
 }

@@ -60,7 +60,7 @@ pub use zones::{ZoneSource, Zones};
 /// the same instants and can share one value.
 #[derive(Clone)]
 pub struct Schedule {
-    /// Empty if it is due once.
+    /// The instant if it is due once.
     text: Box<str>,
     pace: Pace,
     /// What few schedules have; the others pay a word.
@@ -130,7 +130,7 @@ impl Schedule {
                 let text = text.trim_ascii();
                 (text, Pace::of(dialect::parse(text, terms.seed, anchor)?, &terms.zone))
             }
-            Rule::At(instant) => ("", Pace::At(*instant)),
+            Rule::At(instant) => (&*instant.to_string(), Pace::At(*instant)),
         };
         Ok(Schedule { text: text.into(), pace, rare: rare.map(Box::new) })
     }
@@ -158,6 +158,13 @@ impl Schedule {
         self.rare.iter().flat_map(|rare| rare.left_out.calendars.iter())
     }
 
+    /// The same schedule with another seed.
+    pub fn with_seed(&self, seed: u64) -> Schedule {
+        let terms = Terms { seed: Some(seed), ..self.terms() };
+        let anchor = self.anchor().unwrap_or(Instant::FIRST);
+        Schedule::compile(&terms, anchor).expect("what is right with a seed is right with any")
+    }
+
     /// Whether both come from the same terms, whatever they count from and whatever dates their calendars have.
     pub fn has_terms_of(&self, other: &Schedule) -> bool {
         let same_rule = match (&self.pace, &other.pace) {
@@ -173,7 +180,7 @@ impl Schedule {
         same_rule && same_rare
     }
 
-    /// The text as the client wrote it, without the blanks around it; empty if it is due once.
+    /// The text as the client wrote it, without the blanks around it; the instant if it is due once.
     pub fn text(&self) -> &str {
         &self.text
     }

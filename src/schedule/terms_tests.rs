@@ -147,7 +147,7 @@ fn one_instant_is_due_once() {
     assert_eq!(schedule.next_after(at(START)), None);
     assert_eq!(schedule.latest_in(at(0), at(START + 5)), Some(at(START)));
     assert_eq!(schedule.count_in(at(0), at(START + 5), 9), Count::Exactly(1));
-    assert_eq!((schedule.text(), schedule.anchor(), schedule.terms()), ("", None, terms.clone()));
+    assert_eq!((schedule.text(), schedule.anchor(), schedule.terms()), ("2026-01-01T00:00:00Z", None, terms.clone()));
     let spread = Terms { seed: Some(3), spread_s: 3_600, ..terms.clone() };
     let moved = compile(&spread).next_after(at(START - 1)).expect("one").as_secs() - START;
     assert!((1..3_600).contains(&moved), "{moved}");

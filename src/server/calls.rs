@@ -11,7 +11,9 @@ use super::gate::{Gate, Refused};
 use crate::api::{self, ApiError, Call, Cors, Piece, Read, Stream};
 use crate::core::{Action, Command, Input, Reply, RequestId, Scheduler};
 use crate::http::{Request, Response, Status};
-use crate::limits::CLIENT_CHANGES_PENDING_MAX;
+use crate::job::Context;
+use crate::limits::{CLIENT_CHANGES_PENDING_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, SEED_END};
+use crate::schedule::{Zone, Zones};
 use crate::store::Readers;
 use crate::telemetry::Logs;
 use crate::time::Now;
@@ -23,6 +25,10 @@ pub(super) struct Calls {
     pub(super) cors: Cors,
     pub(super) readers: Readers<RequestId, Response>,
     pub(super) logs: Logs,
+    /// The zones that jobs may name.
+    pub(super) zones: Zones,
+    /// The zone of jobs that name none.
+    pub(super) zone: Zone,
     pub(super) in_flight_max: u32,
     /// Changes that the core has not answered.
     pub(super) changes_pending: usize,
@@ -77,10 +83,14 @@ impl Calls {
     }
 
     fn call(&mut self, engine: &mut Engine, clients: Clients, now: Now, request: RequestId, asked: &Request) -> Given {
-        match api::route(asked, now.wall) {
+        match api::route(asked, &self.context(engine.core(), now, asked)) {
             Err(error) => refuse(&error),
             Ok(Call::Ready(response)) => Given::Answer(response),
             Ok(Call::Read(read)) => Given::Answer(self.read(engine, clients, now, read)),
+            Ok(Call::Preview(call)) => {
+                let herd = call.first().map(|first| engine.core().herd(first, None, HERD_LOOKS_MAX));
+                Given::Answer(api::preview(&call, herd))
+            }
             Ok(Call::Stream(stream)) => Given::Streamed(stream.head(), stream),
             Ok(Call::Query(query)) => match self.readers.ask(request, query) {
                 Ok(()) => Given::Later,
@@ -115,10 +125,31 @@ impl Calls {
         Given::Later
     }
 
+    /// What jobs and schedules in a request are read with.
+    fn context<'a>(&'a self, core: &'a Scheduler, now: Now, asked: &Request) -> Context<'a> {
+        // Without random numbers a schedule that needs a seed is refused, with the reason.
+        let seed = if asked.body.is_empty() { None } else { getrandom::u64().ok().map(|drawn| drawn % SEED_END) };
+        Context {
+            now: now.wall,
+            zones: Some(&self.zones),
+            zone: Some(&self.zone),
+            calendars: Some(core.calendars()),
+            seed,
+            ..Context::at(now.wall.floor())
+        }
+    }
+
     /// The core's answer to a change.
-    pub(super) fn settled(&mut self, reply: &Reply) -> Given {
+    pub(super) fn settled(&mut self, core: &Scheduler, reply: &Reply) -> Given {
         self.changes_pending -= 1;
-        Given::Answer(self.cors.mark(api::reply(reply)))
+        let herd = match reply {
+            Reply::Created(view) | Reply::Updated(view) => {
+                view.next.map(|next| core.herd(next, Some(view.revision.id), HERD_LOOKS_OF_CHANGE))
+            }
+            Reply::Deleted | Reply::NotFound | Reply::Conflict(_) | Reply::Invalid(_) | Reply::Refused(_) => None,
+            Reply::CalendarPut { .. } | Reply::CalendarDeleted | Reply::NoSuchCalendar | Reply::TooMany(_) => None,
+        };
+        Given::Answer(self.cors.mark(api::reply(reply, herd)))
     }
 
     /// A reader's answer.
@@ -146,7 +177,7 @@ impl Calls {
             }),
             Read::Calendar(name) => api::calendar(core.calendars(), &name),
             Read::Calendars => api::calendars(core.calendars()),
-            Read::Info => api::info(),
+            Read::Info => api::info(&self.zones),
             Read::Metrics { limit } => {
                 api::metrics(&figures::collect(engine, self, clients, now), &core.next_to_fire(limit, now.wall))
             }

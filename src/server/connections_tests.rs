@@ -13,11 +13,12 @@ use super::connections::{Asked, Connections, FIRST_TOKEN};
 use crate::api::{self, Call, Piece, Stream};
 use crate::core::RequestId;
 use crate::http::{Response, Status};
+use crate::job::Context;
 use crate::limits::{
     ANSWER_PACE_WINDOW, CONNECTIONS_MAX, LEFT_TIME_MAX, PIECES_PER_TURN_MAX, REPLY_TIME_MAX, REQUESTS_AT_ONCE_MAX,
     UNSENT_MAX,
 };
-use crate::time::{MonoUs, WallUs};
+use crate::time::{Instant as Second, MonoUs};
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 /// What all connections may hold here: twice what one may.
@@ -52,7 +53,7 @@ impl World {
     fn turn(&mut self, mut next: impl FnMut(Stream) -> Given) -> Vec<RequestId> {
         let mut asked_for = Vec::new();
         self.serve(|request, asked| match asked {
-            Asked::Request(asked) => match api::route(&asked, WallUs(0)).expect("it is a route") {
+            Asked::Request(asked) => match api::route(&asked, &Context::at(Second::FIRST)).expect("it is a route") {
                 Call::Stream(stream) => Given::Streamed(stream.head(), stream),
                 other => panic!("{other:?} is no stream"),
             },

@@ -1,7 +1,8 @@
 //! Owns the loop and all wiring: sockets, timer, signals, threads, start and stop.
 //! It must not decide anything about a job: an `if` about one here is a fault in the layering.
 //!
-//! In reading order: `start` (from configuration to a running loop, with as many open `files` as the system gives),
+//! In reading order: `start` (from configuration to a running loop, with as many open `files` as the system gives, and
+//! newer zone data if the machine has some: `zones`),
 //! `turn` (one turn of it), `engine` (the core and what its outputs go to), `outbox` (what waits for the writer),
 //! `connections`, `connection` and its `output` (the API's sockets, of which `addresses` counts whose they are), `calls`
 //! (a request's way to its answer, past the `gate`, which believes some `proxies`), `figures` (what is measured,
@@ -24,5 +25,6 @@ mod proxies;
 mod start;
 mod timer;
 mod turn;
+mod zones;
 
 pub use start::{ServeError, run};

@@ -15,18 +15,19 @@ use signal_hook_mio::v1_0::Signals;
 use super::calls::Calls;
 use super::connections::Connections;
 use super::engine::Engine;
-use super::files;
 use super::gate::Gate;
 use super::timer::Timer;
 use super::turn::{End, LISTENER, Loop, SIGNALS, TIMER, WAKER};
+use super::{files, zones};
 use crate::alert::Alerts;
 use crate::api::{self, Cors};
 use crate::clock;
 use crate::config::Config;
 use crate::core::{Input, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
-use crate::job::RetryPolicy;
+use crate::job::{Context, RetryPolicy};
 use crate::limits::{ALERTS_IN_FLIGHT_MAX, CLIENTS_QUEUED_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS};
+use crate::schedule::{Zone, Zones};
 use crate::store::{OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
 
@@ -42,8 +43,10 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     // The port first: it tells at once of a second server, before anything is touched.
     let listener = listen_on(config.listen).map_err(|why| ServeError::Listen(config.listen, why))?;
     let listen = listener.local_addr().map_err(|why| ServeError::Listen(config.listen, why))?;
+    let zones = zones::newest();
+    let zone = zones.get(&config.time_zone).map_err(|why| ServeError::TimeZone(why.message().to_owned()))?;
     let store = Store::open(&config.db).map_err(ServeError::Store)?;
-    let (mut serving, jobs) = prepare(config, logs, listener, store)?;
+    let (mut serving, jobs) = prepare(config, logs, (zones, zone), listener, store)?;
     greet(config, listen, jobs);
     let mut end = serving.run().map_err(ServeError::Loop)?;
     if end == End::Clean {
@@ -63,6 +66,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
 fn prepare(
     config: &Config,
     logs: Logs,
+    (zones, zone): (Zones, Zone),
     mut listener: TcpListener,
     mut store: Store,
 ) -> Result<(Loop, usize), ServeError> {
@@ -90,6 +94,7 @@ fn prepare(
     let mut inputs = Vec::new();
     let loaded = store
         .load(
+            &Context { zones: Some(&zones), ..Context::at(start.wall.floor()) },
             |job| core.handle_input(Input::RestoreJob(Box::new(job)), start),
             |row| inputs.push(Input::RestoreRow(Box::new(row))),
         )
@@ -134,6 +139,8 @@ fn prepare(
         cors: Cors { origin: config.cors_origin.clone() },
         readers,
         logs,
+        zones,
+        zone,
         in_flight_max,
         changes_pending: 0,
         changes_refused: 0,
@@ -178,6 +185,8 @@ pub enum ServeError {
     Listen(SocketAddr, io::Error),
     /// The database cannot be opened or read.
     Store(OpenError),
+    /// There is no such zone.
+    TimeZone(String),
     /// The file with root certificates cannot be read.
     CaFile(PathBuf, io::Error),
     /// A thread cannot be started, or its settings are malformed.
@@ -197,6 +206,7 @@ impl fmt::Display for ServeError {
         match self {
             ServeError::Listen(address, why) => write!(f, "failed to listen on {address}: {why}"),
             ServeError::Store(why) => why.fmt(f),
+            ServeError::TimeZone(why) => write!(f, "--time-zone: {why}"),
             ServeError::CaFile(path, why) => write!(f, "--ca-file: failed to read {}: {why}", path.display()),
             ServeError::Thread(why) => write!(f, "failed to start a thread: {why}"),
             ServeError::Loop(why) => write!(f, "failed to run the event loop: {why}"),

@@ -168,15 +168,19 @@ fn health_and_info_answer_and_every_listed_endpoint_exists() {
     assert!(health["status"] == "healthy" && is_time(&health["timestamp"]), "{health}");
     assert_eq!(test.api().get("/api/alerts"), json!({"alerts": [], "nextCursor": null}));
     let info = test.api().get("/api/info");
-    assert_eq!(members(&info), ["description", "endpoints", "name", "version"]);
+    assert_eq!(members(&info), ["description", "endpoints", "name", "version", "zoneData"]);
     assert_eq!((&info["name"], &info["version"]), (&json!("punctual"), &json!(env!("CARGO_PKG_VERSION"))));
     let id = test.api().create("@daily", &test.receiver.url("/a"));
     let body = super::support::api::job("@hourly", &test.receiver.url("/a")).to_string();
     let endpoints = info["endpoints"].as_array().expect("it is a list");
-    assert_eq!(endpoints.len(), 16);
+    assert_eq!(endpoints.len(), 17);
     for endpoint in endpoints {
         let (method, path) = endpoint.as_str().and_then(|text| text.split_once(' ')).expect("a method and a path");
-        let body = if path.starts_with("/api/calendars") { r#"{"dates":[]}"# } else { &body };
+        let body = match path {
+            "/api/schedules/preview" => r#"{"schedule":"@hourly"}"#,
+            "/api/calendars/:name" => r#"{"dates":[]}"#,
+            _ => &body,
+        };
         let path = path.replace(":id", &id).replace(":name", "holidays");
         let answer = test.api().send(method, &path, matches!(method, "POST" | "PUT").then_some(body));
         // The job is deleted on the way, and its history stays readable.

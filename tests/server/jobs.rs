@@ -25,7 +25,7 @@ fn a_job_is_created_read_and_changed() {
     let answer = test.api().send("POST", "/api/jobs", Some(&job(schedule, &url).to_string()));
     assert_eq!((answer.status, answer.header("content-type")), (201, "application/json"));
     let created = answer.json();
-    assert_eq!(members(&created), ["job", "jobId", "message", "nextExecutions"]);
+    assert_eq!(members(&created), ["job", "jobId", "message", "nextExecutions", "preview"]);
     assert_eq!(created["message"], "Job created successfully");
     check_job(&created["job"], schedule, &url);
     let next = created["nextExecutions"].as_array().expect("it is a list");
@@ -169,7 +169,7 @@ fn a_job_that_is_wrong_is_refused_by_the_name_of_what_is_wrong() {
         ("null".to_owned(), "body"),
         ("\u{0}\u{ff}".to_owned(), "body"),
         ("[".repeat(60_000), "body"),
-        ("{}".to_owned(), "schedule"),
+        ("{}".to_owned(), "api"),
         (with("schedule", json!("61 * * * * *")), "schedule: second"),
         (with("schedule", json!("* * *")), "schedule"),
         (with("schedule", json!("")), "schedule"),

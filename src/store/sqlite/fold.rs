@@ -245,7 +245,7 @@ mod tests {
         damage(&path, usize::try_from(root).expect("positive"));
 
         let mut store = Store::open(&path).expect("what is needed to go on is whole");
-        store.load(|_| (), |_| ()).expect("it loads");
+        store.load(&Context::at(Second::FIRST), |_| (), |_| ()).expect("it loads");
         write(&mut store, finished(100));
         assert!(fold_all(&mut store) > 0, "the damage was met");
         // Changes are made as before.

@@ -8,23 +8,24 @@ use rusqlite::Connection;
 use super::index::IndexWriter;
 use super::{OpenError, Store, alerts, calendars, rows};
 use crate::core::{LedgerRow, Restored, Status, StoredJob, Totals};
-use crate::job::JobKey;
+use crate::job::{Context, JobKey};
 use crate::store::Loaded;
 use crate::time::WallUs;
 
 impl Store {
-    /// Reads everything the core must know: each job, then each unfinished row. The ledger's rows are
-    /// put into the index.
+    /// Reads everything the core must know: each job, read with `context` and its own anchor, then each unfinished row.
+    /// The ledger's rows are put into the index.
     ///
     /// # Errors
     /// When the file cannot be read, or holds a row that no version writes.
     pub fn load(
         &mut self,
+        context: &Context<'_>,
         mut job: impl FnMut(StoredJob),
         mut row: impl FnMut(LedgerRow),
     ) -> Result<Loaded, OpenError> {
         let index = &mut self.index;
-        let loaded = load(&self.connection, index, &mut job, &mut row);
+        let loaded = load(&self.connection, index, context, &mut job, &mut row);
         loaded.map_err(|why| self.damaged(&why))
     }
 }
@@ -32,11 +33,12 @@ impl Store {
 fn load(
     connection: &Connection,
     index: &mut IndexWriter,
+    context: &Context<'_>,
     job: &mut impl FnMut(StoredJob),
     row: &mut impl FnMut(LedgerRow),
 ) -> rusqlite::Result<Loaded> {
     let mut ledger = read_ledger(connection, index)?;
-    let jobs = read_jobs(connection, &ledger.totals, job)?;
+    let jobs = read_jobs(connection, context, &ledger.totals, job)?;
     ledger.unfinished.drain(..).for_each(row);
     let max = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
     let seq = max("SELECT max(v) FROM (SELECT max(seq) v FROM ledger UNION ALL SELECT max(seq) FROM alerts \
@@ -87,6 +89,7 @@ fn read_ledger(connection: &Connection, index: &mut IndexWriter) -> rusqlite::Re
 
 fn read_jobs(
     connection: &Connection,
+    context: &Context<'_>,
     recent: &HashMap<JobKey, Totals>,
     sink: &mut impl FnMut(StoredJob),
 ) -> rusqlite::Result<usize> {
@@ -94,7 +97,7 @@ fn read_jobs(
     let mut found = statement.query([])?;
     let mut jobs = 0;
     while let Some(row) = found.next()? {
-        let (revision, mut totals) = rows::read_job(row)?;
+        let (revision, mut totals) = rows::read_job(row, context)?;
         if let Some(recent) = recent.get(&revision.id.key()) {
             totals.merge(recent);
         }

@@ -63,7 +63,7 @@ pub(super) fn write_job(statement: &mut Statement<'_>, revision: &Revision) -> r
     statement.execute(params![id.as_bytes(), number, definition, anchor, created_at, updated_at, era, paused, key])
 }
 
-pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<(Revision, Totals)> {
+pub(super) fn read_job(row: &Row<'_>, context: &Context<'_>) -> rusqlite::Result<(Revision, Totals)> {
     let definition = row.get_ref(2)?.as_str().map_err(|why| bad(2, &why.to_string()))?;
     let definition: Definition = serde_json::from_str(definition).map_err(|why| bad(2, &why.to_string()))?;
     let anchor = Instant::from_secs(row.get(3)?);
@@ -75,7 +75,7 @@ pub(super) fn read_job(row: &Row<'_>) -> rusqlite::Result<(Revision, Totals)> {
         updated_at: WallUs(row.get(5)?),
         era: row.get(6)?,
         paused: row.get::<_, Option<String>>(7)?.map(Into::into),
-        spec: JobSpec::compile(&definition, &Context::at(anchor)).map_err(|why| bad(2, &why.to_string()))?,
+        spec: JobSpec::compile(&definition, &Context { anchor, ..*context }).map_err(|why| bad(2, &why.to_string()))?,
     };
     // A job has none before the first fold of a row of its.
     let has_totals = row.get::<_, Option<i64>>(JOB_LEN + 1)?.is_some();

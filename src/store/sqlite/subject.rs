@@ -47,7 +47,10 @@ impl Subject {
     /// What a start finds.
     pub(crate) fn load(&mut self) -> (Vec<StoredJob>, Vec<LedgerRow>, Loaded) {
         let (mut jobs, mut rows) = (Vec::new(), Vec::new());
-        let loaded = self.store().load(|job| jobs.push(job), |row| rows.push(row)).expect("it can be read");
+        let loaded = self
+            .store()
+            .load(&crate::job::Context::at(crate::time::Instant::FIRST), |job| jobs.push(job), |row| rows.push(row))
+            .expect("it can be read");
         (jobs, rows, loaded)
     }
 

@@ -1,0 +1,188 @@
+//! Owns the preview of a schedule: what a client asks about one, and what it is shown, also when it creates or changes
+//! a job.
+//! It must not find instants: the schedule does.
+
+use serde::{Deserialize, Serialize};
+
+use super::body;
+use super::call::Call;
+use super::errors::ApiError;
+use super::json::{ok, time_of};
+use super::routes::Matched;
+use crate::core::Herd;
+use crate::http::Response;
+use crate::job::{DstDefinition, Timing, instant};
+use crate::limits::{HERD_JOBS_MIN, PREVIEW_INSTANTS_MAX};
+use crate::schedule::{LeftOut, Schedule, Upcoming};
+use crate::time::Instant;
+
+/// What a body must be.
+const EXPECTED: &str = "a JSON object with schedule or runAt";
+
+/// How many instants are shown unless a client says.
+const COUNT: u64 = 10;
+
+/// A schedule without a job, and which of its instants are to be shown.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with schedule or runAt")]
+struct Asked {
+    schedule: Option<String>,
+    run_at: Option<String>,
+    time_zone: Option<String>,
+    dst: Option<DstDefinition>,
+    spread_seconds: Option<u64>,
+    spread_seed: Option<u64>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    exclude_dates: Option<Vec<String>>,
+    exclude_calendars: Option<Vec<String>>,
+    /// The first second that counts. Left out: what follows now.
+    from: Option<String>,
+    /// The last second that counts. Left out: there is none.
+    to: Option<String>,
+    /// How many instants at most. Left out: 10, and with `to` as many as there may be.
+    count: Option<u64>,
+}
+
+/// A schedule whose instants a client wants to see.
+#[derive(Debug)]
+pub struct PreviewCall {
+    schedule: Schedule,
+    after: Instant,
+    through: Instant,
+    count: usize,
+}
+
+impl PreviewCall {
+    /// The first instant that is shown.
+    pub fn first(&self) -> Option<Instant> {
+        self.schedule.next_after(self.after).filter(|first| *first <= self.through)
+    }
+}
+
+/// What a schedule means, before there is a job.
+pub(super) fn preview_call(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    let Asked {
+        schedule,
+        run_at,
+        time_zone,
+        dst,
+        spread_seconds,
+        spread_seed,
+        starts_at,
+        ends_at,
+        exclude_dates,
+        exclude_calendars,
+        from,
+        to,
+        count,
+    } = body::read(matched.request, EXPECTED)?;
+    let timing = Timing {
+        schedule,
+        run_at,
+        run_after_ms: None,
+        time_zone,
+        dst,
+        spread_seconds,
+        spread_seed,
+        starts_at,
+        ends_at,
+        exclude_dates,
+        exclude_calendars,
+    };
+    let schedule = timing.compile(&matched.context)?;
+    let from = from.as_deref().map(|text| instant("from", text)).transpose()?;
+    let to = to.as_deref().map(|text| instant("to", text)).transpose()?;
+    let most = PREVIEW_INSTANTS_MAX as u64;
+    let count = count.unwrap_or(if to.is_some() { most } else { COUNT });
+    if !(1..=most).contains(&count) {
+        return Err(ApiError::bad_request(format!("count: expected a number from 1 to {most}, got {count}")));
+    }
+    let after = from.map_or(matched.context.now.floor(), |from| Instant::from_secs(from.as_secs() - 1));
+    let (through, count) = (to.unwrap_or(Instant::LAST), usize::try_from(count).unwrap_or(PREVIEW_INSTANTS_MAX));
+    Ok(Call::Preview(Box::new(PreviewCall { schedule, after, through, count })))
+}
+
+/// The answer to a preview.
+pub fn preview(call: &PreviewCall, herd: Option<Herd>) -> Response {
+    ok(&PreviewBody::of(&call.schedule, (call.after, call.through), call.count, herd))
+}
+
+/// What a client is shown of a schedule.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PreviewBody {
+    description: String,
+    /// What was drawn or said, so that the same schedule can be asked for again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spread_seed: Option<u64>,
+    instants: Vec<InstantBody>,
+    excluded: Vec<ExcludedBody>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct InstantBody {
+    time: String,
+    local: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remark: Option<RemarkBody>,
+}
+
+#[derive(Serialize)]
+struct RemarkBody {
+    kind: &'static str,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct ExcludedBody {
+    date: String,
+    /// `excludeDates`, and the names of calendars.
+    by: Vec<String>,
+}
+
+impl PreviewBody {
+    /// Up to `count` instants in a stretch, without its first second.
+    pub(super) fn of(
+        schedule: &Schedule,
+        (after, through): (Instant, Instant),
+        count: usize,
+        herd: Option<Herd>,
+    ) -> PreviewBody {
+        let shown = schedule.preview(after, through, count);
+        let mut warnings = schedule.warnings();
+        if let (Some(herd), Some(first)) = (herd.filter(|herd| herd.jobs >= HERD_JOBS_MIN), shown.instants.first()) {
+            let about = if herd.exact { "" } else { "about " };
+            warnings.push(format!(
+                "{about}{} other jobs are due at {}, too; spreadSeconds or a ~ in the schedule would set it apart",
+                herd.jobs,
+                time_of(first.instant)
+            ));
+        }
+        PreviewBody {
+            description: schedule.describe(),
+            spread_seed: schedule.terms().seed,
+            instants: shown.instants.into_iter().map(InstantBody::from).collect(),
+            excluded: shown.left_out.into_iter().map(ExcludedBody::from).collect(),
+            warnings,
+        }
+    }
+}
+
+impl From<Upcoming> for InstantBody {
+    fn from(upcoming: Upcoming) -> InstantBody {
+        let Upcoming { instant, local, remark } = upcoming;
+        let remark = remark.map(|remark| RemarkBody { kind: remark.name(), message: remark.to_string() });
+        InstantBody { time: time_of(instant), local, remark }
+    }
+}
+
+impl From<LeftOut> for ExcludedBody {
+    fn from(left_out: LeftOut) -> ExcludedBody {
+        let LeftOut { date, own, calendars } = left_out;
+        let own = own.then(|| "excludeDates".to_owned());
+        ExcludedBody { date: date.to_string(), by: own.into_iter().chain(calendars).collect() }
+    }
+}
