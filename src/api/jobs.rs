@@ -12,7 +12,7 @@ use super::routes::Matched;
 use crate::core::{Action, JobView, LastOutcome, Reply};
 use crate::http::{self, Request, Response};
 use crate::job::{Context, Definition, JobSpec, Revision};
-use crate::time::{Instant, WallUs};
+use crate::time::Instant;
 
 /// What a body must be.
 const EXPECTED: &str = "a JSON object with schedule, api and type";
@@ -23,7 +23,7 @@ const NEXT_SHOWN: usize = 5;
 /// A new job.
 pub(super) fn create(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
-    spec(matched.request, matched.now).map(|(spec, _)| Call::Create(spec))
+    spec(matched.request, &matched.context()).map(|(spec, _)| Call::Create(spec))
 }
 
 /// One job.
@@ -35,7 +35,7 @@ pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
 /// A job replaced by another one under the same id.
 pub(super) fn update(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
-    let (id, (spec, says_active)) = (matched.job_id()?, spec(matched.request, matched.now)?);
+    let (id, (spec, says_active)) = (matched.job_id()?, spec(matched.request, &matched.context())?);
     Ok(Call::Change(Action::Update { id, spec, keep_active: !says_active }))
 }
 
@@ -52,10 +52,10 @@ pub(super) fn release(matched: &Matched<'_>) -> Result<Call, ApiError> {
 }
 
 /// Reads the body of a create or an update. With it: whether the client said if the job is to be active.
-fn spec(request: &Request, now: WallUs) -> Result<(JobSpec, bool), ApiError> {
+fn spec(request: &Request, context: &Context) -> Result<(JobSpec, bool), ApiError> {
     let definition: Definition = body::read(request, EXPECTED)?;
-    let spec = JobSpec::compile(&definition, &Context::at(now.floor()))?;
-    spec.check_future(now.floor())?;
+    let spec = JobSpec::compile(&definition, context)?;
+    spec.check_future(context.anchor)?;
     Ok((spec, definition.active.is_some()))
 }
 
@@ -186,10 +186,10 @@ mod tests {
     #[test]
     fn the_three_members_and_active_are_read() {
         let body = r#"{"schedule":"31 10-15 1 * * MON-FRI","api":"https://localhost:4444/foo","type":"ATLEAST_ONCE"}"#;
-        let (found, says_active) = spec(&request(body), WallUs(0)).unwrap();
+        let (found, says_active) = spec(&request(body), &Context::at(Instant::from_secs(0))).unwrap();
         assert_eq!((found.schedule.text(), found.active, says_active), ("31 10-15 1 * * MON-FRI", true, false));
         let body = r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE","active":false}"#;
-        let (found, says_active) = spec(&request(body), WallUs(0)).unwrap();
+        let (found, says_active) = spec(&request(body), &Context::at(Instant::from_secs(0))).unwrap();
         assert_eq!((found.active, says_active), (false, true));
     }
 
@@ -214,7 +214,7 @@ mod tests {
             (good.replace("ATLEAST_ONCE", "ONCE"), "type: expected \"ATLEAST_ONCE\" or \"ATMOST_ONCE\", got \"ONCE\""),
         ] {
             let body = if body.starts_with('"') { format!("{{{body}}}") } else { body };
-            let error = spec(&request(&body), WallUs(0)).expect_err(&body);
+            let error = spec(&request(&body), &Context::at(Instant::from_secs(0))).expect_err(&body);
             assert_eq!(error.status.code(), 400);
             assert!(error.message.contains(why), "{body}: {}", error.message);
         }
@@ -224,6 +224,6 @@ mod tests {
     fn another_content_type_is_415() {
         let mut request = request("{}");
         request.headers.content_type = Some("text/xml; charset=utf-8".to_owned());
-        assert_eq!(spec(&request, WallUs(0)).expect_err("xml").status.code(), 415);
+        assert_eq!(spec(&request, &Context::at(Instant::from_secs(0))).expect_err("xml").status.code(), 415);
     }
 }

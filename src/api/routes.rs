@@ -9,7 +9,7 @@ use super::errors::ApiError;
 use super::parameters::Parameters;
 use super::{alerts, calendars, executions, jobs, jobs_page, metrics, status};
 use crate::http::{Method, Request, Response, Status};
-use crate::job::JobId;
+use crate::job::{Context, JobId};
 use crate::limits::BODY_LEN_MAX;
 use crate::time::WallUs;
 
@@ -97,6 +97,8 @@ const fn text_at(path: &[u8]) -> Option<(usize, usize)> {
 pub(super) struct Matched<'a> {
     pub(super) request: &'a Request,
     pub(super) now: WallUs,
+    /// Whether secrets of jobs can be sealed.
+    pub(super) seals: bool,
     route: &'static Route,
     text: &'a str,
 }
@@ -112,19 +114,24 @@ impl Matched<'_> {
         self.text
     }
 
+    /// What a definition is read with.
+    pub(super) fn context(&self) -> Context {
+        Context { seals: self.seals, ..Context::at(self.now.floor()) }
+    }
+
     /// The job that the path names. A malformed id names no job.
     pub(super) fn job_id(&self) -> Result<JobId, ApiError> {
         self.text.parse().map_err(|_| ApiError::no_such_job())
     }
 }
 
-/// Finds the call of a request.
+/// Finds the call of a request. `seals`: whether secrets of jobs can be sealed.
 ///
 /// # Errors
 /// The answer to a request that asks for nothing this API has.
-pub fn route(request: &Request, now: WallUs) -> Result<Call, ApiError> {
+pub fn route(request: &Request, now: WallUs, seals: bool) -> Result<Call, ApiError> {
     if let Some((route, text)) = find(request.method, &request.path) {
-        return (route.call)(&Matched { request, now, route, text });
+        return (route.call)(&Matched { request, now, seals, route, text });
     }
     let asks_for_methods = request.method == Method::Options;
     let allow = match find_path(&request.path) {
@@ -207,7 +214,7 @@ mod tests {
             headers: Headers::default(),
             body: Vec::new(),
         };
-        route(&request, WallUs(0))
+        route(&request, WallUs(0), false)
     }
 
     /// The status, and `Allow`.

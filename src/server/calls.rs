@@ -21,6 +21,8 @@ use crate::time::Now;
 pub(super) struct Calls {
     pub(super) gate: Gate,
     pub(super) cors: Cors,
+    /// Whether secrets of jobs can be sealed.
+    pub(super) seals: bool,
     pub(super) readers: Readers<RequestId, Response>,
     pub(super) logs: Logs,
     pub(super) in_flight_max: u32,
@@ -77,7 +79,7 @@ impl Calls {
     }
 
     fn call(&mut self, engine: &mut Engine, clients: Clients, now: Now, request: RequestId, asked: &Request) -> Given {
-        match api::route(asked, now.wall) {
+        match api::route(asked, now.wall, self.seals) {
             Err(error) => refuse(&error),
             Ok(Call::Ready(response)) => Given::Answer(response),
             Ok(Call::Read(read)) => Given::Answer(self.read(engine, clients, now, read)),

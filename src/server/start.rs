@@ -29,6 +29,7 @@ use crate::job::RetryPolicy;
 use crate::limits::{ALERTS_IN_FLIGHT_MAX, CLIENTS_QUEUED_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS};
 use crate::store::{OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
+use crate::vault::{KeyFileError, Vault};
 
 /// Every request the server makes says who it is.
 const USER_AGENT: &str = concat!("Punctual/", env!("CARGO_PKG_VERSION"));
@@ -42,7 +43,8 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     // The port first: it tells at once of a second server, before anything is touched.
     let listener = listen_on(config.listen).map_err(|why| ServeError::Listen(config.listen, why))?;
     let listen = listener.local_addr().map_err(|why| ServeError::Listen(config.listen, why))?;
-    let store = Store::open(&config.db).map_err(ServeError::Store)?;
+    let vault = config.secrets_key.as_deref().map(Vault::open_file).transpose().map_err(ServeError::SecretsKey)?;
+    let store = Store::open(&config.db).map_err(ServeError::Store)?.with_vault(vault);
     let (mut serving, jobs) = prepare(config, logs, listener, store)?;
     greet(config, listen, jobs);
     let mut end = serving.run().map_err(ServeError::Loop)?;
@@ -132,6 +134,7 @@ fn prepare(
             trusted_proxies: config.trusted_proxies.clone(),
         },
         cors: Cors { origin: config.cors_origin.clone() },
+        seals: config.secrets_key.is_some(),
         readers,
         logs,
         in_flight_max,
@@ -178,6 +181,8 @@ pub enum ServeError {
     Listen(SocketAddr, io::Error),
     /// The database cannot be opened or read.
     Store(OpenError),
+    /// The key that secrets are sealed with cannot be used.
+    SecretsKey(KeyFileError),
     /// The file with root certificates cannot be read.
     CaFile(PathBuf, io::Error),
     /// A thread cannot be started, or its settings are malformed.
@@ -197,6 +202,7 @@ impl fmt::Display for ServeError {
         match self {
             ServeError::Listen(address, why) => write!(f, "failed to listen on {address}: {why}"),
             ServeError::Store(why) => why.fmt(f),
+            ServeError::SecretsKey(why) => write!(f, "--secrets-key: {why}"),
             ServeError::CaFile(path, why) => write!(f, "--ca-file: failed to read {}: {why}", path.display()),
             ServeError::Thread(why) => write!(f, "failed to start a thread: {why}"),
             ServeError::Loop(why) => write!(f, "failed to run the event loop: {why}"),
