@@ -60,7 +60,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("tracing", &["server", "telemetry"]),
     ("serde_json", &["store", "api", "alert", "bench", "job/json.rs"]),
     ("getrandom", &["server"]),
-    ("ring::", &["vault.rs", "job/signing.rs", "dispatch/trust.rs", "bench"]),
+    ("use ring::", &["vault.rs", "job/signing.rs"]),
     ("thread_priority", &["background.rs"]),
 ];
 
