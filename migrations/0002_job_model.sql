@@ -22,3 +22,12 @@ ALTER TABLE job_totals ADD COLUMN runs INTEGER NOT NULL DEFAULT 0;
 UPDATE job_totals SET runs = success + failed;
 -- How many ended FAILED since the last that ended SUCCESS.
 ALTER TABLE job_totals ADD COLUMN failures_in_row INTEGER NOT NULL DEFAULT 0;
+
+-- Secrets of jobs, sealed (src/vault.rs). The definition says only that they are set.
+CREATE TABLE secrets (
+    job_id INTEGER NOT NULL,
+    -- The member that it stands in, such as auth.bearer.
+    name TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (job_id, name)
+) STRICT, WITHOUT ROWID;

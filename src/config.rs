@@ -42,6 +42,8 @@ pub struct Config {
     pub alert_webhook: Option<TargetUrl>,
     /// Root certificates beside those of the machine.
     pub ca_file: Option<PathBuf>,
+    /// The key that secrets of jobs are sealed with; None: none are taken.
+    pub secrets_key: Option<PathBuf>,
     /// The origin CORS allows.
     pub cors_origin: Option<String>,
     /// Names the server is called by, beside addresses and `localhost`.

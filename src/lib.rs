@@ -35,7 +35,7 @@
 //! held by `tests/layers.rs`.
 //!
 //! - [`time`]: what a moment is. [`limits`]: every bound, with the relations between them. [`background`]: threads that
-//!   give way to the loop and the workers. [`clock`]: the machine's clocks.
+//!   give way to the loop and the workers. [`clock`]: the machine's clocks. [`vault`]: what secrets are sealed with.
 //! - [`http`]: bytes to requests, answers to bytes. Pure. [`telemetry`]: figures and logs.
 //! - [`schedule`]: when a schedule is due. Pure.
 //! - [`job`]: what a client says a job is: the one list of members, and what they mean. Pure.
@@ -247,3 +247,4 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod time;
+pub mod vault;

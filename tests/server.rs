@@ -31,6 +31,8 @@ mod stalls;
 mod start;
 #[path = "server/streams.rs"]
 mod streams;
+#[path = "server/targets.rs"]
+mod targets;
 #[path = "server/wire.rs"]
 mod wire;
 

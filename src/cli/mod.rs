@@ -1,10 +1,11 @@
 //! Owns the command line: which commands there are, and how each ends.
 //! It must not hold logic of its own, and nobody below knows it.
 //!
-//! `serve` and `bench` are the flags of the two commands, `flag` the values and errors of any.
+//! `serve`, `bench` and `secrets` are the flags of the commands, `flag` the values and errors of any.
 
 mod bench;
 mod flag;
+mod secrets;
 mod serve;
 
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use crate::bench::{self as instrument, Options, Verdict};
 use crate::config::Config;
 use crate::server;
 use bench::BenchArguments;
+use secrets::SecretsCommand;
 use serve::ServeArguments;
 
 /// An HTTP cron: POSTs to your URLs on the second, at least once, and tells you when it failed.
@@ -36,6 +38,9 @@ enum Command {
     Serve(Box<ServeArguments>),
     /// Measure a server: what arrives, what is missed, how late, at what cost
     Bench(Box<BenchArguments>),
+    /// Make the key that secrets of jobs are sealed with
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
 }
 
 /// What was typed is wrong.
@@ -62,6 +67,7 @@ pub fn run() -> ExitCode {
     let typed = match arguments.command {
         Some(Command::Serve(serve)) => *serve,
         Some(Command::Bench(typed)) => return measure(*typed),
+        Some(Command::Secrets(command)) => return make(&command),
         None => arguments.serve,
     };
     let config = match Config::try_from(typed) {
@@ -72,6 +78,16 @@ pub fn run() -> ExitCode {
         }
     };
     match server::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("punctual: {error}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn make(command: &SecretsCommand) -> ExitCode {
+    match secrets::run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("punctual: {error}");

@@ -66,6 +66,9 @@ pub struct ServeArguments {
     /// A file with root certificates (PEM) that targets and the alert webhook are trusted by, beside those of this machine
     #[arg(long, env = "PUNCTUAL_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
+    /// The file with the key that secrets of jobs are sealed with; `punctual secrets init FILE` makes one
+    #[arg(long, env = "PUNCTUAL_SECRETS_KEY", value_name = "FILE")]
+    pub secrets_key: Option<String>,
     /// The origin whose web pages may use the API (CORS), or * for any, which may only read
     #[arg(long, env = "PUNCTUAL_CORS_ORIGIN", value_name = "ORIGIN")]
     pub cors_origin: Option<String>,
@@ -123,6 +126,7 @@ impl TryFrom<ServeArguments> for Config {
             },
             alert_webhook,
             ca_file: typed.ca_file.map(PathBuf::from),
+            secrets_key: typed.secrets_key.map(PathBuf::from),
             cors_origin: typed.cors_origin,
             allowed_hosts: typed.allowed_host.iter().map(|name| host_name(name)).collect::<Result<_, _>>()?,
             trusted_proxies: typed.trusted_proxy.iter().map(|text| network(text)).collect::<Result<_, _>>()?,

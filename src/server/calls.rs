@@ -23,6 +23,8 @@ use crate::time::Now;
 pub(super) struct Calls {
     pub(super) gate: Gate,
     pub(super) cors: Cors,
+    /// Whether secrets of jobs can be sealed.
+    pub(super) seals: bool,
     pub(super) readers: Readers<RequestId, Response>,
     pub(super) logs: Logs,
     /// The zones that jobs may name.
@@ -130,6 +132,7 @@ impl Calls {
         // Without random numbers a schedule that needs a seed is refused, with the reason.
         let seed = if asked.body.is_empty() { None } else { getrandom::u64().ok().map(|drawn| drawn % SEED_END) };
         Context {
+            seals: self.seals,
             now: now.wall,
             zones: Some(&self.zones),
             zone: Some(&self.zone),

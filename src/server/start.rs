@@ -30,6 +30,7 @@ use crate::limits::{ALERTS_IN_FLIGHT_MAX, CLIENTS_QUEUED_MAX, CONNECT_TIME_MAX, 
 use crate::schedule::{Zone, Zones};
 use crate::store::{OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
+use crate::vault::{KeyFileError, Vault};
 
 /// Every request the server makes says who it is.
 const USER_AGENT: &str = concat!("Punctual/", env!("CARGO_PKG_VERSION"));
@@ -45,7 +46,8 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let listen = listener.local_addr().map_err(|why| ServeError::Listen(config.listen, why))?;
     let zones = zones::newest();
     let zone = zones.get(&config.time_zone).map_err(|why| ServeError::TimeZone(why.message().to_owned()))?;
-    let store = Store::open(&config.db).map_err(ServeError::Store)?;
+    let vault = config.secrets_key.as_deref().map(Vault::open_file).transpose().map_err(ServeError::SecretsKey)?;
+    let store = Store::open(&config.db).map_err(ServeError::Store)?.with_vault(vault);
     let (mut serving, jobs) = prepare(config, logs, (zones, zone), listener, store)?;
     greet(config, listen, jobs);
     let mut end = serving.run().map_err(ServeError::Loop)?;
@@ -137,6 +139,7 @@ fn prepare(
             trusted_proxies: config.trusted_proxies.clone(),
         },
         cors: Cors { origin: config.cors_origin.clone() },
+        seals: config.secrets_key.is_some(),
         readers,
         logs,
         zones,
@@ -187,6 +190,8 @@ pub enum ServeError {
     Store(OpenError),
     /// There is no such zone.
     TimeZone(String),
+    /// The key that secrets are sealed with cannot be used.
+    SecretsKey(KeyFileError),
     /// The file with root certificates cannot be read.
     CaFile(PathBuf, io::Error),
     /// A thread cannot be started, or its settings are malformed.
@@ -207,6 +212,7 @@ impl fmt::Display for ServeError {
             ServeError::Listen(address, why) => write!(f, "failed to listen on {address}: {why}"),
             ServeError::Store(why) => why.fmt(f),
             ServeError::TimeZone(why) => write!(f, "--time-zone: {why}"),
+            ServeError::SecretsKey(why) => write!(f, "--secrets-key: {why}"),
             ServeError::CaFile(path, why) => write!(f, "--ca-file: failed to read {}: {why}", path.display()),
             ServeError::Thread(why) => write!(f, "failed to start a thread: {why}"),
             ServeError::Loop(why) => write!(f, "failed to run the event loop: {why}"),

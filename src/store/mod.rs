@@ -4,6 +4,8 @@
 //! `messages` is all that the house knows of it. `sqlite` is the backend: the only place that knows SQL.
 
 mod messages;
+#[cfg(test)]
+mod secrets_tests;
 mod sqlite;
 #[cfg(test)]
 mod tests;

@@ -24,11 +24,18 @@ pub enum Script {
     Close,
     /// 500 for so many POSTs altogether, then 200.
     FailFirst(usize),
+    /// This status and this text.
+    Say(u16, &'static str),
+    /// This status and the headers of the request, one a line.
+    Echo(u16),
+    /// Nothing: the connection is closed.
+    Vanish,
 }
 
 /// A POST that came.
 #[derive(Clone, Debug)]
 pub struct Post {
+    pub method: String,
     pub path: String,
     /// When its head had been read, in microseconds since 1970.
     pub at_us: i64,
@@ -111,12 +118,23 @@ impl Receiver {
             let path = post.path.clone();
             let script = self.lock().scripts.get(&path).copied().unwrap_or(Script::Status(200));
             let (status, wait) = self.decide(script, &post);
+            let body = match script {
+                Script::Say(_, text) => text.to_owned(),
+                Script::Echo(_) => post.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect(),
+                _ => "{}".to_owned(),
+            };
             // What is answered is remembered before the answer leaves: the test may ask as soon as it has left.
             self.lock().posts.push(Post { status, ..post });
-            let Some(status) = status else { continue };
+            let Some(status) = status else {
+                if matches!(script, Script::Vanish) {
+                    return;
+                }
+                continue;
+            };
             std::thread::sleep(wait);
             let close = matches!(script, Script::Close);
-            let answer = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: 2\r\n\r\n{{}}");
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {length}\r\n\r\n{body}");
             if writer.write_all(answer.as_bytes()).is_err() || close {
                 return;
             }
@@ -136,7 +154,8 @@ impl Receiver {
                 (Some(if failed < times { 500 } else { 200 }), Duration::ZERO)
             }
             Script::SlowMs(ms) => (Some(200), Duration::from_millis(ms)),
-            Script::Hang => (None, Duration::ZERO),
+            Script::Hang | Script::Vanish => (None, Duration::ZERO),
+            Script::Say(status, _) | Script::Echo(status) => (Some(status), Duration::ZERO),
             Script::Close => (Some(200), Duration::ZERO),
         }
     }
@@ -145,7 +164,8 @@ impl Receiver {
 fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|&length| length > 0)?;
-    let path = line.split(' ').nth(1)?.to_owned();
+    let mut words = line.split(' ');
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
     let mut headers = HashMap::new();
     loop {
         let mut line = String::new();
@@ -159,6 +179,7 @@ fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {
     reader.read_exact(&mut body).ok()?;
     let text = |name: &str| headers.get(name).cloned().unwrap_or_default();
     Some(Post {
+        method,
         path,
         at_us,
         key: text("idempotency-key"),

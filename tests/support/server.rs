@@ -44,7 +44,13 @@ impl Server {
 
     /// Starts a prepared command, which must lead to a server on a free port.
     pub fn spawn(mut command: Command) -> Server {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("the binary is there");
+        command.stderr(Stdio::inherit());
+        Server::spawn_quietly(command)
+    }
+
+    /// The same, where what it says of errors goes wherever the command says.
+    pub fn spawn_quietly(mut command: Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary is there");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let mut greeting = String::new();
         let mut address = None;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::index::IndexWriter;
+use super::secrets::Found;
 use super::{OpenError, Store, alerts, calendars, rows};
 use crate::core::{LedgerRow, Restored, Status, StoredJob, Totals};
 use crate::job::{Context, JobKey};
@@ -24,21 +25,23 @@ impl Store {
         mut job: impl FnMut(StoredJob),
         mut row: impl FnMut(LedgerRow),
     ) -> Result<Loaded, OpenError> {
+        let secrets = self.open_secrets()?;
         let index = &mut self.index;
-        let loaded = load(&self.connection, index, context, &mut job, &mut row);
+        let loaded = load(&self.connection, &secrets, index, context, &mut job, &mut row);
         loaded.map_err(|why| self.damaged(&why))
     }
 }
 
 fn load(
     connection: &Connection,
+    secrets: &Found,
     index: &mut IndexWriter,
     context: &Context<'_>,
     job: &mut impl FnMut(StoredJob),
     row: &mut impl FnMut(LedgerRow),
 ) -> rusqlite::Result<Loaded> {
     let mut ledger = read_ledger(connection, index)?;
-    let jobs = read_jobs(connection, context, &ledger.totals, job)?;
+    let jobs = read_jobs(connection, context, &ledger.totals, secrets, job)?;
     ledger.unfinished.drain(..).for_each(row);
     let max = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
     let seq = max("SELECT max(v) FROM (SELECT max(seq) v FROM ledger UNION ALL SELECT max(seq) FROM alerts \
@@ -91,13 +94,14 @@ fn read_jobs(
     connection: &Connection,
     context: &Context<'_>,
     recent: &HashMap<JobKey, Totals>,
+    secrets: &Found,
     sink: &mut impl FnMut(StoredJob),
 ) -> rusqlite::Result<usize> {
     let mut statement = connection.prepare(rows::SELECT_JOBS)?;
     let mut found = statement.query([])?;
     let mut jobs = 0;
     while let Some(row) = found.next()? {
-        let (revision, mut totals) = rows::read_job(row, context)?;
+        let (revision, mut totals) = rows::read_job(row, context, secrets)?;
         if let Some(recent) = recent.get(&revision.id.key()) {
             totals.merge(recent);
         }

@@ -2,7 +2,7 @@
 //! It must not be known outside the store but by its doors.
 //!
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
-//! with `fold`, `retention`, `checkpoint` beside it, each a `chore`, `reader` with `history`, `index`, `alerts`, `calendars`, `tombstones`. `fill` makes a
+//! with `fold`, `retention`, `checkpoint` beside it, each a `chore`, `reader` with `history`, `index`, `alerts`, `calendars`, `tombstones`, `secrets`. `fill` makes a
 //! long history for measurements, `subject` takes the steps of the threads one by one for tests.
 
 mod alerts;
@@ -19,6 +19,7 @@ mod open;
 mod reader;
 mod retention;
 mod rows;
+mod secrets;
 mod tombstones;
 mod writer;
 

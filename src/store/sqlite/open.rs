@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::index::IndexWriter;
 use super::migrations;
+use crate::vault::Vault;
 
 /// Marks a SQLite file as Punctual's ("Pnct").
 const APPLICATION_ID: i64 = 0x506e_6374;
@@ -33,6 +34,8 @@ pub struct Store {
     pub(super) connection: Connection,
     /// The ledger's rows, once they were loaded.
     pub(super) index: IndexWriter,
+    /// What secrets are sealed with; None: there are none.
+    pub(super) vault: Option<Vault>,
     /// Dropped after every connection that has a share of it.
     pub(super) lock: Arc<Lock>,
 }
@@ -65,7 +68,7 @@ impl Store {
             fs::remove_file(path).ok();
         }
         let index = IndexWriter::new(Arc::default());
-        Ok(Store { path: path.to_owned(), connection: opened?, index, lock: Arc::new(Lock(lock)) })
+        Ok(Store { path: path.to_owned(), connection: opened?, index, vault: None, lock: Arc::new(Lock(lock)) })
     }
 
     /// The error of a file that SQLite cannot go on with.
@@ -202,6 +205,10 @@ pub enum OpenError {
         /// The newest version this build knows.
         current: i64,
     },
+    /// The file holds secrets, and no key was given.
+    Sealed(PathBuf),
+    /// The file holds secrets that another key opens.
+    OtherKey(PathBuf),
     /// SQLite found the file damaged.
     Damaged(PathBuf, String),
     /// SQLite cannot open or read the file.
@@ -225,6 +232,16 @@ impl fmt::Display for OpenError {
                 f,
                 "failed to open {}: its schema has version {version}, and this build knows up to {current}; \
                  use the newer build that wrote it",
+                path.display()
+            ),
+            OpenError::Sealed(path) => write!(
+                f,
+                "failed to open {}: it holds secrets, and no key was given; --secrets-key FILE names it",
+                path.display()
+            ),
+            OpenError::OtherKey(path) => write!(
+                f,
+                "failed to open {}: the secrets in it were sealed with another key than that of --secrets-key",
                 path.display()
             ),
             OpenError::Damaged(path, what) => write!(f, "failed to open {}: it is damaged: {what}", path.display()),
@@ -363,11 +380,11 @@ mod tests {
         let mut store = Store::open(&path).unwrap();
         let beside = Connection::open(&path).unwrap();
         beside.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let busy = super::super::writer::commit(&mut store.connection, &crate::store::Batch::default());
+        let busy = super::super::writer::commit(&mut store.connection, None, &crate::store::Batch::default());
         assert!(super::super::writer::is_busy(&busy.expect_err("the other one writes").why));
         beside.execute_batch("COMMIT").unwrap();
         drop(beside);
-        super::super::writer::commit(&mut store.connection, &crate::store::Batch::default()).unwrap();
+        super::super::writer::commit(&mut store.connection, None, &crate::store::Batch::default()).unwrap();
         let why = Store::open(&path).expect_err("it is still locked").to_string();
         assert!(why.contains("another process is using it"), "{why}");
     }

@@ -4,6 +4,7 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Statement, params};
 
+use super::secrets::Found;
 use crate::core::{
     Class, Counters, Covers, Details, ExecutionKey, Kind, LastOutcome, LedgerRow, Record, Seq, Status, Tally, Totals,
 };
@@ -63,19 +64,25 @@ pub(super) fn write_job(statement: &mut Statement<'_>, revision: &Revision) -> r
     statement.execute(params![id.as_bytes(), number, definition, anchor, created_at, updated_at, era, paused, key])
 }
 
-pub(super) fn read_job(row: &Row<'_>, context: &Context<'_>) -> rusqlite::Result<(Revision, Totals)> {
+pub(super) fn read_job(row: &Row<'_>, context: &Context<'_>, secrets: &Found) -> rusqlite::Result<(Revision, Totals)> {
     let definition = row.get_ref(2)?.as_str().map_err(|why| bad(2, &why.to_string()))?;
     let definition: Definition = serde_json::from_str(definition).map_err(|why| bad(2, &why.to_string()))?;
     let anchor = Instant::from_secs(row.get(3)?);
+    let id = job_id(row, 0)?;
+    let context = Context { anchor, seals: true, ..*context };
+    let mut spec = JobSpec::compile(&definition, &context).map_err(|why| bad(2, &why.to_string()))?;
+    let secrets = secrets.get(&id.key()).map(Vec::as_slice).unwrap_or_default();
+    let secret = |name: &str| secrets.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone());
+    spec.find_secrets(secret).map_err(|why| bad(2, &why.to_string()))?;
     let revision = Revision {
-        id: job_id(row, 0)?,
+        id,
         number: row.get(1)?,
         anchor,
         created_at: WallUs(row.get(4)?),
         updated_at: WallUs(row.get(5)?),
         era: row.get(6)?,
         paused: row.get::<_, Option<String>>(7)?.map(Into::into),
-        spec: JobSpec::compile(&definition, &Context { anchor, ..*context }).map_err(|why| bad(2, &why.to_string()))?,
+        spec,
     };
     // A job has none before the first fold of a row of its.
     let has_totals = row.get::<_, Option<i64>>(JOB_LEN + 1)?.is_some();

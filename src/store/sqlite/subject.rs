@@ -11,26 +11,38 @@ use super::writer::commit;
 use super::{Store, history};
 use crate::core::{LedgerRow, Persist, StoredJob};
 use crate::store::{AlertUpdate, Answer, Batch, Keep, Loaded, Query};
+use crate::vault::Vault;
 
 /// A store under test.
 #[derive(Debug)]
 pub(crate) struct Subject {
     path: PathBuf,
     store: Option<Store>,
+    /// What secrets are sealed with.
+    pub(crate) key: Option<[u8; 32]>,
 }
 
 impl Subject {
     pub(crate) fn open(folder: &Path) -> Subject {
-        let mut subject = Subject { path: folder.join("p.db"), store: None };
+        let mut subject = Subject { path: folder.join("p.db"), store: None, key: None };
         subject.reopen();
         subject
     }
 
     /// As a process that ended and another that starts.
     pub(crate) fn reopen(&mut self) {
+        self.try_reopen().expect("it can be read");
+    }
+
+    /// The same, where the start may be refused.
+    pub(crate) fn try_reopen(&mut self) -> Result<(), String> {
         self.store = None;
-        self.store = Some(Store::open(&self.path).expect("it opens"));
-        self.load();
+        let store = Store::open(&self.path).map_err(|why| why.to_string())?;
+        let store = self.store.insert(store.with_vault(self.key.as_ref().map(Vault::new)));
+        store
+            .load(&crate::job::Context::at(crate::time::Instant::FIRST), drop, drop)
+            .map(drop)
+            .map_err(|why| why.to_string())
     }
 
     fn store(&mut self) -> &mut Store {
@@ -41,7 +53,9 @@ impl Subject {
     pub(crate) fn write(&mut self, items: impl IntoIterator<Item = Persist>) {
         let items: Vec<_> = items.into_iter().enumerate().map(|(index, item)| (index as u64 + 1, item)).collect();
         items.iter().for_each(|(_, item)| self.store().index.expect(item));
-        commit(&mut self.store().connection, &Batch { items, alerts: Vec::new() }).expect("it can be written");
+        let store = self.store();
+        let batch = Batch { items, alerts: Vec::new() };
+        commit(&mut store.connection, store.vault.as_ref(), &batch).expect("it can be written");
     }
 
     /// What a start finds.
@@ -52,6 +66,17 @@ impl Subject {
             .load(&crate::job::Context::at(crate::time::Instant::FIRST), |job| jobs.push(job), |row| rows.push(row))
             .expect("it can be read");
         (jobs, rows, loaded)
+    }
+
+    /// How many secrets are kept, of all jobs.
+    pub(crate) fn secrets_kept(&mut self) -> i64 {
+        let count = self.store().connection.query_row("SELECT count(*) FROM secrets", [], |row| row.get(0));
+        count.expect("it can be read")
+    }
+
+    /// As somebody who has the file and an SQLite shell.
+    pub(crate) fn meddle(&mut self, sql: &str) {
+        self.store().connection.execute_batch(sql).expect("it can be done");
     }
 
     pub(crate) fn ask(&mut self, query: &Query) -> Answer {
@@ -76,7 +101,7 @@ impl Subject {
     /// Notes what became of alerts.
     pub(crate) fn write_alerts(&mut self, alerts: impl Iterator<Item = AlertUpdate>) {
         let batch = Batch { items: Vec::new(), alerts: alerts.collect() };
-        commit(&mut self.store().connection, &batch).expect("it can be written");
+        commit(&mut self.store().connection, None, &batch).expect("it can be written");
     }
 
     /// Lets retention come to the end of one sweep.

@@ -19,10 +19,12 @@ use super::chore::Chore;
 use super::fold::Fold;
 use super::retention::Retention;
 use super::rows;
+use super::secrets;
 use crate::background;
 use crate::core::{JobChange, Persist};
 use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WRITE_RETRY_WAIT};
 use crate::store::{Batch, Keep, WriterEvent};
+use crate::vault::Vault;
 
 /// The running writer.
 #[derive(Debug)]
@@ -138,7 +140,7 @@ impl Thread {
         batch.items.iter().for_each(|(_, item)| self.store.index.expect(item));
         let mut is_ambiguous = false;
         loop {
-            match commit(&mut self.store.connection, &batch) {
+            match commit(&mut self.store.connection, self.store.vault.as_ref(), &batch) {
                 Ok(()) => break,
                 // Another connection holds the lock: the batch waits for it, as for a slow disk.
                 Err(Uncommitted { why, .. }) if is_busy(&why) => {}
@@ -241,7 +243,7 @@ impl From<rusqlite::Error> for Uncommitted {
 }
 
 /// One transaction, all or nothing.
-pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), Uncommitted> {
+pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: &Batch) -> Result<(), Uncommitted> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         let mut put = transaction.prepare_cached(rows::PUT_LEDGER)?;
@@ -259,7 +261,7 @@ pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), U
                 }
                 Persist::Calendar(change) => calendars::write(&transaction, change)?,
                 Persist::Change(change) => {
-                    write_job(&transaction, &change.job)?;
+                    write_job(&transaction, vault, &change.job)?;
                     for seq in &change.remove {
                         remove.execute([rows::integer(seq.0)])?;
                     }
@@ -287,13 +289,15 @@ fn is_unwritten(why: &rusqlite::Error) -> bool {
     matches!(error.extended_code, rusqlite::ffi::SQLITE_FULL | rusqlite::ffi::SQLITE_IOERR_WRITE)
 }
 
-fn write_job(connection: &Connection, change: &JobChange) -> rusqlite::Result<()> {
+fn write_job(connection: &Connection, vault: Option<&Vault>, change: &JobChange) -> rusqlite::Result<()> {
     match change {
         JobChange::Put(revision) => {
+            secrets::put(connection, vault, revision)?;
             let mut statement = connection.prepare_cached(rows::PUT_JOB)?;
             rows::write_job(&mut statement, revision)?
         }
         JobChange::Delete(key, at) => {
+            secrets::delete(connection, *key)?;
             let mut statement = connection.prepare_cached("UPDATE jobs SET deleted_at = ?2 WHERE id = ?1")?;
             statement.execute(params![rows::integer(key.0), at.0])?
         }
