@@ -1,6 +1,9 @@
 //! Owns the oracle's own idea of schedules: plain arithmetic on Unix seconds, one question per second.
 //! It must not ask `schedule` anything; the text is all that the two have in common.
 
+use serde_json::{Map, Value, json};
+
+use super::berlin;
 use super::rng::Rng;
 
 /// When a job of the simulation is due.
@@ -16,6 +19,20 @@ pub(crate) enum Beat {
     Hourly(i64),
     /// Once a day, on this second of the day.
     Daily(i64),
+    /// Once a day, on this second of the day in Berlin.
+    Berlin { second_of_day: i64, gap_runs: bool, lap: Lap },
+    /// On every hour of the clock in Berlin that this divides.
+    BerlinHours(i64),
+    /// Once.
+    Once(i64),
+}
+
+/// Which of two showings of one time counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lap {
+    First,
+    Last,
+    Both,
 }
 
 impl Beat {
@@ -39,6 +56,19 @@ impl Beat {
         }
     }
 
+    /// One that a change of the clock, or one moment, decides.
+    pub(crate) fn local(rng: &mut Rng, now: i64) -> Beat {
+        match rng.within(0..=5) {
+            0..=3 => Beat::Berlin {
+                second_of_day: *rng.pick(&[0, 7_199, 7_200, 9_000, 9_030, 10_799, 10_800, 43_200]),
+                gap_runs: rng.per_cent(50),
+                lap: *rng.pick(&[Lap::First, Lap::Last, Lap::Both]),
+            },
+            4 => Beat::BerlinHours(*rng.pick(&[1, 2, 3])),
+            _ => Beat::Once(now + rng.signed(2..=90_000)),
+        }
+    }
+
     pub(crate) fn text(self) -> String {
         match self {
             Beat::Step(1) => "* * * * * *".to_owned(),
@@ -46,8 +76,34 @@ impl Beat {
             Beat::Every(period_s) => format!("@every {period_s}s"),
             Beat::Minutely(second) => format!("{second} * * * * *"),
             Beat::Hourly(second) => format!("{} {} * * * *", second % 60, second / 60),
-            Beat::Daily(second) => format!("{} {} {} * * *", second % 60, second / 60 % 60, second / 3600),
+            Beat::Daily(second) | Beat::Berlin { second_of_day: second, .. } => {
+                format!("{} {} {} * * *", second % 60, second / 60 % 60, second / 3600)
+            }
+            Beat::BerlinHours(step) => format!("0 0 */{step} * * *"),
+            Beat::Once(at) => punctual::time::Instant::from_secs(at).to_string(),
         }
+    }
+
+    /// What a job says of it.
+    pub(crate) fn members(self) -> Map<String, Value> {
+        let mut members = match self {
+            Beat::Once(_) => json!({"runAt": self.text()}),
+            _ => json!({"schedule": self.text()}),
+        };
+        let all = members.as_object_mut().expect("it is one");
+        if let Beat::Berlin { .. } | Beat::BerlinHours(_) = self {
+            all.insert("timeZone".to_owned(), "Europe/Berlin".into());
+        }
+        if let Beat::Berlin { gap_runs, lap, .. } = self {
+            let gap = if gap_runs { "run_after" } else { "skip" };
+            let overlap = match lap {
+                Lap::First => "first",
+                Lap::Last => "last",
+                Lap::Both => "both",
+            };
+            all.insert("dst".to_owned(), json!({"gap": gap, "overlap": overlap}));
+        }
+        all.clone()
     }
 
     /// Whether it is due on this second.
@@ -58,6 +114,32 @@ impl Beat {
             Beat::Minutely(at) => second % 60 == at,
             Beat::Hourly(at) => second % 3600 == at,
             Beat::Daily(at) => second % 86_400 == at,
+            Beat::Berlin { second_of_day, gap_runs, lap } => {
+                let counts = match (berlin::showing(second), lap) {
+                    (0, _) | (_, Lap::Both) | (1, Lap::First) | (2, Lap::Last) => true,
+                    (_, Lap::First | Lap::Last) => false,
+                };
+                let shows = berlin::shown(second).1 == second_of_day && counts;
+                shows || (gap_runs && berlin::was_left_out(second_of_day, second))
+            }
+            Beat::BerlinHours(step) => {
+                let (_, of_day) = berlin::shown(second);
+                of_day % 3_600 == 0 && of_day / 3_600 % step == 0
+            }
+            Beat::Once(at) => second == at,
         }
+    }
+
+    /// The day on whose date it may be left out.
+    pub(crate) fn day(self, second: i64) -> i64 {
+        match self {
+            Beat::Berlin { .. } | Beat::BerlinHours(_) => berlin::shown(second).0,
+            _ => second.div_euclid(berlin::DAY_S),
+        }
+    }
+
+    /// Whether it ends.
+    pub(crate) fn ends(self) -> bool {
+        matches!(self, Beat::Once(_))
     }
 }

@@ -2,15 +2,16 @@
 //! It must not look into the core.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use punctual::core::{Action, Command, Refusal, Reply, RequestId};
+use punctual::core::{Action, Attempt, Class, Command, Refusal, Reply, RequestId};
 use punctual::job::{Context, JobId, JobSpec, Post, Revision};
-use punctual::schedule::Dates;
+use punctual::schedule::{Calendars, Dates, Zones};
 use punctual::time::{Instant, WallUs};
 
 use super::beat::Beat;
-use super::coverage::Coverage;
+use super::berlin;
+use super::coverage::{Coverage, Mix};
 use super::disk::{Disk, DiskJob};
 use super::plan::{Plan, Profile};
 use super::policies::{Lap, Policies};
@@ -21,6 +22,8 @@ use super::rng::Rng;
 pub(crate) struct Written {
     pub(crate) beat: Beat,
     pub(crate) policies: Policies,
+    /// A day since 1970 that it leaves out, and a calendar of such days.
+    leaves_out: (Option<i64>, Option<&'static str>),
     active: Option<bool>,
     at: Instant,
 }
@@ -61,9 +64,10 @@ pub(crate) struct Clients {
     targets: u64,
     profile: Option<Profile>,
     has_policies: bool,
-    /// Every set of days, since 1970, that was ever asked for each calendar.
-    calendars: BTreeMap<Arc<str>, Vec<BTreeSet<i64>>>,
 }
+
+/// The zones there are, made once for all runs.
+pub(crate) static ZONES: LazyLock<Zones> = LazyLock::new(Zones::bundled);
 
 impl Clients {
     pub(crate) fn new(plan: &Plan) -> Clients {
@@ -71,21 +75,21 @@ impl Clients {
         Clients { targets, profile, has_policies: plan.has_policies, ..Clients::default() }
     }
 
-    pub(crate) fn create(&mut self, rng: &mut Rng, wall: WallUs) -> Command {
+    pub(crate) fn create(&mut self, calendars: &Calendars, rng: &mut Rng, wall: WallUs) -> Command {
         let active = *rng.pick(&[None, None, None, Some(true), Some(false)]);
-        let beat = self.beat(rng);
+        let beat = self.beat(rng, wall);
         let entropy = [0; 10].map(|_: u8| rng.next().to_le_bytes()[0]);
-        let (number, spec) = self.draft(beat, active, rng, wall);
+        let (number, spec) = self.draft(beat, active, calendars, rng, wall);
         self.ask(Asked::Create { draft: number }, Action::Create { spec, entropy })
     }
 
     /// A change of some job, or a new one.
-    pub(crate) fn command(&mut self, disk: &Disk, rng: &mut Rng, wall: WallUs) -> Command {
+    pub(crate) fn command(&mut self, disk: &Disk, calendars: &Calendars, rng: &mut Rng, wall: WallUs) -> Command {
         if self.has_policies && rng.per_cent(15) {
             return self.calendar(rng, wall);
         }
         if self.known.is_empty() || rng.per_cent(25) {
-            return self.create(rng, wall);
+            return self.create(calendars, rng, wall);
         }
         let id = *rng.pick(&self.known);
         if rng.per_cent(15) {
@@ -94,7 +98,62 @@ impl Clients {
         if rng.per_cent(20) {
             return self.ask(Asked::Delete { id }, Action::Delete { id });
         }
-        self.update(id, disk, rng, wall)
+        self.update(id, disk, calendars, rng, wall)
+    }
+
+    /// Few jobs leave something out.
+    fn days_left_out(&self, calendars: &Calendars, rng: &mut Rng, wall: WallUs) -> (Option<i64>, Option<&'static str>) {
+        let today = wall.floor().as_secs().div_euclid(DAY_S);
+        let own = rng.per_cent(20).then(|| today + rng.signed(0..=3));
+        let name = *rng.pick(&CALENDARS);
+        let follows = rng.per_cent(40) && calendars.get(name).is_some();
+        (own, follows.then_some(name))
+    }
+
+    /// Whether a revision is due on this second: for sure, and perhaps. `versions` are the sets of days that its
+    /// calendar has had at that time or later.
+    pub(crate) fn is_due(&self, revision: &Revision, second: i64, disk: &Disk) -> (bool, bool) {
+        let written = &self.drafts[draft_of(revision)];
+        let day = written.beat.day(second);
+        if !written.beat.is_due(second, revision.anchor.as_secs()) || written.leaves_out.0 == Some(day) {
+            return (false, false);
+        }
+        let Some(name) = written.leaves_out.1 else { return (true, true) };
+        let date = date_of(day);
+        let versions = disk.calendar_versions(name, second);
+        let left_out: Vec<bool> =
+            versions.iter().map(|dates| dates.iter().any(|other| other.to_string() == date)).collect();
+        (left_out.iter().all(|left_out| !left_out), left_out.iter().any(|left_out| !left_out))
+    }
+
+    /// Whether a revision leaves out the dates of a calendar.
+    pub(crate) fn follows_calendar(&self, revision: &Revision) -> bool {
+        self.drafts[draft_of(revision)].leaves_out.1.is_some()
+    }
+
+    /// What of a run comes together in an attempt.
+    pub(crate) fn mix_of(&self, attempt: &Attempt, disk: &Disk) -> Mix {
+        let draft = draft_in(&attempt.post);
+        let (written, policies) = (&self.drafts[draft], self.drafts[draft].policies);
+        let second = attempt.id.instant.as_secs();
+        let beside = |change: i64| (second - change).abs() <= 3 * 3_600;
+        let of_zone = matches!(written.beat, Beat::Berlin { .. } | Beat::BerlinHours(_));
+        Mix([
+            of_zone && (beside(berlin::SPRING) || beside(berlin::AUTUMN)),
+            policies.overlap != Lap::Allow,
+            attempt.class == Class::CatchUp,
+            attempt.number > 1 && attempt.class != Class::Recovered,
+            attempt.class == Class::Recovered,
+            disk.jobs[&attempt.id.job.key()].history.len() > 1,
+            policies.at_most_once,
+            policies.key.is_some(),
+            written.leaves_out != (None, None),
+        ])
+    }
+
+    /// Whether a revision may come to an end by itself.
+    pub(crate) fn ends(&self, revision: &Revision) -> bool {
+        self.drafts[draft_of(revision)].beat.ends()
     }
 
     /// A calendar put or deleted. Its dates lie around now, each in a new number of them.
@@ -107,19 +166,25 @@ impl Clients {
         let days: BTreeSet<i64> = (0..rng.within(0..=4)).map(|_| today + rng.signed(-1..=4)).collect();
         let texts: Vec<String> = days.iter().map(|day| date_of(*day)).collect();
         let dates = Dates::parse(texts.iter().map(String::as_str), 10).expect("dates");
-        self.calendars.entry(Arc::clone(&name)).or_default().push(days);
         let dates = Arc::new(dates);
         self.ask(Asked::PutCalendar { name: Arc::clone(&name) }, Action::PutCalendar { name, dates })
     }
 
-    pub(crate) fn update(&mut self, id: JobId, disk: &Disk, rng: &mut Rng, wall: WallUs) -> Command {
+    pub(crate) fn update(
+        &mut self,
+        id: JobId,
+        disk: &Disk,
+        calendars: &Calendars,
+        rng: &mut Rng,
+        wall: WallUs,
+    ) -> Command {
         let now = disk.live(id).map(|job| self.drafts[draft_of(&job.revision)].beat);
         let beat = match now {
             Some(beat) if rng.per_cent(40) => beat,
-            Some(_) | None => self.beat(rng),
+            Some(_) | None => self.beat(rng, wall),
         };
         let active = *rng.pick(&[None, None, Some(true), Some(true), Some(false)]);
-        let (number, spec) = self.draft(beat, active, rng, wall);
+        let (number, spec) = self.draft(beat, active, calendars, rng, wall);
         self.ask(Asked::Update { id, draft: number }, Action::Update { id, spec, keep_active: active.is_none() })
     }
 
@@ -129,8 +194,9 @@ impl Clients {
         (!live.is_empty()).then(|| *rng.pick(&live))
     }
 
-    fn beat(&self, rng: &mut Rng) -> Beat {
+    fn beat(&self, rng: &mut Rng, wall: WallUs) -> Beat {
         match self.profile {
+            Some(Profile::Sparse) if self.has_policies && rng.per_cent(50) => Beat::local(rng, wall.floor().as_secs()),
             Some(Profile::Sparse) => Beat::sparse(rng),
             Some(Profile::Storm) => Beat::Minutely(0),
             Some(Profile::Overload) => Beat::Step(1),
@@ -138,13 +204,29 @@ impl Clients {
         }
     }
 
-    fn draft(&mut self, beat: Beat, active: Option<bool>, rng: &mut Rng, wall: WallUs) -> (u64, JobSpec) {
+    fn draft(
+        &mut self,
+        beat: Beat,
+        active: Option<bool>,
+        calendars: &Calendars,
+        rng: &mut Rng,
+        wall: WallUs,
+    ) -> (u64, JobSpec) {
         let number = self.drafts.len() as u64;
         let host = rng.within(0..=self.targets - 1);
         let policies = if self.has_policies { Policies::random(rng) } else { Policies::default() };
-        let definition = policies.define(&beat.text(), &format!("http://t{host}.test/{number}"), active);
-        self.drafts.push(Written { beat, policies, active, at: wall.floor() });
-        (number, JobSpec::compile(&definition, &Context::at(wall.floor())).expect("a valid definition"))
+        let mut timing = beat.members();
+        let leaves_out = if self.has_policies { self.days_left_out(calendars, rng, wall) } else { (None, None) };
+        if let Some(day) = leaves_out.0 {
+            timing.insert("excludeDates".to_owned(), serde_json::json!([date_of(day)]));
+        }
+        if let Some(name) = leaves_out.1 {
+            timing.insert("excludeCalendars".to_owned(), serde_json::json!([name]));
+        }
+        let definition = policies.define(timing, &format!("http://t{host}.test/{number}"), active);
+        self.drafts.push(Written { beat, policies, leaves_out, active, at: wall.floor() });
+        let context = Context { zones: Some(&ZONES), calendars: Some(calendars), ..Context::at(wall.floor()) };
+        (number, JobSpec::compile(&definition, &context).expect("a valid definition"))
     }
 
     fn ask(&mut self, asked: Asked, action: Action) -> Command {
@@ -276,11 +358,10 @@ impl Clients {
         }
     }
 
-    /// The oracle's idea of when a revision is due.
-    pub(crate) fn beat_of(&self, revision: &Revision) -> Beat {
+    /// Its schedule is what its client wrote.
+    pub(crate) fn assert_text(&self, revision: &Revision) {
         let beat = self.drafts[draft_of(revision)].beat;
         assert_eq!(beat.text(), revision.spec.schedule.text(), "a schedule nobody wrote");
-        beat
     }
 }
 

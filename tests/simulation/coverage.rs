@@ -61,6 +61,9 @@ pub(crate) const REQUIRED: &[&str] = &[
     // Policies of jobs.
     "at most once in doubt",
     "at most once tried again, as nothing was sent",
+    "calendar deleted",
+    "calendar put",
+    "calendar with jobs kept",
     "catch-up within its lateness",
     "fired alone",
     "gap beyond the job's lateness",
@@ -82,9 +85,30 @@ pub(crate) const REQUIRED: &[&str] = &[
     "waits for its key",
 ];
 
-/// How often each state was reached.
+/// What may come together in an attempt.
+const FEATURES: [&str; 9] = [
+    "change of the clock",
+    "overlap",
+    "misfire",
+    "retry",
+    "restart",
+    "change while running",
+    "at most once",
+    "key",
+    "days left out",
+];
+
+/// Pairs of features that exclude each other: what is caught up or recovered is not both, and what is to be sent at
+/// most once is not sent again after a crash. Retries are told from what is recovered.
+const APART: [(usize, usize); 3] = [(2, 4), (3, 4), (4, 6)];
+
+/// Which features an attempt has.
+#[derive(Clone, Copy)]
+pub(crate) struct Mix(pub(crate) [bool; FEATURES.len()]);
+
+/// How often each state was reached, and each pair of features.
 #[derive(Default)]
-pub(crate) struct Coverage(BTreeMap<&'static str, u64>);
+pub(crate) struct Coverage(BTreeMap<&'static str, u64>, BTreeMap<(usize, usize), u64>);
 
 impl Coverage {
     pub(crate) fn hit(&mut self, state: &'static str) {
@@ -97,9 +121,31 @@ impl Coverage {
         }
     }
 
+    /// Notes what came together.
+    pub(crate) fn mix(&mut self, mix: Mix) {
+        for one in 0..FEATURES.len() {
+            for other in one + 1..FEATURES.len() {
+                if mix.0[one] && mix.0[other] {
+                    *self.1.entry((one, other)).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    /// Fails for features that never came together.
+    pub(crate) fn assert_mixed(&self) {
+        let pairs = (0..FEATURES.len()).flat_map(|one| (one + 1..FEATURES.len()).map(move |other| (one, other)));
+        let missed = pairs.filter(|pair| !self.1.contains_key(pair) && !APART.contains(pair));
+        let missed: Vec<_> = missed.map(|(one, other)| (FEATURES[one], FEATURES[other])).collect();
+        assert!(missed.is_empty(), "the simulation never mixed {missed:?}");
+    }
+
     pub(crate) fn add(&mut self, other: Coverage) {
         for (state, count) in other.0 {
             *self.0.entry(state).or_default() += count;
+        }
+        for (pair, count) in other.1 {
+            *self.1.entry(pair).or_default() += count;
         }
     }
 

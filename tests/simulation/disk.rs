@@ -12,6 +12,8 @@ use punctual::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use punctual::schedule::Dates;
 use punctual::time::{Instant, WallUs};
 
+use super::clients::ZONES;
+
 /// A job on disk.
 pub(crate) struct DiskJob {
     pub(crate) revision: Arc<Revision>,
@@ -48,6 +50,9 @@ pub(crate) struct Disk {
     pub(crate) calendars: BTreeMap<Arc<str>, Arc<Dates>>,
     /// Every change of a calendar that was ever committed.
     pub(crate) calendar_log: Vec<(Arc<str>, Option<Arc<Dates>>)>,
+    /// When each of them was committed: the highest wall time seen by then.
+    calendar_times: Vec<WallUs>,
+
     pub(crate) queue: VecDeque<Queued>,
     by_identity: HashMap<ExecutionKey, Seq>,
     /// How many items the batch under way has.
@@ -107,6 +112,7 @@ impl Disk {
                 Persist::Calendar(change) => {
                     let CalendarChange { name, dates } = *change;
                     self.calendar_log.push((Arc::clone(&name), dates.clone()));
+                    self.calendar_times.push(peak);
                     match dates {
                         Some(dates) => drop(self.calendars.insert(name, dates)),
                         None => drop(self.calendars.remove(&name)),
@@ -206,6 +212,18 @@ impl Disk {
         }
     }
 
+    /// The dates that a calendar had at a second, or later: what was missed then is settled by those of later.
+    pub(crate) fn calendar_versions(&self, name: &str, second: i64) -> Vec<Arc<Dates>> {
+        // Clocks err, and what is near is armed already.
+        const SLACK_S: i64 = 86_400;
+        let of_name = self.calendar_log.iter().zip(&self.calendar_times).filter(|((other, _), _)| **other == *name);
+        let all: Vec<_> = of_name.map(|((_, dates), at)| (dates.clone().unwrap_or_default(), at)).collect();
+        let ended =
+            |next: Option<&(Arc<Dates>, &WallUs)>| next.is_some_and(|(_, at)| at.floor().as_secs() + SLACK_S < second);
+        let current = all.iter().enumerate().filter(|(place, _)| !ended(all.get(place + 1)));
+        current.map(|(_, (dates, _))| Arc::clone(dates)).collect()
+    }
+
     pub(crate) fn live(&self, id: JobId) -> Option<&DiskJob> {
         self.jobs.get(&id.key()).filter(|job| job.deleted.is_none() && job.revision.id == id)
     }
@@ -272,7 +290,8 @@ impl Disk {
         for (key, job) in self.jobs.iter().filter(|(_, job)| job.deleted.is_none()) {
             let mut revision = (*job.revision).clone();
             let definition = Definition::from(&revision.spec);
-            revision.spec = JobSpec::compile(&definition, &Context::at(revision.anchor)).expect("it was read before");
+            let context = Context { zones: Some(&ZONES), ..Context::at(revision.anchor) };
+            revision.spec = JobSpec::compile(&definition, &context).expect("it was read before");
             let finished_through = finished.get(key).copied();
             let failures_in_row = failures.get(key).copied().unwrap_or(0);
             let tally = Tally {

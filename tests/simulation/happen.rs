@@ -32,7 +32,8 @@ impl World {
         let now = self.clock.now();
         let Some(core) = &self.core else { return };
         self.coverage.hit_if(core.poll_timeout().is_reached(now), "command before tick");
-        let command = self.clients.command(&self.disk, &mut self.rng, now.wall);
+        let calendars = self.calendars();
+        let command = self.clients.command(&self.disk, &calendars, &mut self.rng, now.wall);
         self.feed(Input::Command(Box::new(command)));
         // Half of the time another one on the next full second, or just beside it.
         if !self.healed && self.rng.per_cent(30) {
@@ -183,7 +184,8 @@ impl World {
             if self.core.is_none() {
                 return;
             }
-            let command = self.clients.update(id, &self.disk, &mut self.rng, self.clock.now().wall);
+            let (calendars, wall) = (self.calendars(), self.clock.now().wall);
+            let command = self.clients.update(id, &self.disk, &calendars, &mut self.rng, wall);
             self.feed(Input::Command(Box::new(command)));
         }
     }

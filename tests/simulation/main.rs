@@ -8,6 +8,7 @@
 //! for another profile than the sweep's); `SIMULATION_SEEDS=<count>` widens the sweep.
 
 mod beat;
+mod berlin;
 mod clients;
 mod clock;
 mod coverage;
@@ -74,6 +75,7 @@ fn every_seed_keeps_the_promises() {
     }
     eprintln!("the hash of all outputs of {seeds} seeds is {:016x}", sweep.finish());
     reached.assert_reached(coverage::REQUIRED);
+    reached.assert_mixed();
 }
 
 #[test]

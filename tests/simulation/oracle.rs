@@ -20,6 +20,9 @@ const COUNT_MAX: u32 = 1_000;
 struct Debt {
     /// The number of its executions: a release begins another.
     era: u32,
+    /// Whether it follows a calendar; and what is due whatever its dates are.
+    is_loose: bool,
+    sure: Vec<i64>,
     /// Its instants that nobody disputes.
     must: Vec<i64>,
     /// All instants it may have rows for: more than `must` only if the clock stepped back before a change.
@@ -35,7 +38,7 @@ pub(crate) fn judge(disk: &Disk, clients: &Clients, plan: &Plan, end: Instant, c
     }
     for (key, job) in &disk.jobs {
         let rows = rows.remove(key).unwrap_or_default();
-        judge_job(job, &rows, clients, end);
+        judge_job(job, &rows, clients, disk, end);
         judge_runs(job, &rows, clients, coverage);
         for row in rows {
             judge_row(row, job, disk, clients, plan, coverage);
@@ -52,10 +55,10 @@ pub(crate) fn judge(disk: &Disk, clients: &Clients, plan: &Plan, end: Instant, c
     }
 }
 
-fn judge_job(job: &DiskJob, rows: &[&LedgerRow], clients: &Clients, end: Instant) {
+fn judge_job(job: &DiskJob, rows: &[&LedgerRow], clients: &Clients, disk: &Disk, end: Instant) {
     // Rows go on beyond the end, and one that covers a gap may reach back over it.
     let horizon = rows.iter().map(|row| row.key.instant).max().unwrap_or(end).max(end);
-    let debts = debts(job, clients, horizon);
+    let debts = debts(job, clients, disk, horizon);
     // Each second that is owed, or for which there is a row, and how many rows say what became of it.
     let mut told: BTreeMap<(u32, i64), u32> = BTreeMap::new();
     for row in rows {
@@ -92,35 +95,48 @@ fn covered_by(debt: &Debt, covers: Covers, last: i64) -> Option<Vec<i64>> {
     let first = covers.from.as_secs();
     let all: Vec<i64> = debt.may.iter().copied().filter(|instant| (first..=last).contains(instant)).collect();
     let count = u32::try_from(all.len()).expect("small");
-    let counted = if covers.more { covers.count == COUNT_MAX && count > COUNT_MAX } else { covers.count == count };
+    // Of calendars that change it is not known by which dates it was counted.
+    let sure = debt.sure.iter().filter(|instant| (first..=last).contains(*instant)).count();
+    let fits = covers.count as usize >= sure && covers.count <= count;
+    let counted = if debt.is_loose {
+        fits
+    } else if covers.more {
+        covers.count == COUNT_MAX && count > COUNT_MAX
+    } else {
+        covers.count == count
+    };
     (counted && all.first() == Some(&first) && all.last() == Some(&last)).then_some(all)
 }
 
-fn debts(job: &DiskJob, clients: &Clients, horizon: Instant) -> Vec<Debt> {
+fn debts(job: &DiskJob, clients: &Clients, disk: &Disk, horizon: Instant) -> Vec<Debt> {
     let mut debts = Vec::new();
     for (index, stretch) in job.history.iter().enumerate() {
         let revision = stretch.revision.as_ref().filter(|revision| revision.spec.active);
         let Some(revision) = revision else { continue };
-        let beat = clients.beat_of(revision);
+        clients.assert_text(revision);
         let second = |wall: WallUs| wall.floor().as_secs();
         let (until, until_peak) = match job.history.get(index + 1) {
             Some(next) => (second(next.since), second(next.since).max(second(next.peak))),
             None => (horizon.as_secs(), horizon.as_secs()),
         };
         let (since, since_peak) = (second(stretch.since), second(stretch.since).max(second(stretch.peak)));
-        let anchor = revision.anchor.as_secs();
-        let due = |from: i64, through: i64| -> Vec<i64> {
-            (from + 1..=through).filter(|&instant| beat.is_due(instant, anchor)).collect()
+        let surely = |from: i64, through: i64| -> Vec<i64> {
+            (from + 1..=through).filter(|&instant| clients.is_due(revision, instant, disk).0).collect()
+        };
+        let perhaps = |from: i64, through: i64| -> Vec<i64> {
+            (from + 1..=through).filter(|&instant| clients.is_due(revision, instant, disk).1).collect()
         };
         let before = index.checked_sub(1).and_then(|before| job.history[before].revision.as_ref());
         let was_released = before.is_some_and(|before| before.era < revision.era);
+        let is_loose = clients.follows_calendar(revision);
+        let sure = if is_loose { surely(since, until_peak) } else { Vec::new() };
         let must = if clients.policies_of(revision).max_runs.is_some() {
             // Which of them come to pass depends on what is skipped.
             Vec::new()
         } else {
-            due(if was_released { since } else { since_peak }, until)
+            surely(if was_released { since } else { since_peak }, until)
         };
-        debts.push(Debt { era: revision.era, must, may: due(since, until_peak) });
+        debts.push(Debt { era: revision.era, is_loose, sure, must, may: perhaps(since, until_peak) });
     }
     debts
 }

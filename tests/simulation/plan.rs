@@ -6,6 +6,7 @@ use std::time::Duration;
 use punctual::core::Settings;
 use punctual::job::{Misfire, RetryPolicy};
 
+use super::berlin;
 use super::rng::Rng;
 
 pub(crate) const SECOND_US: u64 = 1_000_000;
@@ -70,6 +71,8 @@ pub(crate) struct Plan {
     pub(crate) jobs: u64,
     /// Whether jobs have policies of their own.
     pub(crate) has_policies: bool,
+    /// A change of the clock in Berlin that the run is to meet.
+    pub(crate) meets: Option<i64>,
     /// How long the faults last.
     pub(crate) length_us: u64,
     pub(crate) faults: Vec<(u64, Fault)>,
@@ -106,6 +109,7 @@ impl Plan {
             manners: (0..rng.within(1..=4)).map(|_| *rng.pick(&manners)).collect(),
             jobs: rng.within(1..=6),
             has_policies: rng.per_cent(60),
+            meets: None,
             length_us,
             faults: faults(rng, length_us, Profile::Busy),
             command_every_us: rng.per_cent(80).then(|| rng.within(1..=15) * SECOND_US),
@@ -118,8 +122,10 @@ impl Plan {
 
     fn sparse(seed: u64, rng: &mut Rng) -> Plan {
         let length_us = rng.within(12..=72) * 3600 * SECOND_US;
+        let change = *rng.pick(&[berlin::SPRING, berlin::AUTUMN]);
         Plan {
             profile: Profile::Sparse,
+            meets: rng.per_cent(50).then_some(change),
             jobs: rng.within(1..=5),
             length_us,
             faults: faults(rng, length_us, Profile::Sparse),

@@ -3,6 +3,7 @@
 
 use punctual::core::Settings;
 use punctual::job::{Definition, Misfire};
+use serde_json::{Map, Value};
 
 use super::rng::Rng;
 
@@ -68,16 +69,16 @@ impl Policies {
         }
     }
 
-    /// The definition of a job that demands this.
-    pub(crate) fn define(self, schedule: &str, api: &str, active: Option<bool>) -> Definition {
+    /// The definition of a job that demands this, and is due as `timing` says.
+    pub(crate) fn define(self, timing: Map<String, Value>, api: &str, active: Option<bool>) -> Definition {
         let mut members = serde_json::json!({
-            "schedule": schedule,
             "api": api,
             "type": if self.at_most_once { "ATMOST_ONCE" } else { "ATLEAST_ONCE" },
         });
         let mut retry = serde_json::Map::new();
         let mut misfire = serde_json::Map::new();
         let all = members.as_object_mut().expect("it is one");
+        all.extend(timing);
         if let Some(active) = active {
             all.insert("active".to_owned(), active.into());
         }

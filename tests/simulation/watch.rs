@@ -171,6 +171,7 @@ impl Watch {
                 "a new spec is being written, but the old one still fires: {row:?}"
             );
         }
+        coverage.mix(clients.mix_of(attempt, disk));
         let waits_for = row.record.details.as_ref().and_then(|details| details.waits_for);
         assert_eq!(waits_for, None, "fired although its row says that it waits: {row:?}");
         let policies = clients.policies_in(&attempt.post);

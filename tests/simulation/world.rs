@@ -6,6 +6,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher as _;
 
 use punctual::core::{Input, Notice, Output, Report, Scheduler};
+use punctual::schedule::Calendars;
 use punctual::time::{Now, WallUs};
 
 use super::clients::Clients;
@@ -71,7 +72,11 @@ impl World {
     pub(crate) fn new(plan: Plan, verbose: bool) -> World {
         let mut rng = Rng::new(plan.seed);
         // Thirty seconds before a full minute, hour or day, give or take.
-        let base_s = 1_767_225_600 + i64::try_from(rng.within(0..=400) * 3600).expect("small") - 30;
+        let hours = i64::try_from(rng.within(0..=400)).expect("small");
+        let base_s = match plan.meets {
+            None => 1_767_225_600 + hours * 3_600 - 30,
+            Some(change) => change - (hours % 30) * 3_600 - 30,
+        };
         let clock = Clock::new(base_s * 1_000_000 + i64::try_from(rng.within(0..=999_999)).expect("small"));
         let last = clock.now();
         let mut world = World {
@@ -115,7 +120,7 @@ impl World {
     /// The whole life of a seed: faults, healing, judgement, a last drain. The hash of all outputs.
     pub(crate) fn live(mut self) -> (u64, u64, Coverage) {
         for _ in 0..self.plan.jobs {
-            let command = self.clients.create(&mut self.rng, self.clock.now().wall);
+            let command = self.clients.create(&self.calendars(), &mut self.rng, self.clock.now().wall);
             self.feed(Input::Command(Box::new(command)));
         }
         while self.clock.true_us < self.plan.length_us {
@@ -123,6 +128,11 @@ impl World {
         }
         self.finish();
         (self.hasher.finish(), self.step, std::mem::take(&mut self.coverage))
+    }
+
+    /// The calendars that a client can name.
+    pub(crate) fn calendars(&self) -> Calendars {
+        self.core.as_ref().map(|core| core.calendars().clone()).unwrap_or_default()
     }
 
     pub(crate) fn at(&mut self, true_us: u64, event: Event) {
