@@ -119,6 +119,22 @@ fn an_hour_that_comes_twice_is_left_out_twice_and_one_that_is_skipped_with_its_d
 }
 
 #[test]
+fn a_date_on_which_the_clock_changes_ends_when_it_ends_there() {
+    let berlin = Zones::bundled().get("Europe/Berlin").expect("a zone");
+    for (date, start, next) in [
+        ("2026-03-29", "2026-03-28T22:59:00Z", "2026-03-29T22:00:00Z"),
+        ("2026-10-25", "2026-10-24T21:59:00Z", "2026-10-25T23:00:00Z"),
+    ] {
+        let start = at(chrono::DateTime::parse_from_rfc3339(start).expect("a time").timestamp());
+        for rule in ["@every 30m", "* * * * * *", "0 */30 * * * *", "0 0 0-23 * * *"] {
+            let terms = Terms { zone: berlin.clone(), exclude: dates(&[date]), ..text(rule) };
+            let last = compile(&terms).next_after(Instant::from_secs(start.as_secs() + 59));
+            assert_eq!(last.expect("one").to_string(), next, "{rule} without {date}");
+        }
+    }
+}
+
+#[test]
 fn a_year_left_out_is_passed_over_day_by_day() {
     let year = days(START / DAY_S, 365);
     let exclude = dates(&year.iter().map(String::as_str).collect::<Vec<_>>());
