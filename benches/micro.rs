@@ -8,7 +8,7 @@ use punctual::api;
 use punctual::core::{Class, ExecutionKey, LedgerRow, Persist, Seq, Status as Ending};
 use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
 use punctual::job::JobKey;
-use punctual::schedule::{Schedule, Zone};
+use punctual::schedule::{Schedule, Zone, Zones};
 use punctual::store::{Batch, Keep, Store, Writer, WriterEvent};
 use punctual::time::{DeadlineHeap, Instant, US_PER_SECOND, WallUs};
 
@@ -55,6 +55,23 @@ fn next_instant(criterion: &mut Criterion) {
                 at = schedule.next_after(black_box(at)).unwrap_or(Instant::from_secs(NOW));
                 at
             });
+        });
+    }
+    let zone = Zones::bundled().get("Europe/Berlin").expect("a zone");
+    for text in ["0 30 2 * * *", "0 */10 * * * *", "0 0 9 LW * *"] {
+        let schedule = Schedule::parse(text, zone.clone(), Instant::from_secs(NOW)).expect("a schedule");
+        let mut at = Instant::from_secs(NOW);
+        criterion.bench_function(&format!("next instant in Berlin: {text}"), |bencher| {
+            bencher.iter(|| {
+                at = schedule.next_after(black_box(at)).unwrap_or(Instant::from_secs(NOW));
+                at
+            });
+        });
+    }
+    let schedule = Schedule::parse("0 */10 9-17 * * MON-FRI", zone, Instant::from_secs(NOW)).expect("a schedule");
+    for count in [5, 1_000] {
+        criterion.bench_function(&format!("schedule: describe, and preview of {count}"), |bencher| {
+            bencher.iter(|| (schedule.describe(), schedule.preview(Instant::from_secs(NOW), Instant::LAST, count)));
         });
     }
     criterion.bench_function("schedule: parse", |bencher| {

@@ -76,8 +76,11 @@ pub const SEED_END: u64 = 1 << 53;
 
 /// Instants that a preview shows.
 pub const PREVIEW_INSTANTS_MAX: usize = 1_000;
-/// Jobs that are looked at to tell how many are due at the same second as a schedule that somebody asks about.
-pub const HERD_LOOKS_MAX: usize = 4_096;
+/// Excluded dates that a preview looks at, from the first on, to tell on which of them something would have been due.
+pub const PREVIEW_DATES_MAX: usize = 1_000;
+/// Jobs that are looked at to tell how many are due at the same second as a schedule that somebody asks about. Each may
+/// cost half a microsecond, and together they must not keep the loop from what is due.
+pub const HERD_LOOKS_MAX: usize = 1_024;
 /// The same for the answer to a change, of which there are many.
 pub const HERD_LOOKS_OF_CHANGE: usize = 128;
 /// From so many other jobs on it is told.

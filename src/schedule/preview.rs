@@ -11,6 +11,7 @@ use super::dst::Gap;
 use super::rare::Rare;
 use super::zone::Shown;
 use super::{Pace, Schedule};
+use crate::limits::PREVIEW_DATES_MAX;
 use crate::time::Instant;
 
 /// The instants of a schedule in a stretch of time.
@@ -131,7 +132,7 @@ impl Schedule {
     }
 }
 
-/// The dates that are left out in a stretch, in order.
+/// The dates that are left out in a stretch, in order; the first ones, if there are too many to look at.
 fn dates_within(rare: &Rare, after: Instant, through: Instant) -> Vec<Date> {
     let shift_s = rare.shift_s();
     let date = |at: Instant| {
@@ -142,6 +143,7 @@ fn dates_within(rare: &Rare, after: Instant, through: Instant) -> Vec<Date> {
     let mut dates: Vec<Date> = rare.left_out.sets().flat_map(|set| set.within(first, last).iter().copied()).collect();
     dates.sort_unstable();
     dates.dedup();
+    dates.truncate(PREVIEW_DATES_MAX);
     dates
 }
 
