@@ -150,6 +150,34 @@ fn a_preview_tells_what_is_odd() {
 }
 
 #[test]
+fn a_calendar_is_named_as_the_reason() {
+    let test = Setup::new(&[]);
+    let put = |dates: Value| {
+        let body = json!({ "dates": dates }).to_string();
+        assert_eq!(test.api().send("PUT", "/api/calendars/holidays", Some(&body)).status, 200);
+    };
+    put(json!(["2090-12-25"]));
+    let more = json!({
+        "schedule": "@daily", "excludeCalendars": ["holidays"], "excludeDates": ["2090-12-24", "2090-12-25"],
+        "startsAt": "2090-12-24T00:00:00Z"
+    });
+    let created = post(&test, "/api/jobs", &job_with(&test.receiver.url("/a"), &more));
+    assert_eq!(created["nextExecutions"][0], "2090-12-26T00:00:00.000Z");
+    let reasons = json!([
+        {"date": "2090-12-24", "by": ["excludeDates"]},
+        {"date": "2090-12-25", "by": ["excludeDates", "holidays"]}
+    ]);
+    assert_eq!(created["preview"]["excluded"], reasons);
+    put(json!(["2090-12-26"]));
+    let preview = post(&test, "/api/schedules/preview", &more);
+    assert_eq!(preview["instants"][0]["time"], "2090-12-27T00:00:00.000Z");
+    let path = format!("/api/jobs/{}", created["jobId"].as_str().expect("a text"));
+    until("the job follows its calendar", || {
+        (test.api().get(&path)["nextExecution"] == "2090-12-27T00:00:00.000Z").then_some(())
+    });
+}
+
+#[test]
 fn a_change_is_answered_with_what_its_schedule_means() {
     let test = Setup::new(&[]);
     let job = job_with(&test.receiver.url("/a"), &json!({"schedule": "0 0 9 LW * *", "timeZone": "Europe/Berlin"}));
