@@ -5,7 +5,7 @@
 //! field's text), `special_days` (days told by their place in the month), `seed` (what is left open), `calendar` (matching
 //! wall-clock times), `dates` (those left out), `zone` (wall clock to instants) with its policy `dst`, `zones` (all of
 //! them), `every` (steady periods), `rare` (what few schedules have), `error`; and what people are told: `words` (in plain
-//! English, and what may not be meant) and `preview`.
+//! English), `warnings` (what may not be meant) and `preview`.
 
 mod calendar;
 mod dates;
@@ -20,6 +20,7 @@ mod seed;
 mod special_days;
 mod terms;
 mod values;
+mod warnings;
 mod words;
 mod zone;
 mod zones;

@@ -1,4 +1,4 @@
-//! Owns what a schedule is in plain English, and what about it may not be what was meant.
+//! Owns what a schedule is in plain English.
 //! It must not decide when a schedule is due: it reads the same fields, and tells.
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use super::values::{Values, runs};
 use super::{Every, Fields, Rule, Schedule, Terms};
 use crate::time::Instant;
 
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -43,33 +43,8 @@ impl Schedule {
         rule + &self.bounds_words(&terms)
     }
 
-    /// What about it may not be what was meant, a sentence each.
-    pub fn warnings(&self) -> Vec<String> {
-        let Some(Form::Calendar { fields, either_day }) = self.form() else { return Vec::new() };
-        let mut warnings = Vec::new();
-        if fields.weekday.numbered() {
-            warnings.push(
-                "weekday numbers mean different days in other dialects: here 1 is Monday, and both 0 and 7 are Sunday; \
-                 names such as MON leave no doubt"
-                    .to_owned(),
-            );
-        }
-        warnings.extend(missing_days(&fields));
-        if !fields.day.is_all() && !fields.weekday.is_all() {
-            warnings.push(
-                if either_day {
-                    "day and weekday are both given: with five fields either of them is enough"
-                } else {
-                    "day and weekday are both given: both of them must match"
-                }
-                .to_owned(),
-            );
-        }
-        warnings
-    }
-
     /// What its text says; `None` if it has none.
-    fn form(&self) -> Option<Form> {
+    pub(super) fn form(&self) -> Option<Form> {
         let anchor = self.anchor().unwrap_or(Instant::FIRST);
         match self.terms() {
             Terms { rule: Rule::Text(text), seed, .. } => dialect::parse(&text, seed, anchor).ok(),
@@ -253,39 +228,6 @@ fn special_words(special: SpecialDay) -> String {
     }
 }
 
-/// Of days that not every month has, and that were written as such, where they are missing.
-fn missing_days(fields: &Fields) -> Option<String> {
-    let set: BTreeSet<u16> = fields.day.values().collect();
-    if fields.day.paced() || fields.day.is_all() {
-        return None;
-    }
-    // A range that begins earlier, such as 25-31, means "to the end".
-    let plain = runs(&set).into_iter().map(|(first, _)| first);
-    let near = fields.day.special().iter().filter_map(|special| match special {
-        SpecialDay::NearestTo { day } => Some(*day),
-        SpecialDay::Last { .. }
-        | SpecialDay::NearestToLast { .. }
-        | SpecialDay::Nth { .. }
-        | SpecialDay::LastOf { .. } => None,
-    });
-    let day = plain.chain(near).filter(|day| *day >= 29).max()?;
-    let without = |month: &u16| match month {
-        2 => true,
-        4 | 6 | 9 | 11 => day == 31,
-        _ => false,
-    };
-    let months: Vec<&str> = fields.month.values().filter(without).map(|month| MONTHS[usize::from(month - 1)]).collect();
-    if months.is_empty() {
-        return None;
-    }
-    let often = if day == 29 { " in three years of four" } else { "" };
-    Some(format!(
-        "there is no {} in {}{often}: it is not due there; L is the last day of every month",
-        ordinal(day),
-        and(&months.iter().map(|month| (*month).to_owned()).collect::<Vec<_>>())
-    ))
-}
-
 fn run_words(set: &BTreeSet<u16>, word: impl Fn(u16) -> String) -> Vec<String> {
     let words = |(first, last): (u16, u16)| match last - first {
         0 => vec![word(first)],
@@ -295,7 +237,7 @@ fn run_words(set: &BTreeSet<u16>, word: impl Fn(u16) -> String) -> Vec<String> {
     runs(set).into_iter().flat_map(words).collect()
 }
 
-fn and(parts: &[String]) -> String {
+pub(super) fn and(parts: &[String]) -> String {
     match parts {
         [] => String::new(),
         [one] => one.clone(),
@@ -309,7 +251,7 @@ fn count<N: ToString>(number: N, unit: &str) -> String {
     format!("{number} {unit}{plural}")
 }
 
-fn ordinal(number: u16) -> String {
+pub(super) fn ordinal(number: u16) -> String {
     let ending = match (number % 100, number % 10) {
         (11..=13, _) => "th",
         (_, 1) => "st",
@@ -388,35 +330,5 @@ mod tests {
         );
         let once = Schedule::compile(&Terms { rule: Rule::At(at), spread_s: 0, ..terms }, at).expect("valid");
         assert!(once.describe().starts_with("once, at 2026-01-01T01:00:00+01:00, from"), "{}", once.describe());
-    }
-
-    #[test]
-    fn what_may_not_be_meant_is_told() {
-        let golden: [(&str, &[&str]); 17] = [
-            ("0 0 9 * * *", &[]),
-            ("0 0 9 * * MON-FRI", &[]),
-            ("0 0 9 * * 1-5", &["weekday numbers"]),
-            ("0 0 9 * * 5#2", &["weekday numbers"]),
-            ("0 0 9 * * */2", &[]),
-            ("0 0 9 31 * *", &["there is no 31st in February, April, June, September and November: it is"]),
-            ("0 0 9 30 * *", &["there is no 30th in February: it is not due there; L is the last day of every month"]),
-            ("0 0 9 29 * *", &["there is no 29th in February in three years of four"]),
-            ("0 0 9 31 1,3 *", &[]),
-            ("0 0 9 25-31 * *", &[]),
-            ("0 0 9 1-31 * *", &[]),
-            ("0 0 9 */10 * *", &[]),
-            ("0 0 9 L * *", &[]),
-            ("0 0 9 30W * *", &["there is no 30th in February"]),
-            ("0 0 9 13 * FRI", &["day and weekday are both given: both"]),
-            ("0 9 13 * FRI", &["day and weekday are both given: with five fields either"]),
-            ("@every 5s", &[]),
-        ];
-        for (text, expected) in golden {
-            let warnings = parse(text).warnings();
-            assert_eq!(warnings.len(), expected.len(), "{text}: {warnings:?}");
-            for (warning, beginning) in warnings.iter().zip(expected) {
-                assert!(warning.starts_with(beginning), "{text}: {warning}");
-            }
-        }
     }
 }
