@@ -339,6 +339,27 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_that_was_drawn_is_kept_by_a_spec_that_says_none() {
+        let spec = |members: &str, seed| {
+            let text = format!(r#"{{"schedule":"@every 1h","api":"http://a/","type":"ATLEAST_ONCE"{members}}}"#);
+            let definition: Definition = serde_json::from_str(&text).expect("a definition");
+            let context = Context { seed: Some(seed), ..Context::at(Instant::from_secs(5)) };
+            JobSpec::compile(&definition, &context).expect("valid")
+        };
+        let seed_after = |old: &JobSpec, mut new: JobSpec| {
+            new.inherit(old);
+            assert_eq!(new.schedule.anchor(), Some(Instant::from_secs(5)));
+            new.schedule.terms().seed
+        };
+        let spread = r#","spreadSeconds":60"#;
+        let old = spec(spread, 1);
+        assert_eq!(seed_after(&old, spec(spread, 2)), Some(1));
+        assert_eq!(seed_after(&old, spec(r#","spreadSeconds":60,"spreadSeed":3"#, 2)), Some(3));
+        assert_eq!(seed_after(&old, spec("", 2)), None, "nothing is left to chance any more");
+        assert_eq!(seed_after(&spec("", 1), spec(spread, 2)), Some(2), "there was none");
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_what_was_expected() {
         for (text, why) in [
             (r#"{"schedule":"@daily","api":"a","type":"ATLEAST_ONCE"}"#, "api: expected an absolute URL"),
