@@ -53,6 +53,8 @@
 //!   The same definition is part of every answer.
 //! - **An execution**: [`core::ExecutionKey`] says which one it is, [`core::Record`] what became of it: the same in the
 //!   ledger's row, in history, and in an answer. Its public id, [`core::ExecutionId`], holds the job's.
+//! - **A secret**: body -> [`job::SecretDefinition`] -> core ([`job::JobSpec::inherit_secrets`]: kept, dropped or new) ->
+//!   part of what is sent, [`job::Post`], and sealed by the writer into a table of its own. The definition says `{"set":true}`.
 //! - **An attempt** carries an `Arc` of [`job::Post`], what is to be sent, and nothing of the job.
 //!
 //! # What a member of a job costs
@@ -142,6 +144,17 @@
 //!   beside that, a queue, backoff and an age, is a state machine that the loop drives.
 //! - **The status decides.** Once the head of a final answer is read, that is the outcome, and it is reported. The body
 //!   is read on, within [`limits::ANSWER_DRAIN_TIME_MAX`], only so that the connection can be used again.
+//! - **A failure is listened to.** Of an answer that is no success the first KiB is kept, so its report waits for that much,
+//!   its end, or [`limits::ANSWER_DRAIN_TIME_MAX`]. Its status is the outcome all the same, whatever happens meanwhile.
+//! - **At most once has a connection of its own.** A resting one may be closing as the request meets it, and that cannot be
+//!   told from a target that broke off. Attempts that must not use one wait in a queue of their own ([`dispatch`]).
+//! - **A secret is no part of a POST before it is known which one is meant.** The API reads a definition without the job
+//!   that it changes; what it says of secrets waits in the spec, and whoever defines the job to a client or the store before
+//!   the core has resolved it fails an assertion. Errors of such members do not repeat what was written.
+//! - **Secrets follow a job to no other host**, or whoever may change a job could have them sent to himself.
+//! - **A sealed secret opens in its place only** ([`vault`]): the job's id and its name are sealed with it. Rows that are
+//!   moved by hand end the start as damage does.
+//! - **Traces are derived, not drawn**: the same attempt has the same ids over restarts, and the core needs no randomness.
 //! - **Addresses race** (RFC 8305): the next one joins after [`limits::ADDRESS_HEAD_START`], the first to connect wins
 //!   and is remembered.
 //! - **A duration contains the connecting, a drift all that came before the first byte.** A slow name or handshake would

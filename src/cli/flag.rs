@@ -46,5 +46,9 @@ pub(super) fn number(flag: &'static str, text: &str, least: u32, most: u32) -> R
 
 /// What is wrong with a command line, in one line.
 pub(super) fn first_line(error: &clap::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    let text = error.to_string();
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    // Some errors name what they are about in a list below.
+    if first.ends_with(':') { format!("{first} {}", lines.next().unwrap_or_default().trim()) } else { first }
 }

@@ -39,7 +39,7 @@ enum Command {
     /// Measure a server: what arrives, what is missed, how late, at what cost
     Bench(Box<BenchArguments>),
     /// Make the key that secrets of jobs are sealed with
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Secrets(SecretsCommand),
 }
 

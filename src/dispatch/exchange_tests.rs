@@ -15,13 +15,18 @@ fn exchange() -> Exchange {
 
 /// Feeds the pieces, then the end. What is decided by the head stays.
 fn outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Progress {
+    told(pieces, &|_| false).0
+}
+
+/// The same, and what the answer told where that is of interest.
+fn told<'a>(pieces: impl Iterator<Item = &'a [u8]>, tells: &dyn Fn(u16) -> bool) -> (Progress, Option<Box<str>>) {
     let mut exchange = exchange();
     let mut kept = Vec::new();
     let mut decided = None;
     let mut end = None;
     for piece in pieces {
         kept.extend_from_slice(piece);
-        match exchange.read(&kept, &mut [0; 64], &|_| false) {
+        match exchange.read(&kept, &mut [0; 64], tells) {
             Progress::More(used) | Progress::Listening { used } => drop(kept.drain(..used)),
             Progress::Decided { status, used } => {
                 assert_eq!(decided.replace(status), None, "it is decided once");
@@ -37,7 +42,8 @@ fn outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Progress {
     if let Some(decided) = decided {
         assert!(matches!(end, Progress::Whole { status, .. } if status == decided), "{decided}, {end:?}");
     }
-    end
+    let told = exchange.take_told();
+    (end, told.and_then(|told| told.response()))
 }
 
 const ANSWERS: [&[u8]; 8] = [
@@ -58,6 +64,24 @@ fn pieces_do_not_matter() {
         assert!(matches!(whole, Progress::Whole { .. }), "{}: {whole:?}", answer.escape_ascii());
         for len in 1..answer.len() {
             assert_eq!(outcome(answer.chunks(len)), whole, "{} by {len}", answer.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn listening_changes_no_outcome_and_pieces_do_not_matter_to_what_is_told() {
+    // The last one is framed in a way that the protocol core does not read.
+    let bodies = ["hello", "x", "0123456789abc", "until the end", "", "", "x", ""];
+    for (answer, body) in ANSWERS.into_iter().zip(bodies) {
+        let whole = outcome([answer].into_iter());
+        for len in 1..=answer.len() {
+            let (end, told) = told(answer.chunks(len), &|_| true);
+            assert_eq!(
+                (end, told.as_deref().unwrap_or_default()),
+                (whole.clone(), body),
+                "{} by {len}",
+                answer.escape_ascii()
+            );
         }
     }
 }
@@ -117,7 +141,9 @@ fn damaged_answers_come_to_an_end_without_a_panic() {
             }
         }
         let len = 1 + next(answer.len());
-        whole += usize::from(matches!(outcome(answer.chunks(len)), Progress::Whole { .. }));
+        let end = outcome(answer.chunks(len));
+        assert_eq!(told(answer.chunks(len), &|_| true).0, end, "{}", answer.escape_ascii());
+        whole += usize::from(matches!(end, Progress::Whole { .. }));
     }
     assert!(whole > 1_000 && whole < 19_000, "{whole}");
 }

@@ -51,6 +51,8 @@ pub(super) struct Flight {
     pub(super) is_second_try: bool,
     /// Whether a byte of its request may have left, on any connection.
     was_sent: bool,
+    /// Whether its answer counts already for how fast its target is.
+    pub(super) is_counted: bool,
     /// Where its time goes, if not all of it into waiting for the answer.
     course: Option<Box<Course>>,
     /// What its answer told, if that is of interest.
@@ -70,6 +72,7 @@ impl Flight {
             waited: MonoUs(0),
             is_second_try: false,
             was_sent: false,
+            is_counted: false,
             course: None,
             told: None,
         }

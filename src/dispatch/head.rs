@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Request, Uri};
 use ureq_proto::client::Call;
 use ureq_proto::client::state::Prepare;
 
-use super::trace;
+use super::trace::Parent;
 use crate::clock;
 use crate::core::{Attempt, Errand};
 use crate::job::{Delivery, Placeholder, Post, Signing, Template};
@@ -108,6 +108,7 @@ impl Heads {
         let key = self.text(&attempt.id);
         // An execution's id begins with its job's.
         let job = value(key.slice(..JOB_ID_LEN));
+        let trace = self.text(&Parent { id: &attempt.id, attempt: attempt.number });
         let late = HeaderValue::from_static(if attempt.is_late() { "true" } else { "false" });
         [
             (IDEMPOTENCY_KEY, value(key)),
@@ -115,7 +116,7 @@ impl Heads {
             (SCHEDULED_TIME, self.instant(attempt.id.instant)),
             (ATTEMPT, count(attempt.number as usize)),
             (LATE, late),
-            (TRACE_PARENT, trace::parent(&attempt.id, attempt.number)),
+            (TRACE_PARENT, value(trace)),
         ]
     }
 
@@ -169,7 +170,7 @@ fn count(number: usize) -> HeaderValue {
 }
 
 fn value(text: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(text).expect("ids and instants are printable ASCII")
+    HeaderValue::from_maybe_shared(text).expect("ids, traces and instants are printable ASCII")
 }
 
 /// What a target wants to hear as `Host`: the port only where it is not the scheme's own.

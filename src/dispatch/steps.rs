@@ -231,7 +231,12 @@ impl Driver {
     fn note_listening(&mut self, link_id: u32) {
         let now = clock::mono();
         let id = self.board.links[link_id as usize].flight.expect("only a connection in use is answered");
-        self.board.flights[id as usize].hear(now);
+        let flight = &mut self.board.flights[id as usize];
+        flight.hear(now);
+        // How long its target talks says nothing of how long it takes to answer.
+        flight.is_counted = true;
+        let peer = flight.peer.expect("what is answered was sent to a target");
+        self.board.peers[peer as usize].note_answer(flight.waited, self.waited);
         let until = now.plus(ANSWER_DRAIN_TIME_MAX).min(self.limit(id));
         self.board.deadlines.set(id, until);
     }
@@ -267,7 +272,9 @@ impl Driver {
             self.repeat(link_id, id);
             return None;
         }
-        self.board.peers[peer as usize].note_answer(flight.waited, self.waited);
+        if !flight.is_counted {
+            self.board.peers[peer as usize].note_answer(flight.waited, self.waited);
+        }
         Some(id)
     }
 

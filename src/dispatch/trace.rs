@@ -1,27 +1,34 @@
 //! Owns what ties a target's traces to an execution: the header `traceparent` (W3C Trace Context, version 00).
 //! It must not draw anything at random: the same attempt has the same ids, over restarts too.
 
-use bytes::Bytes;
-use http::HeaderValue;
+use std::fmt;
 
 use crate::core::{ExecutionId, Kind};
 
-/// The header of an attempt: the trace is the execution's, the span is the attempt's own.
-pub(super) fn parent(id: &ExecutionId, attempt: u32) -> HeaderValue {
-    let job = u128::from_be_bytes(*id.job.as_bytes());
-    let kind = match id.kind {
-        Kind::Scheduled => 0,
-        Kind::Manual => 1,
-        Kind::Replay => 2,
-    };
-    let which = u128::from(id.instant.as_secs().cast_unsigned()) << 64 | u128::from(id.number) << 32 | kind;
-    let (high, low) = (mixed(half(job >> 64) ^ mixed(half(which >> 64))), mixed(half(job) ^ mixed(half(which))));
-    // Each half stirs the other, so that nothing of either id can be read from one of them.
-    let (high, low) = (mixed(high ^ low), mixed(low.wrapping_add(high)));
-    let span = mixed(high ^ mixed(low ^ u64::from(attempt)));
-    // An id of zeros is none. Nearly no id comes to that, and then any other one serves.
-    let text = format!("00-{high:016x}{:016x}-{:016x}-01", low.max(1), span.max(1));
-    HeaderValue::from_maybe_shared(Bytes::from(text)).expect("hexadecimal digits and dashes are printable ASCII")
+/// The value of the header: the trace is the execution's, the span is the attempt's own.
+pub(super) struct Parent<'a> {
+    pub(super) id: &'a ExecutionId,
+    pub(super) attempt: u32,
+}
+
+impl fmt::Display for Parent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parent { id, attempt } = *self;
+        let job = u128::from_be_bytes(*id.job.as_bytes());
+        let kind = match id.kind {
+            Kind::Scheduled => 0,
+            Kind::Manual => 1,
+            Kind::Replay => 2,
+        };
+        let which = u128::from(id.instant.as_secs().cast_unsigned()) << 64 | u128::from(id.number) << 32 | kind;
+        let high = mixed(half(job >> 64) ^ mixed(half(which >> 64)));
+        let low = mixed(half(job) ^ mixed(half(which)));
+        // Each half stirs the other, so that nothing of either id can be read from one of them.
+        let (high, low) = (mixed(high ^ low), mixed(low.wrapping_add(high)));
+        let span = mixed(high ^ mixed(low ^ u64::from(attempt)));
+        // An id of zeros is none. Nearly no id comes to that, and then any other one serves.
+        write!(f, "00-{high:016x}{:016x}-{:016x}-01", low.max(1), span.max(1))
+    }
 }
 
 fn half(number: u128) -> u64 {
@@ -46,7 +53,7 @@ mod tests {
     fn text(job: u64, instant: i64, kind: Kind, number: u32, attempt: u32) -> String {
         let job = JobId::new(JobKey(job), [0; 10]);
         let id = ExecutionId { job, instant: Instant::from_secs(instant), kind, number };
-        parent(&id, attempt).to_str().expect("ASCII").to_owned()
+        Parent { id: &id, attempt }.to_string()
     }
 
     #[test]

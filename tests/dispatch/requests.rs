@@ -51,6 +51,22 @@ fn each_method_goes_out_with_the_body_that_belongs_to_it() {
 }
 
 #[test]
+fn an_answer_to_head_has_no_body_whatever_it_says() {
+    for (answer, status) in [
+        (&b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"[..], 200),
+        (b"HTTP/1.1 500 Oops\r\nTransfer-Encoding: chunked\r\n\r\n", 500),
+    ] {
+        let target = Target::answering(answer);
+        let mut sending = Sending::new(settings());
+        for _ in 0..3 {
+            let report = sending.send_of(&target.url(), r#""method":"HEAD""#);
+            assert_eq!(report.outcome, Outcome::Answered(status));
+        }
+        assert_eq!(sending.sum(|worker| worker.opened), 1, "nothing more is waited for");
+    }
+}
+
+#[test]
 fn headers_of_the_job_come_last_and_take_the_place_of_the_usual_ones() {
     let target = Target::answering(OK);
     let mut sending = Sending::new(settings());

@@ -43,6 +43,18 @@ fn where_the_time_went_is_told_where_there_is_something_to_tell() {
 }
 
 #[test]
+fn a_name_that_leads_nowhere_is_all_that_was_waited_for() {
+    let mut sending = Sending::new(settings());
+    let report = sending.post("http://nope.invalid:8080/");
+    assert!(matches!(report.outcome, Outcome::ConnectionFailed(_)) && !report.was_sent, "{report:?}");
+    let timings = answer(&report).timings.expect("a name was waited for");
+    assert_eq!(Timings { name_us: 0, ..timings }, Timings::default());
+    assert!(timings.name_us > 0);
+    // What is known already is not waited for.
+    assert_eq!(sending.post("http://nope.invalid:8080/").answer, None);
+}
+
+#[test]
 fn what_was_under_way_when_the_time_was_over_is_told() {
     let target = Target::new(|_, connection| {
         connection.request();
