@@ -105,10 +105,14 @@ impl Heads {
 
     /// What a target is told of an execution.
     fn execution(&mut self, attempt: &Attempt) -> [(HeaderName, HeaderValue); 6] {
-        let key = self.text(&attempt.id);
+        // All in one piece of memory.
+        self.text.clear();
+        write!(self.text, "{}", attempt.id).expect("a string takes any text");
+        let id_len = self.text.len();
+        Parent { id: &attempt.id, attempt: attempt.number }.append(&mut self.text);
+        let text = Bytes::copy_from_slice(self.text.as_bytes());
         // An execution's id begins with its job's.
-        let job = value(key.slice(..JOB_ID_LEN));
-        let trace = self.text(&Parent { id: &attempt.id, attempt: attempt.number });
+        let (key, job, trace) = (text.slice(..id_len), value(text.slice(..JOB_ID_LEN)), text.slice(id_len..));
         let late = HeaderValue::from_static(if attempt.is_late() { "true" } else { "false" });
         [
             (IDEMPOTENCY_KEY, value(key)),

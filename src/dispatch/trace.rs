@@ -1,8 +1,6 @@
 //! Owns what ties a target's traces to an execution: the header `traceparent` (W3C Trace Context, version 00).
 //! It must not draw anything at random: the same attempt has the same ids, over restarts too.
 
-use std::fmt;
-
 use crate::core::{ExecutionId, Kind};
 
 /// The value of the header: the trace is the execution's, the span is the attempt's own.
@@ -11,8 +9,9 @@ pub(super) struct Parent<'a> {
     pub(super) attempt: u32,
 }
 
-impl fmt::Display for Parent<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Parent<'_> {
+    /// Appends the header's value. Every POST has one, so that it is worth doing without a formatter.
+    pub(super) fn append(&self, to: &mut String) {
         let Parent { id, attempt } = *self;
         let job = u128::from_be_bytes(*id.job.as_bytes());
         let kind = match id.kind {
@@ -27,7 +26,21 @@ impl fmt::Display for Parent<'_> {
         let (high, low) = (mixed(high ^ low), mixed(low.wrapping_add(high)));
         let span = mixed(high ^ mixed(low ^ u64::from(attempt)));
         // An id of zeros is none. Nearly no id comes to that, and then any other one serves.
-        write!(f, "00-{high:016x}{:016x}-{:016x}-01", low.max(1), span.max(1))
+        to.push_str("00-");
+        append_hex(to, high);
+        append_hex(to, low.max(1));
+        to.push('-');
+        append_hex(to, span.max(1));
+        to.push_str("-01");
+    }
+}
+
+/// Sixteen digits.
+fn append_hex(to: &mut String, number: u64) {
+    for byte in number.to_be_bytes() {
+        for digit in [byte >> 4, byte & 15] {
+            to.push(char::from(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }));
+        }
     }
 }
 
@@ -53,7 +66,9 @@ mod tests {
     fn text(job: u64, instant: i64, kind: Kind, number: u32, attempt: u32) -> String {
         let job = JobId::new(JobKey(job), [0; 10]);
         let id = ExecutionId { job, instant: Instant::from_secs(instant), kind, number };
-        Parent { id: &id, attempt }.to_string()
+        let mut text = String::new();
+        Parent { id: &id, attempt }.append(&mut text);
+        text
     }
 
     #[test]
