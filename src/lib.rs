@@ -62,8 +62,19 @@
 //! Four files, as the commit that added `misfire` shows: `job/definition.rs` (its name, meaning and default),
 //! `job/spec.rs` (both conversions take the other side apart, so that they do not compile without it), a file of its own
 //! for its policy (`job/misfire.rs`: text, compiled form, pure decision), and the line of the core that decides by it
-//! (`core/arming.rs`). A member that few jobs have lives behind one pointer, so that the others pay a word. Nothing in
-//! `store`, `api` or the migrations lists members.
+//! (`core/arming.rs`). So it held for those that came after it:
+//!
+//! | policy | beside `definition` and `spec` |
+//! |---|---|
+//! | `overlap` | `job/overlap.rs`, `core/admission.rs` |
+//! | `retry` | `job/retry.rs`, `core/sending.rs` |
+//! | `concurrencyKey` | `job/concurrency.rs`, `core/keys.rs` (a table of its own), `core/admission.rs` |
+//! | `maxRuns`, `autoPauseAfter`, `pauseOn` | `core/pausing.rs` |
+//! | when: zone, spread, bounds, exclusions | `job/timing.rs`, `schedule/terms.rs` and `schedule/rare.rs` |
+//! | what is sent: method, headers, body, secrets | a file each in `job/`, `dispatch/head.rs` |
+//!
+//! A member that few jobs have lives behind one pointer, so that the others pay a word. Nothing in `store`, `api` or the
+//! migrations lists members; what executions tell beside their record is one text ([`core::Details`]).
 //!
 //! # Words
 //!
@@ -117,6 +128,22 @@
 //!   which executions finish does not outlive a restart.
 //! - **Adoption.** What a start finds on disk is adopted: it does nothing and nobody sees it until all of it is there
 //!   and judged. That is legal while running, too, so that a node can take jobs over from another.
+//! - **What waits says so on disk, and so is known not to be sent.** An execution that is due while another one of its
+//!   job or its concurrency key comes first is written with what it waits for, and written once more, without that,
+//!   before it is sent. So a start can tell who runs from who waits: lines survive a crash, and what is to be sent at
+//!   most once is not given up because it waited. It costs two more rows for an execution that waits, and nothing for others.
+//! - **One execution of several in doubt may run already**: the first. The others, which cannot have been sent while it
+//!   ran, wait for it. What is in doubt goes before what was missed, and that before what waits since.
+//! - **An execution that ends makes room once its end is on disk**, and no earlier: otherwise a crash would make two run.
+//!   Whoever waits for that has it written at once ([`core::Output::Hurry`]).
+//! - **A permit of a key is held from admission to report**, while it is queued for its target, too. A rate is a spacing
+//!   between admissions, without bursts: so no window of time holds more than it says.
+//! - **Another policy judges anew what has not left.** What was sent under the one before ends in its own time.
+//! - **A release begins an era.** Instants that a job fired while the clock was ahead have rows; fired again they have
+//!   the era as their number, and so other ids. Cursors of the era before do not count any more.
+//! - **A calendar's change counts for what is not armed.** Its jobs go through the arm queue, within its budget.
+//! - **A pause by policy is a change like a client's**, with nobody to answer. If a client is just changing the job, the
+//!   next failure decides again.
 //! - **Failing targets.** A target that timed out or refused [`limits::FAILING_AFTER`] times in a row may hold a tenth
 //!   of what may be in flight instead of half, all failing ones together half, and it is served after healthy ones.
 //! - **Who holds few goes first.** Until a silent target counts as failing its time limit has to pass. What tells it
@@ -239,8 +266,7 @@
 //! # Where the next things go
 //!
 //! A policy of a job: see above. A term of when a job is due is a member of [`schedule::Terms`] and of `job/timing.rs`. A
-//! policy about which execution may run beside which is a gate beside `core/targets.rs`, asked
-//! where `core/sending.rs` pumps. A second backend goes beside `store/sqlite`, behind the same messages. An endpoint is a
+//! policy about which execution may run beside which is asked in `core/admission.rs`. A second backend goes beside `store/sqlite`, behind the same messages. An endpoint is a
 //! line in `api/routes.rs` and a file for its resource.
 
 pub mod alert;
