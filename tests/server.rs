@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "server/calendars.rs"]
+mod calendars;
 #[path = "server/chatty.rs"]
 mod chatty;
 #[path = "server/doors.rs"]
