@@ -19,8 +19,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clients::World;
-use ledgers::{Posts, Tracked};
+use ledgers::{ALONE, ALONE_MS, ONCE, Posts, Tracked};
 use random::Random;
+use support::api::job;
 use support::history::instant_of;
 use support::receiver::{Receiver, Script};
 use support::server::Server;
@@ -29,6 +30,8 @@ use support::{until, wall_us};
 const FLAGS: [&str; 8] = ["--retries", "2", "--retry-delay-ms", "200", "--timeout-ms", "2000", "--max-in-flight", "64"];
 /// Jobs that nobody changes.
 const STABLE: usize = 30;
+/// Jobs that are to be sent at most once, or one at a time.
+const STRICT: usize = 9;
 /// Threads that create, change and delete jobs.
 const CLIENTS: u64 = 4;
 /// One of so many times the server stays down for longer than it arms ahead, so that instants are missed.
@@ -125,9 +128,27 @@ fn create_stable_jobs(db: &Path, quick: &Receiver, slow: &Receiver) -> Vec<Track
         let id = server.api.create("* * * * * *", &url);
         Tracked::acknowledged(id, ("* * * * * *".to_owned(), url))
     });
-    let jobs = jobs.collect();
+    let mut jobs: Vec<Tracked> = jobs.collect();
+    jobs.extend((0..STRICT).map(|index| create_strict_job(&server, slow, index)));
     server.stop();
     jobs
+}
+
+/// A job that is to be sent at most once, or whose executions must not overlap.
+fn create_strict_job(server: &Server, slow: &Receiver, index: usize) -> Tracked {
+    let (path, policy) = match index % 3 {
+        0 => (format!("{ONCE}{index}"), ("type", "ATMOST_ONCE")),
+        1 => (format!("{ALONE}{index}"), ("overlap", "skip")),
+        _ => (format!("{ALONE}{index}"), ("overlap", "queue_one")),
+    };
+    slow.script(&path, Script::SlowMs(if index.is_multiple_of(3) { 400 } else { ALONE_MS }));
+    let url = slow.url(&path);
+    let mut body = job("* * * * * *", &url);
+    body[policy.0] = policy.1.into();
+    let answer = server.api.send("POST", "/api/jobs", Some(&body.to_string()));
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let id = answer.json()["jobId"].as_str().expect("it is a text").to_owned();
+    Tracked::acknowledged(id, ("* * * * * *".to_owned(), url))
 }
 
 /// Runs the server until all that the kills left is settled, and stops it well. The last second that is settled.

@@ -44,7 +44,7 @@ pub struct Lost {
     categories: Vec<(&'static str, u64, Vec<String>)>,
 }
 
-const CATEGORIES: [&str; 11] = [
+const CATEGORIES: [&str; 13] = [
     JOB_MISSING,
     JOB_BACK,
     JOB_UNKNOWN,
@@ -56,6 +56,8 @@ const CATEGORIES: [&str; 11] = [
     TWO_OUTCOMES,
     WRONG_COVERS,
     WRONG_ID,
+    SENT_AGAIN,
+    OVERLAP,
 ];
 const JOB_MISSING: &str = "acknowledged jobs missing or different";
 const JOB_BACK: &str = "acknowledged deletions undone";
@@ -68,6 +70,9 @@ const STILL_PENDING: &str = "rows still PENDING";
 const TWO_OUTCOMES: &str = "execution ids with two outcomes";
 const WRONG_COVERS: &str = "rows whose count of covered instants is wrong";
 const WRONG_ID: &str = "POSTs with another id than their instant's, or early";
+
+const SENT_AGAIN: &str = "executions sent again that are to be sent at most once";
+const OVERLAP: &str = "executions that ran beside another one of their job, and must not";
 
 impl Lost {
     fn add(&mut self, category: &'static str, what: impl FnOnce() -> String) {
@@ -114,6 +119,12 @@ pub fn compare(api: &Api, jobs: &[Tracked], posts: &Posts, settled: i64) -> Lost
     }
     for what in &posts.wrong_ids {
         lost.add(WRONG_ID, || what.clone());
+    }
+    for id in &posts.again {
+        lost.add(SENT_AGAIN, || id.clone());
+    }
+    for what in posts.overlaps() {
+        lost.add(OVERLAP, || what);
     }
     for _ in 0..posts.early {
         lost.add(WRONG_ID, || "a POST came early".to_owned());

@@ -98,7 +98,17 @@ pub struct Posts {
     pub wrong_ids: Vec<String>,
     /// POSTs that came before their second.
     pub early: u64,
+    /// Executions that are to be sent at most once and came again.
+    pub again: Vec<String>,
+    /// When POSTs of jobs came whose executions must not overlap, and of which execution, by path.
+    alone: HashMap<String, Vec<(i64, String)>>,
 }
+
+/// The paths of jobs that are to be sent at most once, and of those whose executions must not overlap.
+pub const ONCE: &str = "/once/";
+pub const ALONE: &str = "/alone/";
+/// How long the target takes for one of the latter, in milliseconds.
+pub const ALONE_MS: u64 = 1_300;
 
 impl Posts {
     /// Takes over what came to a receiver since the last call.
@@ -110,13 +120,37 @@ impl Posts {
                 self.wrong_ids.push(format!("{} for {job} at {}", post.key, post.second));
             }
             self.early += u64::from(post.at_us < post.second * 1_000_000);
-            let seen = self.seen.entry(post.key).or_default();
+            let key = post.key;
+            let seen = self.seen.entry(key.clone()).or_default();
             seen.posts += 1;
+            if post.path.starts_with(ONCE) && seen.posts > 1 {
+                self.again.push(key.clone());
+            }
+            if post.path.starts_with(ALONE) {
+                self.alone.entry(post.path).or_default().push((post.at_us, key));
+            }
             seen.repeats += u32::from(seen.accepted > 0);
             seen.accepted += u32::from(post.status.is_some_and(|status| (200..300).contains(&status)));
             seen.same_attempt += u32::from(seen.attempts.contains(&post.attempt));
             seen.attempts.push(post.attempt);
         }
+    }
+
+    /// Executions that came while another one of their job was not answered yet. What is sent again after a crash is
+    /// the same execution.
+    pub fn overlaps(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (path, posts) in &self.alone {
+            let mut posts = posts.clone();
+            posts.sort_unstable();
+            for pair in posts.windows(2) {
+                let apart_us = pair[1].0 - pair[0].0;
+                if pair[0].1 != pair[1].1 && apart_us < i64::try_from(ALONE_MS).expect("small") * 1_000 {
+                    found.push(format!("{path}: {} came {apart_us} us after {}", pair[1].1, pair[0].1));
+                }
+            }
+        }
+        found
     }
 
     pub fn count(&self) -> u64 {
