@@ -125,6 +125,17 @@ fn a_job_says_how_it_is_retried() {
 }
 
 #[test]
+fn a_target_is_left_alone_for_as_long_as_it_asks() {
+    let test = Setup::new(&["--retry-delay-ms", "1"]);
+    test.receiver.script("/busy", Script::Busy(2));
+    let job = create(&test, &once_at(this_second() + 2), "/busy", json!({}));
+    let execution = only(&test, &job, "SUCCESS");
+    assert_eq!(execution["attempts"][0]["httpStatus"], 503);
+    let posts = test.receiver.posts_to("/busy");
+    assert!(posts.len() == 2 && posts[1].at_us - posts[0].at_us >= 2_000_000, "{posts:?}");
+}
+
+#[test]
 fn retries_give_way_to_the_next_execution() {
     let test = Setup::new(&[]);
     test.receiver.script("/bad", Script::Status(500));

@@ -16,6 +16,8 @@ pub enum Script {
     Status(u16),
     /// 500 so many times for each execution, then 200.
     FailTimes(u32),
+    /// 503 with `Retry-After` in seconds, once for each execution, then 200.
+    Busy(u32),
     /// 200 after so many milliseconds.
     SlowMs(u64),
     /// Nothing, ever.
@@ -134,7 +136,11 @@ impl Receiver {
             std::thread::sleep(wait);
             let close = matches!(script, Script::Close);
             let length = body.len();
-            let answer = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {length}\r\n\r\n{body}");
+            let asks = match script {
+                Script::Busy(seconds) => format!("Retry-After: {seconds}\r\n"),
+                _ => String::new(),
+            };
+            let answer = format!("HTTP/1.1 {status} Scripted\r\n{asks}Content-Length: {length}\r\n\r\n{body}");
             if writer.write_all(answer.as_bytes()).is_err() || close {
                 return;
             }
@@ -152,6 +158,10 @@ impl Receiver {
             Script::FailFirst(times) => {
                 let failed = before(&|other| other.path == post.path);
                 (Some(if failed < times { 500 } else { 200 }), Duration::ZERO)
+            }
+            Script::Busy(_) => {
+                let refused = before(&|other| other.key == post.key) > 0;
+                (Some(if refused { 200 } else { 503 }), Duration::ZERO)
             }
             Script::SlowMs(ms) => (Some(200), Duration::from_millis(ms)),
             Script::Hang | Script::Vanish => (None, Duration::ZERO),
