@@ -78,8 +78,8 @@ impl Scheduler {
             one_runs |= is_running(other);
             one_ends |= other.runs && other.state() == State::Closing;
         }
-        // What is owed for the past is never skipped: it runs one after the other.
-        let on_time = execution.row.record.class == Class::OnTime;
+        // What is owed for the past is never skipped, nor what was tried before: it runs one after the other.
+        let on_time = execution.row.record.class == Class::OnTime && execution.was_never_sent();
         match policy {
             Overlap::Skip if on_time && (one_runs || one_waits) => Turn::Never(ONE_RUNS),
             Overlap::QueueOne if on_time && one_waits => Turn::Never(ONE_WAITS),
@@ -117,21 +117,25 @@ impl Scheduler {
     /// It is the turn of an execution that waited.
     fn call_up(&mut self, slot: u32, now: Now) {
         let execution = &mut self.executions[slot];
-        let (job, target) = (execution.job, execution.sent_to());
+        let target = execution.sent_to();
         execution.ready = Some(now.mono);
-        let late_us = now.wall.since_us(WallUs::of(execution.instant()));
-        let never_sent = execution.was_never_sent();
         self.executions.hold(slot);
-        // Having to wait for others is no fault, unless the job says so.
-        let lateness_max = self.jobs[job].spec().misfire().lateness_max;
-        let too_late = lateness_max.is_some_and(|max| u128::try_from(late_us).is_ok_and(|us| us > max.as_micros()));
-        if too_late && never_sent {
+        if self.is_too_late(slot, now) {
             self.skip(slot, super::sending::TOO_LATE, now);
         } else {
             self.release(slot, now);
         }
         // Only now: a target that nothing waits for is forgotten.
         self.targets.end_wait(target);
+    }
+
+    /// Whether it is too late for an execution that waited for others. Having to wait is no fault, unless the job says so.
+    fn is_too_late(&self, slot: u32, now: Now) -> bool {
+        let execution = &self.executions[slot];
+        let late_us = now.wall.since_us(WallUs::of(execution.instant()));
+        let lateness_max = self.jobs[execution.job].spec().misfire().lateness_max;
+        let is_over = lateness_max.is_some_and(|max| u128::try_from(late_us).is_ok_and(|us| us > max.as_micros()));
+        is_over && execution.was_never_sent()
     }
 
     /// An execution of this job has ended, or its policy has changed: those that waited for it go on.
@@ -161,11 +165,16 @@ impl Scheduler {
                 let is_key = execution.waits_for() == Some(Wait::ConcurrencyKey);
                 execution.state() == State::Waiting && is_key && self.jobs[execution.job].key == Some(key)
             });
-            if waits {
+            if waits && !self.is_too_late(handle.slot, now) {
+                self.keys.begin(key, now.mono);
                 self.executions.take_key(handle.slot, key);
                 self.call_up(handle.slot, now);
             } else {
-                self.keys.end(key);
+                // What it does not use is the next one's.
+                self.keys.passed_over(key);
+                if waits {
+                    self.call_up(handle.slot, now);
+                }
             }
         }
     }
