@@ -15,12 +15,12 @@ use crate::time::Now;
 const NOT_HELD: &str = "the job is not held; only a clock that stepped back holds one";
 
 impl Scheduler {
-    /// An attempt of a job ended: whether that pauses the job.
-    pub(super) fn consider_pausing(&mut self, slot: u32, http_status: Option<u16>, now: Now) {
+    /// An attempt of a job ended, and its execution with it if that `failed`: whether that pauses the job.
+    pub(super) fn consider_pausing(&mut self, slot: u32, http_status: Option<u16>, failed: bool, now: Now) {
         let job = &self.jobs[slot];
         let reason = match (http_status, job.spec().auto_pause_after()) {
             (Some(status), _) if job.spec().is_paused_by(status) => format!("the target answered {status}"),
-            (_, Some(most)) if job.tally.failures_in_row >= most => {
+            (_, Some(most)) if failed && job.tally.failures_in_row >= most => {
                 format!("{} executions in a row failed", job.tally.failures_in_row)
             }
             _ => return,
