@@ -4,10 +4,8 @@
 
 use std::sync::Arc;
 
-use super::executions::State;
 use super::io::{Change, JobChange, Notice, Output, Reply, RequestId};
 use super::jobs::PendingChange;
-use super::key::Kind;
 use super::scheduler::{Phase, Scheduler};
 use crate::job::Revision;
 use crate::time::Now;
@@ -71,13 +69,8 @@ impl Scheduler {
 
     /// The same where the job may have so many in all.
     pub(super) fn runs_left_of(&self, slot: u32, most: u64) -> u64 {
-        let job = &self.jobs[slot];
-        let live = self.executions.of_job(slot).filter(|&execution| {
-            let execution = &self.executions[execution];
-            let counts = !matches!(execution.state(), State::Withheld | State::Closing);
-            counts && execution.row.key.kind == Kind::Scheduled
-        });
-        most.saturating_sub(job.tally.counters.runs).saturating_sub(live.count() as u64)
+        let runs = self.jobs[slot].tally.counters.runs;
+        most.saturating_sub(runs).saturating_sub(self.executions.to_run(slot).into())
     }
 
     /// If a job has no runs left, nothing of it is due any more. Whether that is so.
