@@ -2,6 +2,7 @@
 //! share its concurrency key.
 //! It must not send: what is admitted goes into its target's queue.
 
+use super::attempt::Handle;
 use super::details::Wait;
 use super::executions::{Execution, State};
 use super::io::Output;
@@ -22,6 +23,14 @@ enum Turn {
     },
     /// Its policy skips it, for this reason.
     Never(&'static str),
+}
+
+/// Executions of the job that was asked about last: one that ran, and one that waited for it. Both are looked at before
+/// they are believed, so that of a job with thousands of executions not all are looked through for each of them.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    runs: Option<Handle>,
+    waits: Option<Handle>,
 }
 
 impl Scheduler {
@@ -62,24 +71,40 @@ impl Scheduler {
         true
     }
 
-    fn turn_of(&self, slot: u32) -> Turn {
+    fn turn_of(&mut self, slot: u32) -> Turn {
         let execution = &self.executions[slot];
         let policy = self.jobs[execution.job].spec().overlap();
-        if policy == Overlap::Allow {
-            return Turn::Now;
+        // What is owed for the past is never skipped, nor what was tried before: it runs one after the other.
+        let on_time = execution.row.record.class == Class::OnTime && execution.was_never_sent();
+        let still = |known: Option<Handle>, is: fn(&Execution) -> bool| {
+            let known = known.filter(|known| known.slot != slot).and_then(|known| self.executions.live(known));
+            known.is_some_and(|known| known.job == execution.job && is(known))
+        };
+        let (runs, waits) = (still(self.line.runs, is_running), still(self.line.waits, is_in_line));
+        match policy {
+            Overlap::Allow => return Turn::Now,
+            Overlap::Skip if on_time && runs => return Turn::Never(ONE_RUNS),
+            Overlap::QueueOne if on_time && waits => return Turn::Never(ONE_WAITS),
+            Overlap::Skip | Overlap::QueueOne if runs && !on_time => return Turn::Later { soon: false },
+            Overlap::Skip | Overlap::QueueOne => {}
         }
+        self.line = Line::default();
+        let execution = &self.executions[slot];
         let (mut one_runs, mut one_ends, mut one_waits, mut one_is_before) = (false, false, false, false);
         for other in self.executions.of_job(execution.job).filter(|&other| other != slot) {
+            let handle = self.executions.handle(other);
             let other = &self.executions[other];
             if is_in_line(other) {
                 one_waits = true;
+                self.line.waits = Some(handle);
                 one_is_before |= rank_of(other) < rank_of(execution);
             }
-            one_runs |= is_running(other);
+            if is_running(other) {
+                one_runs = true;
+                self.line.runs = Some(handle);
+            }
             one_ends |= other.runs && other.state() == State::Closing;
         }
-        // What is owed for the past is never skipped: it runs one after the other.
-        let on_time = execution.row.record.class == Class::OnTime;
         match policy {
             Overlap::Skip if on_time && (one_runs || one_waits) => Turn::Never(ONE_RUNS),
             Overlap::QueueOne if on_time && one_waits => Turn::Never(ONE_WAITS),
@@ -117,21 +142,25 @@ impl Scheduler {
     /// It is the turn of an execution that waited.
     fn call_up(&mut self, slot: u32, now: Now) {
         let execution = &mut self.executions[slot];
-        let (job, target) = (execution.job, execution.sent_to());
+        let target = execution.sent_to();
         execution.ready = Some(now.mono);
-        let late_us = now.wall.since_us(WallUs::of(execution.instant()));
-        let never_sent = execution.was_never_sent();
         self.executions.hold(slot);
-        // Having to wait for others is no fault, unless the job says so.
-        let lateness_max = self.jobs[job].spec().misfire().lateness_max;
-        let too_late = lateness_max.is_some_and(|max| u128::try_from(late_us).is_ok_and(|us| us > max.as_micros()));
-        if too_late && never_sent {
+        if self.is_too_late(slot, now) {
             self.skip(slot, super::sending::TOO_LATE, now);
         } else {
             self.release(slot, now);
         }
         // Only now: a target that nothing waits for is forgotten.
         self.targets.end_wait(target);
+    }
+
+    /// Whether it is too late for an execution that waited for others. Having to wait is no fault, unless the job says so.
+    fn is_too_late(&self, slot: u32, now: Now) -> bool {
+        let execution = &self.executions[slot];
+        let late_us = now.wall.since_us(WallUs::of(execution.instant()));
+        let lateness_max = self.jobs[execution.job].spec().misfire().lateness_max;
+        let is_over = lateness_max.is_some_and(|max| u128::try_from(late_us).is_ok_and(|us| us > max.as_micros()));
+        is_over && execution.was_never_sent()
     }
 
     /// An execution of this job has ended, or its policy has changed: those that waited for it go on.
@@ -161,11 +190,16 @@ impl Scheduler {
                 let is_key = execution.waits_for() == Some(Wait::ConcurrencyKey);
                 execution.state() == State::Waiting && is_key && self.jobs[execution.job].key == Some(key)
             });
-            if waits {
+            if waits && !self.is_too_late(handle.slot, now) {
+                self.keys.begin(key, now.mono);
                 self.executions.take_key(handle.slot, key);
                 self.call_up(handle.slot, now);
             } else {
-                self.keys.end(key);
+                // What it does not use is the next one's.
+                self.keys.passed_over(key);
+                if waits {
+                    self.call_up(handle.slot, now);
+                }
             }
         }
     }

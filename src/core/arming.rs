@@ -23,6 +23,8 @@ const NOBODY_COULD_FIRE: &str = "missed: it passed while nobody could fire it";
 const BACKLOG_FULL: &str = "missed: too many executions already wait for this target";
 /// The wait before arming goes on, when a turn's budget is used up.
 pub(super) const RESUME_US: u64 = 1_000;
+/// What making a schedule anew costs, as its calendars have changed.
+const FOLLOW_STEPS: u32 = 16;
 
 /// The instants of a schedule in a gap, by the gap asked for last: after a stop, jobs with one schedule share it.
 #[derive(Debug, Default)]
@@ -136,16 +138,17 @@ impl Scheduler {
         if self.phase != Phase::Running || job.pending.is_some() || job.is_deleted() {
             return 1;
         }
+        let mut steps = 1;
         if job.is_stale {
             self.follow_calendars(slot, now);
+            steps = FOLLOW_STEPS;
         }
         let job = &self.jobs[slot];
-        let Some(next) = job.next() else { return 1 };
+        let Some(next) = job.next() else { return steps };
         if self.exhaust(slot) {
-            return 1;
+            return steps;
         }
         let job = &self.jobs[slot];
-        let mut steps = 1;
         let (target, key, overload) = (job.target, job.key(), job.overload);
         if WallUs::of(next) <= now.wall {
             steps += self.settle_gap(slot, now);

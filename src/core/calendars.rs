@@ -108,6 +108,11 @@ impl Scheduler {
             return;
         }
         self.settle_due(slot, now);
+        // A date in the past that was left out when it came is not owed for being given back. At a start it is not known
+        // what was left out, and those dates count that there are now.
+        if self.jobs[slot].is_at_work() {
+            self.jobs.reach(slot, now.wall.floor());
+        }
         let mut spec = old.spec.clone();
         spec.schedule = Arc::new(schedule);
         self.jobs.share_schedule(&mut spec);

@@ -28,6 +28,7 @@ use slab::Slab;
 
 use super::attempt::Handle;
 use super::details::Wait;
+use super::key::Kind;
 use super::record::{AlertRecord, LedgerRow};
 use crate::time::{DeadlineHeap, Instant, MonoUs, WallUs};
 
@@ -124,8 +125,16 @@ pub(super) struct Executions {
     fire_heap: DeadlineHeap<WallUs>,
     /// Those that wait for a retry.
     retry_heap: DeadlineHeap<MonoUs>,
-    /// The newest one of each job, by the slot of the job.
-    newest: Vec<Option<u32>>,
+    /// Those of each job, by the slot of the job.
+    lists: Vec<List>,
+}
+
+/// The executions of one job.
+#[derive(Clone, Copy, Debug, Default)]
+struct List {
+    newest: Option<u32>,
+    /// How many scheduled ones are to run, or do: none that is withheld or decided.
+    to_run: u32,
 }
 
 impl Index<u32> for Executions {
@@ -225,9 +234,11 @@ impl Executions {
         let from = [State::Proposed, State::Withheld, State::Armed, State::Closing];
         assert!(from.contains(&gone.state), "an execution is forgotten that is {:?}", gone.state);
         self.leave_heaps(slot);
+        let list = &mut self.lists[gone.job as usize];
+        list.to_run -= u32::from(is_to_run(gone.row.key.kind, gone.state));
         match gone.prev {
+            None => list.newest = gone.next,
             Some(prev) => self[prev].next = gone.next,
-            None => self.newest[gone.job as usize] = gone.next,
         }
         if let Some(next) = gone.next {
             self[next].prev = gone.prev;
@@ -236,17 +247,19 @@ impl Executions {
     }
 
     fn insert(&mut self, row: LedgerRow, job: u32, state: State, written_as: u64) -> u32 {
-        if self.newest.len() <= job as usize {
-            self.newest.resize(job as usize + 1, None);
+        if self.lists.len() <= job as usize {
+            self.lists.resize(job as usize + 1, List::default());
         }
-        let next = self.newest[job as usize];
+        let list = &mut self.lists[job as usize];
+        list.to_run += u32::from(is_to_run(row.key.kind, state));
+        let next = list.newest;
         let (ready, sent_to, key, runs, alert, prev) = (None, 0, None, false, None, None);
         let mut new =
             Execution { row, job, state, written_as, ready, sent_to, key, runs, maybe_sent: false, alert, prev, next };
         // Found on disk, what was tried before may have been sent, unless its row says that it was not.
         new.maybe_sent = new.row.record.attempt > 1 && new.waits_for() != Some(Wait::Retry);
         let slot = super::slot(self.slab.insert(new));
-        self.newest[job as usize] = Some(slot);
+        self.lists[job as usize].newest = Some(slot);
         if let Some(next) = next {
             self[next].prev = Some(slot);
         }
@@ -258,6 +271,9 @@ impl Executions {
         let now = execution.state;
         assert!(from.contains(&now), "an execution that is {now:?} cannot become {to:?}");
         execution.state = to;
+        let (job, kind) = (execution.job, execution.row.key.kind);
+        let list = &mut self.lists[job as usize];
+        list.to_run = list.to_run + u32::from(is_to_run(kind, to)) - u32::from(is_to_run(kind, now));
     }
 
     fn leave_heaps(&mut self, slot: u32) {
@@ -294,8 +310,13 @@ impl Executions {
 
     /// A job's executions, newest first.
     pub(super) fn of_job(&self, job: u32) -> impl Iterator<Item = u32> {
-        let newest = self.newest.get(job as usize).copied().flatten();
+        let newest = self.lists.get(job as usize).and_then(|list| list.newest);
         std::iter::successors(newest, |&slot| self[slot].next)
+    }
+
+    /// How many scheduled executions of a job are to run, or do.
+    pub(super) fn to_run(&self, job: u32) -> u32 {
+        self.lists.get(job as usize).map_or(0, |list| list.to_run)
     }
 
     /// A job's executions in a state, newest first.
@@ -334,10 +355,13 @@ impl Executions {
         self.retry_heap.check();
         let mut listed = 0;
         for job in jobs {
+            let mut to_run = 0;
             for slot in self.of_job(job) {
                 assert_eq!(self[slot].job, job);
+                to_run += u32::from(is_to_run(self[slot].row.key.kind, self[slot].state));
                 listed += 1;
             }
+            assert_eq!(to_run, self.to_run(job), "runs of a job are counted wrong");
         }
         assert_eq!(listed, self.len(), "an execution is in no job's list");
         let (mut in_flight, mut holders) = (0, 0);
@@ -358,6 +382,11 @@ impl Executions {
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Execution)> {
         self.slab.iter().map(|(index, execution)| (super::slot(index), execution))
     }
+}
+
+/// Whether an execution in this state uses up one of the runs that a job may have.
+fn is_to_run(kind: Kind, state: State) -> bool {
+    kind == Kind::Scheduled && !matches!(state, State::Withheld | State::Closing)
 }
 
 #[cfg(test)]

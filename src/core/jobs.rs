@@ -137,6 +137,11 @@ impl Job {
         !matches!(change, Some(PendingChange::Create)) && !self.deleted && !self.adopted
     }
 
+    /// Whether it was put to work: what was found on disk, and is not judged yet, was not.
+    pub(super) fn is_at_work(&self) -> bool {
+        !self.adopted
+    }
+
     /// Whether a deletion of this job is being written.
     pub(super) fn is_being_deleted(&self) -> bool {
         self.pending.as_ref().is_some_and(|pending| matches!(pending.change, PendingChange::Delete))

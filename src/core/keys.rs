@@ -107,15 +107,24 @@ impl Keys {
         self.look(slot);
     }
 
-    /// Takes who has waited longest for a key that has room now, with the key: it has begun. It may be gone, and then
-    /// `end` is to be called for it.
+    /// Takes who has waited longest for a key that has room now, with the key. If it is still there and wants to, it is
+    /// to `begin`; else it is to be `passed_over`, and uses up nothing.
     pub(super) fn next(&mut self, now: MonoUs) -> Option<(u32, Handle)> {
         let slot = self.wake.pop_due(now)?;
         let state = &mut self.keys[slot as usize];
         let handle = state.waiting.pop_front().expect("a key wakes for somebody who waits");
-        begin(state, now);
-        self.look(slot);
         Some((slot, handle))
+    }
+
+    /// What `next` gave for this key begins.
+    pub(super) fn begin(&mut self, slot: u32, now: MonoUs) {
+        begin(&mut self.keys[slot as usize], now);
+        self.look(slot);
+    }
+
+    /// What `next` gave for this key does not begin.
+    pub(super) fn passed_over(&mut self, slot: u32) {
+        self.look(slot);
     }
 
     /// When somebody who waits may begin.
@@ -181,6 +190,13 @@ mod tests {
         Handle { slot: 0, seq: Seq(seq) }
     }
 
+    /// Who begins next.
+    fn next(keys: &mut Keys, now: u64) -> Option<Handle> {
+        let (slot, handle) = keys.next(MonoUs(now))?;
+        keys.begin(slot, MonoUs(now));
+        Some(handle)
+    }
+
     #[test]
     fn the_strictest_limit_counts_and_who_waited_longest_goes_first() {
         let mut keys = Keys::default();
@@ -193,11 +209,11 @@ mod tests {
         assert_eq!((keys.deadline(), keys.next(MonoUs(9))), (None, None));
         keys.end(slot);
         assert!(!keys.enter(slot, MonoUs(9)), "others have waited for longer");
-        assert_eq!(keys.next(MonoUs(9)), Some((slot, handle(1))));
-        assert_eq!(keys.next(MonoUs(9)), None);
+        assert_eq!(next(&mut keys, 9), Some(handle(1)));
+        assert_eq!(next(&mut keys, 9), None);
         // Without the strict one there is room for all.
         keys.leave(slot, &strict);
-        assert_eq!(keys.next(MonoUs(9)), Some((slot, handle(2))));
+        assert_eq!(next(&mut keys, 9), Some(handle(2)));
         keys.check(2);
         keys.leave(slot, &loose);
         keys.end(slot);
@@ -212,9 +228,16 @@ mod tests {
         assert!(keys.enter(slot, MonoUs(5)) && !keys.enter(slot, MonoUs(6)));
         keys.wait(slot, handle(1));
         keys.wait(slot, handle(2));
-        assert_eq!((keys.deadline(), keys.next(MonoUs(100_004))), (Some(MonoUs(100_005)), None));
-        assert_eq!(keys.next(MonoUs(100_005)), Some((slot, handle(1))));
+        assert_eq!((keys.deadline(), next(&mut keys, 100_004)), (Some(MonoUs(100_005)), None));
+        assert_eq!(next(&mut keys, 100_005), Some(handle(1)));
         assert_eq!(keys.deadline(), Some(MonoUs(200_005)));
         keys.check(2);
+        // Who is gone uses up nothing.
+        keys.wait(slot, handle(3));
+        assert_eq!(keys.next(MonoUs(200_005)), Some((slot, handle(2))));
+        keys.passed_over(slot);
+        assert_eq!(next(&mut keys, 200_006), Some(handle(3)));
+        assert_eq!(keys.deadline(), None);
+        keys.check(3);
     }
 }

@@ -22,6 +22,8 @@ mod jobs;
 mod key;
 mod keys;
 mod pausing;
+#[cfg(test)]
+mod policy_tests;
 mod receipts;
 mod record;
 mod restore;

@@ -4,10 +4,8 @@
 
 use std::sync::Arc;
 
-use super::executions::State;
 use super::io::{Change, JobChange, Notice, Output, Reply, RequestId};
 use super::jobs::PendingChange;
-use super::key::Kind;
 use super::scheduler::{Phase, Scheduler};
 use crate::job::Revision;
 use crate::time::Now;
@@ -15,12 +13,12 @@ use crate::time::Now;
 const NOT_HELD: &str = "the job is not held; only a clock that stepped back holds one";
 
 impl Scheduler {
-    /// An attempt of a job ended: whether that pauses the job.
-    pub(super) fn consider_pausing(&mut self, slot: u32, http_status: Option<u16>, now: Now) {
+    /// An attempt of a job ended, and its execution with it if that `failed`: whether that pauses the job.
+    pub(super) fn consider_pausing(&mut self, slot: u32, http_status: Option<u16>, failed: bool, now: Now) {
         let job = &self.jobs[slot];
         let reason = match (http_status, job.spec().auto_pause_after()) {
             (Some(status), _) if job.spec().is_paused_by(status) => format!("the target answered {status}"),
-            (_, Some(most)) if job.tally.failures_in_row >= most => {
+            (_, Some(most)) if failed && job.tally.failures_in_row >= most => {
                 format!("{} executions in a row failed", job.tally.failures_in_row)
             }
             _ => return,
@@ -71,13 +69,8 @@ impl Scheduler {
 
     /// The same where the job may have so many in all.
     pub(super) fn runs_left_of(&self, slot: u32, most: u64) -> u64 {
-        let job = &self.jobs[slot];
-        let live = self.executions.of_job(slot).filter(|&execution| {
-            let execution = &self.executions[execution];
-            let counts = !matches!(execution.state(), State::Withheld | State::Closing);
-            counts && execution.row.key.kind == Kind::Scheduled
-        });
-        most.saturating_sub(job.tally.counters.runs).saturating_sub(live.count() as u64)
+        let runs = self.jobs[slot].tally.counters.runs;
+        most.saturating_sub(runs).saturating_sub(self.executions.to_run(slot).into())
     }
 
     /// If a job has no runs left, nothing of it is due any more. Whether that is so.

@@ -1,6 +1,7 @@
 //! Owns adoption: jobs and rows that were found on disk are taken over, at the start or while running, and judged.
 //! It must not send: rows in doubt are first written with their new attempt number.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::io::{Notice, Output, Persist, Restored, StoredJob};
@@ -68,18 +69,21 @@ impl Scheduler {
         let clock_is_behind = restored.newest.max(latest).is_some_and(|newest| newest > now.wall);
         slots.sort_unstable_by_key(|&slot| self.executions[slot].row.seq);
         let mut in_doubt = 0;
+        // Jobs one of whose executions runs: there may be many rows of one job.
+        let mut run = BTreeSet::new();
         let mut unsent = Vec::new();
         for slot in slots {
             let due = self.executions[slot].row.due;
             // What waits for something was not sent, whatever the clock says.
             let is_doubtful = self.executions[slot].waits_for().is_none() && (clock_is_behind || due <= now.wall);
             if is_doubtful {
-                self.doubt(slot, now);
+                self.doubt(slot, &mut run, now);
                 in_doubt += 1;
             } else if due.max(WallUs::of(self.executions[slot].instant())) <= now.wall {
                 unsent.push(slot);
             } else {
                 self.resume(slot, due, now);
+                run.extend(self.executions[slot].runs.then_some(self.executions[slot].job));
             }
         }
         if in_doubt > 0 {
@@ -115,15 +119,15 @@ impl Scheduler {
     /// Nobody knows whether the POST left. It is sent again, under a new attempt number that is written first,
     /// outside the retry budget; but not before its instant, which lies ahead if the clock was ahead once. What is to be
     /// sent at most once is not.
-    fn doubt(&mut self, slot: u32, now: Now) {
+    fn doubt(&mut self, slot: u32, run: &mut BTreeSet<u32>, now: Now) {
         let (job, key) = (self.executions[slot].job, self.executions[slot].row.key);
         if self.is_of_its_era(job, &key) {
             self.jobs.pass(job, key.instant);
         }
         let lies_ahead = WallUs::of(key.instant) > now.wall;
         // Of executions that must not run together the first may run already; the others wait for it.
-        let is_first = !lies_ahead && !self.executions.of_job(job).any(|other| self.executions[other].runs);
-        self.executions[slot].runs = is_first && self.jobs[job].spec().overlap() != Overlap::Allow;
+        let is_alone = self.jobs[job].spec().overlap() != Overlap::Allow;
+        self.executions[slot].runs = is_alone && !lies_ahead && run.insert(job);
         if self.jobs[job].spec().post.delivery == Delivery::AtMostOnce {
             self.executions[slot].row.record.error = Some(NOT_AGAIN.into());
             return self.finish(slot, Status::Failed, now);

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::admission::Line;
 use super::arming::{GapMemo, PassedOver};
 use super::calendars::CalendarTable;
 use super::details::Wait;
@@ -31,6 +32,7 @@ pub struct Scheduler {
     pub(super) calendars: CalendarTable,
     pub(super) receipts: Receipts,
     pub(super) gaps: GapMemo,
+    pub(super) line: Line,
     pub(super) adoption: Adoption,
     pub(super) passed_over: PassedOver,
     pub(super) next_seq: u64,
@@ -88,6 +90,7 @@ impl Scheduler {
             calendars: CalendarTable::default(),
             receipts: Receipts::default(),
             gaps: GapMemo::default(),
+            line: Line::default(),
             adoption: Adoption::default(),
             passed_over: PassedOver::default(),
             next_seq: 1,

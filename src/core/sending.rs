@@ -85,11 +85,11 @@ impl Scheduler {
     }
 
     /// Queues a due execution, unless its row or a deletion of its job is still on the way to the disk, or others come
-    /// first.
+    /// first. Nothing begins during a drain: what the row says then of being unsent must still be so at the next start.
     pub(super) fn release(&mut self, slot: u32, now: Now) {
         let execution = &self.executions[slot];
         let job = &self.jobs[execution.job];
-        if !self.is_durable(slot) || job.is_being_deleted() {
+        if !self.is_durable(slot) || job.is_being_deleted() || self.phase == Phase::Draining {
             return self.executions.hold(slot);
         }
         if !self.admit(slot, now) {
@@ -208,7 +208,8 @@ impl Scheduler {
             let (dispatched, was_sent, retry_after_s) = (report.dispatched, report.was_sent, answer.retry_after_s);
             self.retry_or_fail(slot, Failed { failure, dispatched, was_sent, retry_after_s }, now);
         }
-        self.consider_pausing(job, http_status, now);
+        let failed = self.executions[slot].row.record.status == Status::Failed;
+        self.consider_pausing(job, http_status, failed, now);
         self.pump(now);
     }
 

@@ -77,6 +77,19 @@ impl Dates {
         self.0.binary_search(&date).is_ok()
     }
 
+    /// The first date after `date` that is none of them, if `date` is one. Found by halving: of dates in order the
+    /// number of those between two of them tells whether they follow each other.
+    fn end_of_run(&self, date: Date) -> Option<NaiveDate> {
+        let from = self.0.binary_search(&date).ok()?;
+        let days = |place: usize| usize::try_from((self.0[place].0 - date.0).num_days()).unwrap_or(usize::MAX);
+        let (mut inside, mut outside) = (from, self.0.len());
+        while outside - inside > 1 {
+            let middle = inside + (outside - inside) / 2;
+            if days(middle) == middle - from { inside = middle } else { outside = middle }
+        }
+        self.0[inside].0.succ_opt()
+    }
+
     /// Those from `first` to `last`.
     pub(super) fn within(&self, first: Date, last: Date) -> &[Date] {
         let from = self.0.partition_point(|date| *date < first);
@@ -115,10 +128,10 @@ impl Exclusions {
 
     /// The first date after `date` that is not left out, if `date` itself is.
     pub(super) fn end_of_run(&self, date: NaiveDate) -> Option<NaiveDate> {
-        let is_excluded = |date: NaiveDate| self.sets().any(|set| set.contains(Date(date)));
-        // Sets are finite and end before the calendar does.
-        let next = |date: &NaiveDate| date.succ_opt();
-        is_excluded(date).then(|| std::iter::successors(Some(date), next).find(|date| !is_excluded(*date)))?
+        let run = |date: NaiveDate| self.sets().find_map(|set| set.end_of_run(Date(date)));
+        // Where the run of one set ends, that of another may go on. Sets are finite and end before the calendar does.
+        let ends = std::iter::successors(run(date), |end| run(*end));
+        ends.last()
     }
 
     pub(super) fn sets(&self) -> impl Iterator<Item = &Dates> {
@@ -229,6 +242,23 @@ mod tests {
         assert!(dates.contains("2026-01-01".parse().expect("a date")));
         assert!(!dates.contains("2026-01-02".parse().expect("a date")));
         assert_eq!(Dates::parse(texts.into_iter(), 2), Err("expected at most 2 dates, got 3".to_owned()));
+    }
+
+    #[test]
+    fn a_run_of_dates_ends_where_none_of_the_sets_goes_on() {
+        let set = |days: &[u32]| {
+            let texts: Vec<String> = days.iter().map(|day| format!("2026-01-{day:02}")).collect();
+            Dates::parse(texts.iter().map(String::as_str), 31).expect("dates")
+        };
+        let named = |days| NamedDates { name: "c".into(), dates: Arc::new(set(days)) };
+        let calendars = [named(&[5, 6, 9, 10, 11, 20, 31]), named(&[7, 8, 12, 14, 15, 16])].into();
+        let all = Exclusions { own: set(&[3, 4, 10, 16, 17, 18]), calendars };
+        let is_in = |date: NaiveDate| all.sets().any(|set| set.contains(Date(date)));
+        for day in 1..=31 {
+            let date = NaiveDate::from_ymd_opt(2026, 1, day).expect("a date");
+            let end = std::iter::successors(Some(date), |date| date.succ_opt()).find(|date| !is_in(*date));
+            assert_eq!(all.end_of_run(date), end.filter(|end| *end > date), "{date}");
+        }
     }
 
     #[test]

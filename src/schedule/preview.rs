@@ -118,11 +118,18 @@ impl Schedule {
         let rare = self.rare.as_deref();
         let dates = rare.map(|rare| dates_within(rare, after, through)).unwrap_or_default();
         let whole = rare.map(|rare| Rare { left_out: Exclusions::default(), ..rare.clone() });
+        // What follows one date follows the others before it, too: where little is due, looking for it costs most.
+        let mut following = None;
         dates.into_iter().filter_map(move |date| {
             let (rare, whole) = (rare?, whole.as_ref()?);
             // The instant before the date begins, moved as all instants are.
             let begins = rare.zone.first_of(date.0).as_secs() + rare.shift_s() - 1;
-            let next = whole.next_after(&self.pace, Instant::from_secs(begins.max(after.as_secs())))?;
+            let begins = Instant::from_secs(begins.max(after.as_secs()));
+            let is_known = following.is_some_and(|next: Option<Instant>| next.is_none_or(|next| next > begins));
+            if !is_known {
+                following = Some(whole.next_after(&self.pace, begins));
+            }
+            let next = following??;
             let unspread = Instant::from_secs(next.as_secs() - rare.shift_s());
             let is_due = next <= through && rare.zone.wall(unspread)?.date() == date.0;
             let has = rare.left_out.calendars.iter().filter(|calendar| calendar.dates.contains(date));

@@ -133,6 +133,10 @@ impl Rare {
             }
             let Some(included) = self.left_out.end_of_run(self.zone.wall(next)?.date()) else { return Some(next) };
             from = self.zone.last_surely_before(included, next).max(next);
+            // The clock may be changed many times in a long run, which is looked through once.
+            while self.zone.wall(every.next_after(from))?.date() < included {
+                from = self.zone.last_surely_before(included, every.next_after(from)).max(every.next_after(from));
+            }
         }
     }
 }

@@ -131,7 +131,8 @@ impl World {
         self.assert_drained();
     }
 
-    /// What a drain leaves: nothing under way, and no row for an instant that is still to come.
+    /// What a drain leaves: nothing under way, no row for an instant that is still to come, and none that the next start
+    /// would take for sent although it is known that it was not, where that decides whether it is sent at all.
     pub(crate) fn assert_drained(&mut self) {
         self.coverage.hit("drained");
         assert_eq!(self.pool.len(), 0, "drained with attempts in flight");
@@ -139,6 +140,14 @@ impl World {
         let peak = self.peak();
         let ahead = self.disk.pending().find(|row| WallUs::of(row.key.instant) > peak);
         assert!(ahead.is_none(), "an armed row was left behind: {ahead:?}");
+        let looks_sent = self.disk.pending().find(|row| {
+            let job = &self.disk.jobs[&row.key.job];
+            let at_most_once = job.deleted.is_none() && self.clients.policies_of(&job.revision).at_most_once;
+            let waits = row.record.details.as_ref().is_some_and(|details| details.waits_for.is_some());
+            let never_sent = row.record.attempt == 1 && !self.disk.sent.contains_key(&row.seq);
+            at_most_once && never_sent && !waits
+        });
+        assert!(looks_sent.is_none(), "a drain leaves what was not sent, and does not say so: {looks_sent:?}");
     }
 }
 

@@ -1,0 +1,272 @@
+//! Owns tests of policies that meet: one job or a few, a disk that is quick, and what is fired when.
+//! It must not look into the core: inputs and outputs only.
+
+use std::time::Duration;
+
+use super::*;
+use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
+use crate::schedule::{Calendars, Dates};
+use crate::time::{Instant, MonoUs, Now, WallUs};
+
+/// A midnight.
+const START: i64 = 1_767_225_600;
+
+/// The core, and what it has said so far.
+struct Stage {
+    core: Scheduler,
+    now: Now,
+    /// The number of the last persist item.
+    asked: u64,
+    rows: Vec<LedgerRow>,
+    fired: Vec<Attempt>,
+    changes: usize,
+}
+
+impl Stage {
+    /// Jobs as the store has them, at the start; each with what it says beside its URL.
+    fn of(jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
+        Stage::at(START, jobs, rows)
+    }
+
+    fn at(second: i64, jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
+        let retry = RetryPolicy::doubling(0, Duration::from_secs(1));
+        let (misfire, lateness_max) = (Misfire::Once, Duration::from_secs(600));
+        let core = Scheduler::new(Settings { in_flight_max: 100, retry, misfire, lateness_max, noise: 1 });
+        let now = Now { wall: WallUs::of(Instant::from_secs(second)).plus_us(1), mono: MonoUs(5_000_000) };
+        let mut stage = Stage { core, now, asked: 0, rows: Vec::new(), fired: Vec::new(), changes: 0 };
+        for (key, members) in (1..).zip(jobs) {
+            stage.feed(Input::RestoreJob(Box::new(stored(key, members))));
+        }
+        let next_seq = rows.iter().map(|row| row.seq.0 + 1).max().unwrap_or(1);
+        for row in rows {
+            stage.feed(Input::RestoreRow(Box::new(row)));
+        }
+        stage.feed(Input::RestoreDone(Restored { next_seq, next_job: 1_000, newest: None }));
+        stage.feed(Input::Tick);
+        stage
+    }
+
+    fn feed(&mut self, input: Input) {
+        self.core.handle_input(input, self.now);
+        self.core.check();
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Persist(number, item) => {
+                    self.asked = number;
+                    match item {
+                        Persist::Row(row, _) => self.rows.push(row),
+                        Persist::Change(_) => self.changes += 1,
+                        Persist::Remove(seq) => self.rows.retain(|row| row.seq != seq),
+                        Persist::Calendar(_) => {}
+                    }
+                }
+                Output::Fire(attempt) => self.fired.push(attempt),
+                Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_) | Reply::TooMany(_)) => panic!("{output:?}"),
+                Output::Reply(..) | Output::Dispatched(..) | Output::Hurry => {}
+                Output::Alert(_) | Output::Notice(_) => {}
+            }
+        }
+    }
+
+    /// Everything that was asked for is on disk, and what follows from that, too.
+    fn settle(&mut self) {
+        let mut before = 0;
+        while self.asked > before {
+            before = self.asked;
+            self.feed(Input::Committed { through: before, rejected: Vec::new() });
+        }
+    }
+
+    /// So many seconds pass, one after the other.
+    fn pass(&mut self, seconds: i64) {
+        for _ in 0..seconds {
+            self.now = Now { wall: self.now.wall.plus_us(1_000_000), mono: self.now.mono.plus_us(1_000_000) };
+            self.feed(Input::Tick);
+            self.settle();
+        }
+    }
+
+    /// What was fired since this was asked last: whose, and so many seconds after the start.
+    fn fired(&mut self) -> Vec<(u64, i64)> {
+        let name = |attempt: Attempt| (attempt.id.job.key().0, attempt.id.instant.as_secs() - START);
+        std::mem::take(&mut self.fired).into_iter().map(name).collect()
+    }
+
+    /// The answer to an attempt.
+    fn answer(&mut self, attempt: &Attempt, outcome: Outcome, was_sent: bool) {
+        let (handle, number, dispatched) = (attempt.handle, attempt.number, self.now.wall);
+        let answer = None;
+        self.feed(Input::Report(Report {
+            handle,
+            attempt: number,
+            outcome,
+            dispatched,
+            duration_us: 1,
+            was_sent,
+            answer,
+        }));
+        self.settle();
+    }
+
+    fn ask(&mut self, action: Action) {
+        self.feed(Input::Command(Box::new(Command { request: RequestId(1), action })));
+        self.settle();
+    }
+
+    /// The newest rows, one of each execution, of those that are not finished.
+    fn unfinished(&self) -> Vec<LedgerRow> {
+        let newest = |row: &&LedgerRow| self.rows.iter().rfind(|other| other.seq == row.seq) == Some(*row);
+        let pending = |row: &&LedgerRow| row.record.status == Status::Pending;
+        let mut rows: Vec<LedgerRow> = self.rows.iter().filter(newest).filter(pending).cloned().collect();
+        rows.sort_by_key(|row| row.seq);
+        rows.dedup();
+        rows
+    }
+
+    /// How the rows that are finished ended.
+    fn ended(&self) -> Vec<(i64, Status, Option<Box<str>>)> {
+        let finished = self.rows.iter().filter(|row| row.record.status != Status::Pending);
+        finished.map(|row| (row.key.instant.as_secs() - START, row.record.status, row.record.error.clone())).collect()
+    }
+}
+
+fn spec(members: &str, calendars: &Calendars) -> JobSpec {
+    let text = format!(r#"{{"api":"http://a/",{members}}}"#);
+    let definition: Definition = serde_json::from_str(&text).expect("a definition");
+    let context = Context { calendars: Some(calendars), ..Context::at(Instant::from_secs(START - 10)) };
+    JobSpec::compile(&definition, &context).expect("valid")
+}
+
+fn id(key: u64) -> JobId {
+    JobId::new(JobKey(key), [7; 10])
+}
+
+fn stored(key: u64, members: &str) -> StoredJob {
+    let mut calendars = Calendars::default();
+    calendars.insert("closed", Default::default()).expect("a calendar");
+    let since = WallUs::of(Instant::from_secs(START - 10));
+    let revision = Revision::first(id(key), spec(members, &calendars), since);
+    let finished_through = Some((0, Instant::from_secs(START)));
+    StoredJob { revision, totals: Totals { finished_through, ..Totals::default() } }
+}
+
+const AT_MOST_ONCE: &str = r#""schedule":"* * * * * *","type":"ATMOST_ONCE","overlap":"queue_one""#;
+
+#[test]
+fn what_a_stop_finds_waiting_is_sent_at_the_next_start() {
+    let mut stage = Stage::of(&[AT_MOST_ONCE], Vec::new());
+    stage.pass(2);
+    let first = stage.fired[0].clone();
+    assert_eq!(stage.fired(), [(1, 1)], "the next one waits");
+    stage.feed(Input::Drain);
+    stage.settle();
+    stage.answer(&first, Outcome::Answered(200), true);
+    assert!(stage.core.is_drained());
+    let rows = stage.unfinished();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let mut next = Stage::at(START + 60, &[AT_MOST_ONCE], rows);
+    next.settle();
+    assert_eq!(next.fired(), [(1, 2)], "{:?}", next.ended());
+}
+
+#[test]
+fn what_a_stop_finds_on_its_way_to_the_disk_is_sent_at_the_next_start() {
+    let job = r#""schedule":"* * * * * *","type":"ATMOST_ONCE""#;
+    let mut stage = Stage::of(&[job], Vec::new());
+    // Due, but the disk is slow.
+    stage.now.wall = stage.now.wall.plus_us(1_000_000);
+    stage.feed(Input::Tick);
+    assert_eq!(stage.fired(), []);
+    stage.feed(Input::Drain);
+    stage.settle();
+    assert!(stage.core.is_drained());
+    let mut next = Stage::at(START + 60, &[job], stage.unfinished());
+    next.settle();
+    assert_eq!(next.fired().first(), Some(&(1, 1)), "{:?}", next.ended());
+}
+
+#[test]
+fn who_is_gone_uses_up_nothing_of_a_rate() {
+    let job = |second: u32| {
+        format!(r#""schedule":"{second} * * * * *","type":"ATLEAST_ONCE","concurrencyKey":{{"name":"k","rate":"6/m"}}"#)
+    };
+    let jobs = [1, 2, 3, 4, 5].map(job);
+    let mut stage = Stage::of(&jobs.each_ref().map(String::as_str), Vec::new());
+    stage.pass(5);
+    assert_eq!(stage.fired(), [(1, 1)], "one in ten seconds");
+    for key in 2..=4 {
+        stage.ask(Action::Delete { id: id(key) });
+    }
+    stage.pass(7);
+    assert_eq!(stage.fired(), [(5, 5)], "its turn is ten seconds after the first");
+}
+
+#[test]
+fn who_comes_too_late_uses_up_nothing_of_a_rate() {
+    let job = r#""schedule":"*/5 * * * * *","type":"ATLEAST_ONCE","concurrencyKey":{"name":"k","rate":"6/m"},"misfire":{"maxLatenessMs":7000}"#;
+    let mut stage = Stage::of(&[job], Vec::new());
+    stage.pass(60);
+    let fired = stage.fired();
+    assert!(fired.len() >= 5, "one in ten seconds is sent, if not always the same: {fired:?}, {:?}", stage.ended());
+}
+
+#[test]
+fn a_date_that_a_calendar_gives_back_is_not_made_up_for() {
+    let job = r#""schedule":"0 0 * * * *","type":"ATLEAST_ONCE","excludeCalendars":["closed"]"#;
+    let mut stage = Stage::of(&[job], Vec::new());
+    let put = |text: &[&str]| {
+        let dates = Dates::parse(text.iter().copied(), 10).expect("dates").into();
+        Action::PutCalendar { name: "closed".into(), dates }
+    };
+    let today = "2026-01-01";
+    stage.ask(put(&[today]));
+    stage.pass(2);
+    for _ in 0..5 {
+        stage.now = Now { wall: stage.now.wall.plus_us(3_600_000_000), mono: stage.now.mono.plus_us(3_600_000_000) };
+        stage.pass(1);
+    }
+    assert_eq!(stage.fired(), [], "it is closed today");
+    stage.ask(put(&[]));
+    stage.pass(3);
+    assert_eq!((stage.fired(), stage.ended()), (Vec::new(), Vec::new()), "what is past was left out");
+    let next = stage.core.job(id(1), stage.now.wall).and_then(|view| view.next);
+    assert_eq!(next, Some(Instant::from_secs(START + 6 * 3_600)));
+}
+
+#[test]
+fn an_attempt_that_is_repeated_is_no_failure_in_a_row() {
+    let job = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","autoPauseAfter":2,"retry":{"maxAttempts":2,"initialDelayMs":1000,"jitter":0}"#;
+    let mut failed = stored(1, job);
+    failed.totals.tally.failures_in_row = 2;
+    let mut stage = Stage::of(&[], Vec::new());
+    stage.feed(Input::RestoreJob(Box::new(failed)));
+    stage.feed(Input::RestoreDone(Restored { next_seq: 1, next_job: 1_000, newest: None }));
+    stage.feed(Input::Tick);
+    stage.settle();
+    stage.pass(1);
+    let first = stage.fired[0].clone();
+    stage.answer(&first, Outcome::Answered(500), true);
+    assert_eq!(stage.changes, 0, "it may yet succeed");
+    stage.fired.clear();
+    stage.pass(1);
+    let again = stage.fired.iter().find(|attempt| attempt.number == 2).expect("it is repeated").clone();
+    stage.answer(&again, Outcome::Answered(500), true);
+    assert_eq!(stage.changes, 1, "now it is one more");
+}
+
+#[test]
+fn what_was_tried_is_never_skipped() {
+    // Nothing of it was sent, and its turn had come before; now another one runs.
+    let job = r#""schedule":"0 0 0 1 1 *","type":"ATMOST_ONCE","overlap":"skip""#;
+    let tried = |seq: u64, second: i64| {
+        let key = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START + second));
+        let mut row = LedgerRow::pending(Seq(seq), key, Class::OnTime);
+        row.record.attempt = 2;
+        row.record.details_mut().waits_for = Some(Wait::Retry);
+        row
+    };
+    let mut stage = Stage::at(START + 60, &[job], vec![tried(1, 1), tried(2, 2)]);
+    stage.settle();
+    assert_eq!(stage.fired(), [(1, 1)]);
+    assert_eq!(stage.ended(), [], "it waits");
+}
