@@ -73,7 +73,7 @@ impl Scheduler {
 
     fn turn_of(&mut self, slot: u32) -> Turn {
         let execution = &self.executions[slot];
-        let policy = self.jobs[execution.job].spec().overlap();
+        let policy = self.jobs[execution.job].overlap();
         // What is owed for the past is never skipped, nor what was tried before: it runs one after the other.
         let on_time = execution.row.record.class == Class::OnTime && execution.was_never_sent();
         let still = |known: Option<Handle>, is: fn(&Execution) -> bool| {
@@ -158,14 +158,14 @@ impl Scheduler {
     fn is_too_late(&self, slot: u32, now: Now) -> bool {
         let execution = &self.executions[slot];
         let late_us = now.wall.since_us(WallUs::of(execution.instant()));
-        let lateness_max = self.jobs[execution.job].spec().misfire().lateness_max;
+        let lateness_max = self.jobs[execution.job].misfire().lateness_max;
         let is_over = lateness_max.is_some_and(|max| u128::try_from(late_us).is_ok_and(|us| us > max.as_micros()));
         is_over && execution.was_never_sent()
     }
 
     /// An execution of this job has ended, or its policy has changed: those that waited for it go on.
     pub(super) fn let_next_run(&mut self, job: u32, now: Now) {
-        let allow = self.jobs[job].spec().overlap() == Overlap::Allow;
+        let allow = self.jobs[job].overlap() == Overlap::Allow;
         let live = || self.executions.of_job(job).map(|slot| (slot, &self.executions[slot]));
         let taken = live().any(|(_, other)| is_running(other) || (other.runs && other.state() == State::Closing));
         if taken && !allow {

@@ -208,7 +208,7 @@ impl Scheduler {
         }
         let policy = self.misfire_of(job);
         let mut steps = 0;
-        if let Some(lateness_max) = job.spec().misfire().lateness_max.filter(|_| policy != Misfire::Skip) {
+        if let Some(lateness_max) = job.misfire().lateness_max.filter(|_| policy != Misfire::Skip) {
             let lateness_us = i64::try_from(lateness_max.as_micros()).unwrap_or(i64::MAX);
             let too_late = now.wall.plus_us(-lateness_us).plus_us(-1).floor();
             if job.next().is_some_and(|next| next <= too_late) {
@@ -224,7 +224,7 @@ impl Scheduler {
         let (after, id) = (job.armed_through(), job.revision().id);
         let schedule = Arc::clone(&job.spec().schedule);
         let passes_over = job.overload != Overload::None;
-        let catch_up_max = job.spec().misfire().catch_up_max.unwrap_or(MISFIRE_ALL_MAX);
+        let catch_up_max = job.misfire().catch_up_max.unwrap_or(MISFIRE_ALL_MAX);
         let left = self.runs_left(slot).map_or(u32::MAX, |left| u32::try_from(left).unwrap_or(u32::MAX));
         let runs_max = catch_up_max.min(left);
         let (gap, mut steps) = self.gaps.find(&schedule, after, through);
@@ -268,7 +268,7 @@ impl Scheduler {
 
     /// What becomes of the instants a job missed.
     pub(super) fn misfire_of(&self, job: &Job) -> Misfire {
-        job.spec().misfire().policy.unwrap_or(self.settings.misfire)
+        job.misfire().policy.unwrap_or(self.settings.misfire)
     }
 
     /// Arms a run for an instant that has passed.

@@ -32,6 +32,10 @@ pub(super) struct Job {
     /// Whether the job stands in the arm queue.
     in_arm_queue: bool,
     pub(super) overload: Overload,
+    /// Of its revision, here because every execution asks for it: the number of its scheduled executions, and whether it
+    /// has policies of its own. Both are the revision's.
+    era: u32,
+    has_policies: bool,
     /// A calendar that it follows has changed since its schedule was made.
     pub(super) is_stale: bool,
     /// Nothing of it is judged yet: it was found on disk a moment ago.
@@ -81,6 +85,8 @@ impl Job {
     /// A job that owes instants strictly after `since`.
     pub(super) fn new(revision: Arc<Revision>, target: u32, key: Option<u32>, since: Instant) -> Job {
         Job {
+            era: revision.era,
+            has_policies: revision.spec.has_policies(),
             revision,
             target,
             key,
@@ -97,6 +103,11 @@ impl Job {
         }
     }
 
+    fn set_revision(&mut self, revision: Arc<Revision>) -> Arc<Revision> {
+        (self.era, self.has_policies) = (revision.era, revision.spec.has_policies());
+        std::mem::replace(&mut self.revision, revision)
+    }
+
     /// What is in force.
     pub(super) fn revision(&self) -> &Arc<Revision> {
         &self.revision
@@ -105,6 +116,16 @@ impl Job {
     /// What it is told to be.
     pub(super) fn spec(&self) -> &JobSpec {
         &self.revision.spec
+    }
+
+    /// What it is told to be, if it has policies of its own.
+    pub(super) fn policies(&self) -> Option<&JobSpec> {
+        self.has_policies.then(|| self.spec())
+    }
+
+    /// The number of its scheduled executions.
+    pub(super) fn era(&self) -> u32 {
+        self.era
     }
 
     /// Its key.
@@ -254,7 +275,7 @@ impl Jobs {
         self.active -= usize::from(self[slot].spec().active);
         self.unfollow(slot);
         let job = &mut self[slot];
-        let old = std::mem::replace(&mut job.revision, revision);
+        let old = job.set_revision(revision);
         job.armed_through = armed_through;
         // It may have another target now.
         job.overload = Overload::None;
@@ -268,7 +289,7 @@ impl Jobs {
 
     /// The same revision with the dates that its calendars have now.
     pub(super) fn reschedule(&mut self, slot: u32, revision: Arc<Revision>) {
-        let old = std::mem::replace(&mut self[slot].revision, revision);
+        let old = self[slot].set_revision(revision);
         self.release_schedule(old);
         let reached = self[slot].armed_through;
         self.advance(slot, reached);
@@ -486,6 +507,8 @@ impl Jobs {
         self.arm_heap.check();
         for (index, job) in &self.slab {
             assert_eq!(self.find(job.key()), Some(super::slot(index)), "a job is not found by its key");
+            let of_revision = (job.revision.era, job.revision.spec.has_policies());
+            assert_eq!((job.era, job.has_policies), of_revision, "a job and its revision differ");
             assert!(job.due_through <= job.armed_through, "an instant was due that was never armed or settled");
         }
         assert_eq!(self.by_key.len(), self.len());

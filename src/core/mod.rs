@@ -7,7 +7,7 @@
 //! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details` and `attempt`, the words it is said in.
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
-//! and asks the tables: `arming`, `admission`, `sending`, `changes`, `pausing`, `restore`. `tally` is the one rule of what counts; `view` is
+//! and asks the tables: `arming`, `admission`, `sending`, `changes`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts; `view` is
 //! what can be read.
 
 mod admission;
@@ -22,6 +22,7 @@ mod jobs;
 mod key;
 mod keys;
 mod pausing;
+mod policies;
 #[cfg(test)]
 mod policy_tests;
 mod receipts;

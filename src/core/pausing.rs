@@ -16,8 +16,8 @@ impl Scheduler {
     /// An attempt of a job ended, and its execution with it if that `failed`: whether that pauses the job.
     pub(super) fn consider_pausing(&mut self, slot: u32, http_status: Option<u16>, failed: bool, now: Now) {
         let job = &self.jobs[slot];
-        let reason = match (http_status, job.spec().auto_pause_after()) {
-            (Some(status), _) if job.spec().is_paused_by(status) => format!("the target answered {status}"),
+        let reason = match (http_status, job.auto_pause_after()) {
+            (Some(status), _) if job.is_paused_by(status) => format!("the target answered {status}"),
             (_, Some(most)) if failed && job.tally.failures_in_row >= most => {
                 format!("{} executions in a row failed", job.tally.failures_in_row)
             }
@@ -64,7 +64,7 @@ impl Scheduler {
 
     /// How many scheduled executions of a job may still be armed; None: any number.
     pub(super) fn runs_left(&self, slot: u32) -> Option<u64> {
-        Some(self.runs_left_of(slot, self.jobs[slot].spec().max_runs()?))
+        Some(self.runs_left_of(slot, self.jobs[slot].max_runs()?))
     }
 
     /// The same where the job may have so many in all.
@@ -85,7 +85,7 @@ impl Scheduler {
     /// A run of a job came to nothing: if the job counts its runs, it may have one left again.
     pub(super) fn revive(&mut self, slot: u32, now: Now) {
         let job = &self.jobs[slot];
-        let counts = job.spec().max_runs().is_some() && job.next().is_none();
+        let counts = job.max_runs().is_some() && job.next().is_none();
         if counts && job.pending.is_none() && !job.is_deleted() && self.phase == Phase::Running {
             // While it was exhausted it owed nothing.
             let since = job.armed_through().max(now.wall.floor());

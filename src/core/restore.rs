@@ -113,7 +113,7 @@ impl Scheduler {
 
     /// Whether a job's cursors take account of an execution: it is scheduled, and not from before a release.
     pub(super) fn is_of_its_era(&self, job: u32, key: &ExecutionKey) -> bool {
-        key.kind == Kind::Scheduled && key.number == self.jobs[job].revision().era
+        key.kind == Kind::Scheduled && key.number == self.jobs[job].era()
     }
 
     /// Nobody knows whether the POST left. It is sent again, under a new attempt number that is written first,
@@ -126,7 +126,7 @@ impl Scheduler {
         }
         let lies_ahead = WallUs::of(key.instant) > now.wall;
         // Of executions that must not run together the first may run already; the others wait for it.
-        let is_alone = self.jobs[job].spec().overlap() != Overlap::Allow;
+        let is_alone = self.jobs[job].overlap() != Overlap::Allow;
         self.executions[slot].runs = is_alone && !lies_ahead && run.insert(job);
         if self.jobs[job].spec().post.delivery == Delivery::AtMostOnce {
             self.executions[slot].row.record.error = Some(NOT_AGAIN.into());

@@ -43,7 +43,7 @@ impl Scheduler {
             let job = &self.jobs[job];
             let is_latest = job.next().is_none_or(|next| WallUs::of(next) > now.wall) && job.armed_through() == instant;
             // A job that says how late is too late means every run.
-            let says_so = job.spec().misfire().lateness_max.is_some();
+            let says_so = job.misfire().lateness_max.is_some();
             if says_so || !self.misfire_of(job).runs(is_latest) {
                 self.counts.missed += 1;
                 self.skip(slot, TOO_LATE, now);
@@ -70,12 +70,12 @@ impl Scheduler {
 
     /// How late an execution of a job may begin that was never sent.
     fn lateness_max(&self, job: &Job) -> Duration {
-        job.spec().misfire().lateness_max.unwrap_or(self.settings.lateness_max)
+        job.misfire().lateness_max.unwrap_or(self.settings.lateness_max)
     }
 
     /// The next instant of a job has come: retries that are to give way end.
     pub(super) fn end_retries(&mut self, job: u32, now: Now) {
-        if !self.jobs[job].spec().retry(&self.settings.retry).until_next {
+        if !self.jobs[job].retry(&self.settings.retry).until_next {
             return;
         }
         for slot in self.executions.of_job_in(job, State::Backoff) {
@@ -218,11 +218,11 @@ impl Scheduler {
         let Failed { failure, dispatched, was_sent, retry_after_s } = failed;
         let execution = &self.executions[slot];
         let (job, record) = (&self.jobs[execution.job], &execution.row.record);
-        let policy = job.spec().retry(&self.settings.retry);
+        let policy = job.retry(&self.settings.retry);
         let used = (record.attempt - 1).saturating_sub(record.recoveries);
         let at_most_once = job.spec().post.delivery == Delivery::AtMostOnce;
-        let pauses = matches!(failure, Failure::Status(status) if job.spec().is_paused_by(status));
-        let is_over = used >= policy.retries || !job.spec().is_retried(failure) || pauses;
+        let pauses = matches!(failure, Failure::Status(status) if job.is_paused_by(status));
+        let is_over = used >= policy.retries || !job.is_retried(failure) || pauses;
         if job.is_deleted() || is_over || (at_most_once && was_sent) {
             return self.finish(slot, Status::Failed, now);
         }
@@ -317,7 +317,7 @@ impl Scheduler {
                 }
                 let goes_on = !self.jobs[job].is_deleted();
                 self.forget(handle.slot);
-                if goes_on && self.jobs[job].spec().overlap() != Overlap::Allow {
+                if goes_on && self.jobs[job].overlap() != Overlap::Allow {
                     self.let_next_run(job, now);
                 }
             }

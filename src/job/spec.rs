@@ -135,6 +135,11 @@ impl JobSpec {
         })
     }
 
+    /// Whether it has any policy of its own, beside how often it is sent.
+    pub fn has_policies(&self) -> bool {
+        self.rare.is_some()
+    }
+
     /// What becomes of missed instants, as far as the job says it.
     pub fn misfire(&self) -> MisfireRule {
         self.rare.as_deref().and_then(|rare| rare.misfire).unwrap_or_default()
