@@ -138,6 +138,8 @@ pub const OUTPUT_MAX: usize = 32 * 1024 * 1024;
 pub const PAGE_MAX: u32 = 1_000;
 /// Jobs in one piece of a page. A page with more is streamed: made at once, it would keep the loop from what is due.
 pub const PIECE_JOBS_MAX: usize = 100;
+/// Bytes of a piece from which on no further job is added to it.
+pub const PIECE_LEN_MAX: usize = 64 * 1024;
 /// Pieces of streamed answers made in one turn of the loop, for all clients together.
 pub const PIECES_PER_TURN_MAX: u32 = 1;
 /// Unsent bytes of a streamed answer above which no further piece of it is made.

@@ -24,6 +24,8 @@ pub enum Call {
     Query(Query),
     /// What a schedule means, beside what the core knows of other jobs.
     Preview(Box<PreviewCall>),
+    /// A page of jobs, at once unless they carry too much.
+    Jobs(JobsPage),
     /// Something that is made in pieces, as the client takes them.
     Stream(Stream),
     /// Known without asking anybody.
@@ -35,8 +37,6 @@ pub enum Call {
 pub enum Read {
     /// One job.
     Job(JobId),
-    /// A page of jobs that is one piece.
-    Jobs(JobsPage),
     /// Metrics, with the next jobs to fire.
     Metrics {
         /// How many jobs.

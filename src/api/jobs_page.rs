@@ -1,7 +1,7 @@
 //! Owns a page of jobs: how it is asked for, and how it is made, at once or in pieces.
 //! It must not keep jobs between two pieces: each piece shows the jobs as they are when it is made.
 
-use super::call::{Call, Read};
+use super::call::Call;
 use super::errors::ApiError;
 use super::jobs::JobBody;
 use super::json::{append, whole};
@@ -11,7 +11,7 @@ use super::stream::{Piece, Stream};
 use crate::core::JobView;
 use crate::http::{Method, Response, Status};
 use crate::job::JobKey;
-use crate::limits::PIECE_JOBS_MAX;
+use crate::limits::{PIECE_JOBS_MAX, PIECE_LEN_MAX};
 
 /// A page of jobs, or what is still to be made of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
     if matched.request.method == Method::Head && !is_long {
         return Ok(Call::Ready(Response::unmade(Status::OK)));
     }
-    Ok(if is_long { Call::Stream(Stream::Jobs(page)) } else { Call::Read(Read::Jobs(page)) })
+    Ok(if is_long { Call::Stream(Stream::Jobs(page)) } else { Call::Jobs(page) })
 }
 
 impl JobsPage {
@@ -52,17 +52,23 @@ impl JobsPage {
 
     /// Makes the next piece of `{"jobs":[...],"nextCursor":...}`, and says what is left to make.
     fn advance(self, views: &[JobView]) -> (Vec<u8>, Option<JobsPage>) {
-        let (shown, more) = views.split_at(views.len().min(self.in_piece()));
         let mut out = Vec::new();
         if !self.begun {
             out.extend_from_slice(b"{\"jobs\":[");
         }
-        for (number, view) in shown.iter().enumerate() {
-            if self.begun || number > 0 {
+        let mut shown = 0;
+        for view in views.iter().take(self.in_piece()) {
+            // Jobs may carry bodies.
+            if shown > 0 && out.len() >= PIECE_LEN_MAX {
+                break;
+            }
+            if self.begun || shown > 0 {
                 out.push(b',');
             }
             append(&mut out, &JobBody::from(view));
+            shown += 1;
         }
+        let (shown, more) = views.split_at(shown);
         let next = if more.is_empty() { None } else { shown.last().map(|view| view.revision.id.key()) };
         let left = self.left - shown.len();
         if next.is_some() && left > 0 {
@@ -75,11 +81,10 @@ impl JobsPage {
     }
 }
 
-/// A page that is one piece.
-pub fn jobs(page: JobsPage, views: &[JobView]) -> Response {
+/// A page that is one piece; None if its jobs carry so much that it must be made in pieces.
+pub fn jobs(page: JobsPage, views: &[JobView]) -> Option<Response> {
     let (bytes, rest) = page.advance(views);
-    assert_eq!(rest, None, "a page that is read at once is one piece");
-    whole(bytes)
+    rest.is_none().then(|| whole(bytes))
 }
 
 /// The next piece of a page.

@@ -217,7 +217,13 @@ mod tests {
             Err(error) => error.response(),
             Ok(Call::Ready(response)) => response,
             Ok(
-                Call::Create(_) | Call::Change(_) | Call::Read(_) | Call::Query(_) | Call::Preview(_) | Call::Stream(_),
+                Call::Create(_)
+                | Call::Change(_)
+                | Call::Jobs(_)
+                | Call::Read(_)
+                | Call::Query(_)
+                | Call::Preview(_)
+                | Call::Stream(_),
             ) => {
                 return (200, String::new());
             }

@@ -88,6 +88,16 @@ impl Calls {
         match api::route(asked, &self.context(engine.core(), now, asked)) {
             Err(error) => refuse(&error),
             Ok(Call::Ready(response)) => Given::Answer(response),
+            Ok(Call::Jobs(page)) => {
+                let views = engine.core().jobs_after(page.after(), page.views_wanted(), now.wall);
+                match api::jobs(page, &views) {
+                    Some(response) => Given::Answer(response),
+                    None => {
+                        let stream = Stream::Jobs(page);
+                        Given::Streamed(stream.head(), stream)
+                    }
+                }
+            }
             Ok(Call::Read(read)) => Given::Answer(self.read(engine, clients, now, read)),
             Ok(Call::Preview(call)) => {
                 let herd = call.first().map(|first| engine.core().herd(first, None, HERD_LOOKS_MAX));
@@ -172,7 +182,6 @@ impl Calls {
                 Some(view) => api::job(&view),
                 None => ApiError::no_such_job().response(),
             },
-            Read::Jobs(page) => api::jobs(page, &core.jobs_after(page.after(), page.views_wanted(), now.wall)),
             Read::Health => api::health(&api::Health {
                 trouble: engine.trouble(now.mono),
                 held_jobs: core.load(now.wall).held_jobs,

@@ -155,3 +155,23 @@ fn clients_that_leave_in_the_middle_of_a_page_cost_nothing() {
     });
     test.is_well();
 }
+
+#[test]
+fn a_page_of_jobs_with_large_bodies_is_made_in_pieces() {
+    let test = Setup::new(&[]);
+    let text = "y".repeat(60_000);
+    for number in 0..6 {
+        let mut body = job("@yearly", "http://a/");
+        body["body"] = json!(format!("{number}{text}"));
+        assert_eq!(test.api().send("POST", "/api/jobs", Some(&body.to_string())).status, 201);
+    }
+    let mut raw = Raw::connect(&test.api().address);
+    raw.send(get("/api/jobs?limit=1") + &get("/api/jobs") + &get("/api/info"));
+    let (one, all, info) = (raw.answer(), raw.answer(), raw.answer());
+    assert_eq!((one.status, one.header("transfer-encoding")), (200, ""));
+    assert_eq!((all.status, all.header("transfer-encoding")), (200, "chunked"));
+    let bodies = all.json()["jobs"].as_array().expect("it is a list").iter().map(|job| job["body"].clone()).collect();
+    let expected = (0..6).map(|number| json!(format!("{number}{text}"))).collect();
+    assert_eq!(Value::Array(bodies), Value::Array(expected));
+    assert_eq!(info.status, 200, "the connection goes on");
+}
