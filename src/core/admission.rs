@@ -36,6 +36,10 @@ pub(super) struct Line {
 impl Scheduler {
     /// Whether a due execution whose row is on disk may go to its target now. If not, it waits, or was skipped.
     pub(super) fn admit(&mut self, slot: u32, now: Now) -> bool {
+        if self.is_too_late(slot, now) {
+            self.skip(slot, super::sending::TOO_LATE, now);
+            return false;
+        }
         if !self.executions[slot].runs {
             match self.turn_of(slot) {
                 Turn::Now => self.executions[slot].runs = true,
@@ -145,22 +149,19 @@ impl Scheduler {
         let target = execution.sent_to();
         execution.ready = Some(now.mono);
         self.executions.hold(slot);
-        if self.is_too_late(slot, now) {
-            self.skip(slot, super::sending::TOO_LATE, now);
-        } else {
-            self.release(slot, now);
-        }
+        self.release(slot, now);
         // Only now: a target that nothing waits for is forgotten.
         self.targets.end_wait(target);
     }
 
-    /// Whether it is too late for an execution that waited for others. Having to wait is no fault, unless the job says so.
+    /// Whether it is too late for an execution that waited for others, or for a start. Having to wait is no fault, unless
+    /// the job says so.
     fn is_too_late(&self, slot: u32, now: Now) -> bool {
         let execution = &self.executions[slot];
         let late_us = now.wall.since_us(WallUs::of(execution.instant()));
         let lateness_max = self.jobs[execution.job].misfire().lateness_max;
         let is_over = lateness_max.is_some_and(|max| u128::try_from(late_us).is_ok_and(|us| us > max.as_micros()));
-        is_over && execution.was_never_sent()
+        is_over && execution.waits_for().is_some() && execution.was_never_sent()
     }
 
     /// An execution of this job has ended, or its policy has changed: those that waited for it go on.

@@ -270,3 +270,19 @@ fn what_was_tried_is_never_skipped() {
     assert_eq!(stage.fired(), [(1, 1)]);
     assert_eq!(stage.ended(), [], "it waits");
 }
+
+#[test]
+fn what_waited_over_a_stop_is_too_late_when_its_job_says_so() {
+    let job =
+        r#""schedule":"0 0 0 1 1 *","type":"ATLEAST_ONCE","overlap":"queue_one","misfire":{"maxLatenessMs":50000}"#;
+    let waits = |seq: u64, second: i64| {
+        let key = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START + second));
+        let mut row = LedgerRow::pending(Seq(seq), key, Class::Waited);
+        row.record.details_mut().waits_for = Some(Wait::Overlap);
+        row
+    };
+    let mut stage = Stage::at(START + 60, &[job], vec![waits(1, 5), waits(2, 15)]);
+    stage.settle();
+    assert_eq!(stage.fired(), [(1, 15)]);
+    assert!(matches!(&stage.ended()[..], [(5, Status::Skipped, Some(_))]), "{:?}", stage.ended());
+}

@@ -268,23 +268,31 @@ impl Disk {
         last
     }
 
+    /// How many of each job failed in a row, in the order in which they were armed.
+    pub(crate) fn failures(&self) -> HashMap<JobKey, u32> {
+        let mut all: HashMap<JobKey, u32> = HashMap::new();
+        for row in self.rows.values() {
+            let failures = all.entry(row.key.job).or_default();
+            match row.record.status {
+                Status::Failed => *failures += 1,
+                Status::Success => *failures = 0,
+                Status::Skipped | Status::Pending => {}
+            }
+        }
+        all
+    }
+
     /// What a start reads: jobs, unfinished rows, and the rest. Schedules are read from their texts again.
     pub(crate) fn restore(&self) -> (Vec<StoredJob>, Vec<LedgerRow>, Restored) {
         let (counters, last) = (self.counters(), self.last());
         let mut finished: BTreeMap<JobKey, (u32, Instant)> = BTreeMap::new();
-        let mut failures: BTreeMap<JobKey, u32> = BTreeMap::new();
+        let failures = self.failures();
         for row in
             self.rows.values().filter(|row| row.record.status != Status::Pending && row.key.kind == Kind::Scheduled)
         {
             let place = (row.key.number, row.key.instant);
             let through = finished.entry(row.key.job).or_insert(place);
             *through = place.max(*through);
-            let failures = failures.entry(row.key.job).or_default();
-            match row.record.status {
-                Status::Failed => *failures += 1,
-                Status::Success => *failures = 0,
-                Status::Skipped | Status::Pending => {}
-            }
         }
         let mut jobs = Vec::new();
         for (key, job) in self.jobs.iter().filter(|(_, job)| job.deleted.is_none()) {

@@ -138,6 +138,11 @@ impl World {
             let deleted = self.disk.jobs[&row.key.job].deleted.is_some();
             self.coverage.hit_if(first && deleted, "deleted while in flight");
         }
+        if first && !self.watch.draining {
+            let is_sure =
+                self.disk.rows.get(&report.handle.seq).is_some_and(|row| !self.watch.is_changing(row.key.job));
+            self.demands.expect(&report, is_sure, &self.disk, &self.clients);
+        }
         self.feed(Input::Report(report));
         self.assert_in_flight();
     }
@@ -242,6 +247,7 @@ impl World {
             self.watch.peak = self.watch.peak.max(ahead);
         }
         self.watch.start(now);
+        self.demands.start(&self.disk);
         self.forget_clocks();
         self.core = Some(Scheduler::new(self.plan.settings));
         let clock_is_behind = restored.newest.is_some_and(|newest| newest > now.wall);

@@ -12,6 +12,7 @@ mod berlin;
 mod clients;
 mod clock;
 mod coverage;
+mod demands;
 mod disk;
 mod finish;
 mod happen;

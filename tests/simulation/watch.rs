@@ -55,6 +55,11 @@ impl Watch {
         self.time(now);
     }
 
+    /// Whether a change of this job is being written, or the core has not heard that it is.
+    pub(crate) fn is_changing(&self, job: JobKey) -> bool {
+        self.changing.contains_key(&job)
+    }
+
     pub(crate) fn process(&self) -> u64 {
         self.process
     }

@@ -12,6 +12,7 @@ use punctual::time::{Now, WallUs};
 use super::clients::Clients;
 use super::clock::Clock;
 use super::coverage::Coverage;
+use super::demands::Demands;
 use super::disk::Disk;
 use super::line;
 use super::plan::{Fault, Plan, Profile, SECOND_US};
@@ -48,6 +49,7 @@ pub(crate) struct World {
     pub(crate) pool: Pool,
     pub(crate) clients: Clients,
     pub(crate) watch: Watch,
+    pub(crate) demands: Demands,
     pub(crate) coverage: Coverage,
     /// By time and order of asking; with the process it is meant for, if only for that.
     agenda: BTreeMap<(u64, u64), (Option<u64>, Event)>,
@@ -88,6 +90,7 @@ impl World {
             core: None,
             disk: Disk::default(),
             watch: Watch::default(),
+            demands: Demands::default(),
             coverage: Coverage::default(),
             agenda: BTreeMap::new(),
             order: 0,
@@ -232,6 +235,7 @@ impl World {
             eprintln!("step {} at {now:?}: {input:?}", self.step);
         }
         self.in_command = matches!(input, Input::Command(_));
+        self.demands.begin();
         core.handle_input(input, now);
         while let Some(output) = self.core.as_mut().and_then(Scheduler::poll_output) {
             self.record(&output);
@@ -243,6 +247,9 @@ impl World {
                     self.crash();
                 }
             }
+        }
+        if self.core.is_some() {
+            self.demands.end();
         }
         self.check_sometimes();
     }
@@ -274,6 +281,7 @@ impl World {
         match output {
             Output::Persist(number, item) => {
                 self.watch.persist(number, &item, now, &self.disk, &self.clients, &mut self.coverage);
+                self.demands.persist(&item, now, &self.disk, &self.clients);
                 let peak = self.watch.peak.unwrap_or(now.wall);
                 self.persist(number, item, peak);
             }
