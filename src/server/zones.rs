@@ -2,6 +2,7 @@
 //! It must not understand the rules of a zone, nor fail: without files the bundled data serves.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::schedule::Zones;
@@ -12,6 +13,8 @@ const FOLDER: &str = "/usr/share/zoneinfo";
 const MAGIC: &[u8] = b"TZif";
 /// No file of rules is larger.
 const FILE_LEN_MAX: u64 = 1 << 20;
+/// No line with an edition is longer.
+const LINE_LEN_MAX: usize = 256;
 /// No system has more names.
 const FILES_MAX: usize = 4_000;
 /// Folders that hold all names once more: by other rules, or for other programs.
@@ -36,10 +39,10 @@ fn newest_of(folder: &Path) -> Zones {
 /// The edition, as the two files say it that systems have one of.
 fn version_of(folder: &Path) -> Option<String> {
     let first_line = |name: &str| {
-        let path = folder.join(name);
-        let is_small = fs::metadata(&path).is_ok_and(|file| file.len() <= FILE_LEN_MAX);
-        let text = is_small.then(|| fs::read_to_string(&path).ok()).flatten()?;
-        text.lines().next().map(|line| line.trim().to_owned())
+        let mut line = String::new();
+        let file = fs::File::open(folder.join(name)).ok()?;
+        BufReader::with_capacity(LINE_LEN_MAX, file).take(LINE_LEN_MAX as u64).read_line(&mut line).ok()?;
+        Some(line.trim().to_owned())
     };
     let compact = first_line("tzdata.zi").and_then(|line| line.strip_prefix("# version ").map(str::to_owned));
     let version = compact.or_else(|| first_line("+VERSION"))?;
