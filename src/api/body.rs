@@ -48,8 +48,18 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     let path = error.path().to_string();
     // The path has no name where nothing could be read yet.
     let place = if matches!(path.as_str(), "." | "?") { "body".to_owned() } else { path };
-    let what = error.inner().to_string();
+    let what = in_words_of_json(error.inner().to_string());
     ApiError::bad_request(format!("{place}: {}", shortened(&what)))
+}
+
+/// Serde names types of Rust. What it expected stands behind what a client wrote, which is left as it is.
+fn in_words_of_json(mut what: String) -> String {
+    for (rust, json) in [("expected u64", "expected a whole number"), ("expected a sequence", "expected a list")] {
+        if let Some(at) = what.rfind(rust) {
+            what.replace_range(at..at + rust.len(), json);
+        }
+    }
+    what
 }
 
 /// Client text is repeated in errors only so far.

@@ -216,6 +216,8 @@ mod tests {
             (format!("{{{good},\"retries\":3}}"), "unknown field `retries`, expected one of `schedule`"),
             (format!("{{{good},\"api\":\"http://b/\"}}"), "duplicate field `api`"),
             (format!("{{{good},\"active\":\"yes\"}}"), "active: invalid type: string \"yes\", expected a boolean"),
+            (format!("{{{good},\"maxRuns\":-1}}"), "maxRuns: invalid value: integer `-1`, expected a whole number at"),
+            (format!("{{{good},\"pauseOn\":410}}"), "pauseOn: invalid type: integer `410`, expected a list at"),
             (good.replace("\"@daily\"", "5"), "schedule: invalid type: integer `5`, expected a string"),
             (good.replace("@daily", "0 0 30 2 *"), "schedule: expected at least one time in the future"),
             (good.replace("@daily", "* * 25 * * *"), "schedule: hour: expected"),

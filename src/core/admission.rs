@@ -164,23 +164,18 @@ impl Scheduler {
         is_over && execution.waits_for().is_some() && execution.was_never_sent()
     }
 
-    /// An execution of this job has ended, or its policy has changed: those that waited for it go on.
+    /// An execution of this job has ended that others had to wait for: the first of them goes on.
     pub(super) fn let_next_run(&mut self, job: u32, now: Now) {
-        let allow = self.jobs[job].overlap() == Overlap::Allow;
         let live = || self.executions.of_job(job).map(|slot| (slot, &self.executions[slot]));
         let taken = live().any(|(_, other)| is_running(other) || (other.runs && other.state() == State::Closing));
-        if taken && !allow {
+        if taken {
             return;
         }
-        let in_line = live().filter(|(_, other)| is_in_line(other));
-        let mut in_line: Vec<_> = in_line.map(|(slot, other)| (rank_of(other), slot)).collect();
-        in_line.sort_unstable();
-        for (_, slot) in in_line.into_iter().take(if allow { usize::MAX } else { 1 }) {
-            // Who is held comes by itself as soon as its row is on disk.
-            if self.executions[slot].state() == State::Waiting {
-                self.executions[slot].runs = true;
-                self.call_up(slot, now);
-            }
+        let first = live().filter(|(_, other)| is_in_line(other)).min_by_key(|(_, other)| rank_of(other));
+        // Who is held comes by itself as soon as its row is on disk.
+        if let Some((slot, _)) = first.filter(|(_, first)| first.state() == State::Waiting) {
+            self.executions[slot].runs = true;
+            self.call_up(slot, now);
         }
     }
 

@@ -36,7 +36,16 @@ impl Scheduler {
 
     /// Asks for a calendar to be written: from then on it is in force.
     pub(super) fn put_calendar(&mut self, request: RequestId, name: Arc<str>, dates: Arc<Dates>) {
-        if let Err(why) = self.calendars.in_force.clone().insert(&name, Arc::clone(&dates)) {
+        // Those that are on their way to the disk count, and one whose deletion may yet fail.
+        let mut all = self.calendars.in_force.clone();
+        let pending =
+            self.calendars.pending.iter().filter_map(|(.., change)| Some((&change.name, change.dates.as_ref()?)));
+        let taken_out = self.calendars.taken_out.iter().map(|(name, dates)| (name, dates));
+        for (name, dates) in pending.chain(taken_out) {
+            // They were within the bounds when they were accepted.
+            drop(all.insert(name, Arc::clone(dates)));
+        }
+        if let Err(why) = all.insert(&name, Arc::clone(&dates)) {
             return self.output(Output::Reply(request, Reply::TooMany(why)));
         }
         self.submit_calendar(request, CalendarChange { name, dates: Some(dates) });

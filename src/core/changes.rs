@@ -213,7 +213,6 @@ impl Scheduler {
             self.admit_anew(slot, now);
         }
         self.activate(slot, now);
-        self.let_next_run(slot, now);
     }
 
     fn reply(&mut self, request: Option<RequestId>, reply: Reply) {

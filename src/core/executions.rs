@@ -125,6 +125,8 @@ pub(super) struct Executions {
     fire_heap: DeadlineHeap<WallUs>,
     /// Those that wait for a retry.
     retry_heap: DeadlineHeap<MonoUs>,
+    /// How many wait for others.
+    waiting: usize,
     /// Those of each job, by the slot of the job.
     lists: Vec<List>,
 }
@@ -271,7 +273,9 @@ impl Executions {
         let now = execution.state;
         assert!(from.contains(&now), "an execution that is {now:?} cannot become {to:?}");
         execution.state = to;
+        let is_waiting = |state| usize::from(state == State::Waiting);
         let (job, kind) = (execution.job, execution.row.key.kind);
+        self.waiting = self.waiting + is_waiting(to) - is_waiting(now);
         let list = &mut self.lists[job as usize];
         list.to_run = list.to_run + u32::from(is_to_run(kind, to)) - u32::from(is_to_run(kind, now));
     }
@@ -291,6 +295,11 @@ impl Executions {
     /// Those that wait for their instant.
     pub(super) fn armed(&self) -> usize {
         self.fire_heap.len()
+    }
+
+    /// Those that wait for others: of their job, or of their key.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// Those that wait for a retry.
@@ -375,6 +384,8 @@ impl Executions {
             let under_way = matches!(execution.state, State::Held | State::Queued | State::InFlight);
             assert!(under_way || execution.key.is_none(), "a key is held by an execution that is not under way");
         }
+        let waiting = self.slab.iter().filter(|(_, execution)| execution.state == State::Waiting).count();
+        assert_eq!(waiting, self.waiting, "those that wait are counted wrong");
         (in_flight, holders)
     }
 

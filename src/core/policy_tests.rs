@@ -20,6 +20,8 @@ struct Stage {
     rows: Vec<LedgerRow>,
     fired: Vec<Attempt>,
     changes: usize,
+    /// Commands refused because there are too many of something.
+    refused: usize,
 }
 
 impl Stage {
@@ -33,7 +35,7 @@ impl Stage {
         let (misfire, lateness_max) = (Misfire::Once, Duration::from_secs(600));
         let core = Scheduler::new(Settings { in_flight_max: 100, retry, misfire, lateness_max, noise: 1 });
         let now = Now { wall: WallUs::of(Instant::from_secs(second)).plus_us(1), mono: MonoUs(5_000_000) };
-        let mut stage = Stage { core, now, asked: 0, rows: Vec::new(), fired: Vec::new(), changes: 0 };
+        let mut stage = Stage { core, now, asked: 0, rows: Vec::new(), fired: Vec::new(), changes: 0, refused: 0 };
         for (key, members) in (1..).zip(jobs) {
             stage.feed(Input::RestoreJob(Box::new(stored(key, members))));
         }
@@ -61,7 +63,8 @@ impl Stage {
                     }
                 }
                 Output::Fire(attempt) => self.fired.push(attempt),
-                Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_) | Reply::TooMany(_)) => panic!("{output:?}"),
+                Output::Reply(_, Reply::TooMany(_)) => self.refused += 1,
+                Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_)) => panic!("{output:?}"),
                 Output::Reply(..) | Output::Dispatched(..) | Output::Hurry => {}
                 Output::Alert(_) | Output::Notice(_) => {}
             }
@@ -109,8 +112,13 @@ impl Stage {
     }
 
     fn ask(&mut self, action: Action) {
-        self.feed(Input::Command(Box::new(Command { request: RequestId(1), action })));
+        self.begin(action);
         self.settle();
+    }
+
+    /// Somebody asks; the disk is slow.
+    fn begin(&mut self, action: Action) {
+        self.feed(Input::Command(Box::new(Command { request: RequestId(1), action })));
     }
 
     /// The newest rows, one of each execution, of those that are not finished.
@@ -148,6 +156,13 @@ fn stored(key: u64, members: &str) -> StoredJob {
     let revision = Revision::first(id(key), spec(members, &calendars), since);
     let finished_through = Some((0, Instant::from_secs(START)));
     StoredJob { revision, totals: Totals { finished_through, ..Totals::default() } }
+}
+
+const TODAY: &str = "2026-01-01";
+
+fn put(name: &str, dates: &[&str]) -> Action {
+    let dates = Dates::parse(dates.iter().copied(), 10).expect("dates").into();
+    Action::PutCalendar { name: name.into(), dates }
 }
 
 const AT_MOST_ONCE: &str = r#""schedule":"* * * * * *","type":"ATMOST_ONCE","overlap":"queue_one""#;
@@ -214,23 +229,49 @@ fn who_comes_too_late_uses_up_nothing_of_a_rate() {
 fn a_date_that_a_calendar_gives_back_is_not_made_up_for() {
     let job = r#""schedule":"0 0 * * * *","type":"ATLEAST_ONCE","excludeCalendars":["closed"]"#;
     let mut stage = Stage::of(&[job], Vec::new());
-    let put = |text: &[&str]| {
-        let dates = Dates::parse(text.iter().copied(), 10).expect("dates").into();
-        Action::PutCalendar { name: "closed".into(), dates }
-    };
-    let today = "2026-01-01";
-    stage.ask(put(&[today]));
+    stage.ask(put("closed", &[TODAY]));
     stage.pass(2);
     for _ in 0..5 {
         stage.now = Now { wall: stage.now.wall.plus_us(3_600_000_000), mono: stage.now.mono.plus_us(3_600_000_000) };
         stage.pass(1);
     }
     assert_eq!(stage.fired(), [], "it is closed today");
-    stage.ask(put(&[]));
+    stage.ask(put("closed", &[]));
     stage.pass(3);
     assert_eq!((stage.fired(), stage.ended()), (Vec::new(), Vec::new()), "what is past was left out");
     let next = stage.core.job(id(1), stage.now.wall).and_then(|view| view.next);
     assert_eq!(next, Some(Instant::from_secs(START + 6 * 3_600)));
+}
+
+#[test]
+fn a_calendar_that_changes_while_a_change_is_written_counts() {
+    let job =
+        |hour: u32| format!(r#""schedule":"0 30 {hour} * * *","type":"ATLEAST_ONCE","excludeCalendars":["closed"]"#);
+    let mut stage = Stage::of(&[&job(1)], Vec::new());
+    stage.ask(put("closed", &[]));
+    let spec = spec(&job(2), stage.core.calendars());
+    stage.begin(put("closed", &[TODAY]));
+    stage.begin(Action::Update { id: id(1), spec, keep_active: false });
+    stage.settle();
+    let next = stage.core.job(id(1), stage.now.wall).and_then(|view| view.next);
+    assert_eq!(next, Some(Instant::from_secs(START + 86_400 + 2 * 3_600 + 1_800)));
+}
+
+#[test]
+fn calendars_on_their_way_to_the_disk_count() {
+    let mut stage = Stage::of(&[], Vec::new());
+    for number in 0..crate::limits::CALENDARS_MAX - 1 {
+        stage.begin(put(&format!("c{number}"), &[]));
+    }
+    stage.settle();
+    stage.begin(Action::DeleteCalendar { name: "c0".into() });
+    stage.begin(put("one", &[]));
+    assert_eq!(stage.refused, 0);
+    stage.begin(put("more", &[]));
+    assert_eq!(stage.refused, 1);
+    stage.settle();
+    stage.ask(put("more", &[]));
+    assert_eq!((stage.refused, stage.core.calendars().len()), (1, crate::limits::CALENDARS_MAX));
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub struct Load {
     pub in_flight: usize,
     /// Executions that wait for a retry.
     pub backing_off: usize,
+    /// Due executions that wait for others: of their job, or of their concurrency key.
+    pub waiting: usize,
     /// Rows and changes on the way to the disk.
     pub unwritten: usize,
     /// Jobs whose arming waits for the disk.
@@ -129,6 +131,7 @@ impl Scheduler {
             queued: self.targets.queued(),
             in_flight: self.targets.in_flight() as usize,
             backing_off: self.executions.backing_off(),
+            waiting: self.executions.waiting(),
             unwritten: self.receipts.unwritten(),
             arming_stalled: self.jobs.queued(),
             failing_targets: self.targets.failing(),

@@ -190,7 +190,9 @@ impl RetryOn {
 /// A factor in per mille.
 fn per_mille(member: &'static str, given: f64, least: f64, most: f64) -> Result<u32, FieldError> {
     if !(least..=most).contains(&given) {
-        return Err(FieldError::new(member, format_args!("expected a number from {least} to {most}, got {given}")));
+        // A number may have hundreds of digits.
+        let shown = if given.abs() < 1e15 { given.to_string() } else { format!("{given:e}") };
+        return Err(FieldError::new(member, format_args!("expected a number from {least} to {most}, got {shown}")));
     }
     // Within the bounds it is far below 2^32.
     Ok((given * 1000.0).round() as u32)
@@ -315,6 +317,7 @@ mod tests {
         for (text, why) in [
             (r#"{"maxAttempts":0}"#, "retry.maxAttempts: expected a number from 1 to 1000, got 0"),
             (r#"{"multiplier":0.5}"#, "retry.multiplier: expected a number from 1 to 100, got 0.5"),
+            (r#"{"multiplier":1e308}"#, "retry.multiplier: expected a number from 1 to 100, got 1e308"),
             (r#"{"jitter":2}"#, "retry.jitter: expected a number from 0 to 1, got 2"),
             (r#"{"maxElapsedMs":99999999999}"#, "retry.maxElapsedMs: expected a number from 0 to 2592000000"),
             (r#"{"on":["never"]}"#, "retry.on: expected \"timeout\", \"connection\", statuses such as 410"),

@@ -59,6 +59,7 @@ pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now
         queues_armed: load.armed as u64,
         queues_targets: load.queued as u64,
         queues_retries: load.backing_off as u64,
+        queues_policies: load.waiting as u64,
         queues_workers: of_workers(|worker| worker.waiting),
         queues_writer: engine.write_queue() as u64,
         queues_readers: calls.readers.waiting() as u64,

@@ -156,6 +156,8 @@ figures! {
     queues_targets: u64 = Gauge "queues.targets";
     /// Executions that wait for a retry.
     queues_retries: u64 = Gauge "queues.retries";
+    /// Due executions that wait for another one of their job, or for their concurrency key.
+    queues_policies: u64 = Gauge "queues.policies";
     /// Attempts that have no connection, not even one that is being opened.
     queues_workers: u64 = Gauge "queues.workers";
     /// Changes and rows the writer has not been given.

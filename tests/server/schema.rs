@@ -89,6 +89,14 @@ fn a_database_of_version_1_opens_with_everything_in_it() {
     assert!(new.ends_with("-00000000000d"), "{new}");
     until("it fires", || server.api.executions(&new).pop());
     assert_eq!(server.api.send("DELETE", &format!("/api/jobs/{new}"), None).status, 204);
+    // What version 1 has counted are runs.
+    let mut job = json!({"schedule": "@yearly", "api": "http://127.0.0.1:1/one", "type": "ATLEAST_ONCE"});
+    for (runs, is_due) in [(1, false), (2, true)] {
+        job["maxRuns"] = json!(runs);
+        let path = "/api/jobs/1b5fa94c-7d3e-8000-800a-000000000001";
+        let answer = server.api.send("PUT", path, Some(&job.to_string()));
+        assert_eq!(answer.json()["job"]["nextExecution"].is_string(), is_due, "{}", answer.json());
+    }
     server.stop();
     check(&Server::start(&db, &with_few_workers(&["--misfire", "skip", "--keep-days", "3650"])));
 }

@@ -126,6 +126,15 @@ impl Clients {
         (left_out.iter().all(|left_out| !left_out), left_out.iter().any(|left_out| !left_out))
     }
 
+    /// Whether a revision is due on this second, as its calendar is now.
+    pub(crate) fn is_due_now(&self, revision: &Revision, second: i64, disk: &Disk) -> bool {
+        let written = &self.drafts[draft_of(revision)];
+        let day = written.beat.day(second);
+        let dates = written.leaves_out.1.and_then(|name| disk.calendars.get(name));
+        let is_left_out = || dates.is_some_and(|dates| dates.iter().any(|date| date.to_string() == date_of(day)));
+        written.beat.is_due(second, revision.anchor.as_secs()) && written.leaves_out.0 != Some(day) && !is_left_out()
+    }
+
     /// Whether a revision leaves out the dates of a calendar.
     pub(crate) fn follows_calendar(&self, revision: &Revision) -> bool {
         self.drafts[draft_of(revision)].leaves_out.1.is_some()

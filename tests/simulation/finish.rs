@@ -2,6 +2,7 @@
 //! It must not hurry the core: only time passes.
 
 use punctual::core::Input;
+use punctual::job::Revision;
 use punctual::time::{Instant, WallUs};
 
 use super::oracle;
@@ -101,11 +102,23 @@ impl World {
                 ),
             }
             assert!(view.next.is_none_or(|next| next > wall.floor()), "the next instant lies ahead");
+            self.assert_next(ours, view.next, wall);
             seen += 1;
         }
         let live = self.disk.jobs.values().filter(|job| job.deleted.is_none()).count();
         assert_eq!(seen, live, "jobs on disk are not seen");
         self.assert_last();
+    }
+
+    /// What a job says it does next is what it is due for next, as its calendars are by now.
+    fn assert_next(&self, revision: &Revision, next: Option<Instant>, wall: WallUs) {
+        const LOOK_S: i64 = 20_000;
+        let Some(next) = next.map(Instant::as_secs) else { return };
+        let is_due = |second: i64| self.clients.is_due_now(revision, second, &self.disk);
+        assert!(is_due(next), "the next instant {next} is none of {:?}", revision.spec.schedule);
+        let now = wall.floor().as_secs();
+        let before = (now + 1..next.min(now + LOOK_S)).find(|&second| is_due(second));
+        assert_eq!(before, None, "an instant before {next} is passed over: {:?}", revision.spec.schedule);
     }
 
     /// How each job ended last is what its rows say, whatever was in memory when.

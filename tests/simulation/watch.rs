@@ -187,6 +187,7 @@ impl Watch {
             coverage.hit("sent at most once");
             coverage.hit_if(attempt.number > 1, "at most once tried again, as nothing was sent");
         }
+        self.judge_retry(attempt, row, disk, clients);
         coverage.hit_if(self.withheld.contains(&seq), "withheld fired late");
         clients.assert_may_fire(id.job, &attempt.post, disk);
         if let Some(before) = self.fired.get(&id) {
@@ -196,6 +197,25 @@ impl Watch {
             assert!(fresh, "a first attempt that is not numbered 1: {row:?}");
         }
         self.fired.insert(id, attempt.number);
+    }
+
+    /// Promise: a retry that is to give way is not fired once the next instant of its job has come, unless it was due
+    /// before that.
+    fn judge_retry(&self, attempt: &Attempt, row: &LedgerRow, disk: &Disk, clients: &Clients) {
+        let job = &disk.jobs[&row.key.job];
+        let revisions = job.history.iter().filter_map(|stretch| stretch.revision.as_deref());
+        let gives_way = revisions.into_iter().all(|revision| clients.policies_of(revision).until_next);
+        if attempt.number == 1 || row.record.recoveries > 0 || !gives_way || self.clock_went_back {
+            return;
+        }
+        let peak = self.peak_here.expect("it has seen some time");
+        let next = disk.rows.values().find(|other| {
+            let (ours, theirs) = (&row.key, &other.key);
+            let is_next = theirs.job == ours.job && theirs.number == ours.number && theirs.instant > ours.instant;
+            // Within a turn the two may come in either order.
+            is_next && WallUs::of(theirs.instant).plus_us(3_000_000) <= peak && row.due > WallUs::of(theirs.instant)
+        });
+        assert!(next.is_none(), "a retry did not give way to {next:?}: {row:?}");
     }
 
     /// An attempt came back of which no byte was written.
