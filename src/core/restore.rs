@@ -47,6 +47,7 @@ impl Scheduler {
         let Some(job) = self.jobs.find(row.key.job) else {
             // The crash came between the tombstone and the closing of this row.
             (row.record.status, row.record.error) = (Status::Failed, Some(JOB_DELETED.into()));
+            row.record.note_wait(None);
             self.persist(Persist::Row(row, None), Receipt::Nothing);
             return;
         };

@@ -103,6 +103,7 @@ impl Watch {
         let record = &row.record;
         assert_eq!(row.key.kind, Kind::Scheduled, "nobody asked for other kinds");
         let waits_for = record.details.as_ref().and_then(|details| details.waits_for);
+        assert!(waits_for.is_none() || record.status == Status::Pending, "who is finished waits for nothing: {row:?}");
         match waits_for {
             Some(Wait::Overlap) => coverage.hit("waits for another execution"),
             Some(Wait::ConcurrencyKey) => coverage.hit("waits for its key"),
