@@ -296,6 +296,25 @@ fn an_attempt_that_is_repeated_is_no_failure_in_a_row() {
 }
 
 #[test]
+fn what_is_in_doubt_is_not_sent_again_for_a_job_that_came_to_send_at_most_once() {
+    let job = |delivery: &str| format!(r#""schedule":"0 0 0 1 1 *","type":"{delivery}""#);
+    let key = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START + 5));
+    let row = LedgerRow::pending(Seq(1), key, Class::OnTime);
+    let mut stage = Stage::at(START + 60, &[&job("ATLEAST_ONCE")], vec![row]);
+    // Its new attempt is not on disk yet.
+    let spec = spec(&job("ATMOST_ONCE"), stage.core.calendars());
+    let asked = stage.asked;
+    stage.begin(Action::Update { id: id(1), spec, keep_active: false });
+    let (first, change) = (asked, stage.asked);
+    // Both at once: the change is in force when it would be sent.
+    assert!(first < change);
+    stage.feed(Input::Committed { through: change, rejected: Vec::new() });
+    stage.settle();
+    assert_eq!(stage.fired(), []);
+    assert!(matches!(&stage.ended()[..], [(5, Status::Failed, Some(_))]), "{:?}", stage.ended());
+}
+
+#[test]
 fn a_retry_that_waits_for_its_key_gives_way_too() {
     let key = r#""concurrencyKey":{"name":"k","limit":1},"type":"ATLEAST_ONCE""#;
     let retry = r#""retry":{"maxAttempts":3,"initialDelayMs":1000,"jitter":0,"untilNext":true}"#;

@@ -134,6 +134,8 @@ impl Scheduler {
             return self.finish(slot, Status::Failed, now);
         }
         let execution = &mut self.executions[slot];
+        // The job may become one that sends at most once before this goes out.
+        execution.maybe_sent = true;
         execution.row.record.attempt += 1;
         execution.row.record.recoveries += 1;
         execution.row.record.class = Class::Recovered;

@@ -19,7 +19,7 @@ use super::policies::{Lap, Policies};
 pub(crate) struct Watch {
     /// The number of the last attempt of each execution.
     fired: HashMap<ExecutionId, u32>,
-    /// Executions of at-most-once jobs of which an attempt may have been sent.
+    /// Executions of which an attempt may have been sent.
     maybe_sent: HashMap<ExecutionId, Seq>,
     /// Executions fired by the process at hand, and by those before, of each job. Some are finished.
     open_here: HashMap<JobKey, BTreeSet<(ExecutionId, Seq)>>,
@@ -182,8 +182,9 @@ impl Watch {
         assert_eq!(waits_for, None, "fired although its row says that it waits: {row:?}");
         let policies = clients.policies_in(&attempt.post);
         self.judge_overlap(attempt, policies, now, disk, clients, coverage);
+        // The job may have been another one before.
+        let before = self.maybe_sent.insert(id, seq);
         if policies.at_most_once {
-            let before = self.maybe_sent.insert(id, seq);
             assert!(before.is_none(), "at most once was sent twice: {row:?}");
             coverage.hit("sent at most once");
             coverage.hit_if(attempt.number > 1, "at most once tried again, as nothing was sent");
