@@ -133,14 +133,9 @@ impl Scheduler {
         }
     }
 
-    /// Puts down what an execution waits for. While that is on disk, it is known not to be sent.
+    /// Puts down what an execution waits for.
     pub(super) fn note_wait(&mut self, slot: u32, wait: Option<Wait>) {
-        let record = &mut self.executions[slot].row.record;
-        let details = record.details_mut();
-        details.waits_for = wait;
-        if *details == Default::default() {
-            record.details = None;
-        }
+        self.executions[slot].row.record.note_wait(wait);
     }
 
     /// It is the turn of an execution that waited.

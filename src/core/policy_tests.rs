@@ -296,6 +296,46 @@ fn an_attempt_that_is_repeated_is_no_failure_in_a_row() {
 }
 
 #[test]
+fn what_is_in_doubt_is_not_sent_again_for_a_job_that_came_to_send_at_most_once() {
+    let job = |delivery: &str| format!(r#""schedule":"0 0 0 1 1 *","type":"{delivery}""#);
+    let key = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START + 5));
+    let row = LedgerRow::pending(Seq(1), key, Class::OnTime);
+    let mut stage = Stage::at(START + 60, &[&job("ATLEAST_ONCE")], vec![row]);
+    // Its new attempt is not on disk yet.
+    let spec = spec(&job("ATMOST_ONCE"), stage.core.calendars());
+    let asked = stage.asked;
+    stage.begin(Action::Update { id: id(1), spec, keep_active: false });
+    let (first, change) = (asked, stage.asked);
+    // Both at once: the change is in force when it would be sent.
+    assert!(first < change);
+    stage.feed(Input::Committed { through: change, rejected: Vec::new() });
+    stage.settle();
+    assert_eq!(stage.fired(), []);
+    assert!(matches!(&stage.ended()[..], [(5, Status::Failed, Some(_))]), "{:?}", stage.ended());
+}
+
+#[test]
+fn a_retry_that_waits_for_its_key_gives_way_too() {
+    let key = r#""concurrencyKey":{"name":"k","limit":1},"type":"ATLEAST_ONCE""#;
+    let retry = r#""retry":{"maxAttempts":3,"initialDelayMs":1000,"jitter":0,"untilNext":true}"#;
+    let gives_way = format!(r#""schedule":"*/5 * * * * *",{key},{retry}"#);
+    let holds = format!(r#""schedule":"6 * * * * *",{key}"#);
+    let mut stage = Stage::of(&[&gives_way, &holds], Vec::new());
+    stage.pass(5);
+    let first = stage.fired[0].clone();
+    stage.pass(1);
+    stage.answer(&first, Outcome::Answered(500), true);
+    assert_eq!(stage.fired(), [(1, 5), (2, 6)], "the other one has the key now");
+    stage.pass(3);
+    assert_eq!(stage.unfinished().iter().filter(|row| row.record.attempt == 2).count(), 1, "it waits");
+    stage.pass(1);
+    let ended = stage.ended();
+    assert!(matches!(&ended[..], [(5, Status::Failed, Some(why))] if why.contains("gave way")), "{ended:?}");
+    assert!(stage.rows.iter().all(|row| row.record.status == Status::Pending
+        || row.record.details.as_ref().is_none_or(|details| details.waits_for.is_none())));
+}
+
+#[test]
 fn what_was_tried_is_never_skipped() {
     // Nothing of it was sent, and its turn had come before; now another one runs.
     let job = r#""schedule":"0 0 0 1 1 *","type":"ATMOST_ONCE","overlap":"skip""#;

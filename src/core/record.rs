@@ -1,7 +1,7 @@
 //! Owns what is written down of an execution: its row while it is under way, and the record that stays.
 //! It must not decide what happens to it.
 
-use super::details::Details;
+use super::details::{Details, Wait};
 use super::key::{ExecutionId, ExecutionKey};
 use crate::time::{Instant, WallUs};
 
@@ -151,6 +151,15 @@ impl Record {
     /// Somewhere to put what few have to tell.
     pub fn details_mut(&mut self) -> &mut Details {
         self.details.get_or_insert_default()
+    }
+
+    /// Puts down what it waits for. While that is on disk, it is known not to be sent.
+    pub(super) fn note_wait(&mut self, wait: Option<Wait>) {
+        let details = self.details_mut();
+        details.waits_for = wait;
+        if *details == Details::default() {
+            self.details = None;
+        }
     }
 
     /// Attempts after the first.

@@ -47,6 +47,7 @@ impl Scheduler {
         let Some(job) = self.jobs.find(row.key.job) else {
             // The crash came between the tombstone and the closing of this row.
             (row.record.status, row.record.error) = (Status::Failed, Some(JOB_DELETED.into()));
+            row.record.note_wait(None);
             self.persist(Persist::Row(row, None), Receipt::Nothing);
             return;
         };
@@ -133,6 +134,8 @@ impl Scheduler {
             return self.finish(slot, Status::Failed, now);
         }
         let execution = &mut self.executions[slot];
+        // The job may become one that sends at most once before this goes out.
+        execution.maybe_sent = true;
         execution.row.record.attempt += 1;
         execution.row.record.recoveries += 1;
         execution.row.record.class = Class::Recovered;

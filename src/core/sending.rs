@@ -78,7 +78,14 @@ impl Scheduler {
         if !self.jobs[job].retry(&self.settings.retry).until_next {
             return;
         }
-        for slot in self.executions.of_job_in(job, State::Backoff) {
+        let mut retries = self.executions.of_job_in(job, State::Backoff);
+        // One that waits for its key is not sent yet either.
+        let waiting = self.executions.of_job_in(job, State::Waiting);
+        retries.extend(waiting.into_iter().filter(|&slot| {
+            let record = &self.executions[slot].row.record;
+            record.attempt > 1 && record.recoveries == 0
+        }));
+        for slot in retries {
             self.targets.end_wait(self.executions[slot].sent_to());
             self.give_up(slot, GAVE_WAY, now);
         }
@@ -263,6 +270,10 @@ impl Scheduler {
 
     /// An execution has its final outcome.
     pub(super) fn finish(&mut self, slot: u32, status: Status, now: Now) {
+        // It waits for nothing any more.
+        if self.executions[slot].waits_for().is_some() {
+            self.note_wait(slot, None);
+        }
         let execution = &mut self.executions[slot];
         let row = &mut execution.row;
         row.record.status = status;

@@ -115,6 +115,28 @@ fn a_page_shows_each_execution_once_whether_folded_or_not() {
 }
 
 #[test]
+fn executions_of_one_instant_follow_each_other_over_pages() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Subject::open(folder.path());
+    store.write([put(1)]);
+    // A job that was released has several of one instant.
+    let era = |number: u32| {
+        let mut row = row(u64::from(number) + 1, 1, 5, Status::Success);
+        row.key.number = number;
+        Persist::Row(row, None)
+    };
+    store.write([era(0), era(1), era(2)]);
+    store.fold();
+    store.write([era(3), era(4)]);
+    for limit in [1, 2, 3, 9] {
+        for query in [&of_job(1) as &dyn Fn(usize, Option<ExecutionKey>) -> Query, &of_all(None)] {
+            let numbers: Vec<u32> = pages(&mut store, limit, query).iter().map(|record| record.id.number).collect();
+            assert_eq!(numbers, [4, 3, 2, 1, 0], "{limit} on a page");
+        }
+    }
+}
+
+#[test]
 fn counters_and_cursor_are_the_same_before_and_after_a_fold_and_a_reopening() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = Subject::open(folder.path());

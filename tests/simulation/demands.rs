@@ -73,6 +73,7 @@ impl Demands {
                 self.note_missed(row, disk, clients);
                 assert_skipped(row, disk, clients);
                 assert_not_too_late(row, now, disk, clients);
+                assert_not_known_unsent(row, disk);
             }
             Persist::Change(change) => self.assert_paused(change, disk, clients),
             Persist::Remove(_) | Persist::Calendar(_) => {}
@@ -154,6 +155,14 @@ fn assert_skipped(row: &LedgerRow, disk: &Disk, clients: &Clients) {
     let revisions = disk.jobs[&job].history.iter().filter_map(|stretch| stretch.revision.as_deref());
     let mut laps = revisions.map(|revision| clients.policies_of(revision).overlap);
     assert!(laps.any(|lap| lap != Lap::Allow), "skipped by no policy: {row:?}");
+}
+
+/// What is closed because it may have been sent does not say that it was not.
+fn assert_not_known_unsent(row: &LedgerRow, disk: &Disk) {
+    let is_closed = row.record.error.as_deref().is_some_and(|error| error.starts_with("not sent again"));
+    let before = disk.rows.get(&row.seq).filter(|_| is_closed);
+    let waits_for = before.and_then(|before| before.record.details.as_ref()?.waits_for);
+    assert_eq!(waits_for, None, "closed, although it is known that it was not sent: {row:?}");
 }
 
 /// Whoever waited for others begins within the lateness that its job allows.

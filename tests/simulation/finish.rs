@@ -1,6 +1,9 @@
 //! Owns the end of a run: all faults heal, everything settles, the oracle judges, and a last drain.
 //! It must not hurry the core: only time passes.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use punctual::core::Input;
 use punctual::job::Revision;
 use punctual::time::{Instant, WallUs};
@@ -105,6 +108,8 @@ impl World {
             self.assert_next(ours, view.next, wall);
             seen += 1;
         }
+        let calendars = core.calendars().iter().map(|(name, dates)| (name.into(), Arc::clone(dates)));
+        assert_eq!(calendars.collect::<BTreeMap<_, _>>(), self.disk.calendars, "other calendars than on disk");
         let live = self.disk.jobs.values().filter(|job| job.deleted.is_none()).count();
         assert_eq!(seen, live, "jobs on disk are not seen");
         self.assert_last();

@@ -19,7 +19,7 @@ use super::policies::{Lap, Policies};
 pub(crate) struct Watch {
     /// The number of the last attempt of each execution.
     fired: HashMap<ExecutionId, u32>,
-    /// Executions of at-most-once jobs of which an attempt may have been sent.
+    /// Executions of which an attempt may have been sent.
     maybe_sent: HashMap<ExecutionId, Seq>,
     /// Executions fired by the process at hand, and by those before, of each job. Some are finished.
     open_here: HashMap<JobKey, BTreeSet<(ExecutionId, Seq)>>,
@@ -103,6 +103,7 @@ impl Watch {
         let record = &row.record;
         assert_eq!(row.key.kind, Kind::Scheduled, "nobody asked for other kinds");
         let waits_for = record.details.as_ref().and_then(|details| details.waits_for);
+        assert!(waits_for.is_none() || record.status == Status::Pending, "who is finished waits for nothing: {row:?}");
         match waits_for {
             Some(Wait::Overlap) => coverage.hit("waits for another execution"),
             Some(Wait::ConcurrencyKey) => coverage.hit("waits for its key"),
@@ -181,8 +182,9 @@ impl Watch {
         assert_eq!(waits_for, None, "fired although its row says that it waits: {row:?}");
         let policies = clients.policies_in(&attempt.post);
         self.judge_overlap(attempt, policies, now, disk, clients, coverage);
+        // The job may have been another one before.
+        let before = self.maybe_sent.insert(id, seq);
         if policies.at_most_once {
-            let before = self.maybe_sent.insert(id, seq);
             assert!(before.is_none(), "at most once was sent twice: {row:?}");
             coverage.hit("sent at most once");
             coverage.hit_if(attempt.number > 1, "at most once tried again, as nothing was sent");
