@@ -212,6 +212,10 @@ impl Scheduler {
         if !is_same {
             self.admit_anew(slot, now);
         }
+        if self.phase == Phase::Draining {
+            // The job may have come to send at most once.
+            self.keep_for_start();
+        }
         self.activate(slot, now);
     }
 

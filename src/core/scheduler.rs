@@ -210,7 +210,7 @@ impl Scheduler {
     }
 
     /// What is to be sent at most once and was not sent says so in its row: at the next start it would be in doubt.
-    fn keep_for_start(&mut self) {
+    pub(super) fn keep_for_start(&mut self) {
         let unsent = self.executions.iter().filter(|(_, execution)| {
             let at_most_once = self.jobs[execution.job].spec().post.delivery == Delivery::AtMostOnce;
             at_most_once && matches!(execution.state(), State::Held | State::Queued) && execution.waits_for().is_none()

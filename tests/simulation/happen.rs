@@ -255,10 +255,12 @@ impl World {
         for job in jobs {
             self.feed(Input::RestoreJob(Box::new(job)));
         }
-        // What is to be sent at most once may be closed before its end is on disk.
+        // What is to be sent at most once, or waited for too long, may be closed before its end is on disk.
         let closes = rows.iter().any(|row| {
             let job = &self.disk.jobs[&row.key.job];
-            self.clients.policies_of(&job.revision).at_most_once
+            let policies = self.clients.policies_of(&job.revision);
+            let waits = row.record.details.as_ref().is_some_and(|details| details.waits_for.is_some());
+            policies.at_most_once || (waits && policies.lateness_ms.is_some())
         });
         for row in rows {
             let deleted = self.disk.jobs[&row.key.job].deleted.is_some();
