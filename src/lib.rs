@@ -34,8 +34,9 @@
 //! Each room may name only those above it in this list; its `mod.rs` says what is in it, in reading order. Both are
 //! held by `tests/layers.rs`.
 //!
-//! - [`time`]: what a moment is. [`limits`]: every bound, with the relations between them. [`background`]: threads that
-//!   give way to the loop and the workers. [`clock`]: the machine's clocks. [`vault`]: what secrets are sealed with.
+//! - [`time`]: what a moment is. [`limits`]: every bound, with the relations between them. [`mix`]: numbers that look
+//!   like chance. [`background`]: threads that give way to the loop and the workers. [`clock`]: the machine's clocks.
+//!   [`vault`]: what secrets are sealed with.
 //! - [`http`]: bytes to requests, answers to bytes. Pure. [`telemetry`]: figures and logs.
 //! - [`schedule`]: when a schedule is due. Pure.
 //! - [`job`]: what a client says a job is: the one list of members, and what they mean. Pure.
@@ -281,6 +282,7 @@ pub mod dispatch;
 pub mod http;
 pub mod job;
 pub mod limits;
+pub mod mix;
 pub mod schedule;
 pub mod server;
 pub mod store;

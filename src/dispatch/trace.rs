@@ -2,6 +2,7 @@
 //! It must not draw anything at random: the same attempt has the same ids, over restarts too.
 
 use crate::core::{ExecutionId, Kind};
+use crate::mix::mix;
 
 /// The value of the header: the trace is the execution's, the span is the attempt's own.
 pub(super) struct Parent<'a> {
@@ -20,11 +21,11 @@ impl Parent<'_> {
             Kind::Replay => 2,
         };
         let which = u128::from(id.instant.as_secs().cast_unsigned()) << 64 | u128::from(id.number) << 32 | kind;
-        let high = mixed(half(job >> 64) ^ mixed(half(which >> 64)));
-        let low = mixed(half(job) ^ mixed(half(which)));
+        let high = mix(half(job >> 64) ^ mix(half(which >> 64)));
+        let low = mix(half(job) ^ mix(half(which)));
         // Each half stirs the other, so that nothing of either id can be read from one of them.
-        let (high, low) = (mixed(high ^ low), mixed(low.wrapping_add(high)));
-        let span = mixed(high ^ mixed(low ^ u64::from(attempt)));
+        let (high, low) = (mix(high ^ low), mix(low.wrapping_add(high)));
+        let span = mix(high ^ mix(low ^ u64::from(attempt)));
         // An id of zeros is none. Nearly no id comes to that, and then any other one serves.
         to.push_str("00-");
         append_hex(to, high);
@@ -46,14 +47,6 @@ fn append_hex(to: &mut String, number: u64) {
 
 fn half(number: u128) -> u64 {
     u64::try_from(number & u128::from(u64::MAX)).expect("it was cut to 64 bits")
-}
-
-/// The finaliser of SplitMix64: each bit of the number reaches all bits.
-fn mixed(mut number: u64) -> u64 {
-    number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{FieldError, StatusDefinition, Statuses, bounded};
+use crate::mix::mix;
 
 /// No wait is longer than this unless a job says so, jitter aside.
 const DELAY_MAX: Duration = Duration::from_secs(3600);
@@ -242,13 +243,6 @@ fn micros(time: Duration) -> u64 {
 /// A part of a time, or a multiple of it.
 fn scaled(us: u64, per_mille: u32) -> u64 {
     u64::try_from(u128::from(us) * u128::from(per_mille) / 1000).unwrap_or(u64::MAX)
-}
-
-/// Spreads neighbouring numbers over all of u64 (the finaliser of SplitMix64, Steele et al. 2014).
-fn mix(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }
 
 #[cfg(test)]

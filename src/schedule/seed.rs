@@ -1,6 +1,8 @@
 //! Owns the numbers that a seed stands for: the same ones each time, and unlike those of another seed.
 //! It must not draw seeds: whoever makes a schedule brings one.
 
+use crate::mix::mix;
+
 /// What a number is for, so that those of one seed do not go together.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
@@ -19,14 +21,6 @@ pub(super) fn number_below(seed: u64, purpose: Purpose, bound: u32) -> u32 {
     // A stored schedule depends on it: this must never change.
     let number = mix(mix(seed) ^ salt) % u64::from(bound);
     u32::try_from(number).expect("it is below a 32-bit bound")
-}
-
-/// The output of SplitMix64: each bit of it hangs on all bits of `state`.
-fn mix(state: u64) -> u64 {
-    let mut mixed = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]
