@@ -8,7 +8,7 @@ use punctual::api;
 use punctual::core::{Class, ExecutionKey, LedgerRow, Persist, Seq, Status as Ending};
 use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
 use punctual::job::JobKey;
-use punctual::schedule::{Schedule, Zone, Zones};
+use punctual::schedule::{Calendars, Dates, Rule, Schedule, Terms, Zone, Zones};
 use punctual::store::{Batch, Keep, Store, Writer, WriterEvent};
 use punctual::time::{DeadlineHeap, Instant, US_PER_SECOND, WallUs};
 
@@ -18,6 +18,8 @@ const WAITING: u32 = 100_000;
 const BATCH: u64 = 1_000;
 /// 2026-01-01T00:00:00Z.
 const NOW: i64 = 1_767_225_600;
+/// The first Monday after it.
+const MONDAY: i64 = NOW + 4 * 86_400;
 
 fn heap(criterion: &mut Criterion) {
     let mut heap = DeadlineHeap::default();
@@ -68,6 +70,21 @@ fn next_instant(criterion: &mut Criterion) {
             });
         });
     }
+    let mondays: Vec<String> =
+        (0..3_800).map(|week| Instant::from_secs(MONDAY + 7 * 86_400 * week).to_string()[..10].to_owned()).collect();
+    let mut calendars = Calendars::default();
+    let dates = Dates::parse(mondays.iter().map(String::as_str), mondays.len()).expect("dates");
+    calendars.insert("closed", dates.into()).expect("a calendar");
+    let calendars = calendars.get("closed").into_iter().collect();
+    let terms = Terms { zone: zone.clone(), calendars, ..Terms::plain(Rule::Text("0 0 9 * * MON".into())) };
+    let schedule = Schedule::compile(&terms, Instant::from_secs(NOW)).expect("a schedule");
+    let second = Instant::from_secs(MONDAY + 9 * 3_600);
+    criterion.bench_function("next instant, 3,800 Mondays left out: within a second", |bencher| {
+        bencher.iter(|| schedule.next_in(black_box(Instant::from_secs(second.as_secs() - 1)), second));
+    });
+    criterion.bench_function("next instant, 3,800 Mondays left out: behind all", |bencher| {
+        bencher.iter(|| schedule.next_after(black_box(second)));
+    });
     let schedule = Schedule::parse("0 */10 9-17 * * MON-FRI", zone, Instant::from_secs(NOW)).expect("a schedule");
     for count in [5, 1_000] {
         criterion.bench_function(&format!("schedule: describe, and preview of {count}"), |bencher| {

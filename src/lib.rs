@@ -143,6 +143,9 @@
 //! - **A release begins an era.** Instants that a job fired while the clock was ahead have rows; fired again they have
 //!   the era as their number, and so other ids. Cursors of the era before do not count any more.
 //! - **A calendar's change counts for what is not armed.** Its jobs go through the arm queue, within its budget.
+//! - **Dates that are passed over are work.** A calendar may leave out every Monday of this century: finding what follows
+//!   costs a millisecond. It counts in the budget of arming, and whoever asks about a stretch of time looks at no date
+//!   behind it ([`schedule::Schedule::next_in`]).
 //! - **A pause by policy is a change like a client's**, with nobody to answer. If a client is just changing the job, the
 //!   next failure decides again.
 //! - **Failing targets.** A target that timed out or refused [`limits::FAILING_AFTER`] times in a row may hold a tenth
@@ -226,8 +229,8 @@
 //! - **What is stored names its zone** unless it is UTC, so that another `--time-zone` moves no job.
 //! - **What a schedule leaves open is chosen by a seed** that belongs to the job, not by its id: a job that is exported
 //!   and created elsewhere keeps its times. A seed that was drawn is kept by updates that say none.
-//! - **A herd is estimated**: some evenly spread jobs are looked at, so that the answer to a change costs the same with a
-//!   million jobs.
+//! - **A herd is estimated**: some evenly spread jobs are looked at, each only at the second in question, so that the
+//!   answer to a change costs the same with a million jobs, whatever these leave out.
 //! - **A smaller SQLite.** `.cargo/config.toml` leaves out what is not used here (full-text search, rectangles,
 //!   extensions) and the sum of memory in use, which costs a lock with each allocation. A build elsewhere, without that
 //!   file, works the same.

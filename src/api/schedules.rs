@@ -56,7 +56,7 @@ pub struct PreviewCall {
 impl PreviewCall {
     /// The first instant that is shown.
     pub fn first(&self) -> Option<Instant> {
-        self.schedule.next_after(self.after).filter(|first| *first <= self.through)
+        self.schedule.next_in(self.after, self.through)
     }
 }
 

@@ -46,14 +46,15 @@ impl GapMemo {
         {
             return (Some(*gap), 1);
         }
-        let Some(latest) = schedule.latest_in(after, through) else { return (None, 1) };
+        let left_out = schedule.left_out_in(after, through);
+        let Some(latest) = schedule.latest_in(after, through) else { return (None, left_out + 1) };
         let (count, more) = match schedule.count_in(after, through, MISSED_COUNT_MAX) {
             Count::Exactly(count) => (count, false),
             Count::MoreThan(count) => (count, true),
         };
         let gap = Gap { latest, count, more };
         self.0 = Some((Arc::clone(schedule), after, through, gap));
-        (Some(gap), count + 32)
+        (Some(gap), count + left_out + 32)
     }
 }
 
@@ -140,8 +141,7 @@ impl Scheduler {
         }
         let mut steps = 1;
         if job.is_stale {
-            self.follow_calendars(slot, now);
-            steps = FOLLOW_STEPS;
+            steps += FOLLOW_STEPS + self.follow_calendars(slot, now);
         }
         let job = &self.jobs[slot];
         let Some(next) = job.next() else { return steps };
@@ -166,14 +166,13 @@ impl Scheduler {
             return steps;
         }
         self.jobs[slot].overload = Overload::None;
-        let job = &self.jobs[slot];
-        let left = self.runs_left(slot).unwrap_or(u64::MAX);
-        let left = usize::try_from(left).unwrap_or(usize::MAX);
-        for instant in near_instants(job.spec(), job.armed_through(), now).into_iter().take(left) {
-            let armed = self.arm_row(slot, instant, Class::OnTime, None);
+        let mut left = self.runs_left(slot).unwrap_or(u64::MAX);
+        let horizon = horizon(now);
+        while let Some(near) = self.jobs[slot].next().filter(|&next| next <= horizon && left > 0) {
+            let armed = self.arm_row(slot, near, Class::OnTime, None);
             self.executions.arm(armed);
-            self.jobs.advance(slot, instant);
-            steps += 1;
+            steps += 1 + self.jobs.advance(slot, near);
+            left -= 1;
         }
         if !self.exhaust(slot) {
             self.schedule_arming(slot, now, None);
@@ -229,7 +228,7 @@ impl Scheduler {
         let runs_max = catch_up_max.min(left);
         let (gap, mut steps) = self.gaps.find(&schedule, after, through);
         let Some(gap) = gap else { return steps };
-        let first = schedule.next_after(after).expect("the gap holds an instant");
+        let first = schedule.next_in(after, through).expect("the gap holds an instant");
         let covers = Covers { from: first, count: gap.count, more: gap.more };
         match policy {
             Misfire::Once => self.catch_up(slot, gap.latest, (gap.count > 1 || gap.more).then_some(covers)),
@@ -248,7 +247,7 @@ impl Scheduler {
                     self.record_missed(slot, latest, Some(Covers { from: first, count, more }), reason);
                     steps += count + 64 * MISFIRE_ALL_MAX;
                 }
-                while let Some(next) = schedule.next_after(cursor).filter(|&next| next <= through) {
+                while let Some(next) = schedule.next_in(cursor, through) {
                     self.catch_up(slot, next, None);
                     cursor = next;
                     steps += 1;
@@ -257,7 +256,7 @@ impl Scheduler {
         }
         self.counts.missed += u64::from(gap.count);
         self.jobs.pass(slot, gap.latest);
-        self.jobs.advance(slot, gap.latest);
+        steps += self.jobs.advance(slot, gap.latest);
         if passes_over {
             self.passed_over.note(gap.count);
         } else {
@@ -315,11 +314,14 @@ impl Scheduler {
 
 /// The instants of a spec after `reached` that lie within the lead.
 pub(super) fn near_instants(spec: &JobSpec, reached: Instant, now: Now) -> Vec<Instant> {
-    let horizon = now.wall.plus_us(ARM_LEAD_US);
-    let first = if spec.active { spec.schedule.next_after(reached) } else { None };
-    std::iter::successors(first, |&instant| spec.schedule.next_after(instant))
-        .take_while(|&instant| WallUs::of(instant) <= horizon)
-        .collect()
+    let next = |instant| spec.schedule.next_in(instant, horizon(now));
+    let first = if spec.active { next(reached) } else { None };
+    std::iter::successors(first, |&instant| next(instant)).collect()
+}
+
+/// The last second that lies within the lead.
+fn horizon(now: Now) -> Instant {
+    now.wall.plus_us(ARM_LEAD_US).floor()
 }
 
 /// The latest second after which at least `count` instants follow up to `through`, by halving; so the instants

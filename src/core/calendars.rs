@@ -108,13 +108,14 @@ impl Scheduler {
         self.output(Output::Reply(request, reply));
     }
 
-    /// Lets a job follow its calendars as they are now. What it owed until now it owes by those before.
-    pub(super) fn follow_calendars(&mut self, slot: u32, now: Now) {
+    /// Lets a job follow its calendars as they are now. What it owed until now it owes by those before. Returns what
+    /// finding its next instant cost beyond the usual.
+    pub(super) fn follow_calendars(&mut self, slot: u32, now: Now) -> u32 {
         self.jobs[slot].is_stale = false;
         let old = Arc::clone(self.jobs[slot].revision());
         let schedule = old.spec.schedule.with_calendars(&self.calendars.in_force);
         if schedule == *old.spec.schedule {
-            return;
+            return 0;
         }
         self.settle_due(slot, now);
         // A date in the past that was left out when it came is not owed for being given back. At a start it is not known
@@ -127,6 +128,6 @@ impl Scheduler {
         self.jobs.share_schedule(&mut spec);
         let revision = Revision { spec, ..(*old).clone() };
         drop(old);
-        self.jobs.reschedule(slot, Arc::new(revision));
+        self.jobs.reschedule(slot, Arc::new(revision))
     }
 }

@@ -287,12 +287,12 @@ impl Jobs {
         self.enact(slot);
     }
 
-    /// The same revision with the dates that its calendars have now.
-    pub(super) fn reschedule(&mut self, slot: u32, revision: Arc<Revision>) {
+    /// The same revision with the dates that its calendars have now. Returns what [`Jobs::advance`] does.
+    pub(super) fn reschedule(&mut self, slot: u32, revision: Arc<Revision>) -> u32 {
         let old = self[slot].set_revision(revision);
         self.release_schedule(old);
         let reached = self[slot].armed_through;
-        self.advance(slot, reached);
+        self.advance(slot, reached)
     }
 
     /// The tombstone is on disk.
@@ -360,12 +360,21 @@ impl Jobs {
 
 /// The cursors. Nobody else moves them.
 impl Jobs {
-    /// Every instant up to `through` is armed or settled.
-    pub(super) fn advance(&mut self, slot: u32, through: Instant) {
+    /// Every instant up to `through` is armed or settled. Returns what finding the next one cost beyond the usual: how
+    /// many dates that are left out had to be passed over.
+    pub(super) fn advance(&mut self, slot: u32, through: Instant) -> u32 {
         let job = &mut self[slot];
         assert!(through >= job.armed_through, "the cursor of a job only moves on");
         job.armed_through = through;
-        job.next = if job.spec().active { job.spec().schedule.next_after(through) } else { None };
+        job.next = None;
+        if !job.spec().active {
+            return 0;
+        }
+        let schedule = &job.spec().schedule;
+        let next = schedule.next_after(through);
+        let cost = schedule.left_out_in(through, next.unwrap_or(Instant::LAST));
+        job.next = next;
+        cost
     }
 
     /// The job has no runs left: nothing of it is due any more.

@@ -244,6 +244,30 @@ fn a_date_that_a_calendar_gives_back_is_not_made_up_for() {
 }
 
 #[test]
+fn passing_over_thousands_of_dates_counts_in_the_budget_of_a_turn() {
+    let jobs: Vec<String> = (0..40)
+        .map(|minute| {
+            format!(r#""schedule":"0 {minute} 9 * * MON","type":"ATLEAST_ONCE","excludeCalendars":["closed"]"#)
+        })
+        .collect();
+    let mut stage = Stage::of(&jobs.iter().map(String::as_str).collect::<Vec<_>>(), vec![]);
+    // 2026-01-05 is a Monday.
+    let monday = |week: i64| Instant::from_secs(START + (4 + 7 * week) * 86_400).to_string()[..10].to_owned();
+    let mondays: Vec<String> = (0..3_800).map(monday).collect();
+    let dates = Dates::parse(mondays.iter().map(String::as_str), 4_000).expect("dates").into();
+    stage.ask(Action::PutCalendar { name: "closed".into(), dates });
+    let waiting = |stage: &Stage| stage.core.load(stage.now.wall).arming_stalled;
+    // Of jobs whose next instant lies behind all these dates a turn takes about five.
+    assert!((30..40).contains(&waiting(&stage)), "{} wait", waiting(&stage));
+    stage.pass(10);
+    assert_eq!(waiting(&stage), 0);
+    for view in stage.core.jobs_after(None, 100, stage.now.wall) {
+        let next = view.next.expect("one").to_string();
+        assert!(next.starts_with("2098-11-0"), "{next}");
+    }
+}
+
+#[test]
 fn a_calendar_that_changes_while_a_change_is_written_counts() {
     let job =
         |hour: u32| format!(r#""schedule":"0 30 {hour} * * *","type":"ATLEAST_ONCE","excludeCalendars":["closed"]"#);

@@ -79,7 +79,7 @@ impl Scheduler {
             }
             let is_due = match last {
                 Some((schedule, is_due)) if Arc::ptr_eq(schedule, &spec.schedule) => is_due,
-                Some(_) | None => spec.schedule.next_after(before) == Some(instant),
+                Some(_) | None => spec.schedule.next_in(before, instant).is_some(),
             };
             last = Some((&spec.schedule, is_due));
             due += usize::from(is_due);

@@ -94,21 +94,28 @@ impl Calendar {
         self.paced
     }
 
-    /// The first matching wall-clock time strictly after `wall`, `None` if there is none up to the
-    /// end of the year 2100. `wall` may be any time from the end of 1969 on.
-    pub(super) fn next_after(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        match &self.rule {
-            Rule::All(cron) => next_of(cron, wall),
-            Rule::DayOrWeekday(crons) => crons.iter().filter_map(|cron| next_of(cron, wall)).min(),
-            Rule::Filtered(filtered) => filtered.parts.iter().filter_map(|part| part.next_after(wall)).min(),
-        }
+    /// The first matching wall-clock time in `(after, through]`, `None` if there is none or it comes after the year 2100.
+    /// `after` may be any time from the end of 1969 on.
+    pub(super) fn next_in(&self, after: NaiveDateTime, through: NaiveDateTime) -> Option<NaiveDateTime> {
+        let next = match &self.rule {
+            Rule::All(cron) => next_of(cron, after),
+            Rule::DayOrWeekday(crons) => crons.iter().filter_map(|cron| next_of(cron, after)).min(),
+            Rule::Filtered(filtered) => filtered.parts.iter().filter_map(|part| part.next_in(after, through)).min(),
+        };
+        next.filter(|next| *next <= through)
     }
 
-    /// The same without the dates that are left out. A run of such dates costs one step, however many times are in it.
-    pub(super) fn next_included_after(&self, wall: NaiveDateTime, left_out: &Exclusions) -> Option<NaiveDateTime> {
-        let mut from = wall;
+    /// The same without the dates that are left out, and none behind `through`. A run of such dates costs one step,
+    /// however many times are in it; of those behind `through` none is looked at.
+    pub(super) fn next_included(
+        &self,
+        after: NaiveDateTime,
+        through: NaiveDateTime,
+        left_out: &Exclusions,
+    ) -> Option<NaiveDateTime> {
+        let mut from = after;
         loop {
-            let next = self.next_after(from)?;
+            let next = self.next_in(from, through)?;
             match left_out.end_of_run(next.date()) {
                 None => return Some(next),
                 Some(included) => from = last_second_before(included),
@@ -124,10 +131,10 @@ impl Part {
     }
 
     /// Walks over the days of the superset, not over the times in them.
-    fn next_after(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        let mut from = wall;
+    fn next_in(&self, after: NaiveDateTime, through: NaiveDateTime) -> Option<NaiveDateTime> {
+        let mut from = after;
         loop {
-            let next = next_of(&self.superset, from)?;
+            let next = next_of(&self.superset, from).filter(|next| *next <= through)?;
             let date = next.date();
             if self.day.select(date) && self.weekday.select(date) {
                 return Some(next);
@@ -183,6 +190,10 @@ mod tests {
         }
     }
 
+    fn next_after(calendar: &Calendar, wall: NaiveDateTime) -> Option<NaiveDateTime> {
+        calendar.next_in(wall, NaiveDateTime::MAX)
+    }
+
     fn wall(year: i32, month: u32, day: u32, hour: u32) -> NaiveDateTime {
         let date = NaiveDate::from_ymd_opt(year, month, day);
         date.and_then(|date| date.and_hms_opt(hour, 0, 0)).expect("a real date")
@@ -207,8 +218,8 @@ mod tests {
         // 2026-02-13 is a Friday.
         let friday_13 = fields(["0", "0", "0", "13", "*", "5", "*"]);
         let start = wall(2026, 1, 1, 0);
-        assert_eq!(Calendar::all_of(&friday_13).next_after(start), Some(wall(2026, 2, 13, 0)));
-        assert_eq!(Calendar::day_or_weekday(&friday_13).next_after(start), Some(wall(2026, 1, 2, 0)));
+        assert_eq!(next_after(&Calendar::all_of(&friday_13), start), Some(wall(2026, 2, 13, 0)));
+        assert_eq!(next_after(&Calendar::day_or_weekday(&friday_13), start), Some(wall(2026, 1, 2, 0)));
     }
 
     #[test]
@@ -216,20 +227,20 @@ mod tests {
         // In 2026 the last days of January to March are a Saturday, a Saturday and a Tuesday.
         let last_or_mondays = fields(["0", "0", "9", "1,L", "*", "1#2", "*"]);
         let either = Calendar::day_or_weekday(&last_or_mondays);
-        let due = std::iter::successors(either.next_after(wall(2026, 1, 1, 9)), |at| either.next_after(*at));
+        let due = std::iter::successors(next_after(&either, wall(2026, 1, 1, 9)), |at| next_after(&either, *at));
         let days = [(1, 12), (1, 31), (2, 1), (2, 9), (2, 28), (3, 1)];
         assert_eq!(due.take(6).collect::<Vec<_>>(), days.map(|(month, day)| wall(2026, month, day, 9)));
         let last_tuesday = fields(["0", "0", "9", "L", "*", "TUE", "*"]);
         let both = Calendar::all_of(&last_tuesday);
-        assert_eq!(both.next_after(wall(2026, 1, 1, 9)), Some(wall(2026, 3, 31, 9)));
+        assert_eq!(next_after(&both, wall(2026, 1, 1, 9)), Some(wall(2026, 3, 31, 9)));
         let never = fields(["0", "0", "9", "L", "*", "MON#1", "*"]);
-        assert_eq!(Calendar::all_of(&never).next_after(wall(2026, 1, 1, 9)), None);
+        assert_eq!(next_after(&Calendar::all_of(&never), wall(2026, 1, 1, 9)), None);
     }
 
     #[test]
     fn either_day_may_be_one_that_never_comes() {
         let fields = fields(["0", "0", "0", "30", "2", "1", "*"]);
-        assert_eq!(Calendar::day_or_weekday(&fields).next_after(wall(2026, 1, 1, 0)), Some(wall(2026, 2, 2, 0)));
-        assert_eq!(Calendar::all_of(&fields).next_after(wall(2026, 1, 1, 0)), None);
+        assert_eq!(next_after(&Calendar::day_or_weekday(&fields), wall(2026, 1, 1, 0)), Some(wall(2026, 2, 2, 0)));
+        assert_eq!(next_after(&Calendar::all_of(&fields), wall(2026, 1, 1, 0)), None);
     }
 }

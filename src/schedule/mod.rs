@@ -203,19 +203,26 @@ impl Schedule {
     /// The first instant strictly after `after`; `None` if there is none up to [`Instant::LAST`].
     /// Never goes down as `after` goes up.
     pub fn next_after(&self, after: Instant) -> Option<Instant> {
+        self.next_in(after, Instant::LAST)
+    }
+
+    /// The first instant in `(after, through]`; `None` if there is none. Of dates that are left out, or that are like those
+    /// that are meant, only the ones in this stretch cost something, and there may be thousands of others.
+    pub fn next_in(&self, after: Instant, through: Instant) -> Option<Instant> {
         // One second before the first, so that the first itself can be the answer.
         let before_first = Instant::from_secs(Instant::FIRST.as_secs() - 1);
-        let after = after.clamp(before_first, Instant::LAST);
+        let (after, through) = (after.clamp(before_first, Instant::LAST), through.min(Instant::LAST));
         let next = match (&self.rare, &self.pace) {
             (None, Pace::Every(every)) => every.next_after(after),
             (None, Pace::At(instant)) => Some(*instant).filter(|instant| *instant > after)?,
             (None, Pace::Calendar(calendar)) => {
-                Zone::UTC.next_after(|wall| calendar.next_after(wall), Dst::default(), after)?
+                let latest = Zone::UTC.latest_wall(through)?;
+                Zone::UTC.next_after(|wall| calendar.next_in(wall, latest), Dst::default(), after)?
             }
-            (Some(rare), pace) => rare.next_after(pace, after)?,
+            (Some(rare), pace) => rare.next_in(pace, after, through)?,
         };
         debug_assert!(next > after, "{self:?}: {next} does not follow {after}");
-        (next <= Instant::LAST).then_some(next)
+        (next <= through).then_some(next)
     }
 
     /// The latest instant in `(after, through]`; `None` if there is none. Its cost grows with the
@@ -241,6 +248,14 @@ impl Schedule {
         }
     }
 
+    /// How many dates that it leaves out lie in a stretch, on its wall clock: what [`Schedule::next_in`] passes over at
+    /// most. One that two calendars have counts twice.
+    pub fn left_out_in(&self, after: Instant, through: Instant) -> u32 {
+        let Some(rare) = self.rare.as_deref().filter(|rare| !rare.left_out.is_empty()) else { return 0 };
+        let dates = rare.sets_within(after, through).map(<[Date]>::len).sum::<usize>();
+        u32::try_from(dates).unwrap_or(u32::MAX)
+    }
+
     /// The period, if nothing else decides.
     fn steady(&self) -> Option<Every> {
         match (&self.rare, &self.pace) {
@@ -253,12 +268,11 @@ impl Schedule {
     /// Keeps two bounds: `latest` is an instant in the stretch, and none lies in
     /// `(upper, through]`. Each step moves one of them past the middle.
     fn latest_by_halving(&self, after: Instant, through: Instant) -> Option<Instant> {
-        let next_within = |from| self.next_after(from).filter(|next| *next <= through);
-        let mut latest = next_within(after)?;
+        let mut latest = self.next_in(after, through)?;
         let mut upper = through;
         while latest < upper {
             let middle = latest.as_secs() + (upper.as_secs() - latest.as_secs()) / 2;
-            match next_within(Instant::from_secs(middle)) {
+            match self.next_in(Instant::from_secs(middle), through) {
                 Some(next) => latest = next,
                 None => upper = Instant::from_secs(middle),
             }
@@ -269,7 +283,7 @@ impl Schedule {
     fn count_by_walking(&self, after: Instant, through: Instant, max: u32) -> Count {
         let mut count = 0;
         let mut from = after;
-        while let Some(next) = self.next_after(from).filter(|next| *next <= through) {
+        while let Some(next) = self.next_in(from, through) {
             if count == max {
                 return Count::MoreThan(max);
             }

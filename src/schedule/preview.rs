@@ -101,7 +101,7 @@ impl Schedule {
         let instant = Instant::from_secs(instant.as_secs() - rare.shift_s());
         let runs_after = rare.dst_of(calendar).gap == Gap::RunAfter;
         if let Some((first, end)) = rare.zone.skipped_at(instant).filter(|_| runs_after) {
-            let meant = calendar.next_included_after(first - TimeDelta::seconds(1), &rare.left_out);
+            let meant = calendar.next_included(first - TimeDelta::seconds(1), end, &rare.left_out);
             if let Some(meant) = meant.filter(|meant| *meant < end) {
                 return Some(Remark::Gap { meant: meant.format("%H:%M:%S").to_string() });
             }
@@ -127,11 +127,11 @@ impl Schedule {
             let begins = Instant::from_secs(begins.max(after.as_secs()));
             let is_known = following.is_some_and(|next: Option<Instant>| next.is_none_or(|next| next > begins));
             if !is_known {
-                following = Some(whole.next_after(&self.pace, begins));
+                following = Some(whole.next_in(&self.pace, begins, through));
             }
             let next = following??;
             let unspread = Instant::from_secs(next.as_secs() - rare.shift_s());
-            let is_due = next <= through && rare.zone.wall(unspread)?.date() == date.0;
+            let is_due = rare.zone.wall(unspread)?.date() == date.0;
             let has = rare.left_out.calendars.iter().filter(|calendar| calendar.dates.contains(date));
             let calendars = has.map(|calendar| calendar.name.to_string()).collect();
             is_due.then(|| LeftOut { date, own: rare.left_out.own.contains(date), calendars })
@@ -141,13 +141,7 @@ impl Schedule {
 
 /// The dates that are left out in a stretch, in order; the first ones, if there are too many to look at.
 fn dates_within(rare: &Rare, after: Instant, through: Instant) -> Vec<Date> {
-    let shift_s = rare.shift_s();
-    let date = |at: Instant| {
-        let at = at.clamp(Instant::FIRST, Instant::LAST);
-        rare.zone.wall(Instant::from_secs(at.as_secs() - shift_s)).map(|wall| Date(wall.date()))
-    };
-    let (Some(first), Some(last)) = (date(after), date(through)) else { return Vec::new() };
-    let mut dates: Vec<Date> = rare.left_out.sets().flat_map(|set| set.within(first, last).iter().copied()).collect();
+    let mut dates: Vec<Date> = rare.sets_within(after, through).flatten().copied().collect();
     dates.sort_unstable();
     dates.dedup();
     dates.truncate(PREVIEW_DATES_MAX);

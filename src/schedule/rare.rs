@@ -4,7 +4,7 @@
 use chrono::NaiveDateTime;
 
 use super::calendar::Calendar;
-use super::dates::{Calendars, Exclusions};
+use super::dates::{Calendars, Date, Exclusions};
 use super::dst::Dst;
 use super::error::ScheduleError;
 use super::every::Every;
@@ -93,22 +93,24 @@ impl Rare {
         }
     }
 
-    /// The first instant strictly after `after`, which lies within the horizon.
-    pub(super) fn next_after(&self, pace: &Pace, after: Instant) -> Option<Instant> {
+    /// The first instant in `(after, through]`; `after` lies within the horizon. Dates behind `through` cost nothing.
+    pub(super) fn next_in(&self, pace: &Pace, after: Instant, through: Instant) -> Option<Instant> {
         let shift_s = self.shift_s();
         let start = self.starts_at.map_or(i64::MIN, |start| start.as_secs().saturating_sub(1));
-        let from = Instant::from_secs(after.as_secs().max(start).checked_sub(shift_s)?);
-        let next = self.next_unspread(pace, from)?;
+        let through = self.ends_at.map_or(through, |end| end.min(through));
+        let moved_back = |at: i64| at.checked_sub(shift_s).map(Instant::from_secs);
+        let next = self.next_unspread(pace, moved_back(after.as_secs().max(start))?, moved_back(through.as_secs())?)?;
         let next = Instant::from_secs(next.as_secs().checked_add(shift_s)?);
-        self.ends_at.is_none_or(|end| next <= end).then_some(next)
+        (next <= through).then_some(next)
     }
 
-    /// The same before instants are moved and bounded.
-    pub(super) fn next_unspread(&self, pace: &Pace, after: Instant) -> Option<Instant> {
+    /// The same before instants are moved and bounded; it may be one behind `through`.
+    fn next_unspread(&self, pace: &Pace, after: Instant, through: Instant) -> Option<Instant> {
         match pace {
-            Pace::Every(every) => self.next_of_every(*every, after),
+            Pace::Every(every) => self.next_of_every(*every, after, through),
             Pace::Calendar(calendar) => {
-                let times = |wall: NaiveDateTime| calendar.next_included_after(wall, &self.left_out);
+                let latest = self.zone.latest_wall(through)?;
+                let times = |wall: NaiveDateTime| calendar.next_included(wall, latest, &self.left_out);
                 self.zone.next_after(times, self.dst_of(calendar), after)
             }
             Pace::At(instant) => {
@@ -118,17 +120,27 @@ impl Rare {
         }
     }
 
+    /// Of each set of dates that are left out those from the one of `after` to that of `through`, before these are moved.
+    pub(super) fn sets_within(&self, after: Instant, through: Instant) -> impl Iterator<Item = &[Date]> {
+        let date = |at: Instant| {
+            let at = at.clamp(Instant::FIRST, Instant::LAST);
+            self.zone.wall(Instant::from_secs(at.as_secs() - self.shift_s())).map(|wall| Date(wall.date()))
+        };
+        let stretch = date(after).zip(date(through));
+        self.left_out.sets().filter_map(move |set| stretch.map(|(first, last)| set.within(first, last)))
+    }
+
     /// The policy for changes of the clock that counts for a calendar.
     pub(super) fn dst_of(&self, calendar: &Calendar) -> Dst {
         if calendar.paced() { Dst::ELAPSED } else { self.dst }
     }
 
     /// Passes over a run of dates at once, not period by period.
-    fn next_of_every(&self, every: Every, after: Instant) -> Option<Instant> {
+    fn next_of_every(&self, every: Every, after: Instant, through: Instant) -> Option<Instant> {
         let mut from = after;
         loop {
             let next = every.next_after(from);
-            if self.left_out.is_empty() || next > Instant::LAST {
+            if self.left_out.is_empty() || next > through {
                 return Some(next);
             }
             let Some(included) = self.left_out.end_of_run(self.zone.wall(next)?.date()) else { return Some(next) };

@@ -99,6 +99,12 @@ fn everything_together_is_a_filter_of_the_plain_schedule() {
             expected.last().copied(),
             "{schedule:?}"
         );
+        for _ in 0..20 {
+            let from = after + i64::try_from(random.below(41 * 86_400)).expect("small");
+            let to = (from + i64::try_from(random.below(200_000)).expect("small")).min(through);
+            let next = expected.iter().copied().find(|instant| (from + 1..=to).contains(instant));
+            assert_eq!(schedule.next_in(at(from), at(to)).map(Instant::as_secs), next, "{schedule:?}");
+        }
         let count = u32::try_from(expected.len()).expect("small");
         assert_eq!(schedule.count_in(at(after), at(through), u32::MAX), Count::Exactly(count), "{schedule:?}");
     }
@@ -152,6 +158,29 @@ fn a_year_left_out_is_passed_over_day_by_day() {
             assert_eq!(found, expected, "{rule}");
         }
         assert_eq!(schedule.latest_in(at(START), at(START + 360 * DAY_S)), None, "{rule}");
+    }
+}
+
+#[test]
+fn dates_behind_a_stretch_are_not_looked_at() {
+    // 2026-01-05 is a Monday.
+    let mondays: Vec<String> = (0..3_800).map(|week| days(START / DAY_S + 4 + 7 * week, 1).remove(0)).collect();
+    let mut calendars = Calendars::default();
+    let closed = dates(&mondays.iter().map(String::as_str).collect::<Vec<_>>());
+    calendars.insert("closed", Arc::new(closed)).expect("a calendar");
+    for (rule, zone) in [("0 0 9 * * MON", "Europe/Berlin"), ("0 0 9 * * MON", "UTC"), ("@every 7d", "Europe/Berlin")] {
+        let zone = Zones::bundled().get(zone).expect("a zone");
+        let terms = Terms { zone, calendars: calendars.get("closed").into_iter().collect(), ..text(rule) };
+        let schedule = Schedule::compile(&terms, at(START + 4 * DAY_S)).expect("valid terms");
+        let (from, to) = (at(START), at(START + 40 * DAY_S));
+        assert_eq!(schedule.left_out_in(from, to), 6, "{rule}");
+        assert_eq!(schedule.left_out_in(from, Instant::LAST), 3_800, "{rule}");
+        let after_all = schedule.next_after(from).expect("one").to_string();
+        assert!(after_all.starts_with("2098-11-0"), "{rule}: {after_all}");
+        // Were each date looked at, this would take minutes.
+        for _ in 0..10_000 {
+            assert_eq!(schedule.next_in(from, to), None, "{rule}");
+        }
     }
 }
 

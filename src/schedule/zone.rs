@@ -87,6 +87,12 @@ impl Zone {
         wall_of(at.as_secs().checked_add(self.offset_s(at))?)
     }
 
+    /// A time behind which its wall clock shows none up to `at`, whatever changes there were.
+    pub(super) fn latest_wall(&self, at: Instant) -> Option<NaiveDateTime> {
+        let ahead_s = if self.is_utc() { 0 } else { OFFSET_MAX_S };
+        wall_of(at.as_secs().checked_add(ahead_s)?)
+    }
+
     /// `at` as ISO 8601 on its wall clock, with the offset: `2026-03-29T03:00:00+02:00`.
     pub fn local(&self, at: Instant) -> String {
         let Some(wall) = self.wall(at) else { return at.to_string() };
@@ -100,8 +106,7 @@ impl Zone {
     }
 
     /// The first instant strictly after `after` that some wall-clock times stand for; `times` answers with the first of
-    /// them after another. `None` if there is none,
-    /// or `after` is outside all calendars. Strictly monotone: what it answers never goes down as `after` goes up.
+    /// them after another. `None` if there is none, or `after` is outside all calendars. Strictly monotone: what it answers never goes down as `after` goes up.
     pub(super) fn next_after(
         &self,
         times: impl Fn(NaiveDateTime) -> Option<NaiveDateTime>,

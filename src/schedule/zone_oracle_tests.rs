@@ -226,6 +226,11 @@ fn compare(schedule: &Schedule, due: &BTreeSet<i64>, middle: i64, random: &mut R
         assert_eq!(found, next, "{schedule:?} after {}", at(after));
         let through = after + i64::try_from(random.below(50_000)).expect("small");
         let through = through.min(to);
+        assert_eq!(
+            schedule.next_in(at(after), at(through)).map(Instant::as_secs),
+            next.filter(|next| *next <= through),
+            "{schedule:?} to {through}"
+        );
         let latest = due.range(after + 1..=through).next_back().copied();
         assert_eq!(
             schedule.latest_in(at(after), at(through)).map(Instant::as_secs),
