@@ -1,6 +1,7 @@
 //! Owns the alerts of the API: how a page of them is asked for, and how it looks.
 //! It must not hide a row.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::call::Call;
@@ -18,9 +19,10 @@ pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
     Ok(Call::Query(Query::Alerts { limit, before: parameters.number_cursor()? }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct AlertBody {
+#[schemars(rename = "Alert")]
+pub(super) struct AlertBody {
     alert_id: String,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -33,18 +35,20 @@ struct AlertBody {
     delivery: DeliveryBody,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct DeliveryBody {
+#[schemars(rename = "Delivery")]
+pub(super) struct DeliveryBody {
     status: &'static str,
     delivered_at: Option<String>,
     attempts: u32,
     error: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct AlertsBody {
+#[schemars(rename = "Alerts")]
+pub(super) struct AlertsBody {
     alerts: Vec<AlertBody>,
     next_cursor: Option<String>,
 }

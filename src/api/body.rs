@@ -2,6 +2,7 @@
 //! It must not accept what it does not understand: an unknown member is refused by name.
 
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use super::errors::ApiError;
 use crate::http::{Request, Status};
@@ -11,11 +12,12 @@ pub(super) fn read<T: DeserializeOwned>(request: &Request, expected: &str) -> Re
     check_content_type(request)?;
     // Serde would take a list for the members in their order.
     if request.body.trim_ascii_start().starts_with(b"[") {
-        return Err(ApiError::bad_request(format!("body: expected {expected}, got a list")));
+        return Err(ApiError::at("#".to_owned(), "body", format!("expected {expected}, got a list")));
     }
     let mut reader = serde_json::Deserializer::from_slice(&request.body);
     let body = serde_path_to_error::deserialize(&mut reader).map_err(|error| explain(&error))?;
-    reader.end().map_err(|error| ApiError::bad_request(format!("body: expected one JSON object: {error}")))?;
+    let too_much = |error| ApiError::at("#".to_owned(), "body", format!("expected one JSON object: {error}"));
+    reader.end().map_err(too_much)?;
     Ok(body)
 }
 
@@ -46,10 +48,23 @@ fn media_type(content_type: &str) -> &str {
 /// Names the member, if the error has one.
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     let path = error.path().to_string();
-    // The path has no name where nothing could be read yet.
-    let place = if matches!(path.as_str(), "." | "?") { "body".to_owned() } else { path };
     let what = in_words_of_json(error.inner().to_string());
-    ApiError::bad_request(format!("{place}: {}", shortened(&what)))
+    let what = shortened(&what);
+    // The path has no name where nothing could be read yet.
+    if matches!(path.as_str(), "." | "?") {
+        return ApiError::at("#".to_owned(), "body", what);
+    }
+    let mut pointer = "#".to_owned();
+    for segment in error.path() {
+        let name = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } | Segment::Enum { variant: key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Unknown => break,
+        };
+        pointer.push('/');
+        pointer.push_str(&name);
+    }
+    ApiError::at(pointer, &path, what)
 }
 
 /// Serde names types of Rust. What it expected stands behind what a client wrote, which is left as it is.

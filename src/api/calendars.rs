@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body;
@@ -15,9 +16,9 @@ use crate::http::Response;
 use crate::limits::CALENDAR_DATES_MAX;
 use crate::schedule::{Calendars, Date, Dates, check_calendar_name};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a JSON object with dates")]
-struct Body {
+pub(super) struct Body {
     dates: Vec<String>,
 }
 
@@ -27,7 +28,7 @@ pub(super) fn put(matched: &Matched<'_>) -> Result<Call, ApiError> {
     let name = named(matched)?;
     let Body { dates } = body::read(matched.request, "a JSON object with dates")?;
     let dates = Dates::parse(dates.iter().map(String::as_str), CALENDAR_DATES_MAX)
-        .map_err(|why| ApiError::bad_request(format!("dates: {why}")))?;
+        .map_err(|why| ApiError::member("dates", why.to_string()))?;
     Ok(Call::Change(Action::PutCalendar { name, dates: Arc::new(dates) }))
 }
 
@@ -55,8 +56,9 @@ fn named(matched: &Matched<'_>) -> Result<Arc<str>, ApiError> {
     Ok(name.into())
 }
 
-#[derive(Serialize)]
-struct CalendarBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Calendar")]
+pub(super) struct CalendarBody<'a> {
     name: &'a str,
     dates: Vec<String>,
     /// How many jobs follow it, where it was changed.
@@ -81,13 +83,15 @@ pub fn calendar(calendars: &Calendars, name: &str) -> Response {
     }
 }
 
-#[derive(Serialize)]
-struct CalendarsBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Calendars")]
+pub(super) struct CalendarsBody<'a> {
     calendars: Vec<Summary<'a>>,
 }
 
-#[derive(Serialize)]
-struct Summary<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CalendarSummary")]
+pub(super) struct Summary<'a> {
     name: &'a str,
     dates: usize,
     first: Option<String>,

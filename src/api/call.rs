@@ -50,4 +50,6 @@ pub enum Read {
     Health,
     /// Who is there.
     Info,
+    /// The description of the API.
+    OpenApi,
 }

@@ -1,8 +1,10 @@
 //! Owns the errors clients see: a status, a sentence that says what to do, and headers that belong to it.
 //! It must not carry what only an operator may know.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::json::json;
 use crate::core::Refusal;
 use crate::http::{self, Response, Status};
 use crate::job::FieldError;
@@ -15,14 +17,47 @@ pub struct ApiError {
     pub status: Status,
     /// What is wrong, and what was expected.
     pub message: String,
+    /// Where in the request it is wrong, if it is one place, and what was expected there.
+    fault: Option<Fault>,
     /// The methods that would be allowed, for 405.
     allow: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    error: &'a str,
+/// One place of a request that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Fault {
+    /// A member of the body, as a JSON pointer in a fragment (RFC 6901, section 6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    /// A parameter of the query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<String>,
+    /// What was expected.
+    detail: String,
 }
+
+/// What is wrong (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Problem {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong, and what was expected.
+    detail: String,
+    /// The places in the request that are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Fault>,
+    /// The same as `detail`.
+    error: String,
+}
+
+/// The media type of a [`Problem`].
+pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
 
 /// Seconds after which a client may try again what was refused for lack of room.
 const RETRY_AFTER_S: &str = "1";
@@ -30,12 +65,34 @@ const RETRY_AFTER_S: &str = "1";
 impl ApiError {
     /// An error with this status and text.
     pub fn new(status: Status, message: impl Into<String>) -> ApiError {
-        ApiError { status, message: message.into(), allow: None }
+        ApiError { status, message: message.into(), fault: None, allow: None }
     }
 
     /// 400: the request is wrong.
     pub fn bad_request(message: impl Into<String>) -> ApiError {
         ApiError::new(Status::BAD_REQUEST, message)
+    }
+
+    /// 400: a member of the body is wrong; dots stand between the names of nested ones.
+    pub(super) fn member(member: &str, detail: impl Into<String>) -> ApiError {
+        let pointer = format!("#/{}", member.replace('~', "~0").replace('/', "~1").replace('.', "/"));
+        ApiError::at(pointer, member, detail)
+    }
+
+    /// 400: what the pointer leads to is wrong; `name` is what the message calls it.
+    pub(super) fn at(pointer: String, name: &str, detail: impl Into<String>) -> ApiError {
+        let detail = printable(detail.into());
+        let message = format!("{name}: {detail}");
+        let fault = Some(Fault { pointer: Some(pointer), parameter: None, detail });
+        ApiError { fault, ..ApiError::bad_request(message) }
+    }
+
+    /// 400: a parameter of the query is wrong.
+    pub(super) fn parameter(name: &str, detail: impl Into<String>) -> ApiError {
+        let detail = printable(detail.into());
+        let message = format!("{name}: {detail}");
+        let fault = Some(Fault { pointer: None, parameter: Some(name.to_owned()), detail });
+        ApiError { fault, ..ApiError::bad_request(message) }
     }
 
     /// 404 for a job.
@@ -51,7 +108,7 @@ impl ApiError {
     /// 405, with the methods that are allowed.
     pub fn method_not_allowed(allow: String) -> ApiError {
         let message = format!("method not allowed; allowed: {allow}");
-        ApiError { status: Status::METHOD_NOT_ALLOWED, message, allow: Some(allow) }
+        ApiError { allow: Some(allow), ..ApiError::new(Status::METHOD_NOT_ALLOWED, message) }
     }
 
     /// 503: not now.
@@ -59,37 +116,61 @@ impl ApiError {
         ApiError::new(Status::SERVICE_UNAVAILABLE, message)
     }
 
+    /// 429: not so fast.
+    pub fn too_many(message: impl Into<String>) -> ApiError {
+        ApiError::new(Status::TOO_MANY_REQUESTS, message)
+    }
+
     /// The answer to send.
     pub fn response(&self) -> Response {
-        // What a client sent is repeated here; a terminal that shows it must not obey it.
-        let message = self.message.replace(|c: char| c.is_control(), "\u{fffd}");
-        let body = serde_json::to_vec(&Body { error: &message }).expect("a string is JSON");
-        let mut response = Response::new(self.status, body);
+        let detail = printable(self.message.clone());
+        let problem = Problem {
+            kind: "about:blank",
+            title: self.status.reason(),
+            status: self.status.code(),
+            errors: self.fault.iter().cloned().collect(),
+            error: detail.clone(),
+            detail,
+        };
+        let mut response = Response { content_type: PROBLEM_TYPE, ..json(self.status, &problem) };
         if let Some(allow) = &self.allow {
             response = response.with_header("Allow", allow.clone());
         }
-        if self.status == Status::SERVICE_UNAVAILABLE {
+        if matches!(self.status, Status::SERVICE_UNAVAILABLE | Status::TOO_MANY_REQUESTS) {
             response = response.with_header("Retry-After", RETRY_AFTER_S);
         }
         response
     }
 }
 
+/// What a client sent is repeated in errors; a terminal that shows it must not obey it.
+fn printable(text: String) -> String {
+    text.replace(|c: char| c.is_control(), "\u{fffd}")
+}
+
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> ApiError {
-        ApiError::unavailable(match refusal {
-            Refusal::Draining => "the server is stopping and takes no changes",
-            Refusal::NotWritten => "the change could not be written to disk; nothing has changed",
-            Refusal::TooManyChanges => "too many changes are waiting to be written; nothing has changed",
-            Refusal::ChangesPending => "other changes are being written; nothing has changed, try again",
-            Refusal::TooManyChangesOfJob => "too many changes of this job are waiting; nothing has changed",
-        })
+        match refusal {
+            Refusal::Draining => ApiError::unavailable("the server is stopping and takes no changes"),
+            Refusal::NotWritten => {
+                ApiError::unavailable("the change could not be written to disk; nothing has changed")
+            }
+            Refusal::TooManyChanges => {
+                ApiError::unavailable("too many changes are waiting to be written; nothing has changed")
+            }
+            Refusal::ChangesPending => {
+                ApiError::unavailable("other changes are being written; nothing has changed, try again")
+            }
+            Refusal::TooManyChangesOfJob => {
+                ApiError::too_many("too many changes of this job are waiting; nothing has changed")
+            }
+        }
     }
 }
 
 impl From<FieldError> for ApiError {
     fn from(error: FieldError) -> ApiError {
-        ApiError::bad_request(error.to_string())
+        ApiError::member(error.member, error.message)
     }
 }
 
@@ -114,11 +195,29 @@ mod tests {
     use crate::http;
 
     #[test]
+    fn an_error_says_where_it_is() {
+        let text = |error: ApiError| {
+            let response = error.response();
+            assert_eq!(response.content_type, "application/problem+json");
+            let http::Body::Whole(body) = response.body else { panic!("an error is no stream") };
+            String::from_utf8(body).expect("it is JSON")
+        };
+        assert_eq!(
+            text(ApiError::member("retry.on", "expected x\u{7}")),
+            "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"detail\":\"retry.on: expected \
+             x\u{fffd}\",\"errors\":[{\"pointer\":\"#/retry/on\",\"detail\":\"expected x\u{fffd}\"}],\
+             \"error\":\"retry.on: expected x\u{fffd}\"}"
+        );
+        assert!(text(ApiError::parameter("limit", "y")).contains(r#""errors":[{"parameter":"limit","detail":"y"}]"#));
+        assert!(!text(ApiError::no_such_job()).contains("errors"));
+    }
+
+    #[test]
     fn control_characters_do_not_come_back() {
         // Those of ASCII and the second set (C1), which some terminals obey.
         let response = ApiError::bad_request("a\u{1b}[2J\u{85}\u{9b}b\u{7f}\u{e9}").response();
         let http::Body::Whole(body) = response.body else { panic!("an error is no stream") };
         let text = String::from_utf8(body).expect("it is JSON");
-        assert_eq!(text, "{\"error\":\"a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}\u{e9}\"}");
+        assert!(text.ends_with(",\"error\":\"a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}\u{e9}\"}"), "{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! Owns the executions of the API: how a page of them is asked for, and how it looks.
 //! It must not hide a row.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::call::Call;
@@ -33,9 +34,10 @@ pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
     Ok(Call::Query(Query::OfAll { limit, before, status, now: matched.context.now }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ExecutionBody {
+#[schemars(rename = "Execution")]
+pub(super) struct ExecutionBody {
     execution_id: String,
     /// Only where the page is not of one job.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,9 +73,10 @@ struct ExecutionBody {
     attempts: Vec<AttemptBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct TimingsBody {
+#[schemars(rename = "Timings")]
+pub(super) struct TimingsBody {
     name_ms: Millis,
     connect_ms: Millis,
     tls_ms: Millis,
@@ -89,9 +92,10 @@ impl From<Timings> for TimingsBody {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct AttemptBody {
+#[schemars(rename = "Attempt")]
+pub(super) struct AttemptBody {
     number: u32,
     executed_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,9 +124,10 @@ fn millis(us: u64) -> Millis {
     Millis::from_us(i64::try_from(us).unwrap_or(i64::MAX))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct CoversBody {
+#[schemars(rename = "Covers")]
+pub(super) struct CoversBody {
     from: String,
     to: String,
     count: u32,
@@ -130,9 +135,10 @@ struct CoversBody {
     more: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ExecutionsBody {
+#[schemars(rename = "Executions")]
+pub(super) struct ExecutionsBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<String>,
     executions: Vec<ExecutionBody>,

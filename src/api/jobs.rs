@@ -1,6 +1,7 @@
 //! Owns the jobs of the API: what a client sends for one, read and compiled, and how one looks.
 //! It must not compute what the core knows.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::body;
@@ -60,8 +61,9 @@ fn spec(request: &Request, context: &Context<'_>) -> Result<(JobSpec, bool), Api
     Ok((spec, definition.active.is_some()))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Job")]
 pub(super) struct JobBody {
     job_id: String,
     #[serde(flatten)]
@@ -79,9 +81,10 @@ pub(super) struct JobBody {
     last_outcome: Option<Last>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Stats {
+#[schemars(rename = "JobStats")]
+pub(super) struct Stats {
     total: u64,
     success: u64,
     failed: u64,
@@ -89,9 +92,10 @@ struct Stats {
     avg_duration: Option<Millis>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Last {
+#[schemars(rename = "LastOutcome")]
+pub(super) struct Last {
     scheduled_time: String,
     status: &'static str,
     http_status: Option<u16>,
@@ -132,9 +136,10 @@ pub fn job(view: &JobView) -> Response {
     ok(&JobBody::from(view))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ChangedBody {
+#[schemars(rename = "ChangedJob")]
+pub(super) struct ChangedBody {
     job_id: String,
     message: &'static str,
     job: JobBody,

@@ -1,6 +1,8 @@
 //! Owns a page of jobs: how it is asked for, and how it is made, at once or in pieces.
 //! It must not keep jobs between two pieces: each piece shows the jobs as they are when it is made.
 
+use schemars::JsonSchema;
+
 use super::call::Call;
 use super::errors::ApiError;
 use super::jobs::JobBody;
@@ -21,6 +23,15 @@ pub struct JobsPage {
     left: usize,
     /// Whether pieces were made, each of which has a job.
     begun: bool,
+}
+
+/// The shape of the whole, for the description.
+#[derive(JsonSchema)]
+#[schemars(rename = "Jobs", rename_all = "camelCase")]
+#[expect(dead_code, reason = "it is made in pieces")]
+pub(super) struct JobsBody {
+    jobs: Vec<JobBody>,
+    next_cursor: Option<String>,
 }
 
 /// A page of jobs in order of creation. A long one is made in pieces: whole, it would keep the loop from what is due.

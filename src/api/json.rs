@@ -1,6 +1,9 @@
 //! Owns what the JSON of all answers has in common: how times and durations look, and the body of an answer.
 //! It must not know any one resource.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::http::{self, Response};
@@ -16,6 +19,20 @@ impl Millis {
 
     pub(super) fn from_ms(ms: f64) -> Millis {
         Millis((ms * 1000.0).round() / 1000.0)
+    }
+}
+
+impl JsonSchema for Millis {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Milliseconds".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number" })
     }
 }
 

@@ -1,8 +1,12 @@
 //! Owns the metrics of the API: the list of figures as nested JSON, and what fires next.
 //! It must not measure, or know any one figure.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::call::{Call, Read};
 use super::errors::ApiError;
@@ -29,8 +33,9 @@ struct MetricsBody<'a> {
     jobs: Vec<NextBody<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "NextToFire")]
 struct NextBody<'a> {
     job_id: String,
     schedule: &'a str,
@@ -75,6 +80,43 @@ impl Serialize for Group<'_> {
     }
 }
 
+/// The shape of the whole, for the description: as the list of figures has it.
+pub(super) struct MetricsShape;
+
+impl JsonSchema for MetricsShape {
+    fn schema_name() -> Cow<'static, str> {
+        "Metrics".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = json_schema!({ "type": "object", "properties": {} });
+        for figure in Figures::default().list() {
+            let value = match figure.value {
+                Value::Whole(_) => json_schema!({ "type": "integer" }),
+                Value::Decimal(_) => json_schema!({ "type": ["number", "null"] }),
+                Value::Flag(_) => json_schema!({ "type": "boolean" }),
+                Value::Distribution(_) => generator.subschema_for::<PercentilesBody>(),
+            };
+            let mut object = schema.as_object_mut().expect("it is an object");
+            let mut names = figure.path.split('.').peekable();
+            while let Some(name) = names.next() {
+                let properties = object.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+                let properties = properties.expect("objects have them");
+                if names.peek().is_none() {
+                    properties.insert(name.to_owned(), value.clone().into());
+                    break;
+                }
+                let inner = properties.entry(name).or_insert_with(|| json!({ "type": "object", "properties": {} }));
+                object = inner.as_object_mut().expect("a group is an object");
+            }
+        }
+        let properties = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+        let jobs = generator.subschema_for::<Vec<NextBody<'static>>>();
+        properties.expect("it has some").insert("jobs".to_owned(), jobs.into());
+        schema
+    }
+}
+
 struct ValueBody(Value);
 
 impl Serialize for ValueBody {
@@ -88,8 +130,9 @@ impl Serialize for ValueBody {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Percentiles")]
 struct PercentilesBody {
     count: u64,
     negative: u64,

@@ -1,11 +1,11 @@
 //! Owns the REST API: requests to calls, results to JSON, errors a client can act on.
 //! It must not touch sockets, threads or the store, and never decides what the core decides.
 //!
-//! In reading order: `routes` (the one table of what can be asked for), `call` (what a request asks for), then a file
-//! for each resource with its request, its parameters and its answer: `jobs` and `jobs_page`, `schedules`,
-//! `executions`, `calendars`, `alerts`, `metrics`, `status`. They share `parameters`, `body`, `json`, `errors` and
-//! `cors`; `answers` is the readers' way to
-//! them, and `stream` is for answers that are made in pieces.
+//! In reading order: `routes` (the one table of what can be asked for) and `route` (what a line of it says), `call` (what
+//! a request asks for), then a file for each resource with its request, its parameters and its answer: `jobs` and
+//! `jobs_page`, `schedules`, `executions`, `calendars`, `alerts`, `metrics`, `status`; `openapi` describes them all from
+//! the table and their types. They share `parameters`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way
+//! to them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
 mod answers;
@@ -19,7 +19,9 @@ mod jobs;
 mod jobs_page;
 mod json;
 mod metrics;
+mod openapi;
 mod parameters;
+mod route;
 mod routes;
 mod schedules;
 mod status;
@@ -34,6 +36,7 @@ pub use errors::ApiError;
 pub use jobs::{job, reply};
 pub use jobs_page::{JobsPage, jobs, jobs_piece};
 pub use metrics::metrics;
+pub use openapi::openapi;
 pub use routes::{body_limit, route};
 pub use schedules::{PreviewCall, preview};
 pub use status::{Health, health, info};

@@ -11,40 +11,92 @@ use crate::time::Instant;
 /// How many items a page holds unless asked otherwise.
 pub(super) const PAGE_DEFAULT: u32 = 100;
 
+/// A query parameter: what it is called, what it may be, and what it does.
+#[derive(Debug)]
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) form: Form,
+    pub(super) about: &'static str,
+}
+
+/// What a parameter may be.
+#[derive(Debug)]
+pub(super) enum Form {
+    /// A whole number between two others.
+    Number { min: u32, max: u32 },
+    /// One of some names.
+    Name(&'static [&'static str]),
+    /// What an earlier page gave.
+    Cursor,
+}
+
+pub(super) const LIMIT: Parameter = Parameter {
+    name: "limit",
+    form: Form::Number { min: 1, max: PAGE_MAX },
+    about: "How many items the page holds at most.",
+};
+pub(super) const CURSOR: Parameter =
+    Parameter { name: "cursor", form: Form::Cursor, about: "The nextCursor of the page before." };
+pub(super) const STATUS: Parameter =
+    Parameter { name: "status", form: Form::Name(&STATUSES), about: "Only executions that stand like this." };
+
+const STATUSES: [&str; 4] =
+    [Status::Pending.name(), Status::Success.name(), Status::Failed.name(), Status::Skipped.name()];
+
 /// The parameters of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Parameters {
+    known: &'static [&'static Parameter],
     pairs: Vec<(String, String)>,
 }
 
 impl Parameters {
     /// Reads a query string that may hold these parameters and no others.
-    pub(super) fn read(text: &str, known: &[&str]) -> Result<Parameters, ApiError> {
+    pub(super) fn read(text: &str, known: &'static [&'static Parameter]) -> Result<Parameters, ApiError> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in query::pairs(text) {
             let (name, value) = pair.map_err(|why| ApiError::bad_request(format!("query: {why}")))?;
-            if !known.contains(&&*name) {
-                let expected = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                return Err(ApiError::bad_request(format!("query: unknown parameter {name:?}; expected: {expected}")));
+            if !known.iter().any(|parameter| parameter.name == name) {
+                let names: Vec<&str> = known.iter().map(|parameter| parameter.name).collect();
+                let expected = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                return Err(ApiError::parameter(&name, format!("unknown parameter; expected: {expected}")));
             }
             if pairs.iter().any(|(other, _)| *other == name) {
-                return Err(ApiError::bad_request(format!("query: {name} is given twice")));
+                return Err(ApiError::parameter(&name, "it is given twice"));
             }
             pairs.push((name.into_owned(), value.into_owned()));
         }
-        Ok(Parameters { pairs })
+        Ok(Parameters { known, pairs })
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    fn get(&self, parameter: &Parameter) -> Option<&str> {
+        let is_known = self.known.iter().any(|known| known.name == parameter.name);
+        debug_assert!(is_known, "a route reads {}, which it does not declare", parameter.name);
+        self.pairs.iter().find(|(name, _)| *name == parameter.name).map(|(_, value)| value.as_str())
     }
 
     /// How many items are asked for.
     pub(super) fn limit(&self, default: u32) -> Result<usize, ApiError> {
-        let Some(text) = self.get("limit") else { return Ok(default as usize) };
-        let limit = text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
-        let refusal = || ApiError::bad_request(format!("limit: expected a number from 1 to {PAGE_MAX}, got {text:?}"));
-        limit.map(|limit| limit as usize).ok_or_else(refusal)
+        Ok(self.number(&LIMIT)?.unwrap_or(default) as usize)
+    }
+
+    fn number(&self, parameter: &Parameter) -> Result<Option<u32>, ApiError> {
+        let Form::Number { min, max } = parameter.form else { unreachable!("the parameter is declared as a number") };
+        let Some(text) = self.get(parameter) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        let refusal = || format!("expected a number from {min} to {max}, got {text:?}");
+        number.map(Some).ok_or_else(|| ApiError::parameter(parameter.name, refusal()))
+    }
+
+    /// Which of its names a parameter has, by its place among them.
+    fn name(&self, parameter: &Parameter) -> Result<Option<usize>, ApiError> {
+        let Form::Name(names) = parameter.form else { unreachable!("the parameter is declared as a name") };
+        let Some(text) = self.get(parameter) else { return Ok(None) };
+        let refusal = || {
+            let (last, others) = names.split_last().expect("there is a choice");
+            ApiError::parameter(parameter.name, format!("expected {} or {last}, got {text:?}", others.join(", ")))
+        };
+        names.iter().position(|name| *name == text).map(Some).ok_or_else(refusal)
     }
 
     /// Where a page of executions goes on.
@@ -69,19 +121,13 @@ impl Parameters {
 
     /// Which status is asked for.
     pub(super) fn status(&self) -> Result<Option<Status>, ApiError> {
-        let Some(text) = self.get("status") else { return Ok(None) };
         let all = [Status::Pending, Status::Success, Status::Failed, Status::Skipped];
-        let found = all.into_iter().find(|status| status.name() == text);
-        let refusal = || {
-            let message = format!("status: expected PENDING, SUCCESS, FAILED or SKIPPED, got {text:?}");
-            ApiError::bad_request(message)
-        };
-        found.map(Some).ok_or_else(refusal)
+        Ok(self.name(&STATUS)?.map(|place| all[place]))
     }
 
     fn cursor<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ApiError> {
-        let Some(text) = self.get("cursor") else { return Ok(None) };
-        let refusal = || ApiError::bad_request("cursor: expected the nextCursor of an earlier page");
+        let Some(text) = self.get(&CURSOR) else { return Ok(None) };
+        let refusal = || ApiError::parameter(CURSOR.name, "expected the nextCursor of an earlier page");
         parse(text).map(Some).ok_or_else(refusal)
     }
 }
@@ -99,7 +145,7 @@ mod tests {
     fn cursors_read_back() {
         let cursor = ExecutionKey { instant: Instant::from_secs(7), job: JobKey(8), kind: Kind::Replay, number: 9 };
         let text = format!("cursor={}", print_cursor(&cursor));
-        let parameters = Parameters::read(&text, &["cursor"]).unwrap();
+        let parameters = Parameters::read(&text, &[&CURSOR]).unwrap();
         assert_eq!(parameters.execution_cursor(), Ok(Some(cursor)));
     }
 
@@ -110,15 +156,15 @@ mod tests {
             ("limit=1001", "limit: expected"),
             ("limit=-1", "limit: expected"),
             ("limit=", "limit: expected"),
-            ("limit=5&limit=6", "limit is given twice"),
-            ("lmit=5", "unknown parameter \"lmit\"; expected: limit, cursor"),
+            ("limit=5&limit=6", "limit: it is given twice"),
+            ("lmit=5", "lmit: unknown parameter; expected: limit, cursor"),
             ("limit=%zz", "query: a percent sign"),
             ("cursor=1.2", "cursor: expected"),
             ("cursor=1.2.9.4", "cursor: expected"),
             ("cursor=1.2.0.4.5", "cursor: expected"),
         ] {
             let check = || {
-                let parameters = Parameters::read(text, &["limit", "cursor"])?;
+                let parameters = Parameters::read(text, &[&LIMIT, &CURSOR])?;
                 parameters.limit(5)?;
                 parameters.execution_cursor()
             };

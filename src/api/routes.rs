@@ -1,96 +1,86 @@
 //! Owns the table of what can be asked for: which method and path is which call, with which parameters and body.
 //! It must not carry a call out, and nothing about a route is said anywhere else.
 //!
-//! Matching, 404, 405 and OPTIONS with their `Allow`, the largest body and the list in `/api/info` all come from the
-//! table. To add an endpoint, add its line, and the function it names to the file of its resource.
+//! Matching, 404, 405 and OPTIONS with their `Allow`, the largest body, the list in `/api/info` and the description in
+//! `/api/openapi.json` all come from the table. To add an endpoint, add its line, and the function it names to the file
+//! of its resource.
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::parameters::Parameters;
-use super::{alerts, calendars, executions, jobs, jobs_page, metrics, schedules, status};
+use super::parameters::{CURSOR, LIMIT, Parameters, STATUS};
+use super::route::{AnswerOf, Route};
+use super::{alerts, calendars, executions, jobs, jobs_page, metrics, openapi, schedules, status};
 use crate::http::{Method, Request, Response, Status};
-use crate::job::{Context, JobId};
+use crate::job::{Context, Definition, JobId};
 use crate::limits::BODY_LEN_MAX;
 
-/// One line of the table.
-#[derive(Debug)]
-pub(super) struct Route {
-    method: Method,
-    /// A segment such as `:id` stands for any text.
-    path: &'static str,
-    /// Where it begins and ends, if it is there. Known beforehand, as every request is held against the table.
-    text_at: Option<(usize, usize)>,
-    /// The query parameters it knows; any other is refused by name.
-    parameters: &'static [&'static str],
-    /// How many bytes its body may have, if it takes one.
-    body_len_max: Option<usize>,
-    call: fn(&Matched<'_>) -> Result<Call, ApiError>,
-}
-
 /// Every endpoint, in the order in which `/api/info` lists them.
-const ROUTES: &[Route] = &[
-    Route::new(Method::Post, "/api/jobs", &[], jobs::create).with_body(BODY_LEN_MAX),
-    Route::new(Method::Get, "/api/jobs", &["limit", "cursor"], jobs_page::list),
-    Route::new(Method::Get, "/api/jobs/:id", &[], jobs::read),
-    Route::new(Method::Put, "/api/jobs/:id", &[], jobs::update).with_body(BODY_LEN_MAX),
-    Route::new(Method::Post, "/api/jobs/:id/release", &[], jobs::release),
-    Route::new(Method::Delete, "/api/jobs/:id", &[], jobs::delete),
-    Route::new(Method::Get, "/api/jobs/:id/executions", &["limit", "cursor"], executions::list_of_job),
-    Route::new(Method::Post, "/api/schedules/preview", &[], schedules::preview_call).with_body(BODY_LEN_MAX),
-    Route::new(Method::Get, "/api/executions", &["limit", "cursor", "status"], executions::list),
-    Route::new(Method::Get, "/api/calendars", &[], calendars::list),
-    Route::new(Method::Put, "/api/calendars/:name", &[], calendars::put).with_body(BODY_LEN_MAX),
-    Route::new(Method::Get, "/api/calendars/:name", &[], calendars::read),
-    Route::new(Method::Delete, "/api/calendars/:name", &[], calendars::delete),
-    Route::new(Method::Get, "/api/metrics", &["limit"], metrics::read),
-    Route::new(Method::Get, "/api/alerts", &["limit", "cursor"], alerts::list),
-    Route::new(Method::Get, "/api/health", &[], status::read_health),
-    Route::new(Method::Get, "/api/info", &[], status::read_info),
-    Route::new(Method::Get, "/", &[], status::read_info),
+pub(super) const ROUTES: &[Route] = &[
+    Route::new(Method::Post, "/api/jobs", "createJob", "Registers a job.", jobs::create)
+        .takes::<Definition>("JobDefinition", BODY_LEN_MAX)
+        .gives(&[AnswerOf::json::<jobs::ChangedBody>(Status::CREATED, "The job is on disk.")]),
+    Route::new(Method::Get, "/api/jobs", "listJobs", "Lists jobs in order of creation.", jobs_page::list)
+        .with(&[&LIMIT, &CURSOR])
+        .gives(&[AnswerOf::ok::<jobs_page::JobsBody>("A page of jobs.")]),
+    Route::new(Method::Get, "/api/jobs/:id", "getJob", "Shows a job.", jobs::read)
+        .gives(&[AnswerOf::ok::<jobs::JobBody>("The job.")]),
+    Route::new(Method::Put, "/api/jobs/:id", "replaceJob", "Replaces what a job is.", jobs::update)
+        .takes::<Definition>("JobDefinition", BODY_LEN_MAX)
+        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("The change is on disk.")]),
+    Route::new(Method::Post, "/api/jobs/:id/release", "releaseJob", RELEASE, jobs::release)
+        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("It goes on.")])
+        .or(&[Status::CONFLICT]),
+    Route::new(Method::Delete, "/api/jobs/:id", "deleteJob", "Deletes a job. Its history stays.", jobs::delete)
+        .gives(&[AnswerOf::empty("It is gone.")]),
+    Route::new(Method::Get, "/api/jobs/:id/executions", "listExecutionsOfJob", OF_JOB, executions::list_of_job)
+        .with(&[&LIMIT, &CURSOR])
+        .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.")]),
+    Route::new(Method::Post, "/api/schedules/preview", "previewSchedule", PREVIEW, schedules::preview_call)
+        .takes::<schedules::Asked>("SchedulePreview", BODY_LEN_MAX)
+        .gives(&[AnswerOf::ok::<schedules::PreviewBody>("What it means.")]),
+    Route::new(Method::Get, "/api/executions", "listExecutions", "Lists executions, newest first.", executions::list)
+        .with(&[&LIMIT, &CURSOR, &STATUS])
+        .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.")]),
+    Route::new(Method::Get, "/api/calendars", "listCalendars", "Lists the calendars.", calendars::list)
+        .gives(&[AnswerOf::ok::<calendars::CalendarsBody<'static>>("All of them, without their dates.")]),
+    Route::new(Method::Put, "/api/calendars/:name", "putCalendar", "Registers or replaces a calendar.", calendars::put)
+        .takes::<calendars::Body>("CalendarDates", BODY_LEN_MAX)
+        .gives(&[AnswerOf::ok::<calendars::CalendarBody<'static>>("It is on disk.")]),
+    Route::new(Method::Get, "/api/calendars/:name", "getCalendar", "Shows a calendar.", calendars::read)
+        .gives(&[AnswerOf::ok::<calendars::CalendarBody<'static>>("The calendar.")]),
+    Route::new(Method::Delete, "/api/calendars/:name", "deleteCalendar", "Deletes a calendar.", calendars::delete)
+        .gives(&[AnswerOf::empty("It is gone.")])
+        .or(&[Status::CONFLICT]),
+    Route::new(Method::Get, "/api/metrics", "getMetrics", "Figures, and which jobs fire next.", metrics::read)
+        .with(&[&LIMIT])
+        .gives(&[AnswerOf::ok::<metrics::MetricsShape>("The figures as they are now.")]),
+    Route::new(Method::Get, "/api/alerts", "listAlerts", "Lists alerts, newest first.", alerts::list)
+        .with(&[&LIMIT, &CURSOR])
+        .gives(&[AnswerOf::ok::<alerts::AlertsBody>("A page of alerts.")]),
+    Route::new(Method::Get, "/api/health", "getHealth", "Whether all is well.", status::read_health).gives(&[
+        AnswerOf::ok::<status::HealthBody<'static>>("All is well."),
+        AnswerOf::json::<status::HealthBody<'static>>(Status::SERVICE_UNAVAILABLE, "It is not, for this reason."),
+    ]),
+    Route::new(Method::Get, "/api/info", "getInfo", "Who is there.", status::read_info).gives(&[AnswerOf::ok::<
+        status::InfoBody<'static>,
+    >(
+        "Name, version, endpoints.",
+    )]),
+    Route::new(Method::Get, "/api/openapi.json", "getOpenApi", "This description.", openapi::read)
+        .gives(&[AnswerOf::ok::<serde_json::Map<String, serde_json::Value>>("An OpenAPI 3.1 document.")]),
+    Route::new(Method::Get, "/", "getRoot", "Who is there.", status::read_info).gives(&[AnswerOf::ok::<
+        status::InfoBody<'static>,
+    >(
+        "Name, version, endpoints."
+    )]),
 ];
+
+const RELEASE: &str = "Lets a job go on that is held because the clock stepped back.";
+const OF_JOB: &str = "Lists executions of a job, newest first.";
+const PREVIEW: &str = "Says what a schedule means: when it is due, in words, and what is odd about it.";
 
 /// The methods that a route can have, in the order in which `Allow` names them.
 const METHODS: [Method; 6] = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete];
-
-impl Route {
-    const fn new(
-        method: Method,
-        path: &'static str,
-        parameters: &'static [&'static str],
-        call: fn(&Matched<'_>) -> Result<Call, ApiError>,
-    ) -> Route {
-        Route { method, path, text_at: text_at(path.as_bytes()), parameters, body_len_max: None, call }
-    }
-
-    const fn with_body(mut self, body_len_max: usize) -> Route {
-        self.body_len_max = Some(body_len_max);
-        self
-    }
-
-    /// If a request's path is this one: the text in it, or an empty one if it has none.
-    fn matches<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let Some((from, to)) = self.text_at else { return (path == self.path).then_some("") };
-        let rest = path.strip_prefix(&self.path[..from])?;
-        let (text, behind) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        (*behind == self.path[to..]).then_some(text)
-    }
-}
-
-const fn text_at(path: &[u8]) -> Option<(usize, usize)> {
-    let (mut at, mut found) = (0, None);
-    while at < path.len() {
-        if path[at] == b':' {
-            assert!(found.is_none(), "a path has one text at most");
-            let from = at;
-            while at < path.len() && path[at] != b'/' {
-                at += 1;
-            }
-            found = Some((from, at));
-        }
-        at += 1;
-    }
-    found
-}
 
 /// A request whose route is found.
 #[derive(Debug)]
@@ -141,7 +131,7 @@ pub fn route(request: &Request, context: &Context<'_>) -> Result<Call, ApiError>
 
 /// How many bytes the body of such a request may have. One that no route takes is read all the same, and not looked at.
 pub fn body_limit(method: Method, path: &str) -> usize {
-    find(method, path).and_then(|(route, _)| route.body_len_max).unwrap_or(BODY_LEN_MAX)
+    find(method, path).and_then(|(route, _)| route.body.map(|body| body.len_max)).unwrap_or(BODY_LEN_MAX)
 }
 
 /// The methods of all routes, as `Allow` names them.
@@ -250,7 +240,7 @@ mod tests {
                 assert_eq!(named.contains(&method.name()), found.is_some(), "{path}: {allow}");
                 // A body that is taken is missing here.
                 let expected = match found {
-                    Some(Route { body_len_max: None, .. }) => (200, String::new()),
+                    Some(Route { body: None, .. }) => (200, String::new()),
                     Some(_) => (400, String::new()),
                     None => (405, allow.clone()),
                 };
@@ -267,8 +257,9 @@ mod tests {
     fn every_route_refuses_a_parameter_it_does_not_know() {
         for route in ROUTES {
             let error = ask(route.method, &format!("{}?x=1", with_id(route.path))).expect_err(route.path);
-            let expected = if route.parameters.is_empty() { "none".to_owned() } else { route.parameters.join(", ") };
-            let message = format!("query: unknown parameter \"x\"; expected: {expected}");
+            let names: Vec<&str> = route.parameters.iter().map(|parameter| parameter.name).collect();
+            let expected = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let message = format!("x: unknown parameter; expected: {expected}");
             assert_eq!((error.status.code(), error.message), (400, message), "{} {}", route.method.name(), route.path);
         }
     }
@@ -296,7 +287,7 @@ mod tests {
     #[test]
     fn a_body_may_be_as_long_as_its_route_says() {
         for route in ROUTES {
-            let expected = route.body_len_max.unwrap_or(BODY_LEN_MAX);
+            let expected = route.body.map_or(BODY_LEN_MAX, |body| body.len_max);
             assert_eq!(body_limit(route.method, &with_id(route.path)), expected, "{}", route.path);
         }
         assert_eq!(body_limit(Method::Post, "/nowhere"), BODY_LEN_MAX);

@@ -2,6 +2,7 @@
 //! a job.
 //! It must not find instants: the schedule does.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body;
@@ -23,9 +24,9 @@ const EXPECTED: &str = "a JSON object with schedule or runAt";
 const COUNT: u64 = 10;
 
 /// A schedule without a job, and which of its instants are to be shown.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with schedule or runAt")]
-struct Asked {
+pub(super) struct Asked {
     schedule: Option<String>,
     run_at: Option<String>,
     time_zone: Option<String>,
@@ -97,7 +98,7 @@ pub(super) fn preview_call(matched: &Matched<'_>) -> Result<Call, ApiError> {
     let most = PREVIEW_INSTANTS_MAX as u64;
     let count = count.unwrap_or(if to.is_some() { most } else { COUNT });
     if !(1..=most).contains(&count) {
-        return Err(ApiError::bad_request(format!("count: expected a number from 1 to {most}, got {count}")));
+        return Err(ApiError::member("count", format!("expected a number from 1 to {most}, got {count}")));
     }
     let after = from.map_or(matched.context.now.floor(), |from| Instant::from_secs(from.as_secs() - 1));
     let (through, count) = (to.unwrap_or(Instant::LAST), usize::try_from(count).unwrap_or(PREVIEW_INSTANTS_MAX));
@@ -110,8 +111,9 @@ pub fn preview(call: &PreviewCall, herd: Option<Herd>) -> Response {
 }
 
 /// What a client is shown of a schedule.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Preview")]
 pub(super) struct PreviewBody {
     description: String,
     /// What was drawn or said, so that the same schedule can be asked for again.
@@ -122,22 +124,25 @@ pub(super) struct PreviewBody {
     warnings: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct InstantBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PreviewInstant")]
+pub(super) struct InstantBody {
     time: String,
     local: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     remark: Option<RemarkBody>,
 }
 
-#[derive(Serialize)]
-struct RemarkBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Remark")]
+pub(super) struct RemarkBody {
     kind: &'static str,
     message: String,
 }
 
-#[derive(Serialize)]
-struct ExcludedBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExcludedDate")]
+pub(super) struct ExcludedBody {
     date: String,
     /// `excludeDates`, and the names of calendars.
     by: Vec<String>,

@@ -1,6 +1,7 @@
 //! Owns how the server speaks of itself: health and info.
 //! It must not judge: it is told what is wrong.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::call::{Call, Read};
@@ -34,9 +35,10 @@ pub struct Health {
     pub now: WallUs,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct HealthBody<'a> {
+#[schemars(rename = "Health")]
+pub(super) struct HealthBody<'a> {
     status: &'static str,
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,9 +55,10 @@ pub fn health(health: &Health) -> Response {
     json(code, &HealthBody { status, timestamp: health.now.to_string(), reason, held_jobs: health.held_jobs })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct InfoBody<'a> {
+#[schemars(rename = "Info")]
+pub(super) struct InfoBody<'a> {
     name: &'static str,
     version: &'static str,
     description: &'static str,
@@ -64,8 +67,8 @@ struct InfoBody<'a> {
 }
 
 /// By which edition of the rules zones go.
-#[derive(Serialize)]
-struct ZoneData<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ZoneData<'a> {
     version: &'a str,
     source: &'static str,
 }

@@ -2,6 +2,7 @@
 //! said, and how earlier attempts ended.
 //! It must not decide anything, nor grow without bound.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::ATTEMPTS_TOLD_MAX;
@@ -26,7 +27,7 @@ pub struct Details {
 }
 
 /// What an execution waits for that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Wait {
     /// Another execution of its job.

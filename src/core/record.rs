@@ -24,7 +24,7 @@ pub enum Status {
 
 impl Status {
     /// The name clients know.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Status::Pending => "PENDING",
             Status::Success => "SUCCESS",

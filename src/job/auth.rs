@@ -4,14 +4,16 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::headers::value_of;
 use super::{FieldError, Secret, SecretDefinition};
 
 /// The member as clients write it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object with basic or bearer")]
+#[schemars(rename = "Auth")]
 pub struct AuthDefinition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     basic: Option<BasicDefinition>,
@@ -20,8 +22,9 @@ pub struct AuthDefinition {
 }
 
 /// A user's name and password (RFC 7617).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object with username and password")]
+#[schemars(rename = "BasicAuth")]
 struct BasicDefinition {
     username: String,
     password: SecretDefinition,

@@ -4,18 +4,20 @@
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{FieldError, bounded};
 use crate::limits::CONCURRENCY_KEY_LEN_MAX;
 
 /// The key as clients write it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     rename_all = "camelCase",
     expecting = "an object such as {\"name\":\"billing\",\"limit\":2}"
 )]
+#[schemars(rename = "ConcurrencyKey")]
 pub struct ConcurrencyDefinition {
     /// What the jobs share.
     name: String,

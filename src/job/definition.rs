@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::AuthDefinition;
@@ -17,7 +18,7 @@ use super::timing::DstDefinition;
 use super::{Delivery, Given, Json, Named, SecretDefinition, StatusDefinition};
 
 /// A job as clients write it. Nothing of it is checked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with schedule, api and type")]
 pub struct Definition {
     /// When the job is due: a cron expression or an `@` word.

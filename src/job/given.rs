@@ -2,6 +2,9 @@
 //! does not repeat what was written in them.
 //! It must not know what leaving out or null means for a member.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -66,6 +69,20 @@ fn discreet(error: &str) -> Option<&str> {
     let end = expected.rfind(" at line ").unwrap_or(expected.len());
     let start = error.len() - expected.len() - "expected ".len();
     Some(&error[start..start + "expected ".len() + end])
+}
+
+impl<T: JsonSchema> JsonSchema for Given<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        Option::<T>::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Option<T>>()
+    }
 }
 
 #[cfg(test)]

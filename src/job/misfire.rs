@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{FieldError, bounded};
 use crate::limits::MISFIRE_ALL_MAX;
 
 /// The policy as clients write it. What is left out is as the server was told.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object such as {\"policy\":\"once\"}")]
+#[schemars(rename = "Misfire")]
 pub struct MisfireDefinition {
     /// `once`, `all` or `skip`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{FieldError, StatusDefinition, Statuses, bounded};
@@ -16,8 +17,9 @@ const JITTER_PER_MILLE: u32 = 100;
 const TIME_MAX_MS: u64 = 30 * 86_400_000;
 
 /// How failed attempts are repeated, as clients write it. What is left out is as the server was told.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object such as {\"maxAttempts\":5}")]
+#[schemars(rename = "Retry")]
 pub struct RetryDefinition {
     /// Attempts in all, the first included.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,8 +1,10 @@
 //! Owns secrets of jobs: how clients write them, how they look in answers, and the clear text that only few may read.
 //! It must not print one, in whatever form: `***` and `{"set":true}` are all that comes out.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -105,6 +107,25 @@ impl<'de> Deserialize<'de> for Yes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Yes, D::Error> {
         let value = super::Json::deserialize(deserializer)?;
         Ok(Yes(value.compact() == "true"))
+    }
+}
+
+impl JsonSchema for SecretDefinition {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let set = json_schema!({
+            "type": "object",
+            "properties": { "set": { "const": true } },
+            "required": ["set"],
+            "additionalProperties": false,
+        });
+        if generator.contract().is_serialize() {
+            return set;
+        }
+        json_schema!({ "description": EXPECTED, "anyOf": [{ "type": "string", "minLength": 1 }, set] })
     }
 }
 

@@ -1,6 +1,9 @@
 //! Owns sets of HTTP statuses, as policies name them.
 //! It must not know what a policy makes of them.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::FieldError;
@@ -121,6 +124,23 @@ impl<'de> Deserialize<'de> for StatusDefinition {
             }
         }
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for StatusDefinition {
+    fn schema_name() -> Cow<'static, str> {
+        "StatusEntry".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A status, a class of statuses, or a range of them.",
+            "anyOf": [
+                { "type": "integer", "minimum": FIRST, "maximum": LAST },
+                { "type": "string", "pattern": "^([1-5](xx|XX)|[1-5][0-9]{2})$" },
+                { "type": "string", "enum": ["500-503", "200-399"] },
+            ],
+        })
     }
 }
 

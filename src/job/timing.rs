@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Timelike, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::definition::shortened;
@@ -41,8 +42,9 @@ pub struct Timing {
 }
 
 /// What becomes of fixed times that a change of the clock skips or shows twice.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with gap and overlap")]
+#[schemars(rename = "Dst")]
 pub struct DstDefinition {
     /// `run_after` (if left out) or `skip`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

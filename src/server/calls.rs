@@ -190,6 +190,7 @@ impl Calls {
             Read::Calendar(name) => api::calendar(core.calendars(), &name),
             Read::Calendars => api::calendars(core.calendars()),
             Read::Info => api::info(&self.zones),
+            Read::OpenApi => api::openapi(),
             Read::Metrics { limit } => {
                 api::metrics(&figures::collect(engine, self, clients, now), &core.next_to_fire(limit, now.wall))
             }

@@ -1,0 +1,155 @@
+//! Owns what a route is: the method and path it answers to, and what it takes and gives, as the description has it.
+//! It must not know any one route: the table has them.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::call::Call;
+use super::errors::ApiError;
+use super::parameters::Parameter;
+use super::routes::Matched;
+use crate::http::{Method, Status};
+
+/// One line of the table.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// A segment such as `:id` stands for any text.
+    pub(super) path: &'static str,
+    /// Where it begins and ends, if it is there. Known beforehand, as every request is held against the table.
+    text_at: Option<(usize, usize)>,
+    /// What a generated client calls it.
+    pub(super) operation: &'static str,
+    /// What it does.
+    pub(super) about: &'static str,
+    /// The query parameters it knows; any other is refused by name.
+    pub(super) parameters: &'static [&'static Parameter],
+    /// What its body is, if it takes one.
+    pub(super) body: Option<BodyOf>,
+    /// What it answers when all is well.
+    pub(super) answers: &'static [AnswerOf],
+    /// Statuses of errors beside those that every route may have.
+    pub(super) errors: &'static [Status],
+    pub(super) call: fn(&Matched<'_>) -> Result<Call, ApiError>,
+}
+
+/// Makes the schema of a type.
+pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// What a body is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyOf {
+    /// What it must be.
+    pub(super) schema: SchemaOf,
+    /// The name of that in the description.
+    pub(super) name: &'static str,
+    /// Its media type.
+    pub(super) media_type: &'static str,
+    /// How many bytes it may have.
+    pub(super) len_max: usize,
+    /// Whether it may be left out.
+    pub(super) is_optional: bool,
+}
+
+/// An answer when all is well.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnswerOf {
+    pub(super) status: Status,
+    pub(super) about: &'static str,
+    /// What its body is, if it has one.
+    pub(super) schema: Option<SchemaOf>,
+    /// The media type of the body.
+    pub(super) media_type: &'static str,
+}
+
+pub(super) const JSON: &str = "application/json";
+
+impl AnswerOf {
+    /// An answer that is a `T`.
+    pub(super) const fn json<T: JsonSchema>(status: Status, about: &'static str) -> AnswerOf {
+        AnswerOf { status, about, schema: Some(SchemaGenerator::subschema_for::<T>), media_type: JSON }
+    }
+
+    /// 200 with a `T`.
+    pub(super) const fn ok<T: JsonSchema>(about: &'static str) -> AnswerOf {
+        AnswerOf::json::<T>(Status::OK, about)
+    }
+
+    /// 204.
+    pub(super) const fn empty(about: &'static str) -> AnswerOf {
+        AnswerOf { status: Status::NO_CONTENT, about, schema: None, media_type: JSON }
+    }
+}
+
+impl Route {
+    pub(super) const fn new(
+        method: Method,
+        path: &'static str,
+        operation: &'static str,
+        about: &'static str,
+        call: fn(&Matched<'_>) -> Result<Call, ApiError>,
+    ) -> Route {
+        let text_at = text_at(path.as_bytes());
+        Route { method, path, text_at, operation, about, parameters: &[], body: None, answers: &[], errors: &[], call }
+    }
+
+    /// It knows these query parameters.
+    pub(super) const fn with(mut self, parameters: &'static [&'static Parameter]) -> Route {
+        self.parameters = parameters;
+        self
+    }
+
+    /// Its body is a `T`, of so many bytes at most.
+    pub(super) const fn takes<T: JsonSchema>(mut self, name: &'static str, len_max: usize) -> Route {
+        let schema: SchemaOf = SchemaGenerator::subschema_for::<T>;
+        self.body = Some(BodyOf { schema, name, media_type: JSON, len_max, is_optional: false });
+        self
+    }
+
+    /// Its body is a `T`, or there is none.
+    pub(super) const fn may_take<T: JsonSchema>(mut self, name: &'static str, len_max: usize) -> Route {
+        let schema: SchemaOf = SchemaGenerator::subschema_for::<T>;
+        self.body = Some(BodyOf { schema, name, media_type: JSON, len_max, is_optional: true });
+        self
+    }
+
+    /// It answers so when all is well.
+    pub(super) const fn gives(mut self, answers: &'static [AnswerOf]) -> Route {
+        self.answers = answers;
+        self
+    }
+
+    /// It may also answer with these errors.
+    pub(super) const fn or(mut self, errors: &'static [Status]) -> Route {
+        self.errors = errors;
+        self
+    }
+
+    /// If a request's path is this one: the text in it, or an empty one if it has none.
+    pub(super) fn matches<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some((from, to)) = self.text_at else { return (path == self.path).then_some("") };
+        let rest = path.strip_prefix(&self.path[..from])?;
+        let (text, behind) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        (*behind == self.path[to..]).then_some(text)
+    }
+
+    /// The name of the text in its path, if it has one.
+    pub(super) fn text_name(&self) -> Option<&'static str> {
+        self.text_at.map(|(from, to)| &self.path[from + 1..to])
+    }
+}
+
+const fn text_at(path: &[u8]) -> Option<(usize, usize)> {
+    let (mut at, mut found) = (0, None);
+    while at < path.len() {
+        if path[at] == b':' {
+            assert!(found.is_none(), "a path has one text at most");
+            let from = at;
+            while at < path.len() && path[at] != b'/' {
+                at += 1;
+            }
+            found = Some((from, at));
+        }
+        at += 1;
+    }
+    found
+}
