@@ -20,6 +20,12 @@ pub const CHANGES_PER_JOB_MAX: usize = 64;
 pub const TARGET_BACKLOG_MAX: usize = 100_000;
 /// How many executions there may be in all, of whatever state. Beyond, nothing is armed.
 pub const EXECUTIONS_MAX: usize = 1_000_000;
+/// How many instants of the past a client may ask for at once.
+pub const BACKFILL_MAX: usize = 1_000;
+/// How many clients may wait for an execution to end.
+pub const RUN_WAITERS_MAX: usize = 128;
+/// How long a client waits for an execution to end.
+pub const RUN_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long a job that is stalled at an overloaded target is left alone before what it missed is recorded.
 pub const OVERLOAD_PAUSE_S: i64 = 10;
 /// How many instants of stalled jobs are armed at once for a target that nothing waits for.
@@ -372,6 +378,7 @@ const _: () = {
         "whoever waits for the disk must leave room for health"
     );
     assert!(CLIENT_CHANGES_PENDING_MAX < CHANGES_PENDING_MAX);
+    assert!(2 * RUN_WAITERS_MAX < CLIENT_CHANGES_PENDING_MAX, "who waits for an execution must not stop all changes");
     assert!(READ_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "a slow read is answered by who knows why");
     assert!(LEFT_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis());
 };

@@ -23,6 +23,8 @@ mod jobs;
 mod policies;
 #[path = "server/raw.rs"]
 mod raw;
+#[path = "server/runs.rs"]
+mod runs;
 #[path = "server/schedules.rs"]
 mod schedules;
 #[path = "server/schema.rs"]
@@ -69,6 +71,14 @@ impl Setup {
         self.folder.path().join("p.db")
     }
 
+    /// The same after the server was killed and started again.
+    fn killed_and_started(self) -> Setup {
+        let Setup { server, receiver, folder } = self;
+        server.kill();
+        let server = Server::start(&folder.path().join("p.db"), &with_few_workers(&[]));
+        Setup { server, receiver, folder }
+    }
+
     /// The server goes on as if nothing had happened.
     fn is_well(&self) {
         assert_eq!(self.api().get("/api/health")["status"], "healthy");
@@ -96,9 +106,12 @@ fn is_time(value: &Value) -> bool {
     })
 }
 
-/// The text of `{"error":"..."}`.
+/// The text of a problem (RFC 9457).
 fn error_of(value: &Value) -> &str {
-    assert_eq!(members(value), ["error"]);
+    let mut found = members(value);
+    found.retain(|member| *member != "errors");
+    assert_eq!(found, ["detail", "error", "status", "title", "type"]);
+    assert_eq!(value["detail"], value["error"]);
     value["error"].as_str().expect("it is a text")
 }
 

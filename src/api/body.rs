@@ -21,6 +21,11 @@ pub(super) fn read<T: DeserializeOwned>(request: &Request, expected: &str) -> Re
     Ok(body)
 }
 
+/// The same where a client may leave the body out.
+pub(super) fn read_if_any<T: DeserializeOwned + Default>(request: &Request, expected: &str) -> Result<T, ApiError> {
+    if request.body.trim_ascii().is_empty() { Ok(T::default()) } else { read(request, expected) }
+}
+
 /// Whether a content type is that of JSON.
 pub fn is_json(content_type: &str) -> bool {
     let media_type = media_type(content_type);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::jobs_page::JobsPage;
 use super::schedules::PreviewCall;
 use super::stream::Stream;
-use crate::core::Action;
+use crate::core::{Action, ExecutionId, Run};
 use crate::http::Response;
 use crate::job::{JobId, JobSpec};
 use crate::store::Query;
+use crate::time::Instant;
 
 /// What a request asks for.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub enum Call {
     Create(JobSpec),
     /// A change of a job, for the core.
     Change(Action),
+    /// An execution that is looked up, and done again.
+    Replay(ExecutionId, Box<Run>),
     /// Something the loop has in memory.
     Read(Read),
     /// Something a reader thread has to look up.
@@ -46,6 +49,15 @@ pub enum Read {
     Calendar(Arc<str>),
     /// All calendars.
     Calendars,
+    /// The instants of the past that a job's schedule has between two seconds.
+    Past {
+        /// Which job.
+        id: JobId,
+        /// The first second.
+        from: Instant,
+        /// The last one.
+        to: Instant,
+    },
     /// Whether all is well.
     Health,
     /// Who is there.

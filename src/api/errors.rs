@@ -18,7 +18,7 @@ pub struct ApiError {
     /// What is wrong, and what was expected.
     pub message: String,
     /// Where in the request it is wrong, if it is one place, and what was expected there.
-    fault: Option<Fault>,
+    fault: Option<Box<Fault>>,
     /// The methods that would be allowed, for 405.
     allow: Option<String>,
 }
@@ -83,7 +83,7 @@ impl ApiError {
     pub(super) fn at(pointer: String, name: &str, detail: impl Into<String>) -> ApiError {
         let detail = printable(detail.into());
         let message = format!("{name}: {detail}");
-        let fault = Some(Fault { pointer: Some(pointer), parameter: None, detail });
+        let fault = Some(Box::new(Fault { pointer: Some(pointer), parameter: None, detail }));
         ApiError { fault, ..ApiError::bad_request(message) }
     }
 
@@ -91,13 +91,18 @@ impl ApiError {
     pub(super) fn parameter(name: &str, detail: impl Into<String>) -> ApiError {
         let detail = printable(detail.into());
         let message = format!("{name}: {detail}");
-        let fault = Some(Fault { pointer: None, parameter: Some(name.to_owned()), detail });
+        let fault = Some(Box::new(Fault { pointer: None, parameter: Some(name.to_owned()), detail }));
         ApiError { fault, ..ApiError::bad_request(message) }
     }
 
     /// 404 for a job.
     pub fn no_such_job() -> ApiError {
         ApiError::new(Status::NOT_FOUND, "Job not found")
+    }
+
+    /// 404 for an execution.
+    pub fn no_such_execution() -> ApiError {
+        ApiError::new(Status::NOT_FOUND, "Execution not found")
     }
 
     /// 404 for a calendar.
@@ -128,7 +133,7 @@ impl ApiError {
             kind: "about:blank",
             title: self.status.reason(),
             status: self.status.code(),
-            errors: self.fault.iter().cloned().collect(),
+            errors: self.fault.as_deref().into_iter().cloned().collect(),
             error: detail.clone(),
             detail,
         };
@@ -160,6 +165,10 @@ impl From<Refusal> for ApiError {
             }
             Refusal::ChangesPending => {
                 ApiError::unavailable("other changes are being written; nothing has changed, try again")
+            }
+            Refusal::TooManyExecutions => ApiError::unavailable("too many executions are waiting; nothing was begun"),
+            Refusal::TooManyWaiting => {
+                ApiError::too_many("too many clients wait for executions to end; ask without wait")
             }
             Refusal::TooManyChangesOfJob => {
                 ApiError::too_many("too many changes of this job are waiting; nothing has changed")

@@ -9,7 +9,7 @@ use super::errors::ApiError;
 use super::json::{Millis, ok, time_of};
 use super::parameters::{PAGE_DEFAULT, print_cursor};
 use super::routes::Matched;
-use crate::core::{Class, Covers, Details, PastAttempt, Record, Status, Timings, Wait};
+use crate::core::{Class, Covers, Details, Kind, PastAttempt, Record, Status, Timings, Wait};
 use crate::http::Response;
 use crate::job::JobId;
 use crate::store::{ExecutionPage, ExecutionRecord, Query};
@@ -34,6 +34,20 @@ pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
     Ok(Call::Query(Query::OfAll { limit, before, status, now: matched.context.now }))
 }
 
+/// One execution.
+pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    Ok(Call::Query(Query::One { id: matched.execution_id()?, now: matched.context.now }))
+}
+
+/// One execution, as a reader found it.
+pub fn one(found: Option<ExecutionRecord>) -> Response {
+    match found {
+        Some(found) => ok(&execution(found, true)),
+        None => ApiError::no_such_execution().response(),
+    }
+}
+
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Execution")]
@@ -42,6 +56,11 @@ pub(super) struct ExecutionBody {
     /// Only where the page is not of one job.
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<String>,
+    /// Why there is this execution: its schedule was due, or somebody asked for it.
+    kind: &'static str,
+    /// The execution that this one does again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay_of: Option<String>,
     scheduled_time: String,
     executed_time: Option<String>,
     status: &'static str,
@@ -154,16 +173,21 @@ pub(super) fn page(job: Option<JobId>, page: ExecutionPage) -> Response {
     })
 }
 
-fn execution(execution: ExecutionRecord, with_job: bool) -> ExecutionBody {
+pub(super) fn execution(execution: ExecutionRecord, with_job: bool) -> ExecutionBody {
     let ExecutionRecord { id, record } = execution;
     let retry_count = record.retry_count();
     let Record { status, class, executed, http_status, duration_us, error, covers, details, .. } = record;
-    let Details { waits_for, timings, response, attempts } = details.map(|details| *details).unwrap_or_default();
+    let Details { waits_for, timings, response, attempts, own_body: _, origin } =
+        details.map(|details| *details).unwrap_or_default();
+    // What a client asks for has no time at which it should have begun.
+    let has_drift = id.kind == Kind::Scheduled;
     let skipped = status == Status::Skipped;
     let (error_message, reason) = if skipped { (None, error) } else { (error, None) };
     ExecutionBody {
         execution_id: id.to_string(),
         job_id: with_job.then(|| id.job.to_string()),
+        kind: id.kind.name(),
+        replay_of: origin.map(|origin| origin.to_string()),
         scheduled_time: time_of(id.instant),
         executed_time: executed.map(|at| at.to_string()),
         status: status.name(),
@@ -171,7 +195,7 @@ fn execution(execution: ExecutionRecord, with_job: bool) -> ExecutionBody {
         duration: duration_us.map(millis),
         error_message,
         retry_count,
-        drift_ms: executed.map(|at| Millis::from_us(at.since_us(WallUs::of(id.instant)))),
+        drift_ms: executed.filter(|_| has_drift).map(|at| Millis::from_us(at.since_us(WallUs::of(id.instant)))),
         late: match class {
             Class::OnTime | Class::Manual => None,
             Class::Recovered => Some("recovered"),

@@ -10,6 +10,7 @@ use super::call::{Call, Read};
 use super::errors::ApiError;
 use super::json::{Millis, json, ok, time_of};
 use super::routes::Matched;
+use super::runs;
 use super::schedules::PreviewBody;
 use crate::core::{Action, Herd, JobView, LastOutcome, Reply};
 use crate::http::{self, Request, Response};
@@ -157,6 +158,8 @@ pub fn reply(reply: &Reply, herd: Option<Herd>) -> Response {
         Reply::CalendarPut { name, dates, jobs } => calendars::changed(name, dates, *jobs),
         Reply::CalendarDeleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
         Reply::NoSuchCalendar => ApiError::no_such_calendar().response(),
+        Reply::Started(ids) => runs::started(ids),
+        Reply::Ended(id, record) => runs::ended(*id, record),
         Reply::TooMany(why) => ApiError::bad_request(why.clone()).response(),
         Reply::Conflict(why) => ApiError::new(http::Status::CONFLICT, *why).response(),
         Reply::Invalid(error) => ApiError::from(error.clone()).response(),

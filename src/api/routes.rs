@@ -9,7 +9,8 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::parameters::{CURSOR, LIMIT, Parameters, STATUS};
 use super::route::{AnswerOf, Route};
-use super::{alerts, calendars, executions, jobs, jobs_page, metrics, openapi, schedules, status};
+use super::{alerts, calendars, executions, jobs, jobs_page, metrics, openapi, runs, schedules, status};
+use crate::core::ExecutionId;
 use crate::http::{Method, Request, Response, Status};
 use crate::job::{Context, Definition, JobId};
 use crate::limits::BODY_LEN_MAX;
@@ -30,6 +31,17 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Post, "/api/jobs/:id/release", "releaseJob", RELEASE, jobs::release)
         .gives(&[AnswerOf::ok::<jobs::ChangedBody>("It goes on.")])
         .or(&[Status::CONFLICT]),
+    Route::new(Method::Post, "/api/jobs/:id/run", "runJob", "Runs a job now, whatever its schedule says.", runs::run)
+        .may_take::<runs::RunAsked>("RunOptions", BODY_LEN_MAX)
+        .gives(&RUN)
+        .or(&[Status::CONFLICT]),
+    Route::new(Method::Post, "/api/jobs/:id/backfill", "backfillJob", BACKFILL, runs::backfill)
+        .takes::<runs::BackfillAsked>("BackfillOptions", BODY_LEN_MAX)
+        .gives(&[
+            AnswerOf::json::<runs::BackfillBody>(Status::ACCEPTED, "Their rows are on disk."),
+            AnswerOf::ok::<runs::PlanBody>("With dryRun: which times they would be for."),
+        ])
+        .or(&[Status::CONFLICT]),
     Route::new(Method::Delete, "/api/jobs/:id", "deleteJob", "Deletes a job. Its history stays.", jobs::delete)
         .gives(&[AnswerOf::empty("It is gone.")]),
     Route::new(Method::Get, "/api/jobs/:id/executions", "listExecutionsOfJob", OF_JOB, executions::list_of_job)
@@ -41,6 +53,12 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/executions", "listExecutions", "Lists executions, newest first.", executions::list)
         .with(&[&LIMIT, &CURSOR, &STATUS])
         .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.")]),
+    Route::new(Method::Get, "/api/executions/:id", "getExecution", "Shows an execution.", executions::read)
+        .gives(&[AnswerOf::ok::<executions::ExecutionBody>("The execution, with each of its attempts.")]),
+    Route::new(Method::Post, "/api/executions/:id/replay", "replayExecution", REPLAY, runs::replay)
+        .may_take::<runs::RunAsked>("RunOptions", BODY_LEN_MAX)
+        .gives(&RUN)
+        .or(&[Status::CONFLICT]),
     Route::new(Method::Get, "/api/calendars", "listCalendars", "Lists the calendars.", calendars::list)
         .gives(&[AnswerOf::ok::<calendars::CalendarsBody<'static>>("All of them, without their dates.")]),
     Route::new(Method::Put, "/api/calendars/:name", "putCalendar", "Registers or replaces a calendar.", calendars::put)
@@ -75,6 +93,13 @@ pub(super) const ROUTES: &[Route] = &[
     )]),
 ];
 
+/// What follows a request to run something.
+const RUN: [AnswerOf; 2] = [
+    AnswerOf::json::<runs::StartedBody>(Status::ACCEPTED, "Its row is on disk."),
+    AnswerOf::ok::<executions::ExecutionBody>("With wait: how it ended."),
+];
+const BACKFILL: &str = "Runs a job for times of its schedule that have passed, one after the other.";
+const REPLAY: &str = "Does an execution again, as a new one with the same scheduled time.";
 const RELEASE: &str = "Lets a job go on that is held because the clock stepped back.";
 const OF_JOB: &str = "Lists executions of a job, newest first.";
 const PREVIEW: &str = "Says what a schedule means: when it is due, in words, and what is odd about it.";
@@ -100,6 +125,11 @@ impl Matched<'_> {
     /// The text in the path.
     pub(super) fn text(&self) -> &str {
         self.text
+    }
+
+    /// The execution that the path names. A malformed id names none.
+    pub(super) fn execution_id(&self) -> Result<ExecutionId, ApiError> {
+        self.text.parse().map_err(|_| ApiError::no_such_execution())
     }
 
     /// The job that the path names. A malformed id names no job.
@@ -171,6 +201,7 @@ fn allow(is_meant: impl Fn(&Route) -> bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::route::BodyOf;
     use super::*;
     use crate::http::Headers;
     use crate::job::JobKey;
@@ -211,6 +242,7 @@ mod tests {
                 | Call::Change(_)
                 | Call::Jobs(_)
                 | Call::Read(_)
+                | Call::Replay(..)
                 | Call::Query(_)
                 | Call::Preview(_)
                 | Call::Stream(_),
@@ -223,7 +255,9 @@ mod tests {
     }
 
     fn with_id(path: &str) -> String {
-        path.replace(":id", &JobId::new(JobKey(1), [0; 10]).to_string()).replace(":name", "holidays")
+        let execution = if path.starts_with("/api/executions") { "-0" } else { "" };
+        let id = format!("{}{execution}", JobId::new(JobKey(1), [0; 10]));
+        path.replace(":id", &id).replace(":name", "holidays")
     }
 
     #[test]
@@ -240,7 +274,7 @@ mod tests {
                 assert_eq!(named.contains(&method.name()), found.is_some(), "{path}: {allow}");
                 // A body that is taken is missing here.
                 let expected = match found {
-                    Some(Route { body: None, .. }) => (200, String::new()),
+                    Some(Route { body: None | Some(BodyOf { is_optional: true, .. }), .. }) => (200, String::new()),
                     Some(_) => (400, String::new()),
                     None => (405, allow.clone()),
                 };

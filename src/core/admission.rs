@@ -80,13 +80,16 @@ impl Scheduler {
         let policy = self.jobs[execution.job].overlap();
         // What is owed for the past is never skipped, nor what was tried before: it runs one after the other.
         let on_time = execution.row.record.class == Class::OnTime && execution.was_never_sent();
+        let competes = |other: &Execution| competes(policy, other);
         let still = |known: Option<Handle>, is: fn(&Execution) -> bool| {
             let known = known.filter(|known| known.slot != slot).and_then(|known| self.executions.live(known));
-            known.is_some_and(|known| known.job == execution.job && is(known))
+            known.is_some_and(|known| known.job == execution.job && is(known) && competes(known))
         };
-        let (runs, waits) = (still(self.line.runs, is_running), still(self.line.waits, is_in_line));
+        let (runs, waits) = (still(self.line.runs, is_running), still(self.line.waits, is_before_others));
         match policy {
-            Overlap::Allow => return Turn::Now,
+            Overlap::Allow if !execution.is_backfill() => return Turn::Now,
+            Overlap::Allow if runs => return Turn::Later { soon: false },
+            Overlap::Allow => {}
             Overlap::Skip if on_time && runs => return Turn::Never(ONE_RUNS),
             Overlap::QueueOne if on_time && waits => return Turn::Never(ONE_WAITS),
             Overlap::Skip | Overlap::QueueOne if runs && !on_time => return Turn::Later { soon: false },
@@ -98,9 +101,14 @@ impl Scheduler {
         for other in self.executions.of_job(execution.job).filter(|&other| other != slot) {
             let handle = self.executions.handle(other);
             let other = &self.executions[other];
+            if !competes(other) {
+                continue;
+            }
             if is_in_line(other) {
-                one_waits = true;
-                self.line.waits = Some(handle);
+                if is_before_others(other) {
+                    one_waits = true;
+                    self.line.waits = Some(handle);
+                }
                 one_is_before |= rank_of(other) < rank_of(execution);
             }
             if is_running(other) {
@@ -155,13 +163,18 @@ impl Scheduler {
         let execution = &self.executions[slot];
         let late_us = now.wall.since_us(WallUs::of(execution.instant()));
         let lateness_max = self.jobs[execution.job].misfire().lateness_max;
+        let lateness_max = lateness_max.filter(|_| !execution.is_asked_for());
         let is_over = lateness_max.is_some_and(|max| u128::try_from(late_us).is_ok_and(|us| us > max.as_micros()));
         is_over && execution.waits_for().is_some() && execution.was_never_sent()
     }
 
     /// An execution of this job has ended that others had to wait for: the first of them goes on.
     pub(super) fn let_next_run(&mut self, job: u32, now: Now) {
-        let live = || self.executions.of_job(job).map(|slot| (slot, &self.executions[slot]));
+        let policy = self.jobs[job].overlap();
+        let live = || {
+            let live = self.executions.of_job(job).map(|slot| (slot, &self.executions[slot]));
+            live.filter(|(_, execution)| competes(policy, execution))
+        };
         let taken = live().any(|(_, other)| is_running(other) || (other.runs && other.state() == State::Closing));
         if taken {
             return;
@@ -226,6 +239,25 @@ impl Scheduler {
     }
 }
 
+impl Scheduler {
+    /// Whether an execution of a job is running, or waits for another one.
+    pub(super) fn is_occupied(&self, job: u32) -> bool {
+        let mut live = self.executions.of_job(job).map(|slot| &self.executions[slot]);
+        live.any(|execution| is_running(execution) || is_before_others(execution))
+    }
+}
+
+/// Whether an execution counts for others of its job. Where all may run side by side, a backfill still runs one after
+/// the other.
+fn competes(policy: Overlap, execution: &Execution) -> bool {
+    policy != Overlap::Allow || execution.is_backfill()
+}
+
+/// Whether an execution waits, and others are not to come before it. A backfill lets everything else go first.
+fn is_before_others(execution: &Execution) -> bool {
+    is_in_line(execution) && !execution.is_backfill()
+}
+
 /// Whether an execution is under way, as far as others of its job are concerned.
 fn is_running(execution: &Execution) -> bool {
     let state = execution.state();
@@ -240,7 +272,8 @@ fn is_in_line(execution: &Execution) -> bool {
     waits && !execution.runs
 }
 
-/// Whose turn comes first: what is in doubt, then by time.
-fn rank_of(execution: &Execution) -> (bool, Instant, Seq) {
-    (execution.row.record.class != Class::Recovered, execution.instant(), execution.row.seq)
+/// Whose turn comes first: what is in doubt, then by time, and a backfill last.
+fn rank_of(execution: &Execution) -> (bool, bool, Instant, Seq) {
+    let in_doubt = execution.row.record.class == Class::Recovered;
+    (!in_doubt, execution.is_backfill(), execution.instant(), execution.row.seq)
 }

@@ -26,10 +26,13 @@ impl Scheduler {
         }
         let job = match &command.action {
             Action::Create { .. } | Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => None,
-            Action::Update { id, .. } | Action::Delete { id } | Action::Release { id } => match self.find(*id) {
-                Some(job) => Some(job),
-                None => return self.output(Output::Reply(command.request, Reply::NotFound)),
-            },
+            Action::Update { id, .. } | Action::Delete { id } | Action::Release { id } => Some(*id),
+            Action::Run(run) => Some(run.id),
+        };
+        let job = match job.map(|id| self.find(id)) {
+            Some(None) => return self.output(Output::Reply(command.request, Reply::NotFound)),
+            Some(Some(job)) => Some(job),
+            None => None,
         };
         if let Some(pending) = job.and_then(|job| self.jobs[job].pending.as_mut()) {
             if pending.waiting.len() >= CHANGES_PER_JOB_MAX {
@@ -47,7 +50,8 @@ impl Scheduler {
             }
             (Action::Delete { .. }, Some(job)) => self.delete(command.request, job, now),
             (Action::Release { .. }, Some(job)) => self.release_held(command.request, job, now),
-            (Action::Update { .. } | Action::Delete { .. } | Action::Release { .. }, None) => {
+            (Action::Run(run), Some(job)) => self.run(command.request, job, *run, now),
+            (Action::Update { .. } | Action::Delete { .. } | Action::Release { .. } | Action::Run(_), None) => {
                 unreachable!("answered above")
             }
         }
@@ -147,7 +151,7 @@ impl Scheduler {
         self.jobs.rest(slot);
         self.jobs[slot].pending = Some(Box::new(Pending { request, change, waiting: VecDeque::new() }));
         let number = self.persist(Persist::Change(Box::new(item)), Receipt::Change(slot));
-        for proposed in self.executions.of_job_in(slot, State::Proposed) {
+        for proposed in self.executions.proposed_by_change(slot) {
             self.executions[proposed].written_as = number;
         }
     }
@@ -230,6 +234,7 @@ impl Scheduler {
         for execution in self.executions.of_job(slot).collect::<Vec<u32>>() {
             match self.executions[execution].state() {
                 State::Withheld => self.forget(execution),
+                State::Proposed if self.executions[execution].is_asked_for() => {}
                 State::Proposed if self.phase == Phase::Draining => self.take_back(execution),
                 State::Proposed => self.executions.arm(execution),
                 State::Armed | State::Held | State::Waiting | State::Queued => {}
@@ -243,6 +248,7 @@ impl Scheduler {
     fn abandon(&mut self, slot: u32, change: &PendingChange, now: Now) {
         for execution in self.executions.of_job(slot).collect::<Vec<u32>>() {
             match self.executions[execution].state() {
+                State::Proposed if self.executions[execution].is_asked_for() => {}
                 State::Proposed => self.forget(execution),
                 State::Withheld if self.phase == Phase::Draining => self.take_back(execution),
                 State::Withheld => self.executions.arm(execution),

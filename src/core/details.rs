@@ -5,6 +5,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::key::ExecutionId;
+use crate::job::OwnBody;
 use crate::limits::ATTEMPTS_TOLD_MAX;
 use crate::time::WallUs;
 
@@ -24,6 +26,12 @@ pub struct Details {
     /// Attempts before the last one, oldest first; of very many the latest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<PastAttempt>,
+    /// What is sent in place of the job's own body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_body: Option<OwnBody>,
+    /// Which execution a replay does again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<ExecutionId>,
 }
 
 /// What an execution waits for that is due.

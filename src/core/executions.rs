@@ -115,6 +115,16 @@ impl Execution {
     pub(super) fn instant(&self) -> Instant {
         self.row.key.instant
     }
+
+    /// Whether a client asked for it, and no schedule.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.row.key.kind != Kind::Scheduled
+    }
+
+    /// Whether it belongs to a backfill.
+    pub(super) fn is_backfill(&self) -> bool {
+        self.row.key.kind == Kind::Backfill
+    }
 }
 
 /// All executions that are not finished, or whose end is not on disk.
@@ -331,6 +341,13 @@ impl Executions {
     /// A job's executions in a state, newest first.
     pub(super) fn of_job_in(&self, job: u32, state: State) -> Vec<u32> {
         self.of_job(job).filter(|&slot| self[slot].state == state).collect()
+    }
+
+    /// Those whose first row is part of a change of their job.
+    pub(super) fn proposed_by_change(&self, job: u32) -> Vec<u32> {
+        let mut proposed = self.of_job_in(job, State::Proposed);
+        proposed.retain(|&slot| !self[slot].is_asked_for());
+        proposed
     }
 
     /// When the next armed one reaches its instant.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{Attempt, Report};
-use super::record::{AlertRecord, Class, LedgerRow, Seq, Status};
+use super::key::ExecutionId;
+use super::record::{AlertRecord, Class, LedgerRow, Record, Seq, Status};
 use super::tally::Totals;
 use super::view::JobView;
-use crate::job::{FieldError, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
+use crate::job::{FieldError, JobId, JobKey, JobSpec, Misfire, OwnBody, RetryPolicy, Revision};
 use crate::schedule::Dates;
-use crate::time::WallUs;
+use crate::time::{Instant, WallUs};
 
 /// What the server was told at start and the core obeys.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +88,8 @@ pub enum Persist {
     Change(Box<Change>),
     /// A client's change of a calendar.
     Calendar(Box<CalendarChange>),
+    /// Executions that a client asked for: all of their rows or none.
+    Runs(Vec<LedgerRow>),
 }
 
 impl Persist {
@@ -95,7 +98,7 @@ impl Persist {
     pub fn is_awaited(&self) -> bool {
         match self {
             Persist::Row(row, alert) => row.record.status == Status::Pending || alert.is_some(),
-            Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) => true,
+            Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => true,
         }
     }
 }
@@ -232,6 +235,39 @@ pub enum Action {
         /// Which.
         id: JobId,
     },
+    /// Send now, whatever the schedule says.
+    Run(Box<Run>),
+}
+
+/// Executions that a client asks for.
+#[derive(Debug)]
+pub struct Run {
+    /// Of which job.
+    pub id: JobId,
+    /// Which.
+    pub of: RunOf,
+    /// What is sent in place of the job's own body.
+    pub own_body: Option<OwnBody>,
+    /// Whether it runs whatever the job's overlap policy says. A backfill does not.
+    pub force: bool,
+    /// How long the client waits for how the first of them ends, if it does.
+    pub wait: Option<Duration>,
+}
+
+/// Which executions a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunOf {
+    /// One that belongs to this moment.
+    Now,
+    /// This one again.
+    Again(ExecutionId),
+    /// Those that the schedule has between two seconds of the past, both included.
+    Past {
+        /// The first second.
+        from: Instant,
+        /// The last one.
+        to: Instant,
+    },
 }
 
 /// The answer to a command.
@@ -258,6 +294,10 @@ pub enum Reply {
     CalendarDeleted,
     /// There is no such calendar.
     NoSuchCalendar,
+    /// The rows of what was asked for are on disk.
+    Started(Vec<ExecutionId>),
+    /// What was asked for, and waited for, has ended like this; that is on disk, too.
+    Ended(ExecutionId, Box<Record>),
     /// There are as many of it as there may be.
     TooMany(String),
     /// It is not to be done to the job as it is, for this reason.
@@ -281,6 +321,10 @@ pub enum Refusal {
     ChangesPending,
     /// Too many changes of this job wait for each other.
     TooManyChangesOfJob,
+    /// Too many executions wait for anything.
+    TooManyExecutions,
+    /// Too many clients wait for executions to end.
+    TooManyWaiting,
 }
 
 /// A job as the store has it.

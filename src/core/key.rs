@@ -4,6 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::job::{JobId, JobKey, MalformedId};
 use crate::time::Instant;
 
@@ -16,6 +19,8 @@ pub enum Kind {
     Manual,
     /// A client asked for an earlier execution again.
     Replay,
+    /// A client asked for an instant of the past.
+    Backfill,
 }
 
 impl Kind {
@@ -25,6 +30,17 @@ impl Kind {
             Kind::Scheduled => 0,
             Kind::Manual => 1,
             Kind::Replay => 2,
+            Kind::Backfill => 3,
+        }
+    }
+
+    /// The name clients know.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Scheduled => "scheduled",
+            Kind::Manual => "manual",
+            Kind::Replay => "replay",
+            Kind::Backfill => "backfill",
         }
     }
 
@@ -34,6 +50,7 @@ impl Kind {
             0 => Some(Kind::Scheduled),
             1 => Some(Kind::Manual),
             2 => Some(Kind::Replay),
+            3 => Some(Kind::Backfill),
             _ => None,
         }
     }
@@ -49,7 +66,8 @@ pub struct ExecutionKey {
     pub job: JobKey,
     /// Why it exists.
     pub kind: Kind,
-    /// Tells executions of one job, instant and kind apart; of scheduled ones it is the job's era, mostly 0.
+    /// Tells executions of one job, instant and kind apart: of scheduled ones the job's era, mostly 0; of others the end
+    /// of their number in the ledger.
     pub number: u32,
 }
 
@@ -87,8 +105,8 @@ impl ExecutionId {
 }
 
 impl fmt::Display for ExecutionId {
-    /// `<job id>-<instant in Unix seconds>`, and `-m<number>`, `-r<number>` for manual ones and replays; scheduled ones
-    /// have `-s<number>` if it is not 0.
+    /// `<job id>-<instant in Unix seconds>`, and `-m<number>`, `-r<number>`, `-b<number>` for manual ones, replays and
+    /// backfills; scheduled ones have `-s<number>` if it is not 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.job, self.instant.as_secs())?;
         match self.kind {
@@ -96,7 +114,20 @@ impl fmt::Display for ExecutionId {
             Kind::Scheduled => write!(f, "-s{}", self.number),
             Kind::Manual => write!(f, "-m{}", self.number),
             Kind::Replay => write!(f, "-r{}", self.number),
+            Kind::Backfill => write!(f, "-b{}", self.number),
         }
+    }
+}
+
+impl Serialize for ExecutionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ExecutionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ExecutionId, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(|_| D::Error::custom("expected the id of an execution"))
     }
 }
 
@@ -113,6 +144,7 @@ impl FromStr for ExecutionId {
                 let kind = match suffix.as_bytes().first() {
                     Some(b'm') => Kind::Manual,
                     Some(b'r') => Kind::Replay,
+                    Some(b'b') => Kind::Backfill,
                     Some(b's') => Kind::Scheduled,
                     Some(_) | None => return Err(MalformedId),
                 };
@@ -152,6 +184,7 @@ mod tests {
             (Kind::Scheduled, 2, "-s2"),
             (Kind::Manual, 3, "-m3"),
             (Kind::Replay, 12, "-r12"),
+            (Kind::Backfill, 4_294_967_295, "-b4294967295"),
         ] {
             let id = ExecutionId { job: job(), instant: Instant::from_secs(1_767_229_831), kind, number };
             assert_eq!(id.to_string(), format!("{}-1767229831{end}", job()));

@@ -7,7 +7,7 @@
 //! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details` and `attempt`, the words it is said in.
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
-//! and asks the tables: `arming`, `admission`, `sending`, `changes`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts; `view` is
+//! and asks the tables: `arming`, `admission`, `sending`, `changes`, `runs`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts; `view` is
 //! what can be read.
 
 mod admission;
@@ -28,6 +28,7 @@ mod policy_tests;
 mod receipts;
 mod record;
 mod restore;
+mod runs;
 mod scheduler;
 mod sending;
 mod tally;
@@ -38,7 +39,7 @@ pub use attempt::{AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandRepo
 pub use details::{Details, PastAttempt, Timings, Wait};
 pub use io::{
     Action, CalendarChange, Change, Command, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId,
-    Restored, Settings, StoredJob,
+    Restored, Run, RunOf, Settings, StoredJob,
 };
 pub use key::{ExecutionId, ExecutionKey, Kind};
 pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};

@@ -60,6 +60,7 @@ impl Stage {
                         Persist::Change(_) => self.changes += 1,
                         Persist::Remove(seq) => self.rows.retain(|row| row.seq != seq),
                         Persist::Calendar(_) => {}
+                        Persist::Runs(rows) => self.rows.extend(rows),
                     }
                 }
                 Output::Fire(attempt) => self.fired.push(attempt),

@@ -14,6 +14,8 @@ pub(super) enum Receipt {
     Change(u32),
     /// A change of a calendar, by its number.
     Calendar(u64),
+    /// Executions that a client asked for, by the number of the request.
+    Runs(u64),
     /// Nobody waits for it.
     Nothing,
 }
@@ -22,7 +24,7 @@ impl Receipt {
     /// Whether a client waits for it, who may be told that it was not written.
     fn is_change(self) -> bool {
         match self {
-            Receipt::Change(_) | Receipt::Calendar(_) => true,
+            Receipt::Change(_) | Receipt::Calendar(_) | Receipt::Runs(_) => true,
             Receipt::Row(_) | Receipt::Nothing => false,
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::details::Wait;
 use super::io::{Notice, Output, Persist, Restored, StoredJob};
 use super::jobs::Job;
 use super::key::{ExecutionKey, Kind};
@@ -75,12 +76,16 @@ impl Scheduler {
         let mut unsent = Vec::new();
         for slot in slots {
             let due = self.executions[slot].row.due;
+            let was_due = match self.executions[slot].waits_for() {
+                Some(Wait::Overlap | Wait::ConcurrencyKey | Wait::Start) => true,
+                Some(Wait::Retry) | None => due <= now.wall,
+            };
             // What waits for something was not sent, whatever the clock says.
             let is_doubtful = self.executions[slot].waits_for().is_none() && (clock_is_behind || due <= now.wall);
             if is_doubtful {
                 self.doubt(slot, &mut run, now);
                 in_doubt += 1;
-            } else if due.max(WallUs::of(self.executions[slot].instant())) <= now.wall {
+            } else if was_due && WallUs::of(self.executions[slot].instant()) <= now.wall {
                 unsent.push(slot);
             } else {
                 self.resume(slot, due, now);
@@ -127,7 +132,7 @@ impl Scheduler {
         }
         let lies_ahead = WallUs::of(key.instant) > now.wall;
         // Of executions that must not run together the first may run already; the others wait for it.
-        let is_alone = self.jobs[job].overlap() != Overlap::Allow;
+        let is_alone = self.jobs[job].overlap() != Overlap::Allow || key.kind == Kind::Backfill;
         self.executions[slot].runs = is_alone && !lies_ahead && run.insert(job);
         if self.jobs[job].spec().post.delivery == Delivery::AtMostOnce {
             self.executions[slot].row.record.error = Some(NOT_AGAIN.into());

@@ -14,6 +14,7 @@ use super::keys::Keys;
 use super::receipts::{Receipt, Receipts};
 use super::record::Class;
 use super::restore::Adoption;
+use super::runs::Runs;
 use super::targets::Targets;
 use crate::job::{Delivery, JobSpec};
 use crate::time::{Deadline, MonoUs, Now};
@@ -30,6 +31,7 @@ pub struct Scheduler {
     pub(super) targets: Targets,
     pub(super) keys: Keys,
     pub(super) calendars: CalendarTable,
+    pub(super) runs: Runs,
     pub(super) receipts: Receipts,
     pub(super) gaps: GapMemo,
     pub(super) line: Line,
@@ -69,6 +71,8 @@ pub struct Counts {
     pub recovered: u64,
     /// Executions sent for missed instants.
     pub caught_up: u64,
+    /// Executions that clients asked for.
+    pub asked_for: u64,
     /// Reports and acknowledgements nobody waited for.
     pub stale: u64,
     /// Changes refused.
@@ -88,6 +92,7 @@ impl Scheduler {
             targets: Targets::new(settings.in_flight_max),
             keys: Keys::default(),
             calendars: CalendarTable::default(),
+            runs: Runs::default(),
             receipts: Receipts::default(),
             gaps: GapMemo::default(),
             line: Line::default(),
@@ -133,7 +138,7 @@ impl Scheduler {
             return Deadline::default();
         }
         let wall = [self.jobs.next_arming(), self.executions.next_instant()];
-        let mono = [self.executions.next_retry(), self.keys.deadline(), self.arm_resume];
+        let mono = [self.executions.next_retry(), self.keys.deadline(), self.arm_resume, self.runs.next_impatient()];
         Deadline { wall: wall.into_iter().flatten().min(), mono: mono.into_iter().flatten().min() }
     }
 
@@ -154,6 +159,7 @@ impl Scheduler {
         }
         self.pump(now);
         self.arm_due(now);
+        self.tell_impatient(now);
         self.tell_overload(now);
         assert!(!self.poll_timeout().is_reached(now), "a tick must leave nothing due behind");
     }
@@ -164,6 +170,7 @@ impl Scheduler {
             match self.receipts.reject(number) {
                 Some(Receipt::Change(job)) => self.change_settled(job, false, now),
                 Some(Receipt::Calendar(id)) => self.calendar_settled(id, false, now),
+                Some(Receipt::Runs(id)) => self.runs_settled(id, false, now),
                 Some(Receipt::Row(_) | Receipt::Nothing) | None => continue,
             }
             any = true;
@@ -174,6 +181,7 @@ impl Scheduler {
                 Receipt::Row(handle) => self.row_written(handle, now),
                 Receipt::Change(job) => self.change_settled(job, true, now),
                 Receipt::Calendar(id) => self.calendar_settled(id, true, now),
+                Receipt::Runs(id) => self.runs_settled(id, true, now),
                 Receipt::Nothing => {}
             }
         }
@@ -193,6 +201,7 @@ impl Scheduler {
             self.reach_instant(slot, now);
         }
         self.phase = Phase::Draining;
+        self.tell_all_waiting();
         self.jobs.stop_arming();
         self.arm_resume = None;
         // What may have been sent stays; it is in doubt again.

@@ -79,11 +79,13 @@ impl Scheduler {
             return;
         }
         let mut retries = self.executions.of_job_in(job, State::Backoff);
+        // What a client asked for belongs to no instant that another follows.
+        retries.retain(|&slot| !self.executions[slot].is_asked_for());
         // One that waits for its key is not sent yet either.
         let waiting = self.executions.of_job_in(job, State::Waiting);
         retries.extend(waiting.into_iter().filter(|&slot| {
             let record = &self.executions[slot].row.record;
-            record.attempt > 1 && record.recoveries == 0
+            record.attempt > 1 && record.recoveries == 0 && !self.executions[slot].is_asked_for()
         }));
         for slot in retries {
             self.targets.end_wait(self.executions[slot].sent_to());
@@ -103,7 +105,7 @@ impl Scheduler {
             return;
         }
         let execution = &self.executions[slot];
-        let (target, lane) = (self.jobs[execution.job].target, lane_of(execution.row.record.class));
+        let (target, lane) = (self.jobs[execution.job].target, lane_of(execution));
         let handle = self.executions.queue(slot);
         self.targets.push(target, lane, handle);
     }
@@ -145,7 +147,8 @@ impl Scheduler {
             let ready = execution.ready.unwrap_or(now.mono);
             let waited_us = u128::from(now.mono.0.saturating_sub(ready.0));
             let lateness_max = self.lateness_max(&self.jobs[execution.job]);
-            if execution.was_never_sent() && waited_us > lateness_max.as_micros() {
+            let may_be_late = execution.is_asked_for() || !execution.was_never_sent();
+            if !may_be_late && waited_us > lateness_max.as_micros() {
                 self.counts.missed += 1;
                 self.skip(handle.slot, TOO_LATE, now);
                 continue;
@@ -167,7 +170,12 @@ impl Scheduler {
         let execution = &self.executions[handle.slot];
         let row = &execution.row;
         let revision = self.jobs[execution.job].revision();
-        let (job, post) = (revision.id, Arc::clone(&revision.spec.post));
+        let own_body = row.record.details.as_ref().and_then(|details| details.own_body.as_ref());
+        let (job, mut post) = (revision.id, Arc::clone(&revision.spec.post));
+        // The job may have become one that sends none.
+        if let Some(Ok(own)) = own_body.map(|own| post.with_own(own)) {
+            post = Arc::new(own);
+        }
         self.counts.fired += 1;
         self.counts.retried += u64::from(row.record.attempt > 1);
         let id = row.key.of(job);
@@ -188,7 +196,7 @@ impl Scheduler {
         let slot = report.handle.slot;
         let execution = &mut self.executions[slot];
         let job = execution.job;
-        let lane = lane_of(execution.row.record.class);
+        let lane = lane_of(execution);
         let target = execution.sent_to();
         let row = &mut execution.row;
         execution.maybe_sent |= report.was_sent;
@@ -233,7 +241,7 @@ impl Scheduler {
         if job.is_deleted() || is_over || (at_most_once && was_sent) {
             return self.finish(slot, Status::Failed, now);
         }
-        if policy.until_next && job.due_through() > execution.instant() {
+        if policy.until_next && !execution.is_asked_for() && job.due_through() > execution.instant() {
             return self.give_up(slot, GAVE_WAY, now);
         }
         let noise = self.settings.noise ^ (execution.row.seq.0 << 8) ^ u64::from(record.attempt);
@@ -322,13 +330,14 @@ impl Scheduler {
         let execution = &mut self.executions[handle.slot];
         match execution.state() {
             State::Closing => {
-                let job = execution.job;
+                let (job, is_backfill) = (execution.job, execution.is_backfill());
                 if let Some(alert) = execution.alert.take() {
                     self.output(Output::Alert(alert));
                 }
                 let goes_on = !self.jobs[job].is_deleted();
+                self.tell_end(handle);
                 self.forget(handle.slot);
-                if goes_on && self.jobs[job].overlap() != Overlap::Allow {
+                if goes_on && (self.jobs[job].overlap() != Overlap::Allow || is_backfill) {
                     self.let_next_run(job, now);
                 }
             }
@@ -364,9 +373,10 @@ fn note_past(record: &mut Record, dispatched: WallUs) {
     record.details_mut().note_past(past);
 }
 
-/// The lane an execution is sent in.
-fn lane_of(class: Class) -> Lane {
-    match class {
+/// The lane an execution is sent in. A backfill lets what is due go first.
+fn lane_of(execution: &Execution) -> Lane {
+    match execution.row.record.class {
+        Class::Manual if execution.is_backfill() => Lane::Recovery,
         Class::OnTime | Class::Manual | Class::Waited => Lane::Due,
         Class::Recovered | Class::CatchUp => Lane::Recovery,
     }

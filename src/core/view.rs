@@ -152,7 +152,8 @@ impl Scheduler {
     pub(super) fn view(&self, slot: u32, wall: WallUs) -> JobView {
         let job = &self.jobs[slot];
         let executions = self.executions.of_job(slot).map(|slot| &self.executions[slot]);
-        let armed = executions.filter(|execution| execution.state() == State::Armed).map(Execution::instant);
+        let armed = executions.filter(|execution| execution.state() == State::Armed && !execution.is_asked_for());
+        let armed = armed.map(Execution::instant);
         let next = armed.chain(job.next()).min();
         JobView { revision: Arc::clone(job.revision()), tally: job.tally, next, held: job.is_held(wall) }
     }

@@ -19,6 +19,7 @@ impl Parent<'_> {
             Kind::Scheduled => 0,
             Kind::Manual => 1,
             Kind::Replay => 2,
+            Kind::Backfill => 3,
         };
         let which = u128::from(id.instant.as_secs().cast_unsigned()) << 64 | u128::from(id.number) << 32 | kind;
         let high = mix(half(job >> 64) ^ mix(half(which >> 64)));
@@ -74,6 +75,7 @@ mod tests {
             (0, -1, Kind::Scheduled, 0),
             (0, 0, Kind::Manual, 0),
             (0, 0, Kind::Replay, 0),
+            (0, 0, Kind::Backfill, 0),
             (0, 0, Kind::Manual, 1),
         ] {
             let mut trace = None;

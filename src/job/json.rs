@@ -30,7 +30,10 @@ impl Json {
     }
 
     /// Reads a member whose null is a value like any other.
-    pub(super) fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
         Json::deserialize(deserializer).map(Some)
     }
 }

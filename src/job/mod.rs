@@ -5,10 +5,11 @@
 //! `context`; then one policy a file: `timing` (when), `target` (where to), `delivery` (how often at most), `misfire` (what becomes of missed
 //! instants), `retry` (whether and when there is another attempt), `overlap` (what becomes of one that is due while
 //! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name. What is asked of
-//! the target is `request`, with its `headers` and the `template` of its body. A `secret` is never shown: `secrets` are all
+//! the target is `request`, with its `headers` and its `body`, a `template`. A `secret` is never shown: `secrets` are all
 //! of a job's, in headers, in `auth`, and for `signing`. `named`, `given` and `json` are how clients write members. `post` is what of it a worker sends, `id` is how a job is named.
 
 mod auth;
+mod body;
 mod concurrency;
 mod context;
 mod definition;
@@ -33,6 +34,7 @@ mod template;
 mod timing;
 
 pub use auth::AuthDefinition;
+pub use body::OwnBody;
 pub use concurrency::{ConcurrencyKey, Rate};
 pub use context::Context;
 pub use definition::{Definition, FieldError};

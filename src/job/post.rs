@@ -6,9 +6,11 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method};
 
+use super::body::{Body, OwnBody};
 use super::headers::Header;
+use super::request;
 use super::secrets::Secrets;
-use super::{Delivery, Signing, Statuses, TargetUrl, Template};
+use super::{Delivery, FieldError, Signing, Statuses, TargetUrl, Template};
 
 /// The body unless another is set, with those methods that have one.
 const BODY: &[u8] = b"{}";
@@ -37,13 +39,6 @@ pub(super) struct Rare {
     pub(super) secrets: Option<Box<Secrets>>,
 }
 
-/// A body, and as what it was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Body {
-    Text(Template),
-    Json(Template),
-}
-
 /// What is sent behind the head.
 #[derive(Clone, Copy, Debug)]
 pub enum Content<'a> {
@@ -65,6 +60,17 @@ impl Post {
     pub fn with(self, body: Box<str>, timeout: Duration) -> Post {
         let body = Some(Body::Json(Template::fixed(body)));
         Post { rare: Some(Box::new(Rare { body, timeout: Some(timeout), ..Rare::default() })), ..self }
+    }
+
+    /// The same with a body that takes the place of its own.
+    ///
+    /// # Errors
+    /// When its method has none.
+    pub fn with_own(&self, own: &OwnBody) -> Result<Post, FieldError> {
+        request::check_body(own.body(), &self.method())?;
+        let rare = self.rare.as_deref().cloned().unwrap_or_default();
+        let rare = Rare { body: Some(own.body().clone()), ..rare };
+        Ok(Post { rare: Some(Box::new(rare)), ..self.clone() })
     }
 
     /// How the target is asked.

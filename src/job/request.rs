@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::post::{Body, Rare};
-use super::{FieldError, Json, Named, StatusDefinition, Statuses, Template, bounded, headers};
-use crate::limits::{TARGET_BODY_LEN_MAX, TARGET_TIME_MAX};
+use super::body::Body;
+use super::post::Rare;
+use super::{FieldError, Json, Named, StatusDefinition, Statuses, bounded, headers};
+use crate::limits::TARGET_TIME_MAX;
 
 /// The members as clients write them.
 #[derive(Debug, Default)]
@@ -28,18 +29,9 @@ pub(super) fn compile(definition: RequestDefinition) -> Result<Rare, FieldError>
     let RequestDefinition { method, headers, body, json, timeout_ms, success } = definition;
     let method = method.as_deref().map(compile_method).transpose()?;
     let headers = headers.as_ref().map(|named| headers::compile("headers", named)).transpose()?.unwrap_or_default();
-    let body = match (body, json) {
-        (None, None) => None,
-        (Some(text), None) => Some(Body::Text(compile_body("body", &text)?)),
-        (None, Some(json)) => Some(Body::Json(compile_body("json", &json.compact())?)),
-        (Some(_), Some(_)) => return Err(FieldError::new("json", "expected body or json, got both")),
-    };
-    if let (Some(body), Some(method @ (Method::GET | Method::HEAD))) = (&body, &method) {
-        let member = match body {
-            Body::Text(_) => "body",
-            Body::Json(_) => "json",
-        };
-        return Err(FieldError::new(member, format_args!("expected none with the method {method}")));
+    let body = Body::compile(body.as_deref(), json.as_ref())?;
+    if let (Some(body), Some(method)) = (&body, &method) {
+        check_body(body, method)?;
     }
     Ok(Rare {
         method,
@@ -54,13 +46,7 @@ pub(super) fn compile(definition: RequestDefinition) -> Result<Rare, FieldError>
 /// The members that mean this.
 pub(super) fn define(rare: &Rare) -> RequestDefinition {
     let Rare { method, headers, body, timeout, success, secrets: _ } = rare;
-    let (body, json) = match body {
-        None => (None, None),
-        Some(Body::Text(template)) => (Some(template.text()), None),
-        Some(Body::Json(template)) => {
-            (None, Some(Json::of(template.text()).expect("it was read from the text of a JSON value")))
-        }
-    };
+    let (body, json) = body.as_ref().map(Body::define).unwrap_or_default();
     RequestDefinition {
         method: method.as_ref().map(Method::to_string),
         headers: (!headers.is_empty()).then(|| headers::define(headers)),
@@ -79,12 +65,12 @@ fn compile_method(name: &str) -> Result<Method, FieldError> {
     })
 }
 
-fn compile_body(member: &'static str, text: &str) -> Result<Template, FieldError> {
-    if text.len() > TARGET_BODY_LEN_MAX {
-        let why = format_args!("expected at most {TARGET_BODY_LEN_MAX} bytes, got {}", text.len());
-        return Err(FieldError::new(member, why));
+/// Some methods say nothing behind their head.
+pub(super) fn check_body(body: &Body, method: &Method) -> Result<(), FieldError> {
+    if [Method::GET, Method::HEAD].contains(method) {
+        return Err(FieldError::new(body.member(), format_args!("expected none with the method {method}")));
     }
-    Template::compile(member, text)
+    Ok(())
 }
 
 fn compile_timeout(ms: u64) -> Result<Duration, FieldError> {

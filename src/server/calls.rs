@@ -1,6 +1,7 @@
 //! Owns a request's way: routed, then asked of the core, of its memory, or of a reader, and answered.
 //! It must not format JSON: `api` does.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::connection::{Given, Overdue};
@@ -8,13 +9,13 @@ use super::connections::{Asked, Clients};
 use super::engine::Engine;
 use super::figures;
 use super::gate::{Gate, Refused};
-use crate::api::{self, ApiError, Call, Cors, Piece, Read, Stream};
-use crate::core::{Action, Command, Input, Reply, RequestId, Scheduler};
+use crate::api::{self, ApiError, Call, Cors, Found, Piece, Read, Stream};
+use crate::core::{Action, Command, Input, Reply, RequestId, Run, Scheduler};
 use crate::http::{Request, Response, Status};
 use crate::job::Context;
 use crate::limits::{CLIENT_CHANGES_PENDING_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, SEED_END};
 use crate::schedule::{Zone, Zones};
-use crate::store::Readers;
+use crate::store::{Query, Readers};
 use crate::telemetry::Logs;
 use crate::time::Now;
 
@@ -25,7 +26,9 @@ pub(super) struct Calls {
     pub(super) cors: Cors,
     /// Whether secrets of jobs can be sealed.
     pub(super) seals: bool,
-    pub(super) readers: Readers<RequestId, Response>,
+    pub(super) readers: Readers<RequestId, Found>,
+    /// What is to be done with what is being looked up.
+    pub(super) then: BTreeMap<RequestId, Box<Run>>,
     pub(super) logs: Logs,
     /// The zones that jobs may name.
     pub(super) zones: Zones,
@@ -80,7 +83,7 @@ impl Calls {
         match self.call(engine, clients, now, request, asked) {
             Given::Answer(response) => Given::Answer(self.cors.mark(response)),
             Given::Streamed(head, stream) => Given::Streamed(self.cors.mark(head), stream),
-            given @ (Given::Later | Given::Piece(_)) => given,
+            given @ (Given::Later | Given::MuchLater | Given::Piece(_)) => given,
         }
     }
 
@@ -104,13 +107,11 @@ impl Calls {
                 Given::Answer(api::preview(&call, herd))
             }
             Ok(Call::Stream(stream)) => Given::Streamed(stream.head(), stream),
-            Ok(Call::Query(query)) => match self.readers.ask(request, query) {
-                Ok(()) => Given::Later,
-                Err(_) => {
-                    self.reads_refused += 1;
-                    refuse(&ApiError::unavailable("too many reads are waiting; try again"))
-                }
-            },
+            Ok(Call::Query(query)) => self.query(request, query),
+            Ok(Call::Replay(id, run)) => {
+                self.then.insert(request, run);
+                self.query(request, Query::One { id, now: now.wall })
+            }
             Ok(Call::Create(spec)) => {
                 let mut entropy = [0; 10];
                 if getrandom::fill(&mut entropy).is_err() {
@@ -123,6 +124,15 @@ impl Calls {
         }
     }
 
+    fn query(&mut self, request: RequestId, query: Query) -> Given {
+        if self.readers.ask(request, query).is_ok() {
+            return Given::Later;
+        }
+        self.then.remove(&request);
+        self.reads_refused += 1;
+        refuse(&ApiError::unavailable("too many reads are waiting; try again"))
+    }
+
     /// Hands a change to the core, whose answer comes later, unless it could not be written.
     fn change(&mut self, engine: &mut Engine, now: Now, request: RequestId, action: Action) -> Given {
         if engine.is_failing() {
@@ -133,8 +143,9 @@ impl Calls {
             return refuse(&ApiError::unavailable("too many changes are waiting to be written; nothing has changed"));
         }
         self.changes_pending += 1;
+        let waits = matches!(&action, Action::Run(run) if run.wait.is_some());
         engine.input(Input::Command(Box::new(Command { request, action })), now);
-        Given::Later
+        if waits { Given::MuchLater } else { Given::Later }
     }
 
     /// What jobs and schedules in a request are read with.
@@ -160,14 +171,28 @@ impl Calls {
                 view.next.map(|next| core.herd(next, Some(view.revision.id), HERD_LOOKS_OF_CHANGE))
             }
             Reply::Deleted | Reply::NotFound | Reply::Conflict(_) | Reply::Invalid(_) | Reply::Refused(_) => None,
+            Reply::Started(_) | Reply::Ended(..) => None,
             Reply::CalendarPut { .. } | Reply::CalendarDeleted | Reply::NoSuchCalendar | Reply::TooMany(_) => None,
         };
         Given::Answer(self.cors.mark(api::reply(reply, herd)))
     }
 
-    /// A reader's answer.
-    pub(super) fn found(&self, response: Response) -> Given {
-        Given::Answer(self.cors.mark(response))
+    /// A reader's answer, which may be what a change goes on with.
+    pub(super) fn found(&mut self, engine: &mut Engine, now: Now, request: RequestId, found: Found) -> Given {
+        let then = self.then.remove(&request);
+        let given = match (found, then) {
+            (Found::Response(response), _) => Given::Answer(response),
+            (Found::Execution(found), None) => Given::Answer(api::execution(found.map(|found| *found))),
+            (Found::Execution(None), Some(_)) => refuse(&ApiError::no_such_execution()),
+            (Found::Execution(Some(found)), Some(run)) => match api::replay_of(&found, run) {
+                Ok(action) => self.change(engine, now, request, action),
+                Err(error) => refuse(&error),
+            },
+        };
+        match given {
+            Given::Answer(response) => Given::Answer(self.cors.mark(response)),
+            given @ (Given::Later | Given::MuchLater | Given::Streamed(..) | Given::Piece(_)) => given,
+        }
     }
 
     /// What a client hears that waited, or let others wait, for too long.
@@ -188,6 +213,7 @@ impl Calls {
                 now: now.wall,
             }),
             Read::Calendar(name) => api::calendar(core.calendars(), &name),
+            Read::Past { id, from, to } => api::past(id, core.past_instants(id, from, to, now.wall)),
             Read::Calendars => api::calendars(core.calendars()),
             Read::Info => api::info(&self.zones),
             Read::OpenApi => api::openapi(),

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::net::{IpAddr, Shutdown};
+use std::time::Duration;
 
 use mio::net::TcpStream;
 
@@ -12,7 +13,7 @@ use crate::core::RequestId;
 use crate::http::{self, Decoded, Decoder, Limits, Method, Refusal, Request, Response, StreamFraming};
 use crate::limits::{
     GATHERED_MAX, HEAD_LEN_MAX, HEADERS_MAX, IDLE_TIME_MAX, LEFT_TIME_MAX, LINGER_TIME_MAX, READ_AT_ONCE_MAX,
-    REPLY_TIME_MAX, REQUEST_TIME_MAX, STREAM_UNSENT_MAX, UNSENT_MAX,
+    REPLY_TIME_MAX, REQUEST_TIME_MAX, RUN_WAIT_MAX, STREAM_UNSENT_MAX, UNSENT_MAX,
 };
 use crate::time::MonoUs;
 
@@ -42,6 +43,8 @@ pub(super) enum Step {
 pub(super) enum Given {
     /// Nothing yet: it comes later, under the same request.
     Later,
+    /// The same, and it may take as long as an execution.
+    MuchLater,
     /// The answer.
     Answer(Response),
     /// The head of an answer whose pieces are to be asked for.
@@ -102,6 +105,8 @@ pub(super) struct Connection {
     left: Option<MonoUs>,
     /// The client is gone for good.
     gone: bool,
+    /// How long the answer to the present request may take.
+    patience: Duration,
     /// Bytes read since it was last let go on.
     read_at_once: usize,
     /// When the present phase, or the present request, began.
@@ -144,6 +149,7 @@ impl Connection {
             ended: false,
             left: None,
             gone: false,
+            patience: REPLY_TIME_MAX,
             read_at_once: 0,
             since: mono,
             request: RequestId(u64::MAX),
@@ -261,6 +267,7 @@ impl Connection {
                 }
                 Ok(Decoded::Request(request)) => {
                     let Request { method, keep_alive, http_10, .. } = request;
+                    self.patience = REPLY_TIME_MAX;
                     self.enter(Phase::Answering { method, keep_alive, http_10 }, mono);
                     return Some(Step::Request(request));
                 }
@@ -281,6 +288,7 @@ impl Connection {
     pub(super) fn give(&mut self, given: Given, last: bool, date: &str, mono: MonoUs) {
         match given {
             Given::Later => {}
+            Given::MuchLater => self.patience = RUN_WAIT_MAX + REPLY_TIME_MAX,
             Given::Answer(response) => self.answer(&response, last, date, mono),
             Given::Streamed(head, stream) => self.begin_stream(&head, stream, last, date, mono),
             Given::Piece(piece) => self.add_piece(piece, mono),
@@ -359,7 +367,7 @@ impl Connection {
     fn phase_deadline(&self) -> Option<MonoUs> {
         match self.phase {
             Phase::Answering { .. } => {
-                let asked = self.since.plus(REPLY_TIME_MAX);
+                let asked = self.since.plus(self.patience);
                 // A client that has sent all it wants may still listen; one that gave up looks the same.
                 Some(self.left.map_or(asked, |left| asked.min(left.max(self.since).plus(LEFT_TIME_MAX))))
             }

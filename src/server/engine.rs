@@ -58,7 +58,9 @@ impl Engine {
                 Output::Fire(attempt) => self.fires.push(Errand::Execution(attempt)),
                 Output::Dispatched(class, drift_us) => match class {
                     Class::OnTime => self.drift.record(drift_us),
-                    Class::Recovered | Class::CatchUp | Class::Manual | Class::Waited => self.late.record(drift_us),
+                    Class::Recovered | Class::CatchUp | Class::Waited => self.late.record(drift_us),
+                    // It belongs to no moment at which it should have begun.
+                    Class::Manual => {}
                 },
                 Output::Alert(record) => {
                     tracing::warn!(job = %record.execution.job, execution = %record.execution, api = %record.api,

@@ -1,6 +1,7 @@
 //! Owns start and stop: from a configuration to a running loop, and from its end to a result.
 //! It must not hold anything that happens in between.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -146,6 +147,7 @@ fn prepare(
         zone,
         in_flight_max,
         changes_pending: 0,
+        then: BTreeMap::new(),
         changes_refused: 0,
         reads_refused: 0,
         strangers: 0,

@@ -190,7 +190,7 @@ impl Loop {
                 let given = self.calls.settled(self.engine.core(), &reply);
                 self.connections.give(request, given, &self.date.1, now.mono);
             } else if let Some((request, response)) = self.calls.readers.try_answer() {
-                let given = self.calls.found(response);
+                let given = self.calls.found(&mut self.engine, *now, request, response);
                 self.connections.give(request, given, &self.date.1, now.mono);
             } else if let Some(slot) = self.connections.next() {
                 self.drive(slot, now, until);

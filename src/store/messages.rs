@@ -87,6 +87,13 @@ pub enum Query {
         /// Now: armed rows that lie ahead are not shown.
         now: WallUs,
     },
+    /// One execution.
+    One {
+        /// Which.
+        id: ExecutionId,
+        /// Now: armed rows that lie ahead are not shown.
+        now: WallUs,
+    },
     /// The alert log, newest first.
     Alerts {
         /// Items on the page.
@@ -105,6 +112,8 @@ pub enum Answer {
     NoSuchJob,
     /// Executions of all jobs.
     OfAll(ExecutionPage),
+    /// One execution; None: there is none, or none any more.
+    One(Option<Box<ExecutionRecord>>),
     /// Alerts.
     Alerts(AlertPage),
 }

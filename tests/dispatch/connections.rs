@@ -324,13 +324,14 @@ fn reports_that_nobody_takes_are_kept() {
 
 #[test]
 fn a_pool_stops_with_attempts_in_flight() {
-    let target = Target::new(|_, connection| connection.wait_for_end());
+    let (opened, connections) = unbounded();
+    let target = Target::new(move |number, connection| {
+        opened.send(number).unwrap();
+        connection.wait_for_end();
+    });
     let mut sending = Sending::new(settings());
     sending.pool.send((0..1_000).map(|number| attempt(&target.url(), number)).collect::<Vec<_>>());
-    until("attempts are under way", || {
-        let in_flight = sending.sum(|worker| worker.in_flight);
-        (in_flight + waiting(&sending) > 0).then_some(())
-    });
+    connections.recv().unwrap();
     drop(sending);
 }
 

@@ -96,7 +96,7 @@ fn what_a_client_sent_does_not_come_back_as_a_header_or_markup() {
     let reply = ask(&test.api().address, "GET /api/jobs?%0d%0aX-Evil:%201 HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!((reply.status, reply.header("x-evil")), (400, ""));
     let reply = ask(&test.api().address, post(r#"{"schedule":"@daily","api":"http://a/","type":"<b>\r\n\r\n"}"#, ""));
-    assert_eq!((reply.status, reply.header("content-type")), (400, "application/json"));
+    assert_eq!((reply.status, reply.header("content-type")), (400, "application/problem+json"));
     error_of(&reply.json());
     test.is_well();
 }

@@ -70,7 +70,7 @@ fn what_cannot_be_read_has_the_status_that_says_why() {
         let reply = ask(&test.api().address, &bytes);
         assert_eq!(reply.status, status, "{bytes:.100}");
         error_of(&reply.json());
-        assert_eq!(reply.header("content-type"), "application/json");
+        assert_eq!(reply.header("content-type"), "application/problem+json");
     }
     test.is_well();
 }

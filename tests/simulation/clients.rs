@@ -16,6 +16,7 @@ use super::disk::{Disk, DiskJob};
 use super::plan::{Plan, Profile};
 use super::policies::{Lap, Policies};
 use super::rng::Rng;
+use super::runs::{Runs, Wanted};
 
 /// What a client wrote; its number is the path of the URL, so that every spec tells where it comes from.
 #[derive(Clone, Copy)]
@@ -43,6 +44,7 @@ enum Asked {
     Update { id: JobId, draft: u64 },
     Delete { id: JobId },
     Release { id: JobId },
+    Run { wanted: Wanted },
     PutCalendar { name: Arc<str> },
     DeleteCalendar { name: Arc<str> },
 }
@@ -61,6 +63,7 @@ pub(crate) struct Clients {
     answered: HashMap<JobId, u32>,
     /// Jobs a client can know of.
     known: Vec<JobId>,
+    pub(crate) runs: Runs,
     targets: u64,
     profile: Option<Profile>,
     has_policies: bool,
@@ -92,6 +95,10 @@ impl Clients {
             return self.create(calendars, rng, wall);
         }
         let id = *rng.pick(&self.known);
+        if self.has_policies && rng.per_cent(25) {
+            let (wanted, run) = self.runs.ask(id, disk, rng, wall);
+            return self.ask(Asked::Run { wanted }, Action::Run(Box::new(run)));
+        }
         if rng.per_cent(15) {
             return self.ask(Asked::Release { id }, Action::Release { id });
         }
@@ -280,8 +287,24 @@ impl Clients {
             }
             (Asked::DeleteCalendar { .. }, Reply::Conflict(_)) => coverage.hit("calendar with jobs kept"),
             (Asked::DeleteCalendar { .. }, Reply::NoSuchCalendar) => {}
+            (Asked::Run { wanted }, Reply::Started(ids)) => self.runs.started(wanted, ids, disk, coverage),
+            (Asked::Run { wanted }, Reply::Ended(id, record)) => self.runs.ended(wanted, *id, record, disk, coverage),
+            (Asked::Run { .. }, Reply::Conflict(why)) if why.starts_with("another") => {
+                coverage.hit("run beside another")
+            }
+            (Asked::Run { .. }, Reply::Conflict(_) | Reply::Invalid(_)) => coverage.hit("run of nothing"),
             (Asked::Release { .. }, Reply::Conflict(_)) => coverage.hit("release of a job that is not held"),
-            (Asked::Update { id, .. } | Asked::Delete { id } | Asked::Release { id }, Reply::NotFound) => {
+            (
+                asked @ (Asked::Update { .. } | Asked::Delete { .. } | Asked::Release { .. } | Asked::Run { .. }),
+                Reply::NotFound,
+            ) => {
+                let (Asked::Update { id, .. }
+                | Asked::Delete { id }
+                | Asked::Release { id }
+                | Asked::Run { wanted: Wanted { id, .. } }) = asked
+                else {
+                    unreachable!("matched above")
+                };
                 assert!(disk.live(id).is_none(), "a job that is on disk was not found");
                 coverage.hit("not found");
             }
@@ -291,6 +314,7 @@ impl Clients {
                     Asked::Update { draft, .. } => (Some(draft), "update rejected"),
                     Asked::Delete { .. } => (None, "delete rejected"),
                     Asked::Release { .. } => (None, "release rejected"),
+                    Asked::Run { .. } => (None, "run rejected"),
                     Asked::PutCalendar { .. } | Asked::DeleteCalendar { .. } => (None, "calendar rejected"),
                 };
                 self.refused.extend(draft);
@@ -300,6 +324,7 @@ impl Clients {
                     Refusal::TooManyChangesOfJob => coverage.hit("too many changes of a job"),
                     Refusal::ChangesPending => coverage.hit("other changes pending"),
                     Refusal::TooManyChanges => coverage.hit("too many changes"),
+                    Refusal::TooManyExecutions | Refusal::TooManyWaiting => coverage.hit("too many runs"),
                 }
             }
             (_, other) => panic!("an answer to another question: {other:?}"),

@@ -58,6 +58,18 @@ pub(crate) const REQUIRED: &[&str] = &[
     "update rejected",
     "update withheld rows",
     "withheld fired late",
+    // What clients ask to be run.
+    "backfill",
+    "backfill of several",
+    "backfill waits for another",
+    "replay",
+    "run",
+    "run beside another",
+    "run in doubt",
+    "run of nothing",
+    "run rejected",
+    "waited for an end",
+    "waited too long for an end",
     // Policies of jobs.
     "at most once in doubt",
     "at most once tried again, as nothing was sent",

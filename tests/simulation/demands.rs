@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use punctual::core::{Change, Class, JobChange, LedgerRow, Outcome, Persist, Report, Seq, Status, Wait};
+use punctual::core::{Change, Class, JobChange, Kind, LedgerRow, Outcome, Persist, Report, Seq, Status, Wait};
 use punctual::job::JobKey;
 use punctual::time::{Now, WallUs};
 
@@ -76,7 +76,7 @@ impl Demands {
                 assert_not_known_unsent(row, disk);
             }
             Persist::Change(change) => self.assert_paused(change, disk, clients),
-            Persist::Remove(_) | Persist::Calendar(_) => {}
+            Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => {}
         }
     }
 
@@ -168,7 +168,7 @@ fn assert_not_known_unsent(row: &LedgerRow, disk: &Disk) {
 /// Whoever waited for others begins within the lateness that its job allows.
 fn assert_not_too_late(row: &LedgerRow, now: Now, disk: &Disk, clients: &Clients) {
     let waits_for = |row: &LedgerRow| row.record.details.as_ref().and_then(|details| details.waits_for);
-    let Some(before) = disk.rows.get(&row.seq) else { return };
+    let Some(before) = disk.rows.get(&row.seq).filter(|row| row.key.kind == Kind::Scheduled) else { return };
     let waited = matches!(waits_for(before), Some(Wait::Overlap | Wait::ConcurrencyKey));
     let begins = row.record.status == Status::Pending && row.record.attempt == 1 && waits_for(row).is_none();
     let Some(job) = disk.jobs.get(&row.key.job).filter(|_| waited && begins) else { return };

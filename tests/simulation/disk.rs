@@ -88,7 +88,7 @@ impl Disk {
                     row.record.class == Class::OnTime && row.record.attempt == 1 && row.record.executed.is_none()
                 })
                 .map(|row| row.key.instant),
-            Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) => None,
+            Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => None,
         })
     }
 
@@ -119,6 +119,7 @@ impl Disk {
                     }
                 }
                 Persist::Change(change) => self.change(*change, peak),
+                Persist::Runs(rows) => rows.into_iter().for_each(|row| self.put_row(row)),
             }
         }
     }
@@ -130,7 +131,7 @@ impl Disk {
         let mut rows = Vec::new();
         for queued in batch {
             match &queued.item {
-                Persist::Change(_) | Persist::Calendar(_) => self.rejected.push(queued.number),
+                Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => self.rejected.push(queued.number),
                 Persist::Row(..) | Persist::Remove(_) => rows.push(queued),
             }
         }
@@ -224,6 +225,11 @@ impl Disk {
         current.map(|(_, (dates, _))| Arc::clone(dates)).collect()
     }
 
+    /// The row of an execution.
+    pub(crate) fn row_of(&self, key: &ExecutionKey) -> Option<&LedgerRow> {
+        self.rows.get(self.by_identity.get(key)?)
+    }
+
     pub(crate) fn live(&self, id: JobId) -> Option<&DiskJob> {
         self.jobs.get(&id.key()).filter(|job| job.deleted.is_none() && job.revision.id == id)
     }
@@ -239,7 +245,7 @@ impl Disk {
                 Status::Failed => counters.failed += 1,
                 Status::Skipped => counters.skipped += 1,
             }
-            counters.runs += u64::from(row.record.status != Status::Skipped);
+            counters.runs += u64::from(row.record.status != Status::Skipped && row.key.kind == Kind::Scheduled);
             if let (true, Some(duration_us)) = (row.record.status != Status::Skipped, row.record.duration_us) {
                 counters.duration_us += duration_us;
                 counters.timed += 1;

@@ -17,6 +17,9 @@ pub(crate) fn of(output: &Output) -> String {
                 change.dates.as_deref().map(punctual::schedule::Dates::len)
             )
         }
+        Output::Persist(number, Persist::Runs(rows)) => {
+            format!("{number} runs {:?}", rows.iter().map(row_text).collect::<Vec<_>>())
+        }
         Output::Persist(number, Persist::Change(change)) => format!("{number} {}", change_text(change)),
         Output::Reply(request, reply) => format!("reply {} {}", request.0, reply_text(reply)),
         Output::Fire(attempt) => fire_text(attempt),
@@ -84,6 +87,11 @@ fn reply_text(reply: &Reply) -> String {
         Reply::CalendarPut { name, dates, jobs } => format!("calendar {name} {} {jobs}", dates.len()),
         Reply::CalendarDeleted => "calendar deleted".to_owned(),
         Reply::NoSuchCalendar => "no such calendar".to_owned(),
+        Reply::Started(ids) => {
+            let keys = ids.iter().map(|id| (id.job.key().0, id.instant.as_secs(), id.kind.code(), id.number));
+            format!("started {:?}", keys.collect::<Vec<_>>())
+        }
+        Reply::Ended(id, record) => format!("ended job {} {}", id.job.key().0, record.status.name()),
         Reply::TooMany(why) => format!("too many {why}"),
         Reply::Conflict(why) => format!("conflict {why}"),
         Reply::Invalid(error) => format!("invalid {error}"),

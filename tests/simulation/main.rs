@@ -22,6 +22,7 @@ mod plan;
 mod policies;
 mod pool;
 mod rng;
+mod runs;
 mod watch;
 mod world;
 

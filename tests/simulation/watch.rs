@@ -95,13 +95,18 @@ impl Watch {
                 coverage.hit("drain took back");
             }
             Persist::Calendar(_) => coverage.hit("calendar written"),
+            Persist::Runs(rows) => {
+                assert!(!self.draining, "nothing is begun while draining");
+                rows.iter().for_each(|row| self.row(row, now, disk, clients, coverage));
+            }
             Persist::Change(change) => self.change(number, change, now, disk, coverage),
         }
     }
 
     fn row(&self, row: &LedgerRow, now: Now, disk: &Disk, clients: &Clients, coverage: &mut Coverage) {
         let record = &row.record;
-        assert_eq!(row.key.kind, Kind::Scheduled, "nobody asked for other kinds");
+        coverage.hit_if(row.key.kind != Kind::Scheduled && record.recoveries > 0, "run in doubt");
+        coverage.hit_if(row.key.kind == Kind::Backfill && super::runs::is_in_line(row), "backfill waits for another");
         let waits_for = record.details.as_ref().and_then(|details| details.waits_for);
         assert!(waits_for.is_none() || record.status == Status::Pending, "who is finished waits for nothing: {row:?}");
         match waits_for {
@@ -180,6 +185,7 @@ impl Watch {
         coverage.mix(clients.mix_of(attempt, disk));
         let waits_for = row.record.details.as_ref().and_then(|details| details.waits_for);
         assert_eq!(waits_for, None, "fired although its row says that it waits: {row:?}");
+        clients.runs.assert_body(attempt, row);
         let policies = clients.policies_in(&attempt.post);
         self.judge_overlap(attempt, policies, now, disk, clients, coverage);
         // The job may have been another one before.
@@ -207,13 +213,15 @@ impl Watch {
         let job = &disk.jobs[&row.key.job];
         let revisions = job.history.iter().filter_map(|stretch| stretch.revision.as_deref());
         let gives_way = revisions.into_iter().all(|revision| clients.policies_of(revision).until_next);
-        if attempt.number == 1 || row.record.recoveries > 0 || !gives_way || self.clock_went_back {
+        let is_asked_for = row.key.kind != Kind::Scheduled;
+        if attempt.number == 1 || row.record.recoveries > 0 || !gives_way || is_asked_for || self.clock_went_back {
             return;
         }
         let peak = self.peak_here.expect("it has seen some time");
         let next = disk.rows.values().find(|other| {
             let (ours, theirs) = (&row.key, &other.key);
-            let is_next = theirs.job == ours.job && theirs.number == ours.number && theirs.instant > ours.instant;
+            let is_next = (theirs.job, theirs.kind, theirs.number) == (ours.job, ours.kind, ours.number)
+                && theirs.instant > ours.instant;
             // Within a turn the two may come in either order.
             is_next && WallUs::of(theirs.instant).plus_us(3_000_000) <= peak && row.due > WallUs::of(theirs.instant)
         });
@@ -246,7 +254,9 @@ impl Watch {
             let here = &self.open_here[&job];
             // Those that ran together when that was allowed end in their own time.
             let was_sent = is_running || attempt.number > 1;
-            let runs_on = was_sent && clients.ever_allowed_overlap(&disk.jobs[&job]);
+            let is_forced = clients.runs.may_be_forced(id.job);
+            let runs_on = was_sent && (clients.ever_allowed_overlap(&disk.jobs[&job]) || is_forced);
+            let runs_on = runs_on || (is_forced && matches!(id.kind, Kind::Manual | Kind::Replay));
             assert!(here.is_empty() || runs_on, "{id} is fired while {here:?} may run");
             // What is in doubt runs one after the other; nothing else comes in between. What seems to lie ahead, as the
             // clock was ahead once, is left aside.
@@ -255,7 +265,10 @@ impl Watch {
             assert!(in_doubt || before.is_none() || runs_on, "{id} is fired while {before:?} is in doubt");
             coverage.hit_if(in_doubt && before.is_some(), "in doubt one after the other");
         }
-        self.open_here.get_mut(&job).expect("it was looked at").insert((id, attempt.handle.seq));
+        let here = self.open_here.get_mut(&job).expect("it was looked at");
+        let beside = here.iter().find(|(other, _)| (id.kind, other.kind) == (Kind::Backfill, Kind::Backfill));
+        assert!(beside.is_none() || id.kind != Kind::Backfill, "{id} is fired beside {beside:?} of a backfill");
+        here.insert((id, attempt.handle.seq));
     }
 
     /// The one case nobody can tell apart: the clock went back, the process died and started again before the

@@ -9,7 +9,7 @@ use super::index::{Entry, Index, Wanted};
 use super::{alerts, rows};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
-use crate::limits::READ_TIME_MAX;
+use crate::limits::{PAGE_MAX, READ_TIME_MAX};
 use crate::store::{Answer, ExecutionPage, ExecutionRecord, Query};
 use crate::time::{Instant, WallUs};
 
@@ -57,7 +57,40 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
             made.next = made.next.or(reached);
             Ok(Answer::OfAll(made))
         }
+        Query::One { id, now } => {
+            if public_id(&snapshot, id.job.key())? != Some(id.job) {
+                return Ok(Answer::One(None));
+            }
+            let record = one(&snapshot, index, &id.key(), *now)?;
+            Ok(Answer::One(record.map(|record| Box::new(ExecutionRecord { id: *id, record }))))
+        }
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
+    }
+}
+
+/// What became of one execution.
+fn one(connection: &Connection, index: &Index, key: &ExecutionKey, now: WallUs) -> rusqlite::Result<Option<Record>> {
+    let ExecutionKey { instant, job, kind, number } = *key;
+    let sql =
+        format!("{} WHERE job_id = ?1 AND scheduled_time = ?2 AND kind = ?3 AND number = ?4", rows::SELECT_FOLDED);
+    let parameters = params![rows::integer(job.0), instant.as_secs(), kind.code(), number];
+    let folded = connection.prepare_cached(&sql)?.query_row(parameters, rows::read_execution).optional()?;
+    if let Some((_, record)) = folded {
+        return Ok(Some(record));
+    }
+    // A page of this job that begins just behind it has all rows of its instant first.
+    let start = ExecutionKey { kind: Kind::Backfill, number: u32::MAX, ..*key };
+    let mut page = Page { connection, index, start, limit: PAGE_MAX as usize, now };
+    loop {
+        let found = page.unfolded(Some(job), None)?;
+        let last = found.iter().map(|(key, _)| *key).min();
+        if let Some((_, record)) = found.into_iter().find(|(found, _)| found == key) {
+            return Ok(Some(record));
+        }
+        match last {
+            Some(last) if last.instant == instant => page.start = last,
+            Some(_) | None => return Ok(None),
+        }
     }
 }
 
@@ -65,7 +98,7 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
 fn start_of(before: Option<ExecutionKey>) -> ExecutionKey {
     let (instant, job) = (Instant::from_secs(i64::MAX), JobKey(u64::MAX));
     // Later than all there is: no kind has a higher code.
-    before.unwrap_or(ExecutionKey { instant, job, kind: Kind::Replay, number: u32::MAX })
+    before.unwrap_or(ExecutionKey { instant, job, kind: Kind::Backfill, number: u32::MAX })
 }
 
 /// One page in the making.

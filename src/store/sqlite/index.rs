@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::core::{Change, ExecutionKey, Persist, Seq, Status};
+use crate::core::{Change, ExecutionKey, LedgerRow, Persist, Seq, Status};
 use crate::job::JobKey;
 use crate::time::{Instant, WallUs};
 
@@ -257,6 +257,7 @@ impl IndexWriter {
             Persist::Row(row, _) => self.note(row.seq, &row.key, row.record.status),
             Persist::Remove(seq) => self.forget(*seq),
             Persist::Calendar(_) => {}
+            Persist::Runs(rows) => rows.iter().for_each(|row| self.note(row.seq, &row.key, row.record.status)),
             Persist::Change(change) => {
                 change.remove.iter().for_each(|&seq| self.forget(seq));
                 change.rows.iter().for_each(|row| self.note(row.seq, &row.key, row.record.status));
@@ -266,10 +267,15 @@ impl IndexWriter {
 
     /// This change will never be written: what it was to take back stays.
     pub(super) fn reject(&mut self, change: &Change) {
-        change.rows.iter().for_each(|row| self.forget(row.seq));
+        self.reject_rows(&change.rows);
         for &seq in &change.remove {
             self.chunk(seq).turn(seq, Stand::Unfolded(Status::Pending));
         }
+    }
+
+    /// These rows will never be written.
+    pub(super) fn reject_rows(&mut self, rows: &[LedgerRow]) {
+        rows.iter().for_each(|row| self.forget(row.seq));
     }
 
     /// A row is about to be written, as new or once more.

@@ -174,6 +174,11 @@ impl Thread {
                     rejected.push(*number);
                     false
                 }
+                Persist::Runs(rows) => {
+                    rejected.push(*number);
+                    self.store.index.reject_rows(rows);
+                    false
+                }
                 Persist::Row(..) | Persist::Remove(_) => true,
             });
         }
@@ -260,6 +265,11 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
                     remove.execute([rows::integer(seq.0)])?;
                 }
                 Persist::Calendar(change) => calendars::write(&transaction, change)?,
+                Persist::Runs(rows) => {
+                    for row in rows {
+                        rows::write_ledger(&mut put, row)?;
+                    }
+                }
                 Persist::Change(change) => {
                     write_job(&transaction, vault, &change.job)?;
                     for seq in &change.remove {

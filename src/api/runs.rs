@@ -1,0 +1,170 @@
+//! Owns executions that clients ask for: how a run, a replay and a backfill are asked for, and what is answered.
+//! It must not look up what is to be done again: it is told.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::body;
+use super::call::{Call, Read};
+use super::errors::ApiError;
+use super::executions::execution;
+use super::json::{json, ok, time_of};
+use super::routes::Matched;
+use crate::core::{Action, ExecutionId, Record, Run, RunOf, Status};
+use crate::http::{self, Response};
+use crate::job::{FieldError, JobId, Json, OwnBody, instant};
+use crate::limits::RUN_WAIT_MAX;
+use crate::store::ExecutionRecord;
+use crate::time::Instant;
+
+/// How an execution is to be run.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default, expecting = "a JSON object such as {\"wait\":true}")]
+pub(super) struct RunAsked {
+    /// What is sent in place of the job's body, as text with placeholders.
+    body: Option<String>,
+    /// The same, as any JSON value.
+    #[serde(deserialize_with = "Json::some")]
+    json: Option<Json>,
+    /// Run it even if another execution of the job is running and its overlap policy would not allow that.
+    force: bool,
+    /// Answer with how it ended, if it ends within a minute.
+    wait: bool,
+}
+
+/// What a body must be.
+const EXPECTED: &str = "a JSON object such as {\"wait\":true}, or nothing";
+
+impl RunAsked {
+    fn run(&self, id: JobId, of: RunOf) -> Result<Run, ApiError> {
+        let own_body = OwnBody::compile(self.body.as_deref(), self.json.as_ref())?;
+        Ok(Run { id, of, own_body, force: self.force, wait: self.wait.then_some(RUN_WAIT_MAX) })
+    }
+}
+
+/// A job is run now.
+pub(super) fn run(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    let asked: RunAsked = body::read_if_any(matched.request, EXPECTED)?;
+    Ok(Call::Change(Action::Run(Box::new(asked.run(matched.job_id()?, RunOf::Now)?))))
+}
+
+/// An execution is done again.
+pub(super) fn replay(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    let asked: RunAsked = body::read_if_any(matched.request, EXPECTED)?;
+    let id = matched.execution_id()?;
+    Ok(Call::Replay(id, Box::new(asked.run(id.job, RunOf::Again(id))?)))
+}
+
+/// What is to be done for a replay, now that its origin is found.
+///
+/// # Errors
+/// When there is nothing to be done again.
+pub fn replay_of(found: &ExecutionRecord, mut run: Box<Run>) -> Result<Action, ApiError> {
+    if found.record.status == Status::Pending {
+        return Err(ApiError::new(http::Status::CONFLICT, "the execution has not ended yet"));
+    }
+    if run.own_body.is_none() {
+        run.own_body = found.record.details.as_ref().and_then(|details| details.own_body.clone());
+    }
+    Ok(Action::Run(run))
+}
+
+/// Times of the past for which a job is to be run.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with from and to")]
+pub(super) struct BackfillAsked {
+    /// The first second that counts.
+    from: String,
+    /// The last second that counts; not ahead of now.
+    to: String,
+    /// Only say which times these are.
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    /// What is sent in place of the job's body, as text with placeholders.
+    body: Option<String>,
+    /// The same, as any JSON value.
+    #[serde(default, deserialize_with = "Json::some")]
+    json: Option<Json>,
+}
+
+/// A job is run for times of the past.
+pub(super) fn backfill(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    let asked: BackfillAsked = body::read(matched.request, "a JSON object with from and to")?;
+    let (id, from, to) = (matched.job_id()?, instant("from", &asked.from)?, instant("to", &asked.to)?);
+    let own_body = OwnBody::compile(asked.body.as_deref(), asked.json.as_ref())?;
+    if asked.dry_run {
+        return Ok(Call::Read(Read::Past { id, from, to }));
+    }
+    let run = Run { id, of: RunOf::Past { from, to }, own_body, force: false, wait: None };
+    Ok(Call::Change(Action::Run(Box::new(run))))
+}
+
+/// What was begun.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "StartedExecution")]
+pub(super) struct StartedBody {
+    job_id: String,
+    execution_id: String,
+    message: &'static str,
+}
+
+/// What was begun for times of the past.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "StartedBackfill")]
+pub(super) struct BackfillBody {
+    job_id: String,
+    count: usize,
+    execution_ids: Vec<String>,
+    message: &'static str,
+}
+
+/// Which times a backfill would be for.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "BackfillPlan")]
+pub(super) struct PlanBody {
+    job_id: String,
+    count: usize,
+    scheduled_times: Vec<String>,
+    dry_run: bool,
+}
+
+/// What was begun.
+pub(super) fn started(ids: &[ExecutionId]) -> Response {
+    let [id] = ids else {
+        let job_id = ids.first().map(|id| id.job.to_string()).unwrap_or_default();
+        let execution_ids: Vec<String> = ids.iter().map(ExecutionId::to_string).collect();
+        let message = "Executions started, one after the other";
+        let body = BackfillBody { job_id, count: ids.len(), execution_ids, message };
+        return json(http::Status::ACCEPTED, &body);
+    };
+    let (job_id, execution_id) = (id.job.to_string(), id.to_string());
+    let place = format!("/api/executions/{execution_id}");
+    json(http::Status::ACCEPTED, &StartedBody { job_id, execution_id, message: "Execution started" })
+        .with_header("Location", place)
+}
+
+/// How something ended that was waited for.
+pub(super) fn ended(id: ExecutionId, record: &Record) -> Response {
+    ok(&execution(ExecutionRecord { id, record: record.clone() }, true))
+}
+
+/// Which times a backfill would be for.
+pub fn past(id: JobId, found: Option<Result<Vec<Instant>, FieldError>>) -> Response {
+    match found {
+        None => ApiError::no_such_job().response(),
+        Some(Err(error)) => ApiError::from(error).response(),
+        Some(Ok(instants)) => ok(&PlanBody {
+            job_id: id.to_string(),
+            count: instants.len(),
+            scheduled_times: instants.into_iter().map(time_of).collect(),
+            dry_run: true,
+        }),
+    }
+}

@@ -1,0 +1,246 @@
+//! Owns executions that clients ask for: runs, replays and backfills, from the request until their rows are on disk, and
+//! who waits for how one ends.
+//! It must not send them: once their rows are on disk they go the way of all others.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::attempt::Handle;
+use super::details::Wait;
+use super::io::{Output, Persist, Refusal, Reply, RequestId, Run, RunOf};
+use super::key::{ExecutionId, ExecutionKey, Kind};
+use super::receipts::Receipt;
+use super::record::{Class, LedgerRow, Seq};
+use super::scheduler::{Phase, Scheduler};
+use crate::job::{FieldError, JobId, Overlap};
+use crate::limits::{BACKFILL_MAX, EXECUTIONS_MAX, RUN_WAITERS_MAX};
+use crate::time::{Instant, MonoUs, Now, WallUs};
+
+const ONE_RUNS: &str = "another execution of this job is running or waiting, and its overlap policy allows no other";
+const LIES_AHEAD: &str = "the time of that execution lies ahead, as the clock stepped back";
+const NOTHING_DUE: &str = "the schedule has no time between from and to";
+
+/// What was asked for and is not done.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    /// Requests whose rows are on their way to the disk, oldest first.
+    pending: VecDeque<Pending>,
+    /// How many requests there were.
+    requests: u64,
+    /// Who waits for an execution to end.
+    waiters: BTreeMap<Seq, Waiter>,
+    /// Their patience, the shortest first.
+    patience: BTreeSet<(MonoUs, Seq)>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    number: u64,
+    request: RequestId,
+    wait: Option<Duration>,
+    executions: Vec<Handle>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    request: RequestId,
+    id: ExecutionId,
+    until: MonoUs,
+}
+
+impl Runs {
+    /// When the next client is to be told that it waited for long enough.
+    pub(super) fn next_impatient(&self) -> Option<MonoUs> {
+        self.patience.first().map(|&(until, _)| until)
+    }
+
+    fn take(&mut self, seq: Seq) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&seq)?;
+        self.patience.remove(&(waiter.until, seq));
+        Some(waiter)
+    }
+}
+
+impl Scheduler {
+    /// A client asks for executions of a job.
+    pub(super) fn run(&mut self, request: RequestId, slot: u32, run: Run, now: Now) {
+        let Run { of, own_body, force, wait, .. } = run;
+        let post = &self.jobs[slot].spec().post;
+        if let Some(Err(why)) = own_body.as_ref().map(|own| post.with_own(own)) {
+            return self.output(Output::Reply(request, Reply::Invalid(why)));
+        }
+        let kind = match of {
+            RunOf::Now => Kind::Manual,
+            RunOf::Again(_) => Kind::Replay,
+            RunOf::Past { .. } => Kind::Backfill,
+        };
+        let instants = match of {
+            RunOf::Now => vec![now.wall.floor()],
+            RunOf::Again(origin) if WallUs::of(origin.instant) > now.wall => {
+                return self.output(Output::Reply(request, Reply::Conflict(LIES_AHEAD)));
+            }
+            RunOf::Again(origin) => vec![origin.instant],
+            RunOf::Past { from, to } => match self.instants_of_past(slot, from, to, now.wall) {
+                Ok(instants) => instants,
+                Err(why) => return self.output(Output::Reply(request, Reply::Invalid(why))),
+            },
+        };
+        if instants.is_empty() {
+            return self.output(Output::Reply(request, Reply::Conflict(NOTHING_DUE)));
+        }
+        if kind != Kind::Backfill && !force && self.jobs[slot].overlap() != Overlap::Allow && self.is_occupied(slot) {
+            return self.output(Output::Reply(request, Reply::Conflict(ONE_RUNS)));
+        }
+        if self.executions.len() + instants.len() > EXECUTIONS_MAX {
+            return self.refuse(request, Refusal::TooManyExecutions);
+        }
+        if wait.is_some() && self.runs.waiters.len() >= RUN_WAITERS_MAX {
+            return self.refuse(request, Refusal::TooManyWaiting);
+        }
+        let job = self.jobs[slot].key();
+        let mut rows: Vec<LedgerRow> = Vec::with_capacity(instants.len());
+        for instant in instants {
+            let mut row = self.new_row_of(ExecutionKey { instant, job, kind, number: 0 }, Class::Manual);
+            // No other row has this number, so no other execution of this job has this identity.
+            row.key.number = u32::try_from(row.seq.0 & u64::from(u32::MAX)).expect("it is cut to that");
+            row.due = now.wall;
+            let origin = match of {
+                RunOf::Again(origin) => Some(origin),
+                RunOf::Now | RunOf::Past { .. } => None,
+            };
+            if own_body.is_some() || origin.is_some() {
+                let details = row.record.details_mut();
+                (details.own_body, details.origin) = (own_body.clone(), origin);
+            }
+            if !rows.is_empty() {
+                // One runs after the other: that it waits need not be written later.
+                row.record.note_wait(Some(Wait::Overlap));
+            }
+            rows.push(row);
+        }
+        // A backfill runs one after the other, whatever is said.
+        self.submit_runs(request, slot, rows, force && kind != Kind::Backfill, wait);
+    }
+
+    fn submit_runs(
+        &mut self,
+        request: RequestId,
+        slot: u32,
+        rows: Vec<LedgerRow>,
+        force: bool,
+        wait: Option<Duration>,
+    ) {
+        self.runs.requests += 1;
+        let number = self.runs.requests;
+        let item = self.persist(Persist::Runs(rows.clone()), Receipt::Runs(number));
+        let mut executions = Vec::with_capacity(rows.len());
+        for row in rows {
+            let execution = self.executions.propose(row, slot);
+            self.executions[execution].written_as = item;
+            self.executions[execution].runs = force;
+            executions.push(self.executions.handle(execution));
+        }
+        self.runs.pending.push_back(Pending { number, request, wait, executions });
+    }
+
+    /// The rows of what was asked for are on disk, or will never be.
+    pub(super) fn runs_settled(&mut self, number: u64, written: bool, now: Now) {
+        let place = self.runs.pending.iter().position(|pending| pending.number == number);
+        let pending = place.and_then(|place| self.runs.pending.remove(place)).expect("a request is settled once");
+        let Pending { request, wait, executions, .. } = pending;
+        if !written {
+            executions.into_iter().for_each(|handle| self.forget(handle.slot));
+            return self.refuse(request, Refusal::NotWritten);
+        }
+        self.counts.asked_for += executions.len() as u64;
+        match wait {
+            Some(wait) => self.await_end(request, executions[0], now.mono.plus(wait)),
+            None => {
+                let ids = executions.iter().map(|handle| self.id_of(handle.slot)).collect();
+                self.output(Output::Reply(request, Reply::Started(ids)));
+            }
+        }
+        for handle in executions {
+            self.executions.hold(handle.slot);
+            self.become_due(handle.slot, now);
+        }
+        if self.phase == Phase::Draining {
+            self.keep_for_start();
+        }
+    }
+
+    fn id_of(&self, slot: u32) -> ExecutionId {
+        let execution = &self.executions[slot];
+        execution.row.key.of(self.jobs[execution.job].revision().id)
+    }
+
+    fn await_end(&mut self, request: RequestId, handle: Handle, until: MonoUs) {
+        let id = self.id_of(handle.slot);
+        self.runs.waiters.insert(handle.seq, Waiter { request, id, until });
+        self.runs.patience.insert((until, handle.seq));
+    }
+
+    /// An execution has ended, and that is on disk: who waits for it is told.
+    pub(super) fn tell_end(&mut self, handle: Handle) {
+        if let Some(Waiter { request, id, .. }) = self.runs.take(handle.seq) {
+            let record = self.executions[handle.slot].row.record.clone();
+            self.output(Output::Reply(request, Reply::Ended(id, Box::new(record))));
+        }
+    }
+
+    /// Who has waited for long enough hears that it was begun.
+    pub(super) fn tell_impatient(&mut self, now: Now) {
+        while let Some(&(_, seq)) = self.runs.patience.first().filter(|(until, _)| *until <= now.mono) {
+            self.tell_begun(seq);
+        }
+    }
+
+    /// Everybody who waits hears that it was begun.
+    pub(super) fn tell_all_waiting(&mut self) {
+        while let Some(&(_, seq)) = self.runs.patience.first() {
+            self.tell_begun(seq);
+        }
+    }
+
+    fn tell_begun(&mut self, seq: Seq) {
+        let Waiter { request, id, .. } = self.runs.take(seq).expect("who is impatient waits");
+        self.output(Output::Reply(request, Reply::Started(vec![id])));
+    }
+
+    /// The instants between two seconds of the past that a job's schedule has.
+    ///
+    /// # Errors
+    /// When there are too many, or the stretch is none of the past.
+    pub fn past_instants(
+        &self,
+        id: JobId,
+        from: Instant,
+        to: Instant,
+        now: WallUs,
+    ) -> Option<Result<Vec<Instant>, FieldError>> {
+        self.find(id).map(|slot| self.instants_of_past(slot, from, to, now))
+    }
+
+    fn instants_of_past(&self, slot: u32, from: Instant, to: Instant, now: WallUs) -> Result<Vec<Instant>, FieldError> {
+        let error = |member, message: String| Err(FieldError { member, message });
+        if to > now.floor() {
+            return error("to", "expected a time that has passed".to_owned());
+        }
+        if from > to {
+            return error("from", "expected no time behind to".to_owned());
+        }
+        let schedule = &self.jobs[slot].spec().schedule;
+        let next = |after: Instant| schedule.next_in(after, to);
+        let first = next(Instant::from_secs(from.as_secs() - 1));
+        let instants: Vec<Instant> =
+            std::iter::successors(first, |&instant| next(instant)).take(BACKFILL_MAX + 1).collect();
+        if instants.len() > BACKFILL_MAX {
+            let through = WallUs::of(instants[BACKFILL_MAX - 1]);
+            return error(
+                "to",
+                format!("expected at most {BACKFILL_MAX} times of the schedule, which {through} is the last of"),
+            );
+        }
+        Ok(instants)
+    }
+}
