@@ -20,6 +20,12 @@ pub const CHANGES_PER_JOB_MAX: usize = 64;
 pub const TARGET_BACKLOG_MAX: usize = 100_000;
 /// How many executions there may be in all, of whatever state. Beyond, nothing is armed.
 pub const EXECUTIONS_MAX: usize = 1_000_000;
+/// How many characters a name, a tag or an owner of a job may have.
+pub const LABEL_LEN_MAX: usize = 100;
+/// How many tags a job may have.
+pub const TAGS_MAX: usize = 20;
+/// How many characters a note may have.
+pub const NOTE_LEN_MAX: usize = 500;
 /// How many instants of the past a client may ask for at once.
 pub const BACKFILL_MAX: usize = 1_000;
 /// How many clients may wait for an execution to end.

@@ -5,6 +5,8 @@ mod support;
 
 #[path = "server/calendars.rs"]
 mod calendars;
+#[path = "server/changes.rs"]
+mod changes;
 #[path = "server/chatty.rs"]
 mod chatty;
 #[path = "server/doors.rs"]
@@ -119,6 +121,12 @@ fn error_of(value: &Value) -> &str {
 fn once_at(second: i64) -> String {
     let time = chrono::DateTime::from_timestamp(second, 0).expect("it is a time");
     time.format("%-S %-M %-H %-d %-m * %Y").to_string()
+}
+
+/// A Unix second as clients write it.
+fn time_at(second: i64) -> String {
+    let time = chrono::DateTime::from_timestamp(second, 0).expect("it is a time");
+    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// The present Unix second.

@@ -14,7 +14,12 @@ pub(super) fn read<T: DeserializeOwned>(request: &Request, expected: &str) -> Re
     if request.body.trim_ascii_start().starts_with(b"[") {
         return Err(ApiError::at("#".to_owned(), "body", format!("expected {expected}, got a list")));
     }
-    let mut reader = serde_json::Deserializer::from_slice(&request.body);
+    parse(&request.body)
+}
+
+/// Reads the text of an object.
+pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
     let body = serde_path_to_error::deserialize(&mut reader).map_err(|error| explain(&error))?;
     let too_much = |error| ApiError::at("#".to_owned(), "body", format!("expected one JSON object: {error}"));
     reader.end().map_err(too_much)?;

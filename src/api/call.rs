@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::jobs_page::JobsPage;
+use super::patch::Patch;
 use super::schedules::PreviewCall;
 use super::stream::Stream;
 use crate::core::{Action, ExecutionId, Run};
@@ -19,6 +20,8 @@ pub enum Call {
     Create(JobSpec),
     /// A change of a job, for the core.
     Change(Action),
+    /// A change of a few members of a job, made over what it is now.
+    Patch(Box<Patch>),
     /// An execution that is looked up, and done again.
     Replay(ExecutionId, Box<Run>),
     /// Something the loop has in memory.

@@ -9,6 +9,7 @@ use super::calendars;
 use super::call::{Call, Read};
 use super::errors::ApiError;
 use super::json::{Millis, json, ok, time_of};
+use super::pauses::PauseBody;
 use super::routes::Matched;
 use super::runs;
 use super::schedules::PreviewBody;
@@ -39,13 +40,13 @@ pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
 pub(super) fn update(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
     let (id, (spec, says_active)) = (matched.job_id()?, spec(matched.request, &matched.context)?);
-    Ok(Call::Change(Action::Update { id, spec, keep_active: !says_active }))
+    Ok(Call::Change(Action::Update { id, spec, keep_active: !says_active, expected: matched.expected()? }))
 }
 
 /// A job's end.
 pub(super) fn delete(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
-    Ok(Call::Change(Action::Delete { id: matched.job_id()? }))
+    Ok(Call::Change(Action::Delete { id: matched.job_id()?, expected: matched.expected()? }))
 }
 
 /// A job that a clock holds which stepped back is let go on.
@@ -75,9 +76,9 @@ pub(super) struct JobBody {
     /// The clock stepped back behind what the job already fired; it waits for `nextExecution`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     held: bool,
-    /// Why its own policy paused it.
+    /// The pause that it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    paused_reason: Option<Box<str>>,
+    paused: Option<PauseBody>,
     stats: Stats,
     last_outcome: Option<Last>,
 }
@@ -106,7 +107,7 @@ impl From<&JobView> for JobBody {
     fn from(view: &JobView) -> JobBody {
         let Revision { id, created_at, updated_at, ref spec, .. } = *view.revision;
         // An exhausted schedule is as good as paused.
-        let active = Some(spec.active && view.next.is_some());
+        let active = Some(spec.active && view.next.is_some() && !view.paused);
         let counters = &view.tally.counters;
         JobBody {
             job_id: id.to_string(),
@@ -115,7 +116,7 @@ impl From<&JobView> for JobBody {
             updated_at: updated_at.to_string(),
             next_execution: view.next.map(time_of),
             held: view.held,
-            paused_reason: view.revision.paused.clone(),
+            paused: view.revision.pause.as_deref().filter(|_| view.paused).map(PauseBody::from),
             stats: Stats {
                 total: counters.total(),
                 success: counters.success,
@@ -134,7 +135,12 @@ fn last(outcome: &LastOutcome) -> Last {
 
 /// One job.
 pub fn job(view: &JobView) -> Response {
-    ok(&JobBody::from(view))
+    tagged(ok(&JobBody::from(view)), view)
+}
+
+/// An answer with a job in it names its revision, which a change can be made to depend on.
+fn tagged(response: Response, view: &JobView) -> Response {
+    response.with_header("ETag", format!("\"{}\"", view.revision.number))
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -151,8 +157,12 @@ pub(super) struct ChangedBody {
 /// The answer to a change. `herd` is what else is due when the job is due next.
 pub fn reply(reply: &Reply, herd: Option<Herd>) -> Response {
     match reply {
-        Reply::Created(view) => json(http::Status::CREATED, &changed(view, "Job created successfully", herd)),
-        Reply::Updated(view) => ok(&changed(view, "Job updated successfully", herd)),
+        Reply::Created(view) => {
+            let body = changed(view, "Job created successfully", herd);
+            let place = format!("/api/jobs/{}", view.revision.id);
+            tagged(json(http::Status::CREATED, &body), view).with_header("Location", place)
+        }
+        Reply::Updated(view) => tagged(ok(&changed(view, "Job updated successfully", herd)), view),
         Reply::Deleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
         Reply::NotFound => ApiError::no_such_job().response(),
         Reply::CalendarPut { name, dates, jobs } => calendars::changed(name, dates, *jobs),
@@ -161,6 +171,14 @@ pub fn reply(reply: &Reply, herd: Option<Herd>) -> Response {
         Reply::Started(ids) => runs::started(ids),
         Reply::Ended(id, record) => runs::ended(*id, record),
         Reply::TooMany(why) => ApiError::bad_request(why.clone()).response(),
+        Reply::NameTaken(name) => {
+            let message = format!("name: another job is called {name:?}");
+            ApiError::new(http::Status::CONFLICT, message).response()
+        }
+        Reply::Changed(number) => {
+            let message = format!("the job has changed: its ETag is \"{number}\"");
+            ApiError::new(http::Status::PRECONDITION_FAILED, message).response()
+        }
         Reply::Conflict(why) => ApiError::new(http::Status::CONFLICT, *why).response(),
         Reply::Invalid(error) => ApiError::from(error.clone()).response(),
         Reply::Refused(refusal) => ApiError::from(*refusal).response(),

@@ -3,7 +3,7 @@
 //!
 //! In reading order: `routes` (the one table of what can be asked for) and `route` (what a line of it says), `call` (what
 //! a request asks for), then a file for each resource with its request, its parameters and its answer: `jobs` and
-//! `jobs_page`, `schedules`, `executions`, `runs`, `calendars`, `alerts`, `metrics`, `status`; `openapi` describes them all from
+//! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `calendars`, `alerts`, `metrics`, `status`; `openapi` describes them all from
 //! the table and their types. They share `parameters`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way
 //! to them, and `stream` is for answers that are made in pieces.
 
@@ -21,6 +21,8 @@ mod json;
 mod metrics;
 mod openapi;
 mod parameters;
+mod patch;
+mod pauses;
 mod route;
 mod routes;
 mod runs;
@@ -39,6 +41,7 @@ pub use jobs::{job, reply};
 pub use jobs_page::{JobsPage, jobs, jobs_piece};
 pub use metrics::metrics;
 pub use openapi::openapi;
+pub use patch::Patch;
 pub use routes::{body_limit, route};
 pub use runs::{past, replay_of};
 pub use schedules::{PreviewCall, preview};

@@ -9,9 +9,9 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::parameters::{CURSOR, LIMIT, Parameters, STATUS};
 use super::route::{AnswerOf, Route};
-use super::{alerts, calendars, executions, jobs, jobs_page, metrics, openapi, runs, schedules, status};
+use super::{alerts, calendars, executions, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, status};
 use crate::core::ExecutionId;
-use crate::http::{Method, Request, Response, Status};
+use crate::http::{Method, RareHeaders, Request, Response, Status};
 use crate::job::{Context, Definition, JobId};
 use crate::limits::BODY_LEN_MAX;
 
@@ -19,15 +19,32 @@ use crate::limits::BODY_LEN_MAX;
 pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Post, "/api/jobs", "createJob", "Registers a job.", jobs::create)
         .takes::<Definition>("JobDefinition", BODY_LEN_MAX)
-        .gives(&[AnswerOf::json::<jobs::ChangedBody>(Status::CREATED, "The job is on disk.")]),
+        .gives(&[AnswerOf::json::<jobs::ChangedBody>(Status::CREATED, "The job is on disk.")])
+        .or(&[Status::CONFLICT]),
     Route::new(Method::Get, "/api/jobs", "listJobs", "Lists jobs in order of creation.", jobs_page::list)
         .with(&[&LIMIT, &CURSOR])
         .gives(&[AnswerOf::ok::<jobs_page::JobsBody>("A page of jobs.")]),
-    Route::new(Method::Get, "/api/jobs/:id", "getJob", "Shows a job.", jobs::read)
-        .gives(&[AnswerOf::ok::<jobs::JobBody>("The job.")]),
+    Route::new(Method::Get, "/api/jobs/:id", "getJob", "Shows a job.", jobs::read).gives(&[AnswerOf::ok::<
+        jobs::JobBody,
+    >(
+        "The job, with its revision as ETag.",
+    )]),
     Route::new(Method::Put, "/api/jobs/:id", "replaceJob", "Replaces what a job is.", jobs::update)
         .takes::<Definition>("JobDefinition", BODY_LEN_MAX)
-        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("The change is on disk.")]),
+        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("The change is on disk.")])
+        .or(CHANGED),
+    Route::new(Method::Patch, "/api/jobs/:id", "changeJob", PATCH, patch::change)
+        .takes::<patch::JobPatch>("JobPatch", BODY_LEN_MAX)
+        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("The change is on disk.")])
+        .or(CHANGED),
+    Route::new(Method::Post, "/api/jobs/:id/pause", "pauseJob", PAUSE, pauses::pause)
+        .may_take::<pauses::PauseAsked>("PauseOptions", BODY_LEN_MAX)
+        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("It rests.")])
+        .or(CHANGED),
+    Route::new(Method::Post, "/api/jobs/:id/resume", "resumeJob", RESUME, pauses::resume)
+        .may_take::<pauses::ResumeAsked>("ResumeOptions", BODY_LEN_MAX)
+        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("It goes on.")])
+        .or(CHANGED),
     Route::new(Method::Post, "/api/jobs/:id/release", "releaseJob", RELEASE, jobs::release)
         .gives(&[AnswerOf::ok::<jobs::ChangedBody>("It goes on.")])
         .or(&[Status::CONFLICT]),
@@ -43,7 +60,8 @@ pub(super) const ROUTES: &[Route] = &[
         ])
         .or(&[Status::CONFLICT]),
     Route::new(Method::Delete, "/api/jobs/:id", "deleteJob", "Deletes a job. Its history stays.", jobs::delete)
-        .gives(&[AnswerOf::empty("It is gone.")]),
+        .gives(&[AnswerOf::empty("It is gone.")])
+        .or(CHANGED),
     Route::new(Method::Get, "/api/jobs/:id/executions", "listExecutionsOfJob", OF_JOB, executions::list_of_job)
         .with(&[&LIMIT, &CURSOR])
         .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.")]),
@@ -98,6 +116,11 @@ const RUN: [AnswerOf; 2] = [
     AnswerOf::json::<runs::StartedBody>(Status::ACCEPTED, "Its row is on disk."),
     AnswerOf::ok::<executions::ExecutionBody>("With wait: how it ended."),
 ];
+/// What becomes of a change that meets another one.
+const CHANGED: &[Status] = &[Status::CONFLICT, Status::PRECONDITION_FAILED, Status::TOO_MANY_REQUESTS];
+const PATCH: &str = "Changes some members of a job (RFC 7396); null removes one.";
+const PAUSE: &str = "Lets a job rest, until some moment or until somebody resumes it.";
+const RESUME: &str = "Lets a job go on that rests.";
 const BACKFILL: &str = "Runs a job for times of its schedule that have passed, one after the other.";
 const REPLAY: &str = "Does an execution again, as a new one with the same scheduled time.";
 const RELEASE: &str = "Lets a job go on that is held because the clock stepped back.";
@@ -125,6 +148,29 @@ impl Matched<'_> {
     /// The text in the path.
     pub(super) fn text(&self) -> &str {
         self.text
+    }
+
+    fn rare(&self) -> Option<&RareHeaders> {
+        self.request.headers.rare.as_deref()
+    }
+
+    /// The revisions of which a job must be one, as `If-Match` says; None: any.
+    pub(super) fn expected(&self) -> Result<Option<Box<[u32]>>, ApiError> {
+        let Some(text) = self.rare().and_then(|rare| rare.if_match.as_deref()) else { return Ok(None) };
+        if text.trim() == "*" {
+            return Ok(None);
+        }
+        let malformed =
+            || ApiError::bad_request("If-Match: expected the ETag of an earlier answer, such as \"3\", or *");
+        let tags = text.split(',').map(|tag| {
+            let tag = tag.trim();
+            // A weak one never matches here (RFC 9110, section 13.1.1).
+            let (tag, is_weak) = tag.strip_prefix("W/").map_or((tag, false), |tag| (tag, true));
+            let inside = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(malformed)?;
+            Ok(inside.parse::<u32>().ok().filter(|_| !is_weak))
+        });
+        let tags: Vec<Option<u32>> = tags.collect::<Result<_, ApiError>>()?;
+        Ok(Some(tags.into_iter().flatten().collect()))
     }
 
     /// The execution that the path names. A malformed id names none.
@@ -243,6 +289,7 @@ mod tests {
                 | Call::Jobs(_)
                 | Call::Read(_)
                 | Call::Replay(..)
+                | Call::Patch(_)
                 | Call::Query(_)
                 | Call::Preview(_)
                 | Call::Stream(_),
@@ -282,9 +329,9 @@ mod tests {
             }
             assert_eq!(named.len(), same_path().count() + usize::from(named.contains(&"HEAD")), "{path}: {allow}");
         }
-        assert_eq!(answer(Method::Options, "*"), (204, "GET, HEAD, POST, PUT, DELETE, OPTIONS".to_owned()));
+        assert_eq!(answer(Method::Options, "*"), (204, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned()));
         assert_eq!(answer(Method::Options, "/api/jobs").1, "GET, HEAD, POST, OPTIONS");
-        assert_eq!(answer(Method::Options, &with_id("/api/jobs/:id")).1, "GET, HEAD, PUT, DELETE, OPTIONS");
+        assert_eq!(answer(Method::Options, &with_id("/api/jobs/:id")).1, "GET, HEAD, PUT, PATCH, DELETE, OPTIONS");
     }
 
     #[test]

@@ -168,8 +168,9 @@ impl Scheduler {
         is_over && execution.waits_for().is_some() && execution.was_never_sent()
     }
 
-    /// An execution of this job has ended that others had to wait for: the first of them goes on.
-    pub(super) fn let_next_run(&mut self, job: u32, now: Now) {
+    /// An execution of this job has ended that others had to wait for: the first of them goes on. A backfill lets others
+    /// go first; but behind one of them it is its turn, or a job that never rests would never come to it.
+    pub(super) fn let_next_run(&mut self, job: u32, after_backfill: bool, now: Now) {
         let policy = self.jobs[job].overlap();
         let live = || {
             let live = self.executions.of_job(job).map(|slot| (slot, &self.executions[slot]));
@@ -179,7 +180,11 @@ impl Scheduler {
         if taken {
             return;
         }
-        let first = live().filter(|(_, other)| is_in_line(other)).min_by_key(|(_, other)| rank_of(other));
+        let rank = |other: &Execution| {
+            let (doubt, is_backfill, instant, seq) = rank_of(other);
+            (doubt, is_backfill == after_backfill, instant, seq)
+        };
+        let first = live().filter(|(_, other)| is_in_line(other)).min_by_key(|(_, other)| rank(other));
         // Who is held comes by itself as soon as its row is on disk.
         if let Some((slot, _)) = first.filter(|(_, first)| first.state() == State::Waiting) {
             self.executions[slot].runs = true;

@@ -12,7 +12,7 @@ use super::receipts::Receipt;
 use super::record::{Class, LedgerRow, Seq, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::sending::JOB_DELETED;
-use crate::job::{JobId, JobSpec, Revision};
+use crate::job::{JobId, JobSpec, Pause, Revision};
 use crate::limits::{CHANGES_PENDING_MAX, CHANGES_PER_JOB_MAX};
 use crate::time::{Instant, Now, WallUs};
 
@@ -26,7 +26,8 @@ impl Scheduler {
         }
         let job = match &command.action {
             Action::Create { .. } | Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => None,
-            Action::Update { id, .. } | Action::Delete { id } | Action::Release { id } => Some(*id),
+            Action::Update { id, .. } | Action::Delete { id, .. } | Action::Release { id } => Some(*id),
+            Action::Pause { id, .. } | Action::Resume { id, .. } => Some(*id),
             Action::Run(run) => Some(run.id),
         };
         let job = match job.map(|id| self.find(id)) {
@@ -41,6 +42,18 @@ impl Scheduler {
             pending.waiting.push_back(command);
             return;
         }
+        let expected = match &command.action {
+            Action::Update { expected, .. } | Action::Delete { expected, .. } => expected.as_deref(),
+            Action::Pause { expected, .. } | Action::Resume { expected, .. } => expected.as_deref(),
+            Action::Create { .. } | Action::Release { .. } | Action::Run(_) => None,
+            Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => None,
+        };
+        if let (Some(expected), Some(job)) = (expected, job) {
+            let number = self.jobs[job].revision().number;
+            if !expected.contains(&number) {
+                return self.output(Output::Reply(command.request, Reply::Changed(number)));
+            }
+        }
         match (command.action, job) {
             (Action::PutCalendar { name, dates }, _) => self.put_calendar(command.request, name, dates),
             (Action::DeleteCalendar { name }, _) => self.delete_calendar(command.request, name),
@@ -50,16 +63,20 @@ impl Scheduler {
             }
             (Action::Delete { .. }, Some(job)) => self.delete(command.request, job, now),
             (Action::Release { .. }, Some(job)) => self.release_held(command.request, job, now),
+            (Action::Pause { until, note, .. }, Some(job)) => self.begin_pause(command.request, job, until, note, now),
+            (Action::Resume { missed, .. }, Some(job)) => self.end_pause(command.request, job, missed, now),
             (Action::Run(run), Some(job)) => self.run(command.request, job, *run, now),
-            (Action::Update { .. } | Action::Delete { .. } | Action::Release { .. } | Action::Run(_), None) => {
-                unreachable!("answered above")
-            }
+            (Action::Update { .. } | Action::Delete { .. } | Action::Release { .. } | Action::Run(_), None)
+            | (Action::Pause { .. } | Action::Resume { .. }, None) => unreachable!("answered above"),
         }
     }
 
     fn create(&mut self, request: RequestId, mut spec: JobSpec, entropy: [u8; 10], now: Now) {
         if let Err(why) = spec.inherit_secrets(None) {
             return self.output(Output::Reply(request, Reply::Invalid(why)));
+        }
+        if let Some(taken) = spec.name().filter(|name| self.jobs.is_name_taken(name)) {
+            return self.output(Output::Reply(request, Reply::NameTaken(taken.into())));
         }
         let id = JobId::new(self.jobs.new_key(), entropy);
         self.jobs.share_schedule(&mut spec);
@@ -79,6 +96,11 @@ impl Scheduler {
         if let Err(why) = spec.inherit_secrets(Some(&old.spec)) {
             return self.output(Output::Reply(request, Reply::Invalid(why)));
         }
+        let name = spec.name().filter(|name| old.spec.name() != Some(name));
+        if let Some(taken) = name.filter(|name| self.jobs.is_name_taken(name)) {
+            return self.output(Output::Reply(request, Reply::NameTaken(taken.into())));
+        }
+        name.into_iter().for_each(|name| self.jobs.claim_name(name, slot));
         self.settle_due(slot, now);
         if keep_active {
             spec.active = old.spec.active;
@@ -92,16 +114,18 @@ impl Scheduler {
             // The change may have waited for another: what counts is the anchor its schedule was read with.
             spec.schedule.anchor().unwrap_or(now.wall.floor())
         };
-        let number = old.number.wrapping_add(1);
-        // A pause that the client leaves as it is keeps its reason.
-        let paused = old.paused.clone().filter(|_| keep_active);
-        let revision = Arc::new(Revision { number, anchor, updated_at: now.wall, spec, paused, ..*old });
-        let remove = self.withhold(slot, now);
+        let reached = now.wall.floor().max(self.jobs[slot].due_through());
+        let before = old.pause_at(now.wall).cloned();
+        let pause = match before {
+            // A pause that the client leaves as it is keeps its reason, and its end.
+            before if keep_active => before,
+            _ if spec.active => None,
+            before => Some(Pause { until: None, ..before.unwrap_or(Pause::since(reached)) }),
+        };
         // Instants strictly after this moment are owed, but none that was due before, whatever the clock did.
-        let since = now.wall.floor().max(self.jobs[slot].due_through());
-        let (rows, armed_through) = self.propose(slot, &revision, since, now);
-        let change = Change { job: JobChange::Put(Arc::clone(&revision)), remove, rows };
-        self.submit(slot, Some(request), PendingChange::Update { revision, armed_through }, change);
+        let since = pause.as_ref().and_then(|pause| pause.until).map_or(reached, |until| until.max(reached));
+        let revision = Revision { anchor, since, pause: pause.map(Box::new), ..old.next(spec, now.wall) };
+        self.submit_update(Some(request), slot, Arc::new(revision), now);
     }
 
     fn delete(&mut self, request: RequestId, slot: u32, now: Now) {
@@ -259,7 +283,11 @@ impl Scheduler {
         }
         match change {
             PendingChange::Create => self.forget_job(slot),
-            PendingChange::Update { .. } | PendingChange::Release { .. } | PendingChange::Delete => {
+            PendingChange::Update { revision, .. } => {
+                self.jobs.give_name_back(slot, revision);
+                self.arm(slot, now);
+            }
+            PendingChange::Release { .. } | PendingChange::Delete => {
                 self.arm(slot, now);
             }
         }

@@ -212,11 +212,35 @@ pub enum Action {
         spec: JobSpec,
         /// Whether it stays active or paused, as it is, whatever the spec says.
         keep_active: bool,
+        /// Only if its revision is one of these.
+        expected: Option<Box<[u32]>>,
     },
     /// Delete a job.
     Delete {
         /// Which.
         id: JobId,
+        /// Only if its revision is one of these.
+        expected: Option<Box<[u32]>>,
+    },
+    /// Let a job rest.
+    Pause {
+        /// Which.
+        id: JobId,
+        /// Through this second; None: until somebody resumes it.
+        until: Option<Instant>,
+        /// What the client says of it.
+        note: Option<Box<str>>,
+        /// Only if its revision is one of these.
+        expected: Option<Box<[u32]>>,
+    },
+    /// Let a job go on that rests.
+    Resume {
+        /// Which.
+        id: JobId,
+        /// Whether it owes what it would have owed meanwhile.
+        missed: bool,
+        /// Only if its revision is one of these.
+        expected: Option<Box<[u32]>>,
     },
     /// Register a calendar of dates, or replace it.
     PutCalendar {
@@ -300,6 +324,10 @@ pub enum Reply {
     Ended(ExecutionId, Box<Record>),
     /// There are as many of it as there may be.
     TooMany(String),
+    /// Another job has this name.
+    NameTaken(Box<str>),
+    /// The job's revision is none of those that were expected, but this one.
+    Changed(u32),
     /// It is not to be done to the job as it is, for this reason.
     Conflict(&'static str),
     /// The job cannot be what it is to be.

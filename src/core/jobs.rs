@@ -2,7 +2,7 @@
 //! of a cursor.
 //! It must not decide when a cursor moves: the policies beside it do.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::{Bound, Index, IndexMut};
 use std::sync::Arc;
 
@@ -103,6 +103,11 @@ impl Job {
         }
     }
 
+    /// It owes only instants strictly after this.
+    pub(super) fn owe_after(&mut self, since: Instant) {
+        self.armed_through = self.armed_through.max(since);
+    }
+
     fn set_revision(&mut self, revision: Arc<Revision>) -> Arc<Revision> {
         (self.era, self.has_policies) = (revision.era, revision.spec.has_policies());
         std::mem::replace(&mut self.revision, revision)
@@ -185,6 +190,8 @@ pub(super) struct Jobs {
     /// Jobs whose arming waits for the disk or for the next turn, oldest first.
     arm_queue: VecDeque<(u32, JobKey)>,
     schedules: HashSet<Arc<Schedule>>,
+    /// Jobs by their names, and by names that they are to have once a change is on disk.
+    names: HashMap<Box<str>, u32>,
     /// Jobs by the calendars that they follow.
     followers: BTreeMap<Arc<str>, BTreeSet<u32>>,
     /// The highest instant any job may not fire again.
@@ -202,6 +209,7 @@ impl Default for Jobs {
             arm_heap: DeadlineHeap::default(),
             arm_queue: VecDeque::new(),
             schedules: HashSet::new(),
+            names: HashMap::new(),
             followers: BTreeMap::new(),
             due_through: None,
             active: 0,
@@ -243,6 +251,8 @@ impl Jobs {
         let slot = super::slot(self.slab.insert(job));
         let other = self.by_key.insert(key, slot);
         assert!(other.is_none(), "a key is used once");
+        let revision = Arc::clone(&self[slot].revision);
+        revision.spec.name().into_iter().for_each(|name| self.claim_name(name, slot));
         self.follow(slot);
         slot
     }
@@ -279,6 +289,7 @@ impl Jobs {
         job.armed_through = armed_through;
         // It may have another target now.
         job.overload = Overload::None;
+        self.give_name_back(slot, &old);
         self.release_schedule(old);
         self.follow(slot);
         // A calendar may have changed while this was on its way to the disk.
@@ -299,6 +310,7 @@ impl Jobs {
     pub(super) fn bury(&mut self, slot: u32) {
         self.active -= usize::from(self[slot].spec().active);
         self.arm_heap.remove(slot);
+        self.forget_name(slot);
         let job = &mut self[slot];
         (job.deleted, job.next) = (true, None);
     }
@@ -307,11 +319,40 @@ impl Jobs {
     pub(super) fn remove(&mut self, slot: u32) -> u32 {
         self.arm_heap.remove(slot);
         self.unfollow(slot);
+        if !self[slot].deleted {
+            self.forget_name(slot);
+        }
         let job = self.slab.remove(slot as usize);
         self.by_key.remove(&job.key());
         let Job { revision, target, .. } = job;
         self.release_schedule(revision);
         target
+    }
+
+    /// Whether a job has this name, or is to have it.
+    pub(super) fn is_name_taken(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// From here on no other job can be called so.
+    pub(super) fn claim_name(&mut self, name: &str, slot: u32) {
+        let other = self.names.insert(name.into(), slot);
+        assert!(other.is_none_or(|other| other == slot), "two jobs have one name");
+    }
+
+    /// A revision that is in force no more, or never was, does not keep its name from others.
+    pub(super) fn give_name_back(&mut self, slot: u32, revision: &Revision) {
+        let name = revision.spec.name().filter(|name| self[slot].spec().name() != Some(name));
+        if let Some(name) = name {
+            self.names.remove(name);
+        }
+    }
+
+    fn forget_name(&mut self, slot: u32) {
+        let revision = Arc::clone(&self[slot].revision);
+        if let Some(name) = revision.spec.name() {
+            self.names.remove(name);
+        }
     }
 
     /// Jobs that follow this calendar.
@@ -521,6 +562,10 @@ impl Jobs {
             assert!(job.due_through <= job.armed_through, "an instant was due that was never armed or settled");
         }
         assert_eq!(self.by_key.len(), self.len());
+        for (index, job) in self.slab.iter().filter(|(_, job)| !job.deleted) {
+            let named = job.spec().name().map(|name| self.names.get(name).copied());
+            assert!(named.is_none_or(|found| found == Some(super::slot(index))), "a job is not found by its name");
+        }
         let counts = |job: &Job| job.spec().active && (job.is_visible() || job.adopted);
         let active = self.slab.iter().filter(|(_, job)| counts(job)).count();
         assert_eq!(active, self.active, "active jobs are counted wrong");

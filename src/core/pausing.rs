@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::io::{Change, JobChange, Notice, Output, Reply, RequestId};
 use super::jobs::PendingChange;
 use super::scheduler::{Phase, Scheduler};
-use crate::job::Revision;
-use crate::time::Now;
+use crate::job::{Pause, Revision};
+use crate::time::{Instant, Now};
 
 const NOT_HELD: &str = "the job is not held; only a clock that stepped back holds one";
 
@@ -36,13 +36,62 @@ impl Scheduler {
         let old = Arc::clone(self.jobs[slot].revision());
         let mut spec = old.spec.clone();
         spec.active = false;
-        let (number, paused) = (old.number.wrapping_add(1), Some(reason.as_str().into()));
-        let revision = Arc::new(Revision { number, updated_at: now.wall, spec, paused, ..*old });
-        let remove = self.withhold(slot, now);
-        let armed_through = now.wall.floor().max(self.jobs[slot].due_through());
-        let change = Change { job: JobChange::Put(Arc::clone(&revision)), remove, rows: Vec::new() };
+        let since = now.wall.floor().max(self.jobs[slot].due_through());
+        // A client may have paused it until some moment.
+        let begun = old.pause_at(now.wall).map_or(since, |pause| pause.since);
+        let pause = Some(Box::new(Pause { reason: Some(reason.as_str().into()), ..Pause::since(begun) }));
+        let revision = Arc::new(Revision { pause, since, ..old.next(spec, now.wall) });
         self.output(Output::Notice(Notice::Paused { job: revision.id, reason }));
-        self.submit(slot, None, PendingChange::Update { revision, armed_through }, change);
+        self.submit_update(None, slot, revision, now);
+    }
+
+    /// A client pauses a job, until some moment or until somebody resumes it.
+    pub(super) fn begin_pause(
+        &mut self,
+        request: RequestId,
+        slot: u32,
+        until: Option<Instant>,
+        note: Option<Box<str>>,
+        now: Now,
+    ) {
+        self.settle_due(slot, now);
+        let old = Arc::clone(self.jobs[slot].revision());
+        let reached = now.wall.floor().max(self.jobs[slot].due_through());
+        // Who pauses it again says for how long; what it may catch up with counts from the first time.
+        let begun = old.pause_at(now.wall).map_or(reached, |pause| pause.since);
+        let mut spec = old.spec.clone();
+        // One that ends by itself is a job that owes nothing before.
+        spec.active = until.is_some();
+        let since = until.map_or(reached, |until| until.max(reached));
+        let pause = Some(Box::new(Pause { since: begun, until, note, reason: None }));
+        let revision = Arc::new(Revision { pause, since, ..old.next(spec, now.wall) });
+        self.submit_update(Some(request), slot, revision, now);
+    }
+
+    /// A client ends a pause. What the job would have owed meanwhile it owes now, if the client says so.
+    pub(super) fn end_pause(&mut self, request: RequestId, slot: u32, missed: bool, now: Now) {
+        let old = Arc::clone(self.jobs[slot].revision());
+        let Some(pause) = old.pause_at(now.wall) else {
+            let view = self.view(slot, now.wall);
+            return self.output(Output::Reply(request, Reply::Updated(view)));
+        };
+        let mut spec = old.spec.clone();
+        spec.active = true;
+        let from = if missed { pause.since } else { now.wall.floor() };
+        let since = from.max(self.jobs[slot].due_through());
+        let revision = Arc::new(Revision { pause: None, since, ..old.next(spec, now.wall) });
+        self.submit_update(Some(request), slot, revision, now);
+    }
+
+    /// Asks for another revision of a job to be written, together with what is armed near the moment from which it owes
+    /// instants. What lies behind is settled once it is in force.
+    pub(super) fn submit_update(&mut self, request: Option<RequestId>, slot: u32, revision: Arc<Revision>, now: Now) {
+        let remove = self.withhold(slot, now);
+        let since = revision.since;
+        let (rows, armed_through) =
+            if since < now.wall.floor() { (Vec::new(), since) } else { self.propose(slot, &revision, since, now) };
+        let change = Change { job: JobChange::Put(Arc::clone(&revision)), remove, rows };
+        self.submit(slot, request, PendingChange::Update { revision, armed_through }, change);
     }
 
     /// A client lets a job go on that is held because the clock stepped back behind what it has fired. Its instants
@@ -52,9 +101,7 @@ impl Scheduler {
             return self.output(Output::Reply(request, Reply::Conflict(NOT_HELD)));
         }
         let old = Arc::clone(self.jobs[slot].revision());
-        let (number, era) = (old.number.wrapping_add(1), old.era + 1);
-        let (spec, paused) = (old.spec.clone(), old.paused.clone());
-        let revision = Arc::new(Revision { number, era, updated_at: now.wall, spec, paused, ..*old });
+        let revision = Arc::new(Revision { era: old.era + 1, ..old.next(old.spec.clone(), now.wall) });
         let remove = self.withhold(slot, now);
         let since = now.wall.floor();
         let (rows, armed_through) = self.propose(slot, &revision, since, now);

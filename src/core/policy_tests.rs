@@ -211,7 +211,7 @@ fn who_is_gone_uses_up_nothing_of_a_rate() {
     stage.pass(5);
     assert_eq!(stage.fired(), [(1, 1)], "one in ten seconds");
     for key in 2..=4 {
-        stage.ask(Action::Delete { id: id(key) });
+        stage.ask(Action::Delete { id: id(key), expected: None });
     }
     stage.pass(7);
     assert_eq!(stage.fired(), [(5, 5)], "its turn is ten seconds after the first");
@@ -276,7 +276,7 @@ fn a_calendar_that_changes_while_a_change_is_written_counts() {
     stage.ask(put("closed", &[]));
     let spec = spec(&job(2), stage.core.calendars());
     stage.begin(put("closed", &[TODAY]));
-    stage.begin(Action::Update { id: id(1), spec, keep_active: false });
+    stage.begin(Action::Update { id: id(1), spec, keep_active: false, expected: None });
     stage.settle();
     let next = stage.core.job(id(1), stage.now.wall).and_then(|view| view.next);
     assert_eq!(next, Some(Instant::from_secs(START + 86_400 + 2 * 3_600 + 1_800)));
@@ -329,7 +329,7 @@ fn what_is_in_doubt_is_not_sent_again_for_a_job_that_came_to_send_at_most_once()
     // Its new attempt is not on disk yet.
     let spec = spec(&job("ATMOST_ONCE"), stage.core.calendars());
     let asked = stage.asked;
-    stage.begin(Action::Update { id: id(1), spec, keep_active: false });
+    stage.begin(Action::Update { id: id(1), spec, keep_active: false, expected: None });
     let (first, change) = (asked, stage.asked);
     // Both at once: the change is in force when it would be sent.
     assert!(first < change);

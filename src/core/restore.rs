@@ -14,7 +14,7 @@ use super::scheduler::{Phase, Scheduler};
 use super::sending::{JOB_DELETED, NOT_AGAIN};
 use crate::job::{Delivery, Overlap};
 use crate::limits::ARM_LEAD_US;
-use crate::time::{Now, WallUs};
+use crate::time::{Instant, Now, WallUs};
 
 /// What was taken over and is not judged yet. Until then it does nothing, and clients do not see it.
 #[derive(Debug, Default)]
@@ -28,11 +28,14 @@ impl Scheduler {
         assert_ne!(self.phase, Phase::Draining, "nothing is taken over by who is leaving");
         let StoredJob { mut revision, totals } = stored;
         self.jobs.share_schedule(&mut revision.spec);
-        let since = revision.updated_at.floor();
         let (target, key) = (self.targets.join(revision.spec.post.url.target()), self.join_key(&revision.spec));
         let finished = totals.finished_through.filter(|(era, _)| *era == revision.era);
-        let since = finished.map_or(since, |(_, through)| through.max(since));
-        let mut job = Job::new(Arc::new(revision), target, key, since);
+        let finished = finished.map_or(Instant::FIRST, |(_, through)| through);
+        // A pause may end only later: until then nothing is due, but nothing was either.
+        let passed = revision.since.min(revision.updated_at.floor()).max(finished);
+        let since = revision.since;
+        let mut job = Job::new(Arc::new(revision), target, key, passed);
+        job.owe_after(since);
         job.tally = totals.tally;
         // Its calendars may be found after it.
         let follows_any = job.spec().schedule.calendars().next().is_some();

@@ -338,7 +338,7 @@ impl Scheduler {
                 self.tell_end(handle);
                 self.forget(handle.slot);
                 if goes_on && (self.jobs[job].overlap() != Overlap::Allow || is_backfill) {
-                    self.let_next_run(job, now);
+                    self.let_next_run(job, is_backfill, now);
                 }
             }
             State::Held => {

@@ -20,6 +20,8 @@ pub struct JobView {
     pub tally: Tally,
     /// When it fires next; None if paused or exhausted.
     pub next: Option<Instant>,
+    /// Whether it is paused now.
+    pub paused: bool,
     /// Whether the clock stepped back behind what the job already fired, so that it waits.
     pub held: bool,
 }
@@ -155,7 +157,8 @@ impl Scheduler {
         let armed = executions.filter(|execution| execution.state() == State::Armed && !execution.is_asked_for());
         let armed = armed.map(Execution::instant);
         let next = armed.chain(job.next()).min();
-        JobView { revision: Arc::clone(job.revision()), tally: job.tally, next, held: job.is_held(wall) }
+        let paused = job.revision().pause_at(wall).is_some();
+        JobView { revision: Arc::clone(job.revision()), tally: job.tally, next, paused, held: job.is_held(wall) }
     }
 }
 

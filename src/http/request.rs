@@ -103,8 +103,21 @@ pub struct Headers {
     pub origin: Option<String>,
     /// `Sec-Fetch-Site`: how a browser says that the page and this server belong together.
     pub sec_fetch_site: Option<String>,
+    /// What few requests say of how they are to be taken.
+    pub rare: Option<Box<RareHeaders>>,
     /// What proxies say of the client, if they do. Anybody can send it.
     pub proxied: Option<Box<Proxied>>,
+}
+
+/// Header fields that few requests have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RareHeaders {
+    /// `If-Match`.
+    pub if_match: Option<String>,
+    /// `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// `Last-Event-ID`.
+    pub last_event_id: Option<String>,
 }
 
 /// The header fields with which proxies speak of a client. All are lists.
@@ -129,7 +142,16 @@ impl Headers {
             ("origin", &mut self.origin),
             ("sec-fetch-site", &mut self.sec_fetch_site),
         ];
-        slots.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, slot)| slot)
+        if let Some((_, slot)) = slots.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            return Some(slot);
+        }
+        let rare: fn(&mut RareHeaders) -> &mut Option<String> = match name {
+            name if name.eq_ignore_ascii_case("if-match") => |rare| &mut rare.if_match,
+            name if name.eq_ignore_ascii_case("idempotency-key") => |rare| &mut rare.idempotency_key,
+            name if name.eq_ignore_ascii_case("last-event-id") => |rare| &mut rare.last_event_id,
+            _ => return None,
+        };
+        Some(rare(self.rare.get_or_insert_default()))
     }
 
     /// The same for a field that is a list, and may stand in several lines.

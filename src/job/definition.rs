@@ -111,6 +111,15 @@ pub struct Definition {
     /// Calendars of such dates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exclude_calendars: Option<Vec<String>>,
+    /// What no other job is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it shares with others, to find them by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// Who looks after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 impl Definition {

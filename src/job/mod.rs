@@ -2,7 +2,7 @@
 //! It must not touch anything, know what becomes of a job, or how its text is encoded.
 //!
 //! In reading order: `definition` is the list of members as clients write them; `spec` is what they mean, compiled with a
-//! `context`; then one policy a file: `timing` (when), `target` (where to), `delivery` (how often at most), `misfire` (what becomes of missed
+//! `context`, and a `revision` is what holds from some moment on; then one policy a file: `labels` (what it is called), `timing` (when), `target` (where to), `delivery` (how often at most), `misfire` (what becomes of missed
 //! instants), `retry` (whether and when there is another attempt), `overlap` (what becomes of one that is due while
 //! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name. What is asked of
 //! the target is `request`, with its `headers` and its `body`, a `template`. A `secret` is never shown: `secrets` are all
@@ -18,12 +18,14 @@ mod given;
 mod headers;
 mod id;
 mod json;
+mod labels;
 mod misfire;
 mod named;
 mod overlap;
 mod post;
 mod request;
 mod retry;
+mod revision;
 mod secret;
 mod secrets;
 mod signing;
@@ -42,14 +44,16 @@ pub use delivery::Delivery;
 pub use given::Given;
 pub use id::{JOB_KEY_MAX, JobId, JobKey, MalformedId};
 pub use json::Json;
+pub use labels::Labels;
 pub use misfire::{Misfire, MisfireRule};
 pub use named::Named;
 pub use overlap::Overlap;
 pub use post::{Content, Post};
 pub use retry::{Failure, RetryPolicy};
+pub use revision::{Pause, Revision};
 pub use secret::{Secret, SecretDefinition};
 pub use signing::Signing;
-pub use spec::{JobSpec, Revision};
+pub use spec::JobSpec;
 pub use statuses::{StatusDefinition, Statuses};
 pub use target::{MalformedUrl, Target, TargetUrl};
 pub use template::{Placeholder, Template};

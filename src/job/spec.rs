@@ -9,11 +9,11 @@ use super::retry::Retry;
 use super::secrets::{Secrets, Wanted};
 use super::timing::{Drawn, Timing};
 use super::{
-    ConcurrencyKey, Context, Definition, Delivery, Failure, FieldError, JobId, MisfireRule, Overlap, Post, RetryPolicy,
-    Statuses, TargetUrl, bounded, headers,
+    ConcurrencyKey, Context, Definition, Delivery, Failure, FieldError, Labels, MisfireRule, Overlap, Post,
+    RetryPolicy, Statuses, TargetUrl, bounded, headers,
 };
 use crate::schedule::{Rule, Schedule};
-use crate::time::{Instant, WallUs};
+use crate::time::Instant;
 
 /// A definition, compiled. Both conversions take the other side apart member by member, so that a forgotten one does
 /// not compile.
@@ -41,8 +41,29 @@ struct Rare {
     max_runs: Option<u32>,
     auto_pause_after: Option<u32>,
     pause_on: Option<Statuses>,
+    labels: Option<Box<Labels>>,
     /// What was said of secrets, until it is known which are meant.
     wanted: Option<Box<Wanted>>,
+}
+
+impl Rare {
+    /// Whether any of it decides about an execution.
+    fn has_policies(&self) -> bool {
+        let Rare {
+            misfire,
+            retry,
+            overlap,
+            concurrency_key,
+            max_runs,
+            auto_pause_after,
+            pause_on,
+            labels: _,
+            wanted: _,
+        } = self;
+        let may_run = *overlap != Overlap::default() || concurrency_key.is_some() || max_runs.is_some();
+        let may_end = auto_pause_after.is_some() || pause_on.is_some();
+        misfire.is_some() || retry.is_some() || may_run || may_end
+    }
 }
 
 impl JobSpec {
@@ -82,6 +103,9 @@ impl JobSpec {
             ends_at,
             exclude_dates,
             exclude_calendars,
+            name: _,
+            tags: _,
+            owner: _,
         } = definition;
         let timing = Timing {
             schedule: schedule.clone(),
@@ -113,6 +137,7 @@ impl JobSpec {
             max_runs: count("maxRuns", *max_runs)?,
             auto_pause_after: count("autoPauseAfter", *auto_pause_after)?,
             pause_on: pause_on.as_deref().map(|entries| Statuses::compile("pauseOn", entries)).transpose()?,
+            labels: Labels::compile(definition)?,
             wanted: (wanted != Wanted::default()).then(|| Box::new(wanted)),
         };
         let request = request::compile(RequestDefinition {
@@ -137,7 +162,17 @@ impl JobSpec {
 
     /// Whether it has any policy of its own, beside how often it is sent.
     pub fn has_policies(&self) -> bool {
-        self.rare.is_some()
+        self.rare.as_deref().is_some_and(Rare::has_policies)
+    }
+
+    /// What people call it; None: nothing.
+    pub fn labels(&self) -> Option<&Labels> {
+        self.rare.as_deref()?.labels.as_deref()
+    }
+
+    /// What no other job is called.
+    pub fn name(&self) -> Option<&str> {
+        self.labels()?.name.as_deref()
     }
 
     /// What becomes of missed instants, as far as the job says it.
@@ -238,7 +273,7 @@ impl From<&JobSpec> for Definition {
             exclude_dates,
             exclude_calendars,
         } = Timing::define(schedule);
-        let Rare { misfire, retry, overlap, concurrency_key, max_runs, auto_pause_after, pause_on, wanted } =
+        let Rare { misfire, retry, overlap, concurrency_key, max_runs, auto_pause_after, pause_on, labels, wanted } =
             rare.as_deref().cloned().unwrap_or_default();
         assert!(wanted.is_none(), "secrets are known before a job is defined to anybody");
         let Wanted { auth, headers: secret_headers, signing: signing_secret } =
@@ -246,6 +281,7 @@ impl From<&JobSpec> for Definition {
         let Post { url, delivery, rare: request } = &**post;
         let RequestDefinition { method, headers, body, json, timeout_ms, success } =
             request.as_deref().map(request::define).unwrap_or_default();
+        let Labels { name, tags, owner } = labels.map(|labels| *labels).unwrap_or_default();
         Definition {
             schedule,
             run_at,
@@ -277,6 +313,9 @@ impl From<&JobSpec> for Definition {
             ends_at,
             exclude_dates,
             exclude_calendars,
+            name: name.map(String::from),
+            tags: (!tags.is_empty()).then(|| tags.into_iter().map(String::from).collect()),
+            owner: owner.map(String::from),
         }
     }
 }
@@ -285,35 +324,6 @@ impl From<&JobSpec> for Definition {
 fn count(member: &'static str, given: Option<u64>) -> Result<Option<u32>, FieldError> {
     let given = given.map(|given| bounded(member, given, 1, 1_000_000_000)).transpose()?;
     Ok(given.map(|given| u32::try_from(given).expect("it is bounded")))
-}
-
-/// One revision of a job: what it was told to be from some moment on. Immutable and shared: a change makes a new one.
-#[derive(Clone, Debug)]
-pub struct Revision {
-    /// The job's public id, which holds its key.
-    pub id: JobId,
-    /// Raised by each change; 1 at creation.
-    pub number: u32,
-    /// The second of creation or of the last schedule change: where `@every` counts from.
-    pub anchor: Instant,
-    /// When the job was created.
-    pub created_at: WallUs,
-    /// When this revision was accepted. The job owes instants strictly after it.
-    pub updated_at: WallUs,
-    /// What it is to be.
-    pub spec: JobSpec,
-    /// Raised when a job is released that a clock held which stepped back: the number of its scheduled executions.
-    pub era: u32,
-    /// Why it was paused, if its own policy did it.
-    pub paused: Option<Box<str>>,
-}
-
-impl Revision {
-    /// The first revision of a job.
-    pub fn first(id: JobId, spec: JobSpec, at: WallUs) -> Revision {
-        let anchor = spec.schedule.anchor().unwrap_or(at.floor());
-        Revision { id, number: 1, anchor, created_at: at, updated_at: at, spec, era: 0, paused: None }
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::connections::{Asked, Clients};
 use super::engine::Engine;
 use super::figures;
 use super::gate::{Gate, Refused};
-use crate::api::{self, ApiError, Call, Cors, Found, Piece, Read, Stream};
+use crate::api::{self, ApiError, Call, Cors, Found, Patch, Piece, Read, Stream};
 use crate::core::{Action, Command, Input, Reply, RequestId, Run, Scheduler};
 use crate::http::{Request, Response, Status};
 use crate::job::Context;
@@ -35,6 +35,8 @@ pub(super) struct Calls {
     /// The zone of jobs that name none.
     pub(super) zone: Zone,
     pub(super) in_flight_max: u32,
+    /// What is to be made again if the job changes meanwhile.
+    pub(super) patches: BTreeMap<RequestId, Box<Patch>>,
     /// Changes that the core has not answered.
     pub(super) changes_pending: usize,
     /// Changes refused because too many were waiting.
@@ -88,7 +90,7 @@ impl Calls {
     }
 
     fn call(&mut self, engine: &mut Engine, clients: Clients, now: Now, request: RequestId, asked: &Request) -> Given {
-        match api::route(asked, &self.context(engine.core(), now, asked)) {
+        match api::route(asked, &self.context(engine.core(), now, !asked.body.is_empty())) {
             Err(error) => refuse(&error),
             Ok(Call::Ready(response)) => Given::Answer(response),
             Ok(Call::Jobs(page)) => {
@@ -108,6 +110,7 @@ impl Calls {
             }
             Ok(Call::Stream(stream)) => Given::Streamed(stream.head(), stream),
             Ok(Call::Query(query)) => self.query(request, query),
+            Ok(Call::Patch(patch)) => self.patch(engine, now, request, patch),
             Ok(Call::Replay(id, run)) => {
                 self.then.insert(request, run);
                 self.query(request, Query::One { id, now: now.wall })
@@ -121,6 +124,21 @@ impl Calls {
                 self.change(engine, now, request, Action::Create { spec, entropy })
             }
             Ok(Call::Change(action)) => self.change(engine, now, request, action),
+        }
+    }
+
+    /// Makes a patch over the job as it is now. If it is another one when the core comes to it, that is done again.
+    fn patch(&mut self, engine: &mut Engine, now: Now, request: RequestId, patch: Box<Patch>) -> Given {
+        let Some(job) = engine.core().job(patch.id(), now.wall) else { return refuse(&ApiError::no_such_job()) };
+        match patch.over(&job, &self.context(engine.core(), now, true)) {
+            Ok(action) => {
+                let given = self.change(engine, now, request, action);
+                if matches!(given, Given::Later) {
+                    self.patches.insert(request, patch);
+                }
+                given
+            }
+            Err(error) => refuse(&error),
         }
     }
 
@@ -149,9 +167,9 @@ impl Calls {
     }
 
     /// What jobs and schedules in a request are read with.
-    fn context<'a>(&'a self, core: &'a Scheduler, now: Now, asked: &Request) -> Context<'a> {
+    fn context<'a>(&'a self, core: &'a Scheduler, now: Now, has_body: bool) -> Context<'a> {
         // Without random numbers a schedule that needs a seed is refused, with the reason.
-        let seed = if asked.body.is_empty() { None } else { getrandom::u64().ok().map(|drawn| drawn % SEED_END) };
+        let seed = if !has_body { None } else { getrandom::u64().ok().map(|drawn| drawn % SEED_END) };
         Context {
             seals: self.seals,
             now: now.wall,
@@ -164,14 +182,22 @@ impl Calls {
     }
 
     /// The core's answer to a change.
-    pub(super) fn settled(&mut self, core: &Scheduler, reply: &Reply) -> Given {
+    pub(super) fn settled(&mut self, engine: &mut Engine, now: Now, request: RequestId, reply: &Reply) -> Given {
         self.changes_pending -= 1;
+        let patch = self.patches.remove(&request).filter(|patch| patch.is_for_any_revision());
+        if let (Reply::Changed(_), Some(patch)) = (reply, patch) {
+            return match self.patch(engine, now, request, patch) {
+                Given::Answer(response) => Given::Answer(self.cors.mark(response)),
+                given @ (Given::Later | Given::MuchLater | Given::Streamed(..) | Given::Piece(_)) => given,
+            };
+        }
+        let core = engine.core();
         let herd = match reply {
             Reply::Created(view) | Reply::Updated(view) => {
                 view.next.map(|next| core.herd(next, Some(view.revision.id), HERD_LOOKS_OF_CHANGE))
             }
             Reply::Deleted | Reply::NotFound | Reply::Conflict(_) | Reply::Invalid(_) | Reply::Refused(_) => None,
-            Reply::Started(_) | Reply::Ended(..) => None,
+            Reply::Started(_) | Reply::Ended(..) | Reply::NameTaken(_) | Reply::Changed(_) => None,
             Reply::CalendarPut { .. } | Reply::CalendarDeleted | Reply::NoSuchCalendar | Reply::TooMany(_) => None,
         };
         Given::Answer(self.cors.mark(api::reply(reply, herd)))

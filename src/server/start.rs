@@ -148,6 +148,7 @@ fn prepare(
         in_flight_max,
         changes_pending: 0,
         then: BTreeMap::new(),
+        patches: BTreeMap::new(),
         changes_refused: 0,
         reads_refused: 0,
         strangers: 0,

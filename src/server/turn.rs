@@ -187,7 +187,7 @@ impl Loop {
         loop {
             self.replies.extend(self.engine.take_replies());
             if let Some((request, reply)) = self.replies.pop_front() {
-                let given = self.calls.settled(self.engine.core(), &reply);
+                let given = self.calls.settled(&mut self.engine, *now, request, &reply);
                 self.connections.give(request, given, &self.date.1, now.mono);
             } else if let Some((request, response)) = self.calls.readers.try_answer() {
                 let given = self.calls.found(&mut self.engine, *now, request, response);

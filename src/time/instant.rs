@@ -1,6 +1,8 @@
 //! Owns `Instant`, a whole second in UTC, and the horizon within which schedules are evaluated.
 //! Must not read a clock and must not know any schedule.
 
+use serde::{Deserialize, Serialize};
+
 use std::fmt;
 
 use chrono::{DateTime, Datelike, Timelike};
@@ -9,7 +11,8 @@ use chrono::{DateTime, Datelike, Timelike};
 ///
 /// Any `i64` is a valid `Instant`, so that a caller never has to check; schedules are due only from
 /// [`Instant::FIRST`] to [`Instant::LAST`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Instant(i64);
 
 impl Instant {

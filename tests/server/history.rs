@@ -194,12 +194,13 @@ fn health_and_info_answer_and_every_listed_endpoint_exists() {
             "/api/calendars/:name" => r#"{"dates":[]}"#,
             "/api/jobs/:id/backfill" => r#"{"from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}"#,
             path if path.ends_with("/run") || path.ends_with("/replay") => r#"{"wait":true}"#,
+            path if path.ends_with("/pause") || path.ends_with("/resume") => "{}",
             _ => &body,
         };
         let is_execution = path.starts_with("/api/executions/");
         let id = if is_execution { execution_of(test.api(), &id) } else { id.clone() };
         let path = path.replace(":id", &id).replace(":name", "holidays");
-        let answer = test.api().send(method, &path, matches!(method, "POST" | "PUT").then_some(body));
+        let answer = test.api().send(method, &path, matches!(method, "POST" | "PUT" | "PATCH").then_some(body));
         let is_answered = answer.status < 300 || (path.ends_with("/release") && answer.status == 409);
         assert!(is_answered, "{endpoint}: {} {}", answer.status, answer.text);
     }

@@ -210,17 +210,17 @@ fn failures_and_a_goodbye_pause_a_job() {
         let path = format!("/api/jobs/{job}");
         until("the job is paused", || Some(test.api().get(&path)).filter(|job| job["active"] == false))
     };
-    assert_eq!(paused(&test, &gone)["pausedReason"], "the target answered 410");
-    assert_eq!(paused(&test, &bad)["pausedReason"], "2 executions in a row failed");
+    assert_eq!(paused(&test, &gone)["paused"]["reason"], "the target answered 410");
+    assert_eq!(paused(&test, &bad)["paused"]["reason"], "2 executions in a row failed");
     // It is on disk, and a change that makes it active takes the reason away.
     let db = test.db();
     let old = std::mem::replace(&mut test.server, Server::start(&test.folder.path().join("other.db"), &[]));
     old.kill();
     test.server = Server::start(&db, &with_few_workers(&["--retries", "0"]));
-    assert_eq!(paused(&test, &gone)["pausedReason"], "the target answered 410");
+    assert_eq!(paused(&test, &gone)["paused"]["reason"], "the target answered 410");
     let body = json!({"schedule": "@daily", "api": test.receiver.url("/a"), "type": "ATLEAST_ONCE", "active": true});
     let answer = test.api().send("PUT", &format!("/api/jobs/{gone}"), Some(&body.to_string()));
-    assert_eq!((answer.status, &answer.json()["job"]["pausedReason"]), (200, &Value::Null));
+    assert_eq!((answer.status, &answer.json()["job"]["paused"]), (200, &Value::Null));
 }
 
 #[test]

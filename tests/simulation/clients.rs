@@ -41,12 +41,25 @@ fn date_of(day: i64) -> String {
 
 enum Asked {
     Create { draft: u64 },
-    Update { id: JobId, draft: u64 },
+    Update { id: JobId, draft: u64, expected: Option<u32> },
     Delete { id: JobId },
     Release { id: JobId },
     Run { wanted: Wanted },
+    Pause { id: JobId },
+    Resume { id: JobId },
     PutCalendar { name: Arc<str> },
     DeleteCalendar { name: Arc<str> },
+}
+
+impl Asked {
+    /// The job that it is about.
+    fn job(&self) -> Option<JobId> {
+        match *self {
+            Asked::Update { id, .. } | Asked::Delete { id } | Asked::Release { id } => Some(id),
+            Asked::Pause { id } | Asked::Resume { id } | Asked::Run { wanted: Wanted { id, .. } } => Some(id),
+            Asked::Create { .. } | Asked::PutCalendar { .. } | Asked::DeleteCalendar { .. } => None,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -64,6 +77,8 @@ pub(crate) struct Clients {
     /// Jobs a client can know of.
     known: Vec<JobId>,
     pub(crate) runs: Runs,
+    /// Jobs that clients asked to be paused or resumed.
+    paused: BTreeSet<JobId>,
     targets: u64,
     profile: Option<Profile>,
     has_policies: bool,
@@ -99,11 +114,20 @@ impl Clients {
             let (wanted, run) = self.runs.ask(id, disk, rng, wall);
             return self.ask(Asked::Run { wanted }, Action::Run(Box::new(run)));
         }
+        if self.has_policies && rng.per_cent(15) {
+            self.paused.insert(id);
+            if rng.per_cent(50) {
+                let until = rng.per_cent(50).then(|| Instant::from_secs(wall.floor().as_secs() + rng.signed(1..=20)));
+                return self.ask(Asked::Pause { id }, Action::Pause { id, until, note: None, expected: None });
+            }
+            let missed = rng.per_cent(50);
+            return self.ask(Asked::Resume { id }, Action::Resume { id, missed, expected: None });
+        }
         if rng.per_cent(15) {
             return self.ask(Asked::Release { id }, Action::Release { id });
         }
         if rng.per_cent(20) {
-            return self.ask(Asked::Delete { id }, Action::Delete { id });
+            return self.ask(Asked::Delete { id }, Action::Delete { id, expected: None });
         }
         self.update(id, disk, calendars, rng, wall)
     }
@@ -201,7 +225,10 @@ impl Clients {
         };
         let active = *rng.pick(&[None, None, Some(true), Some(true), Some(false)]);
         let (number, spec) = self.draft(beat, active, calendars, rng, wall);
-        self.ask(Asked::Update { id, draft: number }, Action::Update { id, spec, keep_active: active.is_none() })
+        let expected = self.answered.get(&id).copied().filter(|_| rng.per_cent(20));
+        let only = expected.map(|expected| Box::from([expected]));
+        let action = Action::Update { id, spec, keep_active: active.is_none(), expected: only };
+        self.ask(Asked::Update { id, draft: number, expected }, action)
     }
 
     /// A job clients know that is still there.
@@ -239,6 +266,9 @@ impl Clients {
         if let Some(name) = leaves_out.1 {
             timing.insert("excludeCalendars".to_owned(), serde_json::json!([name]));
         }
+        if self.has_policies && rng.per_cent(20) {
+            timing.insert("name".to_owned(), (*rng.pick(&["one", "two", "three"])).into());
+        }
         let definition = policies.define(timing, &format!("http://t{host}.test/{number}"), active);
         self.drafts.push(Written { beat, policies, leaves_out, active, at: wall.floor() });
         let context = Context { zones: Some(&ZONES), calendars: Some(calendars), ..Context::at(wall.floor()) };
@@ -260,9 +290,31 @@ impl Clients {
                 self.assert_in_force(&view.revision, draft, disk);
                 self.known.push(view.revision.id);
             }
-            (Asked::Update { id, draft }, Reply::Updated(view)) => {
+            (Asked::Update { id, draft, .. }, Reply::Updated(view)) => {
                 assert_eq!(view.revision.id, id);
                 self.assert_in_force(&view.revision, draft, disk);
+            }
+            (Asked::Pause { id }, Reply::Updated(view)) => {
+                assert!(view.revision.id == id && view.revision.pause.is_some(), "a pause that is none");
+                self.answered.insert(id, view.revision.number);
+                coverage.hit("paused by a client");
+                coverage.hit_if(view.revision.spec.active, "paused until a moment");
+            }
+            (Asked::Resume { id }, Reply::Updated(view)) => {
+                assert!(view.revision.id == id && !view.paused, "a job is resumed and still paused");
+                self.answered.insert(id, view.revision.number);
+                let owes = view.revision.since < view.revision.updated_at.floor();
+                coverage.hit_if(view.revision.pause.is_none(), "resumed");
+                coverage.hit_if(owes, "resumed with what was missed");
+            }
+            (Asked::Update { draft, expected: Some(expected), .. }, Reply::Changed(number)) => {
+                assert_ne!(expected, *number, "it is the revision that was expected");
+                self.refused.insert(draft);
+                coverage.hit("changed meanwhile");
+            }
+            (Asked::Create { draft } | Asked::Update { draft, .. }, Reply::NameTaken(_)) => {
+                self.refused.insert(draft);
+                coverage.hit("name taken");
             }
             (Asked::Delete { id }, Reply::Deleted) => {
                 let deleted = disk.jobs.get(&id.key()).is_some_and(|job| job.deleted.is_some());
@@ -294,17 +346,8 @@ impl Clients {
             }
             (Asked::Run { .. }, Reply::Conflict(_) | Reply::Invalid(_)) => coverage.hit("run of nothing"),
             (Asked::Release { .. }, Reply::Conflict(_)) => coverage.hit("release of a job that is not held"),
-            (
-                asked @ (Asked::Update { .. } | Asked::Delete { .. } | Asked::Release { .. } | Asked::Run { .. }),
-                Reply::NotFound,
-            ) => {
-                let (Asked::Update { id, .. }
-                | Asked::Delete { id }
-                | Asked::Release { id }
-                | Asked::Run { wanted: Wanted { id, .. } }) = asked
-                else {
-                    unreachable!("matched above")
-                };
+            (asked, Reply::NotFound) => {
+                let id = asked.job().expect("only what is asked of a job may not find one");
                 assert!(disk.live(id).is_none(), "a job that is on disk was not found");
                 coverage.hit("not found");
             }
@@ -315,6 +358,7 @@ impl Clients {
                     Asked::Delete { .. } => (None, "delete rejected"),
                     Asked::Release { .. } => (None, "release rejected"),
                     Asked::Run { .. } => (None, "run rejected"),
+                    Asked::Pause { .. } | Asked::Resume { .. } => (None, "pause rejected"),
                     Asked::PutCalendar { .. } | Asked::DeleteCalendar { .. } => (None, "calendar rejected"),
                 };
                 self.refused.extend(draft);
@@ -363,6 +407,11 @@ impl Clients {
 
     /// What is on disk is what clients wrote.
     pub(crate) fn assert_disk(&self, disk: &Disk) {
+        let mut names = BTreeSet::new();
+        for job in disk.jobs.values().filter(|job| job.deleted.is_none()) {
+            let name = job.revision.spec.name();
+            assert!(name.is_none_or(|name| names.insert(name)), "two jobs are called {name:?}");
+        }
         for job in disk.jobs.values() {
             let mut before: Option<&Revision> = None;
             for revision in job.history.iter().filter_map(|stretch| stretch.revision.as_deref()) {
@@ -374,10 +423,12 @@ impl Clients {
                 let active = match own {
                     None => written_active,
                     Some(before) if revision.era > before.era => before.spec.active,
+                    // A client paused or resumed it, or its policy did.
+                    Some(_) if self.paused.contains(&revision.id) => revision.spec.active,
                     Some(_) => {
                         let policies = written.policies;
                         let may_pause = policies.pause_on_410 || policies.auto_pause.is_some();
-                        assert!(may_pause && revision.paused.is_some(), "paused by nobody: {revision:?}");
+                        assert!(may_pause && revision.pause.is_some(), "paused by nobody: {revision:?}");
                         false
                     }
                 };

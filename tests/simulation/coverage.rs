@@ -70,6 +70,14 @@ pub(crate) const REQUIRED: &[&str] = &[
     "run rejected",
     "waited for an end",
     "waited too long for an end",
+    // Names, revisions and pauses.
+    "changed meanwhile",
+    "name taken",
+    "pause rejected",
+    "paused by a client",
+    "paused until a moment",
+    "resumed",
+    "resumed with what was missed",
     // Policies of jobs.
     "at most once in doubt",
     "at most once tried again, as nothing was sent",

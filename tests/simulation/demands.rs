@@ -126,7 +126,8 @@ impl Demands {
     fn assert_paused(&mut self, change: &Change, disk: &Disk, clients: &Clients) {
         let JobChange::Put(new) = &change.job else { return };
         let Some(old) = disk.jobs.get(&new.id.key()).map(|job| &job.revision) else { return };
-        let Some(why) = new.paused.as_deref().filter(|_| old.spec.active && !new.spec.active) else { return };
+        let reason = new.pause.as_deref().and_then(|pause| pause.reason.as_deref());
+        let Some(why) = reason.filter(|_| old.spec.active && !new.spec.active) else { return };
         let policies = clients.policies_of(old);
         let failures = self.failures.get(&new.id.key()).copied().unwrap_or(0);
         let in_a_row = format!("{failures} executions in a row failed");

@@ -126,7 +126,8 @@ impl World {
         // A calendar's change does not count for what was armed before it.
         let was_due = || next <= wall.floor().as_secs() + 2 && self.clients.is_due(revision, next, &self.disk).1;
         assert!(is_due(next) || was_due(), "the next instant {next} is none of {:?}", revision.spec.schedule);
-        let now = wall.floor().as_secs();
+        // A pause may end only later.
+        let now = wall.floor().max(revision.since).as_secs();
         let before = (now + 1..next.min(now + LOOK_S)).find(|&second| is_due(second));
         assert_eq!(before, None, "an instant before {next} is passed over: {:?}", revision.spec.schedule);
     }

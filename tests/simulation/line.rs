@@ -61,7 +61,7 @@ fn alert_text(alert: &AlertRecord) -> String {
 fn change_text(change: &Change) -> String {
     let job = match &change.job {
         JobChange::Put(revision) => format!(
-            "put job {} revision {} {} anchor {} {} active {} created {} updated {}",
+            "put job {} revision {} {} anchor {} {} active {} created {} updated {} since {} pause {:?}",
             revision.id.key().0,
             revision.number,
             revision.spec.schedule.text(),
@@ -70,6 +70,8 @@ fn change_text(change: &Change) -> String {
             revision.spec.active,
             revision.created_at.0,
             revision.updated_at.0,
+            revision.since.as_secs(),
+            revision.pause.as_deref().map(|pause| (pause.since.as_secs(), pause.until.map(|until| until.as_secs()))),
         ),
         JobChange::Delete(key, at) => format!("delete job {} at {}", key.0, at.0),
     };
@@ -92,6 +94,8 @@ fn reply_text(reply: &Reply) -> String {
             format!("started {:?}", keys.collect::<Vec<_>>())
         }
         Reply::Ended(id, record) => format!("ended job {} {}", id.job.key().0, record.status.name()),
+        Reply::NameTaken(name) => format!("name taken {name}"),
+        Reply::Changed(number) => format!("changed {number}"),
         Reply::TooMany(why) => format!("too many {why}"),
         Reply::Conflict(why) => format!("conflict {why}"),
         Reply::Invalid(error) => format!("invalid {error}"),

@@ -119,7 +119,11 @@ fn debts(job: &DiskJob, clients: &Clients, disk: &Disk, horizon: Instant) -> Vec
             Some(next) => (second(next.since), second(next.since).max(second(next.peak))),
             None => (horizon.as_secs(), horizon.as_secs()),
         };
-        let (since, since_peak) = (second(stretch.since), second(stretch.since).max(second(stretch.peak)));
+        // A pause that ends by itself owes nothing before its end, and one that is to be caught up with owes what came
+        // since it began.
+        let accepted = second(stretch.since);
+        let since = revision.since.as_secs();
+        let since_peak = if since < accepted { since } else { since.max(second(stretch.peak)) };
         let surely = |from: i64, through: i64| -> Vec<i64> {
             (from + 1..=through).filter(|&instant| clients.is_due(revision, instant, disk).0).collect()
         };

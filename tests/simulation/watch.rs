@@ -256,7 +256,9 @@ impl Watch {
             let was_sent = is_running || attempt.number > 1;
             let is_forced = clients.runs.may_be_forced(id.job);
             let runs_on = was_sent && (clients.ever_allowed_overlap(&disk.jobs[&job]) || is_forced);
-            let runs_on = runs_on || (is_forced && matches!(id.kind, Kind::Manual | Kind::Replay));
+            // One whose turn had come before may meet one that was forced.
+            let is_asked_for = matches!(id.kind, Kind::Manual | Kind::Replay);
+            let runs_on = runs_on || (is_forced && (is_asked_for || attempt.class != Class::OnTime));
             assert!(here.is_empty() || runs_on, "{id} is fired while {here:?} may run");
             // What is in doubt runs one after the other; nothing else comes in between. What seems to lie ahead, as the
             // clock was ahead once, is left aside.

@@ -49,10 +49,23 @@ impl Api {
 
     /// Sends a request; an error is a connection that failed.
     pub fn try_send(&self, method: &str, path: &str, body: Option<&str>) -> Result<Answer, ureq::Error> {
-        let request = ureq::http::Request::builder()
+        self.try_send_with(method, path, &[], body)
+    }
+
+    fn try_send_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Result<Answer, ureq::Error> {
+        let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.address))
             .header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let mut answer = match body {
             Some(body) => self.agent.run(request.body(body.to_owned()).expect("it is a request"))?,
             None => self.agent.run(request.body(()).expect("it is a request"))?,
@@ -64,6 +77,12 @@ impl Api {
 
     pub fn send(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
         self.try_send(method, path, body).unwrap_or_else(|why| panic!("{method} {path}: {why}"))
+    }
+
+    /// The same with these headers.
+    pub fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+        let answer = self.try_send_with(method, path, headers, body);
+        answer.unwrap_or_else(|why| panic!("{method} {path}: {why}"))
     }
 
     pub fn get(&self, path: &str) -> Value {

@@ -7,8 +7,11 @@
 use rusqlite::{Connection, Transaction};
 
 /// Every migration, oldest first. Its place, from 1, is the version it leads to.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("../../../migrations/0001_initial.sql"), include_str!("../../../migrations/0002_job_model.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/0001_initial.sql"),
+    include_str!("../../../migrations/0002_job_model.sql"),
+    include_str!("../../../migrations/0003_find_and_pause.sql"),
+];
 
 /// The version this build writes.
 pub(super) fn current_version() -> i64 {

@@ -14,12 +14,12 @@ use crate::time::{Instant, WallUs};
 /// The columns of a job that are not generated, in the order of `write_job` and `read_job`.
 macro_rules! job {
     () => {
-        "public_id, revision, definition, anchor, created_at, updated_at, era, paused"
+        "public_id, revision, definition, anchor, created_at, updated_at, era, pause, since"
     };
 }
 
 /// How many columns a job has.
-const JOB_LEN: usize = 8;
+const JOB_LEN: usize = 9;
 
 /// The columns of a job's totals, in the order of `write_totals` and `read_totals`.
 macro_rules! totals {
@@ -43,7 +43,7 @@ pub(super) const SELECT_JOBS: &str = concat!(
 
 /// Puts a job's revision in the place of the one before.
 pub(super) const PUT_JOB: &str =
-    concat!("INSERT OR REPLACE INTO jobs (", job!(), ", id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+    concat!("INSERT OR REPLACE INTO jobs (", job!(), ", id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
 
 /// Selects a job's totals and how many of its rows are kept, for `read_totals`.
 pub(super) const SELECT_TOTALS: &str = concat!("SELECT ", totals!(), ", kept FROM job_totals WHERE job_id = ?1");
@@ -56,12 +56,24 @@ pub(super) const PUT_TOTALS: &str = concat!(
 );
 
 pub(super) fn write_job(statement: &mut Statement<'_>, revision: &Revision) -> rusqlite::Result<usize> {
-    let Revision { id, number, anchor, created_at, updated_at, ref spec, era, ref paused } = *revision;
+    let Revision { id, number, anchor, created_at, updated_at, since, ref spec, era, ref pause } = *revision;
     let definition = serde_json::to_string(&Definition::from(spec)).expect("a definition has string keys only");
     let (created_at, updated_at) = (created_at.0, updated_at.0);
     let key = integer(id.key().0);
-    let (anchor, paused) = (anchor.as_secs(), paused.as_deref());
-    statement.execute(params![id.as_bytes(), number, definition, anchor, created_at, updated_at, era, paused, key])
+    let pause = pause.as_deref().map(|pause| serde_json::to_string(pause).expect("its keys are names"));
+    let (anchor, since) = (anchor.as_secs(), since.as_secs());
+    statement.execute(params![
+        id.as_bytes(),
+        number,
+        definition,
+        anchor,
+        created_at,
+        updated_at,
+        era,
+        pause,
+        since,
+        key
+    ])
 }
 
 pub(super) fn read_job(row: &Row<'_>, context: &Context<'_>, secrets: &Found) -> rusqlite::Result<(Revision, Totals)> {
@@ -74,14 +86,17 @@ pub(super) fn read_job(row: &Row<'_>, context: &Context<'_>, secrets: &Found) ->
     let secrets = secrets.get(&id.key()).map(Vec::as_slice).unwrap_or_default();
     let secret = |name: &str| secrets.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone());
     spec.find_secrets(secret).map_err(|why| bad(2, &why.to_string()))?;
+    let pause = row.get_ref(7)?.as_str_or_null().map_err(|why| bad(7, &why.to_string()))?;
+    let pause = pause.map(serde_json::from_str).transpose().map_err(|why| bad(7, &why.to_string()))?;
     let revision = Revision {
         id,
         number: row.get(1)?,
         anchor,
         created_at: WallUs(row.get(4)?),
         updated_at: WallUs(row.get(5)?),
+        since: Instant::from_secs(row.get(8)?),
         era: row.get(6)?,
-        paused: row.get::<_, Option<String>>(7)?.map(Into::into),
+        pause,
         spec,
     };
     // A job has none before the first fold of a row of its.

@@ -1,0 +1,11 @@
+-- What jobs are found by, and how they are paused.
+
+-- From when on a job owes instants, in seconds: strictly after this.
+ALTER TABLE jobs ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+UPDATE jobs SET since = updated_at / 1000000;
+
+-- Why and for how long a job is paused, as JSON: src/job/revision.rs.
+ALTER TABLE jobs ADD COLUMN pause TEXT;
+UPDATE jobs SET pause = json_object('since', updated_at / 1000000, 'reason', paused) WHERE paused IS NOT NULL;
+UPDATE jobs SET pause = json_object('since', updated_at / 1000000) WHERE paused IS NULL AND NOT active;
+ALTER TABLE jobs DROP COLUMN paused;

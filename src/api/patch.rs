@@ -1,0 +1,164 @@
+//! Owns the change of a few members of a job: a merge patch (RFC 7396) over what the job is.
+//! It must not touch a member that the patch does not name: its text stays as it is.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::body;
+use super::call::Call;
+use super::errors::ApiError;
+use super::routes::Matched;
+use crate::core::{Action, JobView};
+use crate::job::{Context, Definition, JobId, JobSpec};
+
+/// What a client wants to be different about a job.
+#[derive(Clone, Debug)]
+pub struct Patch {
+    id: JobId,
+    members: BTreeMap<String, Box<RawValue>>,
+    /// The revisions that it may be made over.
+    expected: Option<Box<[u32]>>,
+}
+
+/// Members of a job that are to change, for the description.
+pub(super) struct JobPatch;
+
+impl JsonSchema for JobPatch {
+    fn schema_name() -> Cow<'static, str> {
+        "JobPatch".into()
+    }
+
+    /// That of a job, where nothing is needed and everything may be null.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Definition::json_schema(generator);
+        schema.remove("required");
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for (_, member) in properties.into_iter().flatten() {
+            *member = json!({ "anyOf": [member.take(), { "type": "null" }] });
+        }
+        schema
+    }
+}
+
+/// Members that an answer shows as set, and that a change leaves as they are if it does not name them.
+const SECRETS: [&str; 3] = ["auth", "secretHeaders", "signingSecret"];
+
+/// A job changed in some members.
+pub(super) fn change(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    let id = matched.job_id()?;
+    let members = body::read(matched.request, "a JSON object with the members that are to change")?;
+    Ok(Call::Patch(Box::new(Patch { id, members, expected: matched.expected()? })))
+}
+
+impl Patch {
+    /// The job that it is for.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Whether it is to be made again over another revision than that which it was made over.
+    pub fn is_for_any_revision(&self) -> bool {
+        self.expected.is_none()
+    }
+
+    /// The change of the job as it is now.
+    ///
+    /// # Errors
+    /// When what comes out is no job.
+    pub fn over(&self, job: &JobView, context: &Context<'_>) -> Result<Action, ApiError> {
+        let revision = &job.revision;
+        let text = serde_json::to_string(&Definition::from(&revision.spec)).expect("a definition has string keys only");
+        let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&text).expect("it was just written");
+        for secret in SECRETS {
+            if !self.members.contains_key(secret) {
+                members.remove(secret);
+            }
+        }
+        // One that was drawn is kept all the same.
+        if !self.members.contains_key("spreadSeed") {
+            members.remove("spreadSeed");
+        }
+        for (name, patch) in &self.members {
+            match merged(members.get(name).map(Box::as_ref), patch) {
+                Some(member) => drop(members.insert(name.clone(), member)),
+                None if SECRETS.contains(&name.as_str()) => drop(members.insert(name.clone(), patch.clone())),
+                None => drop(members.remove(name)),
+            }
+        }
+        let text = serde_json::to_vec(&members).expect("an object of JSON values");
+        let definition: Definition = body::parse(&text)?;
+        let spec = JobSpec::compile(&definition, context)?;
+        if !spec.has_schedule_of(&revision.spec) {
+            spec.check_future(context.now.floor())?;
+        }
+        let keep_active = !self.members.contains_key("active");
+        // What it was made over must still be so when it is done.
+        let expected = self.expected.clone().or_else(|| Some(Box::new([revision.number])));
+        Ok(Action::Update { id: self.id, spec, keep_active, expected })
+    }
+}
+
+/// A member with a patch over it; None: it goes. What is no object takes the place of what was there, as text.
+fn merged(target: Option<&RawValue>, patch: &RawValue) -> Option<Box<RawValue>> {
+    let text = patch.get().trim_start();
+    if text == "null" {
+        return None;
+    }
+    if !text.starts_with('{') {
+        return Some(patch.to_owned());
+    }
+    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).unwrap_or(Value::Null);
+    let mut merged = target.map_or(Value::Null, value);
+    merge(&mut merged, value(patch));
+    Some(serde_json::value::to_raw_value(&merged).expect("a JSON value"))
+}
+
+/// The algorithm of RFC 7396, section 2.
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    let members = target.as_object_mut().expect("it was made one");
+    for (name, patch) in patch {
+        if patch.is_null() {
+            members.remove(&name);
+        } else {
+            merge(members.entry(name).or_insert(Value::Null), patch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of RFC 7396, appendix A, as far as it is about members of an object.
+    #[test]
+    fn the_examples_of_the_rfc_come_out() {
+        for (target, patch, result) in [
+            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"a":null}"#, r#"{}"#),
+            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
+            (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
+            (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
+            (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
+            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"a":1,"e":null}"#),
+            (r#"{}"#, r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
+        ] {
+            let mut value: Value = serde_json::from_str(target).expect(target);
+            merge(&mut value, serde_json::from_str(patch).expect(patch));
+            assert_eq!(value.to_string(), result, "{target} {patch}");
+        }
+    }
+}
