@@ -170,7 +170,7 @@ fn batch(number: &mut u64, status: Ending) -> Batch {
         }
         items.push((*number, Persist::Row(row, None)));
     }
-    Batch { items, alerts: Vec::new() }
+    Batch { items, ..Batch::default() }
 }
 
 criterion_group!(benches, heap, next_instant, http, writer);

@@ -9,3 +9,17 @@ ALTER TABLE jobs ADD COLUMN pause TEXT;
 UPDATE jobs SET pause = json_object('since', updated_at / 1000000, 'reason', paused) WHERE paused IS NOT NULL;
 UPDATE jobs SET pause = json_object('since', updated_at / 1000000) WHERE paused IS NULL AND NOT active;
 ALTER TABLE jobs DROP COLUMN paused;
+
+-- What was answered to requests with an Idempotency-Key.
+CREATE TABLE idempotency_keys (
+    key TEXT PRIMARY KEY,
+    -- SHA-256 of method, path and body.
+    digest BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    -- Names and values, as a JSON list.
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idx_idempotency_keys_created_at ON idempotency_keys (created_at);

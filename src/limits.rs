@@ -24,6 +24,10 @@ pub const EXECUTIONS_MAX: usize = 1_000_000;
 pub const LABEL_LEN_MAX: usize = 100;
 /// How many tags a job may have.
 pub const TAGS_MAX: usize = 20;
+/// How long it is known what was answered under an idempotency key.
+pub const KEY_KEPT: Duration = Duration::from_secs(86_400);
+/// How many characters an idempotency key may have.
+pub const KEY_LEN_MAX: usize = 255;
 /// How many characters a note may have.
 pub const NOTE_LEN_MAX: usize = 500;
 /// How many instants of the past a client may ask for at once.

@@ -21,6 +21,8 @@ mod history;
 mod hostile;
 #[path = "server/jobs.rs"]
 mod jobs;
+#[path = "server/keys.rs"]
+mod keys;
 #[path = "server/policies.rs"]
 mod policies;
 #[path = "server/raw.rs"]

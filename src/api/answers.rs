@@ -3,22 +3,47 @@
 
 use super::errors::ApiError;
 use super::{alerts, executions};
-use crate::http::Response;
-use crate::store::{Answer, ExecutionRecord, ReadError};
+use crate::http::{Body, Response, Status};
+use crate::store::{Answer, ExecutionRecord, ReadError, StoredAnswer};
 
 /// What becomes of what a reader found.
 #[derive(Debug)]
 pub enum Found {
     /// It is the answer to a request.
     Response(Response),
+    /// What was answered under a key, and the digest of the request that was answered.
+    Key(Option<([u8; 32], Response)>),
     /// An execution, which may be what a request is to go on with; None: there is no such one.
     Execution(Option<Box<ExecutionRecord>>),
+}
+
+/// A response as it is kept under a key. It must be whole.
+pub fn stored(response: &Response) -> StoredAnswer {
+    let Body::Whole(body) = &response.body else { unreachable!("what a change is answered is no stream") };
+    let headers = response.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_owned()));
+    StoredAnswer { status: response.status.code(), headers: headers.collect(), body: body.clone() }
+}
+
+/// The same response once more.
+fn again(answer: StoredAnswer) -> Response {
+    let StoredAnswer { status, headers, body } = answer;
+    let known = [Status::OK, Status::CREATED, Status::ACCEPTED];
+    let status = known.into_iter().find(|known| known.code() == status).unwrap_or(Status::OK);
+    let mut response = Response::new(status, body);
+    for (name, value) in headers {
+        // What a change may be answered with; anything else stays away.
+        if let Some(name) = ["ETag", "Location"].into_iter().find(|known| *known == name) {
+            response = response.with_header(name, value);
+        }
+    }
+    response
 }
 
 /// What a reader found.
 pub fn answer(answer: Result<Answer, ReadError>) -> Found {
     Found::Response(match answer {
         Ok(Answer::One(found)) => return Found::Execution(found),
+        Ok(Answer::Key(found)) => return Found::Key(found.map(|(digest, answer)| (digest, again(answer)))),
         Ok(Answer::OfJob(job, page)) => executions::page(Some(job), page),
         Ok(Answer::OfAll(page)) => executions::page(None, page),
         Ok(Answer::Alerts(page)) => alerts::page(page),

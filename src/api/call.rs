@@ -38,6 +38,18 @@ pub enum Call {
     Ready(Response),
 }
 
+impl Call {
+    /// Whether it changes something, if all goes well.
+    pub fn changes(&self) -> bool {
+        match self {
+            Call::Create(_) | Call::Change(_) | Call::Patch(_) | Call::Replay(..) => true,
+            Call::Read(_) | Call::Query(_) | Call::Preview(_) | Call::Jobs(_) | Call::Stream(_) | Call::Ready(_) => {
+                false
+            }
+        }
+    }
+}
+
 /// What the loop has in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {

@@ -27,7 +27,7 @@ const NEXT_SHOWN: usize = 5;
 /// A new job.
 pub(super) fn create(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
-    spec(matched.request, &matched.context).map(|(spec, _)| Call::Create(spec))
+    spec(matched.request, matched.context).map(|(spec, _)| Call::Create(spec))
 }
 
 /// One job.
@@ -39,7 +39,7 @@ pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
 /// A job replaced by another one under the same id.
 pub(super) fn update(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
-    let (id, (spec, says_active)) = (matched.job_id()?, spec(matched.request, &matched.context)?);
+    let (id, (spec, says_active)) = (matched.job_id()?, spec(matched.request, matched.context)?);
     Ok(Call::Change(Action::Update { id, spec, keep_active: !says_active, expected: matched.expected()? }))
 }
 

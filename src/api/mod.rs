@@ -30,7 +30,7 @@ mod schedules;
 mod status;
 mod stream;
 
-pub use answers::{Found, answer};
+pub use answers::{Found, answer, stored};
 pub use body::is_json;
 pub use calendars::{calendar, calendars};
 pub use call::{Call, Read};

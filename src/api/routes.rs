@@ -13,7 +13,7 @@ use super::{alerts, calendars, executions, jobs, jobs_page, metrics, openapi, pa
 use crate::core::ExecutionId;
 use crate::http::{Method, RareHeaders, Request, Response, Status};
 use crate::job::{Context, Definition, JobId};
-use crate::limits::BODY_LEN_MAX;
+use crate::limits::{BODY_LEN_MAX, KEY_LEN_MAX};
 
 /// Every endpoint, in the order in which `/api/info` lists them.
 pub(super) const ROUTES: &[Route] = &[
@@ -134,7 +134,7 @@ const METHODS: [Method; 6] = [Method::Get, Method::Head, Method::Post, Method::P
 #[derive(Debug)]
 pub(super) struct Matched<'a> {
     pub(super) request: &'a Request,
-    pub(super) context: Context<'a>,
+    pub(super) context: &'a Context<'a>,
     route: &'static Route,
     text: &'a str,
 }
@@ -184,13 +184,31 @@ impl Matched<'_> {
     }
 }
 
-/// Finds the call of a request. A job or a schedule in it is read with `context`.
+/// The key under which the answer is to be kept, if the client gave one: bare, or as a string (RFC 9651).
+fn idempotency_key(request: &Request) -> Result<Option<&str>, ApiError> {
+    let Some(text) = request.headers.rare.as_deref().and_then(|rare| rare.idempotency_key.as_deref()) else {
+        return Ok(None);
+    };
+    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let key = quoted.unwrap_or(text);
+    let is_plain = key.chars().all(|c| !c.is_control() && c != '"') && !key.trim().is_empty();
+    if is_plain && key.chars().count() <= KEY_LEN_MAX {
+        return Ok(Some(key));
+    }
+    let message = format!("Idempotency-Key: expected 1 to {KEY_LEN_MAX} characters without quotes inside");
+    Err(ApiError::bad_request(message))
+}
+
+/// Finds the call of a request. A job or a schedule in it is read with `context`. With it: the key under which its
+/// answer is to be kept, if it changes something and has one.
 ///
 /// # Errors
 /// The answer to a request that asks for nothing this API has.
-pub fn route(request: &Request, context: &Context<'_>) -> Result<Call, ApiError> {
+pub fn route<'a>(request: &'a Request, context: &Context<'_>) -> Result<(Call, Option<&'a str>), ApiError> {
     if let Some((route, text)) = find(request.method, &request.path) {
-        return (route.call)(&Matched { request, context: *context, route, text });
+        let call = (route.call)(&Matched { request, context, route, text })?;
+        let keeps = request.method == Method::Post && call.changes();
+        return Ok((call, if keeps { idempotency_key(request)? } else { None }));
     }
     let asks_for_methods = request.method == Method::Options;
     let allow = match find_path(&request.path) {
@@ -200,7 +218,8 @@ pub fn route(request: &Request, context: &Context<'_>) -> Result<Call, ApiError>
         None => return Err(ApiError::new(Status::NOT_FOUND, "Not found; GET /api/info lists the endpoints")),
     };
     if asks_for_methods {
-        return Ok(Call::Ready(Response::new(Status::NO_CONTENT, Vec::new()).with_header("Allow", allow)));
+        let response = Response::new(Status::NO_CONTENT, Vec::new()).with_header("Allow", allow);
+        return Ok((Call::Ready(response), None));
     }
     Err(ApiError::method_not_allowed(allow))
 }
@@ -265,7 +284,8 @@ mod tests {
     ];
 
     fn ask(method: Method, path: &str) -> Result<Call, ApiError> {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = path.to_owned();
+        let (path, query) = path.split_once('?').unwrap_or((&path, ""));
         let request = Request {
             method,
             path: path.to_owned(),
@@ -275,7 +295,7 @@ mod tests {
             headers: Headers::default(),
             body: Vec::new(),
         };
-        route(&request, &Context::at(Instant::FIRST))
+        route(&request, &Context::at(Instant::FIRST)).map(|(call, _)| call)
     }
 
     /// The status, and `Allow`.

@@ -92,7 +92,7 @@ pub(super) fn preview_call(matched: &Matched<'_>) -> Result<Call, ApiError> {
         exclude_dates,
         exclude_calendars,
     };
-    let schedule = timing.compile(&matched.context)?;
+    let schedule = timing.compile(matched.context)?;
     let from = from.as_deref().map(|text| instant("from", text)).transpose()?;
     let to = to.as_deref().map(|text| instant("to", text)).transpose()?;
     let most = PREVIEW_INSTANTS_MAX as u64;

@@ -12,6 +12,7 @@ use super::receipts::Receipt;
 use super::record::{Class, LedgerRow, Seq, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::sending::JOB_DELETED;
+use super::view::JobView;
 use crate::job::{JobId, JobSpec, Pause, Revision};
 use crate::limits::{CHANGES_PENDING_MAX, CHANGES_PER_JOB_MAX};
 use crate::time::{Instant, Now, WallUs};
@@ -54,6 +55,7 @@ impl Scheduler {
                 return self.output(Output::Reply(command.request, Reply::Changed(number)));
             }
         }
+        self.plans = command.plans;
         match (command.action, job) {
             (Action::PutCalendar { name, dates }, _) => self.put_calendar(command.request, name, dates),
             (Action::DeleteCalendar { name }, _) => self.delete_calendar(command.request, name),
@@ -88,7 +90,7 @@ impl Scheduler {
         let (rows, armed_through) = self.propose(slot, &revision, since, now);
         self.jobs.reach(slot, armed_through);
         let change = Change { job: JobChange::Put(revision), remove: Vec::new(), rows };
-        self.submit(slot, Some(request), PendingChange::Create, change);
+        self.submit(slot, Some(request), PendingChange::Create, change, now);
     }
 
     fn update(&mut self, request: RequestId, slot: u32, mut spec: JobSpec, keep_active: bool, now: Now) {
@@ -133,7 +135,7 @@ impl Scheduler {
         let remove = self.withhold(slot, now);
         let key = self.jobs[slot].key();
         let change = Change { job: JobChange::Delete(key, now.wall), remove, rows: Vec::new() };
-        self.submit(slot, Some(request), PendingChange::Delete, change);
+        self.submit(slot, Some(request), PendingChange::Delete, change, now);
     }
 
     /// From here on the old revision's future instants do not fire, unless the change cannot be written.
@@ -171,13 +173,41 @@ impl Scheduler {
         (rows, through)
     }
 
-    pub(super) fn submit(&mut self, slot: u32, request: Option<RequestId>, change: PendingChange, item: Change) {
+    pub(super) fn submit(
+        &mut self,
+        slot: u32,
+        request: Option<RequestId>,
+        change: PendingChange,
+        item: Change,
+        now: Now,
+    ) {
         self.jobs.rest(slot);
+        let planned = request.filter(|_| std::mem::take(&mut self.plans));
+        let planned = planned.and_then(|request| Some((request, self.planned(slot, &change, &item, now)?)));
         self.jobs[slot].pending = Some(Box::new(Pending { request, change, waiting: VecDeque::new() }));
         let number = self.persist(Persist::Change(Box::new(item)), Receipt::Change(slot));
+        if let Some((request, reply)) = planned {
+            self.output(Output::Planned(number, request, reply));
+        }
         for proposed in self.executions.proposed_by_change(slot) {
             self.executions[proposed].written_as = number;
         }
+    }
+
+    /// What a change will be answered once it is on disk, as far as can be known now.
+    fn planned(&self, slot: u32, change: &PendingChange, item: &Change, now: Now) -> Option<Reply> {
+        let (revision, armed_through) = match change {
+            PendingChange::Create => (self.jobs[slot].revision(), self.jobs[slot].armed_through()),
+            PendingChange::Update { revision, armed_through }
+            | PendingChange::Release { revision, armed_through, .. } => (revision, *armed_through),
+            PendingChange::Delete => return None,
+        };
+        let following = || revision.spec.schedule.next_after(armed_through).filter(|_| revision.spec.active);
+        let next = item.rows.first().map(|row| row.key.instant).or_else(following);
+        let (revision, paused) = (Arc::clone(revision), revision.pause_at(now.wall).is_some());
+        let view = JobView { revision, tally: self.jobs[slot].tally, next, paused, held: false };
+        let is_new = matches!(change, PendingChange::Create);
+        Some(if is_new { Reply::Created(view) } else { Reply::Updated(view) })
     }
 
     /// A change is on disk, or will never be.

@@ -65,6 +65,8 @@ pub enum Output {
     Persist(u64, Persist),
     /// Answer a client's command.
     Reply(RequestId, Reply),
+    /// If the item with this number gets onto disk, a client that wants to know will be answered like this.
+    Planned(u64, RequestId, Reply),
     /// Hand this to a worker now.
     Fire(Attempt),
     /// An execution's first attempt left so many microseconds after its instant (negative: the clock stepped).
@@ -192,6 +194,8 @@ pub struct Command {
     pub request: RequestId,
     /// What to do.
     pub action: Action,
+    /// Whether it is to be said what will be answered, when it is asked to be written.
+    pub plans: bool,
 }
 
 /// The kinds of change.
@@ -274,7 +278,7 @@ pub struct Run {
     pub own_body: Option<OwnBody>,
     /// Whether it runs whatever the job's overlap policy says. A backfill does not.
     pub force: bool,
-    /// How long the client waits for how the first of them ends, if it does.
+    /// How long the client waits for how it ends, if it does. For a backfill nobody waits.
     pub wait: Option<Duration>,
 }
 

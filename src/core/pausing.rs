@@ -91,7 +91,7 @@ impl Scheduler {
         let (rows, armed_through) =
             if since < now.wall.floor() { (Vec::new(), since) } else { self.propose(slot, &revision, since, now) };
         let change = Change { job: JobChange::Put(Arc::clone(&revision)), remove, rows };
-        self.submit(slot, request, PendingChange::Update { revision, armed_through }, change);
+        self.submit(slot, request, PendingChange::Update { revision, armed_through }, change, now);
     }
 
     /// A client lets a job go on that is held because the clock stepped back behind what it has fired. Its instants
@@ -106,7 +106,7 @@ impl Scheduler {
         let since = now.wall.floor();
         let (rows, armed_through) = self.propose(slot, &revision, since, now);
         let change = Change { job: JobChange::Put(Arc::clone(&revision)), remove, rows };
-        self.submit(slot, Some(request), PendingChange::Release { revision, since, armed_through }, change);
+        self.submit(slot, Some(request), PendingChange::Release { revision, since, armed_through }, change, now);
     }
 
     /// How many scheduled executions of a job may still be armed; None: any number.

@@ -66,7 +66,7 @@ impl Stage {
                 Output::Fire(attempt) => self.fired.push(attempt),
                 Output::Reply(_, Reply::TooMany(_)) => self.refused += 1,
                 Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_)) => panic!("{output:?}"),
-                Output::Reply(..) | Output::Dispatched(..) | Output::Hurry => {}
+                Output::Reply(..) | Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
                 Output::Alert(_) | Output::Notice(_) => {}
             }
         }
@@ -119,7 +119,7 @@ impl Stage {
 
     /// Somebody asks; the disk is slow.
     fn begin(&mut self, action: Action) {
-        self.feed(Input::Command(Box::new(Command { request: RequestId(1), action })));
+        self.feed(Input::Command(Box::new(Command { request: RequestId(1), action, plans: false })));
     }
 
     /// The newest rows, one of each execution, of those that are not finished.

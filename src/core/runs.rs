@@ -69,6 +69,8 @@ impl Scheduler {
         if let Some(Err(why)) = own_body.as_ref().map(|own| post.with_own(own)) {
             return self.output(Output::Reply(request, Reply::Invalid(why)));
         }
+        // Of a backfill nobody waits for the end.
+        let wait = wait.filter(|_| !matches!(of, RunOf::Past { .. }));
         let kind = match of {
             RunOf::Now => Kind::Manual,
             RunOf::Again(_) => Kind::Replay,
@@ -139,6 +141,10 @@ impl Scheduler {
             self.executions[execution].written_as = item;
             self.executions[execution].runs = force;
             executions.push(self.executions.handle(execution));
+        }
+        if std::mem::take(&mut self.plans) {
+            let ids = executions.iter().map(|handle| self.id_of(handle.slot)).collect();
+            self.output(Output::Planned(item, request, Reply::Started(ids)));
         }
         self.runs.pending.push_back(Pending { number, request, wait, executions });
     }

@@ -32,6 +32,8 @@ pub struct Scheduler {
     pub(super) keys: Keys,
     pub(super) calendars: CalendarTable,
     pub(super) runs: Runs,
+    /// Whether it is to be said what the command at hand will be answered.
+    pub(super) plans: bool,
     pub(super) receipts: Receipts,
     pub(super) gaps: GapMemo,
     pub(super) line: Line,
@@ -93,6 +95,7 @@ impl Scheduler {
             keys: Keys::default(),
             calendars: CalendarTable::default(),
             runs: Runs::default(),
+            plans: false,
             receipts: Receipts::default(),
             gaps: GapMemo::default(),
             line: Line::default(),

@@ -9,8 +9,9 @@ use super::connections::{Asked, Clients};
 use super::engine::Engine;
 use super::figures;
 use super::gate::{Gate, Refused};
+use super::keys::Keys;
 use crate::api::{self, ApiError, Call, Cors, Found, Patch, Piece, Read, Stream};
-use crate::core::{Action, Command, Input, Reply, RequestId, Run, Scheduler};
+use crate::core::{Action, Command, Herd, Input, Reply, RequestId, Run, Scheduler};
 use crate::http::{Request, Response, Status};
 use crate::job::Context;
 use crate::limits::{CLIENT_CHANGES_PENDING_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, SEED_END};
@@ -35,6 +36,8 @@ pub(super) struct Calls {
     /// The zone of jobs that name none.
     pub(super) zone: Zone,
     pub(super) in_flight_max: u32,
+    /// Requests with an idempotency key.
+    pub(super) keys: Keys,
     /// What is to be made again if the job changes meanwhile.
     pub(super) patches: BTreeMap<RequestId, Box<Patch>>,
     /// Changes that the core has not answered.
@@ -90,10 +93,24 @@ impl Calls {
     }
 
     fn call(&mut self, engine: &mut Engine, clients: Clients, now: Now, request: RequestId, asked: &Request) -> Given {
-        match api::route(asked, &self.context(engine.core(), now, !asked.body.is_empty())) {
+        let routed = api::route(asked, &self.context(engine.core(), now, !asked.body.is_empty()));
+        match routed {
             Err(error) => refuse(&error),
-            Ok(Call::Ready(response)) => Given::Answer(response),
-            Ok(Call::Jobs(page)) => {
+            Ok((call, None)) => self.carry_out(engine, clients, now, request, call),
+            Ok((call, Some(key))) => match self.keys.begin(request, asked, key, call) {
+                Ok(()) => {
+                    let given = self.query(request, Query::Key { key: key.into(), now: now.wall });
+                    self.end_key_unless_later(request, given)
+                }
+                Err(error) => refuse(&error),
+            },
+        }
+    }
+
+    fn carry_out(&mut self, engine: &mut Engine, clients: Clients, now: Now, request: RequestId, call: Call) -> Given {
+        match call {
+            Call::Ready(response) => Given::Answer(response),
+            Call::Jobs(page) => {
                 let views = engine.core().jobs_after(page.after(), page.views_wanted(), now.wall);
                 match api::jobs(page, &views) {
                     Some(response) => Given::Answer(response),
@@ -103,19 +120,19 @@ impl Calls {
                     }
                 }
             }
-            Ok(Call::Read(read)) => Given::Answer(self.read(engine, clients, now, read)),
-            Ok(Call::Preview(call)) => {
+            Call::Read(read) => Given::Answer(self.read(engine, clients, now, read)),
+            Call::Preview(call) => {
                 let herd = call.first().map(|first| engine.core().herd(first, None, HERD_LOOKS_MAX));
                 Given::Answer(api::preview(&call, herd))
             }
-            Ok(Call::Stream(stream)) => Given::Streamed(stream.head(), stream),
-            Ok(Call::Query(query)) => self.query(request, query),
-            Ok(Call::Patch(patch)) => self.patch(engine, now, request, patch),
-            Ok(Call::Replay(id, run)) => {
+            Call::Stream(stream) => Given::Streamed(stream.head(), stream),
+            Call::Query(query) => self.query(request, query),
+            Call::Patch(patch) => self.patch(engine, now, request, patch),
+            Call::Replay(id, run) => {
                 self.then.insert(request, run);
                 self.query(request, Query::One { id, now: now.wall })
             }
-            Ok(Call::Create(spec)) => {
+            Call::Create(spec) => {
                 let mut entropy = [0; 10];
                 if getrandom::fill(&mut entropy).is_err() {
                     let error = ApiError::new(Status::INTERNAL_SERVER_ERROR, "the system gave no random numbers");
@@ -123,7 +140,26 @@ impl Calls {
                 }
                 self.change(engine, now, request, Action::Create { spec, entropy })
             }
-            Ok(Call::Change(action)) => self.change(engine, now, request, action),
+            Call::Change(action) => self.change(engine, now, request, action),
+        }
+    }
+
+    /// What is answered at once is the end of a request.
+    fn end_key_unless_later(&mut self, request: RequestId, given: Given) -> Given {
+        match given {
+            Given::Answer(_) | Given::Streamed(..) | Given::Piece(_) => drop(self.keys.end(request)),
+            Given::Later | Given::MuchLater => {}
+        }
+        given
+    }
+
+    /// Keeps with what is about to be written what its clients will be answered, where they gave a key.
+    pub(super) fn keep_planned(&mut self, engine: &mut Engine, now: Now) {
+        for (number, request, reply) in engine.take_planned() {
+            let herd = herd_of(engine.core(), &reply);
+            if let Some(answer) = self.keys.plan(request, api::reply(&reply, herd), now.wall) {
+                engine.keep(number, answer);
+            }
         }
     }
 
@@ -161,8 +197,8 @@ impl Calls {
             return refuse(&ApiError::unavailable("too many changes are waiting to be written; nothing has changed"));
         }
         self.changes_pending += 1;
-        let waits = matches!(&action, Action::Run(run) if run.wait.is_some());
-        engine.input(Input::Command(Box::new(Command { request, action })), now);
+        let (waits, plans) = (matches!(&action, Action::Run(run) if run.wait.is_some()), self.keys.has(request));
+        engine.input(Input::Command(Box::new(Command { request, action, plans })), now);
         if waits { Given::MuchLater } else { Given::Later }
     }
 
@@ -191,23 +227,31 @@ impl Calls {
                 given @ (Given::Later | Given::MuchLater | Given::Streamed(..) | Given::Piece(_)) => given,
             };
         }
-        let core = engine.core();
-        let herd = match reply {
-            Reply::Created(view) | Reply::Updated(view) => {
-                view.next.map(|next| core.herd(next, Some(view.revision.id), HERD_LOOKS_OF_CHANGE))
-            }
-            Reply::Deleted | Reply::NotFound | Reply::Conflict(_) | Reply::Invalid(_) | Reply::Refused(_) => None,
-            Reply::Started(_) | Reply::Ended(..) | Reply::NameTaken(_) | Reply::Changed(_) => None,
-            Reply::CalendarPut { .. } | Reply::CalendarDeleted | Reply::NoSuchCalendar | Reply::TooMany(_) => None,
+        let planned = self.keys.end(request);
+        let response = match (planned, reply) {
+            // What is on disk under its key is what it is answered.
+            (Some(planned), Reply::Created(_) | Reply::Updated(_) | Reply::Started(_)) => planned,
+            _ => api::reply(reply, herd_of(engine.core(), reply)),
         };
-        Given::Answer(self.cors.mark(api::reply(reply, herd)))
+        Given::Answer(self.cors.mark(response))
     }
 
-    /// A reader's answer, which may be what a change goes on with.
-    pub(super) fn found(&mut self, engine: &mut Engine, now: Now, request: RequestId, found: Found) -> Given {
+    /// A reader's answer, which may be what a request goes on with.
+    pub(super) fn found(
+        &mut self,
+        engine: &mut Engine,
+        clients: Clients,
+        now: Now,
+        request: RequestId,
+        found: Found,
+    ) -> Given {
         let then = self.then.remove(&request);
         let given = match (found, then) {
             (Found::Response(response), _) => Given::Answer(response),
+            (Found::Key(stored), _) => match self.keys.found(request, stored) {
+                Ok(call) => self.carry_out(engine, clients, now, request, *call),
+                Err(response) => Given::Answer(response),
+            },
             (Found::Execution(found), None) => Given::Answer(api::execution(found.map(|found| *found))),
             (Found::Execution(None), Some(_)) => refuse(&ApiError::no_such_execution()),
             (Found::Execution(Some(found)), Some(run)) => match api::replay_of(&found, run) {
@@ -215,7 +259,7 @@ impl Calls {
                 Err(error) => refuse(&error),
             },
         };
-        match given {
+        match self.end_key_unless_later(request, given) {
             Given::Answer(response) => Given::Answer(self.cors.mark(response)),
             given @ (Given::Later | Given::MuchLater | Given::Streamed(..) | Given::Piece(_)) => given,
         }
@@ -247,6 +291,18 @@ impl Calls {
                 api::metrics(&figures::collect(engine, self, clients, now), &core.next_to_fire(limit, now.wall))
             }
         }
+    }
+}
+
+/// What else is due when a job that was changed is due next.
+fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
+    match reply {
+        Reply::Created(view) | Reply::Updated(view) => {
+            view.next.map(|next| core.herd(next, Some(view.revision.id), HERD_LOOKS_OF_CHANGE))
+        }
+        Reply::Deleted | Reply::NotFound | Reply::Conflict(_) | Reply::Invalid(_) | Reply::Refused(_) => None,
+        Reply::Started(_) | Reply::Ended(..) | Reply::NameTaken(_) | Reply::Changed(_) => None,
+        Reply::CalendarPut { .. } | Reply::CalendarDeleted | Reply::NoSuchCalendar | Reply::TooMany(_) => None,
     }
 }
 

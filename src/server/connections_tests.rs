@@ -53,7 +53,7 @@ impl World {
     fn turn(&mut self, mut next: impl FnMut(Stream) -> Given) -> Vec<RequestId> {
         let mut asked_for = Vec::new();
         self.serve(|request, asked| match asked {
-            Asked::Request(asked) => match api::route(&asked, &Context::at(Second::FIRST)).expect("it is a route") {
+            Asked::Request(asked) => match api::route(&asked, &Context::at(Second::FIRST)).expect("it is a route").0 {
                 Call::Stream(stream) => Given::Streamed(stream.head(), stream),
                 other => panic!("{other:?} is no stream"),
             },

@@ -5,7 +5,7 @@ use crate::alert::Alerts;
 use crate::core::{Class, Errand, ErrandReport, Input, Notice, Output, Reply, RequestId, Scheduler};
 use crate::dispatch::{Pool, PoolStats};
 use crate::limits::REPORTS_PER_TURN_MAX;
-use crate::store::{AlertState, AlertUpdate, Writer};
+use crate::store::{AlertState, AlertUpdate, KeyedAnswer, Writer};
 use crate::telemetry::{Percentiles, Recorder, StoreLatency};
 use crate::time::{Deadline, MonoUs, Now};
 
@@ -24,6 +24,7 @@ pub(super) struct Engine {
     fires: Vec<Errand>,
     reports: Vec<ErrandReport>,
     replies: Vec<(RequestId, Reply)>,
+    planned: Vec<(u64, RequestId, Reply)>,
     draining: bool,
 }
 
@@ -40,6 +41,7 @@ impl Engine {
             fires: Vec::new(),
             reports: Vec::new(),
             replies: Vec::new(),
+            planned: Vec::new(),
             draining: false,
         }
     }
@@ -55,6 +57,7 @@ impl Engine {
             match output {
                 Output::Persist(number, item) => self.outbox.push(number, item, now.mono),
                 Output::Reply(request, reply) => self.replies.push((request, reply)),
+                Output::Planned(number, request, reply) => self.planned.push((number, request, reply)),
                 Output::Fire(attempt) => self.fires.push(Errand::Execution(attempt)),
                 Output::Dispatched(class, drift_us) => match class {
                     Class::OnTime => self.drift.record(drift_us),
@@ -123,6 +126,16 @@ impl Engine {
         }
         self.send_fired();
         self.outbox.flush(&self.writer, mono, self.draining);
+    }
+
+    /// What clients will be answered once it is on disk, to be kept with it. To be asked for before anything is flushed.
+    pub(super) fn take_planned(&mut self) -> Vec<(u64, RequestId, Reply)> {
+        std::mem::take(&mut self.planned)
+    }
+
+    /// An answer is kept with what it answers.
+    pub(super) fn keep(&mut self, number: u64, answer: KeyedAnswer) {
+        self.outbox.keep(number, answer);
     }
 
     pub(super) fn take_replies(&mut self) -> Vec<(RequestId, Reply)> {

@@ -19,6 +19,7 @@ mod figures;
 mod files;
 mod finish;
 mod gate;
+mod keys;
 mod outbox;
 mod output;
 mod proxies;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::core::Persist;
 use crate::limits::{BATCH_LEN_MAX, BATCHES_PENDING_MAX, OUTCOME_WAIT_MAX, STORE_STALL_MAX};
-use crate::store::{AlertUpdate, Batch, Writer, WriterEvent};
+use crate::store::{AlertUpdate, Batch, KeyedAnswer, Writer, WriterEvent};
 use crate::telemetry::{Recorder, StoreLatency};
 use crate::time::MonoUs;
 
@@ -15,6 +15,8 @@ use crate::time::MonoUs;
 pub(super) struct Outbox {
     items: VecDeque<(u64, Persist)>,
     alerts: Vec<AlertUpdate>,
+    /// Answers that are kept with items that wait.
+    answers: VecDeque<(u64, KeyedAnswer)>,
     /// When each batch that is not answered was handed over, oldest first.
     unanswered: VecDeque<MonoUs>,
     /// Whether somebody waits for one of the items to be on disk.
@@ -41,6 +43,11 @@ impl Outbox {
         self.urgent |= !self.items.is_empty();
     }
 
+    /// An answer is kept with an item that waits.
+    pub(super) fn keep(&mut self, number: u64, answer: KeyedAnswer) {
+        self.answers.push_back((number, answer));
+    }
+
     pub(super) fn push_alert(&mut self, update: AlertUpdate) {
         self.urgent = true;
         self.alerts.push(update);
@@ -60,7 +67,11 @@ impl Outbox {
         }
         while self.unanswered.len() < BATCHES_PENDING_MAX && !(self.items.is_empty() && self.alerts.is_empty()) {
             let length = self.items.len().min(BATCH_LEN_MAX);
-            let batch = Batch { items: self.items.drain(..length).collect(), alerts: std::mem::take(&mut self.alerts) };
+            let items: Vec<(u64, Persist)> = self.items.drain(..length).collect();
+            let through = items.last().map_or(0, |(number, _)| *number);
+            let answers = self.answers.iter().take_while(|(number, _)| *number <= through).count();
+            let answers = self.answers.drain(..answers).collect();
+            let batch = Batch { items, alerts: std::mem::take(&mut self.alerts), answers };
             writer.send(batch);
             self.unanswered.push_back(mono);
         }

@@ -17,6 +17,7 @@ use super::calls::Calls;
 use super::connections::Connections;
 use super::engine::Engine;
 use super::gate::Gate;
+use super::keys::Keys;
 use super::timer::Timer;
 use super::turn::{End, LISTENER, Loop, SIGNALS, TIMER, WAKER};
 use super::{files, zones};
@@ -149,6 +150,7 @@ fn prepare(
         changes_pending: 0,
         then: BTreeMap::new(),
         patches: BTreeMap::new(),
+        keys: Keys::default(),
         changes_refused: 0,
         reads_refused: 0,
         strangers: 0,

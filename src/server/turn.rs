@@ -104,6 +104,7 @@ impl Loop {
                 return Ok(end);
             }
             more |= self.serve(&mut now);
+            self.calls.keep_planned(&mut self.engine, now);
             self.engine.flush(now.mono);
             if let Some(end) = self.end(now) {
                 return Ok(end);
@@ -190,7 +191,8 @@ impl Loop {
                 let given = self.calls.settled(&mut self.engine, *now, request, &reply);
                 self.connections.give(request, given, &self.date.1, now.mono);
             } else if let Some((request, response)) = self.calls.readers.try_answer() {
-                let given = self.calls.found(&mut self.engine, *now, request, response);
+                let clients = self.connections.clients();
+                let given = self.calls.found(&mut self.engine, clients, *now, request, response);
                 self.connections.give(request, given, &self.date.1, now.mono);
             } else if let Some(slot) = self.connections.next() {
                 self.drive(slot, now, until);

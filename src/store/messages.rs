@@ -1,6 +1,7 @@
 //! Owns what the house says to the store and hears from it: batches and events, queries and answers.
 //! It must not know how they are kept: that is the backend's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::{CalendarChange, ExecutionId, ExecutionKey, Persist, Record, Restored, Seq, Status};
@@ -16,6 +17,32 @@ pub struct Batch {
     pub items: Vec<(u64, Persist)>,
     /// What became of alerts.
     pub alerts: Vec<AlertUpdate>,
+    /// What changes among the items will be answered, to be kept with them; each with the number of its item.
+    pub answers: Vec<(u64, KeyedAnswer)>,
+}
+
+/// An answer that is kept under the key that its client gave.
+#[derive(Clone, Debug)]
+pub struct KeyedAnswer {
+    /// The key.
+    pub key: Arc<str>,
+    /// What tells the request from others.
+    pub digest: [u8; 32],
+    /// When it came.
+    pub at: WallUs,
+    /// What it is answered.
+    pub answer: StoredAnswer,
+}
+
+/// An answer as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// Its status.
+    pub status: u16,
+    /// Headers that belong to it.
+    pub headers: Vec<(String, String)>,
+    /// Its body, as JSON.
+    pub body: Vec<u8>,
 }
 
 /// What the writer tells the loop.
@@ -94,6 +121,13 @@ pub enum Query {
         /// Now: armed rows that lie ahead are not shown.
         now: WallUs,
     },
+    /// What was answered under an idempotency key.
+    Key {
+        /// Which.
+        key: Arc<str>,
+        /// Now: old ones are forgotten.
+        now: WallUs,
+    },
     /// The alert log, newest first.
     Alerts {
         /// Items on the page.
@@ -114,6 +148,8 @@ pub enum Answer {
     OfAll(ExecutionPage),
     /// One execution; None: there is none, or none any more.
     One(Option<Box<ExecutionRecord>>),
+    /// What was answered under a key, and the digest of the request that was answered.
+    Key(Option<([u8; 32], StoredAnswer)>),
     /// Alerts.
     Alerts(AlertPage),
 }

@@ -17,7 +17,7 @@ fn a_wrong_method_is_405_and_names_the_right_ones() {
     for (method, path, allow) in [
         ("DELETE", "/api/jobs".to_owned(), "GET, HEAD, POST, OPTIONS"),
         ("PATCH", "/api/jobs".to_owned(), "GET, HEAD, POST, OPTIONS"),
-        ("POST", format!("/api/jobs/{id}"), "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"),
+        ("DELETE", format!("/api/jobs/{id}/run"), "POST, OPTIONS"),
         ("DELETE", format!("/api/jobs/{id}/executions"), "GET, HEAD, OPTIONS"),
         ("DELETE", "/api/executions".to_owned(), "GET, HEAD, OPTIONS"),
         ("DELETE", "/api/alerts".to_owned(), "GET, HEAD, OPTIONS"),

@@ -68,6 +68,8 @@ pub(crate) struct Clients {
     next_request: u64,
     /// What the process at hand has not answered.
     open: BTreeMap<RequestId, Asked>,
+    /// What was said that requests will be answered.
+    planned: BTreeMap<RequestId, Reply>,
     /// Drafts whose change was refused: they are never in force.
     refused: BTreeSet<u64>,
     /// Jobs whose deletion was answered.
@@ -279,12 +281,43 @@ impl Clients {
         self.next_request += 1;
         let request = RequestId(self.next_request);
         self.open.insert(request, asked);
-        Command { request, action }
+        // Every other one wants to know what it will be answered.
+        Command { request, action, plans: self.next_request.is_multiple_of(2) }
+    }
+
+    /// It was said what a request will be answered, once it is on disk.
+    pub(crate) fn planned(&mut self, request: RequestId, reply: Reply) {
+        assert!(self.open.contains_key(&request) && request.0.is_multiple_of(2), "nobody wants to know that");
+        assert!(self.planned.insert(request, reply).is_none(), "it is said once");
+    }
+
+    /// What was said is what is answered.
+    fn assert_planned(&mut self, request: RequestId, reply: &Reply, coverage: &mut Coverage) {
+        let planned = self.planned.remove(&request);
+        match (planned, reply) {
+            (Some(Reply::Created(said)), Reply::Created(view)) | (Some(Reply::Updated(said)), Reply::Updated(view)) => {
+                let of = |revision: &Revision| (revision.id, revision.number, revision.updated_at);
+                assert_eq!(of(&said.revision), of(&view.revision), "another revision was said");
+                coverage.hit("change as it was planned");
+            }
+            (Some(Reply::Started(said)), Reply::Started(ids)) => {
+                assert_eq!(said, *ids, "other executions were said");
+                coverage.hit("run as it was planned");
+            }
+            (Some(Reply::Started(said)), Reply::Ended(id, _)) => assert_eq!(said[0], *id),
+            (Some(_), Reply::Refused(Refusal::NotWritten)) => coverage.hit("planned in vain"),
+            (Some(said), other) => panic!("said was {said:?}, and answered {other:?}"),
+            (None, Reply::Created(_) | Reply::Started(_)) => {
+                assert!(!request.0.is_multiple_of(2), "who wants to know is told");
+            }
+            (None, _) => {}
+        }
     }
 
     /// What is answered is on disk, and what is refused is not and will not be.
     pub(crate) fn answered(&mut self, request: RequestId, reply: &Reply, disk: &Disk, coverage: &mut Coverage) {
         let asked = self.open.remove(&request).expect("a command is answered once");
+        self.assert_planned(request, reply, coverage);
         match (asked, reply) {
             (Asked::Create { draft }, Reply::Created(view)) => {
                 self.assert_in_force(&view.revision, draft, disk);
@@ -385,6 +418,7 @@ impl Clients {
     /// The process died: whoever had asked will not be answered. What is on disk can be looked up.
     pub(crate) fn hang_up(&mut self, disk: &Disk) {
         self.open.clear();
+        self.planned.clear();
         self.known = disk.jobs.values().map(|job| job.revision.id).collect();
     }
 

@@ -71,7 +71,10 @@ pub(crate) const REQUIRED: &[&str] = &[
     "waited for an end",
     "waited too long for an end",
     // Names, revisions and pauses.
+    "change as it was planned",
     "changed meanwhile",
+    "planned in vain",
+    "run as it was planned",
     "name taken",
     "pause rejected",
     "paused by a client",

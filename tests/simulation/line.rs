@@ -21,6 +21,7 @@ pub(crate) fn of(output: &Output) -> String {
             format!("{number} runs {:?}", rows.iter().map(row_text).collect::<Vec<_>>())
         }
         Output::Persist(number, Persist::Change(change)) => format!("{number} {}", change_text(change)),
+        Output::Planned(number, request, reply) => format!("{number} planned {} {}", request.0, reply_text(reply)),
         Output::Reply(request, reply) => format!("reply {} {}", request.0, reply_text(reply)),
         Output::Fire(attempt) => fire_text(attempt),
         Output::Dispatched(class, drift_us) => format!("dispatched {} {drift_us}", class.code()),

@@ -55,7 +55,10 @@ impl Runs {
         let text = format!("own {}", self.bodies);
         let own_body = rng.per_cent(30).then(|| OwnBody::compile(Some(&text), None).expect("a body")).flatten();
         let wait = rng.per_cent(30).then(|| Duration::from_millis(rng.within(0..=20_000)));
-        (Wanted { id, of, waits: wait.is_some() }, Run { id, of, own_body, force, wait })
+        (
+            Wanted { id, of, waits: wait.is_some() && !matches!(of, RunOf::Past { .. }) },
+            Run { id, of, own_body, force, wait },
+        )
     }
 
     /// It was answered that these were begun.

@@ -285,6 +285,14 @@ impl World {
                 let peak = self.watch.peak.unwrap_or(now.wall);
                 self.persist(number, item, peak);
             }
+            Output::Planned(number, request, reply) => {
+                assert_eq!(
+                    Some(number),
+                    self.disk.queue.back().map(|queued| queued.number),
+                    "it belongs to what was asked last"
+                );
+                self.clients.planned(request, reply);
+            }
             Output::Reply(request, reply) => {
                 self.clients.answered(request, &reply, &self.disk, &mut self.coverage);
             }

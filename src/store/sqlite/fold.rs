@@ -160,7 +160,7 @@ mod tests {
     fn write(store: &mut Store, items: Vec<Persist>) {
         let items: Vec<(u64, Persist)> = (1..).zip(items).collect();
         items.iter().for_each(|(_, item)| store.index.expect(item));
-        commit(&mut store.connection, None, &Batch { items, alerts: Vec::new() }).expect("writing works");
+        commit(&mut store.connection, None, &Batch { items, ..Batch::default() }).expect("writing works");
     }
 
     fn put(key: u64) -> Persist {

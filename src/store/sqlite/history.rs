@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::index::{Entry, Index, Wanted};
-use super::{alerts, rows};
+use super::{alerts, keys, rows};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::{PAGE_MAX, READ_TIME_MAX};
@@ -64,6 +64,7 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
             let record = one(&snapshot, index, &id.key(), *now)?;
             Ok(Answer::One(record.map(|record| Box::new(ExecutionRecord { id: *id, record }))))
         }
+        Query::Key { key, now } => keys::find(&snapshot, key, *now).map(Answer::Key),
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
     }
 }

@@ -13,6 +13,7 @@ mod fill;
 mod fold;
 mod history;
 mod index;
+mod keys;
 mod load;
 mod migrations;
 mod open;

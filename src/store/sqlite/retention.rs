@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::index::Index;
 use super::tombstones::Tombstones;
-use super::{alerts, rows};
+use super::{alerts, keys, rows};
 use crate::clock;
 use crate::limits::{
     ALERTS_SHARE_PER_CENT, RETENTION_EVERY, RETENTION_LOOK_EVERY, RETENTION_PACE, RETENTION_SLICE_JOBS,
@@ -143,7 +143,9 @@ impl Retention {
                         return Ok(false);
                     }
                 }
-                Ok(alerts::delete_before(transaction, self.oldest_us, room)? < room)
+                let keys = keys::delete_old(transaction, clock::wall(), room)?;
+                let room = room - keys;
+                Ok(room > 0 && alerts::delete_before(transaction, self.oldest_us, room)? < room)
             }
             &mut Phase::History(at) => {
                 let reached = self.delete_history(transaction, at, until)?;

@@ -54,7 +54,7 @@ impl Subject {
         let items: Vec<_> = items.into_iter().enumerate().map(|(index, item)| (index as u64 + 1, item)).collect();
         items.iter().for_each(|(_, item)| self.store().index.expect(item));
         let store = self.store();
-        let batch = Batch { items, alerts: Vec::new() };
+        let batch = Batch { items, ..Batch::default() };
         commit(&mut store.connection, store.vault.as_ref(), &batch).expect("it can be written");
     }
 
@@ -100,7 +100,7 @@ impl Subject {
 
     /// Notes what became of alerts.
     pub(crate) fn write_alerts(&mut self, alerts: impl Iterator<Item = AlertUpdate>) {
-        let batch = Batch { items: Vec::new(), alerts: alerts.collect() };
+        let batch = Batch { alerts: alerts.collect(), ..Batch::default() };
         commit(&mut self.store().connection, None, &batch).expect("it can be written");
     }
 

@@ -17,6 +17,7 @@ use super::calendars;
 use super::checkpoint::{self, Checkpointer};
 use super::chore::Chore;
 use super::fold::Fold;
+use super::keys;
 use super::retention::Retention;
 use super::rows;
 use super::secrets;
@@ -182,6 +183,7 @@ impl Thread {
                 Persist::Row(..) | Persist::Remove(_) => true,
             });
         }
+        batch.answers.retain(|(number, _)| !rejected.contains(number));
         if !std::mem::replace(&mut self.is_failing, true) || !rejected.is_empty() {
             self.tell(WriterEvent::Failing { why: why.to_string(), rejected });
         }
@@ -280,6 +282,9 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
                     }
                 }
             }
+        }
+        for (_, answer) in &batch.answers {
+            keys::put(&transaction, answer)?;
         }
         for update in &batch.alerts {
             alerts::update(&transaction, update)?;

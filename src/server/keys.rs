@@ -1,0 +1,97 @@
+//! Owns requests with an idempotency key that are under way: which key is whose, and what is to be kept with it.
+//! It must not carry a request out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::api::{self, ApiError, Call};
+use crate::core::RequestId;
+use crate::http::{Request, Response, Status};
+use crate::store::KeyedAnswer;
+use crate::time::WallUs;
+
+/// The requests with a key that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    keys: BTreeSet<Arc<str>>,
+    requests: BTreeMap<RequestId, UnderWay>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    key: Arc<str>,
+    digest: [u8; 32],
+    /// What is to be done once it is known that the key is new.
+    call: Option<Box<Call>>,
+    /// What it will be answered with, once that is on disk.
+    planned: Option<Response>,
+}
+
+impl Keys {
+    /// Notes a request with a key, before it is looked up.
+    pub(super) fn begin(&mut self, request: RequestId, asked: &Request, key: &str, call: Call) -> Result<(), ApiError> {
+        let key: Arc<str> = key.into();
+        if !self.keys.insert(Arc::clone(&key)) {
+            let message = "Idempotency-Key: the first request with this key is under way; try again";
+            return Err(ApiError::new(Status::CONFLICT, message));
+        }
+        let under_way = UnderWay { key, digest: digest_of(asked), call: Some(Box::new(call)), planned: None };
+        self.requests.insert(request, under_way);
+        Ok(())
+    }
+
+    /// Whether a request has a key.
+    pub(super) fn has(&self, request: RequestId) -> bool {
+        self.requests.contains_key(&request)
+    }
+
+    /// What a request is to do now that its key is looked up: `stored` is what was answered under it. If that was to
+    /// another request, it is an error.
+    pub(super) fn found(
+        &mut self,
+        request: RequestId,
+        stored: Option<([u8; 32], Response)>,
+    ) -> Result<Box<Call>, Response> {
+        let under_way = self.requests.get_mut(&request).expect("who looked up a key is under way");
+        match stored {
+            None => Ok(under_way.call.take().expect("a key is looked up once")),
+            Some((digest, response)) if digest == under_way.digest => {
+                Err(response.with_header("Idempotency-Replayed", "true"))
+            }
+            Some(_) => {
+                let message = "Idempotency-Key: this key was used for another request";
+                Err(ApiError::new(Status::UNPROCESSABLE_CONTENT, message).response())
+            }
+        }
+    }
+
+    /// What a request will be answered with, and what is to be kept of that together with what it changes.
+    pub(super) fn plan(&mut self, request: RequestId, response: Response, at: WallUs) -> Option<KeyedAnswer> {
+        let under_way = self.requests.get_mut(&request)?;
+        let answer = KeyedAnswer {
+            key: Arc::clone(&under_way.key),
+            digest: under_way.digest,
+            at,
+            answer: api::stored(&response),
+        };
+        under_way.planned = Some(response);
+        Some(answer)
+    }
+
+    /// A request is over. What it was to be answered with, if it came that far.
+    pub(super) fn end(&mut self, request: RequestId) -> Option<Response> {
+        let under_way = self.requests.remove(&request)?;
+        self.keys.remove(&under_way.key);
+        under_way.planned
+    }
+}
+
+/// What tells two requests apart.
+fn digest_of(asked: &Request) -> [u8; 32] {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    for part in [asked.method.name().as_bytes(), asked.path.as_bytes(), asked.query.as_bytes(), &asked.body] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+}

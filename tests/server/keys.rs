@@ -1,0 +1,87 @@
+//! Owns idempotency keys on the real binary: the same answer for the same key, whatever happens in between.
+//! It must not test what is asked for under one.
+
+use serde_json::{Value, json};
+
+use super::support::api::{Answer, job};
+use super::support::receiver::Script;
+use super::support::until;
+use super::{Setup, error_of};
+
+fn post(test: &Setup, path: &str, key: &str, body: &Value) -> Answer {
+    test.api().send_with("POST", path, &[("Idempotency-Key", key)], Some(&body.to_string()))
+}
+
+#[test]
+fn the_same_key_has_the_same_answer_also_after_a_kill() {
+    let test = Setup::new(&[]);
+    let body = job("@hourly", &test.receiver.url("/a"));
+    let first = post(&test, "/api/jobs", "order-1", &body);
+    assert_eq!((first.status, first.header("idempotency-replayed")), (201, ""));
+    let again = post(&test, "/api/jobs", "\"order-1\"", &body);
+    assert_eq!((again.status, &again.text, again.header("idempotency-replayed")), (201, &first.text, "true"));
+    for name in ["etag", "location", "content-type"] {
+        assert_eq!(again.header(name), first.header(name), "{name}");
+    }
+    let test = test.killed_and_started();
+    assert_eq!(post(&test, "/api/jobs", "order-1", &body).text, first.text);
+    assert_eq!(test.api().get("/api/jobs")["jobs"].as_array().expect("a list").len(), 1);
+
+    // Another body, or another path.
+    let other = post(&test, "/api/jobs", "order-1", &job("@daily", &test.receiver.url("/a")));
+    assert_eq!(
+        (other.status, error_of(&other.json())),
+        (422, "Idempotency-Key: this key was used for another request")
+    );
+    let id = first.json()["jobId"].as_str().expect("a text").to_owned();
+    assert_eq!(post(&test, &format!("/api/jobs/{id}/pause"), "order-1", &json!({})).status, 422);
+}
+
+#[test]
+fn runs_pauses_replays_and_backfills_have_keys_too() {
+    let test = Setup::new(&[]);
+    let made = post(&test, "/api/jobs", "a", &job("@yearly", &test.receiver.url("/a")));
+    let id = made.json()["jobId"].as_str().expect("a text").to_owned();
+    let run = |key: &str| post(&test, &format!("/api/jobs/{id}/run"), key, &json!({}));
+    let first = run("b");
+    assert_eq!((first.status, run("b").text), (202, first.text.clone()));
+    assert_ne!(run("c").text, first.text);
+    let execution = first.json()["executionId"].as_str().expect("a text").to_owned();
+    until("both have ended", || (test.receiver.posts_to("/a").len() == 2).then_some(()));
+    let path = format!("/api/executions/{execution}");
+    until("it has ended", || (test.api().get(&path)["status"] == "SUCCESS").then_some(()));
+    let replay = || post(&test, &format!("{path}/replay"), "d", &json!({}));
+    assert_eq!((replay().status, replay().text), (202, replay().text));
+    let stretch = json!({"from": "2020-01-01T00:00:00Z", "to": "2022-01-01T00:00:00Z"});
+    let backfill = || post(&test, &format!("/api/jobs/{id}/backfill"), "e", &stretch);
+    assert_eq!((backfill().status, backfill().text), (202, backfill().text));
+    let pause = || post(&test, &format!("/api/jobs/{id}/pause"), "f", &json!({}));
+    assert_eq!((pause().header("etag").to_owned(), pause().text), ("\"2\"".to_owned(), pause().text));
+    assert_eq!(test.api().get(&format!("/api/jobs/{id}"))["paused"]["since"], pause().json()["job"]["paused"]["since"]);
+    until("all have ended", || (test.receiver.posts_to("/a").len() == 6).then_some(()));
+}
+
+#[test]
+fn who_asks_while_the_first_is_under_way_is_told_so() {
+    let test = Setup::new(&[]);
+    test.receiver.script("/slow", Script::SlowMs(2_000));
+    let made = post(&test, "/api/jobs", "a", &job("@yearly", &test.receiver.url("/slow")));
+    let id = made.json()["jobId"].as_str().expect("a text").to_owned();
+    let path = format!("/api/jobs/{id}/run");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| post(&test, &path, "b", &json!({"wait": true})));
+        until("it is under way", || test.receiver.posts_to("/slow").pop());
+        let meanwhile = post(&test, &path, "b", &json!({"wait": true}));
+        assert_eq!(meanwhile.status, 409, "{}", meanwhile.text);
+        assert!(error_of(&meanwhile.json()).contains("under way"));
+        assert_eq!(waiting.join().expect("it is answered").json()["status"], "SUCCESS");
+    });
+    // What was refused keeps no key.
+    let wrong = post(&test, "/api/jobs", "c", &json!({"api": "x"}));
+    assert_eq!(wrong.status, 400);
+    assert_eq!(post(&test, "/api/jobs", "c", &job("@yearly", &test.receiver.url("/slow"))).status, 201);
+    for key in ["", "a\"b", &"x".repeat(256)] {
+        let refused = post(&test, "/api/jobs", key, &job("@yearly", &test.receiver.url("/slow")));
+        assert_eq!(refused.status, 400, "{key:?}");
+    }
+}
