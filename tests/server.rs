@@ -41,6 +41,8 @@ mod start;
 mod streams;
 #[path = "server/targets.rs"]
 mod targets;
+#[path = "server/why.rs"]
+mod why;
 #[path = "server/wire.rs"]
 mod wire;
 
@@ -77,15 +79,34 @@ impl Setup {
 
     /// The same after the server was killed and started again.
     fn killed_and_started(self) -> Setup {
+        self.kill().start(&[])
+    }
+
+    /// The server dies; what it leaves.
+    fn kill(self) -> Killed {
         let Setup { server, receiver, folder } = self;
         server.kill();
-        let server = Server::start(&folder.path().join("p.db"), &with_few_workers(&[]));
-        Setup { server, receiver, folder }
+        Killed { receiver, folder }
     }
 
     /// The server goes on as if nothing had happened.
     fn is_well(&self) {
         assert_eq!(self.api().get("/api/health")["status"], "healthy");
+    }
+}
+
+/// What a server leaves that was killed.
+struct Killed {
+    receiver: Receiver,
+    folder: TempDir,
+}
+
+impl Killed {
+    /// Another one goes on with it.
+    fn start(self, flags: &[&str]) -> Setup {
+        let Killed { receiver, folder } = self;
+        let server = Server::start(&folder.path().join("p.db"), &with_few_workers(flags));
+        Setup { server, receiver, folder }
     }
 }
 

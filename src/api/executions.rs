@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::call::Call;
 use super::errors::ApiError;
 use super::json::{Millis, ok, time_of};
-use super::parameters::{PAGE_DEFAULT, print_cursor};
+use super::parameters::{FROM, PAGE_DEFAULT, TO, print_cursor};
 use super::routes::Matched;
 use crate::core::{Class, Covers, Details, Kind, PastAttempt, Record, Status, Timings, Wait};
 use crate::http::Response;
 use crate::job::JobId;
-use crate::store::{ExecutionPage, ExecutionRecord, Query};
+use crate::store::{ExecutionPage, ExecutionRecord, Filter, Query};
 use crate::time::{Instant, WallUs};
 
 /// How many executions of one job a page holds unless asked otherwise.
@@ -30,8 +30,15 @@ pub(super) fn list_of_job(matched: &Matched<'_>) -> Result<Call, ApiError> {
 pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
     let parameters = matched.parameters()?;
     let limit = parameters.limit(PAGE_DEFAULT)?;
-    let (before, status) = (parameters.execution_cursor()?, parameters.status()?);
-    Ok(Call::Query(Query::OfAll { limit, before, status, now: matched.context.now }))
+    let filter = Filter {
+        status: parameters.status()?,
+        job: parameters.job()?,
+        kind: parameters.kind()?,
+        from: parameters.time(&FROM)?,
+        to: parameters.time(&TO)?,
+    };
+    let before = parameters.execution_cursor()?;
+    Ok(Call::Query(Query::OfAll { limit, before, filter, now: matched.context.now }))
 }
 
 /// One execution.

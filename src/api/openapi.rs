@@ -153,8 +153,16 @@ fn parameter_of(parameter: &Parameter) -> Value {
         Form::Number { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Form::Name(names) => json!({ "type": "string", "enum": names }),
         Form::Cursor => json!({ "type": "string" }),
+        Form::Time => json!({ "type": "string", "format": "date-time" }),
+        Form::JobId => json!({ "type": "string", "format": "uuid" }),
     };
-    json!({ "name": parameter.name, "in": "query", "description": parameter.about, "schema": schema })
+    json!({
+        "name": parameter.name,
+        "in": "query",
+        "required": parameter.is_required,
+        "description": parameter.about,
+        "schema": schema,
+    })
 }
 
 /// What may stand in a path.

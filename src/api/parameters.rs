@@ -4,7 +4,7 @@
 use super::errors::ApiError;
 use crate::core::{ExecutionKey, Kind, Status};
 use crate::http::query;
-use crate::job::JobKey;
+use crate::job::{JobId, JobKey, instant};
 use crate::limits::PAGE_MAX;
 use crate::time::Instant;
 
@@ -17,6 +17,13 @@ pub(super) struct Parameter {
     pub(super) name: &'static str,
     pub(super) form: Form,
     pub(super) about: &'static str,
+    pub(super) is_required: bool,
+}
+
+impl Parameter {
+    const fn new(name: &'static str, form: Form, about: &'static str) -> Parameter {
+        Parameter { name, form, about, is_required: false }
+    }
 }
 
 /// What a parameter may be.
@@ -28,18 +35,29 @@ pub(super) enum Form {
     Name(&'static [&'static str]),
     /// What an earlier page gave.
     Cursor,
+    /// A whole second.
+    Time,
+    /// The id of a job.
+    JobId,
 }
 
-pub(super) const LIMIT: Parameter = Parameter {
-    name: "limit",
-    form: Form::Number { min: 1, max: PAGE_MAX },
-    about: "How many items the page holds at most.",
-};
-pub(super) const CURSOR: Parameter =
-    Parameter { name: "cursor", form: Form::Cursor, about: "The nextCursor of the page before." };
+pub(super) const LIMIT: Parameter =
+    Parameter::new("limit", Form::Number { min: 1, max: PAGE_MAX }, "How many items the page holds at most.");
+pub(super) const CURSOR: Parameter = Parameter::new("cursor", Form::Cursor, "The nextCursor of the page before.");
 pub(super) const STATUS: Parameter =
-    Parameter { name: "status", form: Form::Name(&STATUSES), about: "Only executions that stand like this." };
+    Parameter::new("status", Form::Name(&STATUSES), "Only executions that stand like this.");
 
+pub(super) const KIND: Parameter =
+    Parameter::new("kind", Form::Name(&KINDS), "Only executions that are there for this reason.");
+pub(super) const JOB: Parameter = Parameter::new("jobId", Form::JobId, "Only executions of this job.");
+pub(super) const FROM: Parameter =
+    Parameter::new("from", Form::Time, "Only what belongs to this second or a later one.");
+pub(super) const TO: Parameter =
+    Parameter::new("to", Form::Time, "Only what belongs to this second or an earlier one.");
+pub(super) const AT: Parameter =
+    Parameter { is_required: true, ..Parameter::new("at", Form::Time, "The second that is asked about.") };
+
+const KINDS: [&str; 4] = [Kind::Scheduled.name(), Kind::Manual.name(), Kind::Replay.name(), Kind::Backfill.name()];
 const STATUSES: [&str; 4] =
     [Status::Pending.name(), Status::Success.name(), Status::Failed.name(), Status::Skipped.name()];
 
@@ -65,6 +83,10 @@ impl Parameters {
                 return Err(ApiError::parameter(&name, "it is given twice"));
             }
             pairs.push((name.into_owned(), value.into_owned()));
+        }
+        let is_given = |parameter: &Parameter| pairs.iter().any(|(name, _)| name == parameter.name);
+        if let Some(missing) = known.iter().find(|parameter| parameter.is_required && !is_given(parameter)) {
+            return Err(ApiError::parameter(missing.name, format!("it is missing: {}", missing.about)));
         }
         Ok(Parameters { known, pairs })
     }
@@ -123,6 +145,26 @@ impl Parameters {
     pub(super) fn status(&self) -> Result<Option<Status>, ApiError> {
         let all = [Status::Pending, Status::Success, Status::Failed, Status::Skipped];
         Ok(self.name(&STATUS)?.map(|place| all[place]))
+    }
+
+    /// Which kind is asked for.
+    pub(super) fn kind(&self) -> Result<Option<Kind>, ApiError> {
+        let all = [Kind::Scheduled, Kind::Manual, Kind::Replay, Kind::Backfill];
+        Ok(self.name(&KIND)?.map(|place| all[place]))
+    }
+
+    /// Of which job.
+    pub(super) fn job(&self) -> Result<Option<JobId>, ApiError> {
+        let Some(text) = self.get(&JOB) else { return Ok(None) };
+        let refusal = || ApiError::parameter(JOB.name, format!("expected the id of a job, got {text:?}"));
+        text.parse().map(Some).map_err(|_| refusal())
+    }
+
+    /// A second.
+    pub(super) fn time(&self, parameter: &Parameter) -> Result<Option<Instant>, ApiError> {
+        debug_assert!(matches!(parameter.form, Form::Time), "the parameter is declared as a time");
+        let Some(text) = self.get(parameter) else { return Ok(None) };
+        instant(parameter.name, text).map(Some).map_err(|error| ApiError::parameter(parameter.name, error.message))
     }
 
     fn cursor<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ApiError> {

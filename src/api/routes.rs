@@ -7,9 +7,11 @@
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::parameters::{CURSOR, LIMIT, Parameters, STATUS};
+use super::parameters::{AT, CURSOR, FROM, JOB, KIND, LIMIT, Parameters, STATUS, TO};
 use super::route::{AnswerOf, Route};
-use super::{alerts, calendars, executions, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, status};
+use super::{
+    alerts, calendars, executions, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, status, why,
+};
 use crate::core::ExecutionId;
 use crate::http::{Method, RareHeaders, Request, Response, Status};
 use crate::job::{Context, Definition, JobId};
@@ -65,11 +67,16 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/jobs/:id/executions", "listExecutionsOfJob", OF_JOB, executions::list_of_job)
         .with(&[&LIMIT, &CURSOR])
         .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.")]),
+    Route::new(Method::Get, "/api/jobs/:id/why", "explainJob", WHY, why::ask).with(&[&AT]).gives(&[AnswerOf::ok::<
+        why::WhyBody,
+    >(
+        "In one word and one sentence.",
+    )]),
     Route::new(Method::Post, "/api/schedules/preview", "previewSchedule", PREVIEW, schedules::preview_call)
         .takes::<schedules::Asked>("SchedulePreview", BODY_LEN_MAX)
         .gives(&[AnswerOf::ok::<schedules::PreviewBody>("What it means.")]),
     Route::new(Method::Get, "/api/executions", "listExecutions", "Lists executions, newest first.", executions::list)
-        .with(&[&LIMIT, &CURSOR, &STATUS])
+        .with(&[&LIMIT, &CURSOR, &STATUS, &JOB, &KIND, &FROM, &TO])
         .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.")]),
     Route::new(Method::Get, "/api/executions/:id", "getExecution", "Shows an execution.", executions::read)
         .gives(&[AnswerOf::ok::<executions::ExecutionBody>("The execution, with each of its attempts.")]),
@@ -124,6 +131,7 @@ const RESUME: &str = "Lets a job go on that rests.";
 const BACKFILL: &str = "Runs a job for times of its schedule that have passed, one after the other.";
 const REPLAY: &str = "Does an execution again, as a new one with the same scheduled time.";
 const RELEASE: &str = "Lets a job go on that is held because the clock stepped back.";
+const WHY: &str = "Says what became of a second of a job, and why; also of one that was never due.";
 const OF_JOB: &str = "Lists executions of a job, newest first.";
 const PREVIEW: &str = "Says what a schedule means: when it is due, in words, and what is odd about it.";
 
@@ -324,7 +332,8 @@ mod tests {
     fn with_id(path: &str) -> String {
         let execution = if path.starts_with("/api/executions") { "-0" } else { "" };
         let id = format!("{}{execution}", JobId::new(JobKey(1), [0; 10]));
-        path.replace(":id", &id).replace(":name", "holidays")
+        let query = if path.ends_with("/why") { "?at=2026-01-01T00:00:00Z" } else { "" };
+        format!("{}{query}", path.replace(":id", &id).replace(":name", "holidays"))
     }
 
     #[test]
@@ -357,7 +366,9 @@ mod tests {
     #[test]
     fn every_route_refuses_a_parameter_it_does_not_know() {
         for route in ROUTES {
-            let error = ask(route.method, &format!("{}?x=1", with_id(route.path))).expect_err(route.path);
+            let path = with_id(route.path);
+            let path = path.split('?').next().expect("a path");
+            let error = ask(route.method, &format!("{path}?x=1")).expect_err(route.path);
             let names: Vec<&str> = route.parameters.iter().map(|parameter| parameter.name).collect();
             let expected = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             let message = format!("x: unknown parameter; expected: {expected}");
@@ -389,7 +400,12 @@ mod tests {
     fn a_body_may_be_as_long_as_its_route_says() {
         for route in ROUTES {
             let expected = route.body.map_or(BODY_LEN_MAX, |body| body.len_max);
-            assert_eq!(body_limit(route.method, &with_id(route.path)), expected, "{}", route.path);
+            assert_eq!(
+                body_limit(route.method, with_id(route.path).split('?').next().expect("a path")),
+                expected,
+                "{}",
+                route.path
+            );
         }
         assert_eq!(body_limit(Method::Post, "/nowhere"), BODY_LEN_MAX);
         assert_eq!(body_limit(Method::Patch, "/api/jobs"), BODY_LEN_MAX);

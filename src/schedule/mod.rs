@@ -7,6 +7,7 @@
 //! them), `every` (steady periods), `rare` (what few schedules have), `error`; and what people are told: `words` (in plain
 //! English), `warnings` (what may not be meant) and `preview`.
 
+mod absence;
 mod calendar;
 mod dates;
 mod dialect;
@@ -47,6 +48,7 @@ use every::Every;
 use rare::Rare;
 
 use crate::time::Instant;
+pub use absence::Absence;
 pub use dates::{Calendars, Date, Dates, NamedDates, check_calendar_name};
 pub use dst::{Dst, Gap, Overlap};
 pub use error::ScheduleError;

@@ -248,6 +248,10 @@ impl Calls {
         let then = self.then.remove(&request);
         let given = match (found, then) {
             (Found::Response(response), _) => Given::Answer(response),
+            (Found::Why(job, at, found), _) => {
+                let view = engine.core().job(job, now.wall);
+                Given::Answer(api::why(job, at, view.as_ref(), found, now.wall))
+            }
             (Found::Key(stored), _) => match self.keys.found(request, stored) {
                 Ok(call) => self.carry_out(engine, clients, now, request, *call),
                 Err(response) => Given::Answer(response),

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::{CalendarChange, ExecutionId, ExecutionKey, Persist, Record, Restored, Seq, Status};
+use crate::core::{CalendarChange, ExecutionId, ExecutionKey, Kind, Persist, Record, Restored, Seq, Status};
 use crate::job::JobId;
-use crate::time::WallUs;
+use crate::time::{Instant, WallUs};
 
 // --- The door for writing: a batch goes in, events come out. ---
 
@@ -109,8 +109,17 @@ pub enum Query {
         limit: usize,
         /// Where to go on.
         before: Option<ExecutionKey>,
-        /// Only with this status.
-        status: Option<Status>,
+        /// Which of them.
+        filter: Filter,
+        /// Now: armed rows that lie ahead are not shown.
+        now: WallUs,
+    },
+    /// What there is of one second of a job.
+    Why {
+        /// Which job; deleted ones too, while there is history.
+        job: JobId,
+        /// Which second.
+        at: Instant,
         /// Now: armed rows that lie ahead are not shown.
         now: WallUs,
     },
@@ -137,6 +146,43 @@ pub enum Query {
     },
 }
 
+/// Which executions are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only with this status.
+    pub status: Option<Status>,
+    /// Only of this job.
+    pub job: Option<JobId>,
+    /// Only of this kind.
+    pub kind: Option<Kind>,
+    /// Only from this second on.
+    pub from: Option<Instant>,
+    /// Only up to this second.
+    pub to: Option<Instant>,
+}
+
+impl Filter {
+    /// Whether it lets everything through.
+    pub fn is_none(&self) -> bool {
+        *self == Filter::default()
+    }
+
+    /// Whether it lets an execution through.
+    pub fn lets_through(&self, key: &ExecutionKey, record: &Record) -> bool {
+        let Filter { status, job, kind, from, to } = *self;
+        status.is_none_or(|status| status == record.status)
+            && job.is_none_or(|job| job.key() == key.job)
+            && kind.is_none_or(|kind| kind == key.kind)
+            && from.is_none_or(|from| from <= key.instant)
+            && to.is_none_or(|to| key.instant <= to)
+    }
+
+    /// Whether anything older than this may be let through.
+    pub fn may_reach(&self, key: &ExecutionKey) -> bool {
+        self.from.is_none_or(|from| from <= key.instant)
+    }
+}
+
 /// What history answers.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -146,6 +192,8 @@ pub enum Answer {
     NoSuchJob,
     /// Executions of all jobs.
     OfAll(ExecutionPage),
+    /// What there is of one second of a job: its executions, and the row that covers it.
+    Why(JobId, Instant, Vec<ExecutionRecord>),
     /// One execution; None: there is none, or none any more.
     One(Option<Box<ExecutionRecord>>),
     /// What was answered under a key, and the digest of the request that was answered.

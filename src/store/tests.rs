@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sqlite::Subject;
-use super::{AlertState, AlertUpdate, Answer, ExecutionRecord, Keep, Query};
+use super::{AlertState, AlertUpdate, Answer, ExecutionRecord, Filter, Keep, Query};
 use crate::clock;
 use crate::core::{
     AlertRecord, Change, Class, ExecutionId, ExecutionKey, JobChange, Kind, LedgerRow, Persist, Seq, Status,
@@ -55,7 +55,7 @@ fn pages(
     loop {
         let page = match store.ask(&query(limit, before)) {
             Answer::OfJob(_, page) | Answer::OfAll(page) => page,
-            Answer::NoSuchJob | Answer::One(_) | Answer::Key(_) | Answer::Alerts(_) => {
+            Answer::NoSuchJob | Answer::One(_) | Answer::Why(..) | Answer::Key(_) | Answer::Alerts(_) => {
                 panic!("executions were asked for")
             }
         };
@@ -73,7 +73,12 @@ fn of_job(key: u64) -> impl Fn(usize, Option<ExecutionKey>) -> Query {
 }
 
 fn of_all(status: Option<Status>) -> impl Fn(usize, Option<ExecutionKey>) -> Query {
-    move |limit, before| Query::OfAll { limit, before, status, now: WallUs(1_000_000_000) }
+    move |limit, before| Query::OfAll {
+        limit,
+        before,
+        filter: Filter { status, ..Filter::default() },
+        now: WallUs(1_000_000_000),
+    }
 }
 
 #[test]

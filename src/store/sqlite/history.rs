@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::index::{Entry, Index, Wanted};
-use super::{alerts, keys, rows};
+use super::{alerts, keys, rows, single};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
-use crate::limits::{PAGE_MAX, READ_TIME_MAX};
-use crate::store::{Answer, ExecutionPage, ExecutionRecord, Query};
+use crate::limits::READ_TIME_MAX;
+use crate::store::{Answer, ExecutionPage, ExecutionRecord, Filter, Query};
 use crate::time::{Instant, WallUs};
 
 /// Older than the start of a page.
@@ -18,7 +18,7 @@ const BEFORE: &str = "(scheduled_time, job_id, kind, number) < (?1, ?2, ?3, ?4)"
 const NEWEST_FIRST: &str = "ORDER BY scheduled_time DESC, job_id DESC, kind DESC, number DESC LIMIT ?5";
 
 /// An execution of either table.
-type Found = (ExecutionKey, Record);
+pub(super) type Found = (ExecutionKey, Record);
 
 /// Answers a query from one consistent state of the store.
 pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) -> rusqlite::Result<Answer> {
@@ -35,19 +35,22 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
             found.extend(page.unfolded(Some(job.key()), None)?);
             Ok(Answer::OfJob(*job, page.make(found)?))
         }
-        Query::OfAll { limit, before, status, now } => {
-            let page = Page { connection: &snapshot, index, start: start_of(*before), limit: *limit, now: *now };
-            let mut found = page.unfolded(None, *status)?;
-            let reached = match status {
-                None => {
-                    found.extend(page.folded()?);
-                    None
-                }
-                Some(status) => {
-                    let (folded, reached) = page.folded_with(*status)?;
-                    found.extend(folded);
-                    reached
-                }
+        Query::OfAll { limit, before, filter, now } => {
+            if let Some(job) = filter.job
+                && public_id(&snapshot, job.key())? != Some(job)
+            {
+                return Ok(Answer::NoSuchJob);
+            }
+            let start = start_of(*before).min(start_behind(filter.to));
+            let page = Page { connection: &snapshot, index, start, limit: *limit, now: *now };
+            let mut found = page.unfolded_with(filter)?;
+            let reached = if filter.is_none() {
+                found.extend(page.folded()?);
+                None
+            } else {
+                let (folded, reached) = page.folded_with(filter)?;
+                found.extend(folded);
+                reached
             };
             if let Some(reached) = reached {
                 // What is older than the walk got belongs on the next page, from wherever it comes.
@@ -61,37 +64,19 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
             if public_id(&snapshot, id.job.key())? != Some(id.job) {
                 return Ok(Answer::One(None));
             }
-            let record = one(&snapshot, index, &id.key(), *now)?;
+            let record = single::one(&snapshot, index, &id.key(), *now)?;
             Ok(Answer::One(record.map(|record| Box::new(ExecutionRecord { id: *id, record }))))
+        }
+        Query::Why { job, at, now } => {
+            if public_id(&snapshot, job.key())? != Some(*job) {
+                return Ok(Answer::NoSuchJob);
+            }
+            let found = single::at(&snapshot, index, job.key(), *at, *now)?;
+            let records = found.into_iter().map(|(key, record)| ExecutionRecord { id: key.of(*job), record });
+            Ok(Answer::Why(*job, *at, records.collect()))
         }
         Query::Key { key, now } => keys::find(&snapshot, key, *now).map(Answer::Key),
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
-    }
-}
-
-/// What became of one execution.
-fn one(connection: &Connection, index: &Index, key: &ExecutionKey, now: WallUs) -> rusqlite::Result<Option<Record>> {
-    let ExecutionKey { instant, job, kind, number } = *key;
-    let sql =
-        format!("{} WHERE job_id = ?1 AND scheduled_time = ?2 AND kind = ?3 AND number = ?4", rows::SELECT_FOLDED);
-    let parameters = params![rows::integer(job.0), instant.as_secs(), kind.code(), number];
-    let folded = connection.prepare_cached(&sql)?.query_row(parameters, rows::read_execution).optional()?;
-    if let Some((_, record)) = folded {
-        return Ok(Some(record));
-    }
-    // A page of this job that begins just behind it has all rows of its instant first.
-    let start = ExecutionKey { kind: Kind::Backfill, number: u32::MAX, ..*key };
-    let mut page = Page { connection, index, start, limit: PAGE_MAX as usize, now };
-    loop {
-        let found = page.unfolded(Some(job), None)?;
-        let last = found.iter().map(|(key, _)| *key).min();
-        if let Some((_, record)) = found.into_iter().find(|(found, _)| found == key) {
-            return Ok(Some(record));
-        }
-        match last {
-            Some(last) if last.instant == instant => page.start = last,
-            Some(_) | None => return Ok(None),
-        }
     }
 }
 
@@ -102,13 +87,19 @@ fn start_of(before: Option<ExecutionKey>) -> ExecutionKey {
     before.unwrap_or(ExecutionKey { instant, job, kind: Kind::Backfill, number: u32::MAX })
 }
 
+/// Where a page starts that has nothing behind a second.
+fn start_behind(to: Option<Instant>) -> ExecutionKey {
+    let end = start_of(None);
+    to.map_or(end, |instant| ExecutionKey { instant, ..end })
+}
+
 /// One page in the making.
-struct Page<'a> {
-    connection: &'a Connection,
-    index: &'a Index,
-    start: ExecutionKey,
-    limit: usize,
-    now: WallUs,
+pub(super) struct Page<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) index: &'a Index,
+    pub(super) start: ExecutionKey,
+    pub(super) limit: usize,
+    pub(super) now: WallUs,
 }
 
 impl Page<'_> {
@@ -141,25 +132,33 @@ impl Page<'_> {
         self.find(&sql, params![time, job, kind, number, self.most()])
     }
 
-    /// Folded rows with a status, found by a walk that ends when it took too long: then with the last key it saw.
-    fn folded_with(&self, status: Status) -> rusqlite::Result<(Vec<Found>, Option<ExecutionKey>)> {
-        let walked = match status {
+    /// Folded rows that a filter lets through, found by a walk that ends when it took too long: then with the last key it
+    /// saw.
+    fn folded_with(&self, filter: &Filter) -> rusqlite::Result<(Vec<Found>, Option<ExecutionKey>)> {
+        let walked = match filter.status {
             // No row is folded before it is finished.
-            Status::Pending => return Ok((Vec::new(), None)),
-            Status::Success => "1",
+            Some(Status::Pending) => return Ok((Vec::new(), None)),
+            None | Some(Status::Success) => "1",
             // What lets SQLite use the index of rows that did not succeed.
-            Status::Failed | Status::Skipped => "status <> 0",
+            Some(Status::Failed | Status::Skipped) if filter.job.is_none() => "status <> 0",
+            Some(Status::Failed | Status::Skipped) => "1",
         };
+        let owner = if filter.job.is_some() { "job_id = ?7" } else { "?7 IS NULL" };
         let until = std::time::Instant::now() + READ_TIME_MAX / 2;
-        let sql = format!("{} WHERE {walked} AND {BEFORE} {NEWEST_FIRST}", rows::SELECT_FOLDED);
+        let sql = format!(
+            "{} WHERE {walked} AND {owner} AND scheduled_time >= ?6 AND {BEFORE} {NEWEST_FIRST}",
+            rows::SELECT_FOLDED
+        );
         let (time, job, kind, number) = self.before();
+        let from = filter.from.map_or(i64::MIN, Instant::as_secs);
+        let owner = filter.job.map(|job| rows::integer(job.key().0));
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut walk = statement.query(params![time, job, kind, number, -1])?;
+        let mut walk = statement.query(params![time, job, kind, number, -1, from, owner])?;
         let mut found = Vec::new();
         while let Some(row) = walk.next()? {
             let (key, record) = rows::read_execution(row)?;
             let late = std::time::Instant::now() > until;
-            if record.status == status {
+            if filter.lets_through(&key, &record) {
                 found.push((key, record));
                 if found.len() > self.limit {
                     break;
@@ -171,8 +170,24 @@ impl Page<'_> {
         Ok((found, None))
     }
 
+    /// The newest unfolded rows that a filter lets through.
+    fn unfolded_with(&self, filter: &Filter) -> rusqlite::Result<Vec<Found>> {
+        let mut all = Vec::new();
+        let mut page = Page { limit: self.limit, ..*self };
+        loop {
+            let found = page.unfolded(filter.job.map(|job| job.key()), filter.status)?;
+            let is_full = found.len() > page.limit;
+            let last = found.iter().map(|(key, _)| *key).min();
+            all.extend(found.into_iter().filter(|(key, record)| filter.lets_through(key, record)));
+            match last {
+                Some(last) if is_full && all.len() <= self.limit && filter.may_reach(&last) => page.start = last,
+                Some(_) | None => return Ok(all),
+            }
+        }
+    }
+
     /// The newest unfolded rows, found in the index.
-    fn unfolded(&self, job: Option<JobKey>, status: Option<Status>) -> rusqlite::Result<Vec<Found>> {
+    pub(super) fn unfolded(&self, job: Option<JobKey>, status: Option<Status>) -> rusqlite::Result<Vec<Found>> {
         let wanted = Wanted { job, status, now: self.now };
         let most = self.limit + 2;
         let mut below = Entry::behind(&self.start);

@@ -21,6 +21,7 @@ mod reader;
 mod retention;
 mod rows;
 mod secrets;
+mod single;
 mod tombstones;
 mod writer;
 
