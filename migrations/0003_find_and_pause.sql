@@ -23,3 +23,15 @@ CREATE TABLE idempotency_keys (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX idx_idempotency_keys_created_at ON idempotency_keys (created_at);
+
+ALTER TABLE jobs ADD COLUMN name TEXT GENERATED ALWAYS AS (definition ->> '$.name') VIRTUAL;
+CREATE INDEX idx_jobs_name ON jobs (name) WHERE name IS NOT NULL;
+
+-- Tags of jobs that are not deleted.
+CREATE TABLE job_tags (
+    job_id INTEGER NOT NULL,
+    tag TEXT NOT NULL,
+    PRIMARY KEY (job_id, tag)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idx_job_tags_tag ON job_tags (tag, job_id);

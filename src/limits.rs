@@ -28,6 +28,8 @@ pub const TAGS_MAX: usize = 20;
 pub const KEY_KEPT: Duration = Duration::from_secs(86_400);
 /// How many characters an idempotency key may have.
 pub const KEY_LEN_MAX: usize = 255;
+/// How many jobs are looked at in a turn for a page of them.
+pub const LISTING_LOOKS_MAX: usize = 2_000;
 /// How many characters a note may have.
 pub const NOTE_LEN_MAX: usize = 500;
 /// How many instants of the past a client may ask for at once.

@@ -23,6 +23,8 @@ mod hostile;
 mod jobs;
 #[path = "server/keys.rs"]
 mod keys;
+#[path = "server/lists.rs"]
+mod lists;
 #[path = "server/policies.rs"]
 mod policies;
 #[path = "server/raw.rs"]

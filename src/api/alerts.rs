@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::call::Call;
 use super::errors::ApiError;
 use super::json::ok;
+use super::links::to_next;
 use super::parameters::PAGE_DEFAULT;
 use super::routes::Matched;
 use crate::http::Response;
@@ -55,10 +56,9 @@ pub(super) struct AlertsBody {
 
 /// A page as a reader found it.
 pub(super) fn page(page: AlertPage) -> Response {
-    ok(&AlertsBody {
-        next_cursor: page.next.map(|next| next.to_string()),
-        alerts: page.alerts.into_iter().map(alert).collect(),
-    })
+    let next_cursor = page.next.map(|next| next.to_string());
+    let body = AlertsBody { next_cursor: next_cursor.clone(), alerts: page.alerts.into_iter().map(alert).collect() };
+    to_next(ok(&body), next_cursor.as_deref())
 }
 
 fn alert(alert: StoredAlert) -> AlertBody {

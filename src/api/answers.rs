@@ -5,7 +5,7 @@ use super::errors::ApiError;
 use super::{alerts, executions};
 use crate::http::{Body, Response, Status};
 use crate::job::JobId;
-use crate::store::{Answer, ExecutionRecord, ReadError, StoredAnswer};
+use crate::store::{Answer, ExecutionRecord, FoundJobs, ReadError, StoredAnswer};
 use crate::time::Instant;
 
 /// What becomes of what a reader found.
@@ -15,6 +15,8 @@ pub enum Found {
     Response(Response),
     /// What was answered under a key, and the digest of the request that was answered.
     Key(Option<([u8; 32], Response)>),
+    /// Jobs that are like what was searched for.
+    Jobs(FoundJobs),
     /// What there is of a second of a job.
     Why(JobId, Instant, Vec<ExecutionRecord>),
     /// An execution, which may be what a request is to go on with; None: there is no such one.
@@ -47,6 +49,7 @@ fn again(answer: StoredAnswer) -> Response {
 pub fn answer(answer: Result<Answer, ReadError>) -> Found {
     Found::Response(match answer {
         Ok(Answer::One(found)) => return Found::Execution(found),
+        Ok(Answer::Jobs(found)) => return Found::Jobs(found),
         Ok(Answer::Why(job, at, found)) => return Found::Why(job, at, found),
         Ok(Answer::Key(found)) => return Found::Key(found.map(|(digest, answer)| (digest, again(answer)))),
         Ok(Answer::OfJob(job, page)) => executions::page(Some(job), page),

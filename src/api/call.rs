@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use super::jobs_page::JobsPage;
 use super::patch::Patch;
 use super::schedules::PreviewCall;
 use super::stream::Stream;
-use crate::core::{Action, ExecutionId, Run};
+use crate::core::{Action, ExecutionId, JobFilter, Listing, Run};
 use crate::http::Response;
 use crate::job::{JobId, JobSpec};
-use crate::store::Query;
+use crate::store::{JobSearch, Query};
 use crate::time::Instant;
 
 /// What a request asks for.
@@ -30,8 +29,10 @@ pub enum Call {
     Query(Query),
     /// What a schedule means, beside what the core knows of other jobs.
     Preview(Box<PreviewCall>),
-    /// A page of jobs, at once unless they carry too much.
-    Jobs(JobsPage),
+    /// A page of jobs, for which memory is looked through.
+    Jobs(Listing),
+    /// A page of jobs that a reader has to find, of those that are like this.
+    Search(JobSearch, JobFilter),
     /// Something that is made in pieces, as the client takes them.
     Stream(Stream),
     /// Known without asking anybody.
@@ -43,9 +44,13 @@ impl Call {
     pub fn changes(&self) -> bool {
         match self {
             Call::Create(_) | Call::Change(_) | Call::Patch(_) | Call::Replay(..) => true,
-            Call::Read(_) | Call::Query(_) | Call::Preview(_) | Call::Jobs(_) | Call::Stream(_) | Call::Ready(_) => {
-                false
-            }
+            Call::Read(_)
+            | Call::Query(_)
+            | Call::Preview(_)
+            | Call::Jobs(_)
+            | Call::Search(..)
+            | Call::Stream(_)
+            | Call::Ready(_) => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::call::Call;
 use super::errors::ApiError;
 use super::json::{Millis, ok, time_of};
+use super::links::to_next;
 use super::parameters::{FROM, PAGE_DEFAULT, TO, print_cursor};
 use super::routes::Matched;
 use crate::core::{Class, Covers, Details, Kind, PastAttempt, Record, Status, Timings, Wait};
@@ -173,11 +174,13 @@ pub(super) struct ExecutionsBody {
 
 /// A page as a reader found it; with `job`, all are of that one.
 pub(super) fn page(job: Option<JobId>, page: ExecutionPage) -> Response {
-    ok(&ExecutionsBody {
+    let next_cursor = page.next.as_ref().map(print_cursor);
+    let body = ExecutionsBody {
         job_id: job.map(|job| job.to_string()),
-        next_cursor: page.next.as_ref().map(print_cursor),
+        next_cursor: next_cursor.clone(),
         executions: page.executions.into_iter().map(|found| execution(found, job.is_none())).collect(),
-    })
+    };
+    to_next(ok(&body), next_cursor.as_deref())
 }
 
 pub(super) fn execution(execution: ExecutionRecord, with_job: bool) -> ExecutionBody {

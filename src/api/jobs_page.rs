@@ -1,26 +1,35 @@
-//! Owns a page of jobs: how it is asked for, and how it is made, at once or in pieces.
+//! Owns a page of jobs: how it is asked for, and how it is made, in pieces.
 //! It must not keep jobs between two pieces: each piece shows the jobs as they are when it is made.
+//!
+//! Which jobs are on a page is known before it begins: memory is looked through for them in pieces, or a reader finds them
+//! by what only the disk has in order. So the head can say where the next page is.
 
+use std::collections::VecDeque;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 
 use super::call::Call;
 use super::errors::ApiError;
 use super::jobs::JobBody;
-use super::json::{append, whole};
-use super::parameters::PAGE_DEFAULT;
+use super::json::append;
+use super::links::to_next;
+use super::parameters::{PAGE_DEFAULT, Parameters, Q, SORT, STATE, TAG, TARGET};
 use super::routes::Matched;
 use super::stream::{Piece, Stream};
-use crate::core::JobView;
+use crate::core::{JobFilter, JobOrder, JobState, JobView, Listing, Place, TargetFilter};
 use crate::http::{Method, Response, Status};
-use crate::job::JobKey;
+use crate::job::{JobKey, TargetUrl};
 use crate::limits::{PIECE_JOBS_MAX, PIECE_LEN_MAX};
+use crate::store::{FoundJobs, JobSearch, SearchPlace};
+use crate::time::Instant;
 
-/// A page of jobs, or what is still to be made of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A page of jobs that are known, or what is still to be made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobsPage {
-    after: Option<JobKey>,
-    /// Jobs that may still come; above 0.
-    left: usize,
+    keys: VecDeque<JobKey>,
+    next: Option<String>,
     /// Whether pieces were made, each of which has a job.
     begun: bool,
 }
@@ -34,72 +43,142 @@ pub(super) struct JobsBody {
     next_cursor: Option<String>,
 }
 
-/// A page of jobs in order of creation. A long one is made in pieces: whole, it would keep the loop from what is due.
+/// A page of jobs.
 pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
     let parameters = matched.parameters()?;
-    let after = parameters.number_cursor()?.map(JobKey);
-    let page = JobsPage { after, left: parameters.limit(PAGE_DEFAULT)?, begun: false };
-    let is_long = page.left > PIECE_JOBS_MAX;
-    if matched.request.method == Method::Head && !is_long {
+    let limit = parameters.limit(PAGE_DEFAULT)?;
+    let filter = JobFilter { state: state_of(&parameters)?, target: target_of(&parameters)? };
+    let (tag, text) = (parameters.text(&TAG)?, parameters.text(&Q)?);
+    let sort = parameters.name(&SORT)?.map_or("created", |place| SORTS[place]);
+    let searches = tag.is_some() || text.is_some() || sort == "name";
+    if sort == "next" && searches {
+        let message = "expected created or name where tag or q are given: what is due next only memory knows";
+        return Err(ApiError::parameter(SORT.name, message));
+    }
+    if matched.request.method == Method::Head {
         return Ok(Call::Ready(Response::unmade(Status::OK)));
     }
-    Ok(if is_long { Call::Stream(Stream::Jobs(page)) } else { Call::Jobs(page) })
+    if searches {
+        let by_name = sort == "name";
+        let after = parameters.cursor(|text| search_place(text, by_name))?;
+        let search = JobSearch { tag, text: text.map(|text| text.to_lowercase().into()), by_name, after, limit };
+        return Ok(Call::Search(search, filter));
+    }
+    let order = if sort == "next" { JobOrder::Next } else { JobOrder::Created };
+    let after = parameters.cursor(|text| place(text, order))?;
+    Ok(Call::Jobs(Listing::new(order, filter, after, limit)))
+}
+
+/// What jobs may be sorted by.
+pub(super) const SORTS: [&str; 3] = ["created", "next", "name"];
+/// How a job may stand.
+pub(super) const STATES: [&str; 4] = ["active", "paused", "ended", "held"];
+
+fn state_of(parameters: &Parameters) -> Result<Option<JobState>, ApiError> {
+    let all = [JobState::Active, JobState::Paused, JobState::Ended, JobState::Held];
+    Ok(parameters.name(&STATE)?.map(|place| all[place]))
+}
+
+fn target_of(parameters: &Parameters) -> Result<Option<TargetFilter>, ApiError> {
+    let Some(text) = parameters.text(&TARGET)? else { return Ok(None) };
+    if !text.contains("://") {
+        return Ok(Some(TargetFilter::Host(text.to_lowercase().into())));
+    }
+    let url = TargetUrl::parse(&text).map_err(|why| ApiError::parameter(TARGET.name, why.to_string()))?;
+    Ok(Some(TargetFilter::Exactly(url.target())))
+}
+
+fn place(text: &str, order: JobOrder) -> Option<Place> {
+    let (next, job) = match order {
+        JobOrder::Created => (Instant::FIRST, text),
+        JobOrder::Next => {
+            let (next, job) = text.split_once('.')?;
+            (Instant::from_secs(next.parse().ok()?), job)
+        }
+    };
+    Some(Place { next, job: JobKey(job.parse().ok()?) })
+}
+
+fn print_place(place: Place, order: JobOrder) -> String {
+    match order {
+        JobOrder::Created => place.job.0.to_string(),
+        JobOrder::Next => format!("{}.{}", place.next.as_secs(), place.job.0),
+    }
+}
+
+/// Reads what [`print_search_place`] prints.
+fn search_place(text: &str, by_name: bool) -> Option<SearchPlace> {
+    let (job, name) = text.split_once('.').map_or((text, None), |(job, name)| (job, Some(name)));
+    let job = JobKey(job.parse().ok()?);
+    let text = |name: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(name).ok()?).ok();
+    let name = match name {
+        Some(name) => Some(text(name)?.into()),
+        None => None,
+    };
+    (by_name || name.is_none()).then_some(SearchPlace { name, job })
+}
+
+fn print_search_place(place: &SearchPlace) -> String {
+    let name =
+        place.name.as_ref().map(|name| format!(".{}", URL_SAFE_NO_PAD.encode(name.as_bytes()))).unwrap_or_default();
+    format!("{}{name}", place.job.0)
 }
 
 impl JobsPage {
-    /// The job behind which the next piece begins.
-    pub fn after(&self) -> Option<JobKey> {
-        self.after
+    /// The page that memory was looked through for.
+    pub fn of_listing(listing: Listing) -> JobsPage {
+        let order = listing.order();
+        let (keys, next) = listing.end();
+        JobsPage { keys: keys.into(), next: next.map(|next| print_place(next, order)), begun: false }
     }
 
-    /// How many jobs to look up for the next piece: one more than it shows, which says that there is more.
-    pub fn views_wanted(&self) -> usize {
-        self.in_piece() + 1
+    /// The page that a reader found, without those jobs that are not shown after all.
+    pub fn of_search(found: &FoundJobs, shown: Vec<JobKey>) -> JobsPage {
+        JobsPage { keys: shown.into(), next: found.next.as_ref().map(print_search_place), begun: false }
     }
 
-    fn in_piece(&self) -> usize {
-        self.left.min(PIECE_JOBS_MAX)
+    /// The head of an answer, or all of it, with where the next page begins.
+    pub fn with_next(&self, response: Response) -> Response {
+        to_next(response, self.next.as_deref())
     }
 
-    /// Makes the next piece of `{"jobs":[...],"nextCursor":...}`, and says what is left to make.
-    fn advance(self, views: &[JobView]) -> (Vec<u8>, Option<JobsPage>) {
+    /// The jobs that the next piece is to show.
+    pub fn in_piece(&self) -> impl Iterator<Item = JobKey> {
+        self.keys.iter().copied().take(PIECE_JOBS_MAX)
+    }
+
+    /// Makes the next piece of `{"jobs":[...],"nextCursor":...}`, and says what is left to make. `views` are those of
+    /// `in_piece`; None for one that is gone.
+    pub fn piece(mut self, views: &[Option<JobView>]) -> Piece {
         let mut out = Vec::new();
         if !self.begun {
             out.extend_from_slice(b"{\"jobs\":[");
         }
         let mut shown = 0;
-        for view in views.iter().take(self.in_piece()) {
+        for view in views {
             // Jobs may carry bodies.
             if shown > 0 && out.len() >= PIECE_LEN_MAX {
                 break;
             }
-            if self.begun || shown > 0 {
+            shown += 1;
+            let Some(view) = view else { continue };
+            if self.begun {
                 out.push(b',');
             }
+            self.begun = true;
             append(&mut out, &JobBody::from(view));
-            shown += 1;
         }
-        let (shown, more) = views.split_at(shown);
-        let next = if more.is_empty() { None } else { shown.last().map(|view| view.revision.id.key()) };
-        let left = self.left - shown.len();
-        if next.is_some() && left > 0 {
-            return (out, Some(JobsPage { after: next, left, begun: true }));
+        self.keys.drain(..shown);
+        if self.keys.is_empty() {
+            out.extend_from_slice(b"],\"nextCursor\":");
+            append(&mut out, &self.next);
+            out.push(b'}');
+            return Piece { bytes: out, rest: None };
         }
-        out.extend_from_slice(b"],\"nextCursor\":");
-        append(&mut out, &next.map(|key| key.0.to_string()));
-        out.push(b'}');
-        (out, None)
+        if !self.begun {
+            // All of them were gone: the beginning is not made twice.
+            out.clear();
+        }
+        Piece { bytes: out, rest: Some(Stream::Jobs(Box::new(self))) }
     }
-}
-
-/// A page that is one piece; None if its jobs carry so much that it must be made in pieces.
-pub fn jobs(page: JobsPage, views: &[JobView]) -> Option<Response> {
-    let (bytes, rest) = page.advance(views);
-    rest.is_none().then(|| whole(bytes))
-}
-
-/// The next piece of a page.
-pub fn jobs_piece(page: JobsPage, views: &[JobView]) -> Piece {
-    let (bytes, rest) = page.advance(views);
-    Piece { bytes, rest: rest.map(Stream::Jobs) }
 }

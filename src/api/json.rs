@@ -60,8 +60,3 @@ pub(super) fn json(status: http::Status, body: &impl Serialize) -> Response {
 pub(super) fn append(out: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(out, value).expect("these types have only string keys and finite numbers");
 }
-
-/// The answer whose text is made already.
-pub(super) fn whole(bytes: Vec<u8>) -> Response {
-    Response::new(http::Status::OK, bytes)
-}

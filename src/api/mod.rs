@@ -4,7 +4,7 @@
 //! In reading order: `routes` (the one table of what can be asked for) and `route` (what a line of it says), `call` (what
 //! a request asks for), then a file for each resource with its request, its parameters and its answer: `jobs` and
 //! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`, `calendars`, `alerts`, `metrics`, `status`; `openapi` describes them all from
-//! the table and their types. They share `parameters`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way
+//! the table and their types. They share `parameters`, `links`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way
 //! to them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
@@ -18,6 +18,7 @@ mod executions;
 mod jobs;
 mod jobs_page;
 mod json;
+mod links;
 mod metrics;
 mod openapi;
 mod parameters;
@@ -39,7 +40,8 @@ pub use cors::Cors;
 pub use errors::ApiError;
 pub use executions::one as execution;
 pub use jobs::{job, reply};
-pub use jobs_page::{JobsPage, jobs, jobs_piece};
+pub use jobs_page::JobsPage;
+pub use links::ListOf;
 pub use metrics::metrics;
 pub use openapi::openapi;
 pub use patch::Patch;

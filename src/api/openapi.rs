@@ -154,6 +154,7 @@ fn parameter_of(parameter: &Parameter) -> Value {
         Form::Name(names) => json!({ "type": "string", "enum": names }),
         Form::Cursor => json!({ "type": "string" }),
         Form::Time => json!({ "type": "string", "format": "date-time" }),
+        Form::Text { len_max } => json!({ "type": "string", "minLength": 1, "maxLength": len_max }),
         Form::JobId => json!({ "type": "string", "format": "uuid" }),
     };
     json!({

@@ -2,10 +2,11 @@
 //! It must not guess.
 
 use super::errors::ApiError;
+use super::jobs_page::{SORTS, STATES};
 use crate::core::{ExecutionKey, Kind, Status};
 use crate::http::query;
 use crate::job::{JobId, JobKey, instant};
-use crate::limits::PAGE_MAX;
+use crate::limits::{LABEL_LEN_MAX, PAGE_MAX};
 use crate::time::Instant;
 
 /// How many items a page holds unless asked otherwise.
@@ -39,6 +40,8 @@ pub(super) enum Form {
     Time,
     /// The id of a job.
     JobId,
+    /// Any text of so many characters.
+    Text { len_max: usize },
 }
 
 pub(super) const LIMIT: Parameter =
@@ -54,6 +57,17 @@ pub(super) const FROM: Parameter =
     Parameter::new("from", Form::Time, "Only what belongs to this second or a later one.");
 pub(super) const TO: Parameter =
     Parameter::new("to", Form::Time, "Only what belongs to this second or an earlier one.");
+pub(super) const TAG: Parameter =
+    Parameter::new("tag", Form::Text { len_max: LABEL_LEN_MAX }, "Only jobs with this tag.");
+pub(super) const Q: Parameter =
+    Parameter::new("q", Form::Text { len_max: 200 }, "Only jobs whose name, URL or owner contains this.");
+pub(super) const STATE: Parameter = Parameter::new("state", Form::Name(&STATES), "Only jobs that stand like this.");
+pub(super) const TARGET: Parameter = Parameter::new(
+    "target",
+    Form::Text { len_max: 300 },
+    "Only jobs that POST to this host, or to this scheme, host and port.",
+);
+pub(super) const SORT: Parameter = Parameter::new("sort", Form::Name(&SORTS), "What they are sorted by.");
 pub(super) const AT: Parameter =
     Parameter { is_required: true, ..Parameter::new("at", Form::Time, "The second that is asked about.") };
 
@@ -111,7 +125,7 @@ impl Parameters {
     }
 
     /// Which of its names a parameter has, by its place among them.
-    fn name(&self, parameter: &Parameter) -> Result<Option<usize>, ApiError> {
+    pub(super) fn name(&self, parameter: &Parameter) -> Result<Option<usize>, ApiError> {
         let Form::Name(names) = parameter.form else { unreachable!("the parameter is declared as a name") };
         let Some(text) = self.get(parameter) else { return Ok(None) };
         let refusal = || {
@@ -160,6 +174,16 @@ impl Parameters {
         text.parse().map(Some).map_err(|_| refusal())
     }
 
+    /// A text.
+    pub(super) fn text(&self, parameter: &Parameter) -> Result<Option<String>, ApiError> {
+        let Form::Text { len_max } = parameter.form else { unreachable!("the parameter is declared as a text") };
+        let Some(text) = self.get(parameter) else { return Ok(None) };
+        if (1..=len_max).contains(&text.chars().count()) {
+            return Ok(Some(text.to_owned()));
+        }
+        Err(ApiError::parameter(parameter.name, format!("expected 1 to {len_max} characters")))
+    }
+
     /// A second.
     pub(super) fn time(&self, parameter: &Parameter) -> Result<Option<Instant>, ApiError> {
         debug_assert!(matches!(parameter.form, Form::Time), "the parameter is declared as a time");
@@ -167,7 +191,8 @@ impl Parameters {
         instant(parameter.name, text).map(Some).map_err(|error| ApiError::parameter(parameter.name, error.message))
     }
 
-    fn cursor<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ApiError> {
+    /// Where a page goes on, as its list writes it.
+    pub(super) fn cursor<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ApiError> {
         let Some(text) = self.get(&CURSOR) else { return Ok(None) };
         let refusal = || ApiError::parameter(CURSOR.name, "expected the nextCursor of an earlier page");
         parse(text).map(Some).ok_or_else(refusal)

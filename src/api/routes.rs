@@ -7,7 +7,7 @@
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::parameters::{AT, CURSOR, FROM, JOB, KIND, LIMIT, Parameters, STATUS, TO};
+use super::parameters::{AT, CURSOR, FROM, JOB, KIND, LIMIT, Parameters, Q, SORT, STATE, STATUS, TAG, TARGET, TO};
 use super::route::{AnswerOf, Route};
 use super::{
     alerts, calendars, executions, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, status, why,
@@ -23,8 +23,8 @@ pub(super) const ROUTES: &[Route] = &[
         .takes::<Definition>("JobDefinition", BODY_LEN_MAX)
         .gives(&[AnswerOf::json::<jobs::ChangedBody>(Status::CREATED, "The job is on disk.")])
         .or(&[Status::CONFLICT]),
-    Route::new(Method::Get, "/api/jobs", "listJobs", "Lists jobs in order of creation.", jobs_page::list)
-        .with(&[&LIMIT, &CURSOR])
+    Route::new(Method::Get, "/api/jobs", "listJobs", "Lists jobs.", jobs_page::list)
+        .with(&[&LIMIT, &CURSOR, &SORT, &STATE, &TARGET, &TAG, &Q])
         .gives(&[AnswerOf::ok::<jobs_page::JobsBody>("A page of jobs.")]),
     Route::new(Method::Get, "/api/jobs/:id", "getJob", "Shows a job.", jobs::read).gives(&[AnswerOf::ok::<
         jobs::JobBody,
@@ -315,6 +315,7 @@ mod tests {
                 Call::Create(_)
                 | Call::Change(_)
                 | Call::Jobs(_)
+                | Call::Search(..)
                 | Call::Read(_)
                 | Call::Replay(..)
                 | Call::Patch(_)

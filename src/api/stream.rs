@@ -13,10 +13,10 @@ use super::jobs_page::JobsPage;
 use crate::http::{Response, Status};
 
 /// What is still to be made of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// A page of jobs.
-    Jobs(JobsPage),
+    Jobs(Box<JobsPage>),
 }
 
 /// A part of an answer.

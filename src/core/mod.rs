@@ -8,7 +8,7 @@
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
 //! and asks the tables: `arming`, `admission`, `sending`, `changes`, `runs`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts; `view` is
-//! what can be read.
+//! what can be read, and `listing` how jobs are found.
 
 mod admission;
 mod arming;
@@ -21,6 +21,7 @@ mod io;
 mod jobs;
 mod key;
 mod keys;
+mod listing;
 mod pausing;
 mod policies;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use io::{
     Restored, Run, RunOf, Settings, StoredJob,
 };
 pub use key::{ExecutionId, ExecutionKey, Kind};
+pub use listing::{JobFilter, JobOrder, JobState, Listing, Place, TargetFilter};
 pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};
 pub use scheduler::{Counts, Scheduler};
 pub use tally::{Counters, LastOutcome, Tally, Totals};

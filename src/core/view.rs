@@ -151,12 +151,21 @@ impl Scheduler {
         self.phase == Phase::Running
     }
 
-    pub(super) fn view(&self, slot: u32, wall: WallUs) -> JobView {
-        let job = &self.jobs[slot];
+    /// When a job fires next.
+    pub(super) fn next_of(&self, slot: u32) -> Option<Instant> {
         let executions = self.executions.of_job(slot).map(|slot| &self.executions[slot]);
         let armed = executions.filter(|execution| execution.state() == State::Armed && !execution.is_asked_for());
-        let armed = armed.map(Execution::instant);
-        let next = armed.chain(job.next()).min();
+        armed.map(Execution::instant).chain(self.jobs[slot].next()).min()
+    }
+
+    /// The jobs with these keys, in their order; None for one that is gone.
+    pub fn views_of(&self, keys: impl Iterator<Item = JobKey>, wall: WallUs) -> Vec<Option<JobView>> {
+        let slot = |key: JobKey| self.jobs.find(key).filter(|&slot| self.jobs[slot].is_visible());
+        keys.map(|key| slot(key).map(|slot| self.view(slot, wall))).collect()
+    }
+
+    pub(super) fn view(&self, slot: u32, wall: WallUs) -> JobView {
+        let (job, next) = (&self.jobs[slot], self.next_of(slot));
         let paused = job.revision().pause_at(wall).is_some();
         JobView { revision: Arc::clone(job.revision()), tally: job.tally, next, paused, held: job.is_held(wall) }
     }

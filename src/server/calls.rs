@@ -1,7 +1,7 @@
 //! Owns a request's way: routed, then asked of the core, of its memory, or of a reader, and answered.
 //! It must not format JSON: `api` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::connection::{Given, Overdue};
@@ -10,15 +10,24 @@ use super::engine::Engine;
 use super::figures;
 use super::gate::{Gate, Refused};
 use super::keys::Keys;
-use crate::api::{self, ApiError, Call, Cors, Found, Patch, Piece, Read, Stream};
-use crate::core::{Action, Command, Herd, Input, Reply, RequestId, Run, Scheduler};
+use crate::api::{self, ApiError, Call, Cors, Found, JobsPage, ListOf, Patch, Piece, Read, Stream};
+use crate::core::{Action, Command, Herd, Input, JobFilter, Listing, Reply, RequestId, Run, Scheduler};
 use crate::http::{Request, Response, Status};
 use crate::job::Context;
-use crate::limits::{CLIENT_CHANGES_PENDING_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, SEED_END};
+use crate::limits::{CLIENT_CHANGES_PENDING_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, LISTING_LOOKS_MAX, SEED_END};
 use crate::schedule::{Zone, Zones};
 use crate::store::{Query, Readers};
 use crate::telemetry::Logs;
 use crate::time::Now;
+
+/// What is to be done with what a reader finds.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Run it again.
+    Run(Box<Run>),
+    /// Show those jobs that this lets through.
+    Show(JobFilter),
+}
 
 /// What is needed to answer requests, beside the engine.
 #[derive(Debug)]
@@ -29,7 +38,11 @@ pub(super) struct Calls {
     pub(super) seals: bool,
     pub(super) readers: Readers<RequestId, Found>,
     /// What is to be done with what is being looked up.
-    pub(super) then: BTreeMap<RequestId, Box<Run>>,
+    pub(super) then: BTreeMap<RequestId, Then>,
+    /// Which lists pages are of that come later.
+    pub(super) lists: BTreeMap<RequestId, ListOf>,
+    /// Pages of jobs for which memory is being looked through.
+    pub(super) listings: VecDeque<(RequestId, Listing)>,
     pub(super) logs: Logs,
     /// The zones that jobs may name.
     pub(super) zones: Zones,
@@ -96,7 +109,15 @@ impl Calls {
         let routed = api::route(asked, &self.context(engine.core(), now, !asked.body.is_empty()));
         match routed {
             Err(error) => refuse(&error),
-            Ok((call, None)) => self.carry_out(engine, clients, now, request, call),
+            Ok((call, None)) => {
+                if let Call::Query(_) | Call::Jobs(_) | Call::Search(..) = &call {
+                    self.lists.insert(request, ListOf::asked(asked));
+                }
+                match self.carry_out(engine, clients, now, request, call) {
+                    Given::Later => Given::Later,
+                    given => self.link(request, given),
+                }
+            }
             Ok((call, Some(key))) => match self.keys.begin(request, asked, key, call) {
                 Ok(()) => {
                     let given = self.query(request, Query::Key { key: key.into(), now: now.wall });
@@ -107,18 +128,30 @@ impl Calls {
         }
     }
 
+    /// A page of a list names the next one.
+    fn link(&mut self, request: RequestId, given: Given) -> Given {
+        let Some(list) = self.lists.remove(&request) else { return given };
+        match given {
+            Given::Answer(response) => Given::Answer(list.complete(response)),
+            Given::Streamed(head, stream) => Given::Streamed(list.complete(head), stream),
+            given @ (Given::Later | Given::MuchLater | Given::Piece(_)) => given,
+        }
+    }
+
     fn carry_out(&mut self, engine: &mut Engine, clients: Clients, now: Now, request: RequestId, call: Call) -> Given {
         match call {
             Call::Ready(response) => Given::Answer(response),
-            Call::Jobs(page) => {
-                let views = engine.core().jobs_after(page.after(), page.views_wanted(), now.wall);
-                match api::jobs(page, &views) {
-                    Some(response) => Given::Answer(response),
-                    None => {
-                        let stream = Stream::Jobs(page);
-                        Given::Streamed(stream.head(), stream)
-                    }
+            Call::Jobs(mut listing) => {
+                // Most pages are found at the first look.
+                if listing.advance(engine.core(), LISTING_LOOKS_MAX, now.wall) {
+                    return page(engine.core(), now, JobsPage::of_listing(listing));
                 }
+                self.listings.push_back((request, listing));
+                Given::Later
+            }
+            Call::Search(search, filter) => {
+                self.then.insert(request, Then::Show(filter));
+                self.query(request, Query::Jobs(search))
             }
             Call::Read(read) => Given::Answer(self.read(engine, clients, now, read)),
             Call::Preview(call) => {
@@ -129,7 +162,7 @@ impl Calls {
             Call::Query(query) => self.query(request, query),
             Call::Patch(patch) => self.patch(engine, now, request, patch),
             Call::Replay(id, run) => {
-                self.then.insert(request, run);
+                self.then.insert(request, Then::Run(run));
                 self.query(request, Query::One { id, now: now.wall })
             }
             Call::Create(spec) => {
@@ -236,6 +269,20 @@ impl Calls {
         Given::Answer(self.cors.mark(response))
     }
 
+    /// Looks further for one page of jobs, if there is one. What its client is given, once all are found.
+    pub(super) fn look_further(&mut self, core: &Scheduler, now: Now) -> Option<(RequestId, Given)> {
+        let (request, mut listing) = self.listings.pop_front()?;
+        if !listing.advance(core, LISTING_LOOKS_MAX, now.wall) {
+            self.listings.push_back((request, listing));
+            return None;
+        }
+        match self.link(request, page(core, now, JobsPage::of_listing(listing))) {
+            Given::Answer(response) => Some((request, Given::Answer(self.cors.mark(response)))),
+            Given::Streamed(head, stream) => Some((request, Given::Streamed(self.cors.mark(head), stream))),
+            given @ (Given::Later | Given::MuchLater | Given::Piece(_)) => Some((request, given)),
+        }
+    }
+
     /// A reader's answer, which may be what a request goes on with.
     pub(super) fn found(
         &mut self,
@@ -257,15 +304,24 @@ impl Calls {
                 Err(response) => Given::Answer(response),
             },
             (Found::Execution(found), None) => Given::Answer(api::execution(found.map(|found| *found))),
-            (Found::Execution(None), Some(_)) => refuse(&ApiError::no_such_execution()),
-            (Found::Execution(Some(found)), Some(run)) => match api::replay_of(&found, run) {
+            (Found::Jobs(found), Some(Then::Show(filter))) => {
+                let shown = engine.core().visible_of(found.keys.clone(), &filter, now.wall);
+                page(engine.core(), now, JobsPage::of_search(&found, shown))
+            }
+            (Found::Jobs(_), _) | (Found::Execution(_), Some(Then::Show(_))) => {
+                unreachable!("what is done with an answer fits its question")
+            }
+            (Found::Execution(None), Some(Then::Run(_))) => refuse(&ApiError::no_such_execution()),
+            (Found::Execution(Some(found)), Some(Then::Run(run))) => match api::replay_of(&found, run) {
                 Ok(action) => self.change(engine, now, request, action),
                 Err(error) => refuse(&error),
             },
         };
+        let given = self.link(request, given);
         match self.end_key_unless_later(request, given) {
             Given::Answer(response) => Given::Answer(self.cors.mark(response)),
-            given @ (Given::Later | Given::MuchLater | Given::Streamed(..) | Given::Piece(_)) => given,
+            Given::Streamed(head, stream) => Given::Streamed(self.cors.mark(head), stream),
+            given @ (Given::Later | Given::MuchLater | Given::Piece(_)) => given,
         }
     }
 
@@ -298,6 +354,17 @@ impl Calls {
     }
 }
 
+/// A page of jobs that are known: at once if one piece is enough.
+fn page(core: &Scheduler, now: Now, page: JobsPage) -> Given {
+    let views = core.views_of(page.in_piece(), now.wall);
+    let head = Stream::Jobs(Box::new(page.clone()));
+    let Piece { bytes, rest } = page.clone().piece(&views);
+    match rest {
+        None => Given::Answer(page.with_next(Response::new(Status::OK, bytes))),
+        Some(_) => Given::Streamed(page.with_next(head.head()), head),
+    }
+}
+
 /// What else is due when a job that was changed is due next.
 fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
     match reply {
@@ -317,7 +384,10 @@ fn refuse(error: &ApiError) -> Given {
 /// Makes the next piece of an answer that is streamed.
 fn piece(core: &Scheduler, now: Now, stream: Stream) -> Piece {
     match stream {
-        Stream::Jobs(page) => api::jobs_piece(page, &core.jobs_after(page.after(), page.views_wanted(), now.wall)),
+        Stream::Jobs(page) => {
+            let views = core.views_of(page.in_piece(), now.wall);
+            page.piece(&views)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::calls;
 use super::connection::Given;
 use super::connections::{Asked, Connections, FIRST_TOKEN};
-use crate::api::{self, Call, Piece, Stream};
+use crate::api::{self, Call, JobsPage, Piece, Stream};
 use crate::core::RequestId;
 use crate::http::{Response, Status};
 use crate::job::Context;
@@ -54,7 +54,10 @@ impl World {
         let mut asked_for = Vec::new();
         self.serve(|request, asked| match asked {
             Asked::Request(asked) => match api::route(&asked, &Context::at(Second::FIRST)).expect("it is a route").0 {
-                Call::Stream(stream) => Given::Streamed(stream.head(), stream),
+                Call::Jobs(listing) => {
+                    let stream = Stream::Jobs(Box::new(JobsPage::of_listing(listing)));
+                    Given::Streamed(stream.head(), stream)
+                }
                 other => panic!("{other:?} is no stream"),
             },
             Asked::Refused(refusal) => panic!("{refusal}"),
@@ -371,8 +374,8 @@ fn a_piece_may_come_later() {
     assert_eq!(world.turn(|_| panic!("one is on its way")), []);
     world.mono = world.mono.plus(ANSWER_PACE_WINDOW * 10);
     world.expire();
-    let (request, stream) = (waiting[0], streams[0]);
-    world.connections.give(request, piece(3, Some(stream)), DATE, world.mono);
+    let (request, stream) = (waiting[0], streams[0].clone());
+    world.connections.give(request, piece(3, Some(stream.clone())), DATE, world.mono);
     let again = loop {
         let asked_for = world.turn(|_| Given::Later);
         if !asked_for.is_empty() {

@@ -1,7 +1,7 @@
 //! Owns start and stop: from a configuration to a running loop, and from its end to a result.
 //! It must not hold anything that happens in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -149,6 +149,8 @@ fn prepare(
         in_flight_max,
         changes_pending: 0,
         then: BTreeMap::new(),
+        lists: BTreeMap::new(),
+        listings: VecDeque::new(),
         patches: BTreeMap::new(),
         keys: Keys::default(),
         changes_refused: 0,

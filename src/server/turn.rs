@@ -185,6 +185,10 @@ impl Loop {
     fn serve(&mut self, now: &mut Now) -> bool {
         let until = now.mono.plus(CLIENT_TIME_PER_TURN);
         self.connections.begin_turn();
+        // One in a turn, as with pieces of an answer.
+        if let Some((request, given)) = self.calls.look_further(self.engine.core(), *now) {
+            self.connections.give(request, given, &self.date.1, now.mono);
+        }
         loop {
             self.replies.extend(self.engine.take_replies());
             if let Some((request, reply)) = self.replies.pop_front() {
@@ -197,7 +201,7 @@ impl Loop {
             } else if let Some(slot) = self.connections.next() {
                 self.drive(slot, now, until);
             } else {
-                return self.connections.has_more();
+                return self.connections.has_more() || !self.calls.listings.is_empty();
             }
             if !look_at_clocks(&mut self.engine, &mut self.last, now, until) {
                 return true;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::{CalendarChange, ExecutionId, ExecutionKey, Kind, Persist, Record, Restored, Seq, Status};
-use crate::job::JobId;
+use crate::job::{JobId, JobKey};
 use crate::time::{Instant, WallUs};
 
 // --- The door for writing: a batch goes in, events come out. ---
@@ -123,6 +123,8 @@ pub enum Query {
         /// Now: armed rows that lie ahead are not shown.
         now: WallUs,
     },
+    /// Jobs, by what only the disk has in order.
+    Jobs(JobSearch),
     /// One execution.
     One {
         /// Which.
@@ -144,6 +146,39 @@ pub enum Query {
         /// Where to go on.
         before: Option<u64>,
     },
+}
+
+/// Which jobs are searched for.
+#[derive(Clone, Debug)]
+pub struct JobSearch {
+    /// Only with this tag.
+    pub tag: Option<String>,
+    /// Only those whose name, URL or owner contains this; in lower case.
+    pub text: Option<Box<str>>,
+    /// In the order of their names, and behind them those without one; not in order of creation.
+    pub by_name: bool,
+    /// Only those behind this place.
+    pub after: Option<SearchPlace>,
+    /// Items on the page.
+    pub limit: usize,
+}
+
+/// Where a job stands among those that are searched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchPlace {
+    /// Its name, if they are sorted by that and it has one.
+    pub name: Option<Box<str>>,
+    /// Which job.
+    pub job: JobKey,
+}
+
+/// Jobs that were found.
+#[derive(Clone, Debug)]
+pub struct FoundJobs {
+    /// Which, in their order.
+    pub keys: Vec<JobKey>,
+    /// Where the next page begins, if there may be more.
+    pub next: Option<SearchPlace>,
 }
 
 /// Which executions are asked for.
@@ -192,6 +227,8 @@ pub enum Answer {
     NoSuchJob,
     /// Executions of all jobs.
     OfAll(ExecutionPage),
+    /// Jobs that are like what is searched for.
+    Jobs(FoundJobs),
     /// What there is of one second of a job: its executions, and the row that covers it.
     Why(JobId, Instant, Vec<ExecutionRecord>),
     /// One execution; None: there is none, or none any more.

@@ -11,7 +11,7 @@ mod sqlite;
 mod tests;
 
 pub use messages::{
-    AlertPage, AlertState, AlertUpdate, Answer, Batch, ExecutionPage, ExecutionRecord, Filter, Keep, KeyedAnswer,
-    Loaded, Query, ReadError, StoredAlert, StoredAnswer, WriterEvent,
+    AlertPage, AlertState, AlertUpdate, Answer, Batch, ExecutionPage, ExecutionRecord, Filter, FoundJobs, JobSearch,
+    Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, StoredAlert, StoredAnswer, WriterEvent,
 };
 pub use sqlite::{OpenError, Readers, Store, Writer, fill};

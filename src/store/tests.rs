@@ -55,7 +55,12 @@ fn pages(
     loop {
         let page = match store.ask(&query(limit, before)) {
             Answer::OfJob(_, page) | Answer::OfAll(page) => page,
-            Answer::NoSuchJob | Answer::One(_) | Answer::Why(..) | Answer::Key(_) | Answer::Alerts(_) => {
+            Answer::NoSuchJob
+            | Answer::One(_)
+            | Answer::Jobs(_)
+            | Answer::Why(..)
+            | Answer::Key(_)
+            | Answer::Alerts(_) => {
                 panic!("executions were asked for")
             }
         };

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::index::{Entry, Index, Wanted};
-use super::{alerts, keys, rows, single};
+use super::{alerts, found, keys, rows, single};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
@@ -75,6 +75,7 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
             let records = found.into_iter().map(|(key, record)| ExecutionRecord { id: key.of(*job), record });
             Ok(Answer::Why(*job, *at, records.collect()))
         }
+        Query::Jobs(search) => found::jobs(&snapshot, search).map(Answer::Jobs),
         Query::Key { key, now } => keys::find(&snapshot, key, *now).map(Answer::Key),
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
     }

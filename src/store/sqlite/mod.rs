@@ -11,6 +11,7 @@ mod checkpoint;
 mod chore;
 mod fill;
 mod fold;
+mod found;
 mod history;
 mod index;
 mod keys;

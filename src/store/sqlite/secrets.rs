@@ -47,7 +47,8 @@ impl Store {
     /// Opens all secrets.
     pub(super) fn open_secrets(&self) -> Result<Found, OpenError> {
         let damaged = |why| self.damaged(&why);
-        let sql = "SELECT public_id, name, sealed FROM secrets JOIN jobs ON id = job_id WHERE deleted_at IS NULL";
+        let sql =
+            "SELECT public_id, secrets.name, sealed FROM secrets JOIN jobs ON id = job_id WHERE deleted_at IS NULL";
         let mut statement = self.connection.prepare(sql).map_err(damaged)?;
         let mut found = statement.query([]).map_err(damaged)?;
         let mut secrets = Found::new();

@@ -17,6 +17,7 @@ use super::calendars;
 use super::checkpoint::{self, Checkpointer};
 use super::chore::Chore;
 use super::fold::Fold;
+use super::found;
 use super::keys;
 use super::retention::Retention;
 use super::rows;
@@ -308,11 +309,14 @@ fn write_job(connection: &Connection, vault: Option<&Vault>, change: &JobChange)
     match change {
         JobChange::Put(revision) => {
             secrets::put(connection, vault, revision)?;
+            let tags = revision.spec.labels().map_or(&[][..], |labels| &labels.tags);
+            found::put_tags(connection, revision.id.key(), tags, revision.number > 1)?;
             let mut statement = connection.prepare_cached(rows::PUT_JOB)?;
             rows::write_job(&mut statement, revision)?
         }
         JobChange::Delete(key, at) => {
             secrets::delete(connection, *key)?;
+            found::put_tags(connection, *key, &[], true)?;
             let mut statement = connection.prepare_cached("UPDATE jobs SET deleted_at = ?2 WHERE id = ?1")?;
             statement.execute(params![rows::integer(key.0), at.0])?
         }
