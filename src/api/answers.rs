@@ -12,6 +12,8 @@ pub fn answer(answer: Result<Answer, ReadError>) -> Response {
         Ok(Answer::OfJob(job, page)) => executions::page(Some(job), page),
         Ok(Answer::OfAll(page)) => executions::page(None, page),
         Ok(Answer::Alerts(page)) => alerts::page(page),
+        // No route asks for them yet.
+        Ok(Answer::Series(..)) => ApiError::unavailable("series are not served yet").response(),
         Ok(Answer::NoSuchJob) => ApiError::no_such_job().response(),
         Err(error) => ApiError::from(error).response(),
     }

@@ -55,7 +55,7 @@ fn pages(
     loop {
         let page = match store.ask(&query(limit, before)) {
             Answer::OfJob(_, page) | Answer::OfAll(page) => page,
-            Answer::NoSuchJob | Answer::Alerts(_) => panic!("executions were asked for"),
+            Answer::NoSuchJob | Answer::Alerts(_) | Answer::Series(..) => panic!("executions were asked for"),
         };
         assert!(page.executions.len() <= limit);
         all.extend(page.executions);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::index::{Entry, Index, Wanted};
-use super::{alerts, rows};
+use super::{alerts, rows, series};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
@@ -56,6 +56,15 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
             let mut made = page.make(found)?;
             made.next = made.next.or(reached);
             Ok(Answer::OfAll(made))
+        }
+        Query::Series { job, from, to, step_s } => {
+            if let Some(job) = job
+                && public_id(&snapshot, job.key())? != Some(*job)
+            {
+                return Ok(Answer::NoSuchJob);
+            }
+            let found = series::series(&snapshot, index, job.map(|job| job.key()), (*from, *to), *step_s)?;
+            Ok(Answer::Series(*job, found))
         }
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
     }

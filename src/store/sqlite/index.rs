@@ -125,6 +125,10 @@ impl Entry {
     pub(super) fn behind(key: &ExecutionKey) -> Entry {
         Entry { instant: seconds(key.instant), job: key.job, seq: Seq(u64::MAX) }
     }
+
+    pub(super) fn instant(&self) -> Instant {
+        Instant::from_secs(self.instant.into())
+    }
 }
 
 fn seconds(instant: Instant) -> u32 {
@@ -198,6 +202,40 @@ impl Index {
             }
         }
         best.into_sorted_vec().into_iter().map(|Reverse(entry)| entry).collect()
+    }
+
+    /// Up to `most` rows that may be finished and in the ledger, with instants from the first until before the second,
+    /// oldest first.
+    pub(super) fn oldest_finished(&self, job: Option<JobKey>, range: (Instant, Instant), most: usize) -> Vec<Entry> {
+        let (from, to) = (seconds(range.0), seconds(range.1));
+        let mut best: BinaryHeap<Entry> = BinaryHeap::new();
+        for (number, chunk) in self.all() {
+            if chunk.span.0.load(Ordering::Acquire) >= to || chunk.span.1.load(Ordering::Acquire) < from {
+                continue;
+            }
+            for (offset, (cell, instant)) in (0..).zip(chunk.cells.iter().zip(&chunk.instants)) {
+                let cell = cell.load(Ordering::Acquire);
+                let owner = JobKey(cell & ((1 << JOB_BITS) - 1));
+                let instant = instant.load(Ordering::Relaxed);
+                if !(from..to).contains(&instant) || job.is_some_and(|job| job != owner) {
+                    continue;
+                }
+                match Stand::of(cell) {
+                    Stand::Absent | Stand::Unfolded(Status::Pending) => continue,
+                    Stand::Unfolded(Status::Success | Status::Failed | Status::Skipped)
+                    | Stand::Folded
+                    | Stand::Stuck => {}
+                }
+                let entry = Entry { instant, job: owner, seq: Seq(number * CHUNK_LEN + offset) };
+                if best.len() < most {
+                    best.push(entry);
+                } else if best.peek().is_some_and(|newest| entry < *newest) {
+                    best.pop();
+                    best.push(entry);
+                }
+            }
+        }
+        best.into_sorted_vec()
     }
 
     /// Every finished row that is to be folded, in no order.
@@ -365,6 +403,12 @@ mod tests {
         writer.forget(Seq(3));
         writer.note(Seq(2), &key(2, 7), Status::Success);
         assert_eq!(seqs(&index, all(), end, 10), [2, 9_000, 1]);
+        let oldest = |job: Option<u64>, range: (i64, i64), most| -> Vec<u64> {
+            let range = (Instant::from_secs(range.0), Instant::from_secs(range.1));
+            index.oldest_finished(job.map(JobKey), range, most).into_iter().map(|entry| entry.seq.0).collect()
+        };
+        assert_eq!((oldest(None, (0, 8), 9), oldest(None, (0, 8), 2)), (vec![1, 9_000, 2], vec![1, 9_000]));
+        assert_eq!((oldest(None, (4, 7), 9), oldest(Some(2), (i64::MIN, i64::MAX), 9)), (vec![9_000], vec![2]));
         let mut finished = index.finished();
         finished.sort_unstable();
         assert_eq!(finished, [(JobKey(1), Seq(1)), (JobKey(1), Seq(9_000)), (JobKey(2), Seq(2))]);
