@@ -97,9 +97,7 @@ impl Fold {
         if let (Some(why), Unread::None) = (unread, &self.unread) {
             self.unread = Unread::Met(why);
         }
-        for (_, seq) in self.plan.drain(self.plan.len() - moved..) {
-            index.fold(seq);
-        }
+        index.fold(self.plan.drain(self.plan.len() - moved..).map(|(_, seq)| seq));
         self.slice_max = (self.slice_max * 2).min(FOLD_SLICE_ROWS as usize);
         // A slice that was cut short by the clock has less rest behind it.
         let share = u32::try_from(moved).unwrap_or(u32::MAX);

@@ -22,6 +22,7 @@ type Found = (ExecutionKey, Record);
 
 /// Answers a query from one consistent state of the store.
 pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) -> rusqlite::Result<Answer> {
+    let settled = index.settled();
     let snapshot = connection.transaction()?;
     // A transaction sees the state of its first read: what is looked up in the index comes after it.
     snapshot.prepare_cached("SELECT 1 FROM marks LIMIT 1")?.exists([])?;
@@ -63,7 +64,7 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
             {
                 return Ok(Answer::NoSuchJob);
             }
-            let found = series::series(&snapshot, index, job.map(|job| job.key()), (*from, *to), *step_s)?;
+            let found = series::series(&snapshot, (index, settled), job.map(|job| job.key()), (*from, *to), *step_s)?;
             Ok(Answer::Series(*job, found))
         }
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),

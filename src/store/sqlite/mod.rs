@@ -3,7 +3,7 @@
 //!
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
 //! with `fold`, `retention`, `ageing`, `checkpoint` beside it, each a `chore`, `reader` with `history` and `series`,
-//! `index`, `rollups`, `alerts`, `calendars`, `tombstones`, `secrets`. `fill` makes a long history for measurements,
+//! `index` with `stand`, `rollups`, `alerts`, `calendars`, `tombstones`, `secrets`. `fill` makes a long history for measurements,
 //! `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
@@ -24,6 +24,7 @@ mod rollups;
 mod rows;
 mod secrets;
 mod series;
+mod stand;
 mod tombstones;
 mod writer;
 

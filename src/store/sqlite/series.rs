@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::index::Index;
 use super::rollups::{self, ALL, Table};
 use super::rows;
+use super::stand::Settled;
 use crate::job::JobKey;
 use crate::limits::{READ_TIME_MAX, SERIES_UNFOLDED_MAX};
 use crate::store::Series;
@@ -15,9 +16,10 @@ use crate::store::steps::Steps;
 use crate::time::Instant;
 
 /// The series of a job or of all, from one state of the store: a row is in the ledger or in a rollup, and never in both.
+/// What the index had settled before that state was chosen is in a rollup.
 pub(super) fn series(
     snapshot: &Connection,
-    index: &Index,
+    index: (&Index, Settled),
     job: Option<JobKey>,
     (from, to): (Instant, Instant),
     step_s: u32,
@@ -58,12 +60,12 @@ fn add_rollups(snapshot: &Connection, table: Table, owner: JobKey, steps: &mut S
 /// for: then returns through which instant there are all.
 fn add_unfolded(
     snapshot: &Connection,
-    index: &Index,
+    index: (&Index, Settled),
     job: Option<JobKey>,
     (most, until): (usize, Clock),
     steps: &mut Steps,
 ) -> rusqlite::Result<Option<Instant>> {
-    let listed = index.oldest_finished(job, steps.range(), most.saturating_add(1));
+    let listed = index.0.oldest_finished(job, steps.range(), index.1, most.saturating_add(1));
     let mut read = snapshot.prepare_cached(rows::SELECT_FINISHED)?;
     // What is cut off is cut off with all that has its instant.
     let cut = listed.get(most).map(|entry| entry.instant());
@@ -79,7 +81,7 @@ fn add_unfolded(
                 return Ok(Some(Instant::from_secs(at.as_secs() - 1)));
             }
         }
-        // The index may be ahead of what is seen here, and mostly what it calls folded is.
+        // The index may be ahead of what is seen here.
         if let Some(row) = read.query_row([rows::integer(entry.seq.0)], rows::read_ledger).optional()? {
             steps.add_execution(&row.key, &row.record);
         }
@@ -139,10 +141,11 @@ mod tests {
                 while written_too.load(Ordering::Acquire) < 30_000 {
                     for job in [None, Some(JobKey(3))] {
                         let before = written_too.load(Ordering::Acquire);
+                        let settled = index.settled();
                         let snapshot = connection.transaction().expect("a snapshot");
                         snapshot.query_row("SELECT count(*) FROM marks", [], |_| Ok(())).expect("its first read");
                         let range = (Instant::from_secs(NOON), Instant::from_secs(NOON + 100_000));
-                        let found = series(&snapshot, &index, job, range, 3_600).expect("it can be read");
+                        let found = series(&snapshot, (&index, settled), job, range, 3_600).expect("it can be read");
                         let after = begun_too.load(Ordering::Acquire);
                         let share = |rows: u64| if job.is_some() { rows / 5 } else { rows };
                         let (least, most) = (share(before), share(after));
@@ -186,7 +189,8 @@ mod tests {
         let read = |job: Option<u64>, most, until| {
             let (from, to) = (Instant::from_secs(NOON), Instant::from_secs(NOON + 10));
             let mut steps = Steps::new(from, to, 1, Edge::NONE);
-            let through = add_unfolded(&store.connection, &index, job.map(JobKey), (most, until), &mut steps)?;
+            let through =
+                add_unfolded(&store.connection, (&index, index.settled()), job.map(JobKey), (most, until), &mut steps)?;
             Ok::<_, rusqlite::Error>((total(&steps.finish(None)), through.map(|through| through.as_secs() - NOON)))
         };
         let (past, soon) = (Clock::now(), Clock::now() + READ_TIME_MAX);
