@@ -89,6 +89,7 @@
 //! | fire | hand an armed execution to the workers at its instant |
 //! | ledger | the rows of what is armed, in flight, or just finished, in the order in which they were armed |
 //! | history | finished executions, folded out of the ledger |
+//! | rollup | what the finished executions of a job, or of all, in an hour or a day come to |
 //! | dispatch | the worker's wall clock just before the first byte of the request, on a ready connection; without a byte, when it gave up |
 //! | drift | first dispatch minus the instant; recovered, catch-up and manual runs are counted apart |
 //! | missed | an instant that passed while nobody could fire it |
@@ -202,6 +203,17 @@
 //!   through it: it only says where a row may be. No read walks the ledger, and none holds the log for long.
 //! - **The fold** moves a minute's finished rows, sorted by job, in slices of [`limits::FOLD_SLICE_ROWS`] spread over
 //!   half a minute; counters per job are written with it, so an execution dirties no page of its job.
+//! - **Series are made by the fold**, in the transaction that moves a row: whoever reads sees it in the ledger or in a
+//!   rollup, and never in both. A rollup has [`limits::SERIES_JOB_LEN_MAX`] bytes at most: counts and highest values are
+//!   exact, percentiles within 12 %, coarser where that does not fit. Its table is ordered by time, then job, so that a
+//!   fold of all jobs writes pages that lie together. What was folded before there were series is in none.
+//! - **A day becomes one as a whole**, and is kept by hour until then: so a point is hours or days, and nothing overlaps.
+//!   First the edge moves, then the hours behind it, in slices; a reader adds what is still on its way to its day.
+//! - **Rollups only age out.** Those of a deleted job lie on as many pages as it has hours and days. Nobody can ask for
+//!   them once its tombstone is gone, its key is not used again, and the sum keeps what happened. Retention by size counts
+//!   their bytes and takes history in their place: figures stay longer than what they were made of.
+//! - **A figure holds up no record.** A rollup that cannot be read is told of and left alone; on a damaged page, the slice
+//!   that meets it moves without figures, as SQLite commits nothing that met one.
 //! - **A checkpointer beside the writer.** A thread of its own copies pages from the write-ahead log into the database
 //!   (PASSIVE), so that no batch waits for that; the writer still does it when the log grows beyond
 //!   [`limits::WAL_LEN_MAX`]. How long batches wait for housekeeping of any kind is in the metrics (`store.heldUp`). It

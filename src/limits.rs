@@ -314,6 +314,26 @@ pub const CHORE_REST_MAX: Duration = Duration::from_secs(600);
 pub const ALERTS_KEPT_MAX: u64 = 100_000;
 /// The share of the database that alerts may take up, in per cent.
 pub const ALERTS_SHARE_PER_CENT: u64 = 10;
+/// What is kept of one job's executions of an hour or a day, in bytes.
+pub const SERIES_JOB_LEN_MAX: usize = 64;
+/// What is kept of all jobs' executions of an hour or a day, in bytes.
+pub const SERIES_ALL_LEN_MAX: usize = 512;
+/// How long series are kept by hour, at least; they become days a day at a time.
+pub const SERIES_HOURS_KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// How long series are kept by day.
+pub const SERIES_DAYS_KEPT: Duration = Duration::from_secs(400 * 86_400);
+/// How often it is looked whether hours are to become days.
+pub const SERIES_LOOK_EVERY: Duration = Duration::from_secs(600);
+/// Hours that become days, or days that are deleted, in one slice.
+pub const SERIES_SLICE_ROWS: u32 = 500;
+/// How long such a slice may take before it ends where it is.
+pub const SERIES_SLICE_TIME: Duration = Duration::from_millis(10);
+/// The rest between the end of such a slice and the next.
+pub const SERIES_PACE: Duration = Duration::from_millis(20);
+/// Steps of a series that are told at once. A longer stretch of time has longer steps.
+pub const SERIES_POINTS_MAX: usize = 1_000;
+/// Executions that are not folded yet which one read of the series of all jobs looks at.
+pub const SERIES_UNFOLDED_MAX: usize = 100_000;
 /// How often the checkpointer looks at the write-ahead log.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 /// How often the checkpointer goes on at once if more was written while it copied.
@@ -374,6 +394,8 @@ const _: () = {
     assert!(OPENINGS_PER_BUSY_TURN <= OPENINGS_PER_TURN && EXPIRIES_PER_BUSY_TURN <= EXPIRIES_PER_TURN);
     assert!(REPORT_WAIT_MAX.as_millis() < OUTCOME_WAIT_MAX.as_millis(), "reports come before what they lead to");
     assert!(RETENTION_LOOK_EVERY.as_millis() < RETENTION_EVERY.as_millis());
+    assert!(SERIES_HOURS_KEPT.as_secs() < SERIES_DAYS_KEPT.as_secs());
+    assert!(SERIES_JOB_LEN_MAX < SERIES_ALL_LEN_MAX && SERIES_POINTS_MAX > 1);
     assert!(ADDRESS_HEAD_START.as_millis() * (ADDRESSES_MAX as u128) < CONNECT_TIME_MAX.as_millis(), "all get a try");
     assert!(FILES_IN_FLIGHT_PER_CENT < 100, "some connections may rest");
     assert!(NAME_FRESH_TIME.as_millis() < NAME_TIME_MAX.as_millis());

@@ -35,6 +35,8 @@ mod runs;
 mod schedules;
 #[path = "server/schema.rs"]
 mod schema;
+#[path = "server/series.rs"]
+mod series;
 #[path = "server/stalls.rs"]
 mod stalls;
 #[path = "server/start.rs"]

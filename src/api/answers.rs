@@ -2,7 +2,7 @@
 //! It must not print anything itself.
 
 use super::errors::ApiError;
-use super::{alerts, executions};
+use super::{alerts, executions, series};
 use crate::http::{Body, Response, Status};
 use crate::job::JobId;
 use crate::store::{Answer, ExecutionRecord, FoundJobs, ReadError, StoredAnswer};
@@ -55,6 +55,8 @@ pub fn answer(answer: Result<Answer, ReadError>) -> Found {
         Ok(Answer::OfJob(job, page)) => executions::page(Some(job), page),
         Ok(Answer::OfAll(page)) => executions::page(None, page),
         Ok(Answer::Alerts(page)) => alerts::page(page),
+        // No route asks for them yet.
+        Ok(Answer::Series(job, found)) => series::series(job, found),
         Ok(Answer::NoSuchJob) => ApiError::no_such_job().response(),
         Err(error) => ApiError::from(error).response(),
     })

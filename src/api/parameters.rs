@@ -3,6 +3,7 @@
 
 use super::errors::ApiError;
 use super::jobs_page::{SORTS, STATES};
+use super::series::STEPS;
 use crate::core::{ExecutionKey, Kind, Status};
 use crate::http::query;
 use crate::job::{JobId, JobKey, instant};
@@ -68,6 +69,7 @@ pub(super) const TARGET: Parameter = Parameter::new(
     "Only jobs that POST to this host, or to this scheme, host and port.",
 );
 pub(super) const SORT: Parameter = Parameter::new("sort", Form::Name(&SORTS), "What they are sorted by.");
+pub(super) const STEP: Parameter = Parameter::new("step", Form::Name(&STEPS), "How long a step is.");
 pub(super) const AT: Parameter =
     Parameter { is_required: true, ..Parameter::new("at", Form::Time, "The second that is asked about.") };
 

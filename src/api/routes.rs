@@ -7,10 +7,13 @@
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::parameters::{AT, CURSOR, FROM, JOB, KIND, LIMIT, Parameters, Q, SORT, STATE, STATUS, TAG, TARGET, TO};
+use super::parameters::{
+    AT, CURSOR, FROM, JOB, KIND, LIMIT, Parameters, Q, SORT, STATE, STATUS, STEP, TAG, TARGET, TO,
+};
 use super::route::{AnswerOf, Route};
 use super::{
-    alerts, calendars, executions, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, status, why,
+    alerts, calendars, executions, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, series, status,
+    why,
 };
 use crate::core::ExecutionId;
 use crate::http::{Method, RareHeaders, Request, Response, Status};
@@ -67,6 +70,9 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/jobs/:id/executions", "listExecutionsOfJob", OF_JOB, executions::list_of_job)
         .with(&[&LIMIT, &CURSOR])
         .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.")]),
+    Route::new(Method::Get, "/api/jobs/:id/series", "getSeriesOfJob", SERIES, series::of_job)
+        .with(&[&FROM, &TO, &STEP])
+        .gives(&[AnswerOf::ok::<series::SeriesBody>("Counts, drift and duration, step by step.")]),
     Route::new(Method::Get, "/api/jobs/:id/why", "explainJob", WHY, why::ask).with(&[&AT]).gives(&[AnswerOf::ok::<
         why::WhyBody,
     >(
@@ -94,6 +100,9 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Delete, "/api/calendars/:name", "deleteCalendar", "Deletes a calendar.", calendars::delete)
         .gives(&[AnswerOf::empty("It is gone.")])
         .or(&[Status::CONFLICT]),
+    Route::new(Method::Get, "/api/series", "getSeries", SERIES, series::of_all)
+        .with(&[&FROM, &TO, &STEP])
+        .gives(&[AnswerOf::ok::<series::SeriesBody>("Counts, drift and duration, step by step.")]),
     Route::new(Method::Get, "/api/metrics", "getMetrics", "Figures, and which jobs fire next.", metrics::read)
         .with(&[&LIMIT])
         .gives(&[AnswerOf::ok::<metrics::MetricsShape>("The figures as they are now.")]),
@@ -131,6 +140,7 @@ const RESUME: &str = "Lets a job go on that rests.";
 const BACKFILL: &str = "Runs a job for times of its schedule that have passed, one after the other.";
 const REPLAY: &str = "Does an execution again, as a new one with the same scheduled time.";
 const RELEASE: &str = "Lets a job go on that is held because the clock stepped back.";
+const SERIES: &str = "What executions came to, by hour for a week and then by day.";
 const WHY: &str = "Says what became of a second of a job, and why; also of one that was never due.";
 const OF_JOB: &str = "Lists executions of a job, newest first.";
 const PREVIEW: &str = "Says what a schedule means: when it is due, in words, and what is odd about it.";

@@ -5,7 +5,7 @@
 //! field's text), `special_days` (days told by their place in the month), `seed` (what is left open), `calendar` (matching
 //! wall-clock times), `dates` (those left out), `zone` (wall clock to instants) with its policy `dst`, `zones` (all of
 //! them), `every` (steady periods), `rare` (what few schedules have), `error`; and what people are told: `words` (in plain
-//! English), `warnings` (what may not be meant) and `preview`.
+//! English), `warnings` (what may not be meant), `preview` and `absence` (why it is not due).
 
 mod absence;
 mod calendar;

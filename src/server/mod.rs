@@ -5,7 +5,8 @@
 //! newer zone data if the machine has some: `zones`),
 //! `turn` (one turn of it), `engine` (the core and what its outputs go to), `outbox` (what waits for the writer),
 //! `connections`, `connection` and its `output` (the API's sockets, of which `addresses` counts whose they are), `calls`
-//! (a request's way to its answer, past the `gate`, which believes some `proxies`), `figures` (what is measured,
+//! (a request's way to its answer, past the `gate`, which believes some `proxies`, and with its idempotency key in
+//! `keys`), `figures` (what is measured,
 //! collected), `timer`, `finish` (the wait for the writer at the end).
 
 mod addresses;

@@ -146,6 +146,18 @@ pub enum Query {
         /// Where to go on.
         before: Option<u64>,
     },
+    /// What finished executions come to, step by step.
+    Series {
+        /// Of which job; None: of all.
+        job: Option<JobId>,
+        /// From when on.
+        from: Instant,
+        /// Until before when.
+        to: Instant,
+        /// How long a step is at least, in seconds. It is rounded up to a whole part of a day or to whole days, and so
+        /// far that there are not too many.
+        step_s: u32,
+    },
 }
 
 /// Which jobs are searched for.
@@ -237,6 +249,8 @@ pub enum Answer {
     Key(Option<([u8; 32], StoredAnswer)>),
     /// Alerts.
     Alerts(AlertPage),
+    /// What executions came to, of one job or of all.
+    Series(Option<JobId>, Series),
 }
 
 /// Why there is no answer.
@@ -264,6 +278,49 @@ pub struct ExecutionRecord {
     pub id: ExecutionId,
     /// What became of it.
     pub record: Record,
+}
+
+/// What finished executions came to, step by step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// How long a step is, in seconds.
+    pub step_s: u32,
+    /// The steps in which something ended, in order. The first and the last one are whole, even where less was asked for.
+    pub points: Vec<SeriesPoint>,
+    /// If there was too much that had just ended: what has a later instant may be missing. None: nothing is missing.
+    pub complete_through: Option<Instant>,
+}
+
+/// What finished executions came to whose instants lie in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesPoint {
+    /// The beginning of the step.
+    pub start: Instant,
+    /// How long it is: a step, or the day that is all that is left of it.
+    pub seconds: u32,
+    /// Executions that ended SUCCESS.
+    pub success: u64,
+    /// Executions that ended FAILED.
+    pub failed: u64,
+    /// Rows that ended SKIPPED.
+    pub skipped: u64,
+    /// How late the first dispatch was, of scheduled executions that were on time.
+    pub drift: Option<Distribution>,
+    /// How long the deciding attempts took.
+    pub duration: Option<Distribution>,
+}
+
+/// How some values are distributed, in microseconds. The highest is exact, the others as near as the room allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Distribution {
+    /// How many values there are.
+    pub count: u64,
+    /// Half of them are not above this.
+    pub p50_us: u64,
+    /// 99 % of them are not above this.
+    pub p99_us: u64,
+    /// The highest.
+    pub max_us: u64,
 }
 
 // --- At a start. ---

@@ -60,6 +60,7 @@ fn pages(
             | Answer::Jobs(_)
             | Answer::Why(..)
             | Answer::Key(_)
+            | Answer::Series(..)
             | Answer::Alerts(_) => {
                 panic!("executions were asked for")
             }

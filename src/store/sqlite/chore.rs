@@ -48,14 +48,20 @@ impl Chore {
 
 /// Whether what is on disk cannot be understood, as opposed to a disk that is full or fails.
 fn is_damage(why: &rusqlite::Error) -> bool {
-    match why {
-        rusqlite::Error::SqliteFailure(error, _) => {
-            matches!(error.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-        }
-        // A value that no version of this program writes.
+    is_of_page(why) || is_of_row(why)
+}
+
+/// Whether SQLite cannot understand a page. A transaction that met one cannot be committed.
+pub(super) fn is_of_page(why: &rusqlite::Error) -> bool {
+    matches!(why.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// Whether a row has a value that no version of this program writes. What else a transaction does is as good as ever.
+pub(super) fn is_of_row(why: &rusqlite::Error) -> bool {
+    matches!(
+        why,
         rusqlite::Error::FromSqlConversionFailure(..)
-        | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..) => true,
-        _ => false,
-    }
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+    )
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::chore::is_of_page;
 use super::index::IndexWriter;
+use super::rollups::{self, Recent};
 use super::rows;
 use crate::core::{Seq, Totals};
 use crate::job::JobKey;
@@ -26,6 +28,16 @@ pub(super) struct Fold {
     pace: Duration,
     /// How many rows a slice may have: fewer after a damaged page was met, until what is on it is found.
     slice_max: usize,
+    /// A rollup that could not be read. It is told of once in a fold: of each row it concerns would be too often.
+    unread: Unread,
+}
+
+/// What is known of rollups that could not be read.
+#[derive(Debug)]
+enum Unread {
+    None,
+    Met(rusqlite::Error),
+    Told,
 }
 
 impl Fold {
@@ -33,7 +45,14 @@ impl Fold {
     pub(super) fn new(left: usize) -> Fold {
         let now = Instant::now();
         let begins = if left >= FOLD_EARLY_ROWS { now } else { now + FOLD_EVERY };
-        Fold { plan: Vec::new(), begins, next: now, pace: Duration::ZERO, slice_max: FOLD_SLICE_ROWS as usize }
+        Fold {
+            plan: Vec::new(),
+            begins,
+            next: now,
+            pace: Duration::ZERO,
+            slice_max: FOLD_SLICE_ROWS as usize,
+            unread: Unread::None,
+        }
     }
 
     /// When there is something to do.
@@ -66,10 +85,19 @@ impl Fold {
         }
         let length = self.plan.len().min(self.slice_max);
         let slice = &self.plan[self.plan.len() - length..];
-        let moved = fold(connection, slice, now.max(Instant::now()) + FOLD_SLICE_TIME)?;
-        for (_, seq) in self.plan.drain(self.plan.len() - moved..) {
-            index.fold(seq);
+        let until = || now.max(Instant::now()) + FOLD_SLICE_TIME;
+        let done = match fold(connection, slice, until(), true) {
+            // What met a damaged page cannot be committed, whatever else is in it.
+            Err(Failure::OfRollups(why)) => {
+                fold(connection, slice, until(), false).map(|(moved, _)| (moved, Some(why)))
+            }
+            done => done,
+        };
+        let (moved, unread) = done.map_err(|(Failure::OfRollups(why) | Failure::Other(why))| why)?;
+        if let (Some(why), Unread::None) = (unread, &self.unread) {
+            self.unread = Unread::Met(why);
         }
+        index.fold(self.plan.drain(self.plan.len() - moved..).map(|(_, seq)| seq));
         self.slice_max = (self.slice_max * 2).min(FOLD_SLICE_ROWS as usize);
         // A slice that was cut short by the clock has less rest behind it.
         let share = u32::try_from(moved).unwrap_or(u32::MAX);
@@ -79,6 +107,7 @@ impl Fold {
 
     fn begin(&mut self, index: &mut IndexWriter, now: Instant) {
         self.begins = now + FOLD_EVERY;
+        self.unread = Unread::None;
         index.clear_folded();
         // The list keeps its room: megabytes that come and go would stay with the allocator.
         let finished = index.index().finished();
@@ -86,6 +115,17 @@ impl Fold {
         self.plan.sort_unstable_by(|left, right| right.cmp(left));
         let slices = self.plan.len().div_ceil(FOLD_SLICE_ROWS as usize);
         self.pace = (FOLD_EVERY / 2).checked_div(u32::try_from(slices).unwrap_or(u32::MAX)).unwrap_or_default();
+    }
+
+    /// What was wrong with a rollup that could not be read, once in a fold. What belongs to it was moved all the same.
+    pub(super) fn take_unread(&mut self) -> Option<rusqlite::Error> {
+        match std::mem::replace(&mut self.unread, Unread::Told) {
+            Unread::Met(why) => Some(why),
+            same @ (Unread::None | Unread::Told) => {
+                self.unread = same;
+                None
+            }
+        }
     }
 
     /// A slice could not be read or written because of damage: smaller ones, until the row is found that cannot be
@@ -99,11 +139,31 @@ impl Fold {
     }
 }
 
+/// Why a slice is not in history.
+#[derive(Debug)]
+enum Failure {
+    /// A page of the rollups is damaged: without them it can be.
+    OfRollups(rusqlite::Error),
+    Other(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(why: rusqlite::Error) -> Failure {
+        Failure::Other(why)
+    }
+}
+
 /// Moves rows from the end of the slice on, until the time is up. How many; rows that are no longer in the ledger
-/// count.
-fn fold(connection: &mut Connection, slice: &[(JobKey, Seq)], until: Instant) -> rusqlite::Result<usize> {
+/// count. And what was wrong with a rollup.
+fn fold(
+    connection: &mut Connection,
+    slice: &[(JobKey, Seq)],
+    until: Instant,
+    with_rollups: bool,
+) -> Result<(usize, Option<rusqlite::Error>), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut moved = 0;
+    let mut recent = Recent::new(rollups::edge(&transaction)?);
     {
         let mut read = transaction.prepare_cached(rows::SELECT_FINISHED)?;
         let mut insert = transaction.prepare_cached(rows::PUT_HISTORY)?;
@@ -120,6 +180,7 @@ fn fold(connection: &mut Connection, slice: &[(JobKey, Seq)], until: Instant) ->
             rows::write_history(&mut insert, &row.key, &row.record)?;
             delete.execute([seq])?;
             totals.entry(job).or_default().add(&row);
+            recent.add(&row);
             highest = highest.max(seq);
         }
         for (job, recent) in &totals {
@@ -127,8 +188,13 @@ fn fold(connection: &mut Connection, slice: &[(JobKey, Seq)], until: Instant) ->
         }
         rows::raise_mark(&transaction, "seq", highest)?;
     }
+    let unread = if with_rollups { recent.write(&transaction).map_err(of_rollups)? } else { None };
     transaction.commit()?;
-    Ok(moved)
+    Ok((moved, unread))
+}
+
+fn of_rollups(why: rusqlite::Error) -> Failure {
+    if is_of_page(&why) { Failure::OfRollups(why) } else { Failure::Other(why) }
 }
 
 fn add_totals(connection: &Connection, job: JobKey, recent: &Totals) -> rusqlite::Result<()> {
@@ -148,6 +214,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::Store;
+    use super::super::ageing::Ageing;
     use super::super::writer::commit;
     use super::*;
     use crate::core::{Change, Class, ExecutionKey, JobChange, LedgerRow, Persist, Status};
@@ -203,9 +270,9 @@ mod tests {
         }
     }
 
-    /// Scrambles the last leaf of history, where the jobs with the highest keys are
+    /// Scrambles a leaf of a table without rowid, the last or the first one
     /// (https://sqlite.org/fileformat2.html, section 1.6).
-    fn damage(path: &Path, root: usize) {
+    fn damage(path: &Path, root: usize, is_last: bool) {
         let mut bytes = fs::read(path).expect("it is there");
         let size = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
         let mut page = root;
@@ -215,8 +282,11 @@ mod tests {
                 bytes[at + 8..at + size].fill(0xff);
                 break;
             }
-            let right = bytes[at + 8..at + 12].try_into().expect("four bytes");
-            page = usize::try_from(u32::from_be_bytes(right)).expect("a page of this file");
+            // The last child stands in the head of the page, the others in its cells, to which pointers follow the head.
+            let first = at + usize::from(u16::from_be_bytes([bytes[at + 12], bytes[at + 13]]));
+            let child = if is_last { at + 8 } else { first };
+            let child = bytes[child..child + 4].try_into().expect("four bytes");
+            page = usize::try_from(u32::from_be_bytes(child)).expect("a page of this file");
         }
         fs::write(path, bytes).expect("it can be written");
     }
@@ -228,31 +298,67 @@ mod tests {
         assert!(Fold::new(FOLD_EARLY_ROWS - 1).due() >= now + FOLD_EVERY);
     }
 
-    #[test]
-    fn a_damaged_page_of_history_keeps_its_own_rows_only_and_no_change() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("p.db");
+    /// A store with some seconds of each job in history, and one page of this table scrambled.
+    fn damaged(folder: &Path, table: &str, is_last: bool) -> Store {
+        let path = folder.join("p.db");
         let mut store = Store::open(&path).expect("it opens");
         write(&mut store, (1..=JOBS).map(put).collect());
         for second in 0..20 {
             write(&mut store, finished(second));
         }
         assert_eq!(fold_all(&mut store), 0);
-        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'job_executions'";
-        let root: i64 = store.connection.query_row(root, [], |row| row.get(0)).expect("it is a table");
+        let root = format!("SELECT rootpage FROM sqlite_schema WHERE name = '{table}'");
+        let root: i64 = store.connection.query_row(&root, [], |row| row.get(0)).expect("it is a table");
         store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("it can be copied");
         drop(store);
-        damage(&path, usize::try_from(root).expect("positive"));
-
+        damage(&path, usize::try_from(root).expect("positive"), is_last);
         let mut store = Store::open(&path).expect("what is needed to go on is whole");
         store.load(&Context::at(Second::FIRST), |_| (), |_| ()).expect("it loads");
+        store
+    }
+
+    fn left(store: &Store) -> i64 {
+        store.connection.query_row("SELECT count(*) FROM ledger", [], |row| row.get(0)).expect("it can be read")
+    }
+
+    #[test]
+    fn a_damaged_page_of_history_keeps_its_own_rows_only_and_no_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = damaged(folder.path(), "job_executions", true);
         write(&mut store, finished(100));
         assert!(fold_all(&mut store) > 0, "the damage was met");
         // Changes are made as before.
         write(&mut store, vec![put(JOBS + 1)]);
-        let left: i64 =
-            store.connection.query_row("SELECT count(*) FROM ledger", [], |row| row.get(0)).expect("it can be read");
-        assert!((1..200).contains(&left), "{left} rows could not be moved");
+        assert!((1..200).contains(&left(&store)), "{} rows could not be moved", left(&store));
         assert_eq!(fold_all(&mut store), 0, "what cannot be moved is not tried again and again");
+    }
+
+    #[test]
+    fn a_damaged_page_of_rollups_keeps_no_row_and_no_other_hour() {
+        let count = |store: &Store, sql: &str| -> i64 {
+            store.connection.query_row(sql, [], |row| row.get(0)).expect("it can be counted")
+        };
+        for is_last in [true, false] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mut store = damaged(folder.path(), "series_hours", is_last);
+            for second in [100, 3_600, 8 * 86_400] {
+                write(&mut store, finished(second));
+                assert_eq!((fold_all(&mut store), left(&store)), (0, 0), "{second}");
+            }
+            let mut ageing = Ageing::new();
+            let (mut due, mut failures) = (ageing.due(), 0);
+            for _ in 0..50 {
+                if ageing.slice(&mut store.connection, due).is_err() {
+                    failures += 1;
+                    ageing.skip(due);
+                }
+                due = due.max(ageing.due());
+            }
+            assert!(failures > 0, "the damage was met");
+            // What comes last cannot be found out if the last page is damaged.
+            let (jobs, all) =
+                (count(&store, "SELECT count(*) FROM series_days"), i64::try_from(JOBS).expect("few") + 1);
+            assert_eq!(jobs, if is_last { 0 } else { all }, "as many have their day");
+        }
     }
 }

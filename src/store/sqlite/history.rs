@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::index::{Entry, Index, Wanted};
-use super::{alerts, found, keys, rows, single};
+use super::{alerts, found, keys, rows, series, single};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
@@ -22,6 +22,7 @@ pub(super) type Found = (ExecutionKey, Record);
 
 /// Answers a query from one consistent state of the store.
 pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) -> rusqlite::Result<Answer> {
+    let settled = index.settled();
     let snapshot = connection.transaction()?;
     // A transaction sees the state of its first read: what is looked up in the index comes after it.
     snapshot.prepare_cached("SELECT 1 FROM marks LIMIT 1")?.exists([])?;
@@ -77,6 +78,15 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
         }
         Query::Jobs(search) => found::jobs(&snapshot, search).map(Answer::Jobs),
         Query::Key { key, now } => keys::find(&snapshot, key, *now).map(Answer::Key),
+        Query::Series { job, from, to, step_s } => {
+            if let Some(job) = job
+                && public_id(&snapshot, job.key())? != Some(*job)
+            {
+                return Ok(Answer::NoSuchJob);
+            }
+            let found = series::series(&snapshot, (index, settled), job.map(|job| job.key()), (*from, *to), *step_s)?;
+            Ok(Answer::Series(*job, found))
+        }
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
     }
 }

@@ -8,54 +8,16 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::stand::{LOT_LEN, LOTS, LOTS_PER_FOLD, Settled, Stand, owner_of};
 use crate::core::{Change, ExecutionKey, LedgerRow, Persist, Seq, Status};
 use crate::job::JobKey;
 use crate::time::{Instant, WallUs};
 
 /// Rows of one chunk.
 const CHUNK_LEN: u64 = 4_096;
-/// The bits of a cell that are the job's key; those above are how the row stands.
-const JOB_BITS: u32 = 48;
-
-/// How a row stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stand {
-    /// There is no row, or none any more.
-    Absent,
-    /// As its status says.
-    Unfolded(Status),
-    /// It was moved into history; somebody may read from a state of the store in which it was not.
-    Folded,
-    /// It cannot be moved.
-    Stuck,
-}
-
-impl Stand {
-    fn code(self) -> u64 {
-        match self {
-            Stand::Absent => 0,
-            Stand::Unfolded(status) => 1 + u64::from(status.code()),
-            Stand::Folded => 14,
-            Stand::Stuck => 15,
-        }
-    }
-
-    fn of(cell: u64) -> Stand {
-        match cell >> JOB_BITS {
-            0 => Stand::Absent,
-            14 => Stand::Folded,
-            15 => Stand::Stuck,
-            code => {
-                let status = u8::try_from(code - 1).ok().and_then(Status::from_code);
-                Stand::Unfolded(status.expect("only codes of a stand are written"))
-            }
-        }
-    }
-}
-
 /// A chunk of the ledger: what is known of the rows with `CHUNK_LEN` numbers in a row.
 #[derive(Debug)]
 struct Chunk {
@@ -81,14 +43,14 @@ impl Chunk {
         self.instants[offset_of(seq)].store(instant, Ordering::Relaxed);
         self.span.0.fetch_min(instant, Ordering::Release);
         self.span.1.fetch_max(instant, Ordering::Release);
-        self.replace(seq, stand.code() << JOB_BITS | job.0);
+        self.replace(seq, stand.cell(job));
     }
 
     /// Changes how a row stands, if there is one.
     fn turn(&self, seq: Seq, stand: Stand) {
         let cell = &self.cells[offset_of(seq)];
-        let job = cell.load(Ordering::Acquire) & ((1 << JOB_BITS) - 1);
-        self.replace(seq, stand.code() << JOB_BITS | job);
+        let job = owner_of(cell.load(Ordering::Acquire));
+        self.replace(seq, stand.cell(job));
     }
 
     /// Only the writer does this, so that nothing comes between.
@@ -125,6 +87,10 @@ impl Entry {
     pub(super) fn behind(key: &ExecutionKey) -> Entry {
         Entry { instant: seconds(key.instant), job: key.job, seq: Seq(u64::MAX) }
     }
+
+    pub(super) fn instant(&self) -> Instant {
+        Instant::from_secs(self.instant.into())
+    }
 }
 
 fn seconds(instant: Instant) -> u32 {
@@ -146,6 +112,8 @@ pub(super) struct Wanted {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     chunks: Mutex<BTreeMap<u64, Arc<Chunk>>>,
+    /// The lot that is being folded: those before it are on disk.
+    lot: AtomicU16,
 }
 
 impl Index {
@@ -156,6 +124,11 @@ impl Index {
 
     fn all(&self) -> Vec<(u64, Arc<Chunk>)> {
         self.lock().iter().map(|(&number, chunk)| (number, Arc::clone(chunk))).collect()
+    }
+
+    /// What is folded by now. To be asked before a state of the store is chosen, and of use to its reader only.
+    pub(super) fn settled(&self) -> Settled {
+        Settled(self.lot.load(Ordering::Acquire))
     }
 
     /// Up to `most` rows before `below`, newest first.
@@ -171,7 +144,7 @@ impl Index {
             }
             for (offset, (cell, instant)) in (0..).zip(chunk.cells.iter().zip(&chunk.instants)) {
                 let cell = cell.load(Ordering::Acquire);
-                let owner = cell & ((1 << JOB_BITS) - 1);
+                let owner = owner_of(cell).0;
                 if cell == owner || job.is_some_and(|job| job != owner) {
                     continue;
                 }
@@ -187,7 +160,7 @@ impl Index {
                     }
                     Stand::Unfolded(status) => wanted.status.is_none_or(|wanted| wanted == status),
                     // What it is the row itself says.
-                    Stand::Folded | Stand::Stuck => wanted.status != Some(Status::Pending),
+                    Stand::Folded(_) | Stand::Stuck => wanted.status != Some(Status::Pending),
                 };
                 if fits {
                     best.push(Reverse(entry));
@@ -200,12 +173,53 @@ impl Index {
         best.into_sorted_vec().into_iter().map(|Reverse(entry)| entry).collect()
     }
 
+    /// Up to `most` rows that may be finished and in the ledger, with instants from the first until before the second,
+    /// oldest first. What is folded and settled is not.
+    pub(super) fn oldest_finished(
+        &self,
+        job: Option<JobKey>,
+        range: (Instant, Instant),
+        settled: Settled,
+        most: usize,
+    ) -> Vec<Entry> {
+        let (from, to) = (seconds(range.0), seconds(range.1));
+        let mut best: BinaryHeap<Entry> = BinaryHeap::new();
+        for (number, chunk) in self.all() {
+            if chunk.span.0.load(Ordering::Acquire) >= to || chunk.span.1.load(Ordering::Acquire) < from {
+                continue;
+            }
+            for (offset, (cell, instant)) in (0..).zip(chunk.cells.iter().zip(&chunk.instants)) {
+                let cell = cell.load(Ordering::Acquire);
+                let owner = owner_of(cell);
+                let instant = instant.load(Ordering::Relaxed);
+                if !(from..to).contains(&instant) || job.is_some_and(|job| job != owner) {
+                    continue;
+                }
+                match Stand::of(cell) {
+                    Stand::Absent | Stand::Unfolded(Status::Pending) => continue,
+                    Stand::Folded(lot) if settled.has(lot) => continue,
+                    Stand::Unfolded(Status::Success | Status::Failed | Status::Skipped)
+                    | Stand::Folded(_)
+                    | Stand::Stuck => {}
+                }
+                let entry = Entry { instant, job: owner, seq: Seq(number * CHUNK_LEN + offset) };
+                if best.len() < most {
+                    best.push(entry);
+                } else if best.peek().is_some_and(|newest| entry < *newest) {
+                    best.pop();
+                    best.push(entry);
+                }
+            }
+        }
+        best.into_sorted_vec()
+    }
+
     /// Every finished row that is to be folded, in no order.
     pub(super) fn finished(&self) -> Vec<(JobKey, Seq)> {
         let mut found = Vec::new();
         self.each(|seq, job, stand| match stand {
             Stand::Unfolded(Status::Success | Status::Failed | Status::Skipped) => found.push((job, seq)),
-            Stand::Absent | Stand::Unfolded(Status::Pending) | Stand::Folded | Stand::Stuck => {}
+            Stand::Absent | Stand::Unfolded(Status::Pending) | Stand::Folded(_) | Stand::Stuck => {}
         });
         found
     }
@@ -214,7 +228,7 @@ impl Index {
     pub(super) fn owners(&self) -> impl Iterator<Item = JobKey> {
         let mut owners = Vec::new();
         self.each(|_, job, stand| {
-            if !matches!(stand, Stand::Absent | Stand::Folded) && owners.last() != Some(&job) {
+            if !matches!(stand, Stand::Absent | Stand::Folded(_)) && owners.last() != Some(&job) {
                 owners.push(job);
             }
         });
@@ -226,7 +240,7 @@ impl Index {
             for (offset, cell) in (0..).zip(&chunk.cells) {
                 let cell = cell.load(Ordering::Acquire);
                 if cell != 0 {
-                    take(Seq(number * CHUNK_LEN + offset), JobKey(cell & ((1 << JOB_BITS) - 1)), Stand::of(cell));
+                    take(Seq(number * CHUNK_LEN + offset), owner_of(cell), Stand::of(cell));
                 }
             }
         }
@@ -239,11 +253,14 @@ pub(super) struct IndexWriter {
     index: Arc<Index>,
     /// The chunks used last: rows that are armed together end together.
     last: [Option<(u64, Arc<Chunk>)>; 2],
+    /// How many rows are in the present lot, and how many lots are full in this fold.
+    lot_len: u32,
+    lots: u16,
 }
 
 impl IndexWriter {
     pub(super) fn new(index: Arc<Index>) -> IndexWriter {
-        IndexWriter { index, last: [None, None] }
+        IndexWriter { index, last: [None, None], lot_len: 0, lots: 0 }
     }
 
     /// The index that it changes.
@@ -287,9 +304,17 @@ impl IndexWriter {
         self.chunk(seq).turn(seq, Stand::Absent);
     }
 
-    /// A row was moved into history.
-    pub(super) fn fold(&mut self, seq: Seq) {
-        self.chunk(seq).turn(seq, Stand::Folded);
+    /// Rows were moved into history, and that is on disk.
+    pub(super) fn fold(&mut self, seqs: impl Iterator<Item = Seq>) {
+        let lot = self.index.lot.load(Ordering::Relaxed);
+        for seq in seqs {
+            self.chunk(seq).turn(seq, Stand::Folded(lot));
+            self.lot_len += 1;
+        }
+        if self.lot_len >= LOT_LEN && self.lots < LOTS_PER_FOLD {
+            (self.lot_len, self.lots) = (0, self.lots + 1);
+            self.index.lot.store((lot + 1) % LOTS, Ordering::Release);
+        }
     }
 
     /// A row cannot be moved, and is not tried again.
@@ -299,7 +324,7 @@ impl IndexWriter {
 
     /// Lets go of what was folded: nobody reads from so old a state of the store any more.
     pub(super) fn clear_folded(&mut self) {
-        self.last = [None, None];
+        (self.last, self.lots) = ([None, None], 0);
         let mut chunks = self.index.lock();
         let newest = chunks.last_key_value().map(|(&number, _)| number);
         chunks.retain(|&number, chunk| {
@@ -307,7 +332,7 @@ impl IndexWriter {
             for cell in &chunk.cells {
                 match Stand::of(cell.load(Ordering::Acquire)) {
                     Stand::Absent => {}
-                    Stand::Folded => cell.store(Stand::Absent.code(), Ordering::Release),
+                    Stand::Folded(_) => cell.store(0, Ordering::Release),
                     Stand::Unfolded(_) | Stand::Stuck => is_used = true,
                 }
             }
@@ -371,6 +396,16 @@ mod tests {
         writer.forget(Seq(3));
         writer.note(Seq(2), &key(2, 7), Status::Success);
         assert_eq!(seqs(&index, all(), end, 10), [2, 9_000, 1]);
+        let oldest = |job: Option<u64>, range: (i64, i64), most| -> Vec<u64> {
+            let range = (Instant::from_secs(range.0), Instant::from_secs(range.1));
+            index
+                .oldest_finished(job.map(JobKey), range, index.settled(), most)
+                .into_iter()
+                .map(|entry| entry.seq.0)
+                .collect()
+        };
+        assert_eq!((oldest(None, (0, 8), 9), oldest(None, (0, 8), 2)), (vec![1, 9_000, 2], vec![1, 9_000]));
+        assert_eq!((oldest(None, (4, 7), 9), oldest(Some(2), (i64::MIN, i64::MAX), 9)), (vec![9_000], vec![2]));
         let mut finished = index.finished();
         finished.sort_unstable();
         assert_eq!(finished, [(JobKey(1), Seq(1)), (JobKey(1), Seq(9_000)), (JobKey(2), Seq(2))]);
@@ -384,9 +419,16 @@ mod tests {
         for seq in 0..3 * CHUNK_LEN {
             writer.note(Seq(seq), &key(7, 10), Status::Success);
         }
-        for seq in 0..CHUNK_LEN + 5 {
-            writer.fold(Seq(seq));
-        }
+        let before = index.settled();
+        writer.fold((0..CHUNK_LEN).map(Seq));
+        let settled = index.settled();
+        writer.fold((CHUNK_LEN..CHUNK_LEN + 5).map(Seq));
+        let unfolded = |settled| {
+            let range = (Instant::from_secs(0), Instant::from_secs(11));
+            index.oldest_finished(None, range, settled, usize::MAX).len() as u64
+        };
+        assert_eq!(unfolded(before), 3 * CHUNK_LEN, "whoever began before may see all of them unfolded");
+        assert_eq!(unfolded(settled), 2 * CHUNK_LEN, "whoever began then sees none of the first lot");
         assert_eq!(index.newest(all(), end, usize::MAX / 2).len() as u64, 3 * CHUNK_LEN, "a reader may need it still");
         assert_eq!(index.finished().len() as u64, 2 * CHUNK_LEN - 5, "but it is folded once");
         writer.clear_folded();

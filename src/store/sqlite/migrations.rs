@@ -11,6 +11,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_job_model.sql"),
     include_str!("../../../migrations/0003_find_and_pause.sql"),
+    include_str!("../../../migrations/0004_series.sql"),
 ];
 
 /// The version this build writes.
@@ -29,4 +30,32 @@ pub(super) fn migrate(transaction: &Transaction<'_>, version: i64) -> rusqlite::
         transaction.execute_batch(migration)?;
     }
     transaction.pragma_update(None, "user_version", current_version())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    #[test]
+    fn a_database_of_each_version_opens_with_what_is_in_it() {
+        for version in 1..=MIGRATIONS.len() {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("p.db");
+            let connection = Connection::open(&path).expect("it can be made");
+            MIGRATIONS[..version].iter().for_each(|sql| connection.execute_batch(sql).expect("it is the schema"));
+            let rows = format!(
+                "PRAGMA application_id = 0x506e6374; PRAGMA user_version = {version}; \
+                 INSERT INTO job_totals (job_id, success, failed, skipped, duration, timed, kept, last_scheduled_time, \
+                 last_status) VALUES (1, 2, 3, 4, 5, 6, 7, 8, 0); INSERT INTO marks VALUES ('job', 9)"
+            );
+            connection.execute_batch(&rows).expect("the rows fit");
+            connection.close().expect("it can be closed");
+            let store = Store::open(&path).expect("it opens");
+            assert_eq!(version_of(&store.connection).expect("it has one"), current_version());
+            let count = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
+            assert_eq!(count("SELECT success + failed + kept FROM job_totals"), 12);
+            assert_eq!(count("SELECT (SELECT count(*) FROM series_hours) + (SELECT count(*) FROM series_days)"), 0);
+        }
+    }
 }

@@ -2,9 +2,11 @@
 //! It must not be known outside the store but by its doors.
 //!
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
-//! with `fold`, `retention`, `checkpoint` beside it, each a `chore`, `reader` with `history`, `index`, `alerts`, `calendars`, `tombstones`, `secrets`. `fill` makes a
-//! long history for measurements, `subject` takes the steps of the threads one by one for tests.
+//! with `fold`, `retention`, `ageing`, `checkpoint` beside it, each a `chore`, `reader` with `history`
+//! (pages), `single` executions, `found` jobs and `series`; `index` with `stand`, `rollups`, `alerts`, `calendars`,
+//! idempotency `keys`, `tombstones`, `secrets`. `fill` makes a long history for measurements, `subject` takes the steps of the threads one by one for tests.
 
+mod ageing;
 mod alerts;
 mod calendars;
 mod checkpoint;
@@ -20,9 +22,12 @@ mod migrations;
 mod open;
 mod reader;
 mod retention;
+mod rollups;
 mod rows;
 mod secrets;
+mod series;
 mod single;
+mod stand;
 mod tombstones;
 mod writer;
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::ageing::Ageing;
 use super::fold::Fold;
 use super::retention::Retention;
 use super::writer::commit;
@@ -70,8 +71,7 @@ impl Subject {
 
     /// How many secrets are kept, of all jobs.
     pub(crate) fn secrets_kept(&mut self) -> i64 {
-        let count = self.store().connection.query_row("SELECT count(*) FROM secrets", [], |row| row.get(0));
-        count.expect("it can be read")
+        self.count("SELECT count(*) FROM secrets")
     }
 
     /// As somebody who has the file and an SQLite shell.
@@ -80,22 +80,51 @@ impl Subject {
     }
 
     pub(crate) fn ask(&mut self, query: &Query) -> Answer {
-        let index = Arc::clone(self.store().index.index());
-        history::answer(&mut self.store().connection, &index, query).expect("it can be read")
+        self.try_ask(query).expect("it can be read")
     }
 
-    /// Moves all that is finished into history.
-    pub(crate) fn fold(&mut self) {
+    /// The same, where it may not be readable.
+    pub(crate) fn try_ask(&mut self, query: &Query) -> Result<Answer, String> {
+        let index = Arc::clone(self.store().index.index());
+        history::answer(&mut self.store().connection, &index, query).map_err(|why| why.to_string())
+    }
+
+    /// Moves all that is finished into history. What was wrong with a rollup, if one could not be read.
+    pub(crate) fn fold(&mut self) -> Option<String> {
         let store = self.store();
         let mut fold = Fold::new(0);
         let mut later = fold.due();
         loop {
             fold.slice(&mut store.connection, &mut store.index, later).expect("it can be folded");
             if fold.is_done() {
-                return;
+                return fold.take_unread().map(|why| why.to_string());
             }
             later += Duration::from_secs(3600);
         }
+    }
+
+    /// Lets series age, for so many slices at most: as the writer does. How often it failed, and whether it came to rest.
+    pub(crate) fn age(&mut self, slices: usize) -> (usize, bool) {
+        let store = self.store();
+        let mut ageing = Ageing::new();
+        let (mut due, mut failures) = (ageing.due(), 0);
+        for _ in 0..slices {
+            if ageing.slice(&mut store.connection, due).is_err() {
+                failures += 1;
+                ageing.skip(due);
+            }
+            // A slice rests for milliseconds, the end of a sweep for minutes.
+            if ageing.due() > due + Duration::from_secs(5) {
+                return (failures, true);
+            }
+            due = ageing.due().max(due);
+        }
+        (failures, false)
+    }
+
+    /// What a statement counts.
+    pub(crate) fn count(&mut self, sql: &str) -> i64 {
+        self.store().connection.query_row(sql, [], |row| row.get(0)).expect("it can be counted")
     }
 
     /// Notes what became of alerts.

@@ -1,5 +1,6 @@
 //! Owns the sweep of tombstones: deleted jobs that no row needs any more.
-//! It must not look through the ledger: the index knows whose rows it holds.
+//! It must not look through the ledger: the index knows whose rows it holds; nor touch rollups, which age out: those of
+//! one job lie on as many pages as it has hours and days.
 
 use std::collections::HashSet;
 use std::time::Instant;

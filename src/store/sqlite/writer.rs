@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::Store;
+use super::ageing::Ageing;
 use super::alerts;
 use super::calendars;
 use super::checkpoint::{self, Checkpointer};
@@ -59,6 +60,8 @@ impl Writer {
                 folding,
                 retention,
                 retaining,
+                ageing: Ageing::new(),
+                ageing_chore: Chore::new("the series"),
                 checkpointer,
                 kept_house,
                 is_failing,
@@ -108,6 +111,8 @@ struct Thread {
     folding: Chore,
     retention: Retention,
     retaining: Chore,
+    ageing: Ageing,
+    ageing_chore: Chore,
     checkpointer: Checkpointer,
     /// From when to when this thread last did anything else than write a batch.
     kept_house: Option<(Instant, Instant)>,
@@ -193,6 +198,7 @@ impl Thread {
     /// How long to wait for a batch before there is something else to do.
     fn rest(&self) -> Duration {
         let due = self.folding.due(self.fold.due()).min(self.retaining.due(self.retention.due()));
+        let due = due.min(self.ageing_chore.due(self.ageing.due()));
         due.saturating_duration_since(Instant::now()).min(REST)
     }
 
@@ -206,6 +212,9 @@ impl Thread {
                 self.fold.skip(&mut self.store.index);
             }
             self.tell_failed(done, self.folding.name);
+            if let Some(why) = self.fold.take_unread() {
+                self.tell_failed(Err(why), self.ageing_chore.name);
+            }
         }
         if self.retaining.due(self.retention.due()) <= now {
             let done = self.retention.slice(&mut self.store.connection, now);
@@ -213,6 +222,13 @@ impl Thread {
                 self.retention.skip(now);
             }
             self.tell_failed(done, self.retaining.name);
+        }
+        if self.ageing_chore.due(self.ageing.due()) <= now {
+            let done = self.ageing.slice(&mut self.store.connection, now);
+            if self.ageing_chore.note(&done, now) {
+                self.ageing.skip(now);
+            }
+            self.tell_failed(done, self.ageing_chore.name);
         }
         if checkpoint::length_of(&self.wal) > WAL_LEN_MAX {
             // The checkpointer did not keep up with a writer that never rests.
