@@ -4,6 +4,8 @@
 //!
 //! `PUNCTUAL_KILLS` says how often it is killed, `PUNCTUAL_CRASH_SEED` repeats the choices of an earlier run.
 
+#[path = "crash/asked.rs"]
+mod asked;
 #[path = "crash/clients.rs"]
 mod clients;
 #[path = "crash/compare.rs"]
@@ -18,6 +20,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use asked::Asked;
 use clients::World;
 use ledgers::{ALONE, ALONE_MS, ONCE, Posts, Tracked};
 use random::Random;
@@ -32,6 +35,8 @@ const FLAGS: [&str; 8] = ["--retries", "2", "--retry-delay-ms", "200", "--timeou
 const STABLE: usize = 30;
 /// Jobs that are to be sent at most once, or one at a time.
 const STRICT: usize = 9;
+/// Threads that ask for runs, replays, backfills and jobs under keys.
+const ASKERS: u64 = 2;
 /// Threads that create, change and delete jobs.
 const CLIENTS: u64 = 4;
 /// One of so many times the server stays down for longer than it arms ahead, so that instants are missed.
@@ -54,6 +59,7 @@ fn nothing_is_lost_over_kills() {
     let mut posts = Posts::default();
     let mut jobs = create_stable_jobs(&db, &quick, &slow);
 
+    let mut asked: Vec<Asked> = Vec::new();
     let begin = Instant::now();
     let mut random = Random::new(seed);
     std::thread::scope(|scope| {
@@ -64,10 +70,18 @@ fn nothing_is_lost_over_kills() {
                 scope.spawn(move || clients::run(world, random))
             })
             .collect();
+        let askers: Vec<_> = (0..ASKERS)
+            .map(|name| {
+                let random = Random::new(seed ^ (name + 101).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let (world, quick) = (&world, &quick);
+                scope.spawn(move || Asked::run(world, quick, name, random))
+            })
+            .collect();
         // Whatever happens here, the clients must hear of the end, or the scope would wait for them for ever.
         let lives = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for kill in 1..=kills {
                 assert!(clients.iter().all(|client| !client.is_finished()), "a client saw something wrong");
+                assert!(askers.iter().all(|asker| !asker.is_finished()), "who asks for runs saw something wrong");
                 let server = Server::start(&db, &FLAGS);
                 world.open(&server.api);
                 std::thread::sleep(Duration::from_millis(100 + random.below(1_400)));
@@ -93,16 +107,27 @@ fn nothing_is_lost_over_kills() {
             let asked = client.join().unwrap_or_else(|_| panic!("a client saw it; PUNCTUAL_CRASH_SEED={seed}"));
             jobs.extend(asked);
         }
+        for asker in askers {
+            asked.push(asker.join().unwrap_or_else(|_| panic!("who asks for runs saw it; PUNCTUAL_CRASH_SEED={seed}")));
+        }
         lives.expect("the server ran and was killed");
     });
 
-    let settled = settle(&db);
+    let settled = settle(&db, &mut asked, &quick, &mut random);
     posts.take(&quick);
     posts.take(&slow);
     let last = Server::start(&db, &FLAGS);
-    let lost = compare::compare(&last.api, &jobs, &posts, settled);
+    let lost = compare::compare(&last.api, &jobs, &asked, &posts, settled);
     println!("crash: {kills} kills, seed {seed}, {} s", begin.elapsed().as_secs());
     println!("  acknowledged: {}", world.progress());
+    let sum = |part: fn(&Asked) -> u64| asked.iter().map(part).sum::<u64>();
+    println!(
+        "  asked for: {} executions, {} backfills; of requests without an answer {} had happened, {} had not",
+        sum(|asked| asked.begun() as u64),
+        sum(|asked| asked.backfills),
+        sum(|asked| asked.happened),
+        sum(|asked| asked.not_happened)
+    );
     println!("  history: {}", lost.rows);
     println!("  receiver: {posts}");
     println!("{lost}");
@@ -152,8 +177,9 @@ fn create_strict_job(server: &Server, slow: &Receiver, index: usize) -> Tracked 
 }
 
 /// Runs the server until all that the kills left is settled, and stops it well. The last second that is settled.
-fn settle(db: &Path) -> i64 {
+fn settle(db: &Path, asked: &mut [Asked], receiver: &Receiver, random: &mut Random) -> i64 {
     let server = Server::start(db, &FLAGS);
+    asked.iter_mut().for_each(|asked| asked.settle(&server.api, receiver, random));
     let settled = wall_us() / 1_000_000 + 3;
     until("every execution of the killed servers ends", || {
         let pending = server.api.pages("/api/executions?status=PENDING&limit=1000", "executions");

@@ -79,7 +79,7 @@ impl World {
         )
     }
 
-    fn current(&self) -> Option<Api> {
+    pub fn current(&self) -> Option<Api> {
         self.api.lock().expect("no thread panics with it").clone()
     }
 }

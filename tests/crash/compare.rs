@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::asked::Asked;
 use crate::ledgers::{Deletion, Posts, Spec, Tracked, outcome_of};
 use crate::support::api::Api;
 use crate::support::history::{instant_of, span_of};
@@ -44,7 +45,8 @@ pub struct Lost {
     categories: Vec<(&'static str, u64, Vec<String>)>,
 }
 
-const CATEGORIES: [&str; 13] = [
+const CATEGORIES: [&str; 14] = [
+    ASKED_FOR,
     JOB_MISSING,
     JOB_BACK,
     JOB_UNKNOWN,
@@ -59,6 +61,7 @@ const CATEGORIES: [&str; 13] = [
     SENT_AGAIN,
     OVERLAP,
 ];
+const ASKED_FOR: &str = "runs, replays and backfills that are not as they were acknowledged";
 const JOB_MISSING: &str = "acknowledged jobs missing or different";
 const JOB_BACK: &str = "acknowledged deletions undone";
 const JOB_UNKNOWN: &str = "jobs nobody asked for, or there twice";
@@ -102,10 +105,11 @@ impl fmt::Display for Lost {
 }
 
 /// Compares the ledgers; instants up to `settled` must have come to their end.
-pub fn compare(api: &Api, jobs: &[Tracked], posts: &Posts, settled: i64) -> Lost {
+pub fn compare(api: &Api, jobs: &[Tracked], asked: &[Asked], posts: &Posts, settled: i64) -> Lost {
     let categories = CATEGORIES.iter().map(|&name| (name, 0, Vec::new())).collect();
     let mut lost = Lost { categories, ..Lost::default() };
-    let shown = shown_jobs(api, &mut lost);
+    let mut shown = shown_jobs(api, &mut lost);
+    shown.retain(|id, _| !asked.iter().any(|asked| asked.is_of(id)));
     compare_jobs(&shown, jobs, &mut lost);
     // A creation that was not answered may have happened: its history is read under the id the server shows.
     let by_url: HashMap<&str, &String> = shown.iter().map(|(id, spec)| (spec.1.as_str(), id)).collect();
@@ -113,6 +117,9 @@ pub fn compare(api: &Api, jobs: &[Tracked], posts: &Posts, settled: i64) -> Lost
     for job in jobs {
         let Some(id) = job.id.as_ref().or_else(|| by_url.get(job.spec.1.as_str()).copied()) else { continue };
         compare_history(api, id, job, posts, settled, &mut recorded, &mut lost);
+    }
+    for what in asked.iter().flat_map(|asked| asked.compare(api, posts, settled, &mut recorded)) {
+        lost.add(ASKED_FOR, || what);
     }
     for id in posts.seen.keys().filter(|&id| !recorded.contains(id)) {
         lost.add(UNRECORDED_POST, || id.clone());

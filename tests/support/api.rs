@@ -52,7 +52,8 @@ impl Api {
         self.try_send_with(method, path, &[], body)
     }
 
-    fn try_send_with(
+    /// The same with these headers.
+    pub fn try_send_with(
         &self,
         method: &str,
         path: &str,
