@@ -210,6 +210,10 @@ pub const SECRET_LEN_MAX: usize = 4 * 1024;
 pub const TARGET_TIME_MAX: Duration = Duration::from_secs(3_600);
 /// What is kept of the body of an answer that is no success, in bytes.
 pub const RESPONSE_LEN_MAX: usize = 1_024;
+/// The same of the answer to a trial, which is shown and not kept.
+pub const TRIAL_RESPONSE_LEN_MAX: usize = 16 * 1_024;
+/// How many trials may be under way at once.
+pub const TRIALS_MAX: usize = 16;
 /// Attempts a worker takes up before it looks at its sockets again.
 pub const ATTEMPTS_PER_TURN_MAX: usize = 128;
 /// Socket events a worker takes up before it looks at its channel again.

@@ -29,7 +29,7 @@ fn reports(pool: &mut Pool, bell: &Receiver<()>, count: usize) -> Vec<Report> {
         pool.receive(count - reports.len(), &mut reports);
     }
     let report = |report| match report {
-        ErrandReport::Execution(report) => report,
+        ErrandReport::Execution(report) | ErrandReport::Trial(report) => report,
         ErrandReport::Alert(report) => panic!("nobody sent an alert: {report:?}"),
     };
     reports.into_iter().map(report).collect()

@@ -45,6 +45,8 @@ mod start;
 mod streams;
 #[path = "server/targets.rs"]
 mod targets;
+#[path = "server/trials.rs"]
+mod trials;
 #[path = "server/why.rs"]
 mod why;
 #[path = "server/wire.rs"]

@@ -8,7 +8,7 @@ use super::schedules::PreviewCall;
 use super::stream::Stream;
 use crate::core::{Action, ExecutionId, JobFilter, Listing, Run};
 use crate::http::Response;
-use crate::job::{JobId, JobSpec};
+use crate::job::{JobId, JobSpec, Post};
 use crate::store::{JobSearch, Query};
 use crate::time::Instant;
 
@@ -21,6 +21,8 @@ pub enum Call {
     Change(Action),
     /// A change of a few members of a job, made over what it is now.
     Patch(Box<Patch>),
+    /// Something that is sent once, and not saved.
+    Try(Arc<Post>),
     /// An execution that is looked up, and done again.
     Replay(ExecutionId, Box<Run>),
     /// Something the loop has in memory.
@@ -49,6 +51,7 @@ impl Call {
             | Call::Preview(_)
             | Call::Jobs(_)
             | Call::Search(..)
+            | Call::Try(_)
             | Call::Stream(_)
             | Call::Ready(_) => false,
         }

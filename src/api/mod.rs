@@ -3,7 +3,7 @@
 //!
 //! In reading order: `routes` (the one table of what can be asked for) and `route` (what a line of it says), `call` (what
 //! a request asks for), then a file for each resource with its request, its parameters and its answer: `jobs` and
-//! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`, `series`, `calendars`, `alerts`, `metrics`, `status`; `openapi` describes them all from
+//! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`, `series`, `trials`, `calendars`, `alerts`, `metrics`, `status`; `openapi` describes them all from
 //! the table and their types. They share `parameters`, `links`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way
 //! to them, and `stream` is for answers that are made in pieces.
 
@@ -31,6 +31,7 @@ mod schedules;
 mod series;
 mod status;
 mod stream;
+mod trials;
 mod why;
 
 pub use answers::{Found, answer, stored};
@@ -51,4 +52,5 @@ pub use runs::{past, replay_of};
 pub use schedules::{PreviewCall, preview};
 pub use status::{Health, health, info};
 pub use stream::{Piece, Stream};
+pub use trials::tried;
 pub use why::why;

@@ -13,7 +13,7 @@ use super::parameters::{
 use super::route::{AnswerOf, Route};
 use super::{
     alerts, calendars, executions, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, series, status,
-    why,
+    trials, why,
 };
 use crate::core::ExecutionId;
 use crate::http::{Method, RareHeaders, Request, Response, Status};
@@ -81,6 +81,10 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Post, "/api/schedules/preview", "previewSchedule", PREVIEW, schedules::preview_call)
         .takes::<schedules::Asked>("SchedulePreview", BODY_LEN_MAX)
         .gives(&[AnswerOf::ok::<schedules::PreviewBody>("What it means.")]),
+    Route::new(Method::Post, "/api/try", "tryJob", TRY, trials::ask)
+        .takes::<Definition>("JobDefinition", BODY_LEN_MAX)
+        .gives(&[AnswerOf::ok::<trials::TrialBody>("What came back, or why nothing did.")])
+        .or(&[Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Get, "/api/executions", "listExecutions", "Lists executions, newest first.", executions::list)
         .with(&[&LIMIT, &CURSOR, &STATUS, &JOB, &KIND, &FROM, &TO])
         .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.")]),
@@ -140,6 +144,7 @@ const RESUME: &str = "Lets a job go on that rests.";
 const BACKFILL: &str = "Runs a job for times of its schedule that have passed, one after the other.";
 const REPLAY: &str = "Does an execution again, as a new one with the same scheduled time.";
 const RELEASE: &str = "Lets a job go on that is held because the clock stepped back.";
+const TRY: &str = "Sends a job once that is not saved, and says everything about the answer.";
 const SERIES: &str = "What executions came to, by hour for a week and then by day.";
 const WHY: &str = "Says what became of a second of a job, and why; also of one that was never due.";
 const OF_JOB: &str = "Lists executions of a job, newest first.";
@@ -326,6 +331,7 @@ mod tests {
                 | Call::Change(_)
                 | Call::Jobs(_)
                 | Call::Search(..)
+                | Call::Try(_)
                 | Call::Read(_)
                 | Call::Replay(..)
                 | Call::Patch(_)

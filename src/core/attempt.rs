@@ -25,13 +25,15 @@ pub enum Errand {
     Execution(Attempt),
     /// An alert, which says all in its body.
     Alert(AlertAttempt),
+    /// A job that is not saved, sent once. Its handle names nothing but this errand.
+    Trial(Attempt),
 }
 
 impl Errand {
     /// What to send.
     pub fn post(&self) -> &Post {
         match self {
-            Errand::Execution(attempt) => &attempt.post,
+            Errand::Execution(attempt) | Errand::Trial(attempt) => &attempt.post,
             Errand::Alert(attempt) => &attempt.post,
         }
     }
@@ -105,6 +107,8 @@ pub enum ErrandReport {
     Execution(Report),
     /// Of an alert's attempt.
     Alert(AlertReport),
+    /// Of a trial.
+    Trial(Report),
 }
 
 /// A worker's report of an execution's attempt.
@@ -137,6 +141,8 @@ pub struct Answer {
     pub retry_after_s: Option<u32>,
     /// The beginning of the answer's body as text, if it was no success.
     pub response: Option<Box<str>>,
+    /// All headers of the answer, of a trial.
+    pub headers: Vec<(Box<str>, Box<str>)>,
 }
 
 /// A worker's report of an alert's attempt.

@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 
 use super::exchange::{Exchange, Progress};
 use super::tls::Session;
-use super::told::Told;
+use super::told::{Telling, Told};
 use crate::time::MonoUs;
 
 /// One connection.
@@ -184,7 +184,7 @@ impl Link {
 
     /// Takes bytes of the answer; what does not suffice is kept for the next time. `tells`: whether it is of interest
     /// what an answer with this status says.
-    pub(super) fn take(&mut self, bytes: &[u8], scratch: &mut [u8], tells: &dyn Fn(u16) -> bool) -> Progress {
+    pub(super) fn take(&mut self, bytes: &[u8], scratch: &mut [u8], tells: &dyn Fn(u16) -> Telling) -> Progress {
         let (Stage::Busy(exchange) | Stage::Draining(exchange)) = &mut self.stage else {
             return Progress::Unusable("bytes that nobody asked for".to_owned());
         };

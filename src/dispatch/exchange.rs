@@ -9,7 +9,7 @@ use std::mem;
 use ureq_proto::client::state::{Cleanup, Prepare, RecvBody, RecvResponse};
 use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
 
-use super::told::Told;
+use super::told::{Telling, Told};
 use crate::limits::{ANSWER_BODY_LEN_MAX, ANSWER_FRAMING_LEN_MAX, ANSWER_HEAD_LEN_MAX};
 
 /// One request that was written, and as much of its answer as was read.
@@ -87,7 +87,7 @@ impl Exchange {
 
     /// Takes bytes of the answer. `scratch` is overwritten with the body. `tells`: whether it is of interest what an
     /// answer with this status says.
-    pub(super) fn read(&mut self, input: &[u8], scratch: &mut [u8], tells: &dyn Fn(u16) -> bool) -> Progress {
+    pub(super) fn read(&mut self, input: &[u8], scratch: &mut [u8], tells: &dyn Fn(u16) -> Telling) -> Progress {
         self.heard |= !input.is_empty();
         let mut start = 0;
         let mut has_head = false;
@@ -153,7 +153,7 @@ impl Exchange {
         &mut self,
         mut call: Call<RecvResponse>,
         input: &[u8],
-        tells: &dyn Fn(u16) -> bool,
+        tells: &dyn Fn(u16) -> Telling,
     ) -> Result<usize, Progress> {
         // Heads end with a new line: without another one, looking again finds nothing. A target that sends
         // byte by byte must not make us parse its head as often.
@@ -183,8 +183,9 @@ impl Exchange {
             return if used == input.len() { Err(Progress::More(used)) } else { Ok(used) };
         };
         let status = response.status().as_u16();
-        if tells(status) {
-            self.told = Some(Box::new(Told::new(response.headers())));
+        let interest = tells(status);
+        if interest != Telling::Nothing {
+            self.told = Some(Box::new(Told::new(response.headers(), interest)));
         }
         let cleanup = match call.proceed() {
             Some(RecvResponseResult::RecvBody(call)) => {

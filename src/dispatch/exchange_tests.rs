@@ -15,11 +15,11 @@ fn exchange() -> Exchange {
 
 /// Feeds the pieces, then the end. What is decided by the head stays.
 fn outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Progress {
-    told(pieces, &|_| false).0
+    told(pieces, &|_| Telling::Nothing).0
 }
 
 /// The same, and what the answer told where that is of interest.
-fn told<'a>(pieces: impl Iterator<Item = &'a [u8]>, tells: &dyn Fn(u16) -> bool) -> (Progress, Option<Box<str>>) {
+fn told<'a>(pieces: impl Iterator<Item = &'a [u8]>, tells: &dyn Fn(u16) -> Telling) -> (Progress, Option<Box<str>>) {
     let mut exchange = exchange();
     let mut kept = Vec::new();
     let mut decided = None;
@@ -75,7 +75,7 @@ fn listening_changes_no_outcome_and_pieces_do_not_matter_to_what_is_told() {
     for (answer, body) in ANSWERS.into_iter().zip(bodies) {
         let whole = outcome([answer].into_iter());
         for len in 1..=answer.len() {
-            let (end, told) = told(answer.chunks(len), &|_| true);
+            let (end, told) = told(answer.chunks(len), &|_| Telling::Beginning);
             assert_eq!(
                 (end, told.as_deref().unwrap_or_default()),
                 (whole.clone(), body),
@@ -142,7 +142,7 @@ fn damaged_answers_come_to_an_end_without_a_panic() {
         }
         let len = 1 + next(answer.len());
         let end = outcome(answer.chunks(len));
-        assert_eq!(told(answer.chunks(len), &|_| true).0, end, "{}", answer.escape_ascii());
+        assert_eq!(told(answer.chunks(len), &|_| Telling::Beginning).0, end, "{}", answer.escape_ascii());
         whole += usize::from(matches!(end, Progress::Whole { .. }));
     }
     assert!(whole > 1_000 && whole < 19_000, "{whole}");
@@ -152,13 +152,13 @@ fn damaged_answers_come_to_an_end_without_a_panic() {
 fn a_head_that_comes_byte_by_byte_is_parsed_once_a_line() {
     let mut exchange = exchange();
     let mut kept = b"HTTP/1.1 200 OK\r\nA: ".to_vec();
-    assert_eq!(exchange.read(&kept, &mut [0; 64], &|_| false), Progress::More(0));
+    assert_eq!(exchange.read(&kept, &mut [0; 64], &|_| Telling::Nothing), Progress::More(0));
     while kept.len() < ANSWER_HEAD_LEN_MAX {
         kept.push(b'x');
-        assert_eq!(exchange.read(&kept, &mut [0; 64], &|_| false), Progress::More(0));
+        assert_eq!(exchange.read(&kept, &mut [0; 64], &|_| Telling::Nothing), Progress::More(0));
     }
     kept.push(b'x');
     assert!(
-        matches!(exchange.read(&kept, &mut [0; 64], &|_| false), Progress::Unusable(why) if why.contains("32 KiB"))
+        matches!(exchange.read(&kept, &mut [0; 64], &|_| Telling::Nothing), Progress::Unusable(why) if why.contains("32 KiB"))
     );
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::course::{Course, Phase};
 use super::race::Race;
-use super::told::Told;
+use super::told::{Telling, Told};
 use crate::clock;
-use crate::core::{AlertReport, Answer, Errand, ErrandReport, Outcome, Report, Timings};
+use crate::core::{AlertReport, Answer, Attempt, Errand, ErrandReport, Outcome, Report, Timings};
 use crate::job::{Delivery, Post};
 use crate::limits::CONNECT_TIME_MAX;
 use crate::time::{MonoUs, Now, WallUs};
@@ -136,11 +136,13 @@ impl Flight {
         }
     }
 
-    /// Whether a status that ends it is followed by something that is of interest.
-    pub(super) fn is_told(&self, status: u16) -> bool {
+    /// How much of an answer with this status is of interest.
+    pub(super) fn interest(&self, status: u16) -> Telling {
         match &self.errand {
-            Errand::Execution(attempt) => !attempt.post.is_success(status),
-            Errand::Alert(_) => false,
+            Errand::Execution(attempt) if attempt.post.is_success(status) => Telling::Nothing,
+            Errand::Execution(_) => Telling::Beginning,
+            Errand::Alert(_) => Telling::Nothing,
+            Errand::Trial(_) => Telling::All,
         }
     }
 
@@ -148,16 +150,20 @@ impl Flight {
     pub(super) fn report(self, outcome: Outcome, now: MonoUs) -> ErrandReport {
         let outcome = if self.is_second_try { after_loss(outcome) } else { outcome };
         let answer = answer(self.course.map(|course| course.end(now)), self.told.as_deref(), self.errand.post());
+        let (dispatched, was_sent) = (self.dispatched, self.was_sent);
+        let duration_us = now.0.saturating_sub(self.start.0);
+        let report = |attempt: &Attempt, outcome| Report {
+            handle: attempt.handle,
+            attempt: attempt.number,
+            outcome,
+            dispatched: dispatched.unwrap_or_else(|| clock::now().wall),
+            duration_us,
+            was_sent,
+            answer,
+        };
         match &self.errand {
-            Errand::Execution(attempt) => ErrandReport::Execution(Report {
-                handle: attempt.handle,
-                attempt: attempt.number,
-                outcome,
-                dispatched: self.dispatched.unwrap_or_else(|| clock::now().wall),
-                duration_us: now.0.saturating_sub(self.start.0),
-                was_sent: self.was_sent,
-                answer,
-            }),
+            Errand::Execution(attempt) => ErrandReport::Execution(report(attempt, outcome)),
+            Errand::Trial(attempt) => ErrandReport::Trial(report(attempt, outcome)),
             Errand::Alert(attempt) => {
                 ErrandReport::Alert(AlertReport { seq: attempt.seq, attempt: attempt.number, outcome })
             }
@@ -168,7 +174,10 @@ impl Flight {
 /// What few attempts have to tell beside their outcome.
 fn answer(timings: Option<Timings>, told: Option<&Told>, post: &Post) -> Option<Box<Answer>> {
     let retry_after_s = told.and_then(|told| told.retry_after_s(clock::now().wall));
-    let answer = Answer { timings, retry_after_s, response: told.and_then(Told::response).map(|said| post.mask(said)) };
+    let response = told.and_then(Told::response).map(|said| post.mask(said));
+    let headers = told.map(Told::headers).unwrap_or_default();
+    let headers = headers.into_iter().map(|(name, value)| (name, post.mask(value))).collect();
+    let answer = Answer { timings, retry_after_s, response, headers };
     (answer != Answer::default()).then(|| Box::new(answer))
 }
 

@@ -71,7 +71,7 @@ impl Heads {
             call.force_send_body();
         }
         match errand {
-            Errand::Execution(attempt) => {
+            Errand::Execution(attempt) | Errand::Trial(attempt) => {
                 add(&mut call, self.execution(attempt))?;
                 if let Some(signing) = post.signing() {
                     let body = body.map(|(_, body)| body).unwrap_or_default();
@@ -91,7 +91,7 @@ impl Heads {
 
     /// Fills in what differs from one attempt to the next.
     pub(super) fn fill(&mut self, errand: &Errand, template: &Template, into: &mut String) {
-        let Errand::Execution(attempt) = errand else { return };
+        let (Errand::Execution(attempt) | Errand::Trial(attempt)) = errand else { return };
         template.fill(into, |into, placeholder| {
             let written = match placeholder {
                 Placeholder::ExecutionId => write!(into, "{}", attempt.id),

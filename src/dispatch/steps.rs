@@ -11,6 +11,7 @@ use super::driver::Driver;
 use super::exchange::Progress;
 use super::flight::{Flight, describe, within};
 use super::tls::Session;
+use super::told::Telling;
 use crate::clock;
 use crate::core::Outcome;
 use crate::limits::{ANSWER_DRAIN_TIME_MAX, CONNECTION_AGE_MAX, DRAINING_MAX};
@@ -195,7 +196,8 @@ impl Driver {
             let tells = |status| {
                 let flight = flight.map(|flight| &self.board.flights[flight as usize]);
                 // One that goes out once more has told nothing.
-                flight.is_some_and(|flight| flight.is_told(status) && !is_for_resting(status, reused, flight))
+                let flight = flight.filter(|flight| !is_for_resting(status, reused, flight));
+                flight.map_or(Telling::Nothing, |flight| flight.interest(status))
             };
             let progress = if len == 0 { link.end() } else { link.take(&self.input[..len], &mut self.scratch, &tells) };
             let emptied = len < self.input.len() && !closed && link.is_emptied_by_short_read();

@@ -4,10 +4,21 @@
 
 use chrono::{DateTime, NaiveDateTime};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::limits::{RESPONSE_LEN_MAX, RETRY_AFTER_MAX};
+use crate::limits::{RESPONSE_LEN_MAX, RETRY_AFTER_MAX, TRIAL_RESPONSE_LEN_MAX};
 use crate::time::WallUs;
+
+/// How much of an answer is of interest beside its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// Nothing.
+    Nothing,
+    /// The beginning of its body, and how long to leave its target alone.
+    Beginning,
+    /// All that somebody who tries it out may want to see.
+    All,
+}
 
 /// What was told, as it came.
 #[derive(Debug)]
@@ -15,23 +26,40 @@ pub(super) struct Told {
     retry_after: Option<Box<str>>,
     /// The beginning of the body; None if it is no text.
     body: Option<Vec<u8>>,
+    /// How much of the body is kept.
+    len_max: usize,
+    headers: Vec<(Box<str>, Box<str>)>,
 }
 
 impl Told {
     /// What a head tells.
-    pub(super) fn new(headers: &HeaderMap) -> Told {
-        Told { retry_after: text(headers, &RETRY_AFTER).map(Into::into), body: is_text(headers).then(Vec::new) }
+    pub(super) fn new(headers: &HeaderMap, interest: Telling) -> Told {
+        let all = interest == Telling::All;
+        let shown = |(name, value): (&HeaderName, &HeaderValue)| {
+            (name.as_str().into(), String::from_utf8_lossy(value.as_bytes()).into())
+        };
+        Told {
+            retry_after: text(headers, &RETRY_AFTER).map(Into::into),
+            body: is_text(headers).then(Vec::new),
+            len_max: if all { TRIAL_RESPONSE_LEN_MAX } else { RESPONSE_LEN_MAX },
+            headers: if all { headers.iter().map(shown).collect() } else { Vec::new() },
+        }
+    }
+
+    /// All headers, if they were of interest.
+    pub(super) fn headers(&self) -> Vec<(Box<str>, Box<str>)> {
+        self.headers.clone()
     }
 
     /// Whether more of the body is wanted.
     pub(super) fn listens(&self) -> bool {
-        self.body.as_ref().is_some_and(|body| body.len() < RESPONSE_LEN_MAX)
+        self.body.as_ref().is_some_and(|body| body.len() < self.len_max)
     }
 
     /// More of the body came.
     pub(super) fn hear(&mut self, bytes: &[u8]) {
         if let Some(body) = &mut self.body {
-            let room = RESPONSE_LEN_MAX - body.len();
+            let room = self.len_max - body.len();
             body.extend_from_slice(&bytes[..room.min(bytes.len())]);
         }
     }
@@ -61,7 +89,7 @@ impl Told {
         let text = String::from_utf8_lossy(whole).replace("\r\n", "\n");
         let mut shown = text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}");
         // What stands for something else may be longer than that.
-        shown.truncate(shown.floor_char_boundary(RESPONSE_LEN_MAX));
+        shown.truncate(shown.floor_char_boundary(self.len_max));
         Some(shown.into())
     }
 }
@@ -101,7 +129,7 @@ mod tests {
 
     fn told(headers: &[(&'static str, &str)], body: &[u8]) -> Told {
         let headers = headers.iter().map(|&(name, value)| (HeaderName::from_static(name), value.parse().expect(value)));
-        let mut told = Told::new(&headers.collect());
+        let mut told = Told::new(&headers.collect(), Telling::Beginning);
         told.hear(body);
         told
     }

@@ -47,7 +47,7 @@ fn driver_with(registry: &Registry, system: System, wake: WakeWorker) -> Driver 
 
 fn outcomes(driver: &mut Driver) -> Vec<(u64, Outcome)> {
     let outcome = |report| match report {
-        ErrandReport::Execution(report) => (report.handle.seq.0, report.outcome),
+        ErrandReport::Execution(report) | ErrandReport::Trial(report) => (report.handle.seq.0, report.outcome),
         ErrandReport::Alert(report) => (report.seq.0, report.outcome),
     };
     driver.reports.drain(..).map(outcome).collect()
@@ -202,7 +202,7 @@ impl Running {
             self.driver.board.check();
         }
         match self.driver.reports.pop().unwrap() {
-            ErrandReport::Execution(report) => report,
+            ErrandReport::Execution(report) | ErrandReport::Trial(report) => report,
             ErrandReport::Alert(report) => panic!("nobody sent an alert: {report:?}"),
         }
     }

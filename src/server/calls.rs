@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::connection::{Given, Overdue};
 use super::connections::{Asked, Clients};
@@ -11,10 +12,15 @@ use super::figures;
 use super::gate::{Gate, Refused};
 use super::keys::Keys;
 use crate::api::{self, ApiError, Call, Cors, Found, JobsPage, ListOf, Patch, Piece, Read, Stream};
-use crate::core::{Action, Command, Herd, Input, JobFilter, Listing, Reply, RequestId, Run, Scheduler};
+use crate::core::{
+    Action, Attempt, Class, Command, ExecutionId, Handle, Herd, Input, JobFilter, Kind, Listing, Reply, Report,
+    RequestId, Run, Scheduler, Seq,
+};
 use crate::http::{Request, Response, Status};
-use crate::job::Context;
-use crate::limits::{CLIENT_CHANGES_PENDING_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, LISTING_LOOKS_MAX, SEED_END};
+use crate::job::{Context, JobId, JobKey, Post};
+use crate::limits::{
+    CLIENT_CHANGES_PENDING_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, LISTING_LOOKS_MAX, SEED_END, TRIALS_MAX,
+};
 use crate::schedule::{Zone, Zones};
 use crate::store::{Query, Readers};
 use crate::telemetry::Logs;
@@ -39,6 +45,8 @@ pub(super) struct Calls {
     pub(super) readers: Readers<RequestId, Found>,
     /// What is to be done with what is being looked up.
     pub(super) then: BTreeMap<RequestId, Then>,
+    /// What is being tried out.
+    pub(super) trials: BTreeMap<RequestId, Arc<Post>>,
     /// Which lists pages are of that come later.
     pub(super) lists: BTreeMap<RequestId, ListOf>,
     /// Pages of jobs for which memory is being looked through.
@@ -161,6 +169,7 @@ impl Calls {
             Call::Stream(stream) => Given::Streamed(stream.head(), stream),
             Call::Query(query) => self.query(request, query),
             Call::Patch(patch) => self.patch(engine, now, request, patch),
+            Call::Try(post) => self.try_once(engine, now, request, post),
             Call::Replay(id, run) => {
                 self.then.insert(request, Then::Run(run));
                 self.query(request, Query::One { id, now: now.wall })
@@ -209,6 +218,26 @@ impl Calls {
             }
             Err(error) => refuse(&error),
         }
+    }
+
+    /// Sends something once. Its answer is waited for like the end of an execution.
+    fn try_once(&mut self, engine: &mut Engine, now: Now, request: RequestId, post: Arc<Post>) -> Given {
+        if self.trials.len() >= TRIALS_MAX {
+            return refuse(&ApiError::too_many("too many trials are under way; try again"));
+        }
+        // No job has this key, and no row this number.
+        let (job, seq) = (JobId::new(JobKey(0), [0; 10]), Seq(request.0));
+        let id = ExecutionId { job, instant: now.wall.floor(), kind: Kind::Manual, number: 0 };
+        self.trials.insert(request, Arc::clone(&post));
+        engine.try_once(Attempt { handle: Handle { slot: 0, seq }, number: 1, id, class: Class::Manual, post });
+        Given::MuchLater
+    }
+
+    /// What came of a trial.
+    pub(super) fn tried(&mut self, report: Report) -> Option<(RequestId, Given)> {
+        let request = RequestId(report.handle.seq.0);
+        let post = self.trials.remove(&request)?;
+        Some((request, Given::Answer(self.cors.mark(api::tried(&post, report)))))
     }
 
     fn query(&mut self, request: RequestId, query: Query) -> Given {

@@ -2,7 +2,7 @@
 //! It must not decide: it carries outputs out, and messages in.
 
 use crate::alert::Alerts;
-use crate::core::{Class, Errand, ErrandReport, Input, Notice, Output, Reply, RequestId, Scheduler};
+use crate::core::{Attempt, Class, Errand, ErrandReport, Input, Notice, Output, Reply, Report, RequestId, Scheduler};
 use crate::dispatch::{Pool, PoolStats};
 use crate::limits::REPORTS_PER_TURN_MAX;
 use crate::store::{AlertState, AlertUpdate, KeyedAnswer, Writer};
@@ -25,6 +25,7 @@ pub(super) struct Engine {
     reports: Vec<ErrandReport>,
     replies: Vec<(RequestId, Reply)>,
     planned: Vec<(u64, RequestId, Reply)>,
+    trials: Vec<Report>,
     draining: bool,
 }
 
@@ -42,6 +43,7 @@ impl Engine {
             reports: Vec::new(),
             replies: Vec::new(),
             planned: Vec::new(),
+            trials: Vec::new(),
             draining: false,
         }
     }
@@ -108,6 +110,7 @@ impl Engine {
         for report in reports.drain(..) {
             match report {
                 ErrandReport::Execution(report) => self.input(Input::Report(report), now),
+                ErrandReport::Trial(report) => self.trials.push(report),
                 ErrandReport::Alert(report) => {
                     let update = self.alerts.report(report, now);
                     self.note_alert(update);
@@ -126,6 +129,16 @@ impl Engine {
         }
         self.send_fired();
         self.outbox.flush(&self.writer, mono, self.draining);
+    }
+
+    /// Sends something that belongs to no job. Its report comes with `take_trials`.
+    pub(super) fn try_once(&mut self, attempt: Attempt) {
+        self.fires.push(Errand::Trial(attempt));
+        self.send_fired();
+    }
+
+    pub(super) fn take_trials(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.trials)
     }
 
     /// What clients will be answered once it is on disk, to be kept with it. To be asked for before anything is flushed.

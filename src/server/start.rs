@@ -149,6 +149,7 @@ fn prepare(
         in_flight_max,
         changes_pending: 0,
         then: BTreeMap::new(),
+        trials: BTreeMap::new(),
         lists: BTreeMap::new(),
         listings: VecDeque::new(),
         patches: BTreeMap::new(),

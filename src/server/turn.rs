@@ -185,6 +185,11 @@ impl Loop {
     fn serve(&mut self, now: &mut Now) -> bool {
         let until = now.mono.plus(CLIENT_TIME_PER_TURN);
         self.connections.begin_turn();
+        for report in self.engine.take_trials() {
+            if let Some((request, given)) = self.calls.tried(report) {
+                self.connections.give(request, given, &self.date.1, now.mono);
+            }
+        }
         // One in a turn, as with pieces of an answer.
         if let Some((request, given)) = self.calls.look_further(self.engine.core(), *now) {
             self.connections.give(request, given, &self.date.1, now.mono);

@@ -254,7 +254,9 @@ fn every_attempt_is_reported_once_whatever_targets_do() {
         let (mut numbers, mut outcomes) = (Vec::new(), Vec::new());
         for report in sending.any_reports(2_000) {
             let (number, outcome, is_alert) = match report {
-                ErrandReport::Execution(report) => (report.handle.seq.0, report.outcome, false),
+                ErrandReport::Execution(report) | ErrandReport::Trial(report) => {
+                    (report.handle.seq.0, report.outcome, false)
+                }
                 ErrandReport::Alert(report) => (report.seq.0, report.outcome, true),
             };
             assert_eq!(is_alert, number % 10 == 0, "{number} comes back as what it was");

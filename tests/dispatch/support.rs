@@ -58,7 +58,7 @@ pub(super) fn alert(url: &str, number: u32, body: &str, timeout: Duration) -> Al
 /// The report of an execution's attempt.
 pub(super) fn of_execution(report: ErrandReport) -> Report {
     match report {
-        ErrandReport::Execution(report) => report,
+        ErrandReport::Execution(report) | ErrandReport::Trial(report) => report,
         ErrandReport::Alert(report) => panic!("this is an alert's: {report:?}"),
     }
 }
