@@ -17,6 +17,8 @@ pub enum Found {
     Key(Option<([u8; 32], Response)>),
     /// Jobs that are like what was searched for.
     Jobs(FoundJobs),
+    /// Executions that are to be done again, newest first.
+    Executions(Vec<ExecutionRecord>),
     /// What there is of a second of a job.
     Why(JobId, Instant, Vec<ExecutionRecord>),
     /// An execution, which may be what a request is to go on with; None: there is no such one.
@@ -49,6 +51,7 @@ fn again(answer: StoredAnswer) -> Response {
 pub fn answer(answer: Result<Answer, ReadError>) -> Found {
     Found::Response(match answer {
         Ok(Answer::One(found)) => return Found::Execution(found),
+        Ok(Answer::ToReplay(found)) => return Found::Executions(found),
         Ok(Answer::Jobs(found)) => return Found::Jobs(found),
         Ok(Answer::Why(job, at, found)) => return Found::Why(job, at, found),
         Ok(Answer::Key(found)) => return Found::Key(found.map(|(digest, answer)| (digest, again(answer)))),

@@ -21,6 +21,13 @@ pub enum Call {
     Change(Action),
     /// A change of a few members of a job, made over what it is now.
     Patch(Box<Patch>),
+    /// Executions that are looked up, and all done again.
+    ReplayAll {
+        /// Which.
+        query: Query,
+        /// Only say which they are.
+        dry_run: bool,
+    },
     /// Something that is sent once, and not saved.
     Try(Arc<Post>),
     /// An execution that is looked up, and done again.
@@ -45,7 +52,7 @@ impl Call {
     /// Whether it changes something, if all goes well.
     pub fn changes(&self) -> bool {
         match self {
-            Call::Create(_) | Call::Change(_) | Call::Patch(_) | Call::Replay(..) => true,
+            Call::Create(_) | Call::Change(_) | Call::Patch(_) | Call::Replay(..) | Call::ReplayAll { .. } => true,
             Call::Read(_)
             | Call::Query(_)
             | Call::Preview(_)

@@ -169,6 +169,7 @@ pub fn reply(reply: &Reply, herd: Option<Herd>) -> Response {
         Reply::CalendarDeleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
         Reply::NoSuchCalendar => ApiError::no_such_calendar().response(),
         Reply::Started(ids) => runs::started(ids),
+        Reply::StartedAll(ids, passed_over) => runs::started_all(ids, *passed_over),
         Reply::Ended(id, record) => runs::ended(*id, record),
         Reply::TooMany(why) => ApiError::bad_request(why.clone()).response(),
         Reply::NameTaken(name) => {

@@ -48,7 +48,7 @@ pub use metrics::metrics;
 pub use openapi::openapi;
 pub use patch::Patch;
 pub use routes::{body_limit, route};
-pub use runs::{past, replay_of};
+pub use runs::{past, replay_of, replays, replays_of};
 pub use schedules::{PreviewCall, preview};
 pub use status::{Health, health, info};
 pub use stream::{Piece, Stream};

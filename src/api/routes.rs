@@ -88,6 +88,12 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/executions", "listExecutions", "Lists executions, newest first.", executions::list)
         .with(&[&LIMIT, &CURSOR, &STATUS, &JOB, &KIND, &FROM, &TO])
         .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.")]),
+    Route::new(Method::Post, "/api/executions/replay", "replayExecutions", REPLAY_ALL, runs::replay_all)
+        .takes::<runs::ReplayAllAsked>("ReplayOptions", BODY_LEN_MAX)
+        .gives(&[
+            AnswerOf::json::<runs::ReplaysBody>(Status::ACCEPTED, "Their rows are on disk."),
+            AnswerOf::ok::<runs::ReplayPlanBody>("With dryRun: which they are."),
+        ]),
     Route::new(Method::Get, "/api/executions/:id", "getExecution", "Shows an execution.", executions::read)
         .gives(&[AnswerOf::ok::<executions::ExecutionBody>("The execution, with each of its attempts.")]),
     Route::new(Method::Post, "/api/executions/:id/replay", "replayExecution", REPLAY, runs::replay)
@@ -142,6 +148,7 @@ const PATCH: &str = "Changes some members of a job (RFC 7396); null removes one.
 const PAUSE: &str = "Lets a job rest, until some moment or until somebody resumes it.";
 const RESUME: &str = "Lets a job go on that rests.";
 const BACKFILL: &str = "Runs a job for times of its schedule that have passed, one after the other.";
+const REPLAY_ALL: &str = "Does executions again that are like this, up to 1,000.";
 const REPLAY: &str = "Does an execution again, as a new one with the same scheduled time.";
 const RELEASE: &str = "Lets a job go on that is held because the clock stepped back.";
 const TRY: &str = "Sends a job once that is not saved, and says everything about the answer.";
@@ -334,6 +341,7 @@ mod tests {
                 | Call::Try(_)
                 | Call::Read(_)
                 | Call::Replay(..)
+                | Call::ReplayAll { .. }
                 | Call::Patch(_)
                 | Call::Query(_)
                 | Call::Preview(_)

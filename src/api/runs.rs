@@ -13,8 +13,8 @@ use super::routes::Matched;
 use crate::core::{Action, ExecutionId, Record, Run, RunOf, Status};
 use crate::http::{self, Response};
 use crate::job::{FieldError, JobId, Json, OwnBody, instant};
-use crate::limits::RUN_WAIT_MAX;
-use crate::store::ExecutionRecord;
+use crate::limits::{BACKFILL_MAX, RUN_WAIT_MAX};
+use crate::store::{ExecutionRecord, Filter, Query};
 use crate::time::Instant;
 
 /// How an execution is to be run.
@@ -101,6 +101,107 @@ pub(super) fn backfill(matched: &Matched<'_>) -> Result<Call, ApiError> {
     }
     let run = Run { id, of: RunOf::Past { from, to }, own_body, force: false, wait: None };
     Ok(Call::Change(Action::Run(Box::new(run))))
+}
+
+/// Which executions are to be done again.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with status, jobId, from or to")]
+pub(super) struct ReplayAllAsked {
+    /// Only with this status: SUCCESS, FAILED or SKIPPED.
+    #[serde(default)]
+    status: Option<String>,
+    /// Only of this job.
+    #[serde(default)]
+    job_id: Option<String>,
+    /// Only what belongs to this second or a later one.
+    #[serde(default)]
+    from: Option<String>,
+    /// Only what belongs to this second or an earlier one.
+    #[serde(default)]
+    to: Option<String>,
+    /// How many at most, the newest of them. Left out: 100.
+    #[serde(default)]
+    limit: Option<u64>,
+    /// Only say which these are.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Executions are done again.
+pub(super) fn replay_all(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    let asked: ReplayAllAsked = body::read(matched.request, "a JSON object with status, jobId, from or to")?;
+    let ReplayAllAsked { status, job_id, from, to, limit, dry_run } = asked;
+    let ended = [Status::Success, Status::Failed, Status::Skipped];
+    let status = status.map(|text| {
+        let found = ended.into_iter().find(|status| status.name() == text);
+        found.ok_or_else(|| ApiError::member("status", format!("expected SUCCESS, FAILED or SKIPPED, got {text:?}")))
+    });
+    let job = job_id.map(|text| {
+        text.parse().map_err(|_| ApiError::member("jobId", format!("expected the id of a job, got {text:?}")))
+    });
+    let filter = Filter {
+        status: status.transpose()?,
+        job: job.transpose()?,
+        kind: None,
+        from: from.as_deref().map(|text| instant("from", text)).transpose()?,
+        to: to.as_deref().map(|text| instant("to", text)).transpose()?,
+    };
+    if filter.is_none() {
+        let message = "expected at least one of status, jobId, from and to, or all there ever was would be done again";
+        return Err(ApiError::bad_request(message));
+    }
+    let most = BACKFILL_MAX as u64;
+    let limit = limit.unwrap_or(REPLAYS_USUAL);
+    if !(1..=most).contains(&limit) {
+        return Err(ApiError::member("limit", format!("expected a number from 1 to {most}, got {limit}")));
+    }
+    let limit = usize::try_from(limit).expect("it is bounded");
+    Ok(Call::ReplayAll { query: Query::ToReplay { limit, filter, now: matched.context.now }, dry_run })
+}
+
+/// How many executions are done again unless a client says.
+const REPLAYS_USUAL: u64 = 100;
+
+/// What is to be done again, oldest first.
+pub fn replays_of(found: Vec<ExecutionRecord>) -> Vec<(ExecutionId, Option<OwnBody>)> {
+    let own_body = |record: Record| record.details.and_then(|details| details.own_body);
+    found.into_iter().rev().map(|ExecutionRecord { id, record }| (id, own_body(record))).collect()
+}
+
+/// Which executions would be done again.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ReplayPlan")]
+pub(super) struct ReplayPlanBody {
+    count: usize,
+    execution_ids: Vec<String>,
+    dry_run: bool,
+}
+
+/// Which executions would be done again, oldest first.
+pub fn replays(found: &[ExecutionRecord]) -> Response {
+    let execution_ids: Vec<String> = found.iter().rev().map(|found| found.id.to_string()).collect();
+    ok(&ReplayPlanBody { count: execution_ids.len(), execution_ids, dry_run: true })
+}
+
+/// What was done again.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "StartedReplays")]
+pub(super) struct ReplaysBody {
+    count: usize,
+    execution_ids: Vec<String>,
+    /// How many were not done again, as their job is deleted.
+    skipped: usize,
+    message: &'static str,
+}
+
+/// What was done again.
+pub(super) fn started_all(ids: &[ExecutionId], skipped: usize) -> Response {
+    let execution_ids: Vec<String> = ids.iter().map(ExecutionId::to_string).collect();
+    let body = ReplaysBody { count: ids.len(), execution_ids, skipped, message: "Executions started again" };
+    json(http::Status::ACCEPTED, &body)
 }
 
 /// What was begun.

@@ -27,6 +27,7 @@ impl Scheduler {
         }
         let job = match &command.action {
             Action::Create { .. } | Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => None,
+            Action::ReplayAll(_) => None,
             Action::Update { id, .. } | Action::Delete { id, .. } | Action::Release { id } => Some(*id),
             Action::Pause { id, .. } | Action::Resume { id, .. } => Some(*id),
             Action::Run(run) => Some(run.id),
@@ -46,7 +47,7 @@ impl Scheduler {
         let expected = match &command.action {
             Action::Update { expected, .. } | Action::Delete { expected, .. } => expected.as_deref(),
             Action::Pause { expected, .. } | Action::Resume { expected, .. } => expected.as_deref(),
-            Action::Create { .. } | Action::Release { .. } | Action::Run(_) => None,
+            Action::Create { .. } | Action::Release { .. } | Action::Run(_) | Action::ReplayAll(_) => None,
             Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => None,
         };
         if let (Some(expected), Some(job)) = (expected, job) {
@@ -59,6 +60,7 @@ impl Scheduler {
         match (command.action, job) {
             (Action::PutCalendar { name, dates }, _) => self.put_calendar(command.request, name, dates),
             (Action::DeleteCalendar { name }, _) => self.delete_calendar(command.request, name),
+            (Action::ReplayAll(origins), _) => self.replay_all(command.request, origins, now),
             (Action::Create { spec, entropy }, _) => self.create(command.request, spec, entropy, now),
             (Action::Update { spec, keep_active, .. }, Some(job)) => {
                 self.update(command.request, job, spec, keep_active, now);

@@ -265,6 +265,8 @@ pub enum Action {
     },
     /// Send now, whatever the schedule says.
     Run(Box<Run>),
+    /// Do these again, of whatever jobs; those of a job wait for each other where its policy says so.
+    ReplayAll(Vec<(ExecutionId, Option<OwnBody>)>),
 }
 
 /// Executions that a client asks for.
@@ -324,6 +326,8 @@ pub enum Reply {
     NoSuchCalendar,
     /// The rows of what was asked for are on disk.
     Started(Vec<ExecutionId>),
+    /// The same of executions of several jobs; and how many were passed over, as their job is gone or their time lies ahead.
+    StartedAll(Vec<ExecutionId>, usize),
     /// What was asked for, and waited for, has ended like this; that is on disk, too.
     Ended(ExecutionId, Box<Record>),
     /// There are as many of it as there may be.

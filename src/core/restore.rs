@@ -71,6 +71,12 @@ impl Scheduler {
         let Adoption { mut jobs, executions: mut slots } = std::mem::take(&mut self.adoption);
         // A row is armed at most a lead before its instant, so instants further ahead tell the time too.
         let latest = jobs.iter().map(|&job| WallUs::of(self.jobs[job].armed_through()).plus_us(-ARM_LEAD_US)).max();
+        // What a client asked for was due when it asked.
+        let asked = slots.iter().map(|&slot| &self.executions[slot]).filter(|execution| {
+            let record = &execution.row.record;
+            execution.is_asked_for() && record.attempt == 1 + record.recoveries
+        });
+        let latest = latest.max(asked.map(|execution| execution.row.due).max());
         let clock_is_behind = restored.newest.max(latest).is_some_and(|newest| newest > now.wall);
         slots.sort_unstable_by_key(|&slot| self.executions[slot].row.seq);
         let mut in_doubt = 0;

@@ -12,7 +12,7 @@ use super::key::{ExecutionId, ExecutionKey, Kind};
 use super::receipts::Receipt;
 use super::record::{Class, LedgerRow, Seq};
 use super::scheduler::{Phase, Scheduler};
-use crate::job::{FieldError, JobId, Overlap};
+use crate::job::{FieldError, JobId, Overlap, OwnBody};
 use crate::limits::{BACKFILL_MAX, EXECUTIONS_MAX, RUN_WAITERS_MAX};
 use crate::time::{Instant, MonoUs, Now, WallUs};
 
@@ -39,6 +39,8 @@ struct Pending {
     request: RequestId,
     wait: Option<Duration>,
     executions: Vec<Handle>,
+    /// How many were passed over, where they may be of several jobs.
+    passed_over: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -99,61 +101,95 @@ impl Scheduler {
         if wait.is_some() && self.runs.waiters.len() >= RUN_WAITERS_MAX {
             return self.refuse(request, Refusal::TooManyWaiting);
         }
-        let job = self.jobs[slot].key();
-        let mut rows: Vec<LedgerRow> = Vec::with_capacity(instants.len());
+        let origin = match of {
+            RunOf::Again(origin) => Some(origin),
+            RunOf::Now | RunOf::Past { .. } => None,
+        };
+        let mut rows: Vec<(u32, LedgerRow)> = Vec::with_capacity(instants.len());
         for instant in instants {
-            let mut row = self.new_row_of(ExecutionKey { instant, job, kind, number: 0 }, Class::Manual);
-            // No other row has this number, so no other execution of this job has this identity.
-            row.key.number = u32::try_from(row.seq.0 & u64::from(u32::MAX)).expect("it is cut to that");
-            row.due = now.wall;
-            let origin = match of {
-                RunOf::Again(origin) => Some(origin),
-                RunOf::Now | RunOf::Past { .. } => None,
-            };
-            if own_body.is_some() || origin.is_some() {
-                let details = row.record.details_mut();
-                (details.own_body, details.origin) = (own_body.clone(), origin);
-            }
+            let mut row = self.row_asked_for(slot, kind, instant, own_body.clone(), origin, now);
             if !rows.is_empty() {
                 // One runs after the other: that it waits need not be written later.
                 row.record.note_wait(Some(Wait::Overlap));
             }
-            rows.push(row);
+            rows.push((slot, row));
         }
         // A backfill runs one after the other, whatever is said.
-        self.submit_runs(request, slot, rows, force && kind != Kind::Backfill, wait);
+        self.submit_runs(request, rows, force && kind != Kind::Backfill, wait, None);
+    }
+
+    /// A client asks for executions of several jobs to be done again.
+    pub(super) fn replay_all(&mut self, request: RequestId, origins: Vec<(ExecutionId, Option<OwnBody>)>, now: Now) {
+        if self.executions.len() + origins.len() > EXECUTIONS_MAX {
+            return self.refuse(request, Refusal::TooManyExecutions);
+        }
+        let asked = origins.len();
+        let mut rows = Vec::with_capacity(asked);
+        for (origin, own_body) in origins {
+            let job = self.find(origin.job).filter(|&slot| !self.jobs[slot].is_being_deleted());
+            let Some(slot) = job.filter(|_| WallUs::of(origin.instant) <= now.wall) else { continue };
+            rows.push((slot, self.row_asked_for(slot, Kind::Replay, origin.instant, own_body, Some(origin), now)));
+        }
+        if rows.is_empty() {
+            return self.output(Output::Reply(request, Reply::StartedAll(Vec::new(), asked)));
+        }
+        let passed_over = asked - rows.len();
+        self.submit_runs(request, rows, false, None, Some(passed_over));
+    }
+
+    /// The first row of an execution that a client asks for.
+    fn row_asked_for(
+        &mut self,
+        slot: u32,
+        kind: Kind,
+        instant: Instant,
+        own_body: Option<OwnBody>,
+        origin: Option<ExecutionId>,
+        now: Now,
+    ) -> LedgerRow {
+        let job = self.jobs[slot].key();
+        let mut row = self.new_row_of(ExecutionKey { instant, job, kind, number: 0 }, Class::Manual);
+        // No other row has this number, so no other execution of this job has this identity.
+        row.key.number = u32::try_from(row.seq.0 & u64::from(u32::MAX)).expect("it is cut to that");
+        row.due = now.wall;
+        if own_body.is_some() || origin.is_some() {
+            let details = row.record.details_mut();
+            (details.own_body, details.origin) = (own_body, origin);
+        }
+        row
     }
 
     fn submit_runs(
         &mut self,
         request: RequestId,
-        slot: u32,
-        rows: Vec<LedgerRow>,
+        rows: Vec<(u32, LedgerRow)>,
         force: bool,
         wait: Option<Duration>,
+        passed_over: Option<usize>,
     ) {
         self.runs.requests += 1;
         let number = self.runs.requests;
-        let item = self.persist(Persist::Runs(rows.clone()), Receipt::Runs(number));
+        let written = rows.iter().map(|(_, row)| row.clone()).collect();
+        let item = self.persist(Persist::Runs(written), Receipt::Runs(number));
         let mut executions = Vec::with_capacity(rows.len());
-        for row in rows {
+        for (slot, row) in rows {
             let execution = self.executions.propose(row, slot);
             self.executions[execution].written_as = item;
             self.executions[execution].runs = force;
             executions.push(self.executions.handle(execution));
         }
         if std::mem::take(&mut self.plans) {
-            let ids = executions.iter().map(|handle| self.id_of(handle.slot)).collect();
-            self.output(Output::Planned(item, request, Reply::Started(ids)));
+            let reply = self.started(&executions, passed_over);
+            self.output(Output::Planned(item, request, reply));
         }
-        self.runs.pending.push_back(Pending { number, request, wait, executions });
+        self.runs.pending.push_back(Pending { number, request, wait, executions, passed_over });
     }
 
     /// The rows of what was asked for are on disk, or will never be.
     pub(super) fn runs_settled(&mut self, number: u64, written: bool, now: Now) {
         let place = self.runs.pending.iter().position(|pending| pending.number == number);
         let pending = place.and_then(|place| self.runs.pending.remove(place)).expect("a request is settled once");
-        let Pending { request, wait, executions, .. } = pending;
+        let Pending { request, wait, executions, passed_over, .. } = pending;
         if !written {
             executions.into_iter().for_each(|handle| self.forget(handle.slot));
             return self.refuse(request, Refusal::NotWritten);
@@ -162,8 +198,8 @@ impl Scheduler {
         match wait {
             Some(wait) => self.await_end(request, executions[0], now.mono.plus(wait)),
             None => {
-                let ids = executions.iter().map(|handle| self.id_of(handle.slot)).collect();
-                self.output(Output::Reply(request, Reply::Started(ids)));
+                let reply = self.started(&executions, passed_over);
+                self.output(Output::Reply(request, reply));
             }
         }
         for handle in executions {
@@ -172,6 +208,14 @@ impl Scheduler {
         }
         if self.phase == Phase::Draining {
             self.keep_for_start();
+        }
+    }
+
+    fn started(&self, executions: &[Handle], passed_over: Option<usize>) -> Reply {
+        let ids = executions.iter().map(|handle| self.id_of(handle.slot)).collect();
+        match passed_over {
+            None => Reply::Started(ids),
+            Some(passed_over) => Reply::StartedAll(ids, passed_over),
         }
     }
 

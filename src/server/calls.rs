@@ -31,6 +31,11 @@ use crate::time::Now;
 pub(super) enum Then {
     /// Run it again.
     Run(Box<Run>),
+    /// Run all of them again, or only say which they are.
+    RunAll {
+        /// Only say.
+        dry_run: bool,
+    },
     /// Show those jobs that this lets through.
     Show(JobFilter),
 }
@@ -169,6 +174,10 @@ impl Calls {
             Call::Stream(stream) => Given::Streamed(stream.head(), stream),
             Call::Query(query) => self.query(request, query),
             Call::Patch(patch) => self.patch(engine, now, request, patch),
+            Call::ReplayAll { query, dry_run } => {
+                self.then.insert(request, Then::RunAll { dry_run });
+                self.query(request, query)
+            }
             Call::Try(post) => self.try_once(engine, now, request, post),
             Call::Replay(id, run) => {
                 self.then.insert(request, Then::Run(run));
@@ -292,7 +301,9 @@ impl Calls {
         let planned = self.keys.end(request);
         let response = match (planned, reply) {
             // What is on disk under its key is what it is answered.
-            (Some(planned), Reply::Created(_) | Reply::Updated(_) | Reply::Started(_)) => planned,
+            (Some(planned), Reply::Created(_) | Reply::Updated(_) | Reply::Started(_) | Reply::StartedAll(..)) => {
+                planned
+            }
             _ => api::reply(reply, herd_of(engine.core(), reply)),
         };
         Given::Answer(self.cors.mark(response))
@@ -337,7 +348,12 @@ impl Calls {
                 let shown = engine.core().visible_of(found.keys.clone(), &filter, now.wall);
                 page(engine.core(), now, JobsPage::of_search(&found, shown))
             }
-            (Found::Jobs(_), _) | (Found::Execution(_), Some(Then::Show(_))) => {
+            (Found::Executions(found), Some(Then::RunAll { dry_run: true })) => Given::Answer(api::replays(&found)),
+            (Found::Executions(found), Some(Then::RunAll { dry_run: false })) => {
+                self.change(engine, now, request, Action::ReplayAll(api::replays_of(found)))
+            }
+            (Found::Jobs(_) | Found::Executions(_), _)
+            | (Found::Execution(_), Some(Then::Show(_) | Then::RunAll { .. })) => {
                 unreachable!("what is done with an answer fits its question")
             }
             (Found::Execution(None), Some(Then::Run(_))) => refuse(&ApiError::no_such_execution()),
@@ -401,7 +417,7 @@ fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
             view.next.map(|next| core.herd(next, Some(view.revision.id), HERD_LOOKS_OF_CHANGE))
         }
         Reply::Deleted | Reply::NotFound | Reply::Conflict(_) | Reply::Invalid(_) | Reply::Refused(_) => None,
-        Reply::Started(_) | Reply::Ended(..) | Reply::NameTaken(_) | Reply::Changed(_) => None,
+        Reply::Started(_) | Reply::StartedAll(..) | Reply::Ended(..) | Reply::NameTaken(_) | Reply::Changed(_) => None,
         Reply::CalendarPut { .. } | Reply::CalendarDeleted | Reply::NoSuchCalendar | Reply::TooMany(_) => None,
     }
 }

@@ -123,6 +123,15 @@ pub enum Query {
         /// Now: armed rows that lie ahead are not shown.
         now: WallUs,
     },
+    /// Executions that are to be done again, newest first.
+    ToReplay {
+        /// How many at most.
+        limit: usize,
+        /// Which of them.
+        filter: Filter,
+        /// Now.
+        now: WallUs,
+    },
     /// Jobs, by what only the disk has in order.
     Jobs(JobSearch),
     /// One execution.
@@ -239,6 +248,8 @@ pub enum Answer {
     NoSuchJob,
     /// Executions of all jobs.
     OfAll(ExecutionPage),
+    /// Executions that are to be done again, newest first.
+    ToReplay(Vec<ExecutionRecord>),
     /// Jobs that are like what is searched for.
     Jobs(FoundJobs),
     /// What there is of one second of a job: its executions, and the row that covers it.

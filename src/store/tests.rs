@@ -58,6 +58,7 @@ fn pages(
             Answer::NoSuchJob
             | Answer::One(_)
             | Answer::Jobs(_)
+            | Answer::ToReplay(_)
             | Answer::Why(..)
             | Answer::Key(_)
             | Answer::Series(..)

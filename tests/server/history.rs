@@ -193,6 +193,7 @@ fn health_and_info_answer_and_every_listed_endpoint_exists() {
             "/api/schedules/preview" => r#"{"schedule":"@hourly"}"#,
             "/api/calendars/:name" => r#"{"dates":[]}"#,
             "/api/jobs/:id/backfill" => r#"{"from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}"#,
+            "/api/executions/replay" => r#"{"status":"FAILED"}"#,
             path if path.ends_with("/run") || path.ends_with("/replay") => r#"{"wait":true}"#,
             path if path.ends_with("/pause") || path.ends_with("/resume") => "{}",
             _ => &body,

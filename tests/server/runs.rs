@@ -129,6 +129,45 @@ fn times_of_the_past_are_run_one_after_the_other_and_planned_first() {
 }
 
 #[test]
+fn all_that_failed_is_done_again() {
+    let test = Setup::new(&["--retries", "0"]);
+    test.receiver.script("/bad", Script::Status(500));
+    let jobs = [create(&test, "/bad", json!({})), create(&test, "/bad", json!({"overlap": "queue_one"}))];
+    let good = create(&test, "/good", json!({}));
+    for job in [&jobs[0], &jobs[1], &jobs[1], &good] {
+        post(&test, &format!("/api/jobs/{job}/run"), Some(json!({"wait": true, "body": job.as_str()})));
+    }
+    let (status, plan) = post(&test, "/api/executions/replay", Some(json!({"status": "FAILED", "dryRun": true})));
+    assert_eq!((status, &plan["count"], plan["executionIds"].as_array().map(Vec::len)), (200, &json!(3), Some(3)));
+    test.receiver.script("/bad", Script::Status(200));
+    let (status, started) = post(&test, "/api/executions/replay", Some(json!({"status": "FAILED"})));
+    assert_eq!((status, &started["count"], &started["skipped"]), (202, &json!(3), &json!(0)));
+    for id in started["executionIds"].as_array().expect("a list") {
+        let execution = ended(&test, id.as_str().expect("a text"));
+        assert_eq!((&execution["status"], &execution["kind"]), (&json!("SUCCESS"), &json!("replay")));
+    }
+    let bodies: Vec<String> = test.receiver.posts_to("/bad").into_iter().map(|post| post.body).collect();
+    assert_eq!(bodies[..3], [jobs[0].clone(), jobs[1].clone(), jobs[1].clone()]);
+    assert_eq!(bodies.len(), 6, "each with its own body again: {bodies:?}");
+    // Of one job only, the newest, and of a job that is gone.
+    let of = |job: &str| json!({"jobId": job, "limit": 1});
+    assert_eq!(post(&test, "/api/executions/replay", Some(of(&good))).1["count"], 1);
+    test.api().send("DELETE", &format!("/api/jobs/{good}"), None);
+    let (_, gone) = post(&test, "/api/executions/replay", Some(of(&good)));
+    assert_eq!((&gone["count"], &gone["skipped"]), (&json!(0), &json!(1)));
+    for (body, why) in [
+        (json!({}), "expected at least one of status, jobId, from and to"),
+        (json!({"status": "PENDING"}), "status: expected SUCCESS, FAILED or SKIPPED"),
+        (json!({"jobId": "x"}), "jobId: expected the id of a job"),
+        (json!({"status": "FAILED", "limit": 1001}), "limit: expected a number from 1 to 1000"),
+    ] {
+        let (status, problem) = post(&test, "/api/executions/replay", Some(body));
+        assert_eq!(status, 400);
+        assert!(error_of(&problem).starts_with(why), "{problem}");
+    }
+}
+
+#[test]
 fn a_run_obeys_the_overlap_policy_unless_it_is_forced() {
     let test = Setup::new(&[]);
     test.receiver.script("/one", Script::SlowMs(3_000));

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
-use punctual::core::{Action, Attempt, Class, Command, Refusal, Reply, RequestId};
+use punctual::core::{Action, Attempt, Class, Command, ExecutionId, Refusal, Reply, RequestId};
 use punctual::job::{Context, JobId, JobSpec, Post, Revision};
 use punctual::schedule::{Calendars, Dates, Zones};
 use punctual::time::{Instant, WallUs};
@@ -45,6 +45,7 @@ enum Asked {
     Delete { id: JobId },
     Release { id: JobId },
     Run { wanted: Wanted },
+    ReplayAll { origins: Vec<ExecutionId> },
     Pause { id: JobId },
     Resume { id: JobId },
     PutCalendar { name: Arc<str> },
@@ -58,6 +59,7 @@ impl Asked {
             Asked::Update { id, .. } | Asked::Delete { id } | Asked::Release { id } => Some(id),
             Asked::Pause { id } | Asked::Resume { id } | Asked::Run { wanted: Wanted { id, .. } } => Some(id),
             Asked::Create { .. } | Asked::PutCalendar { .. } | Asked::DeleteCalendar { .. } => None,
+            Asked::ReplayAll { .. } => None,
         }
     }
 }
@@ -110,6 +112,11 @@ impl Clients {
         }
         if self.known.is_empty() || rng.per_cent(25) {
             return self.create(calendars, rng, wall);
+        }
+        if self.has_policies && rng.per_cent(4) {
+            let origins = self.runs.ask_all(disk, rng);
+            let asked = Asked::ReplayAll { origins: origins.iter().map(|(id, _)| *id).collect() };
+            return self.ask(asked, Action::ReplayAll(origins));
         }
         let id = *rng.pick(&self.known);
         if self.has_policies && rng.per_cent(25) {
@@ -304,6 +311,9 @@ impl Clients {
                 assert_eq!(said, *ids, "other executions were said");
                 coverage.hit("run as it was planned");
             }
+            (Some(Reply::StartedAll(said, _)), Reply::StartedAll(ids, _)) => {
+                assert_eq!(said, *ids, "other executions were said");
+            }
             (Some(Reply::Started(said)), Reply::Ended(id, _)) => assert_eq!(said[0], *id),
             (Some(_), Reply::Refused(Refusal::NotWritten)) => coverage.hit("planned in vain"),
             (Some(said), other) => panic!("said was {said:?}, and answered {other:?}"),
@@ -372,6 +382,9 @@ impl Clients {
             }
             (Asked::DeleteCalendar { .. }, Reply::Conflict(_)) => coverage.hit("calendar with jobs kept"),
             (Asked::DeleteCalendar { .. }, Reply::NoSuchCalendar) => {}
+            (Asked::ReplayAll { origins }, Reply::StartedAll(ids, passed_over)) => {
+                self.runs.started_all(&origins, ids, *passed_over, disk, coverage);
+            }
             (Asked::Run { wanted }, Reply::Started(ids)) => self.runs.started(wanted, ids, disk, coverage),
             (Asked::Run { wanted }, Reply::Ended(id, record)) => self.runs.ended(wanted, *id, record, disk, coverage),
             (Asked::Run { .. }, Reply::Conflict(why)) if why.starts_with("another") => {
@@ -390,7 +403,7 @@ impl Clients {
                     Asked::Update { draft, .. } => (Some(draft), "update rejected"),
                     Asked::Delete { .. } => (None, "delete rejected"),
                     Asked::Release { .. } => (None, "release rejected"),
-                    Asked::Run { .. } => (None, "run rejected"),
+                    Asked::Run { .. } | Asked::ReplayAll { .. } => (None, "run rejected"),
                     Asked::Pause { .. } | Asked::Resume { .. } => (None, "pause rejected"),
                     Asked::PutCalendar { .. } | Asked::DeleteCalendar { .. } => (None, "calendar rejected"),
                 };

@@ -94,6 +94,7 @@ fn reply_text(reply: &Reply) -> String {
             let keys = ids.iter().map(|id| (id.job.key().0, id.instant.as_secs(), id.kind.code(), id.number));
             format!("started {:?}", keys.collect::<Vec<_>>())
         }
+        Reply::StartedAll(ids, passed_over) => format!("started {} passed over {passed_over}", ids.len()),
         Reply::Ended(id, record) => format!("ended job {} {}", id.job.key().0, record.status.name()),
         Reply::NameTaken(name) => format!("name taken {name}"),
         Reply::Changed(number) => format!("changed {number}"),

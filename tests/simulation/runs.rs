@@ -61,6 +61,34 @@ impl Runs {
         )
     }
 
+    /// Executions of several jobs, some of which may be gone.
+    pub(crate) fn ask_all(&self, disk: &Disk, rng: &mut Rng) -> Vec<(ExecutionId, Option<OwnBody>)> {
+        let ended = disk.rows.values().rev().filter(|row| row.record.status != Status::Pending);
+        let most = usize::try_from(rng.within(1..=6)).expect("small");
+        let some = ended.step_by(3).take(most);
+        some.map(|row| (row.key.of(disk.jobs[&row.key.job].revision.id), None)).collect()
+    }
+
+    /// It was answered which of these were begun.
+    pub(crate) fn started_all(
+        &mut self,
+        asked: &[ExecutionId],
+        ids: &[ExecutionId],
+        passed_over: usize,
+        disk: &Disk,
+        coverage: &mut Coverage,
+    ) {
+        assert_eq!(asked.len(), ids.len() + passed_over, "each is begun or passed over");
+        for id in ids {
+            let row = disk.row_of(&id.key()).expect("an execution was answered that is not on disk");
+            let origin = row.record.details.as_ref().and_then(|details| details.origin);
+            assert!(id.kind == Kind::Replay && origin.is_some_and(|origin| asked.contains(&origin)), "{row:?}");
+            self.begun.insert(*id);
+        }
+        coverage.hit_if(ids.len() > 1, "several done again");
+        coverage.hit_if(passed_over > 0, "passed over when all were done again");
+    }
+
     /// It was answered that these were begun.
     pub(crate) fn started(&mut self, wanted: Wanted, ids: &[ExecutionId], disk: &Disk, coverage: &mut Coverage) {
         assert!(!ids.is_empty(), "nothing was begun");

@@ -42,24 +42,24 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
             {
                 return Ok(Answer::NoSuchJob);
             }
-            let start = start_of(*before).min(start_behind(filter.to));
+            let start = start_of(*before);
             let page = Page { connection: &snapshot, index, start, limit: *limit, now: *now };
-            let mut found = page.unfolded_with(filter)?;
-            let reached = if filter.is_none() {
-                found.extend(page.folded()?);
-                None
-            } else {
-                let (folded, reached) = page.folded_with(filter)?;
-                found.extend(folded);
-                reached
-            };
-            if let Some(reached) = reached {
-                // What is older than the walk got belongs on the next page, from wherever it comes.
-                found.retain(|(key, _)| *key >= reached);
+            page.filtered(filter).map(Answer::OfAll)
+        }
+        Query::ToReplay { limit, filter, now } => {
+            let mut page = Page { connection: &snapshot, index, start: start_of(None), limit: *limit, now: *now };
+            let mut all: Vec<ExecutionRecord> = Vec::new();
+            // A page may be short because its time was up.
+            loop {
+                let found = page.filtered(filter)?;
+                all.extend(found.executions.into_iter().filter(|found| found.record.status != Status::Pending));
+                match found.next {
+                    Some(next) if all.len() < *limit => page.start = next,
+                    Some(_) | None => break,
+                }
             }
-            let mut made = page.make(found)?;
-            made.next = made.next.or(reached);
-            Ok(Answer::OfAll(made))
+            all.truncate(*limit);
+            Ok(Answer::ToReplay(all))
         }
         Query::One { id, now } => {
             if public_id(&snapshot, id.job.key())? != Some(id.job) {
@@ -114,6 +114,28 @@ pub(super) struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// The page of those that a filter lets through.
+    fn filtered(&self, filter: &Filter) -> rusqlite::Result<ExecutionPage> {
+        let start = self.start.min(start_behind(filter.to));
+        let page = Page { start, ..*self };
+        let mut found = page.unfolded_with(filter)?;
+        let reached = if filter.is_none() {
+            found.extend(page.folded()?);
+            None
+        } else {
+            let (folded, reached) = page.folded_with(filter)?;
+            found.extend(folded);
+            reached
+        };
+        if let Some(reached) = reached {
+            // What is older than the walk got belongs on the next page, from wherever it comes.
+            found.retain(|(key, _)| *key >= reached);
+        }
+        let mut made = page.make(found)?;
+        made.next = made.next.or(reached);
+        Ok(made)
+    }
+
     /// One more than the page holds, to know whether there is more.
     fn most(&self) -> i64 {
         rows::integer(self.limit as u64 + 1)
