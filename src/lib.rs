@@ -54,6 +54,10 @@
 //!   The same definition is part of every answer.
 //! - **An execution**: [`core::ExecutionKey`] says which one it is, [`core::Record`] what became of it: the same in the
 //!   ledger's row, in history, and in an answer. Its public id, [`core::ExecutionId`], holds the job's.
+//! - **What a client asks to be run**: body -> [`core::Run`] -> rows of their own kind, in one persist item -> on disk, and
+//!   answered -> sent like any other.
+//! - **A request with an idempotency key**: looked up by a reader -> carried out -> the core says what it will answer
+//!   ([`core::Output::Planned`]) -> that goes to the disk with the change.
 //! - **A secret**: body -> [`job::SecretDefinition`] -> core ([`job::JobSpec::inherit_secrets`]: kept, dropped or new) ->
 //!   part of what is sent, [`job::Post`], and sealed by the writer into a table of its own. The definition says `{"set":true}`.
 //! - **An attempt** carries an `Arc` of [`job::Post`], what is to be sent, and nothing of the job.
@@ -143,6 +147,25 @@
 //! - **Another policy judges anew what has not left.** What was sent under the one before ends in its own time.
 //! - **A release begins an era.** Instants that a job fired while the clock was ahead have rows; fired again they have
 //!   the era as their number, and so other ids. Cursors of the era before do not count any more.
+//! - **What a client asked for was due when it asked.** Runs, replays and backfills are no missed instants, whatever they
+//!   wait for, and give way to no next one. Their due time tells the time at a start, as the row of a schedule's instant
+//!   does not: that is written ahead of it.
+//! - **The number of what was asked for is the end of its number in the ledger**: no counter is kept, and no two rows of a
+//!   job and an instant have the same.
+//! - **A backfill runs one after the other and takes turns** with what is due: behind it, but a job that never rests comes
+//!   to it all the same.
+//! - **A pause that ends by itself is a job that owes nothing before its end** ([`job::Revision::since`]): nothing has to
+//!   wake up for it, and a start finds it. The same cursor, set back, is a job that catches up with its pause.
+//! - **A name is claimed when a change is accepted**, and given back when that is settled: two changes on their way to the
+//!   disk never have the same.
+//! - **A patch is made over what is in force** and says which revision that was; if another change came first, it is made
+//!   again. So the core needs to know nothing of JSON.
+//! - **Which jobs are on a page is known before it begins.** Memory is looked through in pieces of a turn, one page at a time
+//!   a turn, or a reader finds them by what only the disk has in order; how a job stands only memory knows.
+//! - **The API is one table.** A route says its parameters, its body's type and what it answers; routing, 405, OPTIONS, the
+//!   README's table and the OpenAPI description go by that. Types of what is taken and of what is answered have schemas of
+//!   their own, as they differ in what may be left out.
+//! - **Trials are errands of the workers** like alerts, outside what the core counts, and so few that this does not matter.
 //! - **A calendar's change counts for what is not armed.** Its jobs go through the arm queue, within its budget.
 //! - **Dates that are passed over are work.** A calendar may leave out every Monday of this century: finding what follows
 //!   costs a millisecond. It counts in the budget of arming, and whoever asks about a stretch of time looks at no date

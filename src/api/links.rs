@@ -22,7 +22,7 @@ impl ListOf {
         ListOf(path.into())
     }
 
-    /// Completes what [`to_next`] began.
+    /// Completes the way to the next page.
     pub fn complete(&self, mut response: Response) -> Response {
         for (name, value) in &mut response.headers {
             if *name == "Link" {

@@ -401,6 +401,32 @@ mod tests {
         }
     }
 
+    /// The README's table of requests: method and path, and the names of query parameters.
+    #[test]
+    fn the_readme_has_every_route_with_its_parameters_and_no_other() {
+        let readme = include_str!("../../README.md");
+        let row = |line: &str| {
+            let request = line.strip_prefix("| `")?.split('`').next()?;
+            let (method, path) = request.split_once(' ').filter(|(_, path)| path.starts_with("/api/"))?;
+            let (path, query) = path.split_once('?').unwrap_or((path, ""));
+            let mut names: Vec<&str> = query.split('&').filter_map(|pair| pair.strip_suffix('=')).collect();
+            names.sort_unstable();
+            Some((format!("{method} {path}"), names))
+        };
+        let mut told: Vec<_> = readme.lines().filter_map(row).collect();
+        let routes = ROUTES.iter().filter(|route| route.path.starts_with("/api/"));
+        let mut known: Vec<_> = routes
+            .map(|route| {
+                let mut names: Vec<&str> = route.parameters.iter().map(|parameter| parameter.name).collect();
+                names.sort_unstable();
+                (format!("{} {}", route.method.name(), route.path), names)
+            })
+            .collect();
+        told.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(told, known);
+    }
+
     #[test]
     fn the_routes_are_listed_once_each_and_without_the_root() {
         let mut listed: Vec<String> = endpoints().collect();
