@@ -66,6 +66,13 @@ pub(super) struct CalendarBody<'a> {
     jobs: Option<usize>,
 }
 
+impl<'a> CalendarBody<'a> {
+    /// A calendar as it is.
+    pub(super) fn of(name: &'a str, dates: &Dates) -> CalendarBody<'a> {
+        shown(name, dates, None)
+    }
+}
+
 fn shown<'a>(name: &'a str, dates: &Dates, jobs: Option<usize>) -> CalendarBody<'a> {
     CalendarBody { name, dates: dates.iter().map(|date| date.to_string()).collect(), jobs }
 }

@@ -3,7 +3,7 @@
 //!
 //! In reading order: `routes` (the one table of what can be asked for) and `route` (what a line of it says), `call` (what
 //! a request asks for), then a file for each resource with its request, its parameters and its answer: `jobs` and
-//! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`, `series`, `trials`, `calendars`, `alerts`, `metrics`, `status`; `openapi` describes them all from
+//! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`, `series`, `trials`, `export`, `calendars`, `alerts`, `metrics`, `status`; `openapi` describes them all from
 //! the table and their types. They share `parameters`, `links`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way
 //! to them, and `stream` is for answers that are made in pieces.
 
@@ -15,6 +15,7 @@ mod call;
 mod cors;
 mod errors;
 mod executions;
+mod export;
 mod jobs;
 mod jobs_page;
 mod json;
@@ -41,6 +42,7 @@ pub use call::{Call, Read};
 pub use cors::Cors;
 pub use errors::ApiError;
 pub use executions::one as execution;
+pub use export::Export;
 pub use jobs::{job, reply};
 pub use jobs_page::JobsPage;
 pub use links::ListOf;

@@ -12,8 +12,8 @@ use super::parameters::{
 };
 use super::route::{AnswerOf, Route};
 use super::{
-    alerts, calendars, executions, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, series, status,
-    trials, why,
+    alerts, calendars, executions, export, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, series,
+    status, trials, why,
 };
 use crate::core::ExecutionId;
 use crate::http::{Method, RareHeaders, Request, Response, Status};
@@ -100,6 +100,10 @@ pub(super) const ROUTES: &[Route] = &[
         .may_take::<runs::RunAsked>("RunOptions", BODY_LEN_MAX)
         .gives(&RUN)
         .or(&[Status::CONFLICT]),
+    Route::new(Method::Get, "/api/export", "exportAll", EXPORT, export::all).gives(&[AnswerOf {
+        media_type: export::LINES,
+        ..AnswerOf::ok::<export::Line<'static>>("One object a line; of each line, this.")
+    }]),
     Route::new(Method::Get, "/api/calendars", "listCalendars", "Lists the calendars.", calendars::list)
         .gives(&[AnswerOf::ok::<calendars::CalendarsBody<'static>>("All of them, without their dates.")]),
     Route::new(Method::Put, "/api/calendars/:name", "putCalendar", "Registers or replaces a calendar.", calendars::put)
@@ -152,6 +156,7 @@ const REPLAY_ALL: &str = "Does executions again that are like this, up to 1,000.
 const REPLAY: &str = "Does an execution again, as a new one with the same scheduled time.";
 const RELEASE: &str = "Lets a job go on that is held because the clock stepped back.";
 const TRY: &str = "Sends a job once that is not saved, and says everything about the answer.";
+const EXPORT: &str = "Everything that jobs and calendars are, as JSON, one object a line.";
 const SERIES: &str = "What executions came to, by hour for a week and then by day.";
 const WHY: &str = "Says what became of a second of a job, and why; also of one that was never due.";
 const OF_JOB: &str = "Lists executions of a job, newest first.";
@@ -404,8 +409,8 @@ mod tests {
     /// The README's table of requests: method and path, and the names of query parameters.
     #[test]
     fn the_readme_has_every_route_with_its_parameters_and_no_other() {
-        let readme = include_str!("../../README.md");
-        let row = |line: &str| {
+        let readme: &'static str = include_str!("../../README.md");
+        let row = |line: &'static str| {
             let request = line.strip_prefix("| `")?.split('`').next()?;
             let (method, path) = request.split_once(' ').filter(|(_, path)| path.starts_with("/api/"))?;
             let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -413,7 +418,9 @@ mod tests {
             names.sort_unstable();
             Some((format!("{method} {path}"), names))
         };
-        let mut told: Vec<_> = readme.lines().filter_map(row).collect();
+        let table =
+            readme.lines().skip_while(|line| !line.starts_with("| request |")).take_while(|line| !line.is_empty());
+        let mut told: Vec<_> = table.filter_map(row).collect();
         let routes = ROUTES.iter().filter(|route| route.path.starts_with("/api/"));
         let mut known: Vec<_> = routes
             .map(|route| {

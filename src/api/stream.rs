@@ -9,6 +9,7 @@
 //! - server-sent events are a place in a list of events; a piece waits until there are some, and a comment line every
 //!   few seconds finds out about clients that left.
 
+use super::export::{Export, LINES};
 use super::jobs_page::JobsPage;
 use crate::http::{Response, Status};
 
@@ -17,6 +18,8 @@ use crate::http::{Response, Status};
 pub enum Stream {
     /// A page of jobs.
     Jobs(Box<JobsPage>),
+    /// Everything that jobs and calendars are.
+    Export(Export),
 }
 
 /// A part of an answer.
@@ -33,6 +36,7 @@ impl Stream {
     pub fn head(&self) -> Response {
         match self {
             Stream::Jobs(_) => Response::streamed(Status::OK),
+            Stream::Export(_) => Response { content_type: LINES, ..Response::streamed(Status::OK) },
         }
     }
 }

@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::figures;
 use super::gate::{Gate, Refused};
 use super::keys::Keys;
-use crate::api::{self, ApiError, Call, Cors, Found, JobsPage, ListOf, Patch, Piece, Read, Stream};
+use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Stream};
 use crate::core::{
     Action, Attempt, Class, Command, ExecutionId, Handle, Herd, Input, JobFilter, Kind, Listing, Reply, Report,
     RequestId, Run, Scheduler, Seq,
@@ -19,7 +19,8 @@ use crate::core::{
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
 use crate::limits::{
-    CLIENT_CHANGES_PENDING_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, LISTING_LOOKS_MAX, SEED_END, TRIALS_MAX,
+    CLIENT_CHANGES_PENDING_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, LISTING_LOOKS_MAX, PIECE_JOBS_MAX, SEED_END,
+    TRIALS_MAX,
 };
 use crate::schedule::{Zone, Zones};
 use crate::store::{Query, Readers};
@@ -429,6 +430,13 @@ fn refuse(error: &ApiError) -> Given {
 /// Makes the next piece of an answer that is streamed.
 fn piece(core: &Scheduler, now: Now, stream: Stream) -> Piece {
     match stream {
+        Stream::Export(export) => {
+            let views = match export {
+                Export::Calendars => Vec::new(),
+                Export::Jobs(after) => core.jobs_after(after, PIECE_JOBS_MAX, now.wall),
+            };
+            export.piece(core.calendars(), &views)
+        }
         Stream::Jobs(page) => {
             let views = core.views_of(page.in_piece(), now.wall);
             page.piece(&views)

@@ -81,6 +81,40 @@ fn jobs_are_found_by_what_they_are_and_how_they_stand() {
 }
 
 #[test]
+fn everything_is_exported_and_can_be_registered_again() {
+    let test = Setup::new(&[]);
+    let dates = r#"{"dates":["2030-12-25"]}"#;
+    assert_eq!(test.api().send("PUT", "/api/calendars/holidays", Some(dates)).status, 200);
+    for number in 0..230 {
+        create(
+            &test,
+            "0 ~ 3 * * *",
+            json!({"name": format!("job {number}"), "excludeCalendars": ["holidays"], "json": {"n": number}}),
+        );
+    }
+    let id = create(&test, "@every 1h", json!({"retry": {"maxAttempts": 2}}));
+    test.api().send("POST", &format!("/api/jobs/{id}/pause"), Some(r#"{"note":"a break"}"#));
+    let export = test.api().send("GET", "/api/export", None);
+    assert_eq!((export.status, export.header("content-type")), (200, "application/x-ndjson"));
+    let lines: Vec<Value> = export.text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((lines.len(), &lines[0]["calendar"]["name"]), (232, &json!("holidays")));
+    let last = &lines[231];
+    assert_eq!((&last["jobId"], &last["paused"]["note"]), (&json!(id), &json!("a break")));
+    // Another server makes the same of it.
+    let other = Setup::new(&[]);
+    assert_eq!(other.api().send("PUT", "/api/calendars/holidays", Some(dates)).status, 200);
+    for line in &lines[1..] {
+        let answer = other.api().send("POST", "/api/jobs", Some(&line["job"].to_string()));
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+    let again = other.api().send("GET", "/api/export", None);
+    for (line, again) in lines[1..].iter().zip(again.text.lines().skip(1)) {
+        let again: Value = serde_json::from_str(again).expect("JSON");
+        assert_eq!(line["job"], again["job"]);
+    }
+}
+
+#[test]
 fn every_list_says_where_its_next_page_is() {
     let test = Setup::new(&[]);
     let ids = [create(&test, "@yearly", json!({"tags": ["a"]})), create(&test, "@yearly", json!({"tags": ["a"]}))];
