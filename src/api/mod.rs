@@ -3,8 +3,9 @@
 //!
 //! In reading order: `routes` (the one table of what can be asked for) and `route` (what a line of it says), `call` (what
 //! a request asks for), then a file for each resource with its request, its parameters and its answer: `jobs` and
-//! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`, `series`, `trials`, `calendars`, `alerts`, `metrics`, `status`,
-//! and `events`, which tell the `news`; `openapi` describes them all from the table and their types. They share `parameters`, `links`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way
+//! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`, `series`, `trials`, `calendars`, `alerts`,
+//! `metrics`, `status`, and `events`, which tell the `news` as `event_text`; `openapi` describes them all from the table
+//! and their types. They share `parameters`, `links`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way
 //! to them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
@@ -14,6 +15,7 @@ mod calendars;
 mod call;
 mod cors;
 mod errors;
+mod event_text;
 mod events;
 mod executions;
 mod jobs;
@@ -42,13 +44,14 @@ pub use calendars::{calendar, calendars};
 pub use call::{Call, Read};
 pub use cors::Cors;
 pub use errors::ApiError;
+pub use event_text::gap_text;
 pub use events::{EventId, Listening, Since, opening_text, silence_text};
 pub use executions::one as execution;
 pub use jobs::{job, reply};
 pub use jobs_page::JobsPage;
 pub use links::ListOf;
 pub use metrics::metrics;
-pub use news::{About, News, Rank, gap_text};
+pub use news::{About, News, Rank};
 pub use openapi::openapi;
 pub use patch::Patch;
 pub use routes::{body_limit, route};

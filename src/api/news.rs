@@ -1,4 +1,4 @@
-//! Owns what an event tells: which facts become one, how each looks, and how much one counts when there are too many.
+//! Owns the facts that become events: which those are, whom they concern, and how much one counts when there are too many.
 //! It must not keep events, nor tell a fact that the API would not show.
 //!
 //! A fact is a small value until somebody has time to make text of it, and that text is made once for all who listen.
@@ -8,9 +8,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::event_text::{EventBody, event_text};
 use super::events::EventId;
-use super::executions::{ExecutionBody, execution};
-use super::json::{Millis, append};
 use crate::core::{
     Attempt, Change, Class, Details, ExecutionId, JobChange, LedgerRow, Notice, Persist, Record, Status,
 };
@@ -134,10 +133,10 @@ pub enum JobTurn {
 /// What a job is now, as far as it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobNow {
-    revision: u32,
-    name: Option<Box<str>>,
-    paused: bool,
-    reason: Option<Box<str>>,
+    pub(super) revision: u32,
+    pub(super) name: Option<Box<str>>,
+    pub(super) paused: bool,
+    pub(super) reason: Option<Box<str>>,
 }
 
 impl News {
@@ -205,18 +204,6 @@ impl News {
     }
 }
 
-/// What a client is told that cannot be told everything it asked for. None: nobody knows how many there were.
-pub fn gap_text(id: EventId, missed: Option<u64>) -> Vec<u8> {
-    event_text(id, &EventBody::Gap(GapBody { missed }))
-}
-
-fn event_text(id: EventId, body: &EventBody) -> Vec<u8> {
-    let mut out = format!("id: {id}\nevent: {}\ndata: ", body.name()).into_bytes();
-    append(&mut out, body);
-    out.extend_from_slice(b"\n\n");
-    out
-}
-
 fn job_of(change: &Change) -> JobKey {
     match &change.job {
         JobChange::Put(revision) => revision.id.key(),
@@ -257,128 +244,4 @@ fn told(row: &LedgerRow, job: JobId) -> ExecutionRecord {
     let record =
         Record { status, class, attempt, recoveries, executed, http_status, duration_us, error, covers, details };
     ExecutionRecord { id: row.key.of(job), record }
-}
-
-/// The data of an event.
-#[derive(Serialize, JsonSchema)]
-#[serde(tag = "event", rename_all = "camelCase")]
-#[schemars(rename = "Event")]
-pub(super) enum EventBody {
-    /// An execution was sent (`PENDING`), or has ended and is on disk.
-    Execution(Box<ExecutionBody>),
-    /// A job is another one, and that is on disk.
-    Job(JobNewsBody),
-    /// A target began to fail, or answers again.
-    Target(TargetBody),
-    /// More is due than the targets take.
-    Overload(OverloadBody),
-    /// The wall clock stepped.
-    ClockStep(ClockStepBody),
-    /// Too much happened within a second: some events were left out.
-    Sampled(SampledBody),
-    /// This client missed some events.
-    Gap(GapBody),
-}
-
-impl EventBody {
-    /// What the event is called in the stream: the same as in the data.
-    fn name(&self) -> &'static str {
-        match self {
-            EventBody::Execution(_) => "execution",
-            EventBody::Job(_) => "job",
-            EventBody::Target(_) => "target",
-            EventBody::Overload(_) => "overload",
-            EventBody::ClockStep(_) => "clockStep",
-            EventBody::Sampled(_) => "sampled",
-            EventBody::Gap(_) => "gap",
-        }
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "JobEvent")]
-pub(super) struct JobNewsBody {
-    job_id: String,
-    change: JobTurn,
-    /// None: it is gone.
-    revision: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<Box<str>>,
-    paused: bool,
-    /// Why its own policy paused it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Box<str>>,
-    at: String,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "TargetEvent")]
-pub(super) struct TargetBody {
-    target: String,
-    failing: bool,
-    at: String,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "OverloadEvent")]
-pub(super) struct OverloadBody {
-    /// Looks at a job that could not be armed.
-    jobs: u64,
-    /// Instants that were passed over.
-    instants: u64,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "ClockStepEvent")]
-pub(super) struct ClockStepBody {
-    /// Negative is back.
-    by_ms: Millis,
-    held_jobs: usize,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "SampledEvent")]
-pub(super) struct SampledBody {
-    /// Events that nobody was told: first of what was sent, then of what ended well, then of what failed.
-    left_out: u64,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "GapEvent")]
-pub(super) struct GapBody {
-    /// How many, of whatever type; null: it is not known, as the server was started or did not keep events meanwhile.
-    missed: Option<u64>,
-}
-
-impl From<News> for EventBody {
-    fn from(news: News) -> EventBody {
-        match news {
-            News::Fired { id, class, attempt } => {
-                let record = Record { attempt, ..Record::pending(class) };
-                EventBody::Execution(Box::new(execution(ExecutionRecord { id, record }, true)))
-            }
-            News::Ended(ended) => EventBody::Execution(Box::new(execution(*ended, true))),
-            News::Job { id, change, now, at } => {
-                let revision = now.as_ref().map(|now| now.revision);
-                let paused = now.as_ref().is_some_and(|now| now.paused);
-                let (name, reason) = now.map_or((None, None), |now| (now.name, now.reason));
-                let (job_id, at) = (id.to_string(), at.to_string());
-                EventBody::Job(JobNewsBody { job_id, change, revision, name, paused, reason, at })
-            }
-            News::Target { name, failing, at } => {
-                EventBody::Target(TargetBody { target: name, failing, at: at.to_string() })
-            }
-            News::Overload { jobs, instants } => EventBody::Overload(OverloadBody { jobs, instants }),
-            News::ClockStep { by_us, held_jobs } => {
-                EventBody::ClockStep(ClockStepBody { by_ms: Millis::from_us(by_us), held_jobs })
-            }
-            News::Sampled { left_out } => EventBody::Sampled(SampledBody { left_out }),
-        }
-    }
 }

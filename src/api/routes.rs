@@ -13,8 +13,8 @@ use super::parameters::{
 };
 use super::route::{AnswerOf, Route};
 use super::{
-    alerts, calendars, events, executions, jobs, jobs_page, metrics, news, openapi, patch, pauses, runs, schedules,
-    series, status, trials, why,
+    alerts, calendars, event_text, events, executions, jobs, jobs_page, metrics, openapi, patch, pauses, runs,
+    schedules, series, status, trials, why,
 };
 use crate::core::ExecutionId;
 use crate::http::{Method, RareHeaders, Request, Response, Status};
@@ -103,7 +103,9 @@ pub(super) const ROUTES: &[Route] = &[
         .or(&[Status::CONFLICT]),
     Route::new(Method::Get, "/api/events", "listen", LISTEN, events::listen)
         .with(&[&TOPICS, &EVENT_JOB, &EVENT_STATUS])
-        .gives(&[AnswerOf::events::<news::EventBody>("Events (SSE), each with this as its data, without an end.")])
+        .gives(&[AnswerOf::events::<event_text::EventBody>(
+            "Events (SSE), each with this as its data, without an end.",
+        )])
         .or(&[Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Get, "/api/calendars", "listCalendars", "Lists the calendars.", calendars::list)
         .gives(&[AnswerOf::ok::<calendars::CalendarsBody<'static>>("All of them, without their dates.")]),

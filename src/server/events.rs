@@ -208,3 +208,124 @@ impl Events {
         (self.told, self.left_out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Since;
+
+    const BEGIN: MonoUs = MonoUs(5_000_000);
+
+    /// To which somebody listens, and where that one is.
+    fn heard() -> (Events, Listening) {
+        let mut events = Events::new(WallUs(7));
+        let Given::Piece(Piece { rest: Some(Stream::Events(listening)), .. }) =
+            events.piece(Listening::to_all(Since::Now), BEGIN)
+        else {
+            panic!("it is told how the stream begins")
+        };
+        (events, listening)
+    }
+
+    fn notice(events: &mut Events, mono: MonoUs) {
+        events.note_notice(&Notice::Overload { jobs: 1, instants: 2 }, Now { wall: WallUs(0), mono });
+    }
+
+    /// How many of each rank may be told, asked for in this order.
+    fn may_tell(events: &mut Events, mono: MonoUs, asked: &[(Rank, u32)]) -> Vec<u32> {
+        let mut count = |rank| u32::from(events.may_tell(rank, mono));
+        asked.iter().map(|&(rank, times)| (0..times).map(|_| count(rank)).sum()).collect()
+    }
+
+    /// The data of what a listener is told now; None: nothing.
+    fn told(events: &mut Events, listening: &mut Listening, mono: MonoUs) -> Option<Vec<String>> {
+        while events.is_due(mono) {
+            events.tell();
+        }
+        match events.piece(*listening, mono) {
+            Given::Piece(Piece { bytes, rest: Some(Stream::Events(next)) }) => {
+                *listening = next;
+                let text = String::from_utf8(bytes).expect("it is text");
+                Some(text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect())
+            }
+            Given::Nothing(_) => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_is_noted_while_nobody_listens() {
+        let mut events = Events::new(WallUs(7));
+        notice(&mut events, BEGIN);
+        assert!(events.noted.is_empty() && events.deadline().is_none());
+        let (mut events, mut listening) = heard();
+        notice(&mut events, BEGIN);
+        let due = BEGIN.plus(EVENT_WAIT_MAX);
+        assert_eq!(events.deadline(), Some(due));
+        assert!(!events.is_due(MonoUs(due.0 - 1)), "others may join it");
+        let expected = r#"{"event":"overload","jobs":1,"instants":2}"#;
+        assert_eq!(told(&mut events, &mut listening, due), Some(vec![expected.to_owned()]));
+        assert_eq!(told(&mut events, &mut listening, due), None);
+        // Whoever comes back in time finds what happened meanwhile; later it is only known that there was something.
+        let left = listening;
+        events.tick(MonoUs(due.plus(EVENTS_KEPT_TIME).0 - 1));
+        notice(&mut events, due.plus_us(1));
+        events.tick(due.plus(EVENTS_KEPT_TIME));
+        notice(&mut events, due.plus(EVENTS_KEPT_TIME));
+        assert!(events.noted.is_empty() && events.deadline().is_none());
+        let later = due.plus(EVENTS_KEPT_TIME * 2);
+        assert_eq!(told(&mut events, &mut { left }, later), Some(vec![r#"{"event":"gap","missed":null}"#.to_owned()]));
+    }
+
+    #[test]
+    fn what_is_too_much_is_left_out_in_order_and_counted() {
+        let (mut events, mut listening) = heard();
+        let asked = [
+            (Rank::Fire, 10_000),
+            (Rank::Success, 10_000),
+            (Rank::Failure, 10_000),
+            (Rank::Success, 1),
+            (Rank::Other, 10_000),
+            (Rank::Failure, 1),
+        ];
+        assert_eq!(may_tell(&mut events, BEGIN, &asked), [350, 350, 200, 0, 100, 0]);
+        let expected = u64::from(40_002 - EVENTS_PER_SECOND_MAX);
+        assert_eq!(events.counts().1, expected);
+        // When the second is over that is told, whether anything else happens or not.
+        let end = events.deadline().expect("something is to be told");
+        assert_eq!(end, BEGIN.plus(SECOND));
+        events.tick(end);
+        let due = events.deadline().expect("it is gathered like all else");
+        let sampled = format!("{{\"event\":\"sampled\",\"leftOut\":{expected}}}");
+        assert_eq!(told(&mut events, &mut listening, due), Some(vec![sampled]));
+        // Failures have room where successes have used up theirs, in whatever order they come.
+        assert_eq!(
+            may_tell(&mut events, due, &[(Rank::Failure, 800), (Rank::Success, 9), (Rank::Failure, 200)]),
+            [800, 0, 100]
+        );
+        let next = due.plus(SECOND);
+        assert_eq!(may_tell(&mut events, next, &[(Rank::Fire, 400)]), [350], "another second, another budget");
+    }
+
+    #[test]
+    fn what_is_written_is_told_once_it_is_on_disk_unless_it_was_rejected() {
+        let (mut events, mut listening) = heard();
+        let of = |jobs| News::Overload { jobs, instants: 0 };
+        events.unwritten.extend((1..=4).map(|number| (number, of(number))));
+        events.note_written(2, &[], BEGIN);
+        events.note_written(2, &[3], BEGIN);
+        events.note_written(4, &[], BEGIN);
+        let told = told(&mut events, &mut listening, BEGIN.plus(EVENT_WAIT_MAX)).expect("something happened");
+        let expected = [1, 2, 4].map(|jobs| format!("{{\"event\":\"overload\",\"jobs\":{jobs},\"instants\":0}}"));
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_stream_ends_behind_the_last_event() {
+        let (mut events, listening) = heard();
+        notice(&mut events, BEGIN);
+        events.end();
+        let Given::Piece(Piece { bytes, rest: None }) = events.piece(listening, BEGIN) else { panic!("it is over") };
+        assert!(!bytes.is_empty());
+    }
+}

@@ -23,6 +23,8 @@ mod files;
 mod finish;
 mod gate;
 mod keys;
+#[cfg(test)]
+mod listening_tests;
 mod outbox;
 mod output;
 mod proxies;
