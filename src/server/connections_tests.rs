@@ -62,6 +62,7 @@ impl World {
                     let stream = Stream::Jobs(Box::new(JobsPage::of_listing(listing)));
                     Given::Streamed(stream.head(), stream)
                 }
+                Call::Stream(stream) => Given::Streamed(stream.head(), stream),
                 other => panic!("{other:?} is no stream"),
             },
             Asked::Refused(refusal) => panic!("{refusal}"),

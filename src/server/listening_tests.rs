@@ -20,20 +20,16 @@ use crate::time::{Now, WallUs};
 
 const LISTEN: &[u8] = b"GET /api/events HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn is_broken(stream: Stream) -> bool {
-    match stream {
-        Stream::Events(listening) => listening.is_silent,
-        Stream::Jobs(_) => panic!("nobody asked for jobs"),
-    }
-}
-
 /// A comment for who was silent, and nothing for others.
 fn comment(stream: Stream) -> Given {
-    if !is_broken(stream) {
-        return Given::Nothing(stream);
+    match stream {
+        Stream::Events(listening) if listening.is_silent => {
+            let rest = Some(Stream::Events(listening.at(1)));
+            Given::Piece(Piece { bytes: b": \n\n".to_vec(), rest })
+        }
+        Stream::Events(_) => Given::Nothing(stream),
+        Stream::Jobs(_) => panic!("nobody asked for jobs"),
     }
-    let Stream::Events(listening) = stream else { unreachable!("it is broken") };
-    Given::Piece(Piece { bytes: b": \n\n".to_vec(), rest: Some(Stream::Events(listening.at(1))) })
 }
 
 /// So many clients that listen and rest.
