@@ -282,6 +282,23 @@
 //!   something must be our own or named. A proxy is believed only if it is trusted.
 //! - **Long answers are made in pieces**: one in a turn of the loop for all clients together, and none while a client
 //!   leaves [`limits::STREAM_UNSENT_MAX`] unread. A stream is a small value that its connection carries, so it ends with it.
+//!   Events are made already: of them there are as many pieces in a turn as there is time for.
+//! - **An event is told when it is on disk**: how an execution ended and what a job is now. Only that an attempt was sent
+//!   is told at once, as its row is there already, and that a target fails, which is on no disk. What is only armed or
+//!   planned is not told. So whoever looks up what it was told finds it.
+//! - **Events cost nothing while nobody listens**, and little else: what happens is noted as a small value, gathered for
+//!   [`limits::EVENT_WAIT_MAX`], made into text once for all, some at a time and behind what is due; then all are woken
+//!   together, so that they cost ten writes a second each and not a thousand. Right behind an instant the cores belong to
+//!   the burst.
+//! - **Too many events are left out by rank**: what was only sent before what ended well, that before what failed, that
+//!   before jobs and targets. Each rank has a ceiling on the same count, so that none is left out while a lower one is
+//!   told. How many were is an event, once the second is over.
+//! - **An event's id names its process**, so nobody goes on by number behind events of another one. A client that left
+//!   less than [`limits::EVENTS_KEPT_TIME`] ago finds what it missed; otherwise it is told of a gap, with a count if there
+//!   is one. What breaks a silence carries an id, too: a filter is no gap.
+//! - **Who listens counts in no limit of others**: neither among all connections nor among those of its address; there may
+//!   be [`limits::EVENT_CLIENTS_MAX`]. One whose socket says that no more comes from it is sent a comment at once, which
+//!   tells who is gone from who only has no more to say.
 //! - **A rejected change is answered at once**, before the rest of its batch could be written: the acknowledgement of a
 //!   rejection may overtake those of earlier items.
 //! - **Writer batches.** At most [`limits::BATCHES_PENDING_MAX`] are with the writer; the rest gathers on the loop. So

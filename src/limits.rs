@@ -163,6 +163,36 @@ pub const PIECES_PER_TURN_MAX: u32 = 1;
 /// Unsent bytes of a streamed answer above which no further piece of it is made.
 pub const STREAM_UNSENT_MAX: usize = 64 * 1024;
 
+// --- Events ---
+
+/// Clients that listen to events at once, beside [`CONNECTIONS_MAX`].
+pub const EVENT_CLIENTS_MAX: usize = 64;
+/// Events that are kept for clients that are behind, or come back.
+pub const EVENTS_KEPT_MAX: usize = 4_096;
+/// The bytes of their texts.
+pub const EVENTS_KEPT_LEN_MAX: usize = 2 * 1024 * 1024;
+/// How long events are kept for clients that come back, once nobody listens.
+pub const EVENTS_KEPT_TIME: Duration = Duration::from_secs(60);
+/// Events in one second. Beyond, some are left out.
+pub const EVENTS_PER_SECOND_MAX: u32 = 1_000;
+/// Of these, so many for all but changes of jobs and of targets.
+pub const EVENTS_PER_SECOND_OF_EXECUTIONS: u32 = 900;
+/// Of these, so many for all but what failed.
+pub const EVENTS_PER_SECOND_OF_SUCCESSES: u32 = 700;
+/// Of these, so many for what was only sent. Half, so that as many can be told how they ended.
+pub const EVENTS_PER_SECOND_OF_FIRES: u32 = 350;
+/// Events that wait for what they tell of to be on disk. Beyond, they are left out.
+pub const EVENTS_UNWRITTEN_MAX: usize = 4_096;
+/// How long events are gathered before they are told: each time costs a write for each client, and right behind an
+/// instant the cores belong to the burst.
+pub const EVENT_WAIT_MAX: Duration = Duration::from_millis(100);
+/// Events made into text between two looks at the clock.
+pub const EVENTS_AT_ONCE: usize = 16;
+/// How long a stream of events is silent before a comment says that it goes on.
+pub const EVENT_SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How long a client that lost a stream of events waits before it comes back.
+pub const EVENT_RETRY_WAIT: Duration = Duration::from_secs(2);
+
 // --- Channels ---
 
 /// Worker reports taken up in one turn of the loop.
@@ -369,7 +399,7 @@ pub const WRITER_END_TIME_MAX: Duration = Duration::from_secs(5);
 pub const WRITER_END_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Open files that are not connections to targets: clients, database, log, and up to four for each lookup under way.
 pub const FILES_RESERVED: u64 =
-    CONNECTIONS_MAX as u64 + 256 + 4 * (RESOLVER_THREADS_MAX + RESOLVER_SLOW_THREADS_MAX) as u64;
+    (CONNECTIONS_MAX + EVENT_CLIENTS_MAX) as u64 + 256 + 4 * (RESOLVER_THREADS_MAX + RESOLVER_SLOW_THREADS_MAX) as u64;
 /// The share of the other files that POSTs in flight may take, in per cent. Connections that rest get what is left.
 pub const FILES_IN_FLIGHT_PER_CENT: u64 = 75;
 /// Threads that read history.
@@ -408,6 +438,12 @@ const _: () = {
     assert!(CHECKPOINT_WAL_MIN < WAL_LEN_MAX, "the checkpointer comes before the writer");
     assert!(PIECE_JOBS_MAX > 0 && PIECES_PER_TURN_MAX > 0, "a stream must come to its end");
     assert!(STREAM_UNSENT_MAX < UNSENT_MAX, "what a stream leaves unsent must not hold up the next request");
+    assert!(EVENTS_PER_SECOND_OF_FIRES < EVENTS_PER_SECOND_OF_SUCCESSES);
+    assert!(EVENTS_PER_SECOND_OF_SUCCESSES < EVENTS_PER_SECOND_OF_EXECUTIONS, "what failed is left out last");
+    assert!(EVENTS_PER_SECOND_OF_EXECUTIONS < EVENTS_PER_SECOND_MAX);
+    assert!(EVENTS_KEPT_MAX > EVENTS_PER_SECOND_MAX as usize, "a client may be a second behind");
+    assert!(EVENTS_KEPT_LEN_MAX > STREAM_UNSENT_MAX + PIECE_LEN_MAX, "what is behind is more than a piece");
+    assert!(EVENT_SILENCE_MAX.as_secs() * 2 < EVENTS_KEPT_TIME.as_secs(), "whoever listens asks often enough");
     assert!(UNSENT_MAX > BODY_LEN_MAX, "one answer to one request must not stop a connection");
     assert!(GATHERED_MAX < STREAM_UNSENT_MAX);
     assert!(OUTPUT_MAX > UNSENT_MAX, "one connection must not use up what all may");

@@ -13,6 +13,8 @@ mod chatty;
 mod doors;
 #[path = "server/drain.rs"]
 mod drain;
+#[path = "server/events.rs"]
+mod events;
 #[path = "server/failures.rs"]
 mod failures;
 #[path = "server/history.rs"]

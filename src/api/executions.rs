@@ -8,7 +8,7 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::json::{Millis, ok, time_of};
 use super::links::to_next;
-use super::parameters::{FROM, PAGE_DEFAULT, TO, print_cursor};
+use super::parameters::{FROM, JOB, PAGE_DEFAULT, STATUS, TO, print_cursor};
 use super::routes::Matched;
 use crate::core::{Class, Covers, Details, Kind, PastAttempt, Record, Status, Timings, Wait};
 use crate::http::Response;
@@ -32,8 +32,8 @@ pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
     let parameters = matched.parameters()?;
     let limit = parameters.limit(PAGE_DEFAULT)?;
     let filter = Filter {
-        status: parameters.status()?,
-        job: parameters.job()?,
+        status: parameters.status(&STATUS)?,
+        job: parameters.job(&JOB)?,
         kind: parameters.kind()?,
         from: parameters.time(&FROM)?,
         to: parameters.time(&TO)?,

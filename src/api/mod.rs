@@ -3,9 +3,10 @@
 //!
 //! In reading order: `routes` (the one table of what can be asked for) and `route` (what a line of it says), `call` (what
 //! a request asks for), then a file for each resource with its request, its parameters and its answer: `jobs` and
-//! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`, `series`, `trials`, `export`, `calendars`, `alerts`, `metrics`, `status`; `openapi` describes them all from
-//! the table and their types. They share `parameters`, `links`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way
-//! to them, and `stream` is for answers that are made in pieces.
+//! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`, `series`, `trials`, `export`, `calendars`,
+//! `alerts`, `metrics`, `status`, and `events`, which tell the `news` as `event_text`; `openapi` describes them all from
+//! the table and their types. They share `parameters`, `links`, `body`, `json`, `errors` and `cors`; `answers` is the
+//! readers' way to them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
 mod answers;
@@ -14,6 +15,8 @@ mod calendars;
 mod call;
 mod cors;
 mod errors;
+mod event_text;
+mod events;
 mod executions;
 mod export;
 mod jobs;
@@ -21,6 +24,7 @@ mod jobs_page;
 mod json;
 mod links;
 mod metrics;
+mod news;
 mod openapi;
 mod parameters;
 mod patch;
@@ -41,12 +45,15 @@ pub use calendars::{calendar, calendars};
 pub use call::{Call, Read};
 pub use cors::Cors;
 pub use errors::ApiError;
+pub use event_text::gap_text;
+pub use events::{EventId, Listening, Since, opening_text, silence_text};
 pub use executions::one as execution;
 pub use export::Export;
 pub use jobs::{job, reply};
 pub use jobs_page::JobsPage;
 pub use links::ListOf;
 pub use metrics::metrics;
+pub use news::{About, News, Rank};
 pub use openapi::openapi;
 pub use patch::Patch;
 pub use routes::{body_limit, route};

@@ -152,18 +152,24 @@ fn parameter_of(parameter: &Parameter) -> Value {
     let schema = match parameter.form {
         Form::Number { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Form::Name(names) => json!({ "type": "string", "enum": names }),
+        Form::Names(names) => json!({ "type": "array", "items": { "type": "string", "enum": names } }),
         Form::Cursor => json!({ "type": "string" }),
         Form::Time => json!({ "type": "string", "format": "date-time" }),
         Form::Text { len_max } => json!({ "type": "string", "minLength": 1, "maxLength": len_max }),
         Form::JobId => json!({ "type": "string", "format": "uuid" }),
     };
-    json!({
+    let mut described = json!({
         "name": parameter.name,
         "in": "query",
         "required": parameter.is_required,
         "description": parameter.about,
         "schema": schema,
-    })
+    });
+    if let Form::Names(_) = parameter.form {
+        // One parameter with commas, not one for each.
+        described["explode"] = false.into();
+    }
+    described
 }
 
 /// What may stand in a path.

@@ -3,6 +3,7 @@
 
 use super::errors::ApiError;
 use super::jobs_page::{SORTS, STATES};
+use super::news::Topic;
 use super::series::STEPS;
 use crate::core::{ExecutionKey, Kind, Status};
 use crate::http::query;
@@ -35,6 +36,8 @@ pub(super) enum Form {
     Number { min: u32, max: u32 },
     /// One of some names.
     Name(&'static [&'static str]),
+    /// Some of some names, with commas between them.
+    Names(&'static [&'static str]),
     /// What an earlier page gave.
     Cursor,
     /// A whole second.
@@ -72,6 +75,13 @@ pub(super) const SORT: Parameter = Parameter::new("sort", Form::Name(&SORTS), "W
 pub(super) const STEP: Parameter = Parameter::new("step", Form::Name(&STEPS), "How long a step is.");
 pub(super) const AT: Parameter =
     Parameter { is_required: true, ..Parameter::new("at", Form::Time, "The second that is asked about.") };
+
+pub(super) const TOPICS: Parameter =
+    Parameter::new("type", Form::Names(&Topic::NAMES), "Only events of these types; a gap is told in any case.");
+pub(super) const EVENT_JOB: Parameter =
+    Parameter::new("jobId", Form::JobId, "Only events of this job and its executions.");
+pub(super) const EVENT_STATUS: Parameter =
+    Parameter::new("status", Form::Name(&STATUSES), "Only events of executions that stand like this.");
 
 const KINDS: [&str; 4] = [Kind::Scheduled.name(), Kind::Manual.name(), Kind::Replay.name(), Kind::Backfill.name()];
 const STATUSES: [&str; 4] =
@@ -137,6 +147,18 @@ impl Parameters {
         names.iter().position(|name| *name == text).map(Some).ok_or_else(refusal)
     }
 
+    /// Which of its names a parameter has, by their places among them; None: it is not given.
+    pub(super) fn names(&self, parameter: &Parameter) -> Result<Option<Vec<usize>>, ApiError> {
+        let Form::Names(names) = parameter.form else { unreachable!("the parameter is declared as names") };
+        let Some(text) = self.get(parameter) else { return Ok(None) };
+        let refusal = |part: &str| {
+            let message = format!("expected some of {}, with commas between them, got {part:?}", names.join(", "));
+            ApiError::parameter(parameter.name, message)
+        };
+        let place = |part: &str| names.iter().position(|name| *name == part).ok_or_else(|| refusal(part));
+        text.split(',').map(place).collect::<Result<_, _>>().map(Some)
+    }
+
     /// Where a page of executions goes on.
     pub(super) fn execution_cursor(&self) -> Result<Option<ExecutionKey>, ApiError> {
         self.cursor(|text| {
@@ -158,9 +180,9 @@ impl Parameters {
     }
 
     /// Which status is asked for.
-    pub(super) fn status(&self) -> Result<Option<Status>, ApiError> {
+    pub(super) fn status(&self, parameter: &Parameter) -> Result<Option<Status>, ApiError> {
         let all = [Status::Pending, Status::Success, Status::Failed, Status::Skipped];
-        Ok(self.name(&STATUS)?.map(|place| all[place]))
+        Ok(self.name(parameter)?.map(|place| all[place]))
     }
 
     /// Which kind is asked for.
@@ -170,9 +192,10 @@ impl Parameters {
     }
 
     /// Of which job.
-    pub(super) fn job(&self) -> Result<Option<JobId>, ApiError> {
-        let Some(text) = self.get(&JOB) else { return Ok(None) };
-        let refusal = || ApiError::parameter(JOB.name, format!("expected the id of a job, got {text:?}"));
+    pub(super) fn job(&self, parameter: &Parameter) -> Result<Option<JobId>, ApiError> {
+        debug_assert!(matches!(parameter.form, Form::JobId), "the parameter is declared as the id of a job");
+        let Some(text) = self.get(parameter) else { return Ok(None) };
+        let refusal = || ApiError::parameter(parameter.name, format!("expected the id of a job, got {text:?}"));
         text.parse().map(Some).map_err(|_| refusal())
     }
 

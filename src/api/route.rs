@@ -7,6 +7,7 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::parameters::Parameter;
 use super::routes::Matched;
+use super::stream::EVENT_STREAM;
 use crate::http::{Method, Status};
 
 /// One line of the table.
@@ -67,6 +68,11 @@ impl AnswerOf {
     /// An answer that is a `T`.
     pub(super) const fn json<T: JsonSchema>(status: Status, about: &'static str) -> AnswerOf {
         AnswerOf { status, about, schema: Some(SchemaGenerator::subschema_for::<T>), media_type: JSON }
+    }
+
+    /// 200 with events, of which each carries a `T`.
+    pub(super) const fn events<T: JsonSchema>(about: &'static str) -> AnswerOf {
+        AnswerOf { media_type: EVENT_STREAM, ..AnswerOf::ok::<T>(about) }
     }
 
     /// 200 with a `T`.

@@ -8,12 +8,13 @@
 use super::call::Call;
 use super::errors::ApiError;
 use super::parameters::{
-    AT, CURSOR, FROM, JOB, KIND, LIMIT, Parameters, Q, SORT, STATE, STATUS, STEP, TAG, TARGET, TO,
+    AT, CURSOR, EVENT_JOB, EVENT_STATUS, FROM, JOB, KIND, LIMIT, Parameters, Q, SORT, STATE, STATUS, STEP, TAG, TARGET,
+    TO, TOPICS,
 };
 use super::route::{AnswerOf, Route};
 use super::{
-    alerts, calendars, executions, export, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, series,
-    status, trials, why,
+    alerts, calendars, event_text, events, executions, export, jobs, jobs_page, metrics, openapi, patch, pauses, runs,
+    schedules, series, status, trials, why,
 };
 use crate::core::ExecutionId;
 use crate::http::{Method, RareHeaders, Request, Response, Status};
@@ -104,6 +105,12 @@ pub(super) const ROUTES: &[Route] = &[
         media_type: export::LINES,
         ..AnswerOf::ok::<export::Line<'static>>("One object a line; of each line, this.")
     }]),
+    Route::new(Method::Get, "/api/events", "listen", LISTEN, events::listen)
+        .with(&[&TOPICS, &EVENT_JOB, &EVENT_STATUS])
+        .gives(&[AnswerOf::events::<event_text::EventBody>(
+            "Events (SSE), each with this as its data, without an end.",
+        )])
+        .or(&[Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Get, "/api/calendars", "listCalendars", "Lists the calendars.", calendars::list)
         .gives(&[AnswerOf::ok::<calendars::CalendarsBody<'static>>("All of them, without their dates.")]),
     Route::new(Method::Put, "/api/calendars/:name", "putCalendar", "Registers or replaces a calendar.", calendars::put)
@@ -158,6 +165,7 @@ const RELEASE: &str = "Lets a job go on that is held because the clock stepped b
 const TRY: &str = "Sends a job once that is not saved, and says everything about the answer.";
 const EXPORT: &str = "Everything that jobs and calendars are, as JSON, one object a line.";
 const SERIES: &str = "What executions came to, by hour for a week and then by day.";
+const LISTEN: &str = "Tells what happens, as it happens, and what was missed after Last-Event-ID.";
 const WHY: &str = "Says what became of a second of a job, and why; also of one that was never due.";
 const OF_JOB: &str = "Lists executions of a job, newest first.";
 const PREVIEW: &str = "Says what a schedule means: when it is due, in words, and what is odd about it.";
@@ -183,6 +191,11 @@ impl Matched<'_> {
     /// The text in the path.
     pub(super) fn text(&self) -> &str {
         self.text
+    }
+
+    /// The last event that the client has, as it says.
+    pub(super) fn last_event_id(&self) -> Option<&str> {
+        self.rare().and_then(|rare| rare.last_event_id.as_deref())
     }
 
     fn rare(&self) -> Option<&RareHeaders> {

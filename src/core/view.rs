@@ -90,6 +90,11 @@ impl Scheduler {
         Herd { jobs: (due * jobs).checked_div(looked_at).unwrap_or(0), exact: jobs <= looks_max }
     }
 
+    /// The revision in force of a job, even of one that clients do not see yet or no more.
+    pub fn revision_of(&self, key: JobKey) -> Option<&Arc<Revision>> {
+        self.jobs.find(key).map(|slot| self.jobs[slot].revision())
+    }
+
     /// The job with this id.
     pub fn job(&self, id: JobId, wall: WallUs) -> Option<JobView> {
         self.find(id).map(|slot| self.view(slot, wall))

@@ -19,8 +19,8 @@ use crate::core::{
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
 use crate::limits::{
-    CLIENT_CHANGES_PENDING_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, LISTING_LOOKS_MAX, PIECE_JOBS_MAX, SEED_END,
-    TRIALS_MAX,
+    CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, LISTING_LOOKS_MAX,
+    PIECE_JOBS_MAX, SEED_END, TRIALS_MAX,
 };
 use crate::schedule::{Zone, Zones};
 use crate::store::{Query, Readers};
@@ -75,6 +75,8 @@ pub(super) struct Calls {
     pub(super) reads_refused: u64,
     /// Requests refused because of their `Host`, or the web page they came from.
     pub(super) strangers: u64,
+    /// Clients that wanted to listen to events and were one too many.
+    pub(super) listeners_refused: u64,
 }
 
 impl Calls {
@@ -90,7 +92,7 @@ impl Calls {
     ) -> Given {
         match asked {
             Asked::Refused(refusal) => Given::Answer(self.cors.mark(ApiError::from(refusal).response())),
-            Asked::Piece(stream) => Given::Piece(piece(engine.core(), now, stream)),
+            Asked::Piece(stream) => piece(engine, now, stream),
             Asked::Request(asked) => self.let_in(engine, clients, now, request, peer, &asked),
         }
     }
@@ -115,7 +117,7 @@ impl Calls {
         match self.call(engine, clients, now, request, asked) {
             Given::Answer(response) => Given::Answer(self.cors.mark(response)),
             Given::Streamed(head, stream) => Given::Streamed(self.cors.mark(head), stream),
-            given @ (Given::Later | Given::MuchLater | Given::Piece(_)) => given,
+            given @ (Given::Later | Given::MuchLater | Given::Piece(_) | Given::Nothing(_)) => given,
         }
     }
 
@@ -148,7 +150,7 @@ impl Calls {
         match given {
             Given::Answer(response) => Given::Answer(list.complete(response)),
             Given::Streamed(head, stream) => Given::Streamed(list.complete(head), stream),
-            given @ (Given::Later | Given::MuchLater | Given::Piece(_)) => given,
+            given @ (Given::Later | Given::MuchLater | Given::Piece(_) | Given::Nothing(_)) => given,
         }
     }
 
@@ -171,6 +173,10 @@ impl Calls {
             Call::Preview(call) => {
                 let herd = call.first().map(|first| engine.core().herd(first, None, HERD_LOOKS_MAX));
                 Given::Answer(api::preview(&call, herd))
+            }
+            Call::Stream(stream) if stream.is_endless() && clients.listeners >= EVENT_CLIENTS_MAX => {
+                self.listeners_refused += 1;
+                refuse(&ApiError::too_many("as many clients listen to events as may; ask for executions instead"))
             }
             Call::Stream(stream) => Given::Streamed(stream.head(), stream),
             Call::Query(query) => self.query(request, query),
@@ -199,7 +205,9 @@ impl Calls {
     /// What is answered at once is the end of a request.
     fn end_key_unless_later(&mut self, request: RequestId, given: Given) -> Given {
         match given {
-            Given::Answer(_) | Given::Streamed(..) | Given::Piece(_) => drop(self.keys.end(request)),
+            Given::Answer(_) | Given::Streamed(..) | Given::Piece(_) | Given::Nothing(_) => {
+                drop(self.keys.end(request))
+            }
             Given::Later | Given::MuchLater => {}
         }
         given
@@ -296,7 +304,11 @@ impl Calls {
         if let (Reply::Changed(_), Some(patch)) = (reply, patch) {
             return match self.patch(engine, now, request, patch) {
                 Given::Answer(response) => Given::Answer(self.cors.mark(response)),
-                given @ (Given::Later | Given::MuchLater | Given::Streamed(..) | Given::Piece(_)) => given,
+                given @ (Given::Later
+                | Given::MuchLater
+                | Given::Streamed(..)
+                | Given::Piece(_)
+                | Given::Nothing(_)) => given,
             };
         }
         let planned = self.keys.end(request);
@@ -320,7 +332,7 @@ impl Calls {
         match self.link(request, page(core, now, JobsPage::of_listing(listing))) {
             Given::Answer(response) => Some((request, Given::Answer(self.cors.mark(response)))),
             Given::Streamed(head, stream) => Some((request, Given::Streamed(self.cors.mark(head), stream))),
-            given @ (Given::Later | Given::MuchLater | Given::Piece(_)) => Some((request, given)),
+            given @ (Given::Later | Given::MuchLater | Given::Piece(_) | Given::Nothing(_)) => Some((request, given)),
         }
     }
 
@@ -367,7 +379,7 @@ impl Calls {
         match self.end_key_unless_later(request, given) {
             Given::Answer(response) => Given::Answer(self.cors.mark(response)),
             Given::Streamed(head, stream) => Given::Streamed(self.cors.mark(head), stream),
-            given @ (Given::Later | Given::MuchLater | Given::Piece(_)) => given,
+            given @ (Given::Later | Given::MuchLater | Given::Piece(_) | Given::Nothing(_)) => given,
         }
     }
 
@@ -428,19 +440,20 @@ fn refuse(error: &ApiError) -> Given {
 }
 
 /// Makes the next piece of an answer that is streamed.
-fn piece(core: &Scheduler, now: Now, stream: Stream) -> Piece {
+fn piece(engine: &mut Engine, now: Now, stream: Stream) -> Given {
     match stream {
         Stream::Export(export) => {
             let views = match export {
                 Export::Calendars => Vec::new(),
-                Export::Jobs(after) => core.jobs_after(after, PIECE_JOBS_MAX, now.wall),
+                Export::Jobs(after) => engine.core().jobs_after(after, PIECE_JOBS_MAX, now.wall),
             };
-            export.piece(core.calendars(), &views)
+            Given::Piece(export.piece(engine.core().calendars(), &views))
         }
         Stream::Jobs(page) => {
-            let views = core.views_of(page.in_piece(), now.wall);
-            page.piece(&views)
+            let views = engine.core().views_of(page.in_piece(), now.wall);
+            Given::Piece(page.piece(&views))
         }
+        Stream::Events(listening) => engine.events.piece(listening, now.mono),
     }
 }
 

@@ -12,8 +12,8 @@ use crate::api::{self, Piece, Stream};
 use crate::core::RequestId;
 use crate::http::{self, Decoded, Decoder, Limits, Method, Refusal, Request, Response, StreamFraming};
 use crate::limits::{
-    GATHERED_MAX, HEAD_LEN_MAX, HEADERS_MAX, IDLE_TIME_MAX, LEFT_TIME_MAX, LINGER_TIME_MAX, READ_AT_ONCE_MAX,
-    REPLY_TIME_MAX, REQUEST_TIME_MAX, RUN_WAIT_MAX, STREAM_UNSENT_MAX, UNSENT_MAX,
+    EVENT_SILENCE_MAX, GATHERED_MAX, HEAD_LEN_MAX, HEADERS_MAX, IDLE_TIME_MAX, LEFT_TIME_MAX, LINGER_TIME_MAX,
+    READ_AT_ONCE_MAX, REPLY_TIME_MAX, REQUEST_TIME_MAX, RUN_WAIT_MAX, STREAM_UNSENT_MAX, UNSENT_MAX,
 };
 use crate::time::MonoUs;
 
@@ -51,6 +51,8 @@ pub(super) enum Given {
     Streamed(Response, Stream),
     /// A piece of such an answer.
     Piece(Piece),
+    /// There is no piece now. It is to be asked for again once there may be one.
+    Nothing(Stream),
 }
 
 /// What others leave to a connection.
@@ -97,6 +99,10 @@ pub(super) struct Connection {
     phase: Phase,
     /// What is to be made of the answer that is being streamed; None while a piece is awaited.
     stream_rest: Option<Stream>,
+    /// The same while there is nothing to make of it.
+    resting: Option<Stream>,
+    /// Whether it was asked for events.
+    listens: bool,
     /// The socket may have more to read. Readiness is told once, at each change.
     readable: bool,
     /// The client sends no more.
@@ -145,6 +151,8 @@ impl Connection {
             output: Output::default(),
             phase: Phase::Reading,
             stream_rest: None,
+            resting: None,
+            listens: false,
             readable: true,
             ended: false,
             left: None,
@@ -166,8 +174,28 @@ impl Connection {
     pub(super) fn note(&mut self, readable: bool, left: bool, gone: bool, mono: MonoUs) {
         self.readable |= readable;
         self.gone |= gone;
-        if left {
-            self.left.get_or_insert(mono);
+        if left && self.left.is_none() {
+            self.left = Some(mono);
+            // Whether it still listens shows when something is sent.
+            self.break_silence();
+        }
+    }
+
+    /// Whether it was asked for events, which have no end.
+    pub(super) fn listens(&self) -> bool {
+        self.listens
+    }
+
+    /// There may be a piece for it now. Whether it waited for one.
+    pub(super) fn wake(&mut self) -> bool {
+        let waited = self.resting.is_some();
+        self.stream_rest = self.resting.take().or(self.stream_rest.take());
+        waited
+    }
+
+    fn break_silence(&mut self) {
+        if let Some(stream) = self.resting.take() {
+            self.stream_rest = Some(stream.after_silence());
         }
     }
 
@@ -244,7 +272,8 @@ impl Connection {
         if self.stream_rest.is_none() || is_full {
             return Step::Wait;
         }
-        if allowance.piece { self.stream_rest.take().map_or(Step::Wait, Step::Piece) } else { Step::NextTurn }
+        let may_ask = allowance.piece || self.stream_rest.as_ref().is_some_and(|stream| stream.is_made_already());
+        if may_ask { self.stream_rest.take().map_or(Step::Wait, Step::Piece) } else { Step::NextTurn }
     }
 
     /// Looks for a request in what was read; None if more is needed.
@@ -292,6 +321,7 @@ impl Connection {
             Given::Answer(response) => self.answer(&response, last, date, mono),
             Given::Streamed(head, stream) => self.begin_stream(&head, stream, last, date, mono),
             Given::Piece(piece) => self.add_piece(piece, mono),
+            Given::Nothing(stream) => self.resting = Some(stream),
         }
     }
 
@@ -311,6 +341,7 @@ impl Connection {
         if method == Method::Head {
             return self.end_answer(stays, mono);
         }
+        self.listens = stream.is_endless();
         self.stream_rest = Some(stream);
         self.enter(Phase::Streaming { framing, stays }, mono);
     }
@@ -353,6 +384,11 @@ impl Connection {
             }
             Phase::Answering { method: Method::Post | Method::Put | Method::Patch | Method::Delete, .. }
             | Phase::Answering { method: Method::Other, .. } => Expiry::Owed(Overdue::Change),
+            Phase::Streaming { .. } if self.resting.is_some() => {
+                self.since = mono;
+                self.break_silence();
+                Expiry::Kept
+            }
             Phase::Idle | Phase::Reading | Phase::Streaming { .. } | Phase::Ending { .. } | Phase::Lingering => {
                 Expiry::Over
             }
@@ -375,7 +411,7 @@ impl Connection {
             _ if self.unsent() > 0 => None,
             Phase::Idle => Some(self.since.plus(IDLE_TIME_MAX)),
             Phase::Reading => Some(self.since.plus(REQUEST_TIME_MAX)),
-            Phase::Streaming { .. } => None,
+            Phase::Streaming { .. } => self.resting.as_ref().map(|_| self.since.plus(EVENT_SILENCE_MAX)),
             Phase::Ending { .. } | Phase::Lingering => Some(self.since.plus(LINGER_TIME_MAX)),
         }
     }

@@ -1,7 +1,7 @@
 //! Owns all client connections: accepting, their slots, their turns, their time limits.
 //! It must not know what a request means.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
 
@@ -16,7 +16,8 @@ use crate::api::Stream;
 use crate::core::RequestId;
 use crate::http::{Refusal, Request, Response};
 use crate::limits::{
-    ACCEPTS_PER_TURN_MAX, CONNECTIONS_MAX, EXPIRIES_PER_TURN_MAX, PIECES_PER_TURN_MAX, REQUESTS_AT_ONCE_MAX,
+    ACCEPTS_PER_TURN_MAX, CONNECTIONS_MAX, EVENT_CLIENTS_MAX, EXPIRIES_PER_TURN_MAX, PIECES_PER_TURN_MAX,
+    REQUESTS_AT_ONCE_MAX,
 };
 use crate::time::{DeadlineHeap, MonoUs};
 
@@ -26,7 +27,7 @@ pub(super) const FIRST_TOKEN: usize = 16;
 const READ_SIZE: usize = 16 * 1024;
 /// Bits of a request's number that say in which slot it is.
 const SLOT_BITS: u32 = 16;
-const _: () = assert!(CONNECTIONS_MAX < 1 << SLOT_BITS, "a slot fits into a request's number");
+const _: () = assert!(CONNECTIONS_MAX + EVENT_CLIENTS_MAX < 1 << SLOT_BITS, "a slot fits into a request's number");
 
 /// Something to answer.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(super) enum Asked {
 pub(super) struct Clients {
     /// Connections.
     pub(super) open: usize,
+    /// Those of them that listen to events.
+    pub(super) listeners: usize,
     /// Unsent bytes of all of them.
     pub(super) unsent: usize,
     /// Closed at rest, or before their request was whole, to make room.
@@ -60,6 +63,8 @@ pub(super) struct Connections {
     listener: TcpListener,
     output_max: usize,
     all: Slab<Connection>,
+    /// Those that listen to events. They have a limit of their own, and count in no other.
+    listeners: BTreeSet<u32>,
     addresses: Addresses,
     deadlines: DeadlineHeap<MonoUs>,
     /// Connections that can go on, in the order in which they do: one that has had its share comes behind all others.
@@ -87,6 +92,7 @@ impl Connections {
             listener,
             output_max,
             all: Slab::new(),
+            listeners: BTreeSet::new(),
             addresses: Addresses::default(),
             deadlines: DeadlineHeap::default(),
             queue: VecDeque::new(),
@@ -102,7 +108,7 @@ impl Connections {
     }
 
     pub(super) fn clients(&self) -> Clients {
-        Clients { open: self.all.len(), ..self.counts }
+        Clients { open: self.all.len(), listeners: self.listeners.len(), ..self.counts }
     }
 
     /// Whether something can go on without waiting.
@@ -128,7 +134,7 @@ impl Connections {
             return;
         }
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            self.is_full = self.all.len() >= CONNECTIONS_MAX && !self.evict();
+            self.is_full = self.all.len() - self.listeners.len() >= CONNECTIONS_MAX && !self.evict();
             if self.is_full {
                 return;
             }
@@ -234,6 +240,7 @@ impl Connections {
             let (asked, last) = match step {
                 Step::Request(request) => (Asked::Request(request), false),
                 Step::Refused(refusal) => (Asked::Refused(refusal), true),
+                Step::Piece(stream) if stream.is_made_already() => (Asked::Piece(stream), false),
                 Step::Piece(stream) => {
                     self.pieces_left -= 1;
                     had_piece = true;
@@ -263,6 +270,19 @@ impl Connections {
         self.settle(slot);
     }
 
+    /// Lets all that listen go on at once: nothing else will happen any more.
+    pub(super) fn drive_listeners(
+        &mut self,
+        mono: MonoUs,
+        date: &str,
+        mut answer: impl FnMut(RequestId, IpAddr, Asked) -> (Given, bool),
+    ) {
+        self.wake_listeners();
+        for slot in self.listeners.clone() {
+            self.drive(slot, mono, date, &mut answer);
+        }
+    }
+
     /// Gives a connection what it waits for. One that is gone, or waits for it no longer, needs nothing.
     pub(super) fn give(&mut self, request: RequestId, given: Given, date: &str, mono: MonoUs) {
         let slot = slot_of(request);
@@ -273,6 +293,18 @@ impl Connections {
         connection.give(given, false, date, mono);
         self.queue(slot);
         self.settle(slot);
+    }
+
+    /// There are events: whoever listens is to ask for them.
+    pub(super) fn wake_listeners(&mut self) {
+        let Connections { listeners, all, queue, .. } = self;
+        for &slot in listeners.iter() {
+            let connection = &mut all[slot as usize];
+            if connection.wake() && !connection.is_queued {
+                connection.is_queued = true;
+                queue.push_back(slot);
+            }
+        }
     }
 
     /// Looks at connections whose time limit was reached: some in each turn.
@@ -314,6 +346,11 @@ impl Connections {
         let connection = &mut self.all[slot as usize];
         self.counts.unsent = self.counts.unsent - connection.counted + connection.unsent();
         connection.counted = connection.unsent();
+        if connection.listens() && self.listeners.insert(slot) {
+            // It makes room for another one.
+            self.addresses.remove(connection.peer);
+            self.is_full = false;
+        }
         match connection.deadline() {
             Some(at) => self.deadlines.set(slot, at),
             None => drop(self.deadlines.remove(slot)),
@@ -325,7 +362,9 @@ impl Connections {
         // Dropping the stream closes it, and takes it out of the poll.
         let mut connection = self.all.remove(slot as usize);
         self.counts.unsent -= connection.counted;
-        self.addresses.remove(connection.peer);
+        if !self.listeners.remove(&slot) {
+            self.addresses.remove(connection.peer);
+        }
         self.is_full = false;
         drop(connection.stream().shutdown(std::net::Shutdown::Both));
     }

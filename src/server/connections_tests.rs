@@ -25,15 +25,15 @@ const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const UNSENT_MAX_OF_ALL: usize = 2 * UNSENT_MAX;
 const ASK: &[u8] = b"GET /api/jobs?limit=1000 HTTP/1.1\r\nHost: a\r\n\r\n";
 
-struct World {
+pub(super) struct World {
     poll: Poll,
-    connections: Connections,
-    address: std::net::SocketAddr,
-    mono: MonoUs,
+    pub(super) connections: Connections,
+    pub(super) address: std::net::SocketAddr,
+    pub(super) mono: MonoUs,
 }
 
 impl World {
-    fn new() -> World {
+    pub(super) fn new() -> World {
         let poll = Poll::new().expect("there is a poll");
         let address = "127.0.0.1:0".parse().expect("it is an address");
         let mut listener = mio::net::TcpListener::bind(address).expect("there is a free port");
@@ -44,13 +44,17 @@ impl World {
 
     /// A client that has asked.
     fn client(&self) -> TcpStream {
+        self.client_asking(ASK)
+    }
+
+    pub(super) fn client_asking(&self, request: &[u8]) -> TcpStream {
         let mut client = TcpStream::connect(self.address).expect("somebody listens");
-        client.write_all(ASK).expect("there is room");
+        client.write_all(request).expect("there is room");
         client
     }
 
     /// A turn of the loop, in which pieces are made by `next`. Those it was asked for.
-    fn turn(&mut self, mut next: impl FnMut(Stream) -> Given) -> Vec<RequestId> {
+    pub(super) fn turn(&mut self, mut next: impl FnMut(Stream) -> Given) -> Vec<RequestId> {
         let mut asked_for = Vec::new();
         self.serve(|request, asked| match asked {
             Asked::Request(asked) => match api::route(&asked, &Context::at(Second::FIRST)).expect("it is a route").0 {
@@ -58,6 +62,7 @@ impl World {
                     let stream = Stream::Jobs(Box::new(JobsPage::of_listing(listing)));
                     Given::Streamed(stream.head(), stream)
                 }
+                Call::Stream(stream) => Given::Streamed(stream.head(), stream),
                 other => panic!("{other:?} is no stream"),
             },
             Asked::Refused(refusal) => panic!("{refusal}"),
@@ -70,7 +75,7 @@ impl World {
     }
 
     /// A turn of the loop, in which everything is answered by `answer`.
-    fn serve(&mut self, mut answer: impl FnMut(RequestId, Asked) -> Given) {
+    pub(super) fn serve(&mut self, mut answer: impl FnMut(RequestId, Asked) -> Given) {
         self.serve_while(|request, asked| (answer(request, asked), true));
     }
 
@@ -96,7 +101,7 @@ impl World {
         }
     }
 
-    fn expire(&mut self) {
+    pub(super) fn expire(&mut self) {
         self.connections.expire(self.mono, DATE, |overdue| calls::late(overdue).response());
     }
 
@@ -127,12 +132,12 @@ impl World {
         made
     }
 
-    fn open(&self) -> usize {
+    pub(super) fn open(&self) -> usize {
         self.connections.clients().open
     }
 
     /// Turns until `is_done`.
-    fn until(&mut self, mut next: impl FnMut(Stream) -> Given, mut is_done: impl FnMut(&World) -> bool) {
+    pub(super) fn until(&mut self, mut next: impl FnMut(Stream) -> Given, mut is_done: impl FnMut(&World) -> bool) {
         for _ in 0..2_000 {
             if is_done(self) {
                 return;

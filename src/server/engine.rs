@@ -1,4 +1,4 @@
-//! Owns the core and everything its outputs go to: writer, workers, alerts, measurements, log.
+//! Owns the core and everything its outputs go to: writer, workers, alerts, listeners, measurements, log.
 //! It must not decide: it carries outputs out, and messages in.
 
 use crate::alert::Alerts;
@@ -9,6 +9,7 @@ use crate::store::{AlertState, AlertUpdate, KeyedAnswer, Writer};
 use crate::telemetry::{Percentiles, Recorder, StoreLatency};
 use crate::time::{Deadline, MonoUs, Now};
 
+use super::events::Events;
 use super::outbox::Outbox;
 
 /// The core with its surroundings.
@@ -19,6 +20,7 @@ pub(super) struct Engine {
     writer: Writer,
     pool: Pool,
     alerts: Alerts,
+    pub(super) events: Events,
     drift: Recorder,
     late: Recorder,
     fires: Vec<Errand>,
@@ -30,13 +32,14 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(core: Scheduler, writer: Writer, pool: Pool, alerts: Alerts) -> Engine {
+    pub(super) fn new(core: Scheduler, writer: Writer, pool: Pool, alerts: Alerts, events: Events) -> Engine {
         Engine {
             core,
             outbox: Outbox::default(),
             writer,
             pool,
             alerts,
+            events,
             drift: Recorder::default(),
             late: Recorder::default(),
             fires: Vec::new(),
@@ -57,10 +60,16 @@ impl Engine {
         self.core.handle_input(input, now);
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Persist(number, item) => self.outbox.push(number, item, now.mono),
+                Output::Persist(number, item) => {
+                    self.events.note_item(number, &item, &self.core, now);
+                    self.outbox.push(number, item, now.mono);
+                }
                 Output::Reply(request, reply) => self.replies.push((request, reply)),
                 Output::Planned(number, request, reply) => self.planned.push((number, request, reply)),
-                Output::Fire(attempt) => self.fires.push(Errand::Execution(attempt)),
+                Output::Fire(attempt) => {
+                    self.events.note_attempt(&attempt, now.mono);
+                    self.fires.push(Errand::Execution(attempt));
+                }
                 Output::Dispatched(class, drift_us) => match class {
                     Class::OnTime => self.drift.record(drift_us),
                     Class::Recovered | Class::CatchUp | Class::Waited => self.late.record(drift_us),
@@ -74,7 +83,10 @@ impl Engine {
                     self.note_alert(update);
                 }
                 Output::Hurry => self.outbox.hurry(),
-                Output::Notice(notice) => log(&notice),
+                Output::Notice(notice) => {
+                    self.events.note_notice(&notice, now);
+                    log(&notice);
+                }
             }
         }
     }
@@ -98,6 +110,7 @@ impl Engine {
     pub(super) fn take_messages(&mut self, now: Now) -> bool {
         while let Some(event) = self.writer.try_event() {
             if let Some((through, rejected)) = self.outbox.note(event, now.mono) {
+                self.events.note_written(through, &rejected, now.mono);
                 self.input(Input::Committed { through, rejected }, now);
             }
         }

@@ -12,6 +12,7 @@ use crate::time::Now;
 pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now) -> Figures {
     let (core, pool, drift, store) = (engine.core(), engine.pool(), engine.drift(), engine.store_latency());
     let (load, counts) = (core.load(now.wall), core.counts());
+    let (events_told, events_left_out) = engine.events.counts();
     let of_workers = |of: fn(&WorkerStats) -> u64| pool.workers.iter().map(of).sum();
     Figures {
         scheduler_is_running: core.is_running(),
@@ -66,12 +67,17 @@ pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now
         queues_alerts: engine.alert_queue() as u64,
         queues_answer_bytes: clients.unsent as u64,
 
+        events_listeners: clients.listeners as u64,
+        events_told,
+        events_left_out,
+
         refused_changes: counts.refused + calls.changes_refused,
         refused_reads: calls.reads_refused,
         refused_strangers: calls.strangers,
         refused_connections: clients.refused,
         refused_connections_evicted: clients.evicted,
         refused_connections_slow: clients.too_slow,
+        refused_listeners: calls.listeners_refused,
         refused_log_lines: calls.logs.dropped() as u64,
 
         uptime_seconds: now.mono.0 / 1_000_000,

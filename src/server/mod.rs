@@ -4,6 +4,7 @@
 //! In reading order: `start` (from configuration to a running loop, with as many open `files` as the system gives, and
 //! newer zone data if the machine has some: `zones`),
 //! `turn` (one turn of it), `engine` (the core and what its outputs go to), `outbox` (what waits for the writer),
+//! `events` (what is to be told to clients that listen) and their `ring` (what was told last),
 //! `connections`, `connection` and its `output` (the API's sockets, of which `addresses` counts whose they are), `calls`
 //! (a request's way to its answer, past the `gate`, which believes some `proxies`, and with its idempotency key in
 //! `keys`), `figures` (what is measured,
@@ -16,14 +17,18 @@ mod connections;
 #[cfg(test)]
 mod connections_tests;
 mod engine;
+mod events;
 mod figures;
 mod files;
 mod finish;
 mod gate;
 mod keys;
+#[cfg(test)]
+mod listening_tests;
 mod outbox;
 mod output;
 mod proxies;
+mod ring;
 mod start;
 mod timer;
 mod turn;

@@ -16,6 +16,7 @@ use signal_hook_mio::v1_0::Signals;
 use super::calls::Calls;
 use super::connections::Connections;
 use super::engine::Engine;
+use super::events::Events;
 use super::gate::Gate;
 use super::keys::Keys;
 use super::timer::Timer;
@@ -123,7 +124,7 @@ fn prepare(
     let readers = readers.map_err(ServeError::Thread)?;
     let writer = Writer::start(store, config.keep, notify).map_err(ServeError::Thread)?;
 
-    let mut engine = Engine::new(core, writer, pool, alerts);
+    let mut engine = Engine::new(core, writer, pool, alerts, Events::new(start.wall));
     let now = clock::now();
     for input in inputs {
         engine.input(input, now);
@@ -157,6 +158,7 @@ fn prepare(
         changes_refused: 0,
         reads_refused: 0,
         strangers: 0,
+        listeners_refused: 0,
     };
     let connections = Connections::new(listener, OUTPUT_MAX);
     let serving = Loop::new(poll, timer, signals, connections, engine, calls, config.drain, now);

@@ -103,13 +103,26 @@ impl Loop {
             if let Some(end) = self.handle_events(&events, now) {
                 return Ok(end);
             }
+            self.engine.events.tick(now.mono);
             more |= self.serve(&mut now);
             self.calls.keep_planned(&mut self.engine, now);
             self.engine.flush(now.mono);
             if let Some(end) = self.end(now) {
+                if end == End::Clean {
+                    self.end_events(now);
+                }
                 return Ok(end);
             }
         }
+    }
+
+    /// Whoever listens is told the rest, and that it was the rest, as far as its socket takes it now.
+    fn end_events(&mut self, now: Now) {
+        self.engine.events.end();
+        let (calls, engine, clients) = (&mut self.calls, &mut self.engine, self.connections.clients());
+        self.connections.drive_listeners(now.mono, &self.date.1, |request, peer, asked| {
+            (calls.answer(engine, clients, now, request, peer, asked), true)
+        });
     }
 
     /// Waits until the writer has ended, once everything is on disk. A disk that fails or stalls keeps it, but not the
@@ -136,7 +149,8 @@ impl Loop {
         if more || self.connections.has_more() || wake.is_some_and(|wake| wake <= now.wall) {
             return Ok(Duration::ZERO);
         }
-        let mono = [deadline.mono, self.connections.deadline(), self.drain_until].into_iter().flatten().min();
+        let events = self.engine.events.deadline();
+        let mono = [deadline.mono, events, self.connections.deadline(), self.drain_until].into_iter().flatten().min();
         let mut wait = TURN_MAX;
         if let Some(at) = mono {
             wait = wait.min(Duration::from_micros(at.0.saturating_sub(now.mono.0)));
@@ -203,6 +217,10 @@ impl Loop {
                 let clients = self.connections.clients();
                 let given = self.calls.found(&mut self.engine, clients, *now, request, response);
                 self.connections.give(request, given, &self.date.1, now.mono);
+            } else if self.engine.events.is_due(now.mono) {
+                if self.engine.events.tell() {
+                    self.connections.wake_listeners();
+                }
             } else if let Some(slot) = self.connections.next() {
                 self.drive(slot, now, until);
             } else {

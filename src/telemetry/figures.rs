@@ -170,6 +170,13 @@ figures! {
     /// Bytes of answers that clients have not taken.
     queues_answer_bytes: u64 = Gauge "queues.answerBytes";
 
+    /// Clients that listen to events.
+    events_listeners: u64 = Gauge "events.listeners";
+    /// Events told.
+    events_told: u64 = Counter "events.told";
+    /// Events left out, as there were too many within a second.
+    events_left_out: u64 = Counter "events.leftOut";
+
     /// Changes refused.
     refused_changes: u64 = Counter "refused.changes";
     /// Reads refused because too many were waiting.
@@ -182,6 +189,8 @@ figures! {
     refused_connections_evicted: u64 = Counter "refused.connectionsEvicted";
     /// Connections of clients that were cut off because they read too slowly.
     refused_connections_slow: u64 = Counter "refused.connectionsSlow";
+    /// Clients that wanted to listen to events when as many did as may.
+    refused_listeners: u64 = Counter "refused.listeners";
     /// Log lines dropped.
     refused_log_lines: u64 = Counter "refused.logLines";
 

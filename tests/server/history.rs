@@ -202,6 +202,8 @@ fn health_and_info_answer_and_every_listed_endpoint_exists() {
         let id = if is_execution { execution_of(test.api(), &id) } else { id.clone() };
         let path = path.replace(":id", &id).replace(":name", "holidays");
         let path = if path.ends_with("/why") { format!("{path}?at=2026-01-01T00:00:00Z") } else { path };
+        // What has no end is asked for its head.
+        let method = if path == "/api/events" { "HEAD" } else { method };
         let answer = test.api().send(method, &path, matches!(method, "POST" | "PUT" | "PATCH").then_some(body));
         let is_answered = answer.status < 300 || (path.ends_with("/release") && answer.status == 409);
         assert!(is_answered, "{endpoint}: {} {}", answer.status, answer.text);

@@ -96,19 +96,29 @@ impl Raw {
     /// A chunked body up to and including its end.
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
-        loop {
-            let mut line = String::new();
-            self.reader.read_line(&mut line)?;
-            let length = usize::from_str_radix(line.trim_end(), 16).expect("a chunk begins with its size");
-            let start = body.len();
-            // With the line end behind the data, which is not part of it.
-            body.resize(start + length + 2, 0);
-            self.reader.read_exact(&mut body[start..])?;
-            assert_eq!(body.split_off(start + length), b"\r\n");
-            if length == 0 {
-                return Ok(body);
-            }
+        while let Some(chunk) = self.chunk()? {
+            body.extend_from_slice(&chunk);
         }
+        Ok(body)
+    }
+
+    /// The next chunk of a body; None: that was its end.
+    pub fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut line = String::new();
+        self.reader.read_line(&mut line)?;
+        let length = usize::from_str_radix(line.trim_end(), 16).expect("a chunk begins with its size");
+        // With the line end behind the data, which is not part of it.
+        let mut chunk = vec![0; length + 2];
+        self.reader.read_exact(&mut chunk)?;
+        assert_eq!(chunk.split_off(length), b"\r\n");
+        Ok((length > 0).then_some(chunk))
+    }
+
+    /// Some of a body that goes on to the end of the connection; nothing: that was it.
+    pub fn some(&mut self) -> io::Result<Vec<u8>> {
+        let bytes = self.reader.fill_buf()?.to_vec();
+        self.reader.consume(bytes.len());
+        Ok(bytes)
     }
 
     /// The next answer, which must come.
