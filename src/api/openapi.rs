@@ -1,6 +1,8 @@
 //! Owns the description of the API: an OpenAPI 3.1 document, made from the table of routes and the types of bodies.
 //! It must not say anything of a route or a type that these do not.
 
+use std::sync::LazyLock;
+
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -19,9 +21,10 @@ pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
     Ok(Call::Read(Read::OpenApi))
 }
 
-/// The description, as a response. Takes some milliseconds: not for the loop.
+/// The description, as a response. It is made when it is first asked for, which takes some milliseconds, and kept.
 pub fn openapi() -> Response {
-    ok(&document())
+    static MADE: LazyLock<Response> = LazyLock::new(|| ok(&document()));
+    MADE.clone()
 }
 
 /// Statuses that every route may answer with, whatever it does.
