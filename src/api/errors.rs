@@ -167,6 +167,9 @@ impl From<Refusal> for ApiError {
                 ApiError::unavailable("other changes are being written; nothing has changed, try again")
             }
             Refusal::TooManyExecutions => ApiError::unavailable("too many executions are waiting; nothing was begun"),
+            Refusal::TooManyExecutionsOfJob => ApiError::too_many(
+                "too many executions of this job were asked for and have not ended; nothing was begun",
+            ),
             Refusal::TooManyWaiting => {
                 ApiError::too_many("too many clients wait for executions to end; ask without wait")
             }

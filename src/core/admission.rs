@@ -25,11 +25,12 @@ enum Turn {
     Never(&'static str),
 }
 
-/// Executions of the job that was asked about last: one that ran, and one that waited for it. Both are looked at before
-/// they are believed, so that of a job with thousands of executions not all are looked through for each of them.
+/// Executions of the job that was asked about last: one that was in the way of others, and one that waited. Both are
+/// looked at before they are believed, so that of a job with thousands of executions not all are looked through for each
+/// of them.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    runs: Option<Handle>,
+    blocks: Option<Handle>,
     waits: Option<Handle>,
 }
 
@@ -81,49 +82,58 @@ impl Scheduler {
         // What is owed for the past is never skipped, nor what was tried before: it runs one after the other.
         let on_time = execution.row.record.class == Class::OnTime && execution.was_never_sent();
         let competes = |other: &Execution| competes(policy, other);
-        let still = |known: Option<Handle>, is: fn(&Execution) -> bool| {
-            let known = known.filter(|known| known.slot != slot).and_then(|known| self.executions.live(known));
-            known.is_some_and(|known| known.job == execution.job && is(known) && competes(known))
+        let known = |known: Option<Handle>| {
+            let known = known.filter(|known| known.slot != slot).and_then(|known| self.executions.live(known))?;
+            (known.job == execution.job && competes(known)).then_some(known)
         };
-        let (runs, waits) = (still(self.line.runs, is_running), still(self.line.waits, is_before_others));
+        let blocks = known(self.line.blocks);
+        let runs = blocks.is_some_and(is_running);
+        let waits = known(self.line.waits).is_some_and(is_before_others);
         match policy {
             Overlap::Allow if !execution.is_backfill() => return Turn::Now,
-            Overlap::Allow if runs => return Turn::Later { soon: false },
-            Overlap::Allow => {}
-            Overlap::Skip if on_time && runs => return Turn::Never(ONE_RUNS),
+            Overlap::Skip if on_time && (runs || waits) => return Turn::Never(ONE_RUNS),
             Overlap::QueueOne if on_time && waits => return Turn::Never(ONE_WAITS),
-            Overlap::Skip | Overlap::QueueOne if runs && !on_time => return Turn::Later { soon: false },
-            Overlap::Skip | Overlap::QueueOne => {}
+            Overlap::Skip | Overlap::QueueOne if on_time => {}
+            Overlap::Allow | Overlap::Skip | Overlap::QueueOne => {
+                let ends = blocks.is_some_and(is_ending);
+                let is_before = |other: &Execution| is_in_line(other) && rank_of(other) < rank_of(execution);
+                if runs || ends || blocks.is_some_and(is_before) {
+                    return Turn::Later { soon: ends };
+                }
+            }
         }
-        self.line = Line::default();
-        let execution = &self.executions[slot];
-        let (mut one_runs, mut one_ends, mut one_waits, mut one_is_before) = (false, false, false, false);
+        let (mut runs, mut ends, mut first, mut waits) = (None, None, None::<u32>, None);
         for other in self.executions.of_job(execution.job).filter(|&other| other != slot) {
-            let handle = self.executions.handle(other);
-            let other = &self.executions[other];
-            if !competes(other) {
+            let candidate = &self.executions[other];
+            if !competes(candidate) {
                 continue;
             }
-            if is_in_line(other) {
-                if is_before_others(other) {
-                    one_waits = true;
-                    self.line.waits = Some(handle);
+            if is_running(candidate) {
+                runs = Some(other);
+            } else if is_ending(candidate) {
+                ends = Some(other);
+            } else if is_in_line(candidate) {
+                if is_before_others(candidate) {
+                    waits = Some(other);
                 }
-                one_is_before |= rank_of(other) < rank_of(execution);
+                if first.is_none_or(|first| rank_of(candidate) < rank_of(&self.executions[first])) {
+                    first = Some(other);
+                }
             }
-            if is_running(other) {
-                one_runs = true;
-                self.line.runs = Some(handle);
-            }
-            one_ends |= other.runs && other.state() == State::Closing;
         }
+        let is_before = first.is_some_and(|first| rank_of(&self.executions[first]) < rank_of(execution));
+        let handle = |slot: u32| self.executions.handle(slot);
+        self.line = Line { blocks: runs.or(ends).or(first).map(handle), waits: waits.map(handle) };
         match policy {
-            Overlap::Skip if on_time && (one_runs || one_waits) => Turn::Never(ONE_RUNS),
-            Overlap::QueueOne if on_time && one_waits => Turn::Never(ONE_WAITS),
-            Overlap::Allow | Overlap::Skip | Overlap::QueueOne if one_runs || one_ends || one_is_before => {
-                Turn::Later { soon: one_ends && !one_runs }
+            Overlap::Skip if on_time && (runs.is_some() || waits.is_some()) => Turn::Never(ONE_RUNS),
+            Overlap::QueueOne if on_time && waits.is_some() => Turn::Never(ONE_WAITS),
+            Overlap::Allow | Overlap::Skip | Overlap::QueueOne => {
+                if runs.is_some() || ends.is_some() || is_before {
+                    Turn::Later { soon: runs.is_none() && ends.is_some() }
+                } else {
+                    Turn::Now
+                }
             }
-            Overlap::Allow | Overlap::Skip | Overlap::QueueOne => Turn::Now,
         }
     }
 
@@ -176,7 +186,7 @@ impl Scheduler {
             let live = self.executions.of_job(job).map(|slot| (slot, &self.executions[slot]));
             live.filter(|(_, execution)| competes(policy, execution))
         };
-        let taken = live().any(|(_, other)| is_running(other) || (other.runs && other.state() == State::Closing));
+        let taken = live().any(|(_, other)| is_running(other) || is_ending(other));
         if taken {
             return;
         }
@@ -245,10 +255,10 @@ impl Scheduler {
 }
 
 impl Scheduler {
-    /// Whether an execution of a job is running, or waits for another one.
+    /// Whether an execution of a job is running, waits for another one, or was just asked for.
     pub(super) fn is_occupied(&self, job: u32) -> bool {
         let mut live = self.executions.of_job(job).map(|slot| &self.executions[slot]);
-        live.any(|execution| is_running(execution) || is_before_others(execution))
+        live.any(|execution| is_running(execution) || is_before_others(execution) || is_asked_next(execution))
     }
 }
 
@@ -263,11 +273,21 @@ fn is_before_others(execution: &Execution) -> bool {
     is_in_line(execution) && !execution.is_backfill()
 }
 
+/// Whether an execution was asked for to run next, and its row is on its way to the disk.
+fn is_asked_next(execution: &Execution) -> bool {
+    execution.state() == State::Proposed && execution.is_asked_for() && !execution.is_backfill()
+}
+
 /// Whether an execution is under way, as far as others of its job are concerned.
 fn is_running(execution: &Execution) -> bool {
     let state = execution.state();
     let under_way = matches!(state, State::Held | State::Waiting | State::Queued | State::InFlight | State::Backoff);
     execution.runs && under_way
+}
+
+/// Whether an execution ran, and its end is on its way to the disk.
+fn is_ending(execution: &Execution) -> bool {
+    execution.runs && execution.state() == State::Closing
 }
 
 /// Whether an execution waits for others of its job. One that is in doubt does, as it may run already.

@@ -124,10 +124,13 @@ impl Scheduler {
             // A pause that the client leaves as it is keeps its reason, and its end.
             before if keep_active => before,
             _ if spec.active => None,
-            before => Some(Pause { until: None, ..before.unwrap_or(Pause::since(reached)) }),
+            // That it is inactive is what was shown of it: a pause with an end keeps that.
+            before => Some(before.unwrap_or(Pause::since(reached))),
         };
+        let until = pause.as_ref().and_then(|pause| pause.until);
+        spec.active |= until.is_some();
         // Instants strictly after this moment are owed, but none that was due before, whatever the clock did.
-        let since = pause.as_ref().and_then(|pause| pause.until).map_or(reached, |until| until.max(reached));
+        let since = until.map_or(reached, |until| until.max(reached));
         let revision = Revision { anchor, since, pause: pause.map(Box::new), ..old.next(spec, now.wall) };
         self.submit_update(Some(request), slot, Arc::new(revision), now);
     }
@@ -204,10 +207,16 @@ impl Scheduler {
             | PendingChange::Release { revision, armed_through, .. } => (revision, *armed_through),
             PendingChange::Delete => return None,
         };
-        let following = || revision.spec.schedule.next_after(armed_through).filter(|_| revision.spec.active);
+        let has_runs_left = revision.spec.max_runs().is_none_or(|most| self.runs_left_of(slot, most) > 0);
+        let goes_on = revision.spec.active && has_runs_left;
+        let following = || revision.spec.schedule.next_after(armed_through).filter(|_| goes_on);
         let next = item.rows.first().map(|row| row.key.instant).or_else(following);
         let (revision, paused) = (Arc::clone(revision), revision.pause_at(now.wall).is_some());
-        let view = JobView { revision, tally: self.jobs[slot].tally, next, paused, held: false };
+        let held = match change {
+            PendingChange::Update { .. } => revision.spec.active && self.jobs[slot].due_through() > now.wall.floor(),
+            PendingChange::Create | PendingChange::Release { .. } | PendingChange::Delete => false,
+        };
+        let view = JobView { revision, tally: self.jobs[slot].tally, next, paused, held };
         let is_new = matches!(change, PendingChange::Create);
         Some(if is_new { Reply::Created(view) } else { Reply::Updated(view) })
     }
@@ -243,8 +252,8 @@ impl Scheduler {
                 let view = self.view(slot, now.wall);
                 self.reply(request, Reply::Updated(view));
             }
-            PendingChange::Release { revision, since, armed_through } => {
-                self.jobs.reset(slot, since);
+            PendingChange::Release { revision, reached, armed_through } => {
+                self.jobs.reset(slot, reached);
                 self.replace(slot, revision, armed_through, now);
                 let view = self.view(slot, now.wall);
                 self.reply(request, Reply::Updated(view));

@@ -147,6 +147,8 @@ struct List {
     newest: Option<u32>,
     /// How many scheduled ones are to run, or do: none that is withheld or decided.
     to_run: u32,
+    /// How many clients asked for.
+    asked_for: u32,
 }
 
 impl Index<u32> for Executions {
@@ -248,6 +250,7 @@ impl Executions {
         self.leave_heaps(slot);
         let list = &mut self.lists[gone.job as usize];
         list.to_run -= u32::from(is_to_run(gone.row.key.kind, gone.state));
+        list.asked_for -= u32::from(gone.is_asked_for());
         match gone.prev {
             None => list.newest = gone.next,
             Some(prev) => self[prev].next = gone.next,
@@ -264,6 +267,7 @@ impl Executions {
         }
         let list = &mut self.lists[job as usize];
         list.to_run += u32::from(is_to_run(row.key.kind, state));
+        list.asked_for += u32::from(row.key.kind != Kind::Scheduled);
         let next = list.newest;
         let (ready, sent_to, key, runs, alert, prev) = (None, 0, None, false, None, None);
         let mut new =
@@ -338,6 +342,11 @@ impl Executions {
         self.lists.get(job as usize).map_or(0, |list| list.to_run)
     }
 
+    /// How many executions of a job there are that clients asked for.
+    pub(super) fn asked_for(&self, job: u32) -> u32 {
+        self.lists.get(job as usize).map_or(0, |list| list.asked_for)
+    }
+
     /// A job's executions in a state, newest first.
     pub(super) fn of_job_in(&self, job: u32, state: State) -> Vec<u32> {
         self.of_job(job).filter(|&slot| self[slot].state == state).collect()
@@ -381,13 +390,15 @@ impl Executions {
         self.retry_heap.check();
         let mut listed = 0;
         for job in jobs {
-            let mut to_run = 0;
+            let (mut to_run, mut asked_for) = (0, 0);
             for slot in self.of_job(job) {
                 assert_eq!(self[slot].job, job);
+                asked_for += u32::from(self[slot].is_asked_for());
                 to_run += u32::from(is_to_run(self[slot].row.key.kind, self[slot].state));
                 listed += 1;
             }
             assert_eq!(to_run, self.to_run(job), "runs of a job are counted wrong");
+            assert_eq!(asked_for, self.asked_for(job), "what was asked for of a job is counted wrong");
         }
         assert_eq!(listed, self.len(), "an execution is in no job's list");
         let (mut in_flight, mut holders) = (0, 0);

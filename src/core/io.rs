@@ -103,6 +103,14 @@ impl Persist {
             Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => true,
         }
     }
+
+    /// How much of a transaction it takes up: the rows it has, a change counting as one.
+    pub fn rows(&self) -> usize {
+        match self {
+            Persist::Row(..) | Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) => 1,
+            Persist::Runs(rows) => rows.len(),
+        }
+    }
 }
 
 /// A change of one job with everything that follows from it in the ledger.
@@ -359,6 +367,8 @@ pub enum Refusal {
     TooManyChangesOfJob,
     /// Too many executions wait for anything.
     TooManyExecutions,
+    /// Too many executions of this job were asked for and have not ended.
+    TooManyExecutionsOfJob,
     /// Too many clients wait for executions to end.
     TooManyWaiting,
 }

@@ -72,10 +72,10 @@ pub(super) enum PendingChange {
         revision: Arc<Revision>,
         armed_through: Instant,
     },
-    /// A job that was held goes on after `since`, whatever it has fired.
+    /// For a job that was held only what is due up to `reached` has been, whatever it has fired.
     Release {
         revision: Arc<Revision>,
-        since: Instant,
+        reached: Instant,
         armed_through: Instant,
     },
     Delete,
@@ -101,11 +101,6 @@ impl Job {
             adopted: false,
             deleted: false,
         }
-    }
-
-    /// It owes only instants strictly after this.
-    pub(super) fn owe_after(&mut self, since: Instant) {
-        self.armed_through = self.armed_through.max(since);
     }
 
     fn set_revision(&mut self, revision: Arc<Revision>) -> Arc<Revision> {
@@ -425,13 +420,13 @@ impl Jobs {
     }
 
     /// A held job is let go on: what it has fired after `since` counts no more. O(n), as it is rare.
-    pub(super) fn reset(&mut self, slot: u32, since: Instant) {
+    pub(super) fn reset(&mut self, slot: u32, reached: Instant) {
         let job = &mut self[slot];
-        (job.due_through, job.armed_through) = (since, since);
+        (job.due_through, job.armed_through) = (reached, reached);
         self.due_through = self.slab.iter().map(|(_, job)| job.due_through).max();
     }
 
-    /// A row for this instant was found on disk, or goes there with the job's creation.
+    /// A row for this instant was found on disk, or goes there with the job's creation; or nothing is owed up to it.
     pub(super) fn reach(&mut self, slot: u32, instant: Instant) {
         let job = &mut self[slot];
         job.armed_through = job.armed_through.max(instant);

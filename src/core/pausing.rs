@@ -101,12 +101,15 @@ impl Scheduler {
             return self.output(Output::Reply(request, Reply::Conflict(NOT_HELD)));
         }
         let old = Arc::clone(self.jobs[slot].revision());
-        let revision = Arc::new(Revision { era: old.era + 1, ..old.next(old.spec.clone(), now.wall) });
+        let reached = now.wall.floor();
+        // A pause that ends by itself ends when it did before.
+        let until = old.pause_at(now.wall).and_then(|pause| pause.until);
+        let since = until.map_or(reached, |until| until.max(reached));
+        let revision = Arc::new(Revision { era: old.era + 1, since, ..old.next(old.spec.clone(), now.wall) });
         let remove = self.withhold(slot, now);
-        let since = now.wall.floor();
         let (rows, armed_through) = self.propose(slot, &revision, since, now);
         let change = Change { job: JobChange::Put(Arc::clone(&revision)), remove, rows };
-        self.submit(slot, Some(request), PendingChange::Release { revision, since, armed_through }, change, now);
+        self.submit(slot, Some(request), PendingChange::Release { revision, reached, armed_through }, change, now);
     }
 
     /// How many scheduled executions of a job may still be armed; None: any number.

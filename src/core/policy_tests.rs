@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
+use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Misfire, Pause, RetryPolicy, Revision};
 use crate::schedule::{Calendars, Dates};
 use crate::time::{Instant, MonoUs, Now, WallUs};
 
@@ -22,6 +22,8 @@ struct Stage {
     changes: usize,
     /// Commands refused because there are too many of something.
     refused: usize,
+    /// Executions that were asked for and begun.
+    started: usize,
 }
 
 impl Stage {
@@ -35,7 +37,8 @@ impl Stage {
         let (misfire, lateness_max) = (Misfire::Once, Duration::from_secs(600));
         let core = Scheduler::new(Settings { in_flight_max: 100, retry, misfire, lateness_max, noise: 1 });
         let now = Now { wall: WallUs::of(Instant::from_secs(second)).plus_us(1), mono: MonoUs(5_000_000) };
-        let mut stage = Stage { core, now, asked: 0, rows: Vec::new(), fired: Vec::new(), changes: 0, refused: 0 };
+        let mut stage =
+            Stage { core, now, asked: 0, rows: Vec::new(), fired: Vec::new(), changes: 0, refused: 0, started: 0 };
         for (key, members) in (1..).zip(jobs) {
             stage.feed(Input::RestoreJob(Box::new(stored(key, members))));
         }
@@ -64,7 +67,8 @@ impl Stage {
                     }
                 }
                 Output::Fire(attempt) => self.fired.push(attempt),
-                Output::Reply(_, Reply::TooMany(_)) => self.refused += 1,
+                Output::Reply(_, Reply::TooMany(_) | Reply::Refused(_)) => self.refused += 1,
+                Output::Reply(_, Reply::Started(_)) => self.started += 1,
                 Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_)) => panic!("{output:?}"),
                 Output::Reply(..) | Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
                 Output::Alert(_) | Output::Notice(_) => {}
@@ -391,4 +395,128 @@ fn what_waited_over_a_stop_is_too_late_when_its_job_says_so() {
     stage.settle();
     assert_eq!(stage.fired(), [(1, 15)]);
     assert!(matches!(&stage.ended()[..], [(5, Status::Skipped, Some(_))]), "{:?}", stage.ended());
+}
+
+/// The start of a job that is paused until some second.
+fn paused_until(key: u64, members: &str, until: i64) -> StoredJob {
+    let mut stored = stored(key, members);
+    let since = Instant::from_secs(START - 10);
+    stored.revision.pause = Some(Box::new(Pause { until: Some(Instant::from_secs(until)), ..Pause::since(since) }));
+    stored.revision.since = Instant::from_secs(until);
+    stored
+}
+
+#[test]
+fn a_pause_with_an_end_says_nothing_of_the_time_at_a_start() {
+    let hourly = r#""schedule":"@hourly","type":"ATLEAST_ONCE""#;
+    let mut stage = Stage::of(&[], Vec::new());
+    stage.feed(Input::RestoreJob(Box::new(stored(11, hourly))));
+    stage.feed(Input::RestoreJob(Box::new(stored(12, r#""schedule":"* * * * * *","type":"ATMOST_ONCE""#))));
+    stage.feed(Input::RestoreJob(Box::new(paused_until(13, hourly, START + 7 * 86_400))));
+    let mut retry =
+        LedgerRow::pending(Seq(1), ExecutionKey::scheduled(JobKey(11), Instant::from_secs(START)), Class::OnTime);
+    (retry.record.attempt, retry.due) = (2, WallUs::of(Instant::from_secs(START + 3)));
+    stage.feed(Input::RestoreRow(Box::new(retry)));
+    let key = ExecutionKey::scheduled(JobKey(12), Instant::from_secs(START + 1));
+    stage.feed(Input::RestoreRow(Box::new(LedgerRow::pending(Seq(2), key, Class::OnTime))));
+    stage.feed(Input::RestoreDone(Restored { next_seq: 3, next_job: 1_000, newest: None }));
+    stage.settle();
+    assert_eq!((stage.ended(), stage.fired()), (Vec::new(), Vec::new()), "neither was due before");
+    stage.pass(1);
+    assert_eq!(stage.fired(), [(12, 1)]);
+    stage.pass(2);
+    assert!(stage.fired().contains(&(11, 0)), "the retry comes at its time");
+}
+
+#[test]
+fn a_release_ends_no_pause() {
+    let mut stage = Stage::of(&[r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#], Vec::new());
+    stage.pass(30);
+    stage.now = Now { wall: stage.now.wall.plus_us(-20_000_000), mono: stage.now.mono.plus_us(1) };
+    stage.feed(Input::ClockStep(-20_000_000));
+    let until = Some(Instant::from_secs(START + 60));
+    stage.ask(Action::Pause { id: id(1), until, note: None, expected: None });
+    stage.ask(Action::Release { id: id(1) });
+    stage.fired();
+    stage.pass(50);
+    assert_eq!(stage.fired(), [], "it is paused through that second");
+    stage.pass(1);
+    assert_eq!(stage.fired(), [(1, 61)]);
+}
+
+#[test]
+fn a_pause_with_an_end_keeps_it_when_the_job_is_put_as_it_is_shown() {
+    let members = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#;
+    let mut stage = Stage::of(&[members], Vec::new());
+    let until = Some(Instant::from_secs(START + 10));
+    stage.ask(Action::Pause { id: id(1), until, note: None, expected: None });
+    let spec = spec(&format!(r#"{members},"active":false"#), &Calendars::default());
+    stage.ask(Action::Update { id: id(1), spec, keep_active: false, expected: None });
+    stage.fired();
+    stage.pass(11);
+    assert_eq!(stage.fired(), [(1, 11)]);
+}
+
+fn run(of: RunOf, wait: Option<Duration>) -> Action {
+    Action::Run(Box::new(Run { id: id(1), of, own_body: None, force: false, wait }))
+}
+
+#[test]
+fn who_waits_hears_of_a_run_that_is_written_during_a_drain() {
+    let mut stage = Stage::of(&[r#""schedule":"@yearly","type":"ATLEAST_ONCE""#], Vec::new());
+    stage.begin(run(RunOf::Now, Some(Duration::from_secs(60))));
+    stage.feed(Input::Drain);
+    assert_eq!(stage.started, 0, "its row is on no disk yet");
+    stage.settle();
+    assert!(stage.core.is_drained());
+    assert_eq!(stage.started, 1);
+}
+
+#[test]
+fn two_runs_at_once_are_one_too_many_where_none_may_overlap() {
+    let mut stage = Stage::of(&[r#""schedule":"@yearly","type":"ATLEAST_ONCE","overlap":"skip""#], Vec::new());
+    stage.begin(run(RunOf::Now, None));
+    stage.core.handle_input(
+        Input::Command(Box::new(Command { request: RequestId(2), action: run(RunOf::Now, None), plans: false })),
+        stage.now,
+    );
+    let outputs: Vec<Output> = std::iter::from_fn(|| stage.core.poll_output()).collect();
+    let is_refused = |output: &Output| matches!(output, Output::Reply(RequestId(2), Reply::Conflict(_)));
+    assert!(outputs.iter().any(is_refused), "{outputs:?}");
+}
+
+#[test]
+fn a_planned_answer_of_a_job_without_runs_left_has_no_next_execution() {
+    let mut stage = Stage::of(&[r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","maxRuns":1"#], Vec::new());
+    stage.pass(2);
+    let attempt = stage.fired.pop().expect("its only one");
+    stage.answer(&attempt, Outcome::Answered(200), true);
+    let until = Some(Instant::from_secs(START + 100));
+    let action = Action::Pause { id: id(1), until, note: None, expected: None };
+    stage
+        .core
+        .handle_input(Input::Command(Box::new(Command { request: RequestId(1), action, plans: true })), stage.now);
+    let outputs: Vec<Output> = std::iter::from_fn(|| stage.core.poll_output()).collect();
+    let planned = outputs.iter().find_map(|output| match output {
+        Output::Planned(_, _, Reply::Updated(view)) => Some(view.next),
+        _ => None,
+    });
+    assert_eq!(planned, Some(None), "{outputs:?}");
+}
+
+#[test]
+fn so_many_executions_of_a_job_may_be_asked_for_and_no_more() {
+    for overlap in ["allow", "skip"] {
+        let members = format!(r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","active":false,"overlap":"{overlap}""#);
+        let mut stage = Stage::of(&[&members], Vec::new());
+        let past = || RunOf::Past { from: Instant::from_secs(START - 1_000), to: Instant::from_secs(START - 1) };
+        stage.ask(run(past(), None));
+        // The end of the first is not on disk while others come.
+        let attempt = stage.fired.pop().expect("the first");
+        stage.begin(run(past(), None));
+        stage.begin(run(past(), None));
+        assert_eq!(stage.refused, 1, "there is room for two backfills");
+        stage.answer(&attempt, Outcome::Answered(200), true);
+        assert_eq!(stage.fired.len(), 1, "one after the other");
+    }
 }

@@ -31,11 +31,9 @@ impl Scheduler {
         let (target, key) = (self.targets.join(revision.spec.post.url.target()), self.join_key(&revision.spec));
         let finished = totals.finished_through.filter(|(era, _)| *era == revision.era);
         let finished = finished.map_or(Instant::FIRST, |(_, through)| through);
-        // A pause may end only later: until then nothing is due, but nothing was either.
+        // From when on it owes something may lie ahead, and is no evidence of what was reached.
         let passed = revision.since.min(revision.updated_at.floor()).max(finished);
-        let since = revision.since;
         let mut job = Job::new(Arc::new(revision), target, key, passed);
-        job.owe_after(since);
         job.tally = totals.tally;
         // Its calendars may be found after it.
         let follows_any = job.spec().schedule.calendars().next().is_some();
@@ -71,6 +69,9 @@ impl Scheduler {
         let Adoption { mut jobs, executions: mut slots } = std::mem::take(&mut self.adoption);
         // A row is armed at most a lead before its instant, so instants further ahead tell the time too.
         let latest = jobs.iter().map(|&job| WallUs::of(self.jobs[job].armed_through()).plus_us(-ARM_LEAD_US)).max();
+        for &job in &jobs {
+            self.jobs.reach(job, self.jobs[job].revision().since);
+        }
         // What a client asked for was due when it asked.
         let asked = slots.iter().map(|&slot| &self.executions[slot]).filter(|execution| {
             let record = &execution.row.record;

@@ -13,7 +13,7 @@ use super::receipts::Receipt;
 use super::record::{Class, LedgerRow, Seq};
 use super::scheduler::{Phase, Scheduler};
 use crate::job::{FieldError, JobId, Overlap, OwnBody};
-use crate::limits::{BACKFILL_MAX, EXECUTIONS_MAX, RUN_WAITERS_MAX};
+use crate::limits::{ASKED_PER_JOB_MAX, BACKFILL_MAX, EXECUTIONS_MAX, RUN_WAITERS_MAX};
 use crate::time::{Instant, MonoUs, Now, WallUs};
 
 const ONE_RUNS: &str = "another execution of this job is running or waiting, and its overlap policy allows no other";
@@ -98,6 +98,9 @@ impl Scheduler {
         if self.executions.len() + instants.len() > EXECUTIONS_MAX {
             return self.refuse(request, Refusal::TooManyExecutions);
         }
+        if !self.has_room_for(slot, instants.len()) {
+            return self.refuse(request, Refusal::TooManyExecutionsOfJob);
+        }
         if wait.is_some() && self.runs.waiters.len() >= RUN_WAITERS_MAX {
             return self.refuse(request, Refusal::TooManyWaiting);
         }
@@ -125,16 +128,26 @@ impl Scheduler {
         }
         let asked = origins.len();
         let mut rows = Vec::with_capacity(asked);
+        let mut of_jobs: BTreeMap<u32, usize> = BTreeMap::new();
         for (origin, own_body) in origins {
             let job = self.find(origin.job).filter(|&slot| !self.jobs[slot].is_being_deleted());
             let Some(slot) = job.filter(|_| WallUs::of(origin.instant) <= now.wall) else { continue };
+            *of_jobs.entry(slot).or_default() += 1;
             rows.push((slot, self.row_asked_for(slot, Kind::Replay, origin.instant, own_body, Some(origin), now)));
         }
         if rows.is_empty() {
             return self.output(Output::Reply(request, Reply::StartedAll(Vec::new(), asked)));
         }
+        if of_jobs.into_iter().any(|(slot, count)| !self.has_room_for(slot, count)) {
+            return self.refuse(request, Refusal::TooManyExecutionsOfJob);
+        }
         let passed_over = asked - rows.len();
         self.submit_runs(request, rows, false, None, Some(passed_over));
+    }
+
+    /// Whether so many more executions of a job may be asked for.
+    fn has_room_for(&self, slot: u32, count: usize) -> bool {
+        self.executions.asked_for(slot) as usize + count <= ASKED_PER_JOB_MAX
     }
 
     /// The first row of an execution that a client asks for.
@@ -189,19 +202,22 @@ impl Scheduler {
     pub(super) fn runs_settled(&mut self, number: u64, written: bool, now: Now) {
         let place = self.runs.pending.iter().position(|pending| pending.number == number);
         let pending = place.and_then(|place| self.runs.pending.remove(place)).expect("a request is settled once");
-        let Pending { request, wait, executions, passed_over, .. } = pending;
+        let Pending { request, wait, mut executions, passed_over, .. } = pending;
         if !written {
             executions.into_iter().for_each(|handle| self.forget(handle.slot));
             return self.refuse(request, Refusal::NotWritten);
         }
         self.counts.asked_for += executions.len() as u64;
-        match wait {
+        // Who stops tells nobody of an end any more.
+        match wait.filter(|_| self.phase == Phase::Running) {
             Some(wait) => self.await_end(request, executions[0], now.mono.plus(wait)),
             None => {
                 let reply = self.started(&executions, passed_over);
                 self.output(Output::Reply(request, reply));
             }
         }
+        // Of several jobs, one after the other: only of one it is remembered who is in the way.
+        executions.sort_by_key(|handle| self.executions[handle.slot].job);
         for handle in executions {
             self.executions.hold(handle.slot);
             self.become_due(handle.slot, now);

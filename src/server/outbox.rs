@@ -66,7 +66,12 @@ impl Outbox {
             return;
         }
         while self.unanswered.len() < BATCHES_PENDING_MAX && !(self.items.is_empty() && self.alerts.is_empty()) {
-            let length = self.items.len().min(BATCH_LEN_MAX);
+            let mut rows = 0;
+            let fits = self.items.iter().take_while(|(_, item)| {
+                rows += item.rows();
+                rows <= BATCH_LEN_MAX
+            });
+            let length = fits.count();
             let items: Vec<(u64, Persist)> = self.items.drain(..length).collect();
             let through = items.last().map_or(0, |(number, _)| *number);
             let answers = self.answers.iter().take_while(|(number, _)| *number <= through).count();

@@ -126,7 +126,7 @@ impl Clients {
         if self.has_policies && rng.per_cent(15) {
             self.paused.insert(id);
             if rng.per_cent(50) {
-                let until = rng.per_cent(50).then(|| Instant::from_secs(wall.floor().as_secs() + rng.signed(1..=20)));
+                let until = rng.per_cent(50).then(|| Instant::from_secs(wall.floor().as_secs() + rng.signed(1..=90)));
                 return self.ask(Asked::Pause { id }, Action::Pause { id, until, note: None, expected: None });
             }
             let missed = rng.per_cent(50);
@@ -414,7 +414,9 @@ impl Clients {
                     Refusal::TooManyChangesOfJob => coverage.hit("too many changes of a job"),
                     Refusal::ChangesPending => coverage.hit("other changes pending"),
                     Refusal::TooManyChanges => coverage.hit("too many changes"),
-                    Refusal::TooManyExecutions | Refusal::TooManyWaiting => coverage.hit("too many runs"),
+                    Refusal::TooManyExecutions | Refusal::TooManyExecutionsOfJob | Refusal::TooManyWaiting => {
+                        coverage.hit("too many runs")
+                    }
                 }
             }
             (_, other) => panic!("an answer to another question: {other:?}"),
@@ -467,8 +469,16 @@ impl Clients {
                 // What the core changes by itself, and a release, keep what the client wrote.
                 let own = before.filter(|before| draft_of(before) == draft_of(revision));
                 let written_active = written.active.unwrap_or(before.is_none_or(|before| before.spec.active));
+                // Who leaves a job inactive that rests until some moment changes nothing about that.
+                let until = before.and_then(|before| before.pause_at(revision.updated_at)?.until);
+                let until = until.filter(|_| written.active != Some(true));
+                let written_active = written_active || until.is_some();
                 let active = match own {
-                    None => written_active,
+                    None => {
+                        let kept = revision.pause.as_ref().and_then(|pause| pause.until);
+                        assert!(until.is_none() || kept == until, "a pause lost its end: {revision:?}");
+                        written_active
+                    }
                     Some(before) if revision.era > before.era => before.spec.active,
                     // A client paused or resumed it, or its policy did.
                     Some(_) if self.paused.contains(&revision.id) => revision.spec.active,

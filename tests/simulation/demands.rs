@@ -25,6 +25,8 @@ pub(crate) struct Demands {
     caught_up: HashMap<JobKey, u32>,
     /// The report at hand.
     report: Option<Reported>,
+    /// Whether a process is starting that knows what time it is: none has seen a later moment.
+    judges: bool,
 }
 
 struct Reported {
@@ -40,8 +42,13 @@ struct Reported {
 
 impl Demands {
     /// A process starts with what is on disk.
-    pub(crate) fn start(&mut self, disk: &Disk) {
-        *self = Demands { failures: disk.failures(), ..Demands::default() };
+    pub(crate) fn start(&mut self, is_behind: bool, disk: &Disk) {
+        *self = Demands { failures: disk.failures(), judges: !is_behind, ..Demands::default() };
+    }
+
+    /// It has judged what was on disk.
+    pub(crate) fn started(&mut self) {
+        self.judges = false;
     }
 
     pub(crate) fn begin(&mut self) {
@@ -73,7 +80,7 @@ impl Demands {
                 self.note_missed(row, disk, clients);
                 assert_skipped(row, disk, clients);
                 assert_not_too_late(row, now, disk, clients);
-                assert_not_known_unsent(row, disk);
+                self.assert_not_known_unsent(row, now, disk);
             }
             Persist::Change(change) => self.assert_paused(change, disk, clients),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => {}
@@ -110,6 +117,17 @@ impl Demands {
         if active && enough && row.record.status == Status::Failed {
             report.pauses = Some("enough failed in a row");
         }
+    }
+
+    /// What is closed or repeated because it may have been sent does not say that it was not, and was due before.
+    fn assert_not_known_unsent(&self, row: &LedgerRow, now: Now, disk: &Disk) {
+        let Some(before) = disk.rows.get(&row.seq) else { return };
+        let is_closed = row.record.error.as_deref().is_some_and(|error| error.starts_with("not sent again"));
+        let waits_for = before.record.details.as_ref().and_then(|details| details.waits_for);
+        assert!(!is_closed || waits_for.is_none(), "closed, although it is known that it was not sent: {row:?}");
+        let in_doubt = is_closed || row.record.recoveries > before.record.recoveries;
+        let was_due = !self.judges || before.due <= now.wall;
+        assert!(!in_doubt || was_due, "in doubt, although it was never due: {row:?}");
     }
 
     fn note_missed(&mut self, row: &LedgerRow, disk: &Disk, clients: &Clients) {
@@ -156,14 +174,6 @@ fn assert_skipped(row: &LedgerRow, disk: &Disk, clients: &Clients) {
     let revisions = disk.jobs[&job].history.iter().filter_map(|stretch| stretch.revision.as_deref());
     let mut laps = revisions.map(|revision| clients.policies_of(revision).overlap);
     assert!(laps.any(|lap| lap != Lap::Allow), "skipped by no policy: {row:?}");
-}
-
-/// What is closed because it may have been sent does not say that it was not.
-fn assert_not_known_unsent(row: &LedgerRow, disk: &Disk) {
-    let is_closed = row.record.error.as_deref().is_some_and(|error| error.starts_with("not sent again"));
-    let before = disk.rows.get(&row.seq).filter(|_| is_closed);
-    let waits_for = before.and_then(|before| before.record.details.as_ref()?.waits_for);
-    assert_eq!(waits_for, None, "closed, although it is known that it was not sent: {row:?}");
 }
 
 /// Whoever waited for others begins within the lateness that its job allows.

@@ -241,13 +241,14 @@ impl World {
         }
         let (jobs, rows, restored) = self.disk.restore();
         let now = self.clock.now();
-        if now.wall < self.peak() {
+        let is_behind = now.wall < self.peak();
+        if is_behind {
             // With the clock behind, rows armed ahead may be in doubt: their instants count as past.
             let ahead = rows.iter().map(|row| WallUs::of(row.key.instant)).max();
             self.watch.peak = self.watch.peak.max(ahead);
         }
         self.watch.start(now);
-        self.demands.start(&self.disk);
+        self.demands.start(is_behind, &self.disk);
         self.forget_clocks();
         self.core = Some(Scheduler::new(self.plan.settings));
         let clock_is_behind = restored.newest.is_some_and(|newest| newest > now.wall);
@@ -281,6 +282,7 @@ impl World {
             self.feed(Input::RestoreCalendar(CalendarChange { name, dates: Some(dates) }));
         }
         self.feed(Input::RestoreDone(restored));
+        self.demands.started();
         if !closes {
             self.assert_last();
         }
