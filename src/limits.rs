@@ -15,6 +15,8 @@ pub const UNWRITTEN_ARM_MAX: usize = 200_000;
 pub const CHANGES_PENDING_MAX: usize = 65_536;
 /// How many changes of one job may wait for each other.
 pub const CHANGES_PER_JOB_MAX: usize = 64;
+/// How deep the objects of a patch may nest: each level is read once for each above it.
+pub const PATCH_DEPTH_MAX: usize = 64;
 /// How many executions of one job may be asked for and not have ended. Each end looks through all of them.
 pub const ASKED_PER_JOB_MAX: usize = 2 * BACKFILL_MAX;
 /// How many executions of one target may wait: to be sent, or for a retry. Beyond, nothing is armed for it. Each takes

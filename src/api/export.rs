@@ -93,7 +93,7 @@ fn of_job(view: &JobView) -> Line<'static> {
     let revision = &view.revision;
     Line {
         calendar: None,
-        job: Some(Definition::from(&revision.spec)),
+        job: Some(Definition::in_full(&revision.spec)),
         job_id: Some(revision.id.to_string()),
         created_at: Some(revision.created_at.to_string()),
         anchor: Some(time_of(revision.anchor)),

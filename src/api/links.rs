@@ -1,7 +1,7 @@
 //! Owns the way from one page of a list to the next: `Link: rel="next"` (RFC 8288).
 //! It must not know what is on a page.
 
-use crate::http::{Request, Response};
+use crate::http::{Request, Response, query};
 
 /// The list that a request asks for, without where its page begins.
 #[derive(Clone, Debug)]
@@ -10,7 +10,8 @@ pub struct ListOf(Box<str>);
 impl ListOf {
     /// The list of a request.
     pub fn asked(request: &Request) -> ListOf {
-        let others = request.query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+        let is_cursor = |piece: &str| query::pairs(piece).flatten().any(|(name, _)| name == "cursor");
+        let others = request.query.split('&').filter(|piece| !piece.is_empty() && !is_cursor(piece));
         let mut path = request.path.clone();
         let mut mark = '?';
         for pair in others {
@@ -50,6 +51,7 @@ mod tests {
     fn the_next_page_is_of_the_same_list() {
         for (query, expected) in [
             ("", "</api/jobs?cursor=7.x>; rel=\"next\""),
+            ("limit=5&%63ursor=3", "</api/jobs?limit=5&cursor=7.x>; rel=\"next\""),
             ("limit=5&cursor=3&tag=a%20b", "</api/jobs?limit=5&tag=a%20b&cursor=7.x>; rel=\"next\""),
         ] {
             let request = Request {

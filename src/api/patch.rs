@@ -2,9 +2,12 @@
 //! It must not touch a member that the patch does not name: its text stays as it is.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -14,6 +17,7 @@ use super::errors::ApiError;
 use super::routes::Matched;
 use crate::core::{Action, JobView};
 use crate::job::{Context, Definition, JobId, JobSpec};
+use crate::limits::PATCH_DEPTH_MAX;
 
 /// What a client wants to be different about a job.
 #[derive(Clone, Debug)]
@@ -72,7 +76,8 @@ impl Patch {
     /// When what comes out is no job.
     pub fn over(&self, job: &JobView, context: &Context<'_>) -> Result<Action, ApiError> {
         let revision = &job.revision;
-        let text = serde_json::to_string(&Definition::from(&revision.spec)).expect("a definition has string keys only");
+        let definition = Definition::in_full(&revision.spec);
+        let text = serde_json::to_string(&definition).expect("a definition has string keys only");
         let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&text).expect("it was just written");
         for secret in SECRETS {
             if !self.members.contains_key(secret) {
@@ -84,7 +89,8 @@ impl Patch {
             members.remove("spreadSeed");
         }
         for (name, patch) in &self.members {
-            match merged(members.get(name).map(Box::as_ref), patch) {
+            let merged = merged(members.get(name).map(Box::as_ref), patch, PATCH_DEPTH_MAX);
+            match merged.map_err(|why| ApiError::member(name, why))? {
                 Some(member) => drop(members.insert(name.clone(), member)),
                 None if SECRETS.contains(&name.as_str()) => drop(members.insert(name.clone(), patch.clone())),
                 None => drop(members.remove(name)),
@@ -103,43 +109,108 @@ impl Patch {
     }
 }
 
-/// A member with a patch over it; None: it goes. What is no object takes the place of what was there, as text.
-fn merged(target: Option<&RawValue>, patch: &RawValue) -> Option<Box<RawValue>> {
-    let text = patch.get().trim_start();
-    if text == "null" {
-        return None;
+/// A member with a patch over it, by the algorithm of RFC 7396, section 2; None: it goes. What the patch does not name
+/// keeps its text and its place.
+fn merged(target: Option<&RawValue>, patch: &RawValue, depth: usize) -> Result<Option<Box<RawValue>>, String> {
+    let is_object = |text: &str| text.trim_start().starts_with('{');
+    match patch.get().trim() {
+        "null" => return Ok(None),
+        text if !is_object(text) => return Ok(Some(patch.to_owned())),
+        _ => {}
     }
-    if !text.starts_with('{') {
-        return Some(patch.to_owned());
+    if depth == 0 {
+        return Err(format!("expected a patch of at most {PATCH_DEPTH_MAX} levels"));
     }
-    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).unwrap_or(Value::Null);
-    let mut merged = target.map_or(Value::Null, value);
-    merge(&mut merged, value(patch));
-    Some(serde_json::value::to_raw_value(&merged).expect("a JSON value"))
+    let read =
+        |raw: &RawValue| serde_json::from_str::<Members>(raw.get()).map_err(|why| format!("cannot be merged: {why}"));
+    let target = target.filter(|target| is_object(target.get())).map_or(Ok(Members::default()), read)?;
+    let patch = read(patch)?;
+    let patches: BTreeMap<&str, &RawValue> = patch.0.iter().map(|(name, patch)| (name.as_str(), &**patch)).collect();
+    let mut members = Vec::with_capacity(target.0.len());
+    let mut known = BTreeSet::new();
+    for (name, member) in target.0 {
+        let member = match patches.get_key_value(name.as_str()) {
+            None => Some(member),
+            Some((&name, patch)) => {
+                known.insert(name);
+                merged(Some(&member), patch, depth - 1)?
+            }
+        };
+        members.extend(member.map(|member| (name, member)));
+    }
+    for (name, _) in &patch.0 {
+        if known.insert(name) {
+            let member = merged(None, patches[name.as_str()], depth - 1)?;
+            members.extend(member.map(|member| (name.clone(), member)));
+        }
+    }
+    Ok(Some(serde_json::value::to_raw_value(&Members(members)).expect("an object of JSON values")))
 }
 
-/// The algorithm of RFC 7396, section 2.
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
+/// The members of an object in their order, each as its text.
+#[derive(Default)]
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl Serialize for Members {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, member)| (name, member)))
     }
-    let members = target.as_object_mut().expect("it was made one");
-    for (name, patch) in patch {
-        if patch.is_null() {
-            members.remove(&name);
-        } else {
-            merge(members.entry(name).or_insert(Value::Null), patch);
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
         }
+
+        deserializer.deserialize_map(InOrder)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn merge(target: &str, patch: &str) -> Result<String, String> {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).expect(text);
+        let merged = merged(Some(&raw(target)), &raw(patch), PATCH_DEPTH_MAX)?;
+        Ok(merged.map_or_else(String::new, |merged| merged.get().to_owned()))
+    }
+
+    #[test]
+    fn what_is_not_named_keeps_its_text_and_its_place() {
+        let deep = |levels: usize, inner: &str| format!("{}{inner}{}", r#"{"d":"#.repeat(levels), "}".repeat(levels));
+        let below = deep(200, "1e999");
+        for (target, patch, result) in [
+            (
+                r#"{"z":12345678901234567890123.10,"a":1}"#,
+                r#"{"x":1}"#,
+                r#"{"z":12345678901234567890123.10,"a":1,"x":1}"#,
+            ),
+            (r#"{"keep":1e999,"a":{"c":1,"b":2}}"#, r#"{"a":{"c":3}}"#, r#"{"keep":1e999,"a":{"c":3,"b":2}}"#),
+            (r#"{"b":1,"a":2,"b":3}"#, r#"{"b":4,"b":5}"#, r#"{"b":5,"a":2,"b":5}"#),
+            (&format!(r#"{{"deep":{below}}}"#), r#"{"x":1}"#, &format!(r#"{{"deep":{below},"x":1}}"#)),
+        ] {
+            assert_eq!(merge(target, patch).as_deref(), Ok(result));
+        }
+        assert_eq!(merge("{}", &deep(PATCH_DEPTH_MAX, "1")), Ok(deep(PATCH_DEPTH_MAX, "1")));
+        merge("{}", &deep(PATCH_DEPTH_MAX + 1, "1")).expect_err("it is too deep");
+        merge(r#"{"\ud800":1}"#, r#"{"x":1}"#).expect_err("that is no name");
+    }
 
     /// The table of RFC 7396, appendix A, as far as it is about members of an object.
     #[test]
@@ -153,12 +224,10 @@ mod tests {
             (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
             (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
             (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
-            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"a":1,"e":null}"#),
+            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"e":null,"a":1}"#),
             (r#"{}"#, r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
         ] {
-            let mut value: Value = serde_json::from_str(target).expect(target);
-            merge(&mut value, serde_json::from_str(patch).expect(patch));
-            assert_eq!(value.to_string(), result, "{target} {patch}");
+            assert_eq!(merge(target, patch), Ok(result.to_owned()), "{target} {patch}");
         }
     }
 }

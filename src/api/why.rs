@@ -174,17 +174,23 @@ fn of_job(view: &JobView, at: Instant, now: WallUs) -> (Verdict, String) {
             format!("the job was changed, resumed or released at {when}, and owes what comes after"),
         );
     }
-    if view.held {
-        return (
+    let lies_ahead = WallUs::of(at) > now;
+    match view.next {
+        Some(next) if at >= next => {
+            let as_long_as = revision.spec.max_runs().map(|_| ", if the job has runs left by then").unwrap_or_default();
+            (Verdict::Ahead, format!("it is due then{as_long_as}"))
+        }
+        Some(_) if view.held && lies_ahead => (
             Verdict::Held,
             "the clock stepped back behind what the job had sent; it waits, or can be released".to_owned(),
-        );
+        ),
+        Some(_) if lies_ahead => (Verdict::Ahead, "it is due then".to_owned()),
+        None if view.tally.last.is_none_or(|last| at > last.instant) => {
+            (Verdict::Exhausted, "the job has no runs left".to_owned())
+        }
+        Some(_) | None => {
+            let held = if view.held { ", or the clock stepped back and the job waited" } else { "" };
+            (Verdict::NotKept, format!("it was due{held}, but history of that time is not kept any more"))
+        }
     }
-    if view.next.is_none() {
-        return (Verdict::Exhausted, "the job has no runs left".to_owned());
-    }
-    if view.next.is_some_and(|next| at >= next) || WallUs::of(at) > now {
-        return (Verdict::Ahead, "it is due then".to_owned());
-    }
-    (Verdict::NotKept, "it was due, but history of that time is not kept any more".to_owned())
 }

@@ -257,6 +257,14 @@ impl JobSpec {
     }
 }
 
+impl Definition {
+    /// What a job is, so that it is the same wherever it is read: its zone is named, too.
+    pub fn in_full(spec: &JobSpec) -> Definition {
+        let definition = Definition::from(spec);
+        Definition { time_zone: definition.time_zone.or_else(|| Some("UTC".to_owned())), ..definition }
+    }
+}
+
 impl From<&JobSpec> for Definition {
     fn from(spec: &JobSpec) -> Definition {
         let JobSpec { schedule, post, active, seed_drawn: _, rare } = spec;

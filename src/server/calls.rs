@@ -20,7 +20,7 @@ use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
 use crate::limits::{
     CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, LISTING_LOOKS_MAX,
-    PIECE_JOBS_MAX, SEED_END, TRIALS_MAX,
+    PIECE_JOBS_MAX, READS_PENDING_MAX, SEED_END, TRIALS_MAX,
 };
 use crate::schedule::{Zone, Zones};
 use crate::store::{Query, Readers};
@@ -162,6 +162,9 @@ impl Calls {
                 if listing.advance(engine.core(), LISTING_LOOKS_MAX, now.wall) {
                     return page(engine.core(), now, JobsPage::of_listing(listing));
                 }
+                if self.listings.len() >= READS_PENDING_MAX {
+                    return self.too_many_reads();
+                }
                 self.listings.push_back((request, listing));
                 Given::Later
             }
@@ -263,6 +266,10 @@ impl Calls {
             return Given::Later;
         }
         self.then.remove(&request);
+        self.too_many_reads()
+    }
+
+    fn too_many_reads(&mut self) -> Given {
         self.reads_refused += 1;
         refuse(&ApiError::unavailable("too many reads are waiting; try again"))
     }
@@ -322,8 +329,17 @@ impl Calls {
         Given::Answer(self.cors.mark(response))
     }
 
-    /// Looks further for one page of jobs, if there is one. What its client is given, once all are found.
-    pub(super) fn look_further(&mut self, core: &Scheduler, now: Now) -> Option<(RequestId, Given)> {
+    /// Looks further for one page of jobs, if there is one that its client still waits for. What that is given, once all
+    /// are found.
+    pub(super) fn look_further(
+        &mut self,
+        core: &Scheduler,
+        now: Now,
+        is_awaited: impl Fn(RequestId) -> bool,
+    ) -> Option<(RequestId, Given)> {
+        while let Some((request, _)) = self.listings.pop_front_if(|(request, _)| !is_awaited(*request)) {
+            self.lists.remove(&request);
+        }
         let (request, mut listing) = self.listings.pop_front()?;
         if !listing.advance(core, LISTING_LOOKS_MAX, now.wall) {
             self.listings.push_back((request, listing));

@@ -416,6 +416,11 @@ impl Connection {
         }
     }
 
+    /// Whether a request of it is being worked on.
+    pub(super) fn is_answering(&self) -> bool {
+        matches!(self.phase, Phase::Answering { .. })
+    }
+
     /// Whether it rests between two requests, and can be closed without loss to anybody.
     pub(super) fn is_idle(&self) -> bool {
         // What may have come and was not looked at yet may be a request.

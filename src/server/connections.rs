@@ -283,6 +283,12 @@ impl Connections {
         }
     }
 
+    /// Whether a connection still waits for the answer to this request.
+    pub(super) fn awaits(&self, request: RequestId) -> bool {
+        let connection = self.all.get(slot_of(request) as usize);
+        connection.is_some_and(|connection| connection.request == request && connection.is_answering())
+    }
+
     /// Gives a connection what it waits for. One that is gone, or waits for it no longer, needs nothing.
     pub(super) fn give(&mut self, request: RequestId, given: Given, date: &str, mono: MonoUs) {
         let slot = slot_of(request);

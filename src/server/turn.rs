@@ -205,7 +205,8 @@ impl Loop {
             }
         }
         // One in a turn, as with pieces of an answer.
-        if let Some((request, given)) = self.calls.look_further(self.engine.core(), *now) {
+        let is_awaited = |request| self.connections.awaits(request);
+        if let Some((request, given)) = self.calls.look_further(self.engine.core(), *now, is_awaited) {
             self.connections.give(request, given, &self.date.1, now.mono);
         }
         loop {

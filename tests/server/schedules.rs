@@ -44,6 +44,10 @@ fn a_zone_is_kept_over_a_restart_whatever_the_server_was_told_meanwhile() {
     assert!(unnamed["nextExecution"].as_str().is_some_and(|next| next.ends_with("T00:00:00.000Z")), "{unnamed}");
     let utc = create(json!({"schedule": "0 0 9 * * *", "timeZone": "UTC"}));
     assert_eq!(utc.get("timeZone"), None, "UTC goes without saying");
+    let id = utc["jobId"].as_str().expect("a text");
+    let answer = server.api.send("PATCH", &format!("/api/jobs/{id}"), Some(r#"{"tags":["a"]}"#));
+    let patched = &answer.json()["job"];
+    assert_eq!((patched.get("timeZone"), &patched["nextExecution"]), (None, &utc["nextExecution"]));
     server.stop();
 
     let again = Server::start(&db, &with_few_workers(&["--time-zone", "America/New_York"]));
