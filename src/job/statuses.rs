@@ -137,8 +137,29 @@ impl JsonSchema for StatusDefinition {
             "description": "A status, a class of statuses, or a range of them.",
             "anyOf": [
                 { "type": "integer", "minimum": FIRST, "maximum": LAST },
-                { "type": "string", "pattern": "^([1-5](xx|XX)|[1-5][0-9]{2})$" },
-                { "type": "string", "enum": ["500-503", "200-399"] },
+                { "type": "string", "format": "statuses", "pattern": format!("^({ENTRY})$") },
+            ],
+        })
+    }
+}
+
+/// A class, a status or a range, as a pattern has it. That a range ascends it does not say.
+const ENTRY: &str = "[1-5](xx|XX)|[1-5][0-9]{2}(-[1-5][0-9]{2})?";
+
+/// An entry of a set of outcomes: of statuses, and failures with a name.
+pub(super) enum OutcomeShape {}
+
+impl JsonSchema for OutcomeShape {
+    fn schema_name() -> Cow<'static, str> {
+        "OutcomeEntry".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A status, a class of statuses, a range of them, `timeout` or `connection`.",
+            "anyOf": [
+                { "type": "integer", "minimum": FIRST, "maximum": LAST },
+                { "type": "string", "format": "statuses", "pattern": format!("^({ENTRY}|timeout|connection)$") },
             ],
         })
     }
