@@ -4,7 +4,7 @@
 //! In reading order: `routes` (the one table of what can be asked for) and `route` (what a line of it says), `call` (what
 //! a request asks for), then a file for each resource with its request, its parameters and its answer: `jobs` and
 //! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`, `series`, `calendars`, `alerts`, `metrics`, `status`; `openapi` describes them all from
-//! the table and their types. They share `parameters`, `links`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way
+//! the table and their types. They share `parameters`, `headers`, `examples`, `links`, `body`, `json`, `errors` and `cors`; `answers` is the readers' way
 //! to them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
@@ -14,7 +14,9 @@ mod calendars;
 mod call;
 mod cors;
 mod errors;
+mod examples;
 mod executions;
+mod headers;
 mod jobs;
 mod jobs_page;
 mod json;
@@ -44,7 +46,7 @@ pub use jobs::{job, reply};
 pub use jobs_page::JobsPage;
 pub use links::ListOf;
 pub use metrics::metrics;
-pub use openapi::openapi;
+pub use openapi::{described, openapi};
 pub use patch::Patch;
 pub use routes::{body_limit, route};
 pub use runs::{past, replay_of};

@@ -13,7 +13,7 @@ use super::call::Call;
 use super::errors::ApiError;
 use super::routes::Matched;
 use crate::core::{Action, JobView};
-use crate::job::{Context, Definition, JobId, JobSpec};
+use crate::job::{Context, Definition, JobId, JobSpec, body_or_json};
 
 /// What a client wants to be different about a job.
 #[derive(Clone, Debug)]
@@ -32,15 +32,34 @@ impl JsonSchema for JobPatch {
         "JobPatch".into()
     }
 
-    /// That of a job, where nothing is needed and everything may be null.
+    /// That of a job, where nothing is needed. Everything may be null that a job can do without, as it may be in a job.
+    /// What must be said with what depends on what the job is.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = Definition::json_schema(generator);
         schema.remove("required");
-        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
-        for (_, member) in properties.into_iter().flatten() {
-            *member = json!({ "anyOf": [member.take(), { "type": "null" }] });
+        for (_, member) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+            loosen(member);
         }
+        schema.insert("allOf".to_owned(), json!([body_or_json()]));
+        schema.insert("description".to_owned(), "Members of a job that are to be different.".into());
         schema
+    }
+}
+
+/// A member that is an object is changed in some of its members, too.
+fn loosen(schema: &mut Value) {
+    let Value::Object(schema) = schema else { return };
+    let properties = schema.get("properties").and_then(Value::as_object);
+    // Whose only meaning is in being there is there as a whole.
+    if properties.is_some_and(|members| !members.values().any(|member| member.get("const").is_some())) {
+        schema.remove("required");
+        schema.remove("allOf");
+    }
+    for inner in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        loosen(inner.1);
+    }
+    for inner in schema.get_mut("anyOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        loosen(inner);
     }
 }
 
@@ -140,6 +159,20 @@ fn merge(target: &mut Value, patch: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_job_can_do_without_may_be_null_in_a_patch() {
+        let schema = JobPatch::json_schema(&mut SchemaGenerator::default());
+        for (name, member) in schema.get("properties").and_then(Value::as_object).expect("it has some") {
+            let is_null = |schema: &Value| {
+                schema["type"] == "null"
+                    || schema["type"].as_array().is_some_and(|types| types.contains(&"null".into()))
+            };
+            let may_be = is_null(member) || member["anyOf"].as_array().is_some_and(|any| any.iter().any(is_null));
+            // Any JSON may stand in `json`.
+            assert_eq!(may_be, !["api", "type", "json"].contains(&name.as_str()), "{name}: {member}");
+        }
+    }
 
     /// The table of RFC 7396, appendix A, as far as it is about members of an object.
     #[test]

@@ -7,99 +7,124 @@
 
 use super::call::Call;
 use super::errors::ApiError;
+use super::headers::{self, ETAG, IDEMPOTENCY_KEY, IF_MATCH, LINK, LOCATION};
 use super::parameters::{
-    AT, CURSOR, FROM, JOB, KIND, LIMIT, Parameters, Q, SORT, STATE, STATUS, STEP, TAG, TARGET, TO,
+    ALERTS_CURSOR, AT, EXECUTIONS_CURSOR, FROM, JOB, JOBS_CURSOR, KIND, LIMIT, Parameters, Q, SORT, STATE, STATUS,
+    STEP, TAG, TARGET, TO,
 };
 use super::route::{AnswerOf, Route};
 use super::{
-    alerts, calendars, executions, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, series, status,
-    why,
+    alerts, calendars, examples, executions, jobs, jobs_page, metrics, openapi, patch, pauses, runs, schedules, series,
+    status, why,
 };
 use crate::core::ExecutionId;
-use crate::http::{Method, RareHeaders, Request, Response, Status};
+use crate::http::{Method, Request, Response, Status};
 use crate::job::{Context, Definition, JobId};
-use crate::limits::{BODY_LEN_MAX, KEY_LEN_MAX};
+use crate::limits::BODY_LEN_MAX;
 
 /// Every endpoint, in the order in which `/api/info` lists them.
+#[rustfmt::skip] // One line for each thing that is said of a route, so that it reads as the table it is.
 pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Post, "/api/jobs", "createJob", "Registers a job.", jobs::create)
+        .heeds(&[&IDEMPOTENCY_KEY])
         .takes::<Definition>("JobDefinition", BODY_LEN_MAX)
-        .gives(&[AnswerOf::json::<jobs::ChangedBody>(Status::CREATED, "The job is on disk.")])
-        .or(&[Status::CONFLICT]),
+        .such_as(examples::JOB)
+        .gives(&[AnswerOf::json::<jobs::ChangedBody>(Status::CREATED, "The job is on disk.").with(&[&ETAG, &LOCATION]).leading(&[(A_JOB, "/jobId")])])
+        .or(&[Status::CONFLICT, Status::INTERNAL_SERVER_ERROR]),
     Route::new(Method::Get, "/api/jobs", "listJobs", "Lists jobs.", jobs_page::list)
-        .with(&[&LIMIT, &CURSOR, &SORT, &STATE, &TARGET, &TAG, &Q])
-        .gives(&[AnswerOf::ok::<jobs_page::JobsBody>("A page of jobs.")]),
-    Route::new(Method::Get, "/api/jobs/:id", "getJob", "Shows a job.", jobs::read).gives(&[AnswerOf::ok::<
-        jobs::JobBody,
-    >(
-        "The job, with its revision as ETag.",
-    )]),
-    Route::new(Method::Put, "/api/jobs/:id", "replaceJob", "Replaces what a job is.", jobs::update)
+        .with(&[&LIMIT, &JOBS_CURSOR, &SORT, &STATE, &TARGET, &TAG, &Q])
+        .gives(&[AnswerOf::ok::<jobs_page::JobsBody>("A page of jobs.").with(&[&LINK])]),
+    Route::new(Method::Get, A_JOB, "getJob", "Shows a job.", jobs::read)
+        .gives(&[AnswerOf::ok::<jobs::JobBody>("The job, with its revision as ETag.").with(&[&ETAG])])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Put, A_JOB, "replaceJob", "Replaces what a job is.", jobs::update)
+        .heeds(&[&IF_MATCH])
         .takes::<Definition>("JobDefinition", BODY_LEN_MAX)
-        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("The change is on disk.")])
-        .or(CHANGED),
-    Route::new(Method::Patch, "/api/jobs/:id", "changeJob", PATCH, patch::change)
+        .such_as(examples::JOB)
+        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("The change is on disk.").with(&[&ETAG])])
+        .or(&[Status::CONFLICT, Status::NOT_FOUND, Status::TOO_MANY_REQUESTS]),
+    Route::new(Method::Patch, A_JOB, "changeJob", PATCH, patch::change)
+        .heeds(&[&IF_MATCH])
         .takes::<patch::JobPatch>("JobPatch", BODY_LEN_MAX)
-        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("The change is on disk.")])
-        .or(CHANGED),
+        .such_as(examples::PATCH)
+        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("The change is on disk.").with(&[&ETAG])])
+        .or(&[Status::CONFLICT, Status::NOT_FOUND, Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Post, "/api/jobs/:id/pause", "pauseJob", PAUSE, pauses::pause)
+        .heeds(&[&IF_MATCH, &IDEMPOTENCY_KEY])
         .may_take::<pauses::PauseAsked>("PauseOptions", BODY_LEN_MAX)
-        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("It rests.")])
-        .or(CHANGED),
+        .such_as(examples::PAUSE)
+        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("It rests.").with(&[&ETAG])])
+        .or(&[Status::NOT_FOUND, Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Post, "/api/jobs/:id/resume", "resumeJob", RESUME, pauses::resume)
+        .heeds(&[&IF_MATCH, &IDEMPOTENCY_KEY])
         .may_take::<pauses::ResumeAsked>("ResumeOptions", BODY_LEN_MAX)
-        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("It goes on.")])
-        .or(CHANGED),
+        .such_as(examples::RESUME)
+        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("It goes on.").with(&[&ETAG])])
+        .or(&[Status::NOT_FOUND, Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Post, "/api/jobs/:id/release", "releaseJob", RELEASE, jobs::release)
-        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("It goes on.")])
-        .or(&[Status::CONFLICT]),
+        .heeds(&[&IDEMPOTENCY_KEY])
+        .gives(&[AnswerOf::ok::<jobs::ChangedBody>("It goes on.").with(&[&ETAG])])
+        .or(&[Status::CONFLICT, Status::NOT_FOUND, Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Post, "/api/jobs/:id/run", "runJob", "Runs a job now, whatever its schedule says.", runs::run)
+        .heeds(&[&IDEMPOTENCY_KEY])
         .may_take::<runs::RunAsked>("RunOptions", BODY_LEN_MAX)
+        .such_as(examples::RUN)
         .gives(&RUN)
-        .or(&[Status::CONFLICT]),
+        .or(&[Status::CONFLICT, Status::NOT_FOUND, Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Post, "/api/jobs/:id/backfill", "backfillJob", BACKFILL, runs::backfill)
+        .heeds(&[&IDEMPOTENCY_KEY])
         .takes::<runs::BackfillAsked>("BackfillOptions", BODY_LEN_MAX)
+        .such_as(examples::BACKFILL)
         .gives(&[
-            AnswerOf::json::<runs::BackfillBody>(Status::ACCEPTED, "Their rows are on disk."),
+            AnswerOf::json::<runs::BackfillBody>(Status::ACCEPTED, "Their rows are on disk.").leading(&[(AN_EXECUTION, "/executionIds/0")]),
             AnswerOf::ok::<runs::PlanBody>("With dryRun: which times they would be for."),
         ])
-        .or(&[Status::CONFLICT]),
-    Route::new(Method::Delete, "/api/jobs/:id", "deleteJob", "Deletes a job. Its history stays.", jobs::delete)
+        .or(&[Status::CONFLICT, Status::NOT_FOUND, Status::TOO_MANY_REQUESTS]),
+    Route::new(Method::Delete, A_JOB, "deleteJob", "Deletes a job. Its history stays.", jobs::delete)
+        .heeds(&[&IF_MATCH])
         .gives(&[AnswerOf::empty("It is gone.")])
-        .or(CHANGED),
+        .or(&[Status::NOT_FOUND, Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Get, "/api/jobs/:id/executions", "listExecutionsOfJob", OF_JOB, executions::list_of_job)
-        .with(&[&LIMIT, &CURSOR])
-        .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.")]),
+        .with(&[&LIMIT, &EXECUTIONS_CURSOR])
+        .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.").with(&[&LINK])])
+        .or(&[Status::NOT_FOUND]),
     Route::new(Method::Get, "/api/jobs/:id/series", "getSeriesOfJob", SERIES, series::of_job)
         .with(&[&FROM, &TO, &STEP])
-        .gives(&[AnswerOf::ok::<series::SeriesBody>("Counts, drift and duration, step by step.")]),
-    Route::new(Method::Get, "/api/jobs/:id/why", "explainJob", WHY, why::ask).with(&[&AT]).gives(&[AnswerOf::ok::<
-        why::WhyBody,
-    >(
-        "In one word and one sentence.",
-    )]),
+        .gives(&[AnswerOf::ok::<series::SeriesBody>("Counts, drift and duration, step by step.")])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Get, "/api/jobs/:id/why", "explainJob", WHY, why::ask)
+        .with(&[&AT])
+        .gives(&[AnswerOf::ok::<why::WhyBody>("In one word and one sentence.")])
+        .or(&[Status::NOT_FOUND]),
     Route::new(Method::Post, "/api/schedules/preview", "previewSchedule", PREVIEW, schedules::preview_call)
         .takes::<schedules::Asked>("SchedulePreview", BODY_LEN_MAX)
+        .such_as(examples::PREVIEW)
         .gives(&[AnswerOf::ok::<schedules::PreviewBody>("What it means.")]),
     Route::new(Method::Get, "/api/executions", "listExecutions", "Lists executions, newest first.", executions::list)
-        .with(&[&LIMIT, &CURSOR, &STATUS, &JOB, &KIND, &FROM, &TO])
-        .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.")]),
-    Route::new(Method::Get, "/api/executions/:id", "getExecution", "Shows an execution.", executions::read)
-        .gives(&[AnswerOf::ok::<executions::ExecutionBody>("The execution, with each of its attempts.")]),
+        .with(&[&LIMIT, &EXECUTIONS_CURSOR, &STATUS, &JOB, &KIND, &FROM, &TO])
+        .gives(&[AnswerOf::ok::<executions::ExecutionsBody>("A page of executions.").with(&[&LINK])])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Get, AN_EXECUTION, "getExecution", "Shows an execution.", executions::read)
+        .gives(&[AnswerOf::ok::<executions::ExecutionBody>("The execution, with each of its attempts.")])
+        .or(&[Status::NOT_FOUND]),
     Route::new(Method::Post, "/api/executions/:id/replay", "replayExecution", REPLAY, runs::replay)
+        .heeds(&[&IDEMPOTENCY_KEY])
         .may_take::<runs::RunAsked>("RunOptions", BODY_LEN_MAX)
+        .such_as(examples::RUN)
         .gives(&RUN)
-        .or(&[Status::CONFLICT]),
+        .or(&[Status::CONFLICT, Status::NOT_FOUND, Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Get, "/api/calendars", "listCalendars", "Lists the calendars.", calendars::list)
         .gives(&[AnswerOf::ok::<calendars::CalendarsBody<'static>>("All of them, without their dates.")]),
-    Route::new(Method::Put, "/api/calendars/:name", "putCalendar", "Registers or replaces a calendar.", calendars::put)
+    Route::new(Method::Put, A_CALENDAR, "putCalendar", "Registers or replaces a calendar.", calendars::put)
         .takes::<calendars::Body>("CalendarDates", BODY_LEN_MAX)
-        .gives(&[AnswerOf::ok::<calendars::CalendarBody<'static>>("It is on disk.")]),
-    Route::new(Method::Get, "/api/calendars/:name", "getCalendar", "Shows a calendar.", calendars::read)
-        .gives(&[AnswerOf::ok::<calendars::CalendarBody<'static>>("The calendar.")]),
-    Route::new(Method::Delete, "/api/calendars/:name", "deleteCalendar", "Deletes a calendar.", calendars::delete)
+        .such_as(examples::CALENDAR)
+        .gives(&[AnswerOf::ok::<calendars::CalendarBody<'static>>("It is on disk.").leading(&[(A_CALENDAR, "/name")])]),
+    Route::new(Method::Get, A_CALENDAR, "getCalendar", "Shows a calendar.", calendars::read)
+        .gives(&[AnswerOf::ok::<calendars::CalendarBody<'static>>("The calendar.")])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Delete, A_CALENDAR, "deleteCalendar", "Deletes a calendar.", calendars::delete)
         .gives(&[AnswerOf::empty("It is gone.")])
-        .or(&[Status::CONFLICT]),
+        .or(&[Status::CONFLICT, Status::NOT_FOUND]),
     Route::new(Method::Get, "/api/series", "getSeries", SERIES, series::of_all)
         .with(&[&FROM, &TO, &STEP])
         .gives(&[AnswerOf::ok::<series::SeriesBody>("Counts, drift and duration, step by step.")]),
@@ -107,33 +132,32 @@ pub(super) const ROUTES: &[Route] = &[
         .with(&[&LIMIT])
         .gives(&[AnswerOf::ok::<metrics::MetricsShape>("The figures as they are now.")]),
     Route::new(Method::Get, "/api/alerts", "listAlerts", "Lists alerts, newest first.", alerts::list)
-        .with(&[&LIMIT, &CURSOR])
-        .gives(&[AnswerOf::ok::<alerts::AlertsBody>("A page of alerts.")]),
-    Route::new(Method::Get, "/api/health", "getHealth", "Whether all is well.", status::read_health).gives(&[
-        AnswerOf::ok::<status::HealthBody<'static>>("All is well."),
-        AnswerOf::json::<status::HealthBody<'static>>(Status::SERVICE_UNAVAILABLE, "It is not, for this reason."),
-    ]),
-    Route::new(Method::Get, "/api/info", "getInfo", "Who is there.", status::read_info).gives(&[AnswerOf::ok::<
-        status::InfoBody<'static>,
-    >(
-        "Name, version, endpoints.",
-    )]),
+        .with(&[&LIMIT, &ALERTS_CURSOR])
+        .gives(&[AnswerOf::ok::<alerts::AlertsBody>("A page of alerts.").with(&[&LINK])]),
+    Route::new(Method::Get, "/api/health", "getHealth", "Whether all is well.", status::read_health)
+        .gives(&[
+            AnswerOf::ok::<status::HealthBody<'static>>("All is well."),
+            AnswerOf::json::<status::HealthBody<'static>>(Status::SERVICE_UNAVAILABLE, "It is not, for this reason."),
+        ]),
+    Route::new(Method::Get, "/api/info", "getInfo", "Who is there.", status::read_info)
+        .gives(&[AnswerOf::ok::<status::InfoBody<'static>>("Name, version, endpoints.")]),
     Route::new(Method::Get, "/api/openapi.json", "getOpenApi", "This description.", openapi::read)
         .gives(&[AnswerOf::ok::<serde_json::Map<String, serde_json::Value>>("An OpenAPI 3.1 document.")]),
-    Route::new(Method::Get, "/", "getRoot", "Who is there.", status::read_info).gives(&[AnswerOf::ok::<
-        status::InfoBody<'static>,
-    >(
-        "Name, version, endpoints."
-    )]),
+    Route::new(Method::Get, "/", "getRoot", "Who is there.", status::read_info)
+        .gives(&[AnswerOf::ok::<status::InfoBody<'static>>("Name, version, endpoints.")]),
 ];
+
+const A_JOB: &str = "/api/jobs/:id";
+const AN_EXECUTION: &str = "/api/executions/:id";
+const A_CALENDAR: &str = "/api/calendars/:name";
 
 /// What follows a request to run something.
 const RUN: [AnswerOf; 2] = [
-    AnswerOf::json::<runs::StartedBody>(Status::ACCEPTED, "Its row is on disk."),
+    AnswerOf::json::<runs::StartedBody>(Status::ACCEPTED, "Its row is on disk.")
+        .with(&[&LOCATION])
+        .leading(&[(AN_EXECUTION, "/executionId")]),
     AnswerOf::ok::<executions::ExecutionBody>("With wait: how it ended."),
 ];
-/// What becomes of a change that meets another one.
-const CHANGED: &[Status] = &[Status::CONFLICT, Status::PRECONDITION_FAILED, Status::TOO_MANY_REQUESTS];
 const PATCH: &str = "Changes some members of a job (RFC 7396); null removes one.";
 const PAUSE: &str = "Lets a job rest, until some moment or until somebody resumes it.";
 const RESUME: &str = "Lets a job go on that rests.";
@@ -168,27 +192,10 @@ impl Matched<'_> {
         self.text
     }
 
-    fn rare(&self) -> Option<&RareHeaders> {
-        self.request.headers.rare.as_deref()
-    }
-
     /// The revisions of which a job must be one, as `If-Match` says; None: any.
     pub(super) fn expected(&self) -> Result<Option<Box<[u32]>>, ApiError> {
-        let Some(text) = self.rare().and_then(|rare| rare.if_match.as_deref()) else { return Ok(None) };
-        if text.trim() == "*" {
-            return Ok(None);
-        }
-        let malformed =
-            || ApiError::bad_request("If-Match: expected the ETag of an earlier answer, such as \"3\", or *");
-        let tags = text.split(',').map(|tag| {
-            let tag = tag.trim();
-            // A weak one never matches here (RFC 9110, section 13.1.1).
-            let (tag, is_weak) = tag.strip_prefix("W/").map_or((tag, false), |tag| (tag, true));
-            let inside = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(malformed)?;
-            Ok(inside.parse::<u32>().ok().filter(|_| !is_weak))
-        });
-        let tags: Vec<Option<u32>> = tags.collect::<Result<_, ApiError>>()?;
-        Ok(Some(tags.into_iter().flatten().collect()))
+        debug_assert!(self.route.heeds_header(&IF_MATCH), "a route reads If-Match, which it does not declare");
+        headers::if_match(self.request)
     }
 
     /// The execution that the path names. A malformed id names none.
@@ -202,21 +209,6 @@ impl Matched<'_> {
     }
 }
 
-/// The key under which the answer is to be kept, if the client gave one: bare, or as a string (RFC 9651).
-fn idempotency_key(request: &Request) -> Result<Option<&str>, ApiError> {
-    let Some(text) = request.headers.rare.as_deref().and_then(|rare| rare.idempotency_key.as_deref()) else {
-        return Ok(None);
-    };
-    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    let key = quoted.unwrap_or(text);
-    let is_plain = key.chars().all(|c| !c.is_control() && c != '"') && !key.trim().is_empty();
-    if is_plain && key.chars().count() <= KEY_LEN_MAX {
-        return Ok(Some(key));
-    }
-    let message = format!("Idempotency-Key: expected 1 to {KEY_LEN_MAX} characters without quotes inside");
-    Err(ApiError::bad_request(message))
-}
-
 /// Finds the call of a request. A job or a schedule in it is read with `context`. With it: the key under which its
 /// answer is to be kept, if it changes something and has one.
 ///
@@ -225,8 +217,9 @@ fn idempotency_key(request: &Request) -> Result<Option<&str>, ApiError> {
 pub fn route<'a>(request: &'a Request, context: &Context<'_>) -> Result<(Call, Option<&'a str>), ApiError> {
     if let Some((route, text)) = find(request.method, &request.path) {
         let call = (route.call)(&Matched { request, context, route, text })?;
-        let keeps = request.method == Method::Post && call.changes();
-        return Ok((call, if keeps { idempotency_key(request)? } else { None }));
+        let key = if route.heeds_header(&IDEMPOTENCY_KEY) { headers::idempotency_key(request)? } else { None };
+        let key = key.filter(|_| call.changes());
+        return Ok((call, key));
     }
     let asks_for_methods = request.method == Method::Options;
     let allow = match find_path(&request.path) {

@@ -8,20 +8,22 @@ use super::body;
 use super::call::{Call, Read};
 use super::errors::ApiError;
 use super::executions::execution;
-use super::json::{json, ok, time_of};
+use super::json::{Moment, json, ok, time_of};
 use super::routes::Matched;
-use crate::core::{Action, ExecutionId, Record, Run, RunOf, Status};
+use crate::core::{Action, ExecutionId, Kind, Record, Run, RunOf, Status};
 use crate::http::{self, Response};
-use crate::job::{FieldError, JobId, Json, OwnBody, instant};
-use crate::limits::RUN_WAIT_MAX;
+use crate::job::{FieldError, JobId, Json, OwnBody, Second, body_or_json, instant};
+use crate::limits::{RUN_WAIT_MAX, TARGET_BODY_LEN_MAX};
 use crate::store::ExecutionRecord;
 use crate::time::Instant;
 
 /// How an execution is to be run.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default, expecting = "a JSON object such as {\"wait\":true}")]
+#[schemars(extend("allOf" = [body_or_json()]))]
 pub(super) struct RunAsked {
     /// What is sent in place of the job's body, as text with placeholders.
+    #[schemars(length(max = TARGET_BODY_LEN_MAX))]
     body: Option<String>,
     /// The same, as any JSON value.
     #[serde(deserialize_with = "Json::some")]
@@ -74,16 +76,20 @@ pub fn replay_of(found: &ExecutionRecord, mut run: Box<Run>) -> Result<Action, A
 /// Times of the past for which a job is to be run.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with from and to")]
+#[schemars(extend("allOf" = [body_or_json()]))]
 pub(super) struct BackfillAsked {
     /// The first second that counts.
+    #[schemars(with = "Second")]
     from: String,
     /// The last second that counts; not ahead of now.
+    #[schemars(with = "Second")]
     to: String,
     /// Only say which times these are.
     #[serde(default)]
     dry_run: bool,
-    #[serde(default)]
     /// What is sent in place of the job's body, as text with placeholders.
+    #[serde(default)]
+    #[schemars(length(max = TARGET_BODY_LEN_MAX))]
     body: Option<String>,
     /// The same, as any JSON value.
     #[serde(default, deserialize_with = "Json::some")]
@@ -108,7 +114,9 @@ pub(super) fn backfill(matched: &Matched<'_>) -> Result<Call, ApiError> {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartedExecution")]
 pub(super) struct StartedBody {
+    #[schemars(with = "JobId")]
     job_id: String,
+    #[schemars(with = "ExecutionId")]
     execution_id: String,
     message: &'static str,
 }
@@ -118,8 +126,10 @@ pub(super) struct StartedBody {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartedBackfill")]
 pub(super) struct BackfillBody {
+    #[schemars(with = "JobId")]
     job_id: String,
     count: usize,
+    #[schemars(with = "Vec<ExecutionId>")]
     execution_ids: Vec<String>,
     message: &'static str,
 }
@@ -129,15 +139,18 @@ pub(super) struct BackfillBody {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "BackfillPlan")]
 pub(super) struct PlanBody {
+    #[schemars(with = "JobId")]
     job_id: String,
     count: usize,
+    #[schemars(with = "Vec<Moment>")]
     scheduled_times: Vec<String>,
     dry_run: bool,
 }
 
 /// What was begun.
 pub(super) fn started(ids: &[ExecutionId]) -> Response {
-    let [id] = ids else {
+    // Also one of a backfill is answered as a backfill.
+    let [id] = ids.iter().filter(|id| id.kind != Kind::Backfill).collect::<Vec<_>>()[..] else {
         let job_id = ids.first().map(|id| id.job.to_string()).unwrap_or_default();
         let execution_ids: Vec<String> = ids.iter().map(ExecutionId::to_string).collect();
         let message = "Executions started, one after the other";

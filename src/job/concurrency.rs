@@ -7,6 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::number::whole;
 use super::shapes::any_of;
 use super::{FieldError, bounded};
 use crate::limits::CONCURRENCY_KEY_LEN_MAX;
@@ -17,7 +18,7 @@ const NAME: &str = "^[^\\x00-\\x1f\\x7f-\\x9f]+$";
 /// What [`Rate::parse`] reads, as a pattern has it.
 const RATE: &str = "^(?!0+/)[0-9]{1,6}/[smh]$";
 
-/// The key as clients write it.
+/// What jobs share that must not run too often or too much at once: a limit, a rate, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
@@ -30,7 +31,7 @@ pub struct ConcurrencyDefinition {
     #[schemars(length(min = 1, max = CONCURRENCY_KEY_LEN_MAX), regex(pattern = NAME))]
     name: String,
     /// How many executions of them may be under way at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = LIMIT_MAX))]
     limit: Option<u64>,
     /// How often one may begin, such as `10/s`, `100/m` or `5/h`.

@@ -14,6 +14,8 @@ use super::auth::AuthDefinition;
 use super::concurrency::ConcurrencyDefinition;
 use super::headers::HeadersOf;
 use super::misfire::MisfireDefinition;
+use super::number::whole;
+use super::object::object;
 use super::request::{MethodName, TIMEOUT_MAX_MS, no_body_with_some};
 use super::retry::RetryDefinition;
 use super::secret::SecretOf;
@@ -26,7 +28,7 @@ use super::timing::{DstDefinition, RUN_AFTER_MAX_MS};
 use super::{Delivery, Given, Json, Named, Overlap, SecretDefinition, StatusDefinition};
 use crate::limits::{JOB_CALENDARS_MAX, OWN_DATES_MAX, SEED_END, SPREAD_MAX_S, TAGS_MAX, TARGET_BODY_LEN_MAX};
 
-/// A job as clients write it. Nothing of it is checked.
+/// A job as clients write it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with schedule, api and type")]
 #[schemars(extend("allOf" = [one_of(&["schedule", "runAt", "runAfterMs"]), body_or_json(), no_body_with_some()]))]
@@ -40,7 +42,7 @@ pub struct Definition {
     #[schemars(with = "Option<Second>")]
     pub run_at: Option<String>,
     /// The same from the request on, rounded up to a second. Answered as `runAt`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = RUN_AFTER_MAX_MS))]
     pub run_after_ms: Option<u64>,
     /// The URL that is POSTed to.
@@ -54,24 +56,24 @@ pub struct Definition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
     /// What becomes of instants that passed while nobody could fire. Left out: what the server was told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub misfire: Option<MisfireDefinition>,
     /// Whether and when a failed attempt is repeated. Left out: as the server was told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryDefinition>,
     /// What becomes of an execution that is due while another one runs: `allow` (if left out), `skip`, `queue_one`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<NameOf<Overlap>>")]
     pub overlap: Option<String>,
     /// What jobs share that must not run too often or too much at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub concurrency_key: Option<ConcurrencyDefinition>,
     /// How many scheduled executions are fired before the job is exhausted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = COUNT_MAX))]
     pub max_runs: Option<u64>,
     /// How many failures in a row pause the job.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = COUNT_MAX))]
     pub auto_pause_after: Option<u64>,
     /// Statuses that pause the job.
@@ -90,7 +92,7 @@ pub struct Definition {
     #[schemars(with = "Given<HeadersOf<SecretOf<PrintableSecret>>>")]
     pub secret_headers: Given<Named<SecretDefinition>>,
     /// How the target knows who asks. Left out: as it is.
-    #[serde(default, skip_serializing_if = "Given::is_left_out")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Given::is_left_out")]
     pub auth: Given<AuthDefinition>,
     /// What requests are signed with. Left out: as it is.
     #[serde(default, skip_serializing_if = "Given::is_left_out")]
@@ -105,7 +107,7 @@ pub struct Definition {
     #[serde(default, deserialize_with = "Json::some", skip_serializing_if = "Option::is_none")]
     pub json: Option<Json>,
     /// How long an attempt may take. Left out: as long as the server was told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = TIMEOUT_MAX_MS))]
     pub timeout_ms: Option<u64>,
     /// Statuses that say that all is well. Left out: 200 to 299.
@@ -117,14 +119,14 @@ pub struct Definition {
     #[schemars(with = "Option<ZoneName>")]
     pub time_zone: Option<String>,
     /// What becomes of fixed times when the clock is changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub dst: Option<DstDefinition>,
     /// All instants are moved by the same part of so many seconds. Left out: none is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = SPREAD_MAX_S))]
     pub spread_seconds: Option<u64>,
     /// What chooses that part, and the values of `~`. Left out: random, and kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = SEED_END - 1))]
     pub spread_seed: Option<u64>,
     /// No instant before this one.

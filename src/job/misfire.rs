@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::number::whole;
 use super::shapes::{Choice, NameOf};
 use super::{FieldError, bounded};
 use crate::limits::MISFIRE_ALL_MAX;
@@ -24,11 +25,11 @@ pub struct MisfireDefinition {
     #[schemars(with = "Option<NameOf<Misfire>>")]
     policy: Option<String>,
     /// How late a run may begin, also one for a missed instant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = LATENESS_MIN_MS, max = LATENESS_MAX_MS))]
     max_lateness_ms: Option<u64>,
     /// How many runs `all` makes for one gap.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = MISFIRE_ALL_MAX))]
     max_catch_up: Option<u64>,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::number::whole;
 use super::statuses::OutcomeShape;
 use super::{FieldError, StatusDefinition, Statuses, bounded};
 use crate::mix::mix;
@@ -28,11 +29,11 @@ const MULTIPLIER_MAX: f64 = 100.0;
 #[schemars(rename = "Retry")]
 pub struct RetryDefinition {
     /// Attempts in all, the first included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = ATTEMPTS_MAX))]
     max_attempts: Option<u64>,
     /// The wait before the second attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = TIME_MAX_MS))]
     initial_delay_ms: Option<u64>,
     /// By how much each further wait is longer.
@@ -40,7 +41,7 @@ pub struct RetryDefinition {
     #[schemars(range(min = 1.0, max = MULTIPLIER_MAX))]
     multiplier: Option<f64>,
     /// No wait is longer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = TIME_MAX_MS))]
     max_delay_ms: Option<u64>,
     /// By which part a wait may vary to either side: 0 to 1.
@@ -48,7 +49,7 @@ pub struct RetryDefinition {
     #[schemars(range(min = 0.0, max = 1.0))]
     jitter: Option<f64>,
     /// No attempt begins later than this after the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = TIME_MAX_MS))]
     max_elapsed_ms: Option<u64>,
     /// Which outcomes are followed by another attempt: `"timeout"`, `"connection"`, statuses. Left out: all.
@@ -135,7 +136,9 @@ impl Retry {
         Ok(Retry {
             attempts: attempts.map(|attempts| u32::try_from(attempts).expect("at most a thousand")),
             delay: millis("retry.initialDelayMs", *initial_delay_ms)?,
-            factor_per_mille: multiplier.map(|given| per_mille("retry.multiplier", given, 1.0, MULTIPLIER_MAX)).transpose()?,
+            factor_per_mille: multiplier
+                .map(|given| per_mille("retry.multiplier", given, 1.0, MULTIPLIER_MAX))
+                .transpose()?,
             delay_max: millis("retry.maxDelayMs", *max_delay_ms)?,
             jitter_per_mille: jitter.map(|given| per_mille("retry.jitter", given, 0.0, 1.0)).transpose()?,
             elapsed_max: millis("retry.maxElapsedMs", *max_elapsed_ms)?,

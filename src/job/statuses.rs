@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Unexpected;
 use serde::{Deserialize, Serialize};
 
 use super::FieldError;
+use super::number::exact;
 
 /// One entry of such a set as clients write it: a number, or a text such as `"2xx"` or `"500-503"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +119,13 @@ impl<'de> Deserialize<'de> for StatusDefinition {
             fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<StatusDefinition, E> {
                 // What is no status at all is refused with all others, by its number.
                 Ok(StatusDefinition::One(u16::try_from(number).unwrap_or(u16::MAX)))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<StatusDefinition, E> {
+                match exact(number) {
+                    Some(number) => self.visit_u64(number),
+                    None => Err(E::invalid_type(Unexpected::Float(number), &self)),
+                }
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<StatusDefinition, E> {

@@ -164,14 +164,14 @@ impl Timing {
     fn calendars(&self, context: &Context<'_>) -> Result<Box<[NamedDates]>, FieldError> {
         let member = "excludeCalendars";
         let mut names = self.exclude_calendars.clone().unwrap_or_default();
-        names.sort_unstable();
-        names.dedup();
         if names.len() > JOB_CALENDARS_MAX {
             return Err(FieldError::new(
                 member,
                 format_args!("expected at most {JOB_CALENDARS_MAX} names, got {}", names.len()),
             ));
         }
+        names.sort_unstable();
+        names.dedup();
         let find = |name: &String| match context.calendars {
             Some(calendars) => calendars.get(name).ok_or_else(|| {
                 FieldError::new(
