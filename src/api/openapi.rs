@@ -274,6 +274,8 @@ fn schema_of<T: JsonSchema>() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::{Context, Definition, JobSpec};
+    use crate::time::Instant;
 
     #[test]
     fn every_route_is_described_and_every_reference_leads_somewhere() {
@@ -289,6 +291,46 @@ mod tests {
             let pointer = &pointer[..pointer.find('"').expect("a text ends")];
             assert!(document.pointer(pointer).is_some(), "{pointer}");
         }
+    }
+
+    /// A job with one member more; of nested ones the path.
+    fn is_job(path: &[&str], value: &Value) -> bool {
+        let mut job = json!({ "schedule": "@daily", "api": "http://a/", "type": "ATLEAST_ONCE" });
+        match path {
+            ["runAfterMs"] => job = json!({ "api": "http://a/", "type": "ATLEAST_ONCE", "runAfterMs": value }),
+            ["concurrencyKey", member] => job["concurrencyKey"] = json!({ "name": "a", *member: value }),
+            [object, member] => job[*object] = json!({ *member: value }),
+            _ => job[path[0]] = value.clone(),
+        }
+        let definition = serde_json::from_value::<Definition>(job);
+        let context = Context { seed: Some(1), ..Context::at(Instant::from_secs(0)) };
+        definition.is_ok_and(|definition| JobSpec::compile(&definition, &context).is_ok())
+    }
+
+    #[test]
+    fn the_bounds_of_numbers_are_those_that_are_checked() {
+        let document = document();
+        let mut found = 0;
+        let mut check = |path: &[&str], member: &Value| {
+            let Some(most) = member["maximum"].as_f64() else { return };
+            let least = member["minimum"].as_f64().expect("what has an end has a beginning");
+            assert!(is_job(path, &json!(least)) && is_job(path, &json!(most)), "{path:?}: {least} to {most}");
+            assert!(
+                !is_job(path, &json!(least - 1.0)) && !is_job(path, &json!(most + 1.0)),
+                "{path:?}: {least} to {most}"
+            );
+            found += 1;
+        };
+        for (name, member) in
+            document["components"]["schemas"]["JobDefinition"]["properties"].as_object().expect("it has some")
+        {
+            check(&[name], member);
+            let object = member["anyOf"].as_array().map_or(member, |any| &any[0]);
+            for (inner, member) in object["properties"].as_object().into_iter().flatten() {
+                check(&[name, inner], member);
+            }
+        }
+        assert_eq!(found, 15);
     }
 
     #[test]

@@ -381,6 +381,17 @@ mod tests {
     }
 
     #[test]
+    fn every_change_by_post_may_have_a_key() {
+        for route in ROUTES.iter().filter(|route| route.heeds_header(&IDEMPOTENCY_KEY)) {
+            assert_eq!(route.method, Method::Post, "{}", route.path);
+        }
+        let posts = ROUTES.iter().filter(|route| route.method == Method::Post);
+        let without: Vec<&str> =
+            posts.filter(|route| !route.heeds_header(&IDEMPOTENCY_KEY)).map(|route| route.path).collect();
+        assert_eq!(without, ["/api/schedules/preview"]);
+    }
+
+    #[test]
     fn the_routes_are_listed_once_each_and_without_the_root() {
         let mut listed: Vec<String> = endpoints().collect();
         assert_eq!(listed.len(), ROUTES.len() - 1);

@@ -6,7 +6,8 @@
 //! instants), `retry` (whether and when there is another attempt), `overlap` (what becomes of one that is due while
 //! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name. What is asked of
 //! the target is `request`, with its `headers` and its `body`, a `template`. A `secret` is never shown: `secrets` are all
-//! of a job's, in headers, in `auth`, and for `signing`. `named`, `given` and `json` are how clients write members. `post` is what of it a worker sends, `id` is how a job is named.
+//! of a job's, in headers, in `auth`, and for `signing`. `named`, `given`, `object`, `number` and `json` are how clients write
+//! members, and `shapes` how the description of the API has them. `post` is what of it a worker sends, `id` is how a job is named.
 
 mod auth;
 mod body;
