@@ -66,6 +66,9 @@ fn loosen(schema: &mut Value) {
 /// Members that an answer shows as set, and that a change leaves as they are if it does not name them.
 const SECRETS: [&str; 3] = ["auth", "secretHeaders", "signingSecret"];
 
+/// Members in which clients choose names.
+const FREE: [&str; 3] = ["headers", "secretHeaders", "json"];
+
 /// A job changed in some members.
 pub(super) fn change(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
@@ -103,10 +106,12 @@ impl Patch {
             members.remove("spreadSeed");
         }
         for (name, patch) in &self.members {
-            match merged(members.get(name).map(Box::as_ref), patch) {
+            let is_free = FREE.contains(&name.as_str());
+            match merged(members.get(name).map(Box::as_ref), patch, is_free) {
                 Some(member) => drop(members.insert(name.clone(), member)),
-                None if SECRETS.contains(&name.as_str()) => drop(members.insert(name.clone(), patch.clone())),
-                None => drop(members.remove(name)),
+                None if name == "json" => drop(members.remove(name)),
+                // It is as if it were left out, but not if there is no such member.
+                None => drop(members.insert(name.clone(), patch.clone())),
             }
         }
         let text = serde_json::to_vec(&members).expect("an object of JSON values");
@@ -123,7 +128,7 @@ impl Patch {
 }
 
 /// A member with a patch over it; None: it goes. What is no object takes the place of what was there, as text.
-fn merged(target: Option<&RawValue>, patch: &RawValue) -> Option<Box<RawValue>> {
+fn merged(target: Option<&RawValue>, patch: &RawValue, is_free: bool) -> Option<Box<RawValue>> {
     let text = patch.get().trim_start();
     if text == "null" {
         return None;
@@ -133,12 +138,13 @@ fn merged(target: Option<&RawValue>, patch: &RawValue) -> Option<Box<RawValue>> 
     }
     let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).unwrap_or(Value::Null);
     let mut merged = target.map_or(Value::Null, value);
-    merge(&mut merged, value(patch));
+    merge(&mut merged, value(patch), is_free);
     Some(serde_json::value::to_raw_value(&merged).expect("a JSON value"))
 }
 
-/// The algorithm of RFC 7396, section 2.
-fn merge(target: &mut Value, patch: Value) {
+/// The algorithm of RFC 7396, section 2. What goes stays as null where names are not free: that is the same, if there is
+/// such a member, and can be told if there is none.
+fn merge(target: &mut Value, patch: Value, is_free: bool) {
     let Value::Object(patch) = patch else {
         *target = patch;
         return;
@@ -148,10 +154,10 @@ fn merge(target: &mut Value, patch: Value) {
     }
     let members = target.as_object_mut().expect("it was made one");
     for (name, patch) in patch {
-        if patch.is_null() {
+        if patch.is_null() && is_free {
             members.remove(&name);
         } else {
-            merge(members.entry(name).or_insert(Value::Null), patch);
+            merge(members.entry(name).or_insert(Value::Null), patch, is_free);
         }
     }
 }
@@ -190,7 +196,7 @@ mod tests {
             (r#"{}"#, r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
         ] {
             let mut value: Value = serde_json::from_str(target).expect(target);
-            merge(&mut value, serde_json::from_str(patch).expect(patch));
+            merge(&mut value, serde_json::from_str(patch).expect(patch), true);
             assert_eq!(value.to_string(), result, "{target} {patch}");
         }
     }

@@ -104,6 +104,7 @@ def before_add_examples(context, examples):
 
 NOW = datetime.now(timezone.utc)
 LATER = NOW + timedelta(days=700)
+LAST = datetime(2099, 12, 31, tzinfo=timezone.utc)
 
 
 @schemathesis.hook
@@ -136,8 +137,11 @@ def fits(label, body):
         # A secret can be kept only where there is one, and headers differ in more than case.
         if keeps_secret(body) or not headers_differ(body):
             return False
-        # Something must lie ahead.
-        return instant(body.get("endsAt"), LATER) >= LATER and instant(body.get("runAt"), LATER) >= LATER
+        # Something must lie ahead: the one time there is, or one of a schedule that may come in leap years only.
+        if body.get("runAt") or body.get("runAfterMs"):
+            bounds = ("startsAt", "endsAt", "excludeDates", "excludeCalendars")
+            return not any(body.get(bound) for bound in bounds) and instant(body.get("runAt"), LATER) >= LATER
+        return (end or LAST) - max(begin or NOW, NOW) > timedelta(days=9 * 366)
     return True
 
 
