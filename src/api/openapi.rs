@@ -194,9 +194,27 @@ impl Described {
             let other = components.insert(name, schema);
             debug_assert!(other.is_none(), "a body that is taken has the name of one that is answered");
         }
+        components.values_mut().for_each(forget_widths);
         components
     }
 }
+
+/// How wide a number is in memory is no matter of clients: its bounds say what counts.
+fn forget_widths(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if members.get("format").and_then(Value::as_str).is_some_and(|format| NUMBERS.contains(&format)) {
+                members.remove("format");
+            }
+            members.values_mut().for_each(forget_widths);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_widths),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// What types of Rust are called as formats.
+const NUMBERS: [&str; 5] = ["uint", "uint16", "uint32", "uint64", "double"];
 
 fn name_of(status: Status) -> String {
     status.reason().replace(' ', "")
