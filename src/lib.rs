@@ -304,6 +304,12 @@
 //! - **Writer batches.** At most [`limits::BATCHES_PENDING_MAX`] are with the writer; the rest gathers on the loop. So
 //!   the channel never overflows, and group commit is what falls out of taking all that is there.
 //!
+//! - **The description of the API** (`GET /api/openapi.json`) is made from what answers requests: paths, parameters, header
+//!   fields and statuses from the table in `api/routes.rs`, bodies from the types that are read and written, their
+//!   texts from the comments on these, their bounds from the constants that are checked. It takes milliseconds and is
+//!   made once, before the loop begins; its text, some 110 KB, stays in memory. `tests/openapi.rs` fuzzes the real
+//!   binary by it; the few things that it cannot say stand in `tests/openapi/hooks.py`.
+//!
 //! # What must not be there
 //!
 //! - Architecture invariant: `job`, `core`, `schedule`, `http`, `alert` and `api` touch no clock, socket, thread, channel,

@@ -79,6 +79,8 @@ pub const ERROR_LEN_MAX: usize = 300;
 
 // --- Schedules ---
 
+/// The text of a schedule, in bytes.
+pub const SCHEDULE_LEN_MAX: usize = 1_024;
 /// Named calendars of dates.
 pub const CALENDARS_MAX: usize = 1_000;
 /// Dates in one calendar.

@@ -6,11 +6,13 @@ use serde::Serialize;
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::json::ok;
+use super::json::{Moment, ok};
 use super::links::to_next;
+use super::matching::Matched;
 use super::parameters::PAGE_DEFAULT;
-use super::routes::Matched;
+use crate::core::ExecutionId;
 use crate::http::Response;
+use crate::job::JobId;
 use crate::store::{AlertPage, Query, StoredAlert};
 
 /// A page of alerts, newest first.
@@ -27,11 +29,14 @@ pub(super) struct AlertBody {
     alert_id: String,
     #[serde(rename = "type")]
     kind: &'static str,
+    #[schemars(with = "JobId")]
     job_id: String,
+    #[schemars(with = "ExecutionId")]
     execution_id: String,
     api: String,
     schedule: String,
     error_message: String,
+    #[schemars(with = "Moment")]
     timestamp: String,
     delivery: DeliveryBody,
 }
@@ -40,7 +45,9 @@ pub(super) struct AlertBody {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Delivery")]
 pub(super) struct DeliveryBody {
+    #[schemars(extend("enum" = ["PENDING", "DELIVERED", "FAILED", "LOGGED"]))]
     status: &'static str,
+    #[schemars(with = "Option<Moment>")]
     delivered_at: Option<String>,
     attempts: u32,
     error: Option<String>,

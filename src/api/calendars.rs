@@ -10,15 +10,18 @@ use super::body;
 use super::call::{Call, Read};
 use super::errors::ApiError;
 use super::json::ok;
-use super::routes::Matched;
+use super::matching::Matched;
 use crate::core::Action;
 use crate::http::Response;
+use crate::job::{CalendarName, Day};
 use crate::limits::CALENDAR_DATES_MAX;
 use crate::schedule::{Calendars, Date, Dates, check_calendar_name};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a JSON object with dates")]
 pub(super) struct Body {
+    /// Dates in the zone of whichever job follows it.
+    #[schemars(with = "Vec<Day>", length(max = CALENDAR_DATES_MAX))]
     dates: Vec<String>,
 }
 
@@ -59,7 +62,9 @@ fn named(matched: &Matched<'_>) -> Result<Arc<str>, ApiError> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Calendar")]
 pub(super) struct CalendarBody<'a> {
+    #[schemars(with = "CalendarName")]
     name: &'a str,
+    #[schemars(with = "Vec<Day>")]
     dates: Vec<String>,
     /// How many jobs follow it, where it was changed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,9 +104,13 @@ pub(super) struct CalendarsBody<'a> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "CalendarSummary")]
 pub(super) struct Summary<'a> {
+    #[schemars(with = "CalendarName")]
     name: &'a str,
+    /// How many there are.
     dates: usize,
+    #[schemars(with = "Option<Day>")]
     first: Option<String>,
+    #[schemars(with = "Option<Day>")]
     last: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::routes;
+use super::matching;
 use crate::http::{Method, Request, Response, Status};
 
 /// How long a browser may remember a preflight, in seconds.
@@ -33,7 +33,7 @@ impl Cors {
 
     /// Any page may read, if all may. Only one that is named may change something.
     fn methods(&self) -> Cow<'static, str> {
-        if self.origin.as_deref() == Some("*") { "GET, HEAD, OPTIONS".into() } else { routes::allow_all().into() }
+        if self.origin.as_deref() == Some("*") { "GET, HEAD, OPTIONS".into() } else { matching::allow_all().into() }
     }
 
     /// Adds to an answer what a browser must see.

@@ -126,6 +126,11 @@ impl ApiError {
         ApiError::new(Status::TOO_MANY_REQUESTS, message)
     }
 
+    /// Whether what was refused with this status is refused for now only.
+    pub(super) fn may_be_tried_again(status: Status) -> bool {
+        matches!(status, Status::SERVICE_UNAVAILABLE | Status::TOO_MANY_REQUESTS)
+    }
+
     /// The answer to send.
     pub fn response(&self) -> Response {
         let detail = printable(self.message.clone());
@@ -141,7 +146,7 @@ impl ApiError {
         if let Some(allow) = &self.allow {
             response = response.with_header("Allow", allow.clone());
         }
-        if matches!(self.status, Status::SERVICE_UNAVAILABLE | Status::TOO_MANY_REQUESTS) {
+        if ApiError::may_be_tried_again(self.status) {
             response = response.with_header("Retry-After", RETRY_AFTER_S);
         }
         response

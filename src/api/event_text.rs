@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::events::EventId;
 use super::executions::{ExecutionBody, execution};
-use super::json::{Millis, append};
+use super::json::{Millis, Moment, append};
 use super::news::{JobTurn, News};
 use crate::core::Record;
+use crate::job::JobId;
 use crate::store::ExecutionRecord;
 
 /// What a client is told that cannot be told everything it asked for. None: nobody knows how many there were.
@@ -64,6 +65,7 @@ impl EventBody {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "JobEvent")]
 pub(super) struct JobNewsBody {
+    #[schemars(with = "JobId")]
     job_id: String,
     change: JobTurn,
     /// None: it is gone.
@@ -74,6 +76,7 @@ pub(super) struct JobNewsBody {
     /// Why its own policy paused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Box<str>>,
+    #[schemars(with = "Moment")]
     at: String,
 }
 
@@ -83,6 +86,7 @@ pub(super) struct JobNewsBody {
 pub(super) struct TargetBody {
     target: String,
     failing: bool,
+    #[schemars(with = "Moment")]
     at: String,
 }
 

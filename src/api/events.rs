@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use super::call::Call;
 use super::errors::ApiError;
+use super::matching::Matched;
 use super::news::{About, Topic};
 use super::parameters::{EVENT_JOB, EVENT_STATUS, TOPICS};
-use super::routes::Matched;
 use super::stream::Stream;
 use crate::core::Status;
 use crate::job::JobId;

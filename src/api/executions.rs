@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::json::{Millis, ok, time_of};
+use super::json::{Millis, Moment, ok, time_of};
 use super::links::to_next;
-use super::parameters::{FROM, JOB, PAGE_DEFAULT, STATUS, TO, print_cursor};
-use super::routes::Matched;
-use crate::core::{Class, Covers, Details, Kind, PastAttempt, Record, Status, Timings, Wait};
+use super::matching::Matched;
+use super::parameters::{FROM, JOB, KINDS, PAGE_DEFAULT, STATUS, STATUSES, TO, print_cursor};
+use crate::core::{Class, Covers, Details, ExecutionId, Kind, PastAttempt, Record, Status, Timings, Wait};
 use crate::http::Response;
 use crate::job::JobId;
 use crate::store::{ExecutionPage, ExecutionRecord, Filter, Query};
@@ -60,17 +60,24 @@ pub fn one(found: Option<ExecutionRecord>) -> Response {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Execution")]
 pub(super) struct ExecutionBody {
+    #[schemars(with = "ExecutionId")]
     execution_id: String,
     /// Only where the page is not of one job.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "JobId")]
     job_id: Option<String>,
     /// Why there is this execution: its schedule was due, or somebody asked for it.
+    #[schemars(extend("enum" = KINDS))]
     kind: &'static str,
     /// The execution that this one does again.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ExecutionId")]
     replay_of: Option<String>,
+    #[schemars(with = "Moment")]
     scheduled_time: String,
+    #[schemars(with = "Option<Moment>")]
     executed_time: Option<String>,
+    #[schemars(extend("enum" = STATUSES))]
     status: &'static str,
     http_status: Option<u16>,
     duration: Option<Millis>,
@@ -79,6 +86,7 @@ pub(super) struct ExecutionBody {
     drift_ms: Option<Millis>,
     /// Why it was not sent at its own instant.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["recovered", "missed", "waited"]))]
     late: Option<&'static str>,
     /// Why no POST was made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,6 +132,7 @@ impl From<Timings> for TimingsBody {
 #[schemars(rename = "Attempt")]
 pub(super) struct AttemptBody {
     number: u32,
+    #[schemars(with = "Moment")]
     executed_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_status: Option<u16>,
@@ -155,7 +164,9 @@ fn millis(us: u64) -> Millis {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Covers")]
 pub(super) struct CoversBody {
+    #[schemars(with = "Moment")]
     from: String,
+    #[schemars(with = "Moment")]
     to: String,
     count: u32,
     /// There are more than `count`.
@@ -167,6 +178,7 @@ pub(super) struct CoversBody {
 #[schemars(rename = "Executions")]
 pub(super) struct ExecutionsBody {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "JobId")]
     job_id: Option<String>,
     executions: Vec<ExecutionBody>,
     next_cursor: Option<String>,

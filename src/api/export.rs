@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::calendars::CalendarBody;
 use super::call::Call;
 use super::errors::ApiError;
-use super::json::{append, time_of};
+use super::json::{Moment, append, time_of};
+use super::matching::Matched;
 use super::pauses::PauseBody;
-use super::routes::Matched;
 use super::stream::{Piece, Stream};
 use crate::core::JobView;
 use crate::http::{Method, Response, Status};
-use crate::job::{Definition, JobKey};
+use crate::job::{Definition, JobId, JobKey};
 use crate::limits::PIECE_LEN_MAX;
 use crate::schedule::Calendars;
 
@@ -50,11 +50,14 @@ pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<Definition>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "JobId")]
     job_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Moment")]
     created_at: Option<String>,
     /// Where `@every` counts from.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Moment")]
     anchor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<PauseBody>,

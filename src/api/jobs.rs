@@ -8,14 +8,15 @@ use super::body;
 use super::calendars;
 use super::call::{Call, Read};
 use super::errors::ApiError;
-use super::json::{Millis, json, ok, time_of};
+use super::json::{Millis, Moment, json, ok, time_of};
+use super::matching::Matched;
+use super::parameters::STATUSES;
 use super::pauses::PauseBody;
-use super::routes::Matched;
 use super::runs;
 use super::schedules::PreviewBody;
 use crate::core::{Action, Herd, JobView, LastOutcome, Reply};
 use crate::http::{self, Request, Response};
-use crate::job::{Context, Definition, JobSpec, Revision};
+use crate::job::{Context, Definition, JobId, JobSpec, Revision};
 use crate::time::Instant;
 
 /// What a body must be.
@@ -67,11 +68,15 @@ fn spec(request: &Request, context: &Context<'_>) -> Result<(JobSpec, bool), Api
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Job")]
 pub(super) struct JobBody {
+    #[schemars(with = "JobId")]
     job_id: String,
     #[serde(flatten)]
     definition: Definition,
+    #[schemars(with = "Moment")]
     created_at: String,
+    #[schemars(with = "Moment")]
     updated_at: String,
+    #[schemars(with = "Option<Moment>")]
     next_execution: Option<String>,
     /// The clock stepped back behind what the job already fired; it waits for `nextExecution`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -98,7 +103,9 @@ pub(super) struct Stats {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "LastOutcome")]
 pub(super) struct Last {
+    #[schemars(with = "Moment")]
     scheduled_time: String,
+    #[schemars(extend("enum" = STATUSES))]
     status: &'static str,
     http_status: Option<u16>,
 }
@@ -147,9 +154,11 @@ fn tagged(response: Response, view: &JobView) -> Response {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ChangedJob")]
 pub(super) struct ChangedBody {
+    #[schemars(with = "JobId")]
     job_id: String,
     message: &'static str,
     job: JobBody,
+    #[schemars(with = "Vec<Moment>")]
     next_executions: Vec<String>,
     preview: PreviewBody,
 }

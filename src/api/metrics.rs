@@ -10,11 +10,12 @@ use serde_json::json;
 
 use super::call::{Call, Read};
 use super::errors::ApiError;
-use super::json::{Millis, ok, time_of};
+use super::json::{Millis, Moment, ok, time_of};
+use super::matching::Matched;
 use super::parameters::PAGE_DEFAULT;
-use super::routes::Matched;
 use crate::core::JobView;
 use crate::http::{Method, Response, Status};
+use crate::job::JobId;
 use crate::telemetry::{Figure, Figures, Percentiles, Value};
 
 /// Metrics, with the next jobs to fire.
@@ -37,8 +38,10 @@ struct MetricsBody<'a> {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "NextToFire")]
 struct NextBody<'a> {
+    #[schemars(with = "JobId")]
     job_id: String,
     schedule: &'a str,
+    #[schemars(with = "Option<Moment>")]
     next_execution: Option<String>,
 }
 

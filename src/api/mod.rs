@@ -1,12 +1,12 @@
 //! Owns the REST API: requests to calls, results to JSON, errors a client can act on.
 //! It must not touch sockets, threads or the store, and never decides what the core decides.
 //!
-//! In reading order: `routes` (the one table of what can be asked for) and `route` (what a line of it says), `call` (what
-//! a request asks for), then a file for each resource with its request, its parameters and its answer: `jobs` and
-//! `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`, `series`, `trials`, `export`, `calendars`,
-//! `alerts`, `metrics`, `status`, and `events`, which tell the `news` as `event_text`; `openapi` describes them all from
-//! the table and their types. They share `parameters`, `links`, `body`, `json`, `errors` and `cors`; `answers` is the
-//! readers' way to them, and `stream` is for answers that are made in pieces.
+//! In reading order: `routes` (the one table of what can be asked for), `route` (what a line of it says), `matching`
+//! (which line is meant), `call` (what a request asks for), then a file for each resource with its request, its
+//! parameters and its answer: `jobs` and `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`,
+//! `series`, `trials`, `export`, `calendars`, `alerts`, `metrics`, `status`, and `events`, which tell the `news` as
+//! `event_text`; `openapi` describes them all from the table, their types and `examples`. They share `parameters`, `headers`, `links`, `body`, `json`, `errors` and
+//! `cors`; `answers` is the readers' way to them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
 mod answers;
@@ -17,12 +17,15 @@ mod cors;
 mod errors;
 mod event_text;
 mod events;
+mod examples;
 mod executions;
 mod export;
+mod headers;
 mod jobs;
 mod jobs_page;
 mod json;
 mod links;
+mod matching;
 mod metrics;
 mod news;
 mod openapi;
@@ -52,11 +55,11 @@ pub use export::Export;
 pub use jobs::{job, reply};
 pub use jobs_page::JobsPage;
 pub use links::ListOf;
+pub use matching::{body_limit, route};
 pub use metrics::metrics;
 pub use news::{About, News, Rank};
-pub use openapi::openapi;
+pub use openapi::{described, openapi};
 pub use patch::Patch;
-pub use routes::{body_limit, route};
 pub use runs::{past, replay_of, replays, replays_of};
 pub use schedules::{PreviewCall, preview};
 pub use status::{Health, health, info};

@@ -38,8 +38,8 @@ pub(super) enum Form {
     Name(&'static [&'static str]),
     /// Some of some names, with commas between them.
     Names(&'static [&'static str]),
-    /// What an earlier page gave.
-    Cursor,
+    /// What an earlier page gave: its format, and its pattern.
+    Cursor(&'static str, &'static str),
     /// A whole second.
     Time,
     /// The id of a job.
@@ -50,7 +50,17 @@ pub(super) enum Form {
 
 pub(super) const LIMIT: Parameter =
     Parameter::new("limit", Form::Number { min: 1, max: PAGE_MAX }, "How many items the page holds at most.");
-pub(super) const CURSOR: Parameter = Parameter::new("cursor", Form::Cursor, "The nextCursor of the page before.");
+pub(super) const EXECUTIONS_CURSOR: Parameter =
+    cursor("executions-cursor", "^[0-9]{1,18}\\.[0-9]{1,18}\\.[0-3]\\.[0-9]{1,9}$");
+pub(super) const ALERTS_CURSOR: Parameter = cursor("alerts-cursor", "^[0-9]{1,19}$");
+/// What it looks like depends on what the jobs are sorted by.
+pub(super) const JOBS_CURSOR: Parameter = cursor("jobs-cursor", "^-?[0-9]{1,18}(\\.[A-Za-z0-9_-]*)?$");
+const CURSOR: &str = "cursor";
+
+const fn cursor(format: &'static str, pattern: &'static str) -> Parameter {
+    Parameter::new(CURSOR, Form::Cursor(format, pattern), "The nextCursor of the page before.")
+}
+
 pub(super) const STATUS: Parameter =
     Parameter::new("status", Form::Name(&STATUSES), "Only executions that stand like this.");
 
@@ -83,8 +93,9 @@ pub(super) const EVENT_JOB: Parameter =
 pub(super) const EVENT_STATUS: Parameter =
     Parameter::new("status", Form::Name(&STATUSES), "Only events of executions that stand like this.");
 
-const KINDS: [&str; 4] = [Kind::Scheduled.name(), Kind::Manual.name(), Kind::Replay.name(), Kind::Backfill.name()];
-const STATUSES: [&str; 4] =
+pub(super) const KINDS: [&str; 4] =
+    [Kind::Scheduled.name(), Kind::Manual.name(), Kind::Replay.name(), Kind::Backfill.name()];
+pub(super) const STATUSES: [&str; 4] =
     [Status::Pending.name(), Status::Success.name(), Status::Failed.name(), Status::Skipped.name()];
 
 /// The parameters of one request.
@@ -118,9 +129,13 @@ impl Parameters {
     }
 
     fn get(&self, parameter: &Parameter) -> Option<&str> {
-        let is_known = self.known.iter().any(|known| known.name == parameter.name);
-        debug_assert!(is_known, "a route reads {}, which it does not declare", parameter.name);
-        self.pairs.iter().find(|(name, _)| *name == parameter.name).map(|(_, value)| value.as_str())
+        self.text_of(parameter.name)
+    }
+
+    fn text_of(&self, name: &str) -> Option<&str> {
+        let is_known = self.known.iter().any(|known| known.name == name);
+        debug_assert!(is_known, "a route reads {name}, which it does not declare");
+        self.pairs.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
     }
 
     /// How many items are asked for.
@@ -218,8 +233,8 @@ impl Parameters {
 
     /// Where a page goes on, as its list writes it.
     pub(super) fn cursor<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ApiError> {
-        let Some(text) = self.get(&CURSOR) else { return Ok(None) };
-        let refusal = || ApiError::parameter(CURSOR.name, "expected the nextCursor of an earlier page");
+        let Some(text) = self.text_of(CURSOR) else { return Ok(None) };
+        let refusal = || ApiError::parameter(CURSOR, "expected the nextCursor of an earlier page");
         parse(text).map(Some).ok_or_else(refusal)
     }
 }
@@ -237,7 +252,7 @@ mod tests {
     fn cursors_read_back() {
         let cursor = ExecutionKey { instant: Instant::from_secs(7), job: JobKey(8), kind: Kind::Replay, number: 9 };
         let text = format!("cursor={}", print_cursor(&cursor));
-        let parameters = Parameters::read(&text, &[&CURSOR]).unwrap();
+        let parameters = Parameters::read(&text, &[&EXECUTIONS_CURSOR]).unwrap();
         assert_eq!(parameters.execution_cursor(), Ok(Some(cursor)));
     }
 
@@ -256,7 +271,7 @@ mod tests {
             ("cursor=1.2.0.4.5", "cursor: expected"),
         ] {
             let check = || {
-                let parameters = Parameters::read(text, &[&LIMIT, &CURSOR])?;
+                let parameters = Parameters::read(text, &[&LIMIT, &EXECUTIONS_CURSOR])?;
                 parameters.limit(5)?;
                 parameters.execution_cursor()
             };

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use super::body;
 use super::call::Call;
 use super::errors::ApiError;
-use super::routes::Matched;
+use super::matching::Matched;
 use crate::core::{Action, JobView};
-use crate::job::{Context, Definition, JobId, JobSpec};
+use crate::job::{Context, Definition, JobId, JobSpec, body_or_json};
 use crate::limits::PATCH_DEPTH_MAX;
 
 /// What a client wants to be different about a job.
@@ -36,20 +36,42 @@ impl JsonSchema for JobPatch {
         "JobPatch".into()
     }
 
-    /// That of a job, where nothing is needed and everything may be null.
+    /// That of a job, where nothing is needed. Everything may be null that a job can do without, as it may be in a job.
+    /// What must be said with what depends on what the job is.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = Definition::json_schema(generator);
         schema.remove("required");
-        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
-        for (_, member) in properties.into_iter().flatten() {
-            *member = json!({ "anyOf": [member.take(), { "type": "null" }] });
+        for (_, member) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+            loosen(member);
         }
+        schema.insert("allOf".to_owned(), json!([body_or_json()]));
+        schema.insert("description".to_owned(), "Members of a job that are to be different.".into());
         schema
+    }
+}
+
+/// A member that is an object is changed in some of its members, too.
+fn loosen(schema: &mut Value) {
+    let Value::Object(schema) = schema else { return };
+    let properties = schema.get("properties").and_then(Value::as_object);
+    // Whose only meaning is in being there is there as a whole.
+    if properties.is_some_and(|members| !members.values().any(|member| member.get("const").is_some())) {
+        schema.remove("required");
+        schema.remove("allOf");
+    }
+    for inner in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        loosen(inner.1);
+    }
+    for inner in schema.get_mut("anyOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        loosen(inner);
     }
 }
 
 /// Members that an answer shows as set, and that a change leaves as they are if it does not name them.
 const SECRETS: [&str; 3] = ["auth", "secretHeaders", "signingSecret"];
+
+/// Members in which clients choose names.
+const FREE: [&str; 3] = ["headers", "secretHeaders", "json"];
 
 /// A job changed in some members.
 pub(super) fn change(matched: &Matched<'_>) -> Result<Call, ApiError> {
@@ -89,11 +111,13 @@ impl Patch {
             members.remove("spreadSeed");
         }
         for (name, patch) in &self.members {
-            let merged = merged(members.get(name).map(Box::as_ref), patch, PATCH_DEPTH_MAX);
+            let is_free = FREE.contains(&name.as_str());
+            let merged = merged(members.get(name).map(Box::as_ref), patch, is_free, PATCH_DEPTH_MAX);
             match merged.map_err(|why| ApiError::member(name, why))? {
                 Some(member) => drop(members.insert(name.clone(), member)),
-                None if SECRETS.contains(&name.as_str()) => drop(members.insert(name.clone(), patch.clone())),
-                None => drop(members.remove(name)),
+                None if name == "json" => drop(members.remove(name)),
+                // It is as if it were left out, but not if there is no such member.
+                None => drop(members.insert(name.clone(), patch.clone())),
             }
         }
         let text = serde_json::to_vec(&members).expect("an object of JSON values");
@@ -110,11 +134,17 @@ impl Patch {
 }
 
 /// A member with a patch over it, by the algorithm of RFC 7396, section 2; None: it goes. What the patch does not name
-/// keeps its text and its place.
-fn merged(target: Option<&RawValue>, patch: &RawValue, depth: usize) -> Result<Option<Box<RawValue>>, String> {
+/// keeps its text and its place. What goes stays as null where names are not free: that is the same, if there is such a
+/// member, and can be told if there is none.
+fn merged(
+    target: Option<&RawValue>,
+    patch: &RawValue,
+    is_free: bool,
+    depth: usize,
+) -> Result<Option<Box<RawValue>>, String> {
     let is_object = |text: &str| text.trim_start().starts_with('{');
     match patch.get().trim() {
-        "null" => return Ok(None),
+        "null" if is_free => return Ok(None),
         text if !is_object(text) => return Ok(Some(patch.to_owned())),
         _ => {}
     }
@@ -133,14 +163,14 @@ fn merged(target: Option<&RawValue>, patch: &RawValue, depth: usize) -> Result<O
             None => Some(member),
             Some((&name, patch)) => {
                 known.insert(name);
-                merged(Some(&member), patch, depth - 1)?
+                merged(Some(&member), patch, is_free, depth - 1)?
             }
         };
         members.extend(member.map(|member| (name, member)));
     }
     for (name, _) in &patch.0 {
         if known.insert(name) {
-            let member = merged(None, patches[name.as_str()], depth - 1)?;
+            let member = merged(None, patches[name.as_str()], is_free, depth - 1)?;
             members.extend(member.map(|member| (name.clone(), member)));
         }
     }
@@ -187,8 +217,22 @@ mod tests {
 
     fn merge(target: &str, patch: &str) -> Result<String, String> {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).expect(text);
-        let merged = merged(Some(&raw(target)), &raw(patch), PATCH_DEPTH_MAX)?;
+        let merged = merged(Some(&raw(target)), &raw(patch), true, PATCH_DEPTH_MAX)?;
         Ok(merged.map_or_else(String::new, |merged| merged.get().to_owned()))
+    }
+
+    #[test]
+    fn what_a_job_can_do_without_may_be_null_in_a_patch() {
+        let schema = JobPatch::json_schema(&mut SchemaGenerator::default());
+        for (name, member) in schema.get("properties").and_then(Value::as_object).expect("it has some") {
+            let is_null = |schema: &Value| {
+                schema["type"] == "null"
+                    || schema["type"].as_array().is_some_and(|types| types.contains(&"null".into()))
+            };
+            let may_be = is_null(member) || member["anyOf"].as_array().is_some_and(|any| any.iter().any(is_null));
+            // Any JSON may stand in `json`.
+            assert_eq!(may_be, !["api", "type", "json"].contains(&name.as_str()), "{name}: {member}");
+        }
     }
 
     #[test]

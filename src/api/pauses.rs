@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::body;
 use super::call::Call;
 use super::errors::ApiError;
-use super::json::time_of;
-use super::routes::Matched;
+use super::json::{Moment, time_of};
+use super::matching::Matched;
 use crate::core::Action;
-use crate::job::{Pause, instant};
+use crate::job::{Pause, Second, instant};
 use crate::limits::NOTE_LEN_MAX;
 
 /// How a job is to be paused.
@@ -18,9 +18,10 @@ use crate::limits::NOTE_LEN_MAX;
 #[serde(deny_unknown_fields, rename_all = "camelCase", default, expecting = "a JSON object such as {\"note\":\"...\"}")]
 pub(super) struct PauseAsked {
     /// The last second of the pause. Left out: it lasts until somebody resumes the job.
+    #[schemars(with = "Option<Second>")]
     until: Option<String>,
     /// Why.
-    #[schemars(length(max = 500))]
+    #[schemars(length(max = NOTE_LEN_MAX))]
     note: Option<String>,
 }
 
@@ -63,8 +64,10 @@ pub(super) fn resume(matched: &Matched<'_>) -> Result<Call, ApiError> {
 #[schemars(rename = "Pause")]
 pub(super) struct PauseBody {
     /// What was due after this was not sent.
+    #[schemars(with = "Moment")]
     since: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Moment")]
     until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<Box<str>>,

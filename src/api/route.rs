@@ -5,8 +5,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::call::Call;
 use super::errors::ApiError;
+use super::examples::Examples;
+use super::headers::{AnswerHeader, RequestHeader};
+use super::matching::Matched;
 use super::parameters::Parameter;
-use super::routes::Matched;
 use super::stream::EVENT_STREAM;
 use crate::http::{Method, Status};
 
@@ -24,6 +26,8 @@ pub(super) struct Route {
     pub(super) about: &'static str,
     /// The query parameters it knows; any other is refused by name.
     pub(super) parameters: &'static [&'static Parameter],
+    /// The header fields of a request that mean something to it.
+    pub(super) headers: &'static [&'static RequestHeader],
     /// What its body is, if it takes one.
     pub(super) body: Option<BodyOf>,
     /// What it answers when all is well.
@@ -49,6 +53,8 @@ pub(super) struct BodyOf {
     pub(super) len_max: usize,
     /// Whether it may be left out.
     pub(super) is_optional: bool,
+    /// Some that it may be, by name.
+    pub(super) examples: Examples,
 }
 
 /// An answer when all is well.
@@ -60,6 +66,10 @@ pub(super) struct AnswerOf {
     pub(super) schema: Option<SchemaOf>,
     /// The media type of the body.
     pub(super) media_type: &'static str,
+    /// Its header fields.
+    pub(super) headers: &'static [&'static AnswerHeader],
+    /// What can be asked next: paths of the table, each with the pointer to what in the answer stands for its text.
+    pub(super) leads: &'static [(&'static str, &'static str)],
 }
 
 pub(super) const JSON: &str = "application/json";
@@ -67,7 +77,8 @@ pub(super) const JSON: &str = "application/json";
 impl AnswerOf {
     /// An answer that is a `T`.
     pub(super) const fn json<T: JsonSchema>(status: Status, about: &'static str) -> AnswerOf {
-        AnswerOf { status, about, schema: Some(SchemaGenerator::subschema_for::<T>), media_type: JSON }
+        let schema: SchemaOf = SchemaGenerator::subschema_for::<T>;
+        AnswerOf { status, about, schema: Some(schema), media_type: JSON, headers: &[], leads: &[] }
     }
 
     /// 200 with events, of which each carries a `T`.
@@ -82,7 +93,19 @@ impl AnswerOf {
 
     /// 204.
     pub(super) const fn empty(about: &'static str) -> AnswerOf {
-        AnswerOf { status: Status::NO_CONTENT, about, schema: None, media_type: JSON }
+        AnswerOf { status: Status::NO_CONTENT, about, schema: None, media_type: JSON, headers: &[], leads: &[] }
+    }
+
+    /// It has these header fields.
+    pub(super) const fn with(mut self, headers: &'static [&'static AnswerHeader]) -> AnswerOf {
+        self.headers = headers;
+        self
+    }
+
+    /// It leads to these paths and those below them.
+    pub(super) const fn leading(mut self, leads: &'static [(&'static str, &'static str)]) -> AnswerOf {
+        self.leads = leads;
+        self
     }
 }
 
@@ -95,7 +118,19 @@ impl Route {
         call: fn(&Matched<'_>) -> Result<Call, ApiError>,
     ) -> Route {
         let text_at = text_at(path.as_bytes());
-        Route { method, path, text_at, operation, about, parameters: &[], body: None, answers: &[], errors: &[], call }
+        Route {
+            method,
+            path,
+            text_at,
+            operation,
+            about,
+            parameters: &[],
+            headers: &[],
+            body: None,
+            answers: &[],
+            errors: &[],
+            call,
+        }
     }
 
     /// It knows these query parameters.
@@ -104,17 +139,30 @@ impl Route {
         self
     }
 
+    /// It heeds these header fields.
+    pub(super) const fn heeds(mut self, headers: &'static [&'static RequestHeader]) -> Route {
+        self.headers = headers;
+        self
+    }
+
+    /// Its body may be one of these.
+    pub(super) const fn such_as(mut self, examples: Examples) -> Route {
+        let Some(body) = &mut self.body else { panic!("there is a body") };
+        body.examples = examples;
+        self
+    }
+
     /// Its body is a `T`, of so many bytes at most.
     pub(super) const fn takes<T: JsonSchema>(mut self, name: &'static str, len_max: usize) -> Route {
         let schema: SchemaOf = SchemaGenerator::subschema_for::<T>;
-        self.body = Some(BodyOf { schema, name, media_type: JSON, len_max, is_optional: false });
+        self.body = Some(BodyOf { schema, name, media_type: JSON, len_max, is_optional: false, examples: &[] });
         self
     }
 
     /// Its body is a `T`, or there is none.
     pub(super) const fn may_take<T: JsonSchema>(mut self, name: &'static str, len_max: usize) -> Route {
         let schema: SchemaOf = SchemaGenerator::subschema_for::<T>;
-        self.body = Some(BodyOf { schema, name, media_type: JSON, len_max, is_optional: true });
+        self.body = Some(BodyOf { schema, name, media_type: JSON, len_max, is_optional: true, examples: &[] });
         self
     }
 
@@ -128,6 +176,11 @@ impl Route {
     pub(super) const fn or(mut self, errors: &'static [Status]) -> Route {
         self.errors = errors;
         self
+    }
+
+    /// Whether a header field means something to it.
+    pub(super) fn heeds_header(&self, header: &RequestHeader) -> bool {
+        self.headers.iter().any(|heeded| heeded.name == header.name)
     }
 
     /// If a request's path is this one: the text in it, or an empty one if it has none.

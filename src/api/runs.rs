@@ -8,20 +8,22 @@ use super::body;
 use super::call::{Call, Read};
 use super::errors::ApiError;
 use super::executions::execution;
-use super::json::{json, ok, time_of};
-use super::routes::Matched;
-use crate::core::{Action, ExecutionId, Record, Run, RunOf, Status};
+use super::json::{Moment, json, ok, time_of};
+use super::matching::Matched;
+use crate::core::{Action, ExecutionId, Kind, Record, Run, RunOf, Status};
 use crate::http::{self, Response};
-use crate::job::{FieldError, JobId, Json, OwnBody, instant};
-use crate::limits::{BACKFILL_MAX, RUN_WAIT_MAX};
+use crate::job::{FieldError, JobId, Json, OwnBody, Second, any_of, body_or_json, instant, whole};
+use crate::limits::{BACKFILL_MAX, RUN_WAIT_MAX, TARGET_BODY_LEN_MAX};
 use crate::store::{ExecutionRecord, Filter, Query};
 use crate::time::Instant;
 
 /// How an execution is to be run.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default, expecting = "a JSON object such as {\"wait\":true}")]
+#[schemars(extend("allOf" = [body_or_json()]))]
 pub(super) struct RunAsked {
     /// What is sent in place of the job's body, as text with placeholders.
+    #[schemars(length(max = TARGET_BODY_LEN_MAX))]
     body: Option<String>,
     /// The same, as any JSON value.
     #[serde(deserialize_with = "Json::some")]
@@ -74,16 +76,20 @@ pub fn replay_of(found: &ExecutionRecord, mut run: Box<Run>) -> Result<Action, A
 /// Times of the past for which a job is to be run.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with from and to")]
+#[schemars(extend("allOf" = [body_or_json()]))]
 pub(super) struct BackfillAsked {
     /// The first second that counts.
+    #[schemars(with = "Second")]
     from: String,
     /// The last second that counts; not ahead of now.
+    #[schemars(with = "Second")]
     to: String,
     /// Only say which times these are.
     #[serde(default)]
     dry_run: bool,
-    #[serde(default)]
     /// What is sent in place of the job's body, as text with placeholders.
+    #[serde(default)]
+    #[schemars(length(max = TARGET_BODY_LEN_MAX))]
     body: Option<String>,
     /// The same, as any JSON value.
     #[serde(default, deserialize_with = "Json::some")]
@@ -106,21 +112,27 @@ pub(super) fn backfill(matched: &Matched<'_>) -> Result<Call, ApiError> {
 /// Which executions are to be done again.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with status, jobId, from or to")]
+#[schemars(extend("allOf" = [any_of(&["status", "jobId", "from", "to"])]))]
 pub(super) struct ReplayAllAsked {
     /// Only with this status: SUCCESS, FAILED or SKIPPED.
     #[serde(default)]
+    #[schemars(extend("enum" = ["SUCCESS", "FAILED", "SKIPPED", null]))]
     status: Option<String>,
     /// Only of this job.
     #[serde(default)]
+    #[schemars(with = "Option<JobId>")]
     job_id: Option<String>,
     /// Only what belongs to this second or a later one.
     #[serde(default)]
+    #[schemars(with = "Option<Second>")]
     from: Option<String>,
     /// Only what belongs to this second or an earlier one.
     #[serde(default)]
+    #[schemars(with = "Option<Second>")]
     to: Option<String>,
     /// How many at most, the newest of them. Left out: 100.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[schemars(range(min = 1, max = BACKFILL_MAX))]
     limit: Option<u64>,
     /// Only say which these are.
     #[serde(default)]
@@ -175,6 +187,7 @@ pub fn replays_of(found: Vec<ExecutionRecord>) -> Vec<(ExecutionId, Option<OwnBo
 #[schemars(rename = "ReplayPlan")]
 pub(super) struct ReplayPlanBody {
     count: usize,
+    #[schemars(with = "Vec<ExecutionId>")]
     execution_ids: Vec<String>,
     dry_run: bool,
 }
@@ -191,6 +204,7 @@ pub fn replays(found: &[ExecutionRecord]) -> Response {
 #[schemars(rename = "StartedReplays")]
 pub(super) struct ReplaysBody {
     count: usize,
+    #[schemars(with = "Vec<ExecutionId>")]
     execution_ids: Vec<String>,
     /// How many were not done again, as their job is deleted.
     skipped: usize,
@@ -209,7 +223,9 @@ pub(super) fn started_all(ids: &[ExecutionId], skipped: usize) -> Response {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartedExecution")]
 pub(super) struct StartedBody {
+    #[schemars(with = "JobId")]
     job_id: String,
+    #[schemars(with = "ExecutionId")]
     execution_id: String,
     message: &'static str,
 }
@@ -219,8 +235,10 @@ pub(super) struct StartedBody {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartedBackfill")]
 pub(super) struct BackfillBody {
+    #[schemars(with = "JobId")]
     job_id: String,
     count: usize,
+    #[schemars(with = "Vec<ExecutionId>")]
     execution_ids: Vec<String>,
     message: &'static str,
 }
@@ -230,15 +248,18 @@ pub(super) struct BackfillBody {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "BackfillPlan")]
 pub(super) struct PlanBody {
+    #[schemars(with = "JobId")]
     job_id: String,
     count: usize,
+    #[schemars(with = "Vec<Moment>")]
     scheduled_times: Vec<String>,
     dry_run: bool,
 }
 
 /// What was begun.
 pub(super) fn started(ids: &[ExecutionId]) -> Response {
-    let [id] = ids else {
+    // Also one of a backfill is answered as a backfill.
+    let [id] = ids.iter().filter(|id| id.kind != Kind::Backfill).collect::<Vec<_>>()[..] else {
         let job_id = ids.first().map(|id| id.job.to_string()).unwrap_or_default();
         let execution_ids: Vec<String> = ids.iter().map(ExecutionId::to_string).collect();
         let message = "Executions started, one after the other";

@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::body;
 use super::call::Call;
 use super::errors::ApiError;
-use super::json::{ok, time_of};
-use super::routes::Matched;
+use super::json::{Moment, ok, time_of};
+use super::matching::Matched;
 use crate::core::Herd;
 use crate::http::Response;
-use crate::job::{DstDefinition, Timing, instant};
-use crate::limits::{HERD_JOBS_MIN, PREVIEW_INSTANTS_MAX};
+use crate::job::{
+    Day, DstDefinition, KnownCalendar, ScheduleText, Second, Timing, ZoneName, instant, object, one_of, whole,
+};
+use crate::limits::{HERD_JOBS_MIN, JOB_CALENDARS_MAX, OWN_DATES_MAX, PREVIEW_INSTANTS_MAX, SEED_END, SPREAD_MAX_S};
 use crate::schedule::{LeftOut, Schedule, Upcoming};
 use crate::time::Instant;
 
@@ -26,22 +28,39 @@ const COUNT: u64 = 10;
 /// A schedule without a job, and which of its instants are to be shown.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a JSON object with schedule or runAt")]
+#[schemars(extend("allOf" = [one_of(&["schedule", "runAt"])]))]
 pub(super) struct Asked {
+    #[schemars(with = "Option<ScheduleText>")]
     schedule: Option<String>,
+    #[schemars(with = "Option<Second>")]
     run_at: Option<String>,
+    #[schemars(with = "Option<ZoneName>")]
     time_zone: Option<String>,
+    #[serde(default, deserialize_with = "object")]
     dst: Option<DstDefinition>,
+    #[schemars(range(min = 1, max = SPREAD_MAX_S))]
+    #[serde(default, deserialize_with = "whole")]
     spread_seconds: Option<u64>,
+    #[schemars(range(max = SEED_END - 1))]
+    #[serde(default, deserialize_with = "whole")]
     spread_seed: Option<u64>,
+    #[schemars(with = "Option<Second>")]
     starts_at: Option<String>,
+    #[schemars(with = "Option<Second>")]
     ends_at: Option<String>,
+    #[schemars(with = "Option<Vec<Day>>", length(max = OWN_DATES_MAX))]
     exclude_dates: Option<Vec<String>>,
+    #[schemars(with = "Option<Vec<KnownCalendar>>", length(max = JOB_CALENDARS_MAX))]
     exclude_calendars: Option<Vec<String>>,
     /// The first second that counts. Left out: what follows now.
+    #[schemars(with = "Option<Second>")]
     from: Option<String>,
     /// The last second that counts. Left out: there is none.
+    #[schemars(with = "Option<Second>")]
     to: Option<String>,
     /// How many instants at most. Left out: 10, and with `to` as many as there may be.
+    #[schemars(range(min = 1, max = PREVIEW_INSTANTS_MAX))]
+    #[serde(default, deserialize_with = "whole")]
     count: Option<u64>,
 }
 
@@ -127,6 +146,7 @@ pub(super) struct PreviewBody {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PreviewInstant")]
 pub(super) struct InstantBody {
+    #[schemars(with = "Moment")]
     time: String,
     local: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,6 +156,7 @@ pub(super) struct InstantBody {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Remark")]
 pub(super) struct RemarkBody {
+    #[schemars(extend("enum" = ["gap", "overlap"]))]
     kind: &'static str,
     message: String,
 }
@@ -143,6 +164,7 @@ pub(super) struct RemarkBody {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ExcludedDate")]
 pub(super) struct ExcludedBody {
+    #[schemars(with = "Day")]
     date: String,
     /// `excludeDates`, and the names of calendars.
     by: Vec<String>,

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::json::{Millis, ok, time_of};
+use super::json::{Millis, Moment, ok, time_of};
+use super::matching::Matched;
 use super::parameters::{FROM, STEP, TO};
-use super::routes::Matched;
 use crate::http::Response;
 use crate::job::JobId;
 use crate::store::{Distribution, Query, Series, SeriesPoint};
@@ -52,6 +52,7 @@ fn ask(matched: &Matched<'_>, job: Option<JobId>) -> Result<Call, ApiError> {
 #[schemars(rename = "Series")]
 pub(super) struct SeriesBody {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "JobId")]
     job_id: Option<String>,
     /// How long a step is, where hours are still kept.
     step_seconds: u32,
@@ -59,6 +60,7 @@ pub(super) struct SeriesBody {
     points: Vec<PointBody>,
     /// What ended later may be missing, as there was too much to look at.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Moment")]
     complete_through: Option<String>,
 }
 
@@ -66,6 +68,7 @@ pub(super) struct SeriesBody {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "SeriesPoint")]
 struct PointBody {
+    #[schemars(with = "Moment")]
     start: String,
     seconds: u32,
     success: u64,

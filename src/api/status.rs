@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::call::{Call, Read};
 use super::errors::ApiError;
-use super::json::{json, ok};
-use super::routes::{self, Matched};
+use super::json::{Moment, json, ok};
+use super::matching::{self, Matched};
 use crate::http::{self, Response};
 use crate::schedule::Zones;
 use crate::time::WallUs;
@@ -39,7 +39,9 @@ pub struct Health {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Health")]
 pub(super) struct HealthBody<'a> {
+    #[schemars(extend("enum" = ["healthy", "unhealthy"]))]
     status: &'static str,
+    #[schemars(with = "Moment")]
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -70,6 +72,7 @@ pub(super) struct InfoBody<'a> {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct ZoneData<'a> {
     version: &'a str,
+    #[schemars(extend("enum" = ["bundled", "system"]))]
     source: &'static str,
 }
 
@@ -80,7 +83,7 @@ pub fn info(zones: &Zones) -> Response {
         version: env!("CARGO_PKG_VERSION"),
         description: env!("CARGO_PKG_DESCRIPTION"),
         zone_data: ZoneData { version: zones.version(), source: zones.source().name() },
-        endpoints: routes::endpoints().collect(),
+        endpoints: matching::endpoints().collect(),
     })
 }
 

@@ -1,21 +1,45 @@
 //! Owns trials: a job that is not saved is sent once, and all that came back is said.
 //! It must not send anything.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::body;
 use super::call::Call;
 use super::errors::ApiError;
 use super::executions::TimingsBody;
 use super::json::{Millis, ok};
-use super::routes::Matched;
+use super::matching::Matched;
 use crate::core::{Outcome, Report};
 use crate::http::Response;
 use crate::job::{Definition, JobSpec, Post};
 use crate::limits::RUN_WAIT_MAX;
+
+/// A job that is to be sent once, for the description.
+pub(super) struct TrialAsked;
+
+impl JsonSchema for TrialAsked {
+    fn schema_name() -> Cow<'static, str> {
+        "Trial".into()
+    }
+
+    /// That of a job which needs no schedule, as when it would be due plays no part, and for which somebody waits.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Definition::json_schema(generator);
+        if let Some(whens) = schema.pointer_mut("/allOf/0/oneOf").and_then(Value::as_array_mut) {
+            let none = json!({ "type": "null" });
+            whens.push(json!({ "properties": { "schedule": none, "runAt": none, "runAfterMs": none } }));
+        }
+        if let Some(timeout) = schema.pointer_mut("/properties/timeoutMs") {
+            timeout["maximum"] = json!(RUN_WAIT_MAX.as_millis());
+        }
+        schema
+    }
+}
 
 /// A job is sent once.
 pub(super) fn ask(matched: &Matched<'_>) -> Result<Call, ApiError> {

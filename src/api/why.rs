@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::call::Call;
 use super::errors::ApiError;
 use super::executions::{ExecutionBody, execution};
-use super::json::{ok, time_of};
+use super::json::{Moment, ok, time_of};
+use super::matching::Matched;
 use super::parameters::AT;
-use super::routes::Matched;
 use crate::core::{Covers, JobView, Kind, Record, Status, Wait};
 use crate::http::Response;
 use crate::job::JobId;
@@ -29,7 +29,9 @@ pub(super) fn ask(matched: &Matched<'_>) -> Result<Call, ApiError> {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Why")]
 pub(super) struct WhyBody {
+    #[schemars(with = "JobId")]
     job_id: String,
+    #[schemars(with = "Moment")]
     at: String,
     /// In one word.
     verdict: Verdict,
@@ -37,8 +39,10 @@ pub(super) struct WhyBody {
     reason: String,
     /// When the schedule, as it is now, is due before and after that.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Moment")]
     previous_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Moment")]
     next_time: Option<String>,
     /// What there is of that second, also what clients asked for, and the row that covers it.
     executions: Vec<ExecutionBody>,

@@ -1,9 +1,11 @@
 //! Owns the identity of an execution: its key inside this store, and its public id with its reversible text.
 //! It must not look anything up: an id alone says which row it names.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -128,6 +130,22 @@ impl Serialize for ExecutionId {
 impl<'de> Deserialize<'de> for ExecutionId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ExecutionId, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(|_| D::Error::custom("expected the id of an execution"))
+    }
+}
+
+impl JsonSchema for ExecutionId {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ExecutionId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let uuid = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
+        let pattern = format!("^{uuid}-(0|[1-9][0-9]{{0,17}})(-(s[1-9][0-9]{{0,8}}|[mrb](0|[1-9][0-9]{{0,9}})))?$");
+        json_schema!({ "type": "string", "format": "execution-id", "pattern": pattern })
     }
 }
 

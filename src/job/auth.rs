@@ -8,25 +8,34 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::headers::value_of;
+use super::object::object;
+use super::secret::SecretOf;
+use super::shapes::{LineSecret, PrintableSecret, one_of};
 use super::{FieldError, Secret, SecretDefinition};
 
-/// The member as clients write it.
+/// How the target knows who asks: either a user's name and password, or a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object with basic or bearer")]
-#[schemars(rename = "Auth")]
+#[schemars(rename = "Auth", extend("allOf" = [one_of(&["basic", "bearer"])]))]
 pub struct AuthDefinition {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     basic: Option<BasicDefinition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<SecretOf<PrintableSecret>>")]
     bearer: Option<SecretDefinition>,
 }
+
+/// A user's name, as a pattern has it.
+const USERNAME: &str = "^[^:\\x00-\\x1f\\x7f-\\x9f]*$";
 
 /// A user's name and password (RFC 7617).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object with username and password")]
 #[schemars(rename = "BasicAuth")]
 struct BasicDefinition {
+    #[schemars(regex(pattern = USERNAME))]
     username: String,
+    #[schemars(with = "SecretOf<LineSecret>")]
     password: SecretDefinition,
 }
 

@@ -7,25 +7,36 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::number::whole;
+use super::shapes::any_of;
 use super::{FieldError, bounded};
 use crate::limits::CONCURRENCY_KEY_LEN_MAX;
 
-/// The key as clients write it.
+const LIMIT_MAX: u64 = 100_000;
+/// A name, as a pattern has it.
+const NAME: &str = "^[^\\x00-\\x1f\\x7f-\\x9f]+$";
+/// What [`Rate::parse`] reads, as a pattern has it.
+const RATE: &str = "^(?!0+/)[0-9]{1,6}/[smh]$";
+
+/// What jobs share that must not run too often or too much at once: a limit, a rate, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     rename_all = "camelCase",
     expecting = "an object such as {\"name\":\"billing\",\"limit\":2}"
 )]
-#[schemars(rename = "ConcurrencyKey")]
+#[schemars(rename = "ConcurrencyKey", extend("allOf" = [any_of(&["limit", "rate"])]))]
 pub struct ConcurrencyDefinition {
     /// What the jobs share.
+    #[schemars(length(min = 1, max = CONCURRENCY_KEY_LEN_MAX), regex(pattern = NAME))]
     name: String,
     /// How many executions of them may be under way at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
     limit: Option<u64>,
     /// How often one may begin, such as `10/s`, `100/m` or `5/h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = RATE))]
     rate: Option<String>,
 }
 
@@ -96,7 +107,7 @@ impl ConcurrencyKey {
         if limit.is_none() && rate.is_none() {
             return Err(FieldError::new("concurrencyKey", "expected a limit, a rate, or both"));
         }
-        let limit = limit.map(|given| bounded("concurrencyKey.limit", given, 1, 100_000)).transpose()?;
+        let limit = limit.map(|given| bounded("concurrencyKey.limit", given, 1, LIMIT_MAX)).transpose()?;
         let rate = rate.as_deref().map(|text| {
             Rate::parse(text).ok_or_else(|| {
                 FieldError::unknown_name("concurrencyKey.rate", "a rate such as \"10/s\", \"100/m\" or \"5/h\"", text)

@@ -2,6 +2,7 @@
 //! It must not know how one is sent.
 
 use super::FieldError;
+use super::shapes::Choice;
 
 /// How often an execution may reach its target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Delivery {
 }
 
 impl Delivery {
+    const ALL: [Delivery; 2] = [Delivery::AtLeastOnce, Delivery::AtMostOnce];
+
     /// The name clients know.
     pub fn name(self) -> &'static str {
         match self {
@@ -24,7 +27,13 @@ impl Delivery {
 
     /// The delivery with that name.
     pub(super) fn compile(name: &str) -> Result<Delivery, FieldError> {
-        let found = [Delivery::AtLeastOnce, Delivery::AtMostOnce].into_iter().find(|delivery| delivery.name() == name);
+        let found = Delivery::ALL.into_iter().find(|delivery| delivery.name() == name);
         found.ok_or_else(|| FieldError::unknown_name("type", "\"ATLEAST_ONCE\" or \"ATMOST_ONCE\"", name))
+    }
+}
+
+impl Choice for Delivery {
+    fn names() -> Vec<&'static str> {
+        Delivery::ALL.map(Delivery::name).into()
     }
 }

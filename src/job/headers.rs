@@ -1,11 +1,16 @@
 //! Owns the headers that a job sends beside those of every POST: which may be set, and to what.
 //! It must not write any: `dispatch` does.
 
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderName, HeaderValue};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{FieldError, Named};
 use crate::limits::{TARGET_HEADERS_LEN_MAX, TARGET_HEADERS_MAX};
@@ -37,6 +42,37 @@ static CONNECTIONS: [HeaderName; 12] = [
 
 /// Those by which a target knows an execution: how their names begin.
 const OURS: [&str; 4] = ["idempotency-key", "punctual-", "webhook-", "traceparent"];
+
+/// Headers of a job whose values look like a `T`, for the description. It does not say that names which differ in case
+/// alone are the same one.
+pub(super) struct HeadersOf<T>(PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for HeadersOf<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("HeadersOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let connections = CONNECTIONS.iter().map(|name| any_case(name.as_str())).collect::<Vec<_>>().join("|");
+        let ours = OURS.map(any_case).join("|");
+        json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": format!("^(?!({connections})$)(?!{ours})[!#$%&'*+.^_`|~0-9A-Za-z-]+$") },
+            "additionalProperties": T::json_schema(generator),
+            "maxProperties": TARGET_HEADERS_MAX,
+        })
+    }
+}
+
+/// A pattern of a name in any case.
+fn any_case(name: &str) -> String {
+    let either = |c: char| if c.is_ascii_alphabetic() { format!("[{}{c}]", c.to_ascii_uppercase()) } else { c.into() };
+    name.chars().map(either).collect()
+}
 
 /// Reads headers that may be seen.
 pub(super) fn compile(member: &'static str, headers: &Named<String>) -> Result<Box<[Header]>, FieldError> {

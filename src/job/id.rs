@@ -1,9 +1,11 @@
 //! Owns the identity of a job: the key inside this store, and the public id that holds it.
 //! It must not look anything up: an id alone says which job it names.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use uuid::Uuid;
 
 /// The integer key of a job inside this store. Never reused while anything of the job is kept.
@@ -62,6 +64,20 @@ impl FromStr for JobId {
             return Err(MalformedId);
         }
         Uuid::try_parse(text).map(JobId).map_err(|_| MalformedId)
+    }
+}
+
+impl JsonSchema for JobId {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "JobId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "uuid" })
     }
 }
 

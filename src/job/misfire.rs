@@ -6,8 +6,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::number::whole;
+use super::shapes::{Choice, NameOf};
 use super::{FieldError, bounded};
 use crate::limits::MISFIRE_ALL_MAX;
+
+/// How late a run may at least and at most be allowed to begin.
+const LATENESS_MIN_MS: u64 = 1_000;
+const LATENESS_MAX_MS: u64 = 366 * 86_400_000;
 
 /// The policy as clients write it. What is left out is as the server was told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,12 +22,15 @@ use crate::limits::MISFIRE_ALL_MAX;
 pub struct MisfireDefinition {
     /// `once`, `all` or `skip`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<NameOf<Misfire>>")]
     policy: Option<String>,
     /// How late a run may begin, also one for a missed instant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = LATENESS_MIN_MS, max = LATENESS_MAX_MS))]
     max_lateness_ms: Option<u64>,
     /// How many runs `all` makes for one gap.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MISFIRE_ALL_MAX))]
     max_catch_up: Option<u64>,
 }
 
@@ -48,6 +57,8 @@ pub enum Misfire {
 }
 
 impl Misfire {
+    const ALL: [Misfire; 3] = [Misfire::Once, Misfire::All, Misfire::Skip];
+
     /// The name users know.
     pub fn name(self) -> &'static str {
         match self {
@@ -59,7 +70,7 @@ impl Misfire {
 
     /// The policy with that name.
     pub fn from_name(name: &str) -> Option<Misfire> {
-        [Misfire::Once, Misfire::All, Misfire::Skip].into_iter().find(|policy| policy.name() == name)
+        Misfire::ALL.into_iter().find(|policy| policy.name() == name)
     }
 
     /// Whether a missed instant that has a row already is run, given whether it is the latest of those missed.
@@ -72,6 +83,12 @@ impl Misfire {
     }
 }
 
+impl Choice for Misfire {
+    fn names() -> Vec<&'static str> {
+        Misfire::ALL.map(Misfire::name).into()
+    }
+}
+
 impl MisfireRule {
     /// What a definition means.
     pub(super) fn compile(definition: &MisfireDefinition) -> Result<MisfireRule, FieldError> {
@@ -80,7 +97,7 @@ impl MisfireRule {
             Misfire::from_name(name)
                 .ok_or_else(|| FieldError::unknown_name("misfire.policy", "\"once\", \"all\" or \"skip\"", name))
         });
-        let lateness = max_lateness_ms.map(|ms| bounded("misfire.maxLatenessMs", ms, 1_000, 366 * 86_400_000));
+        let lateness = max_lateness_ms.map(|ms| bounded("misfire.maxLatenessMs", ms, LATENESS_MIN_MS, LATENESS_MAX_MS));
         let most = u64::from(MISFIRE_ALL_MAX);
         let catch_up = max_catch_up.map(|count| bounded("misfire.maxCatchUp", count, 1, most));
         Ok(MisfireRule {

@@ -6,7 +6,8 @@
 //! instants), `retry` (whether and when there is another attempt), `overlap` (what becomes of one that is due while
 //! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name. What is asked of
 //! the target is `request`, with its `headers` and its `body`, a `template`. A `secret` is never shown: `secrets` are all
-//! of a job's, in headers, in `auth`, and for `signing`. `named`, `given` and `json` are how clients write members. `post` is what of it a worker sends, `id` is how a job is named.
+//! of a job's, in headers, in `auth`, and for `signing`. `named`, `given`, `object`, `number` and `json` are how clients write
+//! members, and `shapes` how the description of the API has them. `post` is what of it a worker sends, `id` is how a job is named.
 
 mod auth;
 mod body;
@@ -21,6 +22,8 @@ mod json;
 mod labels;
 mod misfire;
 mod named;
+mod number;
+mod object;
 mod overlap;
 mod post;
 mod request;
@@ -28,6 +31,7 @@ mod retry;
 mod revision;
 mod secret;
 mod secrets;
+mod shapes;
 mod signing;
 mod spec;
 mod statuses;
@@ -47,11 +51,14 @@ pub use json::Json;
 pub use labels::Labels;
 pub use misfire::{Misfire, MisfireRule};
 pub use named::Named;
+pub use number::whole;
+pub use object::object;
 pub use overlap::Overlap;
 pub use post::{Content, Post};
 pub use retry::{Failure, RetryPolicy};
 pub use revision::{Pause, Revision};
 pub use secret::{Secret, SecretDefinition};
+pub use shapes::{CalendarName, Day, KnownCalendar, ScheduleText, Second, ZoneName, any_of, body_or_json, one_of};
 pub use signing::Signing;
 pub use spec::JobSpec;
 pub use statuses::{StatusDefinition, Statuses};

@@ -2,6 +2,7 @@
 //! It must not know which executions run: the core does.
 
 use super::FieldError;
+use super::shapes::Choice;
 
 /// What becomes of an execution that is due while another one of its job runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Overlap {
 }
 
 impl Overlap {
+    const ALL: [Overlap; 3] = [Overlap::Allow, Overlap::Skip, Overlap::QueueOne];
+
     /// The name clients know.
     pub fn name(self) -> &'static str {
         match self {
@@ -27,7 +30,13 @@ impl Overlap {
 
     /// The policy with that name.
     pub(super) fn compile(name: &str) -> Result<Overlap, FieldError> {
-        let found = [Overlap::Allow, Overlap::Skip, Overlap::QueueOne].into_iter().find(|policy| policy.name() == name);
+        let found = Overlap::ALL.into_iter().find(|policy| policy.name() == name);
         found.ok_or_else(|| FieldError::unknown_name("overlap", "\"allow\", \"skip\" or \"queue_one\"", name))
+    }
+}
+
+impl Choice for Overlap {
+    fn names() -> Vec<&'static str> {
+        Overlap::ALL.map(Overlap::name).into()
     }
 }

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use http::Method;
+use schemars::Schema;
 
 use super::body::Body;
 use super::post::Rare;
+use super::shapes::{Choice, no_body_with};
 use super::{FieldError, Json, Named, StatusDefinition, Statuses, bounded, headers};
 use crate::limits::TARGET_TIME_MAX;
 
@@ -21,8 +23,27 @@ pub(super) struct RequestDefinition {
     pub(super) success: Option<Vec<StatusDefinition>>,
 }
 
-const METHODS: [Method; 7] =
+static METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// The same as [`TARGET_TIME_MAX`].
+pub(super) const TIMEOUT_MAX_MS: u64 = TARGET_TIME_MAX.as_secs() * 1_000;
+/// Methods that say nothing behind their head.
+const BODILESS: [Method; 2] = [Method::GET, Method::HEAD];
+
+/// The name of a method, for the description.
+pub(super) enum MethodName {}
+
+impl Choice for MethodName {
+    fn names() -> Vec<&'static str> {
+        METHODS.iter().map(Method::as_str).collect()
+    }
+}
+
+/// That some methods have no body, for the description.
+pub(super) fn no_body_with_some() -> Schema {
+    no_body_with(&BODILESS.each_ref().map(Method::as_str))
+}
 
 /// What they mean.
 pub(super) fn compile(definition: RequestDefinition) -> Result<Rare, FieldError> {
@@ -58,24 +79,23 @@ pub(super) fn define(rare: &Rare) -> RequestDefinition {
 }
 
 fn compile_method(name: &str) -> Result<Method, FieldError> {
-    let found = METHODS.into_iter().find(|method| method.as_str() == name);
+    let found = METHODS.iter().find(|method| method.as_str() == name).cloned();
     found.ok_or_else(|| {
         let names = METHODS.each_ref().map(Method::as_str).join(", ");
         FieldError::unknown_name("method", &format!("one of {names}"), name)
     })
 }
 
-/// Some methods say nothing behind their head.
+/// Refuses a body that no method says.
 pub(super) fn check_body(body: &Body, method: &Method) -> Result<(), FieldError> {
-    if [Method::GET, Method::HEAD].contains(method) {
+    if BODILESS.contains(method) {
         return Err(FieldError::new(body.member(), format_args!("expected none with the method {method}")));
     }
     Ok(())
 }
 
 fn compile_timeout(ms: u64) -> Result<Duration, FieldError> {
-    let most = u64::try_from(TARGET_TIME_MAX.as_millis()).expect("limits are short");
-    bounded("timeoutMs", ms, 1, most).map(Duration::from_millis)
+    bounded("timeoutMs", ms, 1, TIMEOUT_MAX_MS).map(Duration::from_millis)
 }
 
 fn compile_success(entries: &[StatusDefinition]) -> Result<Statuses, FieldError> {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::number::whole;
+use super::statuses::OutcomeShape;
 use super::{FieldError, StatusDefinition, Statuses, bounded};
 use crate::mix::mix;
 
@@ -16,31 +18,43 @@ const JITTER_PER_MILLE: u32 = 100;
 /// The longest time that a job may ask for: 30 days.
 const TIME_MAX_MS: u64 = 30 * 86_400_000;
 
+/// How many attempts a job may ask for.
+const ATTEMPTS_MAX: u64 = 1_000;
+/// By how much a wait may be longer than the one before.
+const MULTIPLIER_MAX: f64 = 100.0;
+
 /// How failed attempts are repeated, as clients write it. What is left out is as the server was told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object such as {\"maxAttempts\":5}")]
 #[schemars(rename = "Retry")]
 pub struct RetryDefinition {
     /// Attempts in all, the first included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = ATTEMPTS_MAX))]
     max_attempts: Option<u64>,
     /// The wait before the second attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = TIME_MAX_MS))]
     initial_delay_ms: Option<u64>,
     /// By how much each further wait is longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1.0, max = MULTIPLIER_MAX))]
     multiplier: Option<f64>,
     /// No wait is longer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = TIME_MAX_MS))]
     max_delay_ms: Option<u64>,
     /// By which part a wait may vary to either side: 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     jitter: Option<f64>,
     /// No attempt begins later than this after the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = TIME_MAX_MS))]
     max_elapsed_ms: Option<u64>,
     /// Which outcomes are followed by another attempt: `"timeout"`, `"connection"`, statuses. Left out: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<OutcomeShape>>")]
     on: Option<Vec<StatusDefinition>>,
     /// Whether retries end when the next instant of the job comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,11 +132,13 @@ impl Retry {
         let millis = |member, given: Option<u64>| {
             given.map(|ms| bounded(member, ms, 0, TIME_MAX_MS).map(Duration::from_millis)).transpose()
         };
-        let attempts = max_attempts.map(|given| bounded("retry.maxAttempts", given, 1, 1_000)).transpose()?;
+        let attempts = max_attempts.map(|given| bounded("retry.maxAttempts", given, 1, ATTEMPTS_MAX)).transpose()?;
         Ok(Retry {
             attempts: attempts.map(|attempts| u32::try_from(attempts).expect("at most a thousand")),
             delay: millis("retry.initialDelayMs", *initial_delay_ms)?,
-            factor_per_mille: multiplier.map(|given| per_mille("retry.multiplier", given, 1.0, 100.0)).transpose()?,
+            factor_per_mille: multiplier
+                .map(|given| per_mille("retry.multiplier", given, 1.0, MULTIPLIER_MAX))
+                .transpose()?,
             delay_max: millis("retry.maxDelayMs", *max_delay_ms)?,
             jitter_per_mille: jitter.map(|given| per_mille("retry.jitter", given, 0.0, 1.0)).transpose()?,
             elapsed_max: millis("retry.maxElapsedMs", *max_elapsed_ms)?,

@@ -3,11 +3,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::shapes::SecretText;
 
 /// A secret in clear.
 #[derive(Clone, PartialEq, Eq)]
@@ -116,6 +119,23 @@ impl JsonSchema for SecretDefinition {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        SecretOf::<SecretText>::json_schema(generator)
+    }
+}
+
+/// A secret whose text looks like a `T`.
+pub(super) struct SecretOf<T>(PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for SecretOf<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let set = json_schema!({
             "type": "object",
             "properties": { "set": { "const": true } },
@@ -125,7 +145,7 @@ impl JsonSchema for SecretDefinition {
         if generator.contract().is_serialize() {
             return set;
         }
-        json_schema!({ "description": EXPECTED, "anyOf": [{ "type": "string", "minLength": 1 }, set] })
+        json_schema!({ "anyOf": [T::json_schema(generator), set] })
     }
 }
 

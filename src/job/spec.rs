@@ -328,9 +328,12 @@ impl From<&JobSpec> for Definition {
     }
 }
 
-/// A count that a job gives, from 1 to a billion.
+/// The largest count that a job may give.
+pub(super) const COUNT_MAX: u64 = 1_000_000_000;
+
+/// A count that a job gives, from 1 on.
 fn count(member: &'static str, given: Option<u64>) -> Result<Option<u32>, FieldError> {
-    let given = given.map(|given| bounded(member, given, 1, 1_000_000_000)).transpose()?;
+    let given = given.map(|given| bounded(member, given, 1, COUNT_MAX)).transpose()?;
     Ok(given.map(|given| u32::try_from(given).expect("it is bounded")))
 }
 

@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Unexpected;
 use serde::{Deserialize, Serialize};
 
 use super::FieldError;
+use super::number::exact;
 
 /// One entry of such a set as clients write it: a number, or a text such as `"2xx"` or `"500-503"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +121,13 @@ impl<'de> Deserialize<'de> for StatusDefinition {
                 Ok(StatusDefinition::One(u16::try_from(number).unwrap_or(u16::MAX)))
             }
 
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<StatusDefinition, E> {
+                match exact(number) {
+                    Some(number) => self.visit_u64(number),
+                    None => Err(E::invalid_type(Unexpected::Float(number), &self)),
+                }
+            }
+
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<StatusDefinition, E> {
                 Ok(StatusDefinition::Text(text.to_owned()))
             }
@@ -137,8 +146,29 @@ impl JsonSchema for StatusDefinition {
             "description": "A status, a class of statuses, or a range of them.",
             "anyOf": [
                 { "type": "integer", "minimum": FIRST, "maximum": LAST },
-                { "type": "string", "pattern": "^([1-5](xx|XX)|[1-5][0-9]{2})$" },
-                { "type": "string", "enum": ["500-503", "200-399"] },
+                { "type": "string", "format": "statuses", "pattern": format!("^({ENTRY})$") },
+            ],
+        })
+    }
+}
+
+/// A class, a status or a range, as a pattern has it. That a range ascends it does not say.
+const ENTRY: &str = "[1-5](xx|XX)|[1-5][0-9]{2}(-[1-5][0-9]{2})?";
+
+/// An entry of a set of outcomes: of statuses, and failures with a name.
+pub(super) enum OutcomeShape {}
+
+impl JsonSchema for OutcomeShape {
+    fn schema_name() -> Cow<'static, str> {
+        "OutcomeEntry".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A status, a class of statuses, a range of them, `timeout` or `connection`.",
+            "anyOf": [
+                { "type": "integer", "minimum": FIRST, "maximum": LAST },
+                { "type": "string", "format": "statuses", "pattern": format!("^({ENTRY}|timeout|connection)$") },
             ],
         })
     }

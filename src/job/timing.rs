@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::definition::shortened;
+use super::shapes::{Choice, NameOf};
 use super::{Context, FieldError, bounded};
 use crate::limits::{JOB_CALENDARS_MAX, OWN_DATES_MAX, RUN_AFTER_MAX, SEED_END, SPREAD_MAX_S};
 use crate::schedule::{Dates, Dst, Gap, NamedDates, Overlap, Rule, Schedule, Terms, Zone};
@@ -48,11 +49,16 @@ pub struct Timing {
 pub struct DstDefinition {
     /// `run_after` (if left out) or `skip`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<NameOf<Gap>>")]
     gap: Option<String>,
     /// `first` (if left out), `last` or `both`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<NameOf<Overlap>>")]
     overlap: Option<String>,
 }
+
+/// The same as [`RUN_AFTER_MAX`].
+pub(super) const RUN_AFTER_MAX_MS: u64 = RUN_AFTER_MAX.as_secs() * 1_000;
 
 /// Whether the seed of a schedule was drawn for it, not said with it. It is no part of what a job is: no two jobs differ
 /// by it alone.
@@ -158,14 +164,14 @@ impl Timing {
     fn calendars(&self, context: &Context<'_>) -> Result<Box<[NamedDates]>, FieldError> {
         let member = "excludeCalendars";
         let mut names = self.exclude_calendars.clone().unwrap_or_default();
-        names.sort_unstable();
-        names.dedup();
         if names.len() > JOB_CALENDARS_MAX {
             return Err(FieldError::new(
                 member,
                 format_args!("expected at most {JOB_CALENDARS_MAX} names, got {}", names.len()),
             ));
         }
+        names.sort_unstable();
+        names.dedup();
         let find = |name: &String| match context.calendars {
             Some(calendars) => calendars.get(name).ok_or_else(|| {
                 FieldError::new(
@@ -176,6 +182,18 @@ impl Timing {
             None => Ok(NamedDates { name: name.as_str().into(), dates: Arc::default() }),
         };
         names.iter().map(find).collect()
+    }
+}
+
+impl Choice for Gap {
+    fn names() -> Vec<&'static str> {
+        Gap::ALL.map(Gap::name).into()
+    }
+}
+
+impl Choice for Overlap {
+    fn names() -> Vec<&'static str> {
+        Overlap::ALL.map(Overlap::name).into()
     }
 }
 
@@ -206,8 +224,7 @@ fn spread(seconds: Option<u64>) -> Result<u32, FieldError> {
 }
 
 fn run_after(after_ms: u64, now: WallUs) -> Result<Instant, FieldError> {
-    let most = u64::try_from(RUN_AFTER_MAX.as_millis()).expect("a year fits");
-    let after_ms = i64::try_from(bounded("runAfterMs", after_ms, 1, most)?).expect("it is bounded");
+    let after_ms = i64::try_from(bounded("runAfterMs", after_ms, 1, RUN_AFTER_MAX_MS)?).expect("it is bounded");
     let at_us = now.0.saturating_add(after_ms * 1_000);
     let second = at_us.div_euclid(1_000_000);
     Ok(Instant::from_secs(if at_us.rem_euclid(1_000_000) == 0 { second } else { second + 1 }))

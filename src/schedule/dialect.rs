@@ -6,10 +6,8 @@ use super::error::{ScheduleError, quoted};
 use super::every::Every;
 use super::field::Field;
 use super::values::Values;
+use crate::limits::SCHEDULE_LEN_MAX;
 use crate::time::Instant;
-
-/// The longest schedule text, in bytes.
-pub(super) const TEXT_LEN_MAX: usize = 1_024;
 
 const WORDS: &str = "@hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually or @every with a duration";
 
@@ -57,8 +55,8 @@ pub(super) fn parse(text: &str, seed: Option<u64>, anchor: Instant) -> Result<Fo
 /// Everything after this check is printable ASCII or a tab, so that cutting the text anywhere is
 /// safe.
 fn check_characters(text: &str) -> Result<(), ScheduleError> {
-    if text.len() > TEXT_LEN_MAX {
-        return Err(ScheduleError::schedule(format!("expected at most {TEXT_LEN_MAX} bytes, got {}", text.len())));
+    if text.len() > SCHEDULE_LEN_MAX {
+        return Err(ScheduleError::schedule(format!("expected at most {SCHEDULE_LEN_MAX} bytes, got {}", text.len())));
     }
     let fits = |c: char| c == ' ' || c == '\t' || c.is_ascii_graphic();
     match text.char_indices().find(|(_, c)| !fits(*c)) {

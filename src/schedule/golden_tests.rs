@@ -192,7 +192,7 @@ fn errors() {
     for (text, expected) in ERRORS {
         assert_eq!(error(text), *expected, "{text:?}");
     }
-    let long = "0,".repeat(dialect::TEXT_LEN_MAX);
+    let long = "0,".repeat(crate::limits::SCHEDULE_LEN_MAX);
     assert_eq!(error(&long), "schedule: expected at most 1024 bytes, got 2048");
 }
 

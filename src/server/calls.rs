@@ -58,6 +58,8 @@ pub(super) struct Calls {
     /// Pages of jobs for which memory is being looked through.
     pub(super) listings: VecDeque<(RequestId, Listing)>,
     pub(super) logs: Logs,
+    /// The description of the API.
+    pub(super) description: Box<[u8]>,
     /// The zones that jobs may name.
     pub(super) zones: Zones,
     /// The zone of jobs that name none.
@@ -420,7 +422,7 @@ impl Calls {
             Read::Past { id, from, to } => api::past(id, core.past_instants(id, from, to, now.wall)),
             Read::Calendars => api::calendars(core.calendars()),
             Read::Info => api::info(&self.zones),
-            Read::OpenApi => api::openapi(),
+            Read::OpenApi => api::described(&self.description),
             Read::Metrics { limit } => {
                 api::metrics(&figures::collect(engine, self, clients, now), &core.next_to_fire(limit, now.wall))
             }

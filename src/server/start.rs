@@ -145,6 +145,7 @@ fn prepare(
         seals: config.secrets_key.is_some(),
         readers,
         logs,
+        description: api::openapi(),
         zones,
         zone,
         in_flight_max,

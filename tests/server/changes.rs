@@ -72,8 +72,11 @@ fn a_patch_touches_what_it_names_and_nothing_else() {
     for (body, status, why) in [
         (json!({"schedule": null}), 400, "schedule: expected"),
         (json!({"nothing": 1}), 400, "nothing: unknown field"),
-        (json!({"api": null}), 400, "body: missing field `api`"),
+        (json!({"nothing": null}), 400, "nothing: unknown field"),
+        (json!({"retry": {"nothing": null}}), 400, "retry.nothing: unknown field"),
+        (json!({"api": null}), 400, "api: invalid type: null"),
         (json!({"retry": 7}), 400, "retry: invalid type"),
+        (json!({"retry": [3]}), 400, "retry: invalid type"),
         (json!([1]), 400, "body: expected a JSON object"),
     ] {
         let answer = patch(&test, &id, body);

@@ -1,0 +1,166 @@
+//! The description of the API against the real binary: its examples, a fuzz driven by it, and a client made from it.
+//! It must not know what the API is: all that is asked stands in the description.
+//!
+//! The fuzz and the client need tools in Python, `tests/openapi/requirements.txt`. They are looked for in the folder
+//! that `PUNCTUAL_OPENAPI_TOOLS` names, a virtual environment's `bin`, then in `PATH`. Without them these tests are left
+//! out, unless `PUNCTUAL_REQUIRE_OPENAPI=1` says that this is a failure.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::server::{Server, command};
+
+/// The same cases each time.
+const SEED: &str = "20261125";
+/// How many cases there are at most for an operation and a way to find some.
+const CASES: &str = "100";
+/// How long the fuzz and the generator may take on a slow machine; usually it is about a minute.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A server that takes secrets, with a calendar that cannot be deleted.
+fn server(folder: &Path) -> Server {
+    let key = folder.join("key");
+    let made = command(&["secrets", "init"]).arg(&key).output().expect("the binary is there");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let key = key.to_str().expect("it is a text");
+    // What fails is not sent again: nobody listens where jobs POST to.
+    let flags = ["--max-in-flight", "16", "--retries", "0", "--secrets-key", key];
+    let server = Server::start(&folder.join("p.db"), &flags);
+    let dates = json!({ "dates": ["2026-12-25"] });
+    assert_eq!(server.api.send("PUT", "/api/calendars/kept", Some(&dates.to_string())).status, 200);
+    let job = json!({
+        "schedule": "@yearly", "api": "http://127.0.0.1:9/", "type": "ATLEAST_ONCE", "excludeCalendars": ["kept"],
+    });
+    assert_eq!(server.api.send("POST", "/api/jobs", Some(&job.to_string())).status, 201);
+    server
+}
+
+/// A tool, if it is there.
+fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let own = std::env::var_os("PUNCTUAL_OPENAPI_TOOLS").map(PathBuf::from);
+    let found =
+        own.into_iter().chain(std::env::split_paths(&path)).map(|folder| folder.join(name)).find(|at| at.is_file());
+    if found.is_none() {
+        let is_required = std::env::var("PUNCTUAL_REQUIRE_OPENAPI").is_ok_and(|required| required == "1");
+        assert!(!is_required, "{name} is neither in PUNCTUAL_OPENAPI_TOOLS nor in PATH");
+        eprintln!("LEFT OUT: {name} is not installed; see tests/openapi/requirements.txt");
+    }
+    found
+}
+
+/// Runs a tool to its end.
+fn run(command: &mut Command, folder: &Path) -> Output {
+    let log = folder.join("said");
+    let file = || std::fs::File::create(&log).expect("the folder is there");
+    let (stdout, stderr) = (file(), std::fs::File::create(folder.join("complained")).expect("the folder is there"));
+    let mut child =
+        command.current_dir(folder).stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().expect("it starts");
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            break status;
+        }
+        if begin.elapsed() > PATIENCE {
+            child.kill().expect("it is our child");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let read = |name: &str| std::fs::read(folder.join(name)).expect("it was made");
+    Output { status, stdout: read("said"), stderr: read("complained") }
+}
+
+fn expect_success(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openapi").join(name)
+}
+
+#[test]
+fn every_example_is_accepted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = server(folder.path());
+    let description = server.api.get("/api/openapi.json");
+    let plain = json!({ "schedule": "@yearly", "api": "http://127.0.0.1:9/", "type": "ATLEAST_ONCE" }).to_string();
+    let mut sent = 0;
+    for (path, methods) in description["paths"].as_object().expect("it has paths") {
+        for (method, operation) in methods.as_object().expect("a path has methods") {
+            let examples = operation["requestBody"]["content"]["application/json"]["examples"].as_object();
+            assert_eq!(examples.is_none(), operation["requestBody"].is_null(), "{method} {path} has no example");
+            for (name, example) in examples.into_iter().flatten() {
+                let mut body = example["value"].clone();
+                if body["api"].is_string() {
+                    body["api"] = json!("http://127.0.0.1:9/");
+                }
+                let job = server.api.send("POST", "/api/jobs", Some(&plain)).json()["jobId"].clone();
+                let job = job.as_str().expect("it is a text");
+                let execution = if path.starts_with("/api/executions/") { ended(&server, job) } else { String::new() };
+                let id = if execution.is_empty() { job } else { &execution };
+                let path = path.replace("{id}", id).replace("{name}", "holidays");
+                let answer = server.api.send(&method.to_uppercase(), &path, Some(&body.to_string()));
+                assert!((200..300).contains(&answer.status), "{method} {path} {name}: {}", answer.text);
+                // The name of a job is its own.
+                if let Some(id) = answer.json()["jobId"].as_str() {
+                    server.api.send("DELETE", &format!("/api/jobs/{id}"), None);
+                }
+                sent += 1;
+            }
+        }
+    }
+    assert!(sent > 10, "{sent} examples");
+}
+
+/// An execution of a job that has ended.
+fn ended(server: &Server, job: &str) -> String {
+    let answer = server.api.send("POST", &format!("/api/jobs/{job}/run"), Some("{\"wait\":true}"));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()["executionId"].as_str().expect("it is a text").to_owned()
+}
+
+#[test]
+fn a_fuzz_driven_by_the_description_finds_nothing() {
+    let Some(schemathesis) = tool("schemathesis") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = server(folder.path());
+    let url = format!("http://{}/api/openapi.json", server.api.address);
+    let mut fuzz = Command::new(schemathesis);
+    fuzz.arg("--config-file").arg(file("schemathesis.toml")).args(["run", &url, "--seed", SEED, "-n", CASES]);
+    fuzz.env("SCHEMATHESIS_HOOKS", file("hooks.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    let said = expect_success(&run(&mut fuzz, folder.path()));
+    eprintln!("{}", said.split("== SUMMARY ==").last().unwrap_or_default());
+    assert_eq!(server.api.get("/api/health")["status"], "healthy");
+    for job in server.api.pages("/api/jobs?limit=1000", "jobs") {
+        let is_here = |host: &&str| job["api"].as_str().is_some_and(|api| api.to_lowercase().starts_with(*host));
+        let here = ["http://127.0.0.1:9/", "http://[::1]:9/", "http://localhost:9/"];
+        assert!(here.iter().any(is_here), "the fuzz sends to others: {}", job["api"]);
+    }
+}
+
+#[test]
+fn a_client_made_from_the_description_creates_reads_changes_and_deletes_a_job() {
+    let (Some(generator), Some(python)) = (tool("openapi-python-client"), tool("python3")) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = server(folder.path());
+    let description: Value = server.api.get("/api/openapi.json");
+    std::fs::write(folder.path().join("openapi.json"), description.to_string()).expect("the folder is there");
+    let mut generate = Command::new(&generator);
+    generate.args(["generate", "--path", "openapi.json", "--output-path", "punctual_client", "--meta", "none"]);
+    // It calls others of its environment.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let beside = generator.parent().map(Path::to_owned).into_iter();
+    let path = std::env::join_paths(beside.chain(std::env::split_paths(&path))).expect("they were in one");
+    expect_success(&run(generate.env("PATH", path), folder.path()));
+    let mut client = Command::new(python);
+    client.arg(file("client.py")).arg(format!("http://{}", server.api.address));
+    client.env("PYTHONPATH", folder.path()).env("PYTHONDONTWRITEBYTECODE", "1");
+    let id = expect_success(&run(&mut client, folder.path()));
+    assert_eq!(server.api.send("GET", &format!("/api/jobs/{}", id.trim()), None).status, 404);
+}
