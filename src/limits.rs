@@ -32,6 +32,22 @@ pub const TAGS_MAX: usize = 20;
 pub const KEY_KEPT: Duration = Duration::from_secs(86_400);
 /// How many characters an idempotency key may have.
 pub const KEY_LEN_MAX: usize = 255;
+/// Lines of a batch or an import.
+pub const BATCH_ITEMS_MAX: usize = 10_000;
+/// A batch or an import, in bytes.
+pub const BATCH_BODY_LEN_MAX: usize = 8 * 1024 * 1024;
+/// A line of it, in bytes: a job with the largest body that a job may have, with room around it.
+pub const BATCH_LINE_LEN_MAX: usize = 160 * 1024;
+/// Batches and imports that are there and not answered. Only one of them is worked on.
+pub const BATCHES_MAX: usize = 4;
+/// How long a batch is read, or accepted, in one turn.
+pub const BATCH_TIME_PER_TURN: Duration = Duration::from_micros(500);
+/// Results of a batch that are printed in one turn.
+pub const BATCH_PRINTED_AT_ONCE: usize = 500;
+/// Bytes of a batch that are hashed in one turn.
+pub const BATCH_HASHED_AT_ONCE: usize = 128 * 1024;
+/// Changes that were written together of which the core hears in one turn.
+pub const SETTLED_AT_ONCE_MAX: u64 = 64;
 /// How many jobs are looked at in a turn for a page of them.
 pub const LISTING_LOOKS_MAX: usize = 2_000;
 /// How many characters a note may have.
@@ -122,6 +138,8 @@ pub const HEADERS_MAX: usize = 64;
 pub const BODY_LEN_MAX: usize = 64 * 1024;
 /// Connections of clients that are open at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
+/// Clients that send a body above [`BODY_LEN_MAX`] at once.
+pub const LARGE_BODIES_MAX: usize = 4;
 /// Clients that are connected and not accepted yet.
 pub const CLIENTS_QUEUED_MAX: i32 = 1_024;
 /// How long a client may take to send one request.

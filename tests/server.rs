@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "server/batches.rs"]
+mod batches;
 #[path = "server/calendars.rs"]
 mod calendars;
 #[path = "server/changes.rs"]

@@ -10,11 +10,29 @@ use crate::http::{Request, Status};
 /// Reads the body of a request; `expected` says in an error what it must be.
 pub(super) fn read<T: DeserializeOwned>(request: &Request, expected: &str) -> Result<T, ApiError> {
     check_content_type(request)?;
+    parse_object(&request.body, expected)
+}
+
+/// Whether the body of a request can be lines of objects.
+pub(super) fn check_lines(request: &Request) -> Result<(), ApiError> {
+    let types = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines"];
+    let text = request.headers.content_type.as_deref();
+    if !text.is_some_and(|text| types.iter().any(|known| media_type(text).eq_ignore_ascii_case(known))) {
+        check_content_type(request)?;
+    }
+    if request.body.trim_ascii().is_empty() {
+        return Err(ApiError::bad_request("body: expected JSON objects, each in a line of its own"));
+    }
+    Ok(())
+}
+
+/// Reads the text of an object, which is not a list of its members.
+pub(super) fn parse_object<T: DeserializeOwned>(text: &[u8], expected: &str) -> Result<T, ApiError> {
     // Serde would take a list for the members in their order.
-    if request.body.trim_ascii_start().starts_with(b"[") {
+    if text.trim_ascii_start().starts_with(b"[") {
         return Err(ApiError::at("#".to_owned(), "body", format!("expected {expected}, got a list")));
     }
-    parse(&request.body)
+    parse(text)
 }
 
 /// Reads the text of an object.

@@ -30,9 +30,14 @@ pub(super) fn put(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
     let name = named(matched)?;
     let Body { dates } = body::read(matched.request, "a JSON object with dates")?;
+    wanted(name, &dates).map(Call::Change)
+}
+
+/// What becomes of a calendar that is to have these dates.
+pub(super) fn wanted(name: Arc<str>, dates: &[String]) -> Result<Action, ApiError> {
     let dates = Dates::parse(dates.iter().map(String::as_str), CALENDAR_DATES_MAX)
         .map_err(|why| ApiError::member("dates", why.to_string()))?;
-    Ok(Call::Change(Action::PutCalendar { name, dates: Arc::new(dates) }))
+    Ok(Action::PutCalendar { name, dates: Arc::new(dates) })
 }
 
 /// A calendar's end.
@@ -54,7 +59,11 @@ pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
 }
 
 fn named(matched: &Matched<'_>) -> Result<Arc<str>, ApiError> {
-    let name = matched.text();
+    called(matched.text())
+}
+
+/// The name of a calendar.
+pub(super) fn called(name: &str) -> Result<Arc<str>, ApiError> {
     check_calendar_name(name).map_err(|why| ApiError::bad_request(format!("calendar: {why}")))?;
     Ok(name.into())
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::batch::Lines;
 use super::patch::Patch;
 use super::schedules::PreviewCall;
 use super::stream::Stream;
@@ -28,6 +29,8 @@ pub enum Call {
         /// Only say which they are.
         dry_run: bool,
     },
+    /// Changes of many jobs, of which the body has a line each; it is read bit by bit.
+    Batch(Lines),
     /// Something that is sent once, and not saved.
     Try(Arc<Post>),
     /// An execution that is looked up, and done again.
@@ -53,6 +56,7 @@ impl Call {
     pub fn changes(&self) -> bool {
         match self {
             Call::Create(_) | Call::Change(_) | Call::Patch(_) | Call::Replay(..) | Call::ReplayAll { .. } => true,
+            Call::Batch(_) => true,
             Call::Read(_)
             | Call::Query(_)
             | Call::Preview(_)

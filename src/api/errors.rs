@@ -38,7 +38,7 @@ struct Fault {
 }
 
 /// What is wrong (RFC 9457).
-#[derive(Serialize, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Problem {
     /// Always `about:blank`: the status says what kind of problem it is.
     #[serde(rename = "type")]
@@ -95,6 +95,26 @@ impl ApiError {
         ApiError { fault, ..ApiError::bad_request(message) }
     }
 
+    /// The same in a part of the body: the member that it is in.
+    #[must_use]
+    pub(super) fn within(mut self, member: &str) -> ApiError {
+        if let Some(pointer) = self.fault.as_mut().and_then(|fault| fault.pointer.as_mut()) {
+            pointer.insert_str(1, &format!("/{member}"));
+            self.message.insert_str(0, &format!("{member}."));
+        }
+        self
+    }
+
+    /// 409: a name is another job's.
+    pub(super) fn name_taken(name: &str) -> ApiError {
+        ApiError::new(Status::CONFLICT, format!("name: another job is called {name:?}"))
+    }
+
+    /// 412: a job is not what it was, but has this ETag.
+    pub(super) fn changed(number: u32) -> ApiError {
+        ApiError::new(Status::PRECONDITION_FAILED, format!("the job has changed: its ETag is \"{number}\""))
+    }
+
     /// 404 for a job.
     pub fn no_such_job() -> ApiError {
         ApiError::new(Status::NOT_FOUND, "Job not found")
@@ -126,23 +146,32 @@ impl ApiError {
         ApiError::new(Status::TOO_MANY_REQUESTS, message)
     }
 
+    /// 500: an id could not be drawn.
+    pub fn no_randomness() -> ApiError {
+        ApiError::new(Status::INTERNAL_SERVER_ERROR, "the system gave no random numbers")
+    }
+
     /// Whether what was refused with this status is refused for now only.
     pub(super) fn may_be_tried_again(status: Status) -> bool {
         matches!(status, Status::SERVICE_UNAVAILABLE | Status::TOO_MANY_REQUESTS)
     }
 
-    /// The answer to send.
-    pub fn response(&self) -> Response {
+    /// What is wrong, in the words of the standard.
+    pub(super) fn problem(&self) -> Problem {
         let detail = printable(self.message.clone());
-        let problem = Problem {
+        Problem {
             kind: "about:blank",
             title: self.status.reason(),
             status: self.status.code(),
             errors: self.fault.as_deref().into_iter().cloned().collect(),
             error: detail.clone(),
             detail,
-        };
-        let mut response = Response { content_type: PROBLEM_TYPE, ..json(self.status, &problem) };
+        }
+    }
+
+    /// The answer to send.
+    pub fn response(&self) -> Response {
+        let mut response = Response { content_type: PROBLEM_TYPE, ..json(self.status, &self.problem()) };
         if let Some(allow) = &self.allow {
             response = response.with_header("Allow", allow.clone());
         }

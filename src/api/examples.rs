@@ -26,6 +26,12 @@ pub(super) const JOB: Examples = &[
     ),
     ("once", r#"{"runAfterMs":90000,"api":"https://example.com/hooks/reminder","type":"ATMOST_ONCE","json":{"to":7}}"#),
 ];
+pub(super) const BATCH: Examples =
+    &[("one", r#"{"create":{"schedule":"@daily","api":"https://example.com/hooks/report","type":"ATLEAST_ONCE"}}"#)];
+pub(super) const IMPORT: Examples = &[
+    ("aCalendar", r#"{"calendar":{"name":"holidays","dates":["2026-12-25"]}}"#),
+    ("aJob", r#"{"job":{"schedule":"@daily","api":"https://example.com/hooks/report","type":"ATLEAST_ONCE"}}"#),
+];
 pub(super) const PATCH: Examples = &[
     ("anotherTime", r#"{"schedule":"0 0 7 * * MON-FRI","timeZone":"Europe/Berlin"}"#),
     ("withoutRetries", r#"{"retry":{"maxAttempts":1},"owner":null}"#),

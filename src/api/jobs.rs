@@ -58,8 +58,12 @@ pub(super) fn release(matched: &Matched<'_>) -> Result<Call, ApiError> {
 
 /// Reads the body of a create or an update. With it: whether the client said if the job is to be active.
 fn spec(request: &Request, context: &Context<'_>) -> Result<(JobSpec, bool), ApiError> {
-    let definition: Definition = body::read(request, EXPECTED)?;
-    let spec = JobSpec::compile(&definition, context)?;
+    compile(&body::read(request, EXPECTED)?, context)
+}
+
+/// What a definition comes to that is due some day. With it: whether it says if the job is to be active.
+pub(super) fn compile(definition: &Definition, context: &Context<'_>) -> Result<(JobSpec, bool), ApiError> {
+    let spec = JobSpec::compile(definition, context)?;
     spec.check_future(context.now.floor())?;
     Ok((spec, definition.active.is_some()))
 }
@@ -181,14 +185,8 @@ pub fn reply(reply: &Reply, herd: Option<Herd>) -> Response {
         Reply::StartedAll(ids, passed_over) => runs::started_all(ids, *passed_over),
         Reply::Ended(id, record) => runs::ended(*id, record),
         Reply::TooMany(why) => ApiError::bad_request(why.clone()).response(),
-        Reply::NameTaken(name) => {
-            let message = format!("name: another job is called {name:?}");
-            ApiError::new(http::Status::CONFLICT, message).response()
-        }
-        Reply::Changed(number) => {
-            let message = format!("the job has changed: its ETag is \"{number}\"");
-            ApiError::new(http::Status::PRECONDITION_FAILED, message).response()
-        }
+        Reply::NameTaken(name) => ApiError::name_taken(name).response(),
+        Reply::Changed(number) => ApiError::changed(*number).response(),
         Reply::Conflict(why) => ApiError::new(http::Status::CONFLICT, *why).response(),
         Reply::Invalid(error) => ApiError::from(error.clone()).response(),
         Reply::Refused(refusal) => ApiError::from(*refusal).response(),

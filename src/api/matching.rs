@@ -168,6 +168,7 @@ mod tests {
             Ok(Call::Ready(response)) => response,
             Ok(
                 Call::Create(_)
+                | Call::Batch(_)
                 | Call::Change(_)
                 | Call::Jobs(_)
                 | Call::Search(..)

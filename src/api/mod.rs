@@ -4,12 +4,13 @@
 //! In reading order: `routes` (the one table of what can be asked for), `route` (what a line of it says), `matching`
 //! (which line is meant), `call` (what a request asks for), then a file for each resource with its request, its
 //! parameters and its answer: `jobs` and `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`,
-//! `series`, `trials`, `export`, `calendars`, `alerts`, `metrics`, `status`, and `events`, which tell the `news` as
+//! `series`, `trials`, `batch`, `export` and `import`, `calendars`, `alerts`, `metrics`, `status`, and `events`, which tell the `news` as
 //! `event_text`; `openapi` describes them all from the table, their types and `examples`. They share `parameters`, `headers`, `links`, `body`, `json`, `errors` and
 //! `cors`; `answers` is the readers' way to them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
 mod answers;
+mod batch;
 mod body;
 mod calendars;
 mod call;
@@ -21,6 +22,7 @@ mod examples;
 mod executions;
 mod export;
 mod headers;
+mod import;
 mod jobs;
 mod jobs_page;
 mod json;
@@ -43,6 +45,7 @@ mod trials;
 mod why;
 
 pub use answers::{Found, answer, stored};
+pub use batch::{Batch, Lines, Wanted};
 pub use body::is_json;
 pub use calendars::{calendar, calendars};
 pub use call::{Call, Read};

@@ -10,7 +10,7 @@ use super::errors::ApiError;
 use super::json::{Moment, time_of};
 use super::matching::Matched;
 use crate::core::Action;
-use crate::job::{Pause, Second, instant};
+use crate::job::{Context, JobId, Pause, Second, instant};
 use crate::limits::NOTE_LEN_MAX;
 
 /// How a job is to be paused.
@@ -30,15 +30,25 @@ pub(super) fn pause(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
     let PauseAsked { until, note } =
         body::read_if_any(matched.request, "a JSON object such as {\"note\":\"...\"}, or nothing")?;
-    let until = until.as_deref().map(|text| instant("until", text)).transpose()?;
-    if until.is_some_and(|until| until <= matched.context.now.floor()) {
+    begin(matched.job_id()?, until.as_deref(), note, matched.expected()?, matched.context).map(Call::Change)
+}
+
+/// The beginning of a pause.
+pub(super) fn begin(
+    id: JobId,
+    until: Option<&str>,
+    note: Option<String>,
+    expected: Option<Box<[u32]>>,
+    context: &Context<'_>,
+) -> Result<Action, ApiError> {
+    let until = until.map(|text| instant("until", text)).transpose()?;
+    if until.is_some_and(|until| until <= context.now.floor()) {
         return Err(ApiError::member("until", "expected a time in the future"));
     }
     if note.as_deref().is_some_and(|note| note.chars().count() > NOTE_LEN_MAX) {
         return Err(ApiError::member("note", format!("expected at most {NOTE_LEN_MAX} characters")));
     }
-    let (id, note, expected) = (matched.job_id()?, note.map(String::into_boxed_str), matched.expected()?);
-    Ok(Call::Change(Action::Pause { id, until, note, expected }))
+    Ok(Action::Pause { id, until, note: note.map(String::into_boxed_str), expected })
 }
 
 /// How a job is to go on.

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::call::Call;
 use super::errors::ApiError;
 use super::examples::Examples;
+use super::export::LINES;
 use super::headers::{AnswerHeader, RequestHeader};
 use super::matching::Matched;
 use super::parameters::Parameter;
@@ -156,6 +157,14 @@ impl Route {
     pub(super) const fn takes<T: JsonSchema>(mut self, name: &'static str, len_max: usize) -> Route {
         let schema: SchemaOf = SchemaGenerator::subschema_for::<T>;
         self.body = Some(BodyOf { schema, name, media_type: JSON, len_max, is_optional: false, examples: &[] });
+        self
+    }
+
+    /// Its body is a `T` a line, of so many bytes at most.
+    pub(super) const fn takes_lines<T: JsonSchema>(mut self, name: &'static str, len_max: usize) -> Route {
+        let schema: SchemaOf = SchemaGenerator::subschema_for::<T>;
+        let (media_type, is_optional, examples) = (LINES, false, &[] as Examples);
+        self.body = Some(BodyOf { schema, name, media_type, len_max, is_optional, examples });
         self
     }
 

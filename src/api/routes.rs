@@ -12,12 +12,12 @@ use super::parameters::{
 };
 use super::route::{AnswerOf, Route};
 use super::{
-    alerts, calendars, event_text, events, examples, executions, export, jobs, jobs_page, metrics, openapi, patch,
-    pauses, runs, schedules, series, status, trials, why,
+    alerts, batch, calendars, event_text, events, examples, executions, export, import, jobs, jobs_page, metrics,
+    openapi, patch, pauses, runs, schedules, series, status, trials, why,
 };
 use crate::http::{Method, Status};
 use crate::job::Definition;
-use crate::limits::BODY_LEN_MAX;
+use crate::limits::{BATCH_BODY_LEN_MAX, BODY_LEN_MAX};
 
 /// Every endpoint, in the order in which `/api/info` lists them.
 #[rustfmt::skip] // One line for each thing that is said of a route, so that it reads as the table it is.
@@ -31,6 +31,12 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/jobs", "listJobs", "Lists jobs.", jobs_page::list)
         .with(&[&LIMIT, &JOBS_CURSOR, &SORT, &STATE, &TARGET, &TAG, &Q])
         .gives(&[AnswerOf::ok::<jobs_page::JobsBody>("A page of jobs.").with(&[&LINK])]),
+    Route::new(Method::Post, "/api/jobs/batch", "changeJobs", BATCH, batch::change)
+        .heeds(&[&IDEMPOTENCY_KEY])
+        .takes_lines::<batch::Item>("JobChange", BATCH_BODY_LEN_MAX)
+        .such_as(examples::BATCH)
+        .gives(&[AnswerOf::ok::<batch::ResultsBody<'static>>("All that were not refused are on disk.")])
+        .or(&[Status::CONFLICT, Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Get, A_JOB, "getJob", "Shows a job.", jobs::read)
         .gives(&[AnswerOf::ok::<jobs::JobBody>("The job, with its revision as ETag.").with(&[&ETAG])])
         .or(&[Status::NOT_FOUND]),
@@ -128,6 +134,12 @@ pub(super) const ROUTES: &[Route] = &[
         media_type: export::LINES,
         ..AnswerOf::ok::<export::Line<'static>>("One object a line; of each line, this.")
     }]),
+    Route::new(Method::Post, "/api/import", "importAll", IMPORT, batch::import)
+        .heeds(&[&IDEMPOTENCY_KEY])
+        .takes_lines::<import::Line>("ImportLine", BATCH_BODY_LEN_MAX)
+        .such_as(examples::IMPORT)
+        .gives(&[AnswerOf::ok::<batch::ResultsBody<'static>>("All that were not refused are on disk.")])
+        .or(&[Status::CONFLICT, Status::TOO_MANY_REQUESTS]),
     Route::new(Method::Get, "/api/events", "listen", LISTEN, events::listen)
         .with(&[&TOPICS, &EVENT_JOB, &EVENT_STATUS])
         .heeds(&[&LAST_EVENT_ID])
@@ -180,6 +192,8 @@ const RUN: [AnswerOf; 2] = [
         .leading(&[(AN_EXECUTION, "/executionId")]),
     AnswerOf::ok::<executions::ExecutionBody>("With wait: how it ended."),
 ];
+const BATCH: &str = "Creates, changes, pauses, resumes or deletes jobs, up to 10,000, in one transaction.";
+const IMPORT: &str = "Registers what an export gave, calendars one by one and jobs in one transaction.";
 const PATCH: &str = "Changes some members of a job (RFC 7396); null removes one.";
 const PAUSE: &str = "Lets a job rest, until some moment or until somebody resumes it.";
 const RESUME: &str = "Lets a job go on that rests.";

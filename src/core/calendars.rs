@@ -59,7 +59,7 @@ impl Scheduler {
         if self.jobs.followers(&name).next().is_some() {
             return self.output(Output::Reply(request, Reply::Conflict("jobs follow this calendar")));
         }
-        if self.receipts.unwritten_changes() > 0 {
+        if self.receipts.has_changes() || self.gathering.has_changes() {
             // One of them may be of a job that is to follow it.
             return self.refuse(request, Refusal::ChangesPending);
         }

@@ -17,6 +17,8 @@ use crate::job::{JobId, JobSpec, Pause, Revision};
 use crate::limits::{CHANGES_PENDING_MAX, CHANGES_PER_JOB_MAX};
 use crate::time::{Instant, Now, WallUs};
 
+const CHANGING: &str = "another change of the job is being written, or came before in the same batch; try again";
+
 impl Scheduler {
     pub(super) fn command(&mut self, command: Command, now: Now) {
         if self.phase != Phase::Running {
@@ -38,6 +40,9 @@ impl Scheduler {
             None => None,
         };
         if let Some(pending) = job.and_then(|job| self.jobs[job].pending.as_mut()) {
+            if self.gathering.is_open {
+                return self.output(Output::Reply(command.request, Reply::Conflict(CHANGING)));
+            }
             if pending.waiting.len() >= CHANGES_PER_JOB_MAX {
                 return self.refuse(command.request, Refusal::TooManyChangesOfJob);
             }
@@ -61,7 +66,7 @@ impl Scheduler {
             (Action::PutCalendar { name, dates }, _) => self.put_calendar(command.request, name, dates),
             (Action::DeleteCalendar { name }, _) => self.delete_calendar(command.request, name),
             (Action::ReplayAll(origins), _) => self.replay_all(command.request, origins, now),
-            (Action::Create { spec, entropy }, _) => self.create(command.request, spec, entropy, now),
+            (Action::Create { spec, entropy, pause }, _) => self.create(command.request, spec, entropy, pause, now),
             (Action::Update { spec, keep_active, .. }, Some(job)) => {
                 self.update(command.request, job, spec, keep_active, now);
             }
@@ -75,7 +80,14 @@ impl Scheduler {
         }
     }
 
-    fn create(&mut self, request: RequestId, mut spec: JobSpec, entropy: [u8; 10], now: Now) {
+    fn create(
+        &mut self,
+        request: RequestId,
+        mut spec: JobSpec,
+        entropy: [u8; 10],
+        pause: Option<Box<Pause>>,
+        now: Now,
+    ) {
         if let Err(why) = spec.inherit_secrets(None) {
             return self.output(Output::Reply(request, Reply::Invalid(why)));
         }
@@ -84,12 +96,16 @@ impl Scheduler {
         }
         let id = JobId::new(self.jobs.new_key(), entropy);
         self.jobs.share_schedule(&mut spec);
-        let revision = Arc::new(Revision::first(id, spec, now.wall));
-        let since = now.wall.floor();
+        let mut revision = Revision::first(id, spec, now.wall);
+        if let Some(pause) = pause {
+            revision.since = pause.until.map_or(revision.since, |until| until.max(revision.since));
+            revision.pause = Some(pause);
+        }
+        let (revision, since) = (Arc::new(revision), now.wall.floor());
         let (target, key) = (self.targets.join(revision.spec.post.url.target()), self.join_key(&revision.spec));
         let job = Job::new(Arc::clone(&revision), target, key, since);
         let slot = self.jobs.insert(job);
-        let (rows, armed_through) = self.propose(slot, &revision, since, now);
+        let (rows, armed_through) = self.propose(slot, &revision, revision.since, now);
         self.jobs.reach(slot, armed_through);
         let change = Change { job: JobChange::Put(revision), remove: Vec::new(), rows };
         self.submit(slot, Some(request), PendingChange::Create, change, now);
@@ -187,6 +203,10 @@ impl Scheduler {
         now: Now,
     ) {
         self.jobs.rest(slot);
+        if let Some(request) = request.filter(|_| self.gathering.is_open) {
+            self.jobs[slot].pending = Some(Box::new(Pending { request: None, change, waiting: VecDeque::new() }));
+            return self.note_gathered(slot, request, item);
+        }
         let planned = request.filter(|_| std::mem::take(&mut self.plans));
         let planned = planned.and_then(|request| Some((request, self.planned(slot, &change, &item, now)?)));
         self.jobs[slot].pending = Some(Box::new(Pending { request, change, waiting: VecDeque::new() }));
@@ -194,6 +214,11 @@ impl Scheduler {
         if let Some((request, reply)) = planned {
             self.output(Output::Planned(number, request, reply));
         }
+        self.note_written_as(slot, number);
+    }
+
+    /// The rows that a change proposes are on disk with the item that has this number.
+    pub(super) fn note_written_as(&mut self, slot: u32, number: u64) {
         for proposed in self.executions.proposed_by_change(slot) {
             self.executions[proposed].written_as = number;
         }

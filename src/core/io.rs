@@ -1,6 +1,7 @@
 //! Owns the core's surface: what goes in, what comes out, and what is asked to be written.
 //! Both enums are closed; no `match` on them has a catch-all arm.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::key::ExecutionId;
 use super::record::{AlertRecord, Class, LedgerRow, Record, Seq, Status};
 use super::tally::Totals;
 use super::view::JobView;
-use crate::job::{FieldError, JobId, JobKey, JobSpec, Misfire, OwnBody, RetryPolicy, Revision};
+use crate::job::{FieldError, JobId, JobKey, JobSpec, Misfire, OwnBody, Pause, RetryPolicy, Revision};
 use crate::schedule::Dates;
 use crate::time::{Instant, WallUs};
 
@@ -41,6 +42,10 @@ pub enum Input {
     RestoreDone(Restored),
     /// A client wants a change.
     Command(Box<Command>),
+    /// The same of one job, which is to be written together with others.
+    Gather(Box<Command>),
+    /// All that were gathered are to be written, for this request.
+    WriteGathered(RequestId),
     /// Every persist item up to this number is on disk, but for changes that were rejected.
     Committed {
         /// The newest number on disk.
@@ -67,6 +72,10 @@ pub enum Output {
     Reply(RequestId, Reply),
     /// If the item with this number gets onto disk, a client that wants to know will be answered like this.
     Planned(u64, RequestId, Reply),
+    /// The change of this job is accepted, and waits for [`Input::WriteGathered`].
+    Gathered(RequestId, JobId),
+    /// The items with these numbers, which come next, are to be one transaction.
+    Together(RequestId, RangeInclusive<u64>),
     /// Hand this to a worker now.
     Fire(Attempt),
     /// An execution's first attempt left so many microseconds after its instant (negative: the clock stepped).
@@ -215,6 +224,8 @@ pub enum Action {
         spec: JobSpec,
         /// Makes its id unique.
         entropy: [u8; 10],
+        /// A pause that it begins with. One without an end is of a job that is not active; any other of one that is.
+        pause: Option<Box<Pause>>,
     },
     /// Replace a job's spec.
     Update {

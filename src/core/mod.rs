@@ -7,7 +7,7 @@
 //! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details` and `attempt`, the words it is said in.
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
-//! and asks the tables: `arming`, `admission`, `sending`, `changes`, `runs`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts; `view` is
+//! and asks the tables: `arming`, `admission`, `sending`, `changes` and their `gathering`, `runs`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts; `view` is
 //! what can be read, and `listing` how jobs are found.
 
 mod admission;
@@ -17,6 +17,7 @@ mod calendars;
 mod changes;
 mod details;
 mod executions;
+mod gathering;
 mod io;
 mod jobs;
 mod key;

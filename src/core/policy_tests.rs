@@ -71,6 +71,7 @@ impl Stage {
                 Output::Reply(_, Reply::Started(_)) => self.started += 1,
                 Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_)) => panic!("{output:?}"),
                 Output::Reply(..) | Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
+                Output::Gathered(..) | Output::Together(..) => {}
                 Output::Alert(_) | Output::Notice(_) => {}
             }
         }

@@ -12,6 +12,8 @@ pub(super) enum Receipt {
     Row(Handle),
     /// A change of the job in this slot.
     Change(u32),
+    /// The same of one that is written together with others.
+    Gathered(u32),
     /// A change of a calendar, by its number.
     Calendar(u64),
     /// Executions that a client asked for, by the number of the request.
@@ -23,8 +25,19 @@ pub(super) enum Receipt {
 impl Receipt {
     /// Whether a client waits for it, who may be told that it was not written.
     fn is_change(self) -> bool {
+        self.is_counted() || self.is_gathered()
+    }
+
+    fn is_gathered(self) -> bool {
+        matches!(self, Receipt::Gathered(_))
+    }
+
+    /// Whether it counts among the changes of which there may be so many.
+    fn is_counted(self) -> bool {
         match self {
             Receipt::Change(_) | Receipt::Calendar(_) | Receipt::Runs(_) => true,
+            // They are bounded together.
+            Receipt::Gathered(_) => false,
             Receipt::Row(_) | Receipt::Nothing => false,
         }
     }
@@ -37,12 +50,19 @@ pub(super) struct Receipts {
     /// Items up to this number are on disk. Numbers begin at 1.
     through: u64,
     changes: usize,
+    gathered: usize,
 }
 
 impl Receipts {
+    /// The number that the next item will have.
+    pub(super) fn next(&self) -> u64 {
+        self.through + self.open.len() as u64 + 1
+    }
+
     /// Numbers a new item.
     pub(super) fn issue(&mut self, receipt: Receipt) -> u64 {
-        self.changes += usize::from(receipt.is_change());
+        self.changes += usize::from(receipt.is_counted());
+        self.gathered += usize::from(receipt.is_gathered());
         self.open.push_back(receipt);
         self.through + self.open.len() as u64
     }
@@ -54,7 +74,8 @@ impl Receipts {
         if !receipt.is_change() {
             return None;
         }
-        self.changes -= 1;
+        self.changes -= usize::from(receipt.is_counted());
+        self.gathered -= usize::from(receipt.is_gathered());
         Some(std::mem::replace(receipt, Receipt::Nothing))
     }
 
@@ -66,7 +87,8 @@ impl Receipts {
         }
         let receipt = self.open.pop_front()?;
         self.through += 1;
-        self.changes -= usize::from(receipt.is_change());
+        self.changes -= usize::from(receipt.is_counted());
+        self.gathered -= usize::from(receipt.is_gathered());
         Some(receipt)
     }
 
@@ -80,9 +102,14 @@ impl Receipts {
         self.open.len()
     }
 
-    /// Changes among them.
+    /// Changes among them of which there may be so many.
     pub(super) fn unwritten_changes(&self) -> usize {
         self.changes
+    }
+
+    /// Whether there are changes among them.
+    pub(super) fn has_changes(&self) -> bool {
+        self.changes + self.gathered > 0
     }
 }
 

@@ -8,6 +8,7 @@ use super::arming::{GapMemo, PassedOver};
 use super::calendars::CalendarTable;
 use super::details::Wait;
 use super::executions::{Executions, State};
+use super::gathering::Gathering;
 use super::io::{CalendarChange, Input, Notice, Output, Persist, Settings};
 use super::jobs::Jobs;
 use super::keys::Keys;
@@ -34,6 +35,7 @@ pub struct Scheduler {
     pub(super) runs: Runs,
     /// Whether it is to be said what the command at hand will be answered.
     pub(super) plans: bool,
+    pub(super) gathering: Gathering,
     pub(super) receipts: Receipts,
     pub(super) gaps: GapMemo,
     pub(super) line: Line,
@@ -96,6 +98,7 @@ impl Scheduler {
             calendars: CalendarTable::default(),
             runs: Runs::default(),
             plans: false,
+            gathering: Gathering::default(),
             receipts: Receipts::default(),
             gaps: GapMemo::default(),
             line: Line::default(),
@@ -119,6 +122,8 @@ impl Scheduler {
             }
             Input::RestoreDone(restored) => self.judge(restored, now),
             Input::Command(command) => self.command(*command, now),
+            Input::Gather(command) => self.gather(*command, now),
+            Input::WriteGathered(request) => self.write_gathered(request),
             Input::Committed { through, rejected } => self.committed(through, &rejected, now),
             Input::Report(report) => self.report(report, now),
             Input::ClockStep(by_us) => self.clock_step(by_us, now),
@@ -171,7 +176,7 @@ impl Scheduler {
         let mut any = false;
         for &number in rejected {
             match self.receipts.reject(number) {
-                Some(Receipt::Change(job)) => self.change_settled(job, false, now),
+                Some(Receipt::Change(job) | Receipt::Gathered(job)) => self.change_settled(job, false, now),
                 Some(Receipt::Calendar(id)) => self.calendar_settled(id, false, now),
                 Some(Receipt::Runs(id)) => self.runs_settled(id, false, now),
                 Some(Receipt::Row(_) | Receipt::Nothing) | None => continue,
@@ -182,7 +187,7 @@ impl Scheduler {
             any = true;
             match receipt {
                 Receipt::Row(handle) => self.row_written(handle, now),
-                Receipt::Change(job) => self.change_settled(job, true, now),
+                Receipt::Change(job) | Receipt::Gathered(job) => self.change_settled(job, true, now),
                 Receipt::Calendar(id) => self.calendar_settled(id, true, now),
                 Receipt::Runs(id) => self.runs_settled(id, true, now),
                 Receipt::Nothing => {}
@@ -199,6 +204,7 @@ impl Scheduler {
         if self.phase == Phase::Draining {
             return;
         }
+        self.give_up_gathered(now);
         // What is due already is not taken back; it is in doubt at the next start.
         while let Some(slot) = self.executions.pop_reached(now.wall) {
             self.reach_instant(slot, now);

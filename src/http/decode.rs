@@ -118,6 +118,11 @@ impl Decoder {
         self.pending.is_none() && self.refused.is_none() && self.scanned_len == 0
     }
 
+    /// How many bytes of the body of a request are there that is not whole yet.
+    pub fn body_len(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.request.body.len())
+    }
+
     fn advance(&mut self, input: &[u8], consumed: &mut usize) -> Result<Decoded, Refusal> {
         let pending = match self.pending.take() {
             Some(pending) => pending,

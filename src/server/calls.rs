@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::batches::Batches;
 use super::connection::{Given, Overdue};
 use super::connections::{Asked, Clients};
 use super::engine::Engine;
 use super::figures;
 use super::gate::{Gate, Refused};
-use super::keys::Keys;
+use super::keys::{Digest, Keys};
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Stream};
 use crate::core::{
     Action, Attempt, Class, Command, ExecutionId, Handle, Herd, Input, JobFilter, Kind, Listing, Reply, Report,
@@ -67,6 +68,8 @@ pub(super) struct Calls {
     pub(super) in_flight_max: u32,
     /// Requests with an idempotency key.
     pub(super) keys: Keys,
+    /// Requests that change many jobs.
+    pub(super) batches: Batches,
     /// What is to be made again if the job changes meanwhile.
     pub(super) patches: BTreeMap<RequestId, Box<Patch>>,
     /// Changes that the core has not answered.
@@ -94,8 +97,12 @@ impl Calls {
     ) -> Given {
         match asked {
             Asked::Refused(refusal) => Given::Answer(self.cors.mark(ApiError::from(refusal).response())),
+            Asked::Crowded => {
+                let error = ApiError::unavailable("too many clients send large bodies; nothing has changed, try again");
+                Given::Answer(self.cors.mark(error.response()))
+            }
             Asked::Piece(stream) => piece(engine, now, stream),
-            Asked::Request(asked) => self.let_in(engine, clients, now, request, peer, &asked),
+            Asked::Request(mut asked) => self.let_in(engine, clients, now, request, peer, &mut asked),
         }
     }
 
@@ -106,7 +113,7 @@ impl Calls {
         now: Now,
         request: RequestId,
         peer: IpAddr,
-        asked: &Request,
+        asked: &mut Request,
     ) -> Given {
         if let Err(Refused { client, error }) = self.gate.check(peer, asked) {
             self.strangers += 1;
@@ -123,10 +130,21 @@ impl Calls {
         }
     }
 
-    fn call(&mut self, engine: &mut Engine, clients: Clients, now: Now, request: RequestId, asked: &Request) -> Given {
+    fn call(
+        &mut self,
+        engine: &mut Engine,
+        clients: Clients,
+        now: Now,
+        request: RequestId,
+        asked: &mut Request,
+    ) -> Given {
         let routed = api::route(asked, &self.context(engine.core(), now, !asked.body.is_empty()));
         match routed {
             Err(error) => refuse(&error),
+            Ok((Call::Batch(lines), key)) => {
+                let key = key.map(Arc::from);
+                self.begin_batch(request, asked, lines, key)
+            }
             Ok((call, None)) => {
                 if let Call::Query(_) | Call::Jobs(_) | Call::Search(..) = &call {
                     self.lists.insert(request, ListOf::asked(asked));
@@ -136,10 +154,10 @@ impl Calls {
                     given => self.link(request, given),
                 }
             }
-            Ok((call, Some(key))) => match self.keys.begin(request, asked, key, call) {
+            Ok((call, Some(key))) => match self.keys.begin(request, Digest::of(asked), key, call) {
                 Ok(()) => {
                     let given = self.query(request, Query::Key { key: key.into(), now: now.wall });
-                    self.end_key_unless_later(request, given)
+                    self.end_unless_later(request, given)
                 }
                 Err(error) => refuse(&error),
             },
@@ -190,6 +208,7 @@ impl Calls {
                 self.then.insert(request, Then::RunAll { dry_run });
                 self.query(request, query)
             }
+            Call::Batch(_) => self.go_on_with_batch(request),
             Call::Try(post) => self.try_once(engine, now, request, post),
             Call::Replay(id, run) => {
                 self.then.insert(request, Then::Run(run));
@@ -198,20 +217,20 @@ impl Calls {
             Call::Create(spec) => {
                 let mut entropy = [0; 10];
                 if getrandom::fill(&mut entropy).is_err() {
-                    let error = ApiError::new(Status::INTERNAL_SERVER_ERROR, "the system gave no random numbers");
-                    return refuse(&error);
+                    return refuse(&ApiError::no_randomness());
                 }
-                self.change(engine, now, request, Action::Create { spec, entropy })
+                self.change(engine, now, request, Action::Create { spec, entropy, pause: None })
             }
             Call::Change(action) => self.change(engine, now, request, action),
         }
     }
 
     /// What is answered at once is the end of a request.
-    fn end_key_unless_later(&mut self, request: RequestId, given: Given) -> Given {
+    pub(super) fn end_unless_later(&mut self, request: RequestId, given: Given) -> Given {
         match given {
             Given::Answer(_) | Given::Streamed(..) | Given::Piece(_) | Given::Nothing(_) => {
-                drop(self.keys.end(request))
+                self.keys.end(request);
+                self.batches.end(request);
             }
             Given::Later | Given::MuchLater => {}
         }
@@ -263,7 +282,7 @@ impl Calls {
         Some((request, Given::Answer(self.cors.mark(api::tried(&post, report)))))
     }
 
-    fn query(&mut self, request: RequestId, query: Query) -> Given {
+    pub(super) fn query(&mut self, request: RequestId, query: Query) -> Given {
         if self.readers.ask(request, query).is_ok() {
             return Given::Later;
         }
@@ -292,7 +311,7 @@ impl Calls {
     }
 
     /// What jobs and schedules in a request are read with.
-    fn context<'a>(&'a self, core: &'a Scheduler, now: Now, has_body: bool) -> Context<'a> {
+    pub(super) fn context<'a>(&'a self, core: &'a Scheduler, now: Now, has_body: bool) -> Context<'a> {
         // Without random numbers a schedule that needs a seed is refused, with the reason.
         let seed = if !has_body { None } else { getrandom::u64().ok().map(|drawn| drawn % SEED_END) };
         Context {
@@ -308,6 +327,9 @@ impl Calls {
 
     /// The core's answer to a change.
     pub(super) fn settled(&mut self, engine: &mut Engine, now: Now, request: RequestId, reply: &Reply) -> Given {
+        if self.batches.note(request, reply) {
+            return Given::Later;
+        }
         self.changes_pending -= 1;
         let patch = self.patches.remove(&request).filter(|patch| patch.is_for_any_revision());
         if let (Reply::Changed(_), Some(patch)) = (reply, patch) {
@@ -394,7 +416,7 @@ impl Calls {
             },
         };
         let given = self.link(request, given);
-        match self.end_key_unless_later(request, given) {
+        match self.end_unless_later(request, given) {
             Given::Answer(response) => Given::Answer(self.cors.mark(response)),
             Given::Streamed(head, stream) => Given::Streamed(self.cors.mark(head), stream),
             given @ (Given::Later | Given::MuchLater | Given::Piece(_) | Given::Nothing(_)) => given,
@@ -453,7 +475,7 @@ fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
     }
 }
 
-fn refuse(error: &ApiError) -> Given {
+pub(super) fn refuse(error: &ApiError) -> Given {
     Given::Answer(error.response())
 }
 

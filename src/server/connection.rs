@@ -12,8 +12,8 @@ use crate::api::{self, Piece, Stream};
 use crate::core::RequestId;
 use crate::http::{self, Decoded, Decoder, Limits, Method, Refusal, Request, Response, StreamFraming};
 use crate::limits::{
-    EVENT_SILENCE_MAX, GATHERED_MAX, HEAD_LEN_MAX, HEADERS_MAX, IDLE_TIME_MAX, LEFT_TIME_MAX, LINGER_TIME_MAX,
-    READ_AT_ONCE_MAX, REPLY_TIME_MAX, REQUEST_TIME_MAX, RUN_WAIT_MAX, STREAM_UNSENT_MAX, UNSENT_MAX,
+    BODY_LEN_MAX, EVENT_SILENCE_MAX, GATHERED_MAX, HEAD_LEN_MAX, HEADERS_MAX, IDLE_TIME_MAX, LEFT_TIME_MAX,
+    LINGER_TIME_MAX, READ_AT_ONCE_MAX, REPLY_TIME_MAX, REQUEST_TIME_MAX, RUN_WAIT_MAX, STREAM_UNSENT_MAX, UNSENT_MAX,
 };
 use crate::time::MonoUs;
 
@@ -26,6 +26,8 @@ pub(super) enum Step {
     Request(Request),
     /// Answer this refusal; the connection ends after it.
     Refused(Refusal),
+    /// Answer that there is no room for what it sends; the connection ends after it.
+    Crowded,
     /// Make the next piece of the answer.
     Piece(Stream),
     /// Nothing before the socket is ready, or an answer is there.
@@ -62,6 +64,8 @@ pub(super) struct Allowance {
     pub(super) piece: bool,
     /// All connections together hold less than they may: one that has unsent bytes may have more.
     pub(super) output: bool,
+    /// Another large body may be received.
+    pub(super) large_body: bool,
 }
 
 /// What was not there in time.
@@ -123,6 +127,9 @@ pub(super) struct Connection {
     pub(super) is_queued: bool,
     /// Unsent bytes as all connections together count them.
     pub(super) counted: usize,
+    /// Whether it is receiving a large body, and whether that is counted.
+    pub(super) is_large: bool,
+    pub(super) is_counted_large: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +170,8 @@ impl Connection {
             request: RequestId(u64::MAX),
             is_queued: false,
             counted: 0,
+            is_large: false,
+            is_counted_large: false,
         }
     }
 
@@ -214,7 +223,7 @@ impl Connection {
         if gathers
             && allowance.output
             && self.unsent() < GATHERED_MAX
-            && let Some(step) = self.decode(mono)
+            && let Some(step) = self.decode(allowance, mono)
         {
             return step;
         }
@@ -248,7 +257,7 @@ impl Connection {
                     if self.unsent() > UNSENT_MAX || (self.unsent() > 0 && !allowance.output) {
                         return Step::Wait;
                     }
-                    if let Some(step) = self.decode(mono) {
+                    if let Some(step) = self.decode(allowance, mono) {
                         return step;
                     }
                     if self.read_at_once >= READ_AT_ONCE_MAX && self.readable {
@@ -277,7 +286,7 @@ impl Connection {
     }
 
     /// Looks for a request in what was read; None if more is needed.
-    fn decode(&mut self, mono: MonoUs) -> Option<Step> {
+    fn decode(&mut self, allowance: Allowance, mono: MonoUs) -> Option<Step> {
         loop {
             let (consumed, decoded) = self.decoder.decode(&self.input);
             self.input.drain(..consumed);
@@ -285,6 +294,13 @@ impl Connection {
                 Ok(Decoded::NeedMore) => {
                     if self.phase == Phase::Idle && !(self.decoder.is_idle() && self.input.is_empty()) {
                         self.enter(Phase::Reading, mono);
+                    }
+                    if !self.is_large && self.decoder.body_len() > BODY_LEN_MAX {
+                        if !allowance.large_body {
+                            self.refuse(mono);
+                            return Some(Step::Crowded);
+                        }
+                        self.is_large = true;
                     }
                     return None;
                 }
@@ -295,6 +311,7 @@ impl Connection {
                     }
                 }
                 Ok(Decoded::Request(request)) => {
+                    self.is_large = false;
                     let Request { method, keep_alive, http_10, .. } = request;
                     self.patience = REPLY_TIME_MAX;
                     self.enter(Phase::Answering { method, keep_alive, http_10 }, mono);
@@ -310,6 +327,7 @@ impl Connection {
 
     /// What comes next is the last answer.
     fn refuse(&mut self, mono: MonoUs) {
+        self.is_large = false;
         self.enter(Phase::Answering { method: Method::Other, keep_alive: false, http_10: false }, mono);
     }
 

@@ -16,8 +16,8 @@ use crate::api::Stream;
 use crate::core::RequestId;
 use crate::http::{Refusal, Request, Response};
 use crate::limits::{
-    ACCEPTS_PER_TURN_MAX, CONNECTIONS_MAX, EVENT_CLIENTS_MAX, EXPIRIES_PER_TURN_MAX, PIECES_PER_TURN_MAX,
-    REQUESTS_AT_ONCE_MAX,
+    ACCEPTS_PER_TURN_MAX, CONNECTIONS_MAX, EVENT_CLIENTS_MAX, EXPIRIES_PER_TURN_MAX, LARGE_BODIES_MAX,
+    PIECES_PER_TURN_MAX, REQUESTS_AT_ONCE_MAX,
 };
 use crate::time::{DeadlineHeap, MonoUs};
 
@@ -36,6 +36,8 @@ pub(super) enum Asked {
     Request(Request),
     /// What came is no request.
     Refused(Refusal),
+    /// Too many send a large body.
+    Crowded,
     /// The next piece of an answer that is streamed.
     Piece(Stream),
 }
@@ -55,6 +57,10 @@ pub(super) struct Clients {
     pub(super) refused: u64,
     /// Cut off, as they read too slowly.
     pub(super) too_slow: u64,
+    /// Those that send a large body.
+    pub(super) large: usize,
+    /// Sent away, as too many did.
+    pub(super) crowded: u64,
 }
 
 /// All client connections.
@@ -231,15 +237,23 @@ impl Connections {
         connection.begin();
         let (mut queue, mut had_piece) = (&mut self.queue, false);
         for _ in 0..REQUESTS_AT_ONCE_MAX {
-            let allowance = Allowance { piece: self.pieces_left > 0, output: self.counts.unsent < self.output_max };
+            let allowance = Allowance {
+                piece: self.pieces_left > 0,
+                output: self.counts.unsent < self.output_max,
+                large_body: self.counts.large < LARGE_BODIES_MAX,
+            };
             let step = connection.step(&mut self.scratch, allowance, mono);
-            if matches!(step, Step::Request(_) | Step::Refused(_)) {
+            if matches!(step, Step::Request(_) | Step::Refused(_) | Step::Crowded) {
                 self.requests += 1;
                 connection.request = RequestId(self.requests << SLOT_BITS | u64::from(slot));
             }
             let (asked, last) = match step {
                 Step::Request(request) => (Asked::Request(request), false),
                 Step::Refused(refusal) => (Asked::Refused(refusal), true),
+                Step::Crowded => {
+                    self.counts.crowded += 1;
+                    (Asked::Crowded, true)
+                }
                 Step::Piece(stream) if stream.is_made_already() => (Asked::Piece(stream), false),
                 Step::Piece(stream) => {
                     self.pieces_left -= 1;
@@ -352,6 +366,9 @@ impl Connections {
         let connection = &mut self.all[slot as usize];
         self.counts.unsent = self.counts.unsent - connection.counted + connection.unsent();
         connection.counted = connection.unsent();
+        self.counts.large =
+            self.counts.large + usize::from(connection.is_large) - usize::from(connection.is_counted_large);
+        connection.is_counted_large = connection.is_large;
         if connection.listens() && self.listeners.insert(slot) {
             // It makes room for another one.
             self.addresses.remove(connection.peer);
@@ -368,6 +385,7 @@ impl Connections {
         // Dropping the stream closes it, and takes it out of the poll.
         let mut connection = self.all.remove(slot as usize);
         self.counts.unsent -= connection.counted;
+        self.counts.large -= usize::from(connection.is_counted_large);
         if !self.listeners.remove(&slot) {
             self.addresses.remove(connection.peer);
         }

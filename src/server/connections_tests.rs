@@ -65,6 +65,7 @@ impl World {
                 Call::Stream(stream) => Given::Streamed(stream.head(), stream),
                 other => panic!("{other:?} is no stream"),
             },
+            Asked::Crowded => unreachable!("no body is large"),
             Asked::Refused(refusal) => panic!("{refusal}"),
             Asked::Piece(stream) => {
                 asked_for.push(request);

@@ -4,6 +4,7 @@
 use crate::alert::Alerts;
 use crate::core::{Attempt, Class, Errand, ErrandReport, Input, Notice, Output, Reply, Report, RequestId, Scheduler};
 use crate::dispatch::{Pool, PoolStats};
+use crate::job::JobId;
 use crate::limits::REPORTS_PER_TURN_MAX;
 use crate::store::{AlertState, AlertUpdate, KeyedAnswer, Writer};
 use crate::telemetry::{Percentiles, Recorder, StoreLatency};
@@ -11,6 +12,7 @@ use crate::time::{Deadline, MonoUs, Now};
 
 use super::events::Events;
 use super::outbox::Outbox;
+use super::together::{Heard, Together};
 
 /// The core with its surroundings.
 #[derive(Debug)]
@@ -28,6 +30,13 @@ pub(super) struct Engine {
     replies: Vec<(RequestId, Reply)>,
     planned: Vec<(u64, RequestId, Reply)>,
     trials: Vec<Report>,
+    /// Changes that are written together, until the core has heard that they are.
+    together: Option<Together>,
+    /// Whether it is just hearing it.
+    is_settling: bool,
+    gathered: Option<JobId>,
+    /// For whom changes were written together, or will never be.
+    settled: Option<(RequestId, bool)>,
     draining: bool,
 }
 
@@ -47,6 +56,10 @@ impl Engine {
             replies: Vec::new(),
             planned: Vec::new(),
             trials: Vec::new(),
+            together: None,
+            is_settling: false,
+            gathered: None,
+            settled: None,
             draining: false,
         }
     }
@@ -66,6 +79,12 @@ impl Engine {
                 }
                 Output::Reply(request, reply) => self.replies.push((request, reply)),
                 Output::Planned(number, request, reply) => self.planned.push((number, request, reply)),
+                Output::Gathered(_, job) => self.gathered = Some(job),
+                Output::Together(request, numbers) => {
+                    let (first, last) = numbers.into_inner();
+                    self.outbox.join(first, last);
+                    self.together = Some(Together::new(request, first, last));
+                }
                 Output::Fire(attempt) => {
                     self.events.note_attempt(&attempt, now.mono);
                     self.fires.push(Errand::Execution(attempt));
@@ -108,17 +127,20 @@ impl Engine {
 
     /// Takes in what threads have sent: a bounded number of messages. True if there may be more.
     pub(super) fn take_messages(&mut self, now: Now) -> bool {
-        while let Some(event) = self.writer.try_event() {
+        self.settle(now);
+        while !self.is_settling
+            && let Some(event) = self.writer.try_event()
+        {
             if let Some((through, rejected)) = self.outbox.note(event, now.mono) {
                 self.events.note_written(through, &rejected, now.mono);
-                self.input(Input::Committed { through, rejected }, now);
+                self.committed(through, rejected, now);
             }
         }
         if let Some(why) = self.pool.take_news_of_roots() {
             tracing::warn!(why, "root certificates of this machine could not be read; they are tried again");
         }
         self.pool.receive(REPORTS_PER_TURN_MAX, &mut self.reports);
-        let more = self.reports.len() >= REPORTS_PER_TURN_MAX;
+        let more = self.reports.len() >= REPORTS_PER_TURN_MAX || self.is_settling;
         let mut reports = std::mem::take(&mut self.reports);
         for report in reports.drain(..) {
             match report {
@@ -133,6 +155,55 @@ impl Engine {
         self.reports = reports;
         self.send_fired();
         more
+    }
+
+    fn committed(&mut self, through: u64, rejected: Vec<u64>, now: Now) {
+        if let Some(together) = self.together.take_if(|together| together.is_rejected(&rejected)) {
+            self.settled = Some((together.request, false));
+        }
+        if self.together.as_mut().is_some_and(|together| together.note_written(through)) {
+            debug_assert!(rejected.is_empty(), "what is on disk was not rejected in the same breath");
+            self.is_settling = true;
+            return self.settle(now);
+        }
+        self.input(Input::Committed { through, rejected }, now);
+    }
+
+    /// Tells the core of some of the changes that were written together. What was written after them waits for that.
+    fn settle(&mut self, now: Now) {
+        let Some(heard) = self.together.as_mut().and_then(Together::advance) else { return };
+        let through = match heard {
+            Heard::Some(through) => through,
+            Heard::All(through) => {
+                self.is_settling = false;
+                self.settled = self.together.take().map(|together| (together.request, true));
+                through
+            }
+        };
+        self.input(Input::Committed { through, rejected: Vec::new() }, now);
+    }
+
+    /// The job whose change was accepted just now, to be written together with others.
+    pub(super) fn take_gathered(&mut self) -> Option<JobId> {
+        self.gathered.take()
+    }
+
+    /// The answer that the core gave at once.
+    pub(super) fn take_reply_to(&mut self, request: RequestId) -> Option<Reply> {
+        let place = self.replies.iter().position(|(other, _)| *other == request)?;
+        Some(self.replies.remove(place).1)
+    }
+
+    /// An answer is kept with changes that are written together.
+    pub(super) fn keep_with_gathered(&mut self, answer: KeyedAnswer) {
+        if let Some(together) = &self.together {
+            self.outbox.keep(together.last(), answer);
+        }
+    }
+
+    /// For whom changes were written together (true), or will never be.
+    pub(super) fn take_settled(&mut self) -> Option<(RequestId, bool)> {
+        self.settled.take()
     }
 
     /// Hands to the writer what it can take, and to the workers what is left to be sent: alerts behind all else.
@@ -234,6 +305,10 @@ impl Engine {
     /// Why the server is not healthy, if so.
     pub(super) fn trouble(&self, mono: MonoUs) -> Option<String> {
         if self.draining { Some("the server is stopping".to_owned()) } else { self.outbox.trouble(mono) }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
     }
 
     pub(super) fn is_failing(&self) -> bool {

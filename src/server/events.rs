@@ -99,7 +99,7 @@ impl Events {
     /// Items up to this number are on disk, but for those that were rejected.
     pub(super) fn note_written(&mut self, through: u64, rejected: &[u64], mono: MonoUs) {
         if !rejected.is_empty() {
-            self.unwritten.retain(|(number, _)| !rejected.contains(number));
+            self.unwritten.retain(|(number, _)| rejected.binary_search(number).is_err());
         }
         while let Some((_, news)) = self.unwritten.pop_front_if(|(number, _)| *number <= through) {
             self.note(news, mono);

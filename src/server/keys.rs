@@ -2,6 +2,7 @@
 //! It must not carry a request out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::api::{self, ApiError, Call};
@@ -29,13 +30,19 @@ struct UnderWay {
 
 impl Keys {
     /// Notes a request with a key, before it is looked up.
-    pub(super) fn begin(&mut self, request: RequestId, asked: &Request, key: &str, call: Call) -> Result<(), ApiError> {
+    pub(super) fn begin(
+        &mut self,
+        request: RequestId,
+        digest: [u8; 32],
+        key: &str,
+        call: Call,
+    ) -> Result<(), ApiError> {
         let key: Arc<str> = key.into();
         if !self.keys.insert(Arc::clone(&key)) {
             let message = "Idempotency-Key: the first request with this key is under way; try again";
             return Err(ApiError::new(Status::CONFLICT, message));
         }
-        let under_way = UnderWay { key, digest: digest_of(asked), call: Some(Box::new(call)), planned: None };
+        let under_way = UnderWay { key, digest, call: Some(Box::new(call)), planned: None };
         self.requests.insert(request, under_way);
         Ok(())
     }
@@ -87,11 +94,40 @@ impl Keys {
 }
 
 /// What tells two requests apart.
-fn digest_of(asked: &Request) -> [u8; 32] {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    for part in [asked.method.name().as_bytes(), asked.path.as_bytes(), asked.query.as_bytes(), &asked.body] {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
+pub(super) struct Digest(ring::digest::Context);
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest")
     }
-    context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+impl Digest {
+    /// That of a request without its body, which is to be added.
+    pub(super) fn of_head(asked: &Request) -> Digest {
+        let mut digest = Digest(ring::digest::Context::new(&ring::digest::SHA256));
+        for part in [asked.method.name().as_bytes(), asked.path.as_bytes(), asked.query.as_bytes()] {
+            digest.add(&(part.len() as u64).to_be_bytes());
+            digest.add(part);
+        }
+        digest.add(&(asked.body.len() as u64).to_be_bytes());
+        digest
+    }
+
+    /// That of a request.
+    pub(super) fn of(asked: &Request) -> [u8; 32] {
+        let mut digest = Digest::of_head(asked);
+        digest.add(&asked.body);
+        digest.end()
+    }
+
+    /// More of the body.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest.
+    pub(super) fn end(self) -> [u8; 32] {
+        self.0.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+    }
 }

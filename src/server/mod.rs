@@ -11,6 +11,7 @@
 //! collected), `timer`, `finish` (the wait for the writer at the end).
 
 mod addresses;
+mod batches;
 mod calls;
 mod connection;
 mod connections;
@@ -31,6 +32,7 @@ mod proxies;
 mod ring;
 mod start;
 mod timer;
+mod together;
 mod turn;
 mod zones;
 

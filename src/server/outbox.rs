@@ -17,6 +17,8 @@ pub(super) struct Outbox {
     alerts: Vec<AlertUpdate>,
     /// Answers that are kept with items that wait.
     answers: VecDeque<(u64, KeyedAnswer)>,
+    /// Numbers of items that must be one transaction, first and last.
+    together: VecDeque<(u64, u64)>,
     /// When each batch that is not answered was handed over, oldest first.
     unanswered: VecDeque<MonoUs>,
     /// Whether somebody waits for one of the items to be on disk.
@@ -38,6 +40,27 @@ impl Outbox {
         self.items.push_back((number, item));
     }
 
+    /// Items with these numbers are to be one transaction. All of them come at once.
+    pub(super) fn join(&mut self, first: u64, last: u64) {
+        self.together.push_back((first, last));
+    }
+
+    /// How many items are one transaction: as many as it may have, and no part of what belongs together.
+    fn length(&mut self) -> usize {
+        let mut rows = 0;
+        let fits = self.items.iter().take_while(|(_, item)| {
+            rows += item.rows();
+            rows <= BATCH_LEN_MAX
+        });
+        let length = fits.count();
+        let Some(&(number, _)) = length.checked_sub(1).and_then(|at| self.items.get(at)) else { return length };
+        while self.together.pop_front_if(|(_, last)| *last <= number).is_some() {}
+        match self.together.pop_front_if(|(first, _)| *first <= number) {
+            Some((_, last)) => self.items.iter().take_while(|(number, _)| *number <= last).count(),
+            None => length,
+        }
+    }
+
     /// Somebody waits for what is there already.
     pub(super) fn hurry(&mut self) {
         self.urgent |= !self.items.is_empty();
@@ -45,7 +68,8 @@ impl Outbox {
 
     /// An answer is kept with an item that waits.
     pub(super) fn keep(&mut self, number: u64, answer: KeyedAnswer) {
-        self.answers.push_back((number, answer));
+        let behind = self.answers.partition_point(|(other, _)| *other <= number);
+        self.answers.insert(behind, (number, answer));
     }
 
     pub(super) fn push_alert(&mut self, update: AlertUpdate) {
@@ -66,12 +90,7 @@ impl Outbox {
             return;
         }
         while self.unanswered.len() < BATCHES_PENDING_MAX && !(self.items.is_empty() && self.alerts.is_empty()) {
-            let mut rows = 0;
-            let fits = self.items.iter().take_while(|(_, item)| {
-                rows += item.rows();
-                rows <= BATCH_LEN_MAX
-            });
-            let length = fits.count();
+            let length = self.length();
             let items: Vec<(u64, Persist)> = self.items.drain(..length).collect();
             let through = items.last().map_or(0, |(number, _)| *number);
             let answers = self.answers.iter().take_while(|(number, _)| *number <= through).count();
@@ -180,6 +199,22 @@ mod tests {
         assert!(outbox.is_due(later));
         outbox.push(3, row(Status::Pending), MonoUs(10));
         assert!(outbox.is_due(MonoUs(10)), "a POST waits for this row");
+    }
+
+    #[test]
+    fn what_belongs_together_is_one_transaction() {
+        let mut outbox = Outbox::default();
+        let most = BATCH_LEN_MAX as u64;
+        outbox.join(most - 1, most + 5);
+        for number in 1..=3 * most {
+            outbox.push(number, row(Status::Success), MonoUs(0));
+        }
+        outbox.join(most + 10, most + 12);
+        for length in [BATCH_LEN_MAX + 5, BATCH_LEN_MAX] {
+            assert_eq!(outbox.length(), length);
+            outbox.items.drain(..length);
+        }
+        assert!(outbox.together.is_empty());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use mio::{Interest, Poll, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use super::batches::Batches;
 use super::calls::Calls;
 use super::connections::Connections;
 use super::engine::Engine;
@@ -145,6 +146,7 @@ fn prepare(
         seals: config.secrets_key.is_some(),
         readers,
         logs,
+        batches: Batches::default(),
         description: api::openapi(),
         zones,
         zone,

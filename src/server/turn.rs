@@ -209,6 +209,10 @@ impl Loop {
         if let Some((request, given)) = self.calls.look_further(self.engine.core(), *now, is_awaited) {
             self.connections.give(request, given, &self.date.1, now.mono);
         }
+        let is_awaited = |request| self.connections.awaits(request);
+        if let Some((request, given)) = self.calls.advance_batch(&mut self.engine, *now, is_awaited) {
+            self.connections.give(request, given, &self.date.1, now.mono);
+        }
         loop {
             self.replies.extend(self.engine.take_replies());
             if let Some((request, reply)) = self.replies.pop_front() {
@@ -225,7 +229,8 @@ impl Loop {
             } else if let Some(slot) = self.connections.next() {
                 self.drive(slot, now, until);
             } else {
-                return self.connections.has_more() || !self.calls.listings.is_empty();
+                let has_work = !self.calls.listings.is_empty() || self.calls.batches.has_work();
+                return self.connections.has_more() || has_work;
             }
             if !look_at_clocks(&mut self.engine, &mut self.last, now, until) {
                 return true;

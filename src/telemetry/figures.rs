@@ -189,6 +189,8 @@ figures! {
     refused_connections_evicted: u64 = Counter "refused.connectionsEvicted";
     /// Connections of clients that were cut off because they read too slowly.
     refused_connections_slow: u64 = Counter "refused.connectionsSlow";
+    /// Clients that sent a large body when as many did as may.
+    refused_large_bodies: u64 = Counter "refused.largeBodies";
     /// Clients that wanted to listen to events when as many did as may.
     refused_listeners: u64 = Counter "refused.listeners";
     /// Log lines dropped.

@@ -102,7 +102,7 @@ impl Clients {
         let beat = self.beat(rng, wall);
         let entropy = [0; 10].map(|_: u8| rng.next().to_le_bytes()[0]);
         let (number, spec) = self.draft(beat, active, calendars, rng, wall);
-        self.ask(Asked::Create { draft: number }, Action::Create { spec, entropy })
+        self.ask(Asked::Create { draft: number }, Action::Create { spec, entropy, pause: None })
     }
 
     /// A change of some job, or a new one.

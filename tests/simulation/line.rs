@@ -23,6 +23,8 @@ pub(crate) fn of(output: &Output) -> String {
         Output::Persist(number, Persist::Change(change)) => format!("{number} {}", change_text(change)),
         Output::Planned(number, request, reply) => format!("{number} planned {} {}", request.0, reply_text(reply)),
         Output::Reply(request, reply) => format!("reply {} {}", request.0, reply_text(reply)),
+        Output::Gathered(request, _) => format!("gathered {}", request.0),
+        Output::Together(request, numbers) => format!("together {} {numbers:?}", request.0),
         Output::Fire(attempt) => fire_text(attempt),
         Output::Dispatched(class, drift_us) => format!("dispatched {} {drift_us}", class.code()),
         Output::Hurry => "hurry".to_owned(),

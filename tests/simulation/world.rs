@@ -301,6 +301,7 @@ impl World {
                 self.disk.sent.insert(attempt.handle.seq, attempt.id);
                 self.send(&attempt, now);
             }
+            Output::Gathered(..) | Output::Together(..) => unreachable!("nobody asks for it"),
             Output::Hurry => self.coverage.hit("hurried"),
             Output::Dispatched(..) => self.coverage.hit("dispatch measured"),
             Output::Alert(alert) => {

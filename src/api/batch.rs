@@ -1,0 +1,319 @@
+//! Owns changes of many jobs in one request: a line each, read bit by bit, and what became of each.
+//! It must not change anything: it says what is to be changed, and is told what became of it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::body;
+use super::call::Call;
+use super::errors::{ApiError, Problem};
+use super::import;
+use super::jobs;
+use super::json::append;
+use super::matching::Matched;
+use super::pauses;
+use crate::core::{Action, Reply};
+use crate::http::{Response, Status};
+use crate::job::{Context, Definition, JobId, JobSpec, Pause, Second};
+use crate::limits::{BATCH_ITEMS_MAX, BATCH_LINE_LEN_MAX, NOTE_LEN_MAX};
+
+/// What the lines of a request are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// Changes of jobs.
+    Changes,
+    /// What an export gave.
+    Export,
+}
+
+/// Many changes, each of a job.
+pub(super) fn change(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    ask(matched, Lines::Changes)
+}
+
+/// What an export gave, to be there as well.
+pub(super) fn import(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    ask(matched, Lines::Export)
+}
+
+fn ask(matched: &Matched<'_>, lines: Lines) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    body::check_lines(matched.request)?;
+    Ok(Call::Batch(lines))
+}
+
+/// A change of a job.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub(super) enum Item {
+    /// A job to register, as `POST /api/jobs` takes it.
+    Create(Box<Definition>),
+    /// What a job is to be, as `PUT /api/jobs/:id` takes it.
+    Update {
+        /// Which job.
+        #[schemars(with = "JobId")]
+        job_id: String,
+        /// Only if its ETag is this number.
+        #[serde(default)]
+        revision: Option<u32>,
+        /// What it is to be.
+        job: Box<Definition>,
+    },
+    /// A job that is to rest.
+    Pause {
+        /// Which job.
+        #[schemars(with = "JobId")]
+        job_id: String,
+        /// Only if its ETag is this number.
+        #[serde(default)]
+        revision: Option<u32>,
+        /// The last second of the pause. Left out: it lasts until somebody resumes the job.
+        #[serde(default)]
+        #[schemars(with = "Option<Second>")]
+        until: Option<String>,
+        /// Why.
+        #[serde(default)]
+        #[schemars(length(max = NOTE_LEN_MAX))]
+        note: Option<String>,
+    },
+    /// A job that is to go on.
+    Resume {
+        /// Which job.
+        #[schemars(with = "JobId")]
+        job_id: String,
+        /// Only if its ETag is this number.
+        #[serde(default)]
+        revision: Option<u32>,
+        /// Whether what it was due for meanwhile counts as missed.
+        #[serde(default)]
+        missed: bool,
+    },
+    /// A job that is to go.
+    Delete {
+        /// Which job.
+        #[schemars(with = "JobId")]
+        job_id: String,
+        /// Only if its ETag is this number.
+        #[serde(default)]
+        revision: Option<u32>,
+    },
+}
+
+const EXPECTED: &str = "a JSON object such as {\"create\":{...}} in each line";
+
+impl Item {
+    fn action(self, context: &Context<'_>) -> Result<Wanted, ApiError> {
+        let only = |revision: Option<u32>| revision.map(|number| vec![number].into_boxed_slice());
+        Ok(Wanted::Change(match self {
+            Item::Create(definition) => {
+                let (spec, _) = jobs::compile(&definition, context).map_err(|error| error.within("create"))?;
+                return Ok(Wanted::Job(Box::new(spec), None));
+            }
+            Item::Update { job_id, revision, job } => {
+                let (spec, says_active) =
+                    jobs::compile(&job, context).map_err(|error| error.within("job").within("update"))?;
+                Action::Update { id: id(&job_id)?, spec, keep_active: !says_active, expected: only(revision) }
+            }
+            Item::Pause { job_id, revision, until, note } => {
+                pauses::begin(id(&job_id)?, until.as_deref(), note, only(revision), context)
+                    .map_err(|error| error.within("pause"))?
+            }
+            Item::Resume { job_id, revision, missed } => {
+                Action::Resume { id: id(&job_id)?, missed, expected: only(revision) }
+            }
+            Item::Delete { job_id, revision } => Action::Delete { id: id(&job_id)?, expected: only(revision) },
+        }))
+    }
+}
+
+/// A malformed id names no job.
+fn id(text: &str) -> Result<JobId, ApiError> {
+    text.parse().map_err(|_| ApiError::no_such_job())
+}
+
+/// What a line asks for.
+#[derive(Debug)]
+pub enum Wanted {
+    /// A new job, whose id takes randomness, with the pause that it begins with.
+    Job(Box<JobSpec>, Option<Box<Pause>>),
+    /// A change of a job.
+    Change(Action),
+    /// A change of a calendar: by itself, and before what comes after it is read.
+    Calendar(Action),
+}
+
+/// A request with many lines, and how far it is.
+#[derive(Debug)]
+pub struct Batch {
+    lines: Lines,
+    text: Vec<u8>,
+    /// How much of it is read.
+    at: usize,
+    line: u32,
+    results: Vec<Outcome>,
+    printed: Vec<u8>,
+    printed_count: usize,
+}
+
+/// What became of a line.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "LineResult")]
+struct OutcomeBody<'a> {
+    /// Which line, from 1 on.
+    line: u32,
+    /// What a request of its own would have been answered.
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "JobId")]
+    job_id: Option<String>,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Problem")]
+    problem: Option<&'a Problem>,
+}
+
+#[derive(Debug)]
+struct Outcome {
+    line: u32,
+    status: Status,
+    job: Option<JobId>,
+    problem: Option<Box<Problem>>,
+}
+
+/// What became of the lines of a request, which is made in pieces.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "LineResults")]
+pub(super) struct ResultsBody<'a> {
+    /// Of each line that is not empty, in their order.
+    results: Vec<OutcomeBody<'a>>,
+    /// How many were done.
+    done: usize,
+    /// How many were refused, each for its reason.
+    refused: usize,
+}
+
+impl Batch {
+    /// A request with this text.
+    pub fn new(lines: Lines, text: Vec<u8>) -> Batch {
+        let (results, printed) = (Vec::new(), Vec::new());
+        Batch { lines, text, at: 0, line: 0, results, printed, printed_count: 0 }
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Reads on: a line, and what it asks for. None: there are no more. What is wrong with a line is its result.
+    ///
+    /// # Errors
+    /// When there are more lines than there may be.
+    pub fn read(&mut self, context: &Context<'_>) -> Result<Option<(u32, Option<Wanted>)>, ApiError> {
+        while let Some(rest) = self.text.get(self.at..).filter(|rest| !rest.is_empty()) {
+            let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+            let line = rest[..end].trim_ascii();
+            self.at += end + 1;
+            self.line += 1;
+            if line.is_empty() {
+                continue;
+            }
+            if self.results.len() >= BATCH_ITEMS_MAX {
+                let message = format!("expected at most {BATCH_ITEMS_MAX} lines; nothing has changed");
+                return Err(ApiError::new(Status::CONTENT_TOO_LARGE, message));
+            }
+            let wanted = read_line(self.lines, line, context);
+            let (wanted, problem) = match wanted {
+                Ok(wanted) => (Some(wanted), None),
+                Err(error) => (None, Some(error)),
+            };
+            // Nothing has become of it yet.
+            let status = problem.as_ref().map_or(Status::OK, |error| error.status);
+            let problem = problem.map(|error| Box::new(error.problem()));
+            self.results.push(Outcome { line: self.line, status, job: None, problem });
+            let place = u32::try_from(self.results.len() - 1).expect("there are few");
+            return Ok(Some((place, wanted)));
+        }
+        self.text = Vec::new();
+        Ok(None)
+    }
+
+    /// A line is done: it is of this job.
+    pub fn accept(&mut self, place: u32, status: Status, job: Option<JobId>) {
+        let outcome = &mut self.results[place as usize];
+        (outcome.status, outcome.job) = (status, job);
+    }
+
+    /// A line was refused, or nothing was to be done. Whether that is well.
+    pub fn note(&mut self, place: u32, reply: &Reply) {
+        let error = match reply {
+            Reply::Updated(view) => return self.accept(place, Status::OK, Some(view.revision.id)),
+            Reply::CalendarPut { .. } => return self.accept(place, Status::OK, None),
+            Reply::Created(_) | Reply::Deleted | Reply::CalendarDeleted => None,
+            Reply::Started(_) | Reply::StartedAll(..) | Reply::Ended(..) => None,
+            Reply::NotFound => Some(ApiError::no_such_job()),
+            Reply::NoSuchCalendar => Some(ApiError::no_such_calendar()),
+            Reply::TooMany(why) => Some(ApiError::bad_request(why.clone())),
+            Reply::NameTaken(name) => Some(ApiError::name_taken(name)),
+            Reply::Changed(number) => Some(ApiError::changed(*number)),
+            Reply::Conflict(why) => Some(ApiError::new(Status::CONFLICT, *why)),
+            Reply::Invalid(error) => Some(ApiError::from(error.clone())),
+            Reply::Refused(refusal) => Some(ApiError::from(*refusal)),
+        };
+        if let Some(error) = error {
+            self.refuse(place, &error);
+        }
+    }
+
+    /// A line was refused.
+    pub fn refuse(&mut self, place: u32, error: &ApiError) {
+        let outcome = &mut self.results[place as usize];
+        (outcome.status, outcome.problem) = (error.status, Some(Box::new(error.problem())));
+    }
+
+    /// Makes a piece of `{"results":[...],"done":...,"refused":...}`, of so many results. Whether that was the last.
+    pub fn print(&mut self, count: usize) -> bool {
+        if self.printed.is_empty() {
+            self.printed.extend_from_slice(b"{\"results\":[");
+        }
+        for outcome in self.results.iter().skip(self.printed_count).take(count) {
+            if self.printed_count > 0 {
+                self.printed.push(b',');
+            }
+            self.printed_count += 1;
+            let Outcome { line, status, job, problem } = outcome;
+            let (status, problem) = (status.code(), problem.as_deref());
+            append(
+                &mut self.printed,
+                &OutcomeBody { line: *line, status, job_id: job.map(|job| job.to_string()), problem },
+            );
+        }
+        if self.printed_count < self.results.len() {
+            return false;
+        }
+        let refused = self.results.iter().filter(|outcome| outcome.problem.is_some()).count();
+        self.printed.extend_from_slice(b"],\"done\":");
+        append(&mut self.printed, &(self.results.len() - refused));
+        self.printed.extend_from_slice(b",\"refused\":");
+        append(&mut self.printed, &refused);
+        self.printed.push(b'}');
+        true
+    }
+
+    /// The answer, once it is printed.
+    pub fn take_response(&mut self) -> Response {
+        Response::new(Status::OK, std::mem::take(&mut self.printed))
+    }
+}
+
+fn read_line(lines: Lines, line: &[u8], context: &Context<'_>) -> Result<Wanted, ApiError> {
+    if line.len() > BATCH_LINE_LEN_MAX {
+        let message = format!("expected at most {BATCH_LINE_LEN_MAX} bytes in a line");
+        return Err(ApiError::new(Status::CONTENT_TOO_LARGE, message));
+    }
+    match lines {
+        Lines::Changes => body::parse_object::<Item>(line, EXPECTED)?.action(context),
+        Lines::Export => import::wanted(body::parse_object(line, import::EXPECTED)?, context),
+    }
+}

@@ -1,0 +1,102 @@
+//! Owns the reading of what an export gave: a line each for a calendar or a job, as it was elsewhere.
+//! It must not know where it came from: an id, and when a job was created, are said anew.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::batch::Wanted;
+use super::calendars;
+use super::errors::ApiError;
+use crate::job::{CalendarName, Context, Day, Definition, JobSpec, Pause, Second, instant, one_of};
+use crate::limits::{CALENDAR_DATES_MAX, NOTE_LEN_MAX};
+
+pub(super) const EXPECTED: &str = "a line of an export, such as {\"job\":{...}} or {\"calendar\":{...}}";
+
+/// A line of an export.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("allOf" = [one_of(&["job", "calendar"])]))]
+pub(super) struct Line {
+    /// A calendar, to be registered or replaced.
+    #[serde(default)]
+    calendar: Option<CalendarLine>,
+    /// A job, to be registered.
+    #[serde(default)]
+    job: Option<Box<Definition>>,
+    /// Its id where it was exported. It has another one here.
+    #[serde(default, rename = "jobId")]
+    _job_id: Option<String>,
+    /// When it was created there.
+    #[serde(default, rename = "createdAt")]
+    _created_at: Option<String>,
+    /// Where `@every` counts from.
+    #[serde(default)]
+    #[schemars(with = "Option<Second>")]
+    anchor: Option<String>,
+    /// The pause that it is in.
+    #[serde(default)]
+    paused: Option<PauseLine>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CalendarLine {
+    #[schemars(with = "CalendarName")]
+    name: String,
+    #[schemars(with = "Vec<Day>", length(max = CALENDAR_DATES_MAX))]
+    dates: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PauseLine {
+    #[schemars(with = "Second")]
+    since: String,
+    #[serde(default)]
+    #[schemars(with = "Option<Second>")]
+    until: Option<String>,
+    #[serde(default)]
+    #[schemars(length(max = NOTE_LEN_MAX))]
+    note: Option<Box<str>>,
+    #[serde(default)]
+    reason: Option<Box<str>>,
+}
+
+/// What a line asks for.
+pub(super) fn wanted(line: Line, context: &Context<'_>) -> Result<Wanted, ApiError> {
+    match (line.calendar, line.job) {
+        (Some(CalendarLine { name, dates }), None) => {
+            let action = calendars::called(&name).and_then(|name| calendars::wanted(name, &dates));
+            action.map(Wanted::Calendar).map_err(|error| error.within("calendar"))
+        }
+        (None, Some(definition)) => job(&definition, line.anchor.as_deref(), line.paused, context),
+        (None, None) | (Some(_), Some(_)) => Err(ApiError::at("#".to_owned(), "line", format!("expected {EXPECTED}"))),
+    }
+}
+
+/// A job as it was. One that is never due any more is taken, too.
+fn job(
+    definition: &Definition,
+    anchor: Option<&str>,
+    paused: Option<PauseLine>,
+    context: &Context<'_>,
+) -> Result<Wanted, ApiError> {
+    let now = context.now.floor();
+    let anchor = anchor.map(|text| instant("anchor", text)).transpose()?;
+    let anchor = anchor.map_or(context.anchor, |anchor| anchor.min(now));
+    let mut spec = JobSpec::compile(definition, &Context { anchor, ..*context })
+        .map_err(|error| ApiError::from(error).within("job"))?;
+    let Some(PauseLine { since, until, note, reason }) = paused else {
+        return Ok(Wanted::Job(Box::new(spec), None));
+    };
+    let since = instant("paused.since", &since)?.min(now);
+    let until = until.map(|text| instant("paused.until", &text)).transpose()?;
+    if note.as_deref().is_some_and(|note| note.chars().count() > NOTE_LEN_MAX) {
+        return Err(ApiError::member("paused.note", format!("expected at most {NOTE_LEN_MAX} characters")));
+    }
+    // One that is over has left nothing behind.
+    let is_over = until.is_some_and(|until| until <= now);
+    spec.active = until.is_some();
+    let pause = (!is_over).then(|| Box::new(Pause { since, until, note, reason }));
+    Ok(Wanted::Job(Box::new(spec), pause))
+}

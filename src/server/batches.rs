@@ -1,0 +1,284 @@
+//! Owns requests that change many jobs: one of them at a time, hashed, read, accepted and printed bit by bit.
+//! It must not keep the loop for longer than anything else that a client asks for.
+//!
+//! What they change is one transaction; that it is on disk is heard bit by bit, too (`together`). Until that is asked
+//! for, a client that leaves, or a server that stops, has changed nothing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::calls::{Calls, refuse};
+use super::connection::Given;
+use super::engine::Engine;
+use super::keys::Digest;
+use crate::api::{ApiError, Batch, Call, Lines, Wanted};
+use crate::clock;
+use crate::core::{Action, Command, Input, Refusal, Reply, RequestId};
+use crate::http::{Request, Response, Status};
+use crate::limits::{BATCH_HASHED_AT_ONCE, BATCH_PRINTED_AT_ONCE, BATCH_TIME_PER_TURN, BATCHES_MAX};
+use crate::store::Query;
+use crate::time::{MonoUs, Now};
+
+/// Requests that change many jobs, in their order. The first one is worked on.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    queue: VecDeque<UnderWay>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    request: RequestId,
+    lines: Lines,
+    batch: Batch,
+    /// Changes that were read, each with the place of its result.
+    ready: VecDeque<(u32, Action)>,
+    accepted: usize,
+    answer: Option<Response>,
+    stage: Stage,
+}
+
+/// What is done next.
+#[derive(Debug)]
+enum Stage {
+    /// Its text is hashed from here on, to be looked up under its key.
+    Hash {
+        key: Arc<str>,
+        digest: Box<Digest>,
+        from: usize,
+    },
+    /// It is being looked up.
+    AwaitKey,
+    Read,
+    /// A calendar is being written, whose result has this place.
+    AwaitCalendar(u32),
+    Gather,
+    Print,
+    /// The transaction is being written.
+    AwaitWriter,
+}
+
+impl Batches {
+    /// Whether something can be done without waiting for anybody.
+    pub(super) fn has_work(&self) -> bool {
+        self.queue.front().is_some_and(|first| match first.stage {
+            Stage::Hash { .. } | Stage::Read | Stage::Gather | Stage::Print => true,
+            Stage::AwaitKey | Stage::AwaitCalendar(_) | Stage::AwaitWriter => false,
+        })
+    }
+
+    fn first_of(&mut self, request: RequestId) -> Option<&mut UnderWay> {
+        self.queue.front_mut().filter(|first| first.request == request)
+    }
+
+    /// A request is over. What it was to be answered, if it came that far.
+    pub(super) fn end(&mut self, request: RequestId) -> Option<Response> {
+        self.queue.pop_front_if(|first| first.request == request)?.answer
+    }
+
+    /// The core's answer to what a batch asks for by itself. False if there is no such.
+    pub(super) fn note(&mut self, request: RequestId, reply: &Reply) -> bool {
+        let Some(first) = self.first_of(request) else { return false };
+        if let Stage::AwaitCalendar(place) = first.stage {
+            first.batch.note(place, reply);
+            first.stage = Stage::Read;
+        }
+        true
+    }
+}
+
+impl Calls {
+    /// A request that changes many jobs is taken up, and done later.
+    pub(super) fn begin_batch(
+        &mut self,
+        request: RequestId,
+        asked: &mut Request,
+        lines: Lines,
+        key: Option<Arc<str>>,
+    ) -> Given {
+        if self.batches.queue.len() >= BATCHES_MAX {
+            return refuse(&ApiError::too_many("too many batches are waiting; nothing has changed"));
+        }
+        let stage =
+            key.map_or(Stage::Read, |key| Stage::Hash { key, digest: Box::new(Digest::of_head(asked)), from: 0 });
+        let batch = Batch::new(lines, std::mem::take(&mut asked.body));
+        let (ready, accepted, answer) = (VecDeque::new(), 0, None);
+        self.batches.queue.push_back(UnderWay { request, lines, batch, ready, accepted, answer, stage });
+        Given::MuchLater
+    }
+
+    /// The key of a batch was not used before: it goes on.
+    pub(super) fn go_on_with_batch(&mut self, request: RequestId) -> Given {
+        if let Some(first) = self.batches.first_of(request) {
+            first.stage = Stage::Read;
+        }
+        Given::MuchLater
+    }
+
+    /// Goes on with the first batch. What its client is given, once it is done.
+    pub(super) fn advance_batch(
+        &mut self,
+        engine: &mut Engine,
+        now: Now,
+        is_awaited: impl Fn(RequestId) -> bool,
+    ) -> Option<(RequestId, Given)> {
+        if let Some((request, written)) = engine.take_settled() {
+            return Some((request, self.end_batch(request, written)));
+        }
+        let first = self.batches.queue.front()?;
+        let request = first.request;
+        let asks_for_nothing = matches!(first.stage, Stage::Hash { .. } | Stage::Read);
+        if asks_for_nothing && !is_awaited(request) {
+            self.batches.end(request);
+            self.keys.end(request);
+            return None;
+        }
+        // What the core had accepted it gave up when the stop began.
+        let is_open = asks_for_nothing || matches!(first.stage, Stage::Gather | Stage::Print);
+        let refused = match is_open {
+            true if engine.is_draining() => Some(Refusal::Draining),
+            true if asks_for_nothing && engine.is_failing() => Some(Refusal::NotWritten),
+            true | false => None,
+        };
+        if let Some(refusal) = refused {
+            return Some((request, self.refuse_batch(request, &refusal.into())));
+        }
+        let given = match first.stage {
+            Stage::Hash { .. } => self.hash(request, now),
+            Stage::Read => self.read_batch(engine, request, now),
+            Stage::Gather => self.gather(engine, request, now),
+            Stage::Print => self.print(engine, request, now),
+            Stage::AwaitKey | Stage::AwaitCalendar(_) | Stage::AwaitWriter => None,
+        };
+        given.map(|given| (request, given))
+    }
+
+    fn hash(&mut self, request: RequestId, now: Now) -> Option<Given> {
+        let first = self.batches.first_of(request)?;
+        let Stage::Hash { digest, from, .. } = &mut first.stage else { return None };
+        let text = first.batch.text();
+        let to = text.len().min(*from + BATCH_HASHED_AT_ONCE);
+        digest.add(&text[*from..to]);
+        *from = to;
+        if to < text.len() {
+            return None;
+        }
+        let Stage::Hash { key, digest, .. } = std::mem::replace(&mut first.stage, Stage::AwaitKey) else { return None };
+        if let Err(error) = self.keys.begin(request, digest.end(), &key, Call::Batch(first.lines)) {
+            return Some(self.refuse_batch(request, &error));
+        }
+        let given = self.query(request, Query::Key { key, now: now.wall });
+        match self.end_unless_later(request, given) {
+            Given::Later => None,
+            given => Some(given),
+        }
+    }
+
+    /// Reads lines for a while.
+    fn read_batch(&mut self, engine: &mut Engine, request: RequestId, now: Now) -> Option<Given> {
+        let until = until();
+        while clock::mono() < until {
+            // The context borrows what a batch is read with, and the batch is beside it.
+            let mut first = self.batches.queue.pop_front()?;
+            let read = first.batch.read(&self.context(engine.core(), now, true));
+            let noted = read.and_then(|read| first.note_read(read));
+            self.batches.queue.push_front(first);
+            match noted {
+                Ok(None) => {}
+                Ok(Some(action)) => {
+                    engine.input(Input::Command(Box::new(Command { request, action, plans: false })), now);
+                    return None;
+                }
+                Err(error) => return Some(self.refuse_batch(request, &error)),
+            }
+            if !matches!(self.batches.queue.front()?.stage, Stage::Read) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Lets the core accept changes for a while.
+    fn gather(&mut self, engine: &mut Engine, request: RequestId, now: Now) -> Option<Given> {
+        let first = self.batches.first_of(request)?;
+        let until = until();
+        while clock::mono() < until {
+            let Some((place, action)) = first.ready.pop_front() else {
+                first.stage = Stage::Print;
+                return None;
+            };
+            let status = match action {
+                Action::Create { .. } => Status::CREATED,
+                Action::Delete { .. } => Status::NO_CONTENT,
+                _ => Status::OK,
+            };
+            engine.input(Input::Gather(Box::new(Command { request, action, plans: false })), now);
+            if let Some(reply) = engine.take_reply_to(request) {
+                first.batch.note(place, &reply);
+            }
+            if let Some(job) = engine.take_gathered() {
+                first.accepted += 1;
+                first.batch.accept(place, status, Some(job));
+            }
+        }
+        None
+    }
+
+    /// Prints results for a while, and lets all be written once they are printed.
+    fn print(&mut self, engine: &mut Engine, request: RequestId, now: Now) -> Option<Given> {
+        let first = self.batches.first_of(request)?;
+        if !first.batch.print(BATCH_PRINTED_AT_ONCE) {
+            return None;
+        }
+        let response = first.batch.take_response();
+        first.answer = Some(response.clone());
+        if first.accepted == 0 {
+            return Some(self.end_batch(request, true));
+        }
+        first.stage = Stage::AwaitWriter;
+        engine.input(Input::WriteGathered(request), now);
+        if let Some(answer) = self.keys.plan(request, response, now.wall) {
+            engine.keep_with_gathered(answer);
+        }
+        None
+    }
+
+    /// The transaction of a batch is on disk, or never will be.
+    fn end_batch(&mut self, request: RequestId, written: bool) -> Given {
+        self.keys.end(request);
+        let answer = self.batches.end(request).filter(|_| written);
+        let response = answer.unwrap_or_else(|| ApiError::from(Refusal::NotWritten).response());
+        Given::Answer(self.cors.mark(response))
+    }
+
+    fn refuse_batch(&mut self, request: RequestId, error: &ApiError) -> Given {
+        self.keys.end(request);
+        self.batches.end(request);
+        Given::Answer(self.cors.mark(error.response()))
+    }
+}
+
+impl UnderWay {
+    /// What was read is to be done later, but for a change of a calendar, which is to be done now.
+    fn note_read(&mut self, read: Option<(u32, Option<Wanted>)>) -> Result<Option<Action>, ApiError> {
+        match read {
+            None => self.stage = Stage::Gather,
+            Some((_, None)) => {}
+            Some((place, Some(Wanted::Change(action)))) => self.ready.push_back((place, action)),
+            Some((place, Some(Wanted::Job(spec, pause)))) => {
+                let mut entropy = [0; 10];
+                getrandom::fill(&mut entropy).map_err(|_| ApiError::no_randomness())?;
+                self.ready.push_back((place, Action::Create { spec: *spec, entropy, pause }));
+            }
+            Some((place, Some(Wanted::Calendar(action)))) => {
+                self.stage = Stage::AwaitCalendar(place);
+                return Ok(Some(action));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Until when a batch may be worked on in this turn.
+fn until() -> MonoUs {
+    clock::mono().plus(BATCH_TIME_PER_TURN)
+}
