@@ -122,9 +122,10 @@ fn nothing_is_lost_over_kills() {
     println!("  acknowledged: {}", world.progress());
     let sum = |part: fn(&Asked) -> u64| asked.iter().map(part).sum::<u64>();
     println!(
-        "  asked for: {} executions, {} backfills; of requests without an answer {} had happened, {} had not",
+        "  asked for: {} executions, {} backfills, {} batches; of requests without an answer {} had happened, {} had not",
         sum(|asked| asked.begun() as u64),
         sum(|asked| asked.backfills),
+        sum(|asked| asked.batches),
         sum(|asked| asked.happened),
         sum(|asked| asked.not_happened)
     );

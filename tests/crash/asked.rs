@@ -21,6 +21,8 @@ const STRETCH: (&str, &str) = ("2018-06-01T00:00:00Z", "2024-06-01T00:00:00Z");
 const TIMES: usize = 5;
 /// The path of what is asked for.
 pub const ASKED: &str = "/asked/";
+/// How many jobs are created together.
+const BATCH: usize = 7;
 /// How many keys are remembered to be asked again.
 const KEYS_MAX: usize = 200;
 
@@ -38,8 +40,11 @@ pub struct Asked {
     jobs: Vec<String>,
     /// Executions that were acknowledged.
     begun: BTreeSet<String>,
-    /// Backfills that were acknowledged.
+    /// Jobs that were created together, and not deleted together.
+    batched: BTreeSet<String>,
+    /// Backfills and batches that were acknowledged.
     pub backfills: u64,
+    pub batches: u64,
     /// Requests that were asked again after a kill, and had happened; and those that had not.
     pub happened: u64,
     pub not_happened: u64,
@@ -97,6 +102,9 @@ impl Asked {
             let body = job(SCHEDULE, &receiver.url(&format!("{ASKED}{key}"))).to_string();
             return Open { key, path: "/api/jobs".to_owned(), body };
         }
+        if choice == 9 {
+            return self.new_batch(key, receiver, random);
+        }
         let pick = usize::try_from(random.below(self.jobs.len() as u64)).expect("small");
         let of = format!("/api/jobs/{}", self.jobs[pick]);
         match choice {
@@ -113,11 +121,42 @@ impl Asked {
         }
     }
 
+    /// Creates some jobs together, or deletes some that were.
+    fn new_batch(&self, key: String, receiver: &Receiver, random: &mut Random) -> Open {
+        let deleted = self.batched.iter().take(BATCH);
+        let deletes = random.below(3) == 0 && !self.batched.is_empty();
+        let body: String = if deletes {
+            deleted.map(|id| format!("{}\n", json!({ "delete": { "jobId": id } }))).collect()
+        } else {
+            let mut job = job(SCHEDULE, &receiver.url(&format!("{ASKED}{key}")));
+            let create = |place| {
+                // Were only some of them there, those could not be created again.
+                job["name"] = json!(format!("batch-{key}-{place}"));
+                format!("{}\n", json!({ "create": job }))
+            };
+            (0..BATCH).map(create).collect()
+        };
+        Open { key, path: "/api/jobs/batch".to_owned(), body }
+    }
+
+    fn note_batch(&mut self, open: &Open, answer: &Value) {
+        assert_eq!(answer["refused"], 0, "{open:?}: {answer}");
+        for result in answer["results"].as_array().expect("a list") {
+            let id = result["jobId"].as_str().expect("a text").to_owned();
+            let is_new = if result["status"] == 201 { self.batched.insert(id) } else { self.batched.remove(&id) };
+            assert!(is_new, "{open:?}: {answer}");
+        }
+        self.batches += 1;
+    }
+
     fn note(&mut self, open: Open, answer: &Answer) {
-        assert!(matches!(answer.status, 201 | 202), "{open:?}: {}", answer.text);
+        let is_batch = open.path.ends_with("/batch");
+        assert!(matches!(answer.status, 201 | 202) || (is_batch && answer.status == 200), "{open:?}: {}", answer.text);
         let value = answer.json();
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        if let Some(ids) = value["executionIds"].as_array() {
+        if is_batch {
+            self.note_batch(&open, &value);
+        } else if let Some(ids) = value["executionIds"].as_array() {
             assert_eq!(ids.len(), TIMES, "a backfill is whole");
             self.begun.extend(ids.iter().map(text));
             self.backfills += 1;
@@ -148,7 +187,7 @@ impl Asked {
     }
 
     pub fn is_of(&self, job: &str) -> bool {
-        self.jobs.iter().any(|id| id == job)
+        self.jobs.iter().any(|id| id == job) || self.batched.contains(job)
     }
 
     /// How many executions were acknowledged.
@@ -159,6 +198,12 @@ impl Asked {
     /// What was acknowledged is there and has ended, and nothing else is. What is wrong.
     pub fn compare(&self, api: &Api, posts: &Posts, settled: i64, recorded: &mut HashSet<String>) -> Vec<String> {
         let mut wrong = Vec::new();
+        let named = api.pages(&format!("/api/jobs?limit=1000&q=batch-{}-", self.name), "jobs");
+        let there: BTreeSet<&str> = named.iter().filter_map(|job| job["jobId"].as_str()).collect();
+        let acknowledged: BTreeSet<&str> = self.batched.iter().map(String::as_str).collect();
+        if there != acknowledged {
+            wrong.push(format!("batches left {there:?}, and acknowledged were {acknowledged:?}"));
+        }
         let mut rows: BTreeMap<String, Value> = BTreeMap::new();
         for job in &self.jobs {
             for row in api.pages(&format!("/api/jobs/{job}/executions?limit=1000"), "executions") {
