@@ -304,6 +304,14 @@
 //! - **Writer batches.** At most [`limits::BATCHES_PENDING_MAX`] are with the writer; the rest gathers on the loop. So
 //!   the channel never overflows, and group commit is what falls out of taking all that is there.
 //!
+//! - **A batch** is accepted change by change, each as it would be alone (`core/gathering.rs`), and written as a stretch of
+//!   items that no transaction divides. Its lines are hashed, read, accepted and printed for half a millisecond a turn
+//!   (`server/batches.rs`), and the core hears of them [`limits::SETTLED_AT_ONCE_MAX`] at a time
+//!   (`server/together.rs`): an acknowledgement may name any item of a transaction, so that took nothing new. What was
+//!   written behind a batch is heard of after it, which nothing due notices, as rows are armed ahead. Until it is
+//!   written each of its jobs stands as one that is changing; so there is one batch at a time, and a job is in one line
+//!   of it. It is read before anything is accepted: what takes long happens before any job is touched.
+//! - **A large body** is received from [`limits::LARGE_BODIES_MAX`] clients at a time; whoever comes then is told so.
 //! - **The description of the API** (`GET /api/openapi.json`) is made from what answers requests: paths, parameters, header
 //!   fields and statuses from the table in `api/routes.rs`, bodies from the types that are read and written, their
 //!   texts from the comments on these, their bounds from the constants that are checked. It takes milliseconds and is

@@ -34,6 +34,7 @@ pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now
         executions_skipped: counts.skipped,
         executions_missed_instants: counts.missed,
         executions_recovered: counts.recovered,
+        executions_asked_for: counts.asked_for,
         executions_caught_up: counts.caught_up,
         executions_stale_messages: counts.stale,
 

@@ -108,6 +108,8 @@ figures! {
     executions_missed_instants: u64 = Counter "executions.missedInstants";
     /// Executions in doubt after a crash that were sent again.
     executions_recovered: u64 = Counter "executions.recovered";
+    /// Executions that clients asked for.
+    executions_asked_for: u64 = Counter "executions.askedFor";
     /// Executions sent for missed instants.
     executions_caught_up: u64 = Counter "executions.caughtUp";
     /// Reports and acknowledgements nobody waited for.

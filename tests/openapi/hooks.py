@@ -4,6 +4,7 @@ Formats: texts that have a grammar or a table of their own. Hooks: members that 
 server has. Whatever is generated is sent to this machine only, and is rarely due, so that nothing floods.
 """
 
+import json
 import re
 from datetime import datetime, timedelta, timezone
 
@@ -80,17 +81,31 @@ for name, strategy in {
     schemathesis.openapi.format(name, strategy)
 
 
+@schemathesis.serializer("application/x-ndjson")
+def lines(context, value):
+    """A body of one line."""
+    return value if isinstance(value, bytes) else json.dumps(value).encode() + b"\n"
+
+
 # --- Members and parameters that depend on each other, or on what the server has ---
+
+
+def kept_here(body):
+    """The same with URLs of this machine, also of jobs within it."""
+    if isinstance(body.get("api"), str):
+        api = body["api"]
+        if re.search(r"^https?://[^#@\s]+$", api, re.IGNORECASE) and not api.lower().startswith(HERE):
+            api = HERE[0] + "0" * (len(api) - len(HERE[0]))
+        body = {**body, "api": api}
+    within = {name: kept_here(body[name]) for name in ("create", "update", "job") if isinstance(body.get(name), dict)}
+    return {**body, **within}
 
 
 @schemathesis.hook
 def map_case(context, case):
     """Nothing is sent to other machines, which examples name, and which a pattern alone lets through."""
-    if isinstance(case.body, dict) and isinstance(case.body.get("api"), str):
-        api = case.body["api"]
-        if re.search(r"^https?://[^#@\s]+$", api, re.IGNORECASE) and not api.lower().startswith(HERE):
-            api = HERE[0] + "0" * (len(api) - len(HERE[0]))
-        case.body = {**case.body, "api": api}
+    if isinstance(case.body, dict):
+        case.body = kept_here(case.body)
     # Jobs that wait for days until they try again would be waited for, each for a minute.
     phase = None if case.meta is None else case.meta.phase.name.name
     if isinstance(case.body, dict) and case.body.get("wait") is True and phase != "COVERAGE":

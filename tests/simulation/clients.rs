@@ -9,6 +9,7 @@ use punctual::job::{Context, JobId, JobSpec, Post, Revision};
 use punctual::schedule::{Calendars, Dates, Zones};
 use punctual::time::{Instant, WallUs};
 
+use super::batches::Batch;
 use super::beat::Beat;
 use super::berlin;
 use super::coverage::{Coverage, Mix};
@@ -39,7 +40,7 @@ fn date_of(day: i64) -> String {
     time.format("%Y-%m-%d").to_string()
 }
 
-enum Asked {
+pub(crate) enum Asked {
     Create { draft: u64 },
     Update { id: JobId, draft: u64, expected: Option<u32> },
     Delete { id: JobId },
@@ -69,23 +70,25 @@ pub(crate) struct Clients {
     drafts: Vec<Written>,
     next_request: u64,
     /// What the process at hand has not answered.
-    open: BTreeMap<RequestId, Asked>,
+    pub(crate) open: BTreeMap<RequestId, Asked>,
     /// What was said that requests will be answered.
     planned: BTreeMap<RequestId, Reply>,
     /// Drafts whose change was refused: they are never in force.
-    refused: BTreeSet<u64>,
+    pub(crate) refused: BTreeSet<u64>,
     /// Jobs whose deletion was answered.
     pub(crate) deleted: BTreeSet<JobId>,
     /// The revision last answered for each job.
     answered: HashMap<JobId, u32>,
     /// Jobs a client can know of.
-    known: Vec<JobId>,
+    pub(crate) known: Vec<JobId>,
     pub(crate) runs: Runs,
     /// Jobs that clients asked to be paused or resumed.
-    paused: BTreeSet<JobId>,
+    pub(crate) paused: BTreeSet<JobId>,
+    /// What is to be written together.
+    pub(crate) batch: Option<Batch>,
     targets: u64,
     profile: Option<Profile>,
-    has_policies: bool,
+    pub(crate) has_policies: bool,
 }
 
 /// The zones there are, made once for all runs.
@@ -284,7 +287,7 @@ impl Clients {
         (number, JobSpec::compile(&definition, &context).expect("a valid definition"))
     }
 
-    fn ask(&mut self, asked: Asked, action: Action) -> Command {
+    pub(crate) fn ask(&mut self, asked: Asked, action: Action) -> Command {
         self.next_request += 1;
         let request = RequestId(self.next_request);
         self.open.insert(request, asked);
@@ -391,6 +394,13 @@ impl Clients {
                 coverage.hit("run beside another")
             }
             (Asked::Run { .. }, Reply::Conflict(_) | Reply::Invalid(_)) => coverage.hit("run of nothing"),
+            (Asked::Create { draft } | Asked::Update { draft, .. }, Reply::Conflict(_)) => {
+                self.refused.insert(draft);
+                coverage.hit("change of a batch refused");
+            }
+            (Asked::Pause { .. } | Asked::Resume { .. } | Asked::Delete { .. }, Reply::Conflict(_)) => {
+                coverage.hit("change of a batch refused");
+            }
             (Asked::Release { .. }, Reply::Conflict(_)) => coverage.hit("release of a job that is not held"),
             (asked, Reply::NotFound) => {
                 let id = asked.job().expect("only what is asked of a job may not find one");
@@ -434,6 +444,7 @@ impl Clients {
     pub(crate) fn hang_up(&mut self, disk: &Disk) {
         self.open.clear();
         self.planned.clear();
+        self.hang_up_batch(disk);
         self.known = disk.jobs.values().map(|job| job.revision.id).collect();
     }
 
@@ -524,7 +535,7 @@ impl Clients {
     }
 }
 
-fn draft_of(revision: &Revision) -> usize {
+pub(crate) fn draft_of(revision: &Revision) -> usize {
     draft_in(&revision.spec.post)
 }
 

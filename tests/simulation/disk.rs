@@ -2,6 +2,7 @@
 //! It must not decide when a batch ends well; faults do.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use punctual::core::{
@@ -55,6 +56,8 @@ pub(crate) struct Disk {
 
     pub(crate) queue: VecDeque<Queued>,
     by_identity: HashMap<ExecutionKey, Seq>,
+    /// Numbers of items that are one transaction.
+    pub(crate) together: Vec<RangeInclusive<u64>>,
     /// How many items the batch under way has.
     pub(crate) batch_len: Option<usize>,
     /// Whether the batch under way may be on disk, although its commit failed.
@@ -90,6 +93,14 @@ impl Disk {
                 .map(|row| row.key.instant),
             Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => None,
         })
+    }
+
+    /// So many items, or so many more that no part is left out of what is one transaction.
+    pub(crate) fn whole(&self, len: usize) -> usize {
+        let Some(last) = self.queue.get(len - 1).map(|queued| queued.number) else { return len };
+        let divided = self.together.iter().find(|numbers| numbers.contains(&last));
+        let end = divided.map_or(last, |numbers| *numbers.end());
+        self.queue.iter().take_while(|queued| queued.number <= end).count()
     }
 
     /// Ends the batch under way well. It is on disk as a whole.
@@ -145,6 +156,7 @@ impl Disk {
     /// The process died: what was not on disk is gone, and numbers begin anew.
     pub(crate) fn forget_queue(&mut self) {
         self.queue.clear();
+        self.together.clear();
         self.batch_len = None;
         self.is_ambiguous = false;
         self.rejected.clear();

@@ -37,6 +37,8 @@ impl World {
             self.crash();
         }
         self.start();
+        // Whoever gathers changes does not do so for ever.
+        self.write_gathered();
         for report in self.pool.heal() {
             self.after(1_000, Event::Report(report));
         }

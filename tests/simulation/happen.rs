@@ -5,6 +5,7 @@ use punctual::core::{Attempt, CalendarChange, Input, Persist, Report, Scheduler}
 use punctual::time::{Now, WallUs};
 
 use super::plan::{Fault, SECOND_US};
+use super::policies::Lap;
 use super::world::{Event, World};
 
 /// The wait between two tries of a batch that failed.
@@ -16,11 +17,9 @@ impl World {
             Event::Command => self.command(),
             Event::Write => self.begin_batch(),
             Event::Commit => self.end_batch(),
-            Event::Committed { through, rejected } => {
-                self.watch.acknowledged(through, &rejected);
-                self.disk.rejected.retain(|number| !rejected.contains(number));
-                self.feed(Input::Committed { through, rejected });
-            }
+            Event::Gather => self.gather(),
+            Event::WriteGathered => self.write_gathered(),
+            Event::Committed { through, rejected } => self.hear(through, rejected),
             Event::SayAgain => self.acknowledge(),
             Event::Report(report) => self.report(report),
             Event::Fault(fault) => self.go_wrong(fault),
@@ -32,6 +31,9 @@ impl World {
         let now = self.clock.now();
         let Some(core) = &self.core else { return };
         self.coverage.hit_if(core.poll_timeout().is_reached(now), "command before tick");
+        if self.begin_gathering() {
+            return;
+        }
         let calendars = self.calendars();
         let command = self.clients.command(&self.disk, &calendars, &mut self.rng, now.wall);
         self.feed(Input::Command(Box::new(command)));
@@ -55,7 +57,8 @@ impl World {
             return;
         }
         let len = self.rng.within(1..=self.plan.batch_len_max).min(self.disk.queue.len() as u64);
-        self.disk.batch_len = Some(usize::try_from(len).expect("the length of a queue"));
+        let len = usize::try_from(len).expect("the length of a queue");
+        self.disk.batch_len = Some(self.disk.whole(len));
         let commit_us = self.rng.within(self.commit_us / 2..=self.commit_us * 3 / 2);
         self.after(commit_us, Event::Commit);
     }
@@ -139,8 +142,11 @@ impl World {
             self.coverage.hit_if(first && deleted, "deleted while in flight");
         }
         if first && !self.watch.draining {
-            let is_sure =
-                self.disk.rows.get(&report.handle.seq).is_some_and(|row| !self.watch.is_changing(row.key.job));
+            let is_sure = self
+                .disk
+                .rows
+                .get(&report.handle.seq)
+                .is_some_and(|row| !self.watch.is_changing(row.key.job) && !self.clients.is_gathered(row.key.job));
             self.demands.expect(&report, is_sure, &self.disk, &self.clients);
         }
         self.feed(Input::Report(report));
@@ -202,6 +208,7 @@ impl World {
         }
         self.watch.draining = true;
         self.feed(Input::Drain);
+        self.clients.drain_batch(&mut self.coverage);
         let patience_us = *self.rng.pick(&[2_000, 20_000, 500_000, 5 * SECOND_US]);
         self.after(patience_us, Event::Fault(Fault::Crash { down_us: self.down_us }));
     }
@@ -256,12 +263,14 @@ impl World {
         for job in jobs {
             self.feed(Input::RestoreJob(Box::new(job)));
         }
-        // What is to be sent at most once, or waited for too long, may be closed before its end is on disk.
+        // What is to be sent at most once, waited for too long, or must not run beside another may be closed before its
+        // end is on disk.
         let closes = rows.iter().any(|row| {
             let job = &self.disk.jobs[&row.key.job];
             let policies = self.clients.policies_of(&job.revision);
             let waits = row.record.details.as_ref().is_some_and(|details| details.waits_for.is_some());
-            policies.at_most_once || (waits && policies.lateness_ms.is_some())
+            let skips = policies.overlap == Lap::Skip;
+            policies.at_most_once || skips || (waits && policies.lateness_ms.is_some())
         });
         for row in rows {
             let deleted = self.disk.jobs[&row.key.job].deleted.is_some();

@@ -7,6 +7,7 @@
 //! `SIMULATION_SEED=<seed>` replays one seed and prints every input and output (with `SIMULATION_PROFILE=<profile>`
 //! for another profile than the sweep's); `SIMULATION_SEEDS=<count>` widens the sweep.
 
+mod batches;
 mod beat;
 mod berlin;
 mod clients;

@@ -24,6 +24,10 @@ use super::watch::Watch;
 pub(crate) enum Event {
     /// Clients want something.
     Command,
+    /// They want one more change of those that are to be written together.
+    Gather,
+    /// Those were all.
+    WriteGathered,
     /// The writer takes up what is queued.
     Write,
     /// The batch under way ends.
@@ -141,6 +145,7 @@ impl World {
     pub(crate) fn at(&mut self, true_us: u64, event: Event) {
         self.order += 1;
         let process = match event {
+            Event::Gather | Event::WriteGathered => Some(self.watch.process()),
             Event::Write | Event::Commit | Event::Committed { .. } | Event::SayAgain | Event::Report(_) => {
                 Some(self.watch.process())
             }
@@ -301,7 +306,11 @@ impl World {
                 self.disk.sent.insert(attempt.handle.seq, attempt.id);
                 self.send(&attempt, now);
             }
-            Output::Gathered(..) | Output::Together(..) => unreachable!("nobody asks for it"),
+            Output::Gathered(request, job) => self.clients.gathered(request, job),
+            Output::Together(_, numbers) => {
+                self.clients.together(numbers.clone());
+                self.disk.together.push(numbers);
+            }
             Output::Hurry => self.coverage.hit("hurried"),
             Output::Dispatched(..) => self.coverage.hit("dispatch measured"),
             Output::Alert(alert) => {
