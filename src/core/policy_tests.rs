@@ -366,6 +366,30 @@ fn a_retry_that_waits_for_its_key_gives_way_too() {
 }
 
 #[test]
+fn a_retry_that_was_not_sent_gives_way_at_a_start_if_the_next_instant_has_come() {
+    let tried = |second: i64, due: i64| {
+        let key = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START + second));
+        let mut row = LedgerRow::pending(Seq(1), key, Class::OnTime);
+        (row.record.attempt, row.due) = (2, WallUs::of(Instant::from_secs(START + due)));
+        row.record.details_mut().waits_for = Some(Wait::Retry);
+        row
+    };
+    for (until_next, start, is_over) in [(true, 59, false), (true, 60, true), (false, 60, false)] {
+        let retry = format!(r#""retry":{{"maxAttempts":3,"initialDelayMs":1000,"untilNext":{until_next}}}"#);
+        let job = format!(r#""schedule":"0 * * * * *","type":"ATMOST_ONCE",{retry}"#);
+        let mut stage = Stage::at(START + start, &[&job], vec![tried(0, 30)]);
+        stage.settle();
+        let ended = stage.ended();
+        assert_eq!(ended.len(), usize::from(is_over), "{until_next} {start}: {ended:?}");
+        assert!(
+            ended.iter().all(|(_, _, why)| why.as_deref().is_some_and(|why| why.contains("gave way"))),
+            "{ended:?}"
+        );
+        assert_eq!(stage.fired().contains(&(1, 0)), !is_over, "{until_next} {start}");
+    }
+}
+
+#[test]
 fn what_was_tried_is_never_skipped() {
     // Nothing of it was sent, and its turn had come before; now another one runs.
     let job = r#""schedule":"0 0 0 1 1 *","type":"ATMOST_ONCE","overlap":"skip""#;

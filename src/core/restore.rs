@@ -123,7 +123,9 @@ impl Scheduler {
             if self.is_of_its_era(job, &key) {
                 self.jobs.pass(job, key.instant);
             }
-            self.become_due(slot, now);
+            if !self.give_way(slot, now) {
+                self.become_due(slot, now);
+            }
         }
     }
 

@@ -93,6 +93,21 @@ impl Scheduler {
         }
     }
 
+    /// At a start: a retry that was not sent ends, if it is to give way and the next instant of its job has come
+    /// meanwhile. Whether it did.
+    pub(super) fn give_way(&mut self, slot: u32, now: Now) -> bool {
+        let (execution, job) = (&self.executions[slot], &self.jobs[self.executions[slot].job]);
+        let record = &execution.row.record;
+        let is_retry = record.attempt > 1 && record.recoveries == 0 && !execution.is_asked_for();
+        let has_come =
+            job.due_through() > execution.instant() || job.next().is_some_and(|next| next <= now.wall.floor());
+        let gives_way = is_retry && has_come && job.retry(&self.settings.retry).until_next;
+        if gives_way {
+            self.give_up(slot, GAVE_WAY, now);
+        }
+        gives_way
+    }
+
     /// Queues a due execution, unless its row or a deletion of its job is still on the way to the disk, or others come
     /// first. Nothing begins during a drain: what the row says then of being unsent must still be so at the next start.
     pub(super) fn release(&mut self, slot: u32, now: Now) {

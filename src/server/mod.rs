@@ -2,13 +2,13 @@
 //! It must not decide anything about a job: an `if` about one here is a fault in the layering.
 //!
 //! In reading order: `start` (from configuration to a running loop, with as many open `files` as the system gives, and
-//! newer zone data if the machine has some: `zones`),
-//! `turn` (one turn of it), `engine` (the core and what its outputs go to), `outbox` (what waits for the writer),
-//! `events` (what is to be told to clients that listen) and their `ring` (what was told last),
-//! `connections`, `connection` and its `output` (the API's sockets, of which `addresses` counts whose they are), `calls`
-//! (a request's way to its answer, past the `gate`, which believes some `proxies`, and with its idempotency key in
-//! `keys`), `figures` (what is measured,
-//! collected), `timer`, `finish` (the wait for the writer at the end).
+//! newer zone data if the machine has some: `zones`), `turn` (one turn of it), `engine` (the core and what its outputs
+//! go to), `outbox` (what waits for the writer), `together` (changes that are written together, as the core hears of
+//! them), `events` (what is to be told to clients that listen) and their `ring` (what was told last), `connections`,
+//! `connection` and its `output` (the API's sockets, of which `addresses` counts whose they are), `calls` (a request's
+//! way to its answer, past the `gate`, which believes some `proxies`, and with its idempotency key in `keys`), `batches`
+//! (that of a request which changes many jobs), `figures` (what is measured, collected), `timer`, `finish` (the wait for
+//! the writer at the end).
 
 mod addresses;
 mod batches;

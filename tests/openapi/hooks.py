@@ -125,6 +125,9 @@ LAST = datetime(2099, 12, 31, tzinfo=timezone.utc)
 
 @schemathesis.hook
 def filter_case(context, case):
+    # The calendar that cases name stays, whatever becomes of the job that follows it.
+    if case.operation.label == "DELETE /api/calendars/{name}" and (case.path_parameters or {}).get("name") == "kept":
+        return False
     if case.meta is not None and case.meta.generation.mode.is_negative:
         return True
     label, query, body = case.operation.label, case.query or {}, case.body

@@ -263,14 +263,15 @@ impl World {
         for job in jobs {
             self.feed(Input::RestoreJob(Box::new(job)));
         }
-        // What is to be sent at most once, waited for too long, or must not run beside another may be closed before its
-        // end is on disk.
+        // What is to be sent at most once, waited for too long, must not run beside another, or gives way, may be closed
+        // before its end is on disk.
         let closes = rows.iter().any(|row| {
             let job = &self.disk.jobs[&row.key.job];
             let policies = self.clients.policies_of(&job.revision);
             let waits = row.record.details.as_ref().is_some_and(|details| details.waits_for.is_some());
             let skips = policies.overlap == Lap::Skip;
-            policies.at_most_once || skips || (waits && policies.lateness_ms.is_some())
+            let ends = policies.lateness_ms.is_some() || policies.until_next;
+            policies.at_most_once || skips || (waits && ends)
         });
         for row in rows {
             let deleted = self.disk.jobs[&row.key.job].deleted.is_some();

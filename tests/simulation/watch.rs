@@ -217,6 +217,10 @@ impl Watch {
         if attempt.number == 1 || row.record.recoveries > 0 || !gives_way || is_asked_for || self.clock_went_back {
             return;
         }
+        // The next instant may be that of a revision of which the core has not heard that it is on disk.
+        if self.is_changing(row.key.job) {
+            return;
+        }
         let peak = self.peak_here.expect("it has seen some time");
         let next = disk.rows.values().find(|other| {
             let (ours, theirs) = (&row.key, &other.key);
