@@ -374,10 +374,13 @@ fn a_retry_that_was_not_sent_gives_way_at_a_start_if_the_next_instant_has_come()
         row.record.details_mut().waits_for = Some(Wait::Retry);
         row
     };
-    for (until_next, start, is_over) in [(true, 59, false), (true, 60, true), (false, 60, false)] {
+    // The last one is due later, as the target asked for.
+    for (until_next, start, due, is_over) in
+        [(true, 59, 30, false), (true, 60, 30, true), (false, 60, 30, false), (true, 70, 90, true)]
+    {
         let retry = format!(r#""retry":{{"maxAttempts":3,"initialDelayMs":1000,"untilNext":{until_next}}}"#);
         let job = format!(r#""schedule":"0 * * * * *","type":"ATMOST_ONCE",{retry}"#);
-        let mut stage = Stage::at(START + start, &[&job], vec![tried(0, 30)]);
+        let mut stage = Stage::at(START + start, &[&job], vec![tried(0, due)]);
         stage.settle();
         let ended = stage.ended();
         assert_eq!(ended.len(), usize::from(is_over), "{until_next} {start}: {ended:?}");

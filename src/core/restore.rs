@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::details::Wait;
+use super::executions::State;
 use super::io::{Notice, Output, Persist, Restored, StoredJob};
 use super::jobs::Job;
 use super::key::{ExecutionKey, Kind};
@@ -83,7 +84,7 @@ impl Scheduler {
         let mut in_doubt = 0;
         // Jobs one of whose executions runs: there may be many rows of one job.
         let mut run = BTreeSet::new();
-        let mut unsent = Vec::new();
+        let (mut unsent, mut resumed) = (Vec::new(), Vec::new());
         for slot in slots {
             let due = self.executions[slot].row.due;
             let was_due = match self.executions[slot].waits_for() {
@@ -99,6 +100,7 @@ impl Scheduler {
                 unsent.push(slot);
             } else {
                 self.resume(slot, due, now);
+                resumed.push(slot);
                 run.extend(self.executions[slot].runs.then_some(self.executions[slot].job));
             }
         }
@@ -116,6 +118,14 @@ impl Scheduler {
             }
             if let Some(next) = self.jobs[slot].next() {
                 self.jobs.arm_at(slot, WallUs::of(next).plus_us(-ARM_LEAD_US));
+            }
+        }
+        for slot in resumed {
+            if self.executions[slot].state() == State::Backoff {
+                let target = self.executions[slot].sent_to();
+                if self.give_way(slot, now) {
+                    self.targets.end_wait(target);
+                }
             }
         }
         for slot in unsent {

@@ -93,7 +93,7 @@ impl Scheduler {
         }
     }
 
-    /// At a start: a retry that was not sent ends, if it is to give way and the next instant of its job has come
+    /// At a start: a retry that is to be sent ends, if it is to give way and the next instant of its job has come
     /// meanwhile. Whether it did.
     pub(super) fn give_way(&mut self, slot: u32, now: Now) -> bool {
         let (execution, job) = (&self.executions[slot], &self.jobs[self.executions[slot].job]);

@@ -169,6 +169,7 @@ impl Calls {
         let given = self.query(request, Query::Key { key, now: now.wall });
         match self.end_unless_later(request, given) {
             Given::Later => None,
+            Given::Answer(response) => Some(Given::Answer(self.cors.mark(response))),
             given => Some(given),
         }
     }

@@ -270,8 +270,8 @@ impl World {
             let policies = self.clients.policies_of(&job.revision);
             let waits = row.record.details.as_ref().is_some_and(|details| details.waits_for.is_some());
             let skips = policies.overlap == Lap::Skip;
-            let ends = policies.lateness_ms.is_some() || policies.until_next;
-            policies.at_most_once || skips || (waits && ends)
+            let gives_way = policies.until_next && row.record.attempt > 1;
+            policies.at_most_once || skips || gives_way || (waits && policies.lateness_ms.is_some())
         });
         for row in rows {
             let deleted = self.disk.jobs[&row.key.job].deleted.is_some();

@@ -218,7 +218,7 @@ impl Watch {
             return;
         }
         // The next instant may be that of a revision of which the core has not heard that it is on disk.
-        if self.is_changing(row.key.job) {
+        if self.is_changing(row.key.job) || clients.is_gathered(row.key.job) {
             return;
         }
         let peak = self.peak_here.expect("it has seen some time");
