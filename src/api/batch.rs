@@ -14,7 +14,7 @@ use super::matching::Matched;
 use super::pauses;
 use crate::core::{Action, Reply};
 use crate::http::{Response, Status};
-use crate::job::{Context, Definition, JobId, JobSpec, Pause, Second};
+use crate::job::{Context, Definition, JobId, JobSpec, Pause, Second, object};
 use crate::limits::{BATCH_ITEMS_MAX, BATCH_LINE_LEN_MAX, NOTE_LEN_MAX};
 
 /// What the lines of a request are.
@@ -47,7 +47,7 @@ fn ask(matched: &Matched<'_>, lines: Lines) -> Result<Call, ApiError> {
 #[serde(deny_unknown_fields, rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(super) enum Item {
     /// A job to register, as `POST /api/jobs` takes it.
-    Create(Box<Definition>),
+    Create(#[serde(deserialize_with = "object")] Box<Definition>),
     /// What a job is to be, as `PUT /api/jobs/:id` takes it.
     Update {
         /// Which job.
@@ -57,6 +57,7 @@ pub(super) enum Item {
         #[serde(default)]
         revision: Option<u32>,
         /// What it is to be.
+        #[serde(deserialize_with = "object")]
         job: Box<Definition>,
     },
     /// A job that is to rest.
@@ -245,7 +246,7 @@ impl Batch {
         (outcome.status, outcome.job) = (status, job);
     }
 
-    /// A line was refused, or nothing was to be done. Whether that is well.
+    /// What the core answered at once: a line was refused, or nothing was to be done.
     pub fn note(&mut self, place: u32, reply: &Reply) {
         let error = match reply {
             Reply::Updated(view) => return self.accept(place, Status::OK, Some(view.revision.id)),
@@ -266,8 +267,7 @@ impl Batch {
         }
     }
 
-    /// A line was refused.
-    pub fn refuse(&mut self, place: u32, error: &ApiError) {
+    fn refuse(&mut self, place: u32, error: &ApiError) {
         let outcome = &mut self.results[place as usize];
         (outcome.status, outcome.problem) = (error.status, Some(Box::new(error.problem())));
     }

@@ -55,8 +55,12 @@ impl Call {
     /// Whether it changes something, if all goes well.
     pub fn changes(&self) -> bool {
         match self {
-            Call::Create(_) | Call::Change(_) | Call::Patch(_) | Call::Replay(..) | Call::ReplayAll { .. } => true,
-            Call::Batch(_) => true,
+            Call::Create(_)
+            | Call::Change(_)
+            | Call::Patch(_)
+            | Call::Replay(..)
+            | Call::ReplayAll { .. }
+            | Call::Batch(_) => true,
             Call::Read(_)
             | Call::Query(_)
             | Call::Preview(_)

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::batch::Wanted;
 use super::calendars;
 use super::errors::ApiError;
-use crate::job::{CalendarName, Context, Day, Definition, JobSpec, Pause, Second, instant, one_of};
+use crate::job::{CalendarName, Context, Day, Definition, JobSpec, Pause, Second, instant, object, one_of};
 use crate::limits::{CALENDAR_DATES_MAX, NOTE_LEN_MAX};
 
 pub(super) const EXPECTED: &str = "a line of an export, such as {\"job\":{...}} or {\"calendar\":{...}}";
@@ -18,10 +18,10 @@ pub(super) const EXPECTED: &str = "a line of an export, such as {\"job\":{...}} 
 #[schemars(extend("allOf" = [one_of(&["job", "calendar"])]))]
 pub(super) struct Line {
     /// A calendar, to be registered or replaced.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     calendar: Option<CalendarLine>,
     /// A job, to be registered.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     job: Option<Box<Definition>>,
     /// Its id where it was exported. It has another one here.
     #[serde(default, rename = "jobId")]
@@ -34,7 +34,7 @@ pub(super) struct Line {
     #[schemars(with = "Option<Second>")]
     anchor: Option<String>,
     /// The pause that it is in.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     paused: Option<PauseLine>,
 }
 

@@ -47,11 +47,12 @@ fn each_line_is_done_or_says_what_is_wrong_with_it() {
             json!({ "create": { "schedule": "61 * * * * *", "api": url, "type": "ATLEAST_ONCE" } }),
             json!({ "create": job("@hourly", &url), "delete": {} }),
             json!(["create"]),
+            json!({ "create": ["@hourly"] }),
             json!({ "create": job("@hourly", &url) }),
         ],
     );
-    assert_eq!(statuses(&made), [201, 201, 409, 400, 400, 400, 201]);
-    assert_eq!((&made["done"], &made["refused"]), (&json!(3), &json!(4)));
+    assert_eq!(statuses(&made), [201, 201, 409, 400, 400, 400, 400, 201]);
+    assert_eq!((&made["done"], &made["refused"]), (&json!(3), &json!(5)));
     let wrong = &made["results"][3]["problem"]["errors"][0];
     assert_eq!(wrong["pointer"], "#/create/schedule", "{made}");
     let ids = ids(&made);
@@ -169,8 +170,7 @@ fn what_was_exported_is_the_same_elsewhere() {
     // Whose names are taken are there already.
     let again = send(&to, "/api/import", &exported);
     assert_eq!(statuses(&again), [200, 409, 409, 409, 409]);
-    let wrong =
-        send(&to, "/api/import", "{}\n{\"job\":{\"api\":\"x\"}}\n\n{\"calendar\":{\"name\":\"A\",\"dates\":[]}}");
+    let wrong = send(&to, "/api/import", "{}\n{\"job\":[]}\n\n{\"calendar\":{\"name\":\"A\",\"dates\":[]}}");
     assert_eq!(statuses(&wrong), [400, 400, 400]);
     assert_eq!(wrong["results"][2]["line"], 4);
 }
