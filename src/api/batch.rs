@@ -44,60 +44,76 @@ fn ask(matched: &Matched<'_>, lines: Lines) -> Result<Call, ApiError> {
 
 /// A change of a job.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) enum Item {
     /// A job to register, as `POST /api/jobs` takes it.
     Create(#[serde(deserialize_with = "object")] Box<Definition>),
     /// What a job is to be, as `PUT /api/jobs/:id` takes it.
-    Update {
-        /// Which job.
-        #[schemars(with = "JobId")]
-        job_id: String,
-        /// Only if its ETag is this number.
-        #[serde(default)]
-        revision: Option<u32>,
-        /// What it is to be.
-        #[serde(deserialize_with = "object")]
-        job: Box<Definition>,
-    },
+    Update(#[serde(deserialize_with = "object")] UpdateItem),
     /// A job that is to rest.
-    Pause {
-        /// Which job.
-        #[schemars(with = "JobId")]
-        job_id: String,
-        /// Only if its ETag is this number.
-        #[serde(default)]
-        revision: Option<u32>,
-        /// The last second of the pause. Left out: it lasts until somebody resumes the job.
-        #[serde(default)]
-        #[schemars(with = "Option<Second>")]
-        until: Option<String>,
-        /// Why.
-        #[serde(default)]
-        #[schemars(length(max = NOTE_LEN_MAX))]
-        note: Option<String>,
-    },
+    Pause(#[serde(deserialize_with = "object")] PauseItem),
     /// A job that is to go on.
-    Resume {
-        /// Which job.
-        #[schemars(with = "JobId")]
-        job_id: String,
-        /// Only if its ETag is this number.
-        #[serde(default)]
-        revision: Option<u32>,
-        /// Whether what it was due for meanwhile counts as missed.
-        #[serde(default)]
-        missed: bool,
-    },
+    Resume(#[serde(deserialize_with = "object")] ResumeItem),
     /// A job that is to go.
-    Delete {
-        /// Which job.
-        #[schemars(with = "JobId")]
-        job_id: String,
-        /// Only if its ETag is this number.
-        #[serde(default)]
-        revision: Option<u32>,
-    },
+    Delete(#[serde(deserialize_with = "object")] DeleteItem),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct UpdateItem {
+    /// Which job.
+    #[schemars(with = "JobId")]
+    job_id: String,
+    /// Only if its ETag is this number.
+    #[serde(default)]
+    revision: Option<u32>,
+    /// What it is to be.
+    #[serde(deserialize_with = "object")]
+    job: Box<Definition>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct PauseItem {
+    /// Which job.
+    #[schemars(with = "JobId")]
+    job_id: String,
+    /// Only if its ETag is this number.
+    #[serde(default)]
+    revision: Option<u32>,
+    /// The last second of the pause. Left out: it lasts until somebody resumes the job.
+    #[serde(default)]
+    #[schemars(with = "Option<Second>")]
+    until: Option<String>,
+    /// Why.
+    #[serde(default)]
+    #[schemars(length(max = NOTE_LEN_MAX))]
+    note: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct ResumeItem {
+    /// Which job.
+    #[schemars(with = "JobId")]
+    job_id: String,
+    /// Only if its ETag is this number.
+    #[serde(default)]
+    revision: Option<u32>,
+    /// Whether what it was due for meanwhile counts as missed.
+    #[serde(default)]
+    missed: bool,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct DeleteItem {
+    /// Which job.
+    #[schemars(with = "JobId")]
+    job_id: String,
+    /// Only if its ETag is this number.
+    #[serde(default)]
+    revision: Option<u32>,
 }
 
 const EXPECTED: &str = "a JSON object such as {\"create\":{...}} in each line";
@@ -110,19 +126,21 @@ impl Item {
                 let (spec, _) = jobs::compile(&definition, context).map_err(|error| error.within("create"))?;
                 return Ok(Wanted::Job(Box::new(spec), None));
             }
-            Item::Update { job_id, revision, job } => {
+            Item::Update(UpdateItem { job_id, revision, job }) => {
                 let (spec, says_active) =
                     jobs::compile(&job, context).map_err(|error| error.within("job").within("update"))?;
                 Action::Update { id: id(&job_id)?, spec, keep_active: !says_active, expected: only(revision) }
             }
-            Item::Pause { job_id, revision, until, note } => {
+            Item::Pause(PauseItem { job_id, revision, until, note }) => {
                 pauses::begin(id(&job_id)?, until.as_deref(), note, only(revision), context)
                     .map_err(|error| error.within("pause"))?
             }
-            Item::Resume { job_id, revision, missed } => {
+            Item::Resume(ResumeItem { job_id, revision, missed }) => {
                 Action::Resume { id: id(&job_id)?, missed, expected: only(revision) }
             }
-            Item::Delete { job_id, revision } => Action::Delete { id: id(&job_id)?, expected: only(revision) },
+            Item::Delete(DeleteItem { job_id, revision }) => {
+                Action::Delete { id: id(&job_id)?, expected: only(revision) }
+            }
         }))
     }
 }

@@ -48,11 +48,12 @@ fn each_line_is_done_or_says_what_is_wrong_with_it() {
             json!({ "create": job("@hourly", &url), "delete": {} }),
             json!(["create"]),
             json!({ "create": ["@hourly"] }),
+            json!({ "delete": ["nobody", null] }),
             json!({ "create": job("@hourly", &url) }),
         ],
     );
-    assert_eq!(statuses(&made), [201, 201, 409, 400, 400, 400, 400, 201]);
-    assert_eq!((&made["done"], &made["refused"]), (&json!(3), &json!(5)));
+    assert_eq!(statuses(&made), [201, 201, 409, 400, 400, 400, 400, 400, 201]);
+    assert_eq!((&made["done"], &made["refused"]), (&json!(3), &json!(6)));
     let wrong = &made["results"][3]["problem"]["errors"][0];
     assert_eq!(wrong["pointer"], "#/create/schedule", "{made}");
     let ids = ids(&made);
