@@ -9,10 +9,10 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::server::{Server, command};
+use support::server::{Server, command, end_of};
 
 /// The same cases each time.
 const SEED: &str = "20261125";
@@ -55,21 +55,11 @@ fn tool(name: &str) -> Option<PathBuf> {
 
 /// Runs a tool to its end.
 fn run(command: &mut Command, folder: &Path) -> Output {
-    let log = folder.join("said");
-    let file = || std::fs::File::create(&log).expect("the folder is there");
-    let (stdout, stderr) = (file(), std::fs::File::create(folder.join("complained")).expect("the folder is there"));
+    let file = |name: &str| std::fs::File::create(folder.join(name)).expect("the folder is there");
+    let (stdout, stderr) = (file("said"), file("complained"));
     let mut child =
         command.current_dir(folder).stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().expect("it starts");
-    let begin = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("it is our child") {
-            break status;
-        }
-        if begin.elapsed() > PATIENCE {
-            child.kill().expect("it is our child");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
+    let status = end_of(&mut child, PATIENCE);
     let read = |name: &str| std::fs::read(folder.join(name)).expect("it was made");
     Output { status, stdout: read("said"), stderr: read("complained") }
 }

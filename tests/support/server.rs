@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 use super::api::Api;
@@ -66,17 +66,7 @@ impl Server {
     /// Runs a server that is not expected to listen.
     pub fn refused(mut command: Command) -> Refused {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary is there");
-        let begin = Instant::now();
-        let status = loop {
-            if let Some(status) = child.try_wait().expect("it is our child") {
-                break status;
-            }
-            if begin.elapsed() > PATIENCE {
-                child.kill().expect("it is our child");
-                panic!("the server was expected to refuse to start");
-            }
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        };
+        let status = end_of(&mut child, PATIENCE);
         let mut said = (String::new(), String::new());
         child.stdout.take().expect("it is piped").read_to_string(&mut said.0).expect("it prints text");
         child.stderr.take().expect("it is piped").read_to_string(&mut said.1).expect("it prints text");
@@ -124,5 +114,20 @@ impl Drop for Server {
         // Already ended is fine.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+/// How a process ends, which is to do so by itself within this time.
+pub fn end_of(child: &mut Child, patience: Duration) -> ExitStatus {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            return status;
+        }
+        if begin.elapsed() > patience {
+            child.kill().expect("it is our child");
+            panic!("it was expected to end by itself");
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
