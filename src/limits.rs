@@ -84,7 +84,7 @@ pub const MISSED_COUNT_MAX: u32 = 1_000;
 pub const MISFIRE_ALL_MAX: u32 = 100;
 /// How much schedule walking arming does in one turn of the loop, in next-instant steps.
 pub const ARM_STEPS_PER_TURN: u32 = 20_000;
-/// How long the name of a concurrency key may be, in bytes.
+/// How long the name of a concurrency key may be, in characters.
 pub const CONCURRENCY_KEY_LEN_MAX: usize = 128;
 /// The longest wait that a target may ask for by `Retry-After`.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);

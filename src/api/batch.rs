@@ -14,7 +14,7 @@ use super::matching::Matched;
 use super::pauses;
 use crate::core::{Action, Reply};
 use crate::http::{Response, Status};
-use crate::job::{Context, Definition, JobId, JobSpec, Pause, Second, object};
+use crate::job::{Context, Definition, JobId, JobSpec, Pause, Second, object, whole};
 use crate::limits::{BATCH_ITEMS_MAX, BATCH_LINE_LEN_MAX, NOTE_LEN_MAX};
 
 /// What the lines of a request are.
@@ -65,8 +65,8 @@ pub(super) struct UpdateItem {
     #[schemars(with = "JobId")]
     job_id: String,
     /// Only if its ETag is this number.
-    #[serde(default)]
-    revision: Option<u32>,
+    #[serde(default, deserialize_with = "whole")]
+    revision: Option<u64>,
     /// What it is to be.
     #[serde(deserialize_with = "object")]
     job: Box<Definition>,
@@ -79,8 +79,8 @@ pub(super) struct PauseItem {
     #[schemars(with = "JobId")]
     job_id: String,
     /// Only if its ETag is this number.
-    #[serde(default)]
-    revision: Option<u32>,
+    #[serde(default, deserialize_with = "whole")]
+    revision: Option<u64>,
     /// The last second of the pause. Left out: it lasts until somebody resumes the job.
     #[serde(default)]
     #[schemars(with = "Option<Second>")]
@@ -98,8 +98,8 @@ pub(super) struct ResumeItem {
     #[schemars(with = "JobId")]
     job_id: String,
     /// Only if its ETag is this number.
-    #[serde(default)]
-    revision: Option<u32>,
+    #[serde(default, deserialize_with = "whole")]
+    revision: Option<u64>,
     /// Whether what it was due for meanwhile counts as missed.
     #[serde(default)]
     missed: bool,
@@ -112,15 +112,16 @@ pub(super) struct DeleteItem {
     #[schemars(with = "JobId")]
     job_id: String,
     /// Only if its ETag is this number.
-    #[serde(default)]
-    revision: Option<u32>,
+    #[serde(default, deserialize_with = "whole")]
+    revision: Option<u64>,
 }
 
 const EXPECTED: &str = "a JSON object such as {\"create\":{...}} in each line";
 
 impl Item {
     fn action(self, context: &Context<'_>) -> Result<Wanted, ApiError> {
-        let only = |revision: Option<u32>| revision.map(|number| vec![number].into_boxed_slice());
+        // No job has a larger number than there may be.
+        let only = |revision: Option<u64>| revision.map(|number| u32::try_from(number).into_iter().collect());
         Ok(Wanted::Change(match self {
             Item::Create(definition) => {
                 let (spec, _) = jobs::compile(&definition, context).map_err(|error| error.within("create"))?;
@@ -161,6 +162,18 @@ pub enum Wanted {
     Calendar(Action),
 }
 
+impl Wanted {
+    /// Where in its line the members of a job stand, from the inside out.
+    fn place(&self, lines: Lines) -> &'static [&'static str] {
+        match (self, lines) {
+            (Wanted::Job(..), Lines::Changes) => &["create"],
+            (Wanted::Job(..), Lines::Export) => &["job"],
+            (Wanted::Change(Action::Update { .. }), _) => &["job", "update"],
+            (Wanted::Change(_) | Wanted::Calendar(_), _) => &[],
+        }
+    }
+}
+
 /// A request with many lines, and how far it is.
 #[derive(Debug)]
 pub struct Batch {
@@ -195,6 +208,8 @@ struct OutcomeBody<'a> {
 #[derive(Debug)]
 struct Outcome {
     line: u32,
+    /// Where in the line the job stands that the core looks at, from the inside out.
+    within: &'static [&'static str],
     status: Status,
     job: Option<JobId>,
     problem: Option<Box<Problem>>,
@@ -250,7 +265,8 @@ impl Batch {
             // Nothing has become of it yet.
             let status = problem.as_ref().map_or(Status::OK, |error| error.status);
             let problem = problem.map(|error| Box::new(error.problem()));
-            self.results.push(Outcome { line: self.line, status, job: None, problem });
+            let within = wanted.as_ref().map_or(&[][..], |wanted| wanted.place(self.lines));
+            self.results.push(Outcome { line: self.line, within, status, job: None, problem });
             let place = u32::try_from(self.results.len() - 1).expect("there are few");
             return Ok(Some((place, wanted)));
         }
@@ -277,7 +293,10 @@ impl Batch {
             Reply::NameTaken(name) => Some(ApiError::name_taken(name)),
             Reply::Changed(number) => Some(ApiError::changed(*number)),
             Reply::Conflict(why) => Some(ApiError::new(Status::CONFLICT, *why)),
-            Reply::Invalid(error) => Some(ApiError::from(error.clone())),
+            Reply::Invalid(error) => {
+                let within = self.results[place as usize].within;
+                Some(within.iter().fold(ApiError::from(error.clone()), |error, member| error.within(member)))
+            }
             Reply::Refused(refusal) => Some(ApiError::from(*refusal)),
         };
         if let Some(error) = error {
@@ -300,7 +319,7 @@ impl Batch {
                 self.printed.push(b',');
             }
             self.printed_count += 1;
-            let Outcome { line, status, job, problem } = outcome;
+            let Outcome { line, status, job, problem, .. } = outcome;
             let (status, problem) = (status.code(), problem.as_deref());
             append(
                 &mut self.printed,

@@ -100,8 +100,8 @@ impl ConcurrencyKey {
     /// What a definition means.
     pub(super) fn compile(definition: &ConcurrencyDefinition) -> Result<ConcurrencyKey, FieldError> {
         let ConcurrencyDefinition { name, limit, rate } = definition;
-        if name.is_empty() || name.len() > CONCURRENCY_KEY_LEN_MAX || name.chars().any(char::is_control) {
-            let expected = format!("a name of 1 to {CONCURRENCY_KEY_LEN_MAX} bytes without control characters");
+        if name.is_empty() || name.chars().count() > CONCURRENCY_KEY_LEN_MAX || name.chars().any(char::is_control) {
+            let expected = format!("a name of 1 to {CONCURRENCY_KEY_LEN_MAX} characters without control characters");
             return Err(FieldError::unknown_name("concurrencyKey.name", &expected, name));
         }
         if limit.is_none() && rate.is_none() {

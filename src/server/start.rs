@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use mio::net::TcpListener;
 use mio::{Interest, Poll, Waker};
@@ -147,7 +148,7 @@ fn prepare(
         readers,
         logs,
         batches: Batches::default(),
-        description: api::openapi(),
+        description: describe().map_err(ServeError::Thread)?,
         zones,
         zone,
         in_flight_max,
@@ -166,6 +167,15 @@ fn prepare(
     let connections = Connections::new(listener, OUTPUT_MAX);
     let serving = Loop::new(poll, timer, signals, connections, engine, calls, config.drain, now);
     Ok((serving, loaded.jobs))
+}
+
+/// Makes the description of the API on a thread of its own. That takes fifty times the memory of its text, in pieces that
+/// would lie between those of the loop for good; the memory of a thread is given back with it.
+fn describe() -> io::Result<Box<[u8]>> {
+    let thread = thread::Builder::new().name("description".to_owned()).spawn(api::openapi)?;
+    let text = thread.join().map_err(|_| io::Error::other("the description of the API could not be made"))?;
+    // What the thread made would keep its memory.
+    Ok(text[..].into())
 }
 
 /// With a longer queue than the usual one: what does not fit comes again a second later.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Instant;
@@ -41,8 +41,7 @@ impl WallUs {
 impl fmt::Display for WallUs {
     /// ISO 8601 in UTC to the millisecond, such as `2026-01-01T01:10:31.050Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = DateTime::from_timestamp_micros(self.0).unwrap_or_default();
-        f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+        write!(f, "{:.3}", Timestamp::from_microsecond(self.0).unwrap_or_default())
     }
 }
 

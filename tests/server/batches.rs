@@ -37,7 +37,7 @@ fn ids(answer: &Value) -> Vec<String> {
 #[test]
 fn each_line_is_done_or_says_what_is_wrong_with_it() {
     let test = Setup::new(&[]);
-    let url = test.receiver.url("/a");
+    let (url, kept) = (test.receiver.url("/a"), json!({ "set": true }));
     let made = batch(
         &test,
         &[
@@ -50,12 +50,13 @@ fn each_line_is_done_or_says_what_is_wrong_with_it() {
             json!({ "create": ["@hourly"] }),
             json!({ "delete": ["nobody", null] }),
             json!({ "create": job("@hourly", &url) }),
+            json!({ "create": { "schedule": "@daily", "api": url, "type": "ATLEAST_ONCE", "signingSecret": kept } }),
         ],
     );
-    assert_eq!(statuses(&made), [201, 201, 409, 400, 400, 400, 400, 400, 201]);
-    assert_eq!((&made["done"], &made["refused"]), (&json!(3), &json!(6)));
-    let wrong = &made["results"][3]["problem"]["errors"][0];
-    assert_eq!(wrong["pointer"], "#/create/schedule", "{made}");
+    assert_eq!(statuses(&made), [201, 201, 409, 400, 400, 400, 400, 400, 201, 400]);
+    assert_eq!((&made["done"], &made["refused"]), (&json!(3), &json!(7)));
+    let pointer = |line: usize| &made["results"][line]["problem"]["errors"][0]["pointer"];
+    assert_eq!((pointer(3), pointer(9)), (&json!("#/create/schedule"), &json!("#/create/signingSecret")), "{made}");
     let ids = ids(&made);
     let path = |place: usize| format!("/api/jobs/{}", ids[place]);
     assert_eq!(test.api().get(&path(1))["name"], "one");
@@ -76,8 +77,10 @@ fn each_line_is_done_or_says_what_is_wrong_with_it() {
     assert_eq!(test.api().get(&path(0))["schedule"], "@monthly");
     assert_eq!(test.api().get(&path(1))["paused"]["note"], "for now");
     assert_eq!(test.api().send("GET", &path(2), None).status, 404);
-    let stale = batch(&test, &[json!({ "delete": { "jobId": ids[0], "revision": 1 } })]);
-    assert_eq!(statuses(&stale), [412]);
+    for revision in [json!(1), json!(1.0), json!(1_u64 << 40)] {
+        let stale = batch(&test, &[json!({ "delete": { "jobId": ids[0], "revision": revision } })]);
+        assert_eq!(statuses(&stale), [412]);
+    }
     // What needs nothing to be done is done.
     let awake = batch(&test, &[json!({ "resume": { "jobId": ids[0] } })]);
     assert_eq!((statuses(&awake), &awake["done"]), (vec![200], &json!(1)));
