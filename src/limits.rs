@@ -44,8 +44,10 @@ pub const BATCHES_MAX: usize = 4;
 pub const BATCH_TIME_PER_TURN: Duration = Duration::from_micros(500);
 /// Results of a batch that are printed in one turn.
 pub const BATCH_PRINTED_AT_ONCE: usize = 500;
-/// Bytes of a batch that are hashed in one turn.
-pub const BATCH_HASHED_AT_ONCE: usize = 128 * 1024;
+/// Bytes of a batch that are hashed and split into lines in one turn.
+pub const BATCH_SPLIT_AT_ONCE: usize = 128 * 1024;
+/// What the answer to a batch says of what is wrong with its lines, in bytes.
+pub const BATCH_PROBLEMS_LEN_MAX: usize = 512 * 1024;
 /// Changes that were written together of which the core hears in one turn.
 pub const SETTLED_AT_ONCE_MAX: u64 = 64;
 /// How many jobs are looked at in a turn for a page of them.
@@ -415,6 +417,8 @@ pub const TURN_MAX: Duration = Duration::from_secs(5);
 pub const WAKE_AHEAD_US: i64 = 200;
 /// Wall and monotonic time that move apart by more than this in one turn are a step, in microseconds.
 pub const CLOCK_STEP_MIN_US: i64 = 500_000;
+/// How long a stop, once everything is done, waits for clients to take the answers that are there.
+pub const LAST_ANSWERS_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long the rest of a refused request is read and thrown away, so that the client gets to see the answer.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a stop waits for the writer to end once everything is on disk. What it then still does is housekeeping.

@@ -1,8 +1,11 @@
 //! Owns changes of many jobs in one request: a line each, read bit by bit, and what became of each.
 //! It must not change anything: it says what is to be changed, and is told what became of it.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::body;
 use super::call::Call;
@@ -15,7 +18,7 @@ use super::pauses;
 use crate::core::{Action, Reply};
 use crate::http::{Response, Status};
 use crate::job::{Context, Definition, JobId, JobSpec, Pause, Second, object, whole};
-use crate::limits::{BATCH_ITEMS_MAX, BATCH_LINE_LEN_MAX, NOTE_LEN_MAX};
+use crate::limits::{BATCH_ITEMS_MAX, BATCH_LINE_LEN_MAX, BATCH_PROBLEMS_LEN_MAX, NOTE_LEN_MAX};
 
 /// What the lines of a request are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,10 +182,14 @@ impl Wanted {
 pub struct Batch {
     lines: Lines,
     text: Vec<u8>,
-    /// How much of it is read.
-    at: usize,
-    line: u32,
+    /// How much of it is split.
+    split: usize,
+    /// The line that is being split: its number, where it begins, and whether there is anything in it.
+    line: (u32, usize, bool),
+    /// The lines that are not empty: their numbers, and where they are.
+    places: Vec<(u32, Range<usize>)>,
     results: Vec<Outcome>,
+    problems_len: usize,
     printed: Vec<u8>,
     printed_count: usize,
 }
@@ -199,10 +206,10 @@ struct OutcomeBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "JobId")]
     job_id: Option<String>,
-    /// What is wrong with it.
+    /// What is wrong with it. Left out of what is wrong last, if there is so much that the answer would be too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Problem")]
-    problem: Option<&'a Problem>,
+    problem: Option<&'a RawValue>,
 }
 
 #[derive(Debug)]
@@ -212,7 +219,7 @@ struct Outcome {
     within: &'static [&'static str],
     status: Status,
     job: Option<JobId>,
-    problem: Option<Box<Problem>>,
+    problem: Option<Box<RawValue>>,
 }
 
 /// What became of the lines of a request, which is made in pieces.
@@ -228,11 +235,24 @@ pub(super) struct ResultsBody<'a> {
     refused: usize,
 }
 
+/// What some editors write at the beginning of a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 impl Batch {
     /// A request with this text.
     pub fn new(lines: Lines, text: Vec<u8>) -> Batch {
-        let (results, printed) = (Vec::new(), Vec::new());
-        Batch { lines, text, at: 0, line: 0, results, printed, printed_count: 0 }
+        let from = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        Batch {
+            lines,
+            text,
+            split: from,
+            line: (1, from, false),
+            places: Vec::new(),
+            results: Vec::new(),
+            problems_len: 0,
+            printed: Vec::new(),
+            printed_count: 0,
+        }
     }
 
     /// Its text.
@@ -240,38 +260,70 @@ impl Batch {
         &self.text
     }
 
-    /// Reads on: a line, and what it asks for. None: there are no more. What is wrong with a line is its result.
+    /// Splits the text into lines, up to this byte.
     ///
     /// # Errors
     /// When there are more lines than there may be.
-    pub fn read(&mut self, context: &Context<'_>) -> Result<Option<(u32, Option<Wanted>)>, ApiError> {
-        while let Some(rest) = self.text.get(self.at..).filter(|rest| !rest.is_empty()) {
-            let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
-            let line = rest[..end].trim_ascii();
-            self.at += end + 1;
-            self.line += 1;
-            if line.is_empty() {
-                continue;
+    pub fn split(&mut self, to: usize) -> Result<(), ApiError> {
+        let to = to.min(self.text.len());
+        while self.split < to {
+            let rest = &self.text[self.split..to];
+            let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+            self.line.2 |= !rest[..length].trim_ascii_start().is_empty();
+            self.split += length;
+            if self.split < to {
+                self.end_line()?;
+                self.split += 1;
+                self.line = (self.line.0 + 1, self.split, false);
             }
-            if self.results.len() >= BATCH_ITEMS_MAX {
-                let message = format!("expected at most {BATCH_ITEMS_MAX} lines; nothing has changed");
-                return Err(ApiError::new(Status::CONTENT_TOO_LARGE, message));
-            }
-            let wanted = read_line(self.lines, line, context);
-            let (wanted, problem) = match wanted {
-                Ok(wanted) => (Some(wanted), None),
-                Err(error) => (None, Some(error)),
-            };
-            // Nothing has become of it yet.
-            let status = problem.as_ref().map_or(Status::OK, |error| error.status);
-            let problem = problem.map(|error| Box::new(error.problem()));
-            let within = wanted.as_ref().map_or(&[][..], |wanted| wanted.place(self.lines));
-            self.results.push(Outcome { line: self.line, within, status, job: None, problem });
-            let place = u32::try_from(self.results.len() - 1).expect("there are few");
-            return Ok(Some((place, wanted)));
         }
-        self.text = Vec::new();
-        Ok(None)
+        Ok(())
+    }
+
+    /// The text is split as a whole.
+    ///
+    /// # Errors
+    /// When there is nothing in it, or one line too many.
+    pub fn end_split(&mut self) -> Result<(), ApiError> {
+        self.end_line()?;
+        if self.places.is_empty() {
+            return Err(ApiError::bad_request("body: expected JSON objects, each in a line of its own"));
+        }
+        Ok(())
+    }
+
+    fn end_line(&mut self) -> Result<(), ApiError> {
+        let (number, from, has_text) = self.line;
+        if !has_text {
+            return Ok(());
+        }
+        if self.places.len() >= BATCH_ITEMS_MAX {
+            let message = format!("expected at most {BATCH_ITEMS_MAX} lines; nothing has changed");
+            return Err(ApiError::new(Status::CONTENT_TOO_LARGE, message));
+        }
+        self.places.push((number, from..self.split));
+        Ok(())
+    }
+
+    /// Reads on: a line, and what it asks for. None: there are no more. What is wrong with a line is its result.
+    pub fn read(&mut self, context: &Context<'_>) -> Option<(u32, Option<Wanted>)> {
+        let place = self.results.len();
+        let Some((line, range)) = self.places.get(place).cloned() else {
+            (self.text, self.places) = (Vec::new(), Vec::new());
+            return None;
+        };
+        let wanted = read_line(self.lines, &self.text[range], context);
+        let within = wanted.as_ref().map_or(&[][..], |wanted| wanted.place(self.lines));
+        // Nothing has become of it yet.
+        self.results.push(Outcome { line, within, status: Status::OK, job: None, problem: None });
+        let place = u32::try_from(place).expect("there are few");
+        match wanted {
+            Ok(wanted) => Some((place, Some(wanted))),
+            Err(error) => {
+                self.refuse(place, &error);
+                Some((place, None))
+            }
+        }
     }
 
     /// A line is done: it is of this job.
@@ -305,8 +357,11 @@ impl Batch {
     }
 
     fn refuse(&mut self, place: u32, error: &ApiError) {
+        let problem = to_raw_value(&error.problem()).expect("a problem has string keys only");
+        self.problems_len += problem.get().len();
         let outcome = &mut self.results[place as usize];
-        (outcome.status, outcome.problem) = (error.status, Some(Box::new(error.problem())));
+        outcome.status = error.status;
+        outcome.problem = (self.problems_len <= BATCH_PROBLEMS_LEN_MAX).then_some(problem);
     }
 
     /// Makes a piece of `{"results":[...],"done":...,"refused":...}`, of so many results. Whether that was the last.
@@ -329,7 +384,7 @@ impl Batch {
         if self.printed_count < self.results.len() {
             return false;
         }
-        let refused = self.results.iter().filter(|outcome| outcome.problem.is_some()).count();
+        let refused = self.results.iter().filter(|outcome| outcome.status.code() >= 400).count();
         self.printed.extend_from_slice(b"],\"done\":");
         append(&mut self.printed, &(self.results.len() - refused));
         self.printed.extend_from_slice(b",\"refused\":");
@@ -349,6 +404,7 @@ fn read_line(lines: Lines, line: &[u8], context: &Context<'_>) -> Result<Wanted,
         let message = format!("expected at most {BATCH_LINE_LEN_MAX} bytes in a line");
         return Err(ApiError::new(Status::CONTENT_TOO_LARGE, message));
     }
+    let line = line.trim_ascii();
     match lines {
         Lines::Changes => body::parse_object::<Item>(line, EXPECTED)?.action(context),
         Lines::Export => import::wanted(body::parse_object(line, import::EXPECTED)?, context),

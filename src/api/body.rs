@@ -15,13 +15,8 @@ pub(super) fn read<T: DeserializeOwned>(request: &Request, expected: &str) -> Re
 
 /// Whether the body of a request can be lines of objects.
 pub(super) fn check_lines(request: &Request) -> Result<(), ApiError> {
-    let types = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines"];
-    let text = request.headers.content_type.as_deref();
-    if !text.is_some_and(|text| types.iter().any(|known| media_type(text).eq_ignore_ascii_case(known))) {
+    if !request.headers.content_type.as_deref().is_some_and(is_lines) {
         check_content_type(request)?;
-    }
-    if request.body.trim_ascii().is_empty() {
-        return Err(ApiError::bad_request("body: expected JSON objects, each in a line of its own"));
     }
     Ok(())
 }
@@ -57,6 +52,12 @@ pub fn is_json(content_type: &str) -> bool {
     media_type.eq_ignore_ascii_case("application/json") || suffix.eq_ignore_ascii_case("json")
 }
 
+/// Whether a content type is that of lines of JSON.
+pub fn is_lines(content_type: &str) -> bool {
+    let types = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines"];
+    types.iter().any(|known| media_type(content_type).eq_ignore_ascii_case(known))
+}
+
 /// A missing content type is forgiven: curl users forget it, and nothing else can be meant. Whether a web page may leave
 /// it out was decided before.
 fn check_content_type(request: &Request) -> Result<(), ApiError> {
@@ -75,7 +76,7 @@ fn media_type(content_type: &str) -> &str {
 
 /// Names the member, if the error has one.
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
-    let path = error.path().to_string();
+    let path = shortened(&error.path().to_string());
     let what = in_words_of_json(error.inner().to_string());
     let what = shortened(&what);
     // The path has no name where nothing could be read yet.
@@ -89,6 +90,10 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
             Segment::Map { key } | Segment::Enum { variant: key } => key.replace('~', "~0").replace('/', "~1"),
             Segment::Unknown => break,
         };
+        // Names are the client's. One that is too long ends what the pointer points to.
+        if pointer.len() + name.len() > POINTER_LEN_MAX {
+            break;
+        }
         pointer.push('/');
         pointer.push_str(&name);
     }
@@ -104,6 +109,9 @@ fn in_words_of_json(mut what: String) -> String {
     }
     what
 }
+
+/// How long a pointer to what is wrong may be.
+const POINTER_LEN_MAX: usize = 400;
 
 /// Client text is repeated in errors only so far.
 fn shortened(text: &str) -> String {

@@ -96,11 +96,22 @@ fn of_job(view: &JobView) -> Line<'static> {
     let revision = &view.revision;
     Line {
         calendar: None,
-        job: Some(Definition::in_full(&revision.spec)),
+        job: Some(definition(view)),
         job_id: Some(revision.id.to_string()),
         created_at: Some(revision.created_at.to_string()),
         anchor: Some(time_of(revision.anchor)),
         paused: revision.pause.as_deref().filter(|_| view.paused).map(PauseBody::from),
+    }
+}
+
+/// What the job is to be elsewhere: with as many runs as it has left.
+fn definition(view: &JobView) -> Definition {
+    let spec = &view.revision.spec;
+    let definition = Definition::in_full(spec);
+    match spec.max_runs().map(|most| most.saturating_sub(view.tally.counters.runs)) {
+        None => definition,
+        Some(0) => Definition { active: Some(false), ..definition },
+        left => Definition { max_runs: left, ..definition },
     }
 }
 

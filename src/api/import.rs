@@ -59,6 +59,7 @@ struct PauseLine {
     #[schemars(length(max = NOTE_LEN_MAX))]
     note: Option<Box<str>>,
     #[serde(default)]
+    #[schemars(length(max = NOTE_LEN_MAX))]
     reason: Option<Box<str>>,
 }
 
@@ -91,8 +92,10 @@ fn job(
     };
     let since = instant("paused.since", &since)?.min(now);
     let until = until.map(|text| instant("paused.until", &text)).transpose()?;
-    if note.as_deref().is_some_and(|note| note.chars().count() > NOTE_LEN_MAX) {
-        return Err(ApiError::member("paused.note", format!("expected at most {NOTE_LEN_MAX} characters")));
+    for (member, text) in [("paused.note", &note), ("paused.reason", &reason)] {
+        if text.as_deref().is_some_and(|text| text.chars().count() > NOTE_LEN_MAX) {
+            return Err(ApiError::member(member, format!("expected at most {NOTE_LEN_MAX} characters")));
+        }
     }
     // One that is over has left nothing behind.
     let is_over = until.is_some_and(|until| until <= now);

@@ -46,7 +46,7 @@ mod why;
 
 pub use answers::{Found, answer, stored};
 pub use batch::{Batch, Lines, Wanted};
-pub use body::is_json;
+pub use body::{is_json, is_lines};
 pub use calendars::{calendar, calendars};
 pub use call::{Call, Read};
 pub use cors::Cors;

@@ -66,9 +66,13 @@ impl Scheduler {
             (Action::PutCalendar { name, dates }, _) => self.put_calendar(command.request, name, dates),
             (Action::DeleteCalendar { name }, _) => self.delete_calendar(command.request, name),
             (Action::ReplayAll(origins), _) => self.replay_all(command.request, origins, now),
-            (Action::Create { spec, entropy, pause }, _) => self.create(command.request, spec, entropy, pause, now),
+            (Action::Create { spec, entropy, pause }, _) => {
+                let since = owed_since(&spec, command.read_at, now);
+                self.create(command.request, spec, entropy, pause, since, now);
+            }
             (Action::Update { spec, keep_active, .. }, Some(job)) => {
-                self.update(command.request, job, spec, keep_active, now);
+                let since = owed_since(&spec, command.read_at, now);
+                self.update(command.request, job, spec, keep_active, since, now);
             }
             (Action::Delete { .. }, Some(job)) => self.delete(command.request, job, now),
             (Action::Release { .. }, Some(job)) => self.release_held(command.request, job, now),
@@ -86,6 +90,7 @@ impl Scheduler {
         mut spec: JobSpec,
         entropy: [u8; 10],
         pause: Option<Box<Pause>>,
+        since: Instant,
         now: Now,
     ) {
         if let Err(why) = spec.inherit_secrets(None) {
@@ -96,12 +101,12 @@ impl Scheduler {
         }
         let id = JobId::new(self.jobs.new_key(), entropy);
         self.jobs.share_schedule(&mut spec);
-        let mut revision = Revision::first(id, spec, now.wall);
+        let mut revision = Revision { since, ..Revision::first(id, spec, now.wall) };
         if let Some(pause) = pause {
             revision.since = pause.until.map_or(revision.since, |until| until.max(revision.since));
             revision.pause = Some(pause);
         }
-        let (revision, since) = (Arc::new(revision), now.wall.floor());
+        let revision = Arc::new(revision);
         let (target, key) = (self.targets.join(revision.spec.post.url.target()), self.join_key(&revision.spec));
         let job = Job::new(Arc::clone(&revision), target, key, since);
         let slot = self.jobs.insert(job);
@@ -111,7 +116,15 @@ impl Scheduler {
         self.submit(slot, Some(request), PendingChange::Create, change, now);
     }
 
-    fn update(&mut self, request: RequestId, slot: u32, mut spec: JobSpec, keep_active: bool, now: Now) {
+    fn update(
+        &mut self,
+        request: RequestId,
+        slot: u32,
+        mut spec: JobSpec,
+        keep_active: bool,
+        since: Instant,
+        now: Now,
+    ) {
         let old = Arc::clone(self.jobs[slot].revision());
         if let Err(why) = spec.inherit_secrets(Some(&old.spec)) {
             return self.output(Output::Reply(request, Reply::Invalid(why)));
@@ -134,7 +147,7 @@ impl Scheduler {
             // The change may have waited for another: what counts is the anchor its schedule was read with.
             spec.schedule.anchor().unwrap_or(now.wall.floor())
         };
-        let reached = now.wall.floor().max(self.jobs[slot].due_through());
+        let reached = since.max(self.jobs[slot].due_through());
         let before = old.pause_at(now.wall).cloned();
         let pause = match before {
             // A pause that the client leaves as it is keeps its reason, and its end.
@@ -389,4 +402,11 @@ impl Scheduler {
         let job = &self.jobs[slot];
         (job.revision().id == id && job.is_visible()).then_some(slot)
     }
+}
+
+/// From when on a job owes what its spec says. What is due some day is due from now on; what was due for the last time
+/// after it was read is owed all the same: it may have waited for others since.
+fn owed_since(spec: &JobSpec, read_at: Instant, now: Now) -> Instant {
+    let now = now.wall.floor();
+    if read_at < now && spec.schedule.next_after(now).is_none() { read_at } else { now }
 }

@@ -213,6 +213,8 @@ pub struct Command {
     pub action: Action,
     /// Whether it is to be said what will be answered, when it is asked to be written.
     pub plans: bool,
+    /// When it was read. What it says of times was true then, and may have passed since.
+    pub read_at: Instant,
 }
 
 /// The kinds of change.

@@ -124,7 +124,12 @@ impl Stage {
 
     /// Somebody asks; the disk is slow.
     fn begin(&mut self, action: Action) {
-        self.feed(Input::Command(Box::new(Command { request: RequestId(1), action, plans: false })));
+        self.feed(Input::Command(Box::new(Command {
+            request: RequestId(1),
+            action,
+            plans: false,
+            read_at: self.now.wall.floor(),
+        })));
     }
 
     /// The newest rows, one of each execution, of those that are not finished.
@@ -285,6 +290,33 @@ fn a_calendar_that_changes_while_a_change_is_written_counts() {
     stage.settle();
     let next = stage.core.job(id(1), stage.now.wall).and_then(|view| view.next);
     assert_eq!(next, Some(Instant::from_secs(START + 86_400 + 2 * 3_600 + 1_800)));
+}
+
+#[test]
+fn what_passes_while_a_change_waits_is_owed_if_it_was_the_last() {
+    let once = |second: i64| {
+        let at = Instant::from_secs(START + second);
+        format!(r#""runAt":"{}","type":"ATLEAST_ONCE""#, at)
+    };
+    let mut stage = Stage::of(&[r#""schedule":"@yearly","type":"ATLEAST_ONCE""#], Vec::new());
+    let calendars = Calendars::default();
+    let (new, changed) = (spec(&once(1), &calendars), spec(&once(2), &calendars));
+    let often = spec(r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#, &calendars);
+    let read_at = stage.now.wall.floor();
+    stage.pass(3);
+    stage.fired();
+    let create = |spec| Action::Create { spec, entropy: [0; 10], pause: None };
+    let update = Action::Update { id: id(1), spec: changed, keep_active: false, expected: None };
+    for action in [create(new), create(often), update] {
+        stage.feed(Input::Command(Box::new(Command { request: RequestId(1), action, plans: false, read_at })));
+    }
+    stage.settle();
+    stage.feed(Input::Tick);
+    let mut fired = stage.fired();
+    fired.sort_unstable();
+    assert_eq!(fired, [(1, 2), (1_000, 1)], "one that goes on begins now");
+    stage.pass(1);
+    assert_eq!(stage.fired(), [(1_001, 4)]);
 }
 
 #[test]
@@ -505,7 +537,12 @@ fn two_runs_at_once_are_one_too_many_where_none_may_overlap() {
     let mut stage = Stage::of(&[r#""schedule":"@yearly","type":"ATLEAST_ONCE","overlap":"skip""#], Vec::new());
     stage.begin(run(RunOf::Now, None));
     stage.core.handle_input(
-        Input::Command(Box::new(Command { request: RequestId(2), action: run(RunOf::Now, None), plans: false })),
+        Input::Command(Box::new(Command {
+            request: RequestId(2),
+            action: run(RunOf::Now, None),
+            plans: false,
+            read_at: Instant::FIRST,
+        })),
         stage.now,
     );
     let outputs: Vec<Output> = std::iter::from_fn(|| stage.core.poll_output()).collect();
@@ -521,9 +558,15 @@ fn a_planned_answer_of_a_job_without_runs_left_has_no_next_execution() {
     stage.answer(&attempt, Outcome::Answered(200), true);
     let until = Some(Instant::from_secs(START + 100));
     let action = Action::Pause { id: id(1), until, note: None, expected: None };
-    stage
-        .core
-        .handle_input(Input::Command(Box::new(Command { request: RequestId(1), action, plans: true })), stage.now);
+    stage.core.handle_input(
+        Input::Command(Box::new(Command {
+            request: RequestId(1),
+            action,
+            plans: true,
+            read_at: stage.now.wall.floor(),
+        })),
+        stage.now,
+    );
     let outputs: Vec<Output> = std::iter::from_fn(|| stage.core.poll_output()).collect();
     let planned = outputs.iter().find_map(|output| match output {
         Output::Planned(_, _, Reply::Updated(view)) => Some(view.next),

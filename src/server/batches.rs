@@ -1,11 +1,11 @@
-//! Owns requests that change many jobs: one of them at a time, hashed, read, accepted and printed bit by bit.
+//! Owns requests that change many jobs: one of them at a time, split, read, accepted and printed bit by bit.
 //! It must not keep the loop for longer than anything else that a client asks for.
 //!
 //! What they change is one transaction; that it is on disk is heard bit by bit, too (`together`). Until that is asked
-//! for, a client that leaves, or a server that stops, has changed nothing.
+//! for, a client that leaves, or a server that stops, has changed no job. The calendars of an import are changed one by
+//! one before: the jobs behind them may follow them.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::calls::{Calls, refuse};
 use super::connection::Given;
@@ -15,9 +15,9 @@ use crate::api::{ApiError, Batch, Call, Lines, Wanted};
 use crate::clock;
 use crate::core::{Action, Command, Input, Refusal, Reply, RequestId};
 use crate::http::{Request, Response, Status};
-use crate::limits::{BATCH_HASHED_AT_ONCE, BATCH_PRINTED_AT_ONCE, BATCH_TIME_PER_TURN, BATCHES_MAX};
+use crate::limits::{BATCH_PRINTED_AT_ONCE, BATCH_SPLIT_AT_ONCE, BATCH_TIME_PER_TURN, BATCHES_MAX};
 use crate::store::Query;
-use crate::time::{MonoUs, Now};
+use crate::time::{Instant, MonoUs, Now};
 
 /// Requests that change many jobs, in their order. The first one is worked on.
 #[derive(Debug, Default)]
@@ -28,10 +28,9 @@ pub(super) struct Batches {
 #[derive(Debug)]
 struct UnderWay {
     request: RequestId,
-    lines: Lines,
     batch: Batch,
-    /// Changes that were read, each with the place of its result.
-    ready: VecDeque<(u32, Action)>,
+    /// Changes that were read, each with the place of its result, and when it was.
+    ready: VecDeque<(u32, Action, Instant)>,
     accepted: usize,
     answer: Option<Response>,
     stage: Stage,
@@ -40,10 +39,9 @@ struct UnderWay {
 /// What is done next.
 #[derive(Debug)]
 enum Stage {
-    /// Its text is hashed from here on, to be looked up under its key.
-    Hash {
-        key: Arc<str>,
-        digest: Box<Digest>,
+    /// Its text is split into lines from here on, and hashed if it has a key to be looked up under.
+    Split {
+        digest: Option<Box<Digest>>,
         from: usize,
     },
     /// It is being looked up.
@@ -61,9 +59,14 @@ impl Batches {
     /// Whether something can be done without waiting for anybody.
     pub(super) fn has_work(&self) -> bool {
         self.queue.front().is_some_and(|first| match first.stage {
-            Stage::Hash { .. } | Stage::Read | Stage::Gather | Stage::Print => true,
+            Stage::Split { .. } | Stage::Read | Stage::Gather | Stage::Print => true,
             Stage::AwaitKey | Stage::AwaitCalendar(_) | Stage::AwaitWriter => false,
         })
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     fn first_of(&mut self, request: RequestId) -> Option<&mut UnderWay> {
@@ -93,16 +96,21 @@ impl Calls {
         request: RequestId,
         asked: &mut Request,
         lines: Lines,
-        key: Option<Arc<str>>,
+        key: Option<&str>,
+        now: Now,
     ) -> Given {
         if self.batches.queue.len() >= BATCHES_MAX {
             return refuse(&ApiError::too_many("too many batches are waiting; nothing has changed"));
         }
-        let stage =
-            key.map_or(Stage::Read, |key| Stage::Hash { key, digest: Box::new(Digest::of_head(asked)), from: 0 });
+        if let Some(key) = key
+            && let Err(error) = self.keys.begin(request, None, key, Call::Batch(lines), now.wall)
+        {
+            return refuse(&error);
+        }
+        let stage = Stage::Split { digest: key.map(|_| Box::new(Digest::of_head(asked))), from: 0 };
         let batch = Batch::new(lines, std::mem::take(&mut asked.body));
         let (ready, accepted, answer) = (VecDeque::new(), 0, None);
-        self.batches.queue.push_back(UnderWay { request, lines, batch, ready, accepted, answer, stage });
+        self.batches.queue.push_back(UnderWay { request, batch, ready, accepted, answer, stage });
         Given::MuchLater
     }
 
@@ -126,7 +134,7 @@ impl Calls {
         }
         let first = self.batches.queue.front()?;
         let request = first.request;
-        let asks_for_nothing = matches!(first.stage, Stage::Hash { .. } | Stage::Read);
+        let asks_for_nothing = matches!(first.stage, Stage::Split { .. } | Stage::Read);
         if asks_for_nothing && !is_awaited(request) {
             self.batches.end(request);
             self.keys.end(request);
@@ -143,7 +151,7 @@ impl Calls {
             return Some((request, self.refuse_batch(request, &refusal.into())));
         }
         let given = match first.stage {
-            Stage::Hash { .. } => self.hash(request, now),
+            Stage::Split { .. } => self.split(request, now),
             Stage::Read => self.read_batch(engine, request, now),
             Stage::Gather => self.gather(engine, request, now),
             Stage::Print => self.print(engine, request, now),
@@ -152,20 +160,30 @@ impl Calls {
         given.map(|given| (request, given))
     }
 
-    fn hash(&mut self, request: RequestId, now: Now) -> Option<Given> {
+    /// Splits the text for a while. Once that is done it is looked up, if it has a key.
+    fn split(&mut self, request: RequestId, now: Now) -> Option<Given> {
         let first = self.batches.first_of(request)?;
-        let Stage::Hash { digest, from, .. } = &mut first.stage else { return None };
+        let Stage::Split { digest, from } = &mut first.stage else { return None };
         let text = first.batch.text();
-        let to = text.len().min(*from + BATCH_HASHED_AT_ONCE);
-        digest.add(&text[*from..to]);
-        *from = to;
-        if to < text.len() {
-            return None;
+        let (begin, length) = (*from, text.len());
+        let to = length.min(begin + BATCH_SPLIT_AT_ONCE);
+        if let Some(digest) = digest {
+            digest.add(&text[begin..to]);
         }
-        let Stage::Hash { key, digest, .. } = std::mem::replace(&mut first.stage, Stage::AwaitKey) else { return None };
-        if let Err(error) = self.keys.begin(request, digest.end(), &key, Call::Batch(first.lines)) {
+        *from = to;
+        let split = first.batch.split(to);
+        let split = if to < length { split } else { split.and_then(|()| first.batch.end_split()) };
+        if let Err(error) = split {
             return Some(self.refuse_batch(request, &error));
         }
+        if to < length {
+            return None;
+        }
+        let Stage::Split { digest: Some(digest), .. } = std::mem::replace(&mut first.stage, Stage::Read) else {
+            return None;
+        };
+        first.stage = Stage::AwaitKey;
+        let key = self.keys.tell_apart(request, digest.end())?;
         let given = self.query(request, Query::Key { key, now: now.wall });
         match self.end_unless_later(request, given) {
             Given::Later => None,
@@ -181,12 +199,13 @@ impl Calls {
             // The context borrows what a batch is read with, and the batch is beside it.
             let mut first = self.batches.queue.pop_front()?;
             let read = first.batch.read(&self.context(engine.core(), now, true));
-            let noted = read.and_then(|read| first.note_read(read));
+            let noted = first.note_read(read, now);
             self.batches.queue.push_front(first);
             match noted {
                 Ok(None) => {}
                 Ok(Some(action)) => {
-                    engine.input(Input::Command(Box::new(Command { request, action, plans: false })), now);
+                    let command = Command { request, action, plans: false, read_at: now.wall.floor() };
+                    engine.input(Input::Command(Box::new(command)), now);
                     return None;
                 }
                 Err(error) => return Some(self.refuse_batch(request, &error)),
@@ -203,7 +222,7 @@ impl Calls {
         let first = self.batches.first_of(request)?;
         let until = until();
         while clock::mono() < until {
-            let Some((place, action)) = first.ready.pop_front() else {
+            let Some((place, action, read_at)) = first.ready.pop_front() else {
                 first.stage = Stage::Print;
                 return None;
             };
@@ -212,7 +231,7 @@ impl Calls {
                 Action::Delete { .. } => Status::NO_CONTENT,
                 _ => Status::OK,
             };
-            engine.input(Input::Gather(Box::new(Command { request, action, plans: false })), now);
+            engine.input(Input::Gather(Box::new(Command { request, action, plans: false, read_at })), now);
             if let Some(reply) = engine.take_reply_to(request) {
                 first.batch.note(place, &reply);
             }
@@ -231,13 +250,14 @@ impl Calls {
             return None;
         }
         let response = first.batch.take_response();
-        first.answer = Some(response.clone());
+        let kept = self.keys.has(request).then(|| response.clone());
+        first.answer = Some(response);
         if first.accepted == 0 {
             return Some(self.end_batch(request, true));
         }
         first.stage = Stage::AwaitWriter;
         engine.input(Input::WriteGathered(request), now);
-        if let Some(answer) = self.keys.plan(request, response, now.wall) {
+        if let Some(answer) = kept.and_then(|response| self.keys.plan(request, response, now.wall)) {
             engine.keep_with_gathered(answer);
         }
         None
@@ -260,15 +280,16 @@ impl Calls {
 
 impl UnderWay {
     /// What was read is to be done later, but for a change of a calendar, which is to be done now.
-    fn note_read(&mut self, read: Option<(u32, Option<Wanted>)>) -> Result<Option<Action>, ApiError> {
+    fn note_read(&mut self, read: Option<(u32, Option<Wanted>)>, now: Now) -> Result<Option<Action>, ApiError> {
+        let read_at = now.wall.floor();
         match read {
             None => self.stage = Stage::Gather,
             Some((_, None)) => {}
-            Some((place, Some(Wanted::Change(action)))) => self.ready.push_back((place, action)),
+            Some((place, Some(Wanted::Change(action)))) => self.ready.push_back((place, action, read_at)),
             Some((place, Some(Wanted::Job(spec, pause)))) => {
                 let mut entropy = [0; 10];
                 getrandom::fill(&mut entropy).map_err(|_| ApiError::no_randomness())?;
-                self.ready.push_back((place, Action::Create { spec: *spec, entropy, pause }));
+                self.ready.push_back((place, Action::Create { spec: *spec, entropy, pause }, read_at));
             }
             Some((place, Some(Wanted::Calendar(action)))) => {
                 self.stage = Stage::AwaitCalendar(place);

@@ -20,7 +20,7 @@ use crate::core::{
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
 use crate::limits::{
-    CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, LISTING_LOOKS_MAX,
+    CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, LISTING_LOOKS_MAX, OUTPUT_MAX,
     PIECE_JOBS_MAX, READS_PENDING_MAX, SEED_END, TRIALS_MAX,
 };
 use crate::schedule::{Zone, Zones};
@@ -141,9 +141,12 @@ impl Calls {
         let routed = api::route(asked, &self.context(engine.core(), now, !asked.body.is_empty()));
         match routed {
             Err(error) => refuse(&error),
+            Ok((Call::Batch(_), _)) if clients.unsent >= OUTPUT_MAX => {
+                refuse(&ApiError::unavailable("too many answers wait to be read by their clients; nothing has changed"))
+            }
             Ok((Call::Batch(lines), key)) => {
-                let key = key.map(Arc::from);
-                self.begin_batch(request, asked, lines, key)
+                let key = key.map(str::to_owned);
+                self.begin_batch(request, asked, lines, key.as_deref(), now)
             }
             Ok((call, None)) => {
                 if let Call::Query(_) | Call::Jobs(_) | Call::Search(..) = &call {
@@ -154,7 +157,7 @@ impl Calls {
                     given => self.link(request, given),
                 }
             }
-            Ok((call, Some(key))) => match self.keys.begin(request, Digest::of(asked), key, call) {
+            Ok((call, Some(key))) => match self.keys.begin(request, Some(Digest::of(asked)), key, call, now.wall) {
                 Ok(()) => {
                     let given = self.query(request, Query::Key { key: key.into(), now: now.wall });
                     self.end_unless_later(request, given)
@@ -305,8 +308,9 @@ impl Calls {
             return refuse(&ApiError::unavailable("too many changes are waiting to be written; nothing has changed"));
         }
         self.changes_pending += 1;
+        let read_at = self.keys.read_at(request).unwrap_or(now.wall).floor();
         let (waits, plans) = (matches!(&action, Action::Run(run) if run.wait.is_some()), self.keys.has(request));
-        engine.input(Input::Command(Box::new(Command { request, action, plans })), now);
+        engine.input(Input::Command(Box::new(Command { request, action, plans, read_at })), now);
         if waits { Given::MuchLater } else { Given::Later }
     }
 

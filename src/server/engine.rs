@@ -157,9 +157,13 @@ impl Engine {
         more
     }
 
-    fn committed(&mut self, through: u64, rejected: Vec<u64>, now: Now) {
-        if let Some(together) = self.together.take_if(|together| together.is_rejected(&rejected)) {
-            self.settled = Some((together.request, false));
+    fn committed(&mut self, through: u64, mut rejected: Vec<u64>, now: Now) {
+        if self.together.as_mut().is_some_and(|together| together.note_rejected(through, &mut rejected)) {
+            if !rejected.is_empty() {
+                self.input(Input::Committed { through, rejected }, now);
+            }
+            self.is_settling = true;
+            return self.settle(now);
         }
         if self.together.as_mut().is_some_and(|together| together.note_written(through)) {
             debug_assert!(rejected.is_empty(), "what is on disk was not rejected in the same breath");
@@ -169,18 +173,16 @@ impl Engine {
         self.input(Input::Committed { through, rejected }, now);
     }
 
-    /// Tells the core of some of the changes that were written together. What was written after them waits for that.
+    /// Tells the core what became of some of the changes that were to be written together. What was written after them
+    /// waits for that.
     fn settle(&mut self, now: Now) {
         let Some(heard) = self.together.as_mut().and_then(Together::advance) else { return };
-        let through = match heard {
-            Heard::Some(through) => through,
-            Heard::All(through) => {
-                self.is_settling = false;
-                self.settled = self.together.take().map(|together| (together.request, true));
-                through
-            }
-        };
-        self.input(Input::Committed { through, rejected: Vec::new() }, now);
+        let Heard { through, rejected, written } = heard;
+        if let Some(written) = written {
+            self.is_settling = false;
+            self.settled = self.together.take().map(|together| (together.request, written));
+        }
+        self.input(Input::Committed { through, rejected }, now);
     }
 
     /// The job whose change was accepted just now, to be written together with others.

@@ -88,7 +88,7 @@ impl Gate {
         // Forms can send three types, and none at all. Whoever sends JSON had to ask first.
         let media_type = headers.content_type.as_deref();
         let says_nothing = request.body.is_empty() && media_type.is_none();
-        if says_nothing || media_type.is_some_and(api::is_json) {
+        if says_nothing || media_type.is_some_and(|text| api::is_json(text) || api::is_lines(text)) {
             return Ok(());
         }
         let message = format!("Content-Type: expected application/json, got {:.200?}", media_type.unwrap_or_default());
@@ -354,6 +354,7 @@ mod tests {
             (&named, &[own, ("origin", "https://ui.example"), ("type", "text/plain")], 415),
             (&none, &[own, ("site", "none"), ("type", "application/merge-patch+json; charset=utf-8")], 200),
             (&none, &[own, ("site", "none"), ("type", "Application/JSON;charset=utf-8")], 200),
+            (&none, &[own, ("site", "none"), ("type", "application/x-ndjson")], 200),
         ] {
             for method in [Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Other] {
                 assert_eq!(status(gate, LOCAL, &request(method, lines, "{}")), expected, "{lines:?}");

@@ -21,7 +21,10 @@ pub(super) struct Keys {
 #[derive(Debug)]
 struct UnderWay {
     key: Arc<str>,
-    digest: [u8; 32],
+    /// What tells the request from others; None: that is still being made.
+    digest: Option<[u8; 32]>,
+    /// When it was read.
+    read_at: WallUs,
     /// What is to be done once it is known that the key is new.
     call: Option<Box<Call>>,
     /// What it will be answered with, once that is on disk.
@@ -33,18 +36,31 @@ impl Keys {
     pub(super) fn begin(
         &mut self,
         request: RequestId,
-        digest: [u8; 32],
+        digest: Option<[u8; 32]>,
         key: &str,
         call: Call,
+        read_at: WallUs,
     ) -> Result<(), ApiError> {
         let key: Arc<str> = key.into();
         if !self.keys.insert(Arc::clone(&key)) {
             let message = "Idempotency-Key: the first request with this key is under way; try again";
             return Err(ApiError::new(Status::CONFLICT, message));
         }
-        let under_way = UnderWay { key, digest, call: Some(Box::new(call)), planned: None };
+        let under_way = UnderWay { key, digest, read_at, call: Some(Box::new(call)), planned: None };
         self.requests.insert(request, under_way);
         Ok(())
+    }
+
+    /// What tells a request with a key from others is known now. Its key.
+    pub(super) fn tell_apart(&mut self, request: RequestId, digest: [u8; 32]) -> Option<Arc<str>> {
+        let under_way = self.requests.get_mut(&request)?;
+        under_way.digest = Some(digest);
+        Some(Arc::clone(&under_way.key))
+    }
+
+    /// When a request with a key was read.
+    pub(super) fn read_at(&self, request: RequestId) -> Option<WallUs> {
+        self.requests.get(&request).map(|under_way| under_way.read_at)
     }
 
     /// Whether a request has a key.
@@ -62,7 +78,7 @@ impl Keys {
         let under_way = self.requests.get_mut(&request).expect("who looked up a key is under way");
         match stored {
             None => Ok(under_way.call.take().expect("a key is looked up once")),
-            Some((digest, response)) if digest == under_way.digest => {
+            Some((digest, response)) if Some(digest) == under_way.digest => {
                 Err(response.with_header("Idempotency-Replayed", "true"))
             }
             Some(_) => {
@@ -77,7 +93,7 @@ impl Keys {
         let under_way = self.requests.get_mut(&request)?;
         let answer = KeyedAnswer {
             key: Arc::clone(&under_way.key),
-            digest: under_way.digest,
+            digest: under_way.digest?,
             at,
             answer: api::stored(&response),
         };

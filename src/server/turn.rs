@@ -16,7 +16,9 @@ use super::timer::Timer;
 use crate::clock;
 use crate::core::{Input, Reply, RequestId};
 use crate::http;
-use crate::limits::{CLIENT_TIME_PER_TURN, CLOCK_STEP_MIN_US, TURN_MAX, WAKE_AHEAD_US, WRITER_END_LOOK_EVERY};
+use crate::limits::{
+    CLIENT_TIME_PER_TURN, CLOCK_STEP_MIN_US, LAST_ANSWERS_TIME_MAX, TURN_MAX, WAKE_AHEAD_US, WRITER_END_LOOK_EVERY,
+};
 use crate::time::{MonoUs, Now};
 
 pub(super) const LISTENER: Token = Token(0);
@@ -50,6 +52,8 @@ pub(super) struct Loop {
     drain_max: Duration,
     /// Until when a drain waits for what is in flight.
     drain_until: Option<MonoUs>,
+    /// Since when it has nothing else to wait for than clients.
+    drained: Option<MonoUs>,
     date: (i64, String),
     last: Now,
 }
@@ -80,6 +84,7 @@ impl Loop {
             replies,
             drain_max,
             drain_until: None,
+            drained: None,
             date,
             last: now,
         }
@@ -265,7 +270,12 @@ impl Loop {
         }
         let until = self.drain_until?;
         if self.engine.is_drained() {
-            return Some(End::Clean);
+            // Who is in line with many changes is told that nothing comes of them, and a long answer is sent as a whole.
+            let owes = !self.calls.batches.is_empty() || self.connections.clients().unsent > 0;
+            let drained = *self.drained.get_or_insert(now.mono);
+            if !owes || now.mono >= drained.plus(LAST_ANSWERS_TIME_MAX) {
+                return Some(End::Clean);
+            }
         }
         if now.mono < until {
             return None;

@@ -177,6 +177,22 @@ fn what_was_exported_is_the_same_elsewhere() {
     let wrong = send(&to, "/api/import", "{}\n{\"job\":[]}\n\n{\"calendar\":{\"name\":\"A\",\"dates\":[]}}");
     assert_eq!(statuses(&wrong), [400, 400, 400]);
     assert_eq!(wrong["results"][2]["line"], 4);
+    let paused = json!({ "job": job("@yearly", &url), "paused": { "since": "2026-01-01T00:00:00Z", "reason": "x".repeat(501) } });
+    let wrong = send(&to, "/api/import", &lines(&[paused]));
+    assert_eq!(wrong["results"][0]["problem"]["errors"][0]["pointer"], "#/paused/reason");
+}
+
+#[test]
+fn a_job_has_elsewhere_as_many_runs_as_it_has_left() {
+    let (from, to) = (Setup::new(&[]), Setup::new(&[]));
+    let mut often = job("* * * * * *", &from.receiver.url("/a"));
+    often["maxRuns"] = json!(2);
+    let ended = from.api().send("POST", "/api/jobs", Some(&often.to_string())).json();
+    let path = format!("/api/jobs/{}", ended["jobId"].as_str().expect("a text"));
+    until("it has run twice", || (from.api().get(&path)["stats"]["total"] == json!(2)).then_some(()));
+    let exported = from.api().send("GET", "/api/export", None).text;
+    assert_eq!(statuses(&send(&to, "/api/import", &exported)), [201]);
+    assert_eq!(to.api().pages("/api/jobs", "jobs")[0]["active"], false);
 }
 
 #[test]
@@ -194,6 +210,73 @@ fn what_is_no_batch_is_refused_as_a_whole() {
     long.push_str("\n{}");
     let answer = send(&test, "/api/jobs/batch", &long);
     assert_eq!(statuses(&answer), [413, 400]);
+    let marked = format!("\u{feff}\n\r\n{}", json!({ "create": job("@yearly", &test.receiver.url("/a")) }));
+    let answer = send(&test, "/api/jobs/batch", &marked);
+    assert_eq!((statuses(&answer), &answer["results"][0]["line"]), (vec![201], &json!(3)), "a mark is no text");
+    let blank = format!("{}{{}}", "\n".repeat(4_000_000));
+    assert_eq!(statuses(&send(&test, "/api/jobs/batch", &blank)), [400]);
+}
+
+#[test]
+fn the_answer_to_many_mistakes_is_bounded() {
+    let test = Setup::new(&[]);
+    let mut wrong = job("@yearly", &test.receiver.url("/a"));
+    wrong["headers"] = json!({ "x".repeat(150_000): 5 });
+    let answer = send(&test, "/api/jobs/batch", &lines(&vec![json!({ "create": wrong }); 50]));
+    assert_eq!(statuses(&answer), [400; 50]);
+    let problem = &answer["results"][0]["problem"];
+    assert_eq!(problem["errors"][0]["pointer"], "#/create/headers", "{problem}");
+    assert!(problem.to_string().len() < 2_000, "{problem}");
+    let text = lines(&vec![json!({ "delete": {} }); 10_000]);
+    let answer = test.api().send("POST", "/api/jobs/batch", Some(&text));
+    assert!(answer.text.len() < 2_000_000, "{}", answer.text.len());
+    let answer = answer.json();
+    assert_eq!((&answer["refused"], &answer["done"]), (&json!(10_000), &json!(0)));
+    let last = &answer["results"][9_999];
+    assert_eq!((&last["line"], &last["status"], &last["problem"]), (&json!(10_000), &json!(400), &Value::Null));
+}
+
+#[test]
+fn what_is_due_while_a_batch_is_read_is_not_lost() {
+    let test = Setup::new(&[]);
+    let mut soon = job("@yearly", &test.receiver.url("/soon"));
+    soon.as_object_mut().expect("an object").remove("schedule");
+    soon["runAfterMs"] = json!(1);
+    let mut items = vec![json!({ "create": soon }); 200];
+    // What is behind them takes its time.
+    items.extend(vec![json!({ "create": job("@yearly", &test.receiver.url("/a")) }); 5_000]);
+    assert_eq!(batch(&test, &items)["done"], json!(5_200));
+    until("each of them runs", || (test.receiver.posts_to("/soon").len() >= 200).then_some(()));
+}
+
+#[test]
+fn an_import_that_is_too_long_leaves_calendars_as_they_are() {
+    let test = Setup::new(&[]);
+    let mut items = vec![json!({ "calendar": { "name": "new", "dates": ["2031-12-25"] } })];
+    items.extend(vec![json!({ "job": job("@yearly", &test.receiver.url("/a")) }); 10_000]);
+    let answer = test.api().send("POST", "/api/import", Some(&lines(&items)));
+    assert_eq!(answer.status, 413, "{}", answer.text);
+    assert_eq!(test.api().send("GET", "/api/calendars/new", None).status, 404);
+}
+
+#[test]
+fn who_waits_with_a_batch_is_answered_when_the_server_stops() {
+    let test = Setup::new(&[]);
+    let text = lines(&vec![json!({ "create": job("@yearly", &test.receiver.url("/a")) }); 5_000]);
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let send = || scope.spawn(|| test.api().send("POST", "/api/jobs/batch", Some(&text)));
+        let asked = [send(), send(), send(), send()];
+        until("as many wait as may", || {
+            let is_full = test.api().send("POST", "/api/jobs/batch", Some("{}")).status == 429;
+            (is_full || asked.iter().all(std::thread::ScopedJoinHandle::is_finished)).then_some(())
+        });
+        test.server.signal("TERM");
+        asked.into_iter().map(|answer| answer.join().expect("it is answered").status).collect()
+    });
+    assert!(answers.iter().all(|status| matches!(status, 200 | 429 | 503)), "{answers:?}");
+    let done = answers.iter().filter(|&&status| status == 200).count();
+    let test = test.killed_and_started();
+    assert_eq!(test.api().pages("/api/jobs", "jobs").len(), done * 5_000);
 }
 
 #[test]

@@ -105,7 +105,8 @@ impl Clients {
         let beat = self.beat(rng, wall);
         let entropy = [0; 10].map(|_: u8| rng.next().to_le_bytes()[0]);
         let (number, spec) = self.draft(beat, active, calendars, rng, wall);
-        self.ask(Asked::Create { draft: number }, Action::Create { spec, entropy, pause: None })
+        let command = self.ask(Asked::Create { draft: number }, Action::Create { spec, entropy, pause: None });
+        Command { read_at: wall.floor(), ..command }
     }
 
     /// A change of some job, or a new one.
@@ -240,7 +241,7 @@ impl Clients {
         let expected = self.answered.get(&id).copied().filter(|_| rng.per_cent(20));
         let only = expected.map(|expected| Box::from([expected]));
         let action = Action::Update { id, spec, keep_active: active.is_none(), expected: only };
-        self.ask(Asked::Update { id, draft: number, expected }, action)
+        Command { read_at: wall.floor(), ..self.ask(Asked::Update { id, draft: number, expected }, action) }
     }
 
     /// A job clients know that is still there.
@@ -292,7 +293,7 @@ impl Clients {
         let request = RequestId(self.next_request);
         self.open.insert(request, asked);
         // Every other one wants to know what it will be answered.
-        Command { request, action, plans: self.next_request.is_multiple_of(2) }
+        Command { request, action, plans: self.next_request.is_multiple_of(2), read_at: Instant::LAST }
     }
 
     /// It was said what a request will be answered, once it is on disk.
