@@ -37,6 +37,7 @@
 //! - [`time`]: what a moment is. [`limits`]: every bound, with the relations between them. [`mix`]: numbers that look
 //!   like chance. [`background`]: threads that give way to the loop and the workers. [`clock`]: the machine's clocks.
 //!   [`vault`]: what secrets are sealed with.
+//! - [`access`]: who may do what: scopes and tokens. Pure.
 //! - [`http`]: bytes to requests, answers to bytes. Pure. [`telemetry`]: figures and logs.
 //! - [`schedule`]: when a schedule is due. Pure.
 //! - [`job`]: what a client says a job is: the one list of members, and what they mean. Pure.
@@ -339,6 +340,7 @@
 //! policy about which execution may run beside which is asked in `core/admission.rs`. A second backend goes beside `store/sqlite`, behind the same messages. An endpoint is a
 //! line in `api/routes.rs` and a file for its resource.
 
+pub mod access;
 pub mod alert;
 pub mod api;
 pub mod background;

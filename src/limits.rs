@@ -32,6 +32,24 @@ pub const TAGS_MAX: usize = 20;
 pub const KEY_KEPT: Duration = Duration::from_secs(86_400);
 /// How many characters an idempotency key may have.
 pub const KEY_LEN_MAX: usize = 255;
+/// Tokens that count at once, and sessions that do.
+pub const TOKENS_MAX: usize = 1_000;
+/// How many characters the name of a token may have.
+pub const TOKEN_NAME_LEN_MAX: usize = 100;
+/// How often somebody may show a wrong token before that is refused more shortly.
+pub const GUESSES_AT_ONCE_MAX: u32 = 10;
+/// How long it takes until there may be one more.
+pub const GUESS_EVERY: Duration = Duration::from_secs(6);
+/// Addresses whose wrong tokens are counted.
+pub const GUESSES_ADDRESSES_MAX: usize = 4_096;
+/// How often it is looked whether tokens have changed on the disk: what another process did counts after that long.
+pub const TOKENS_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often at most it is written that a token was used.
+pub const TOKEN_USED_EVERY: Duration = Duration::from_secs(60);
+/// How long a session of a browser lasts.
+pub const SESSION_TIME: Duration = Duration::from_secs(12 * 3_600);
+/// How many rows the audit log may have.
+pub const AUDIT_ROWS_MAX: u64 = 1_000_000;
 /// Lines of a batch or an import.
 pub const BATCH_ITEMS_MAX: usize = 10_000;
 /// A batch or an import, in bytes.
