@@ -48,6 +48,10 @@ pub struct Config {
     pub cors_origin: Option<String>,
     /// Names the server is called by, beside addresses and `localhost`.
     pub allowed_hosts: Vec<String>,
+    /// Whether whoever has no token may read.
+    pub allow_anonymous_read: bool,
+    /// The file with the first token, or for it.
+    pub bootstrap_token_file: Option<PathBuf>,
     /// Whose word on a client counts.
     pub trusted_proxies: Vec<IpNet>,
     /// The least severe level logged.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::limits::{GUESSES_ADDRESSES_MAX, GUESSES_AT_ONCE_MAX, GUESS_EVERY};
+use crate::limits::{GUESS_EVERY, GUESSES_ADDRESSES_MAX, GUESSES_AT_ONCE_MAX};
 use crate::time::MonoUs;
 
 /// The wrong tokens of late, by address: when each would have had so many, had they come one by one (a virtual

@@ -2,7 +2,8 @@
 //! It must not print anything itself.
 
 use super::errors::ApiError;
-use super::{alerts, executions, series};
+use super::{alerts, audit, executions, series};
+use crate::access::Token;
 use crate::http::{Body, Response, Status};
 use crate::job::JobId;
 use crate::store::{Answer, ExecutionRecord, FoundJobs, ReadError, StoredAnswer};
@@ -15,6 +16,8 @@ pub enum Found {
     Response(Response),
     /// What was answered under a key, and the digest of the request that was answered.
     Key(Option<([u8; 32], Response)>),
+    /// The version of the tokens, and all of them; None: they have not changed.
+    Tokens(Option<(u64, Vec<Token>)>),
     /// Jobs that are like what was searched for.
     Jobs(FoundJobs),
     /// Executions that are to be done again, newest first.
@@ -55,6 +58,8 @@ pub fn answer(answer: Result<Answer, ReadError>) -> Found {
         Ok(Answer::Jobs(found)) => return Found::Jobs(found),
         Ok(Answer::Why(job, at, found)) => return Found::Why(job, at, found),
         Ok(Answer::Key(found)) => return Found::Key(found.map(|(digest, answer)| (digest, again(answer)))),
+        Ok(Answer::Tokens(found)) => return Found::Tokens(found),
+        Ok(Answer::Audit(page)) => audit::page(page),
         Ok(Answer::OfJob(job, page)) => executions::page(Some(job), page),
         Ok(Answer::OfAll(page)) => executions::page(None, page),
         Ok(Answer::Alerts(page)) => alerts::page(page),

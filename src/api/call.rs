@@ -7,11 +7,12 @@ use super::batch::Lines;
 use super::patch::Patch;
 use super::schedules::PreviewCall;
 use super::stream::Stream;
+use crate::access::{Scope, TokenId, TokenText};
 use crate::core::{Action, ExecutionId, JobFilter, Listing, Run};
 use crate::http::Response;
 use crate::job::{JobId, JobSpec, Post};
 use crate::store::{JobSearch, Query};
-use crate::time::Instant;
+use crate::time::{Instant, WallUs};
 
 /// What a request asks for.
 #[derive(Debug)]
@@ -47,8 +48,34 @@ pub enum Call {
     Search(JobSearch, JobFilter),
     /// Something that is made in pieces, as the client takes them.
     Stream(Stream),
+    /// Something about tokens.
+    Token(TokenCall),
     /// Known without asking anybody.
     Ready(Response),
+}
+
+/// What is asked of tokens.
+#[derive(Debug)]
+pub enum TokenCall {
+    /// All of them.
+    List,
+    /// A new one.
+    Create {
+        /// What people call it.
+        name: String,
+        /// What it lets somebody do.
+        scope: Scope,
+        /// From when on it does not count.
+        expires_at: Option<WallUs>,
+    },
+    /// One's end.
+    Revoke(TokenId),
+    /// A browser shows a token, or what is none.
+    SignIn(Option<TokenText>),
+    /// A browser shows its session for the last time.
+    SignOut,
+    /// Whoever asks wants to know what he may do.
+    WhoAmI,
 }
 
 impl Call {
@@ -60,7 +87,8 @@ impl Call {
             | Call::Patch(_)
             | Call::Replay(..)
             | Call::ReplayAll { .. }
-            | Call::Batch(_) => true,
+            | Call::Batch(_)
+            | Call::Token(TokenCall::Create { .. } | TokenCall::Revoke(_)) => true,
             Call::Read(_)
             | Call::Query(_)
             | Call::Preview(_)
@@ -68,6 +96,7 @@ impl Call {
             | Call::Search(..)
             | Call::Try(_)
             | Call::Stream(_)
+            | Call::Token(TokenCall::List | TokenCall::SignIn(_) | TokenCall::SignOut | TokenCall::WhoAmI)
             | Call::Ready(_) => false,
         }
     }
@@ -98,6 +127,10 @@ pub enum Read {
     },
     /// Whether all is well.
     Health,
+    /// Whether the loop turns.
+    Live,
+    /// Whether clients may come.
+    Ready,
     /// Who is there.
     Info,
     /// The description of the API.

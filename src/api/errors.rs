@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::json::json;
+use crate::access::{Scope, Who};
 use crate::core::Refusal;
 use crate::http::{self, Response, Status};
 use crate::job::FieldError;
@@ -115,6 +116,24 @@ impl ApiError {
         ApiError::new(Status::PRECONDITION_FAILED, format!("the job has changed: its ETag is \"{number}\""))
     }
 
+    /// 401: a token is missing, or one was shown that does not count.
+    pub fn unauthorized(message: impl Into<String>) -> ApiError {
+        ApiError::new(Status::UNAUTHORIZED, message)
+    }
+
+    /// 401 or 403: whoever asks may not do what needs this scope.
+    pub(super) fn not_allowed(who: Who, needed: Scope) -> ApiError {
+        match who.token {
+            None => ApiError::unauthorized(format!(
+                "Authorization: expected a token with the scope {needed}, as in \"Authorization: Bearer pun_...\""
+            )),
+            Some(_) => {
+                let has = who.scope.map_or("none", Scope::name);
+                ApiError::new(Status::FORBIDDEN, format!("the token has the scope {has}, and this needs {needed}"))
+            }
+        }
+    }
+
     /// 404 for a job.
     pub fn no_such_job() -> ApiError {
         ApiError::new(Status::NOT_FOUND, "Job not found")
@@ -174,6 +193,9 @@ impl ApiError {
         let mut response = Response { content_type: PROBLEM_TYPE, ..json(self.status, &self.problem()) };
         if let Some(allow) = &self.allow {
             response = response.with_header("Allow", allow.clone());
+        }
+        if self.status == Status::UNAUTHORIZED {
+            response = response.with_header("WWW-Authenticate", "Bearer");
         }
         if ApiError::may_be_tried_again(self.status) {
             response = response.with_header("Retry-After", RETRY_AFTER_S);

@@ -26,6 +26,7 @@ pub(super) const JOB: Examples = &[
     ),
     ("once", r#"{"runAfterMs":90000,"api":"https://example.com/hooks/reminder","type":"ATMOST_ONCE","json":{"to":7}}"#),
 ];
+pub(super) const TOKEN: Examples = &[("reader", r#"{"name":"dashboard","scope":"read"}"#)];
 pub(super) const BATCH: Examples =
     &[("one", r#"{"create":{"schedule":"@daily","api":"https://example.com/hooks/report","type":"ATLEAST_ONCE"}}"#)];
 pub(super) const IMPORT: Examples = &[

@@ -95,6 +95,18 @@ pub(super) const RETRY_AFTER: AnswerHeader = AnswerHeader {
     form: HeaderForm::Number,
     is_always: true,
 };
+pub(super) const CACHE_CONTROL: AnswerHeader = AnswerHeader {
+    name: "Cache-Control",
+    about: "Nobody keeps it.",
+    form: HeaderForm::Pattern("^no-store$"),
+    is_always: true,
+};
+pub(super) const SET_COOKIE: AnswerHeader = AnswerHeader {
+    name: "Set-Cookie",
+    about: "The session, for no script and no other site.",
+    form: HeaderForm::Pattern("^punctual_session="),
+    is_always: true,
+};
 const REPLAYED: AnswerHeader = AnswerHeader {
     name: "Idempotency-Replayed",
     about: "That this was answered before under the same key.",

@@ -7,6 +7,7 @@ use super::headers::{self, IDEMPOTENCY_KEY, IF_MATCH, LAST_EVENT_ID};
 use super::parameters::Parameters;
 use super::route::Route;
 use super::routes::ROUTES;
+use crate::access::Who;
 use crate::core::ExecutionId;
 use crate::http::{Method, Request, Response, Status};
 use crate::job::{Context, JobId};
@@ -61,17 +62,32 @@ impl Matched<'_> {
     }
 }
 
-/// Finds the call of a request. A job or a schedule in it is read with `context`. With it: the key under which its
-/// answer is to be kept, if it changes something and has one.
+/// What a request asks for.
+#[derive(Debug)]
+pub struct Routed<'a> {
+    /// The call.
+    pub call: Call,
+    /// The key under which its answer is to be kept, if it changes something and has one.
+    pub key: Option<&'a str>,
+    /// What it is called.
+    pub operation: &'static str,
+    /// The text in its path.
+    pub subject: &'a str,
+}
+
+/// Finds the call of a request, if whoever asks may do that. A job or a schedule in it is read with `context`.
 ///
 /// # Errors
 /// The answer to a request that asks for nothing this API has.
-pub fn route<'a>(request: &'a Request, context: &Context<'_>) -> Result<(Call, Option<&'a str>), ApiError> {
+pub fn route<'a>(request: &'a Request, context: &Context<'_>, who: Who) -> Result<Routed<'a>, ApiError> {
     if let Some((route, text)) = find(request.method, &request.path) {
+        if let Some(needed) = route.scope.filter(|scope| !who.may(Some(*scope))) {
+            return Err(ApiError::not_allowed(who, needed));
+        }
         let call = (route.call)(&Matched { request, context, route, text })?;
         let key = if route.heeds_header(&IDEMPOTENCY_KEY) { headers::idempotency_key(request)? } else { None };
         let key = key.filter(|_| call.changes());
-        return Ok((call, key));
+        return Ok(Routed { call, key, operation: route.operation, subject: text });
     }
     let asks_for_methods = request.method == Method::Options;
     let allow = match find_path(&request.path) {
@@ -82,7 +98,7 @@ pub fn route<'a>(request: &'a Request, context: &Context<'_>) -> Result<(Call, O
     };
     if asks_for_methods {
         let response = Response::new(Status::NO_CONTENT, Vec::new()).with_header("Allow", allow);
-        return Ok((Call::Ready(response), None));
+        return Ok(Routed { call: Call::Ready(response), key: None, operation: "options", subject: "" });
     }
     Err(ApiError::method_not_allowed(allow))
 }
@@ -131,6 +147,7 @@ fn allow(is_meant: impl Fn(&Route) -> bool) -> String {
 mod tests {
     use super::super::route::BodyOf;
     use super::*;
+    use crate::access::Scope;
     use crate::http::Headers;
     use crate::job::JobKey;
     use crate::time::Instant;
@@ -158,7 +175,8 @@ mod tests {
             headers: Headers::default(),
             body: Vec::new(),
         };
-        route(&request, &Context::at(Instant::FIRST)).map(|(call, _)| call)
+        let anybody = Who::without_token(Some(Scope::Admin));
+        route(&request, &Context::at(Instant::FIRST), anybody).map(|routed| routed.call)
     }
 
     /// The status, and `Allow`.
@@ -179,7 +197,8 @@ mod tests {
                 | Call::Patch(_)
                 | Call::Query(_)
                 | Call::Preview(_)
-                | Call::Stream(_),
+                | Call::Stream(_)
+                | Call::Token(_),
             ) => {
                 return (200, String::new());
             }
@@ -192,7 +211,12 @@ mod tests {
         let execution = if path.starts_with("/api/executions") { "-0" } else { "" };
         let id = format!("{}{execution}", JobId::new(JobKey(1), [0; 10]));
         let query = if path.ends_with("/why") { "?at=2026-01-01T00:00:00Z" } else { "" };
-        format!("{}{query}", path.replace(":id", &id).replace(":name", "holidays"))
+        format!(
+            "{}{query}",
+            path.replace("/api/tokens/:id", "/api/tokens/0123456789ab")
+                .replace(":id", &id)
+                .replace(":name", "holidays")
+        )
     }
 
     #[test]
@@ -271,18 +295,19 @@ mod tests {
         let posts = ROUTES.iter().filter(|route| route.method == Method::Post);
         let without: Vec<&str> =
             posts.filter(|route| !route.heeds_header(&IDEMPOTENCY_KEY)).map(|route| route.path).collect();
-        // These leave nothing behind.
-        assert_eq!(without, ["/api/schedules/preview", "/api/try"]);
+        // These leave nothing behind, or answer with a secret, which is not kept.
+        assert_eq!(without, ["/api/schedules/preview", "/api/try", "/api/tokens", "/api/session"]);
     }
 
     #[test]
     fn the_routes_are_listed_once_each_and_without_the_root() {
         let mut listed: Vec<String> = endpoints().collect();
-        assert_eq!(listed.len(), ROUTES.len() - 1);
+        let api = ROUTES.iter().filter(|route| route.path.starts_with("/api/")).count();
+        assert_eq!(listed.len(), api);
         assert_eq!(listed.first().map(String::as_str), Some("POST /api/jobs"));
         listed.sort_unstable();
         listed.dedup();
-        assert_eq!(listed.len(), ROUTES.len() - 1);
+        assert_eq!(listed.len(), api);
     }
 
     #[test]

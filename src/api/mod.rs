@@ -4,12 +4,13 @@
 //! In reading order: `routes` (the one table of what can be asked for), `route` (what a line of it says), `matching`
 //! (which line is meant), `call` (what a request asks for), then a file for each resource with its request, its
 //! parameters and its answer: `jobs` and `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`,
-//! `series`, `trials`, `batch`, `export` and `import`, `calendars`, `alerts`, `metrics`, `status`, and `events`, which tell the `news` as
+//! `series`, `trials`, `batch`, `export` and `import`, `calendars`, `alerts`, `metrics`, `status`, `tokens` and `sessions`, `audit`, and `events`, which tell the `news` as
 //! `event_text`; `openapi` describes them all from the table, their types and `examples`. They share `parameters`, `headers`, `links`, `body`, `json`, `errors` and
 //! `cors`; `answers` is the readers' way to them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
 mod answers;
+mod audit;
 mod batch;
 mod body;
 mod calendars;
@@ -39,8 +40,10 @@ mod routes;
 mod runs;
 mod schedules;
 mod series;
+mod sessions;
 mod status;
 mod stream;
+mod tokens;
 mod trials;
 mod why;
 
@@ -48,7 +51,7 @@ pub use answers::{Found, answer, stored};
 pub use batch::{Batch, Lines, Wanted};
 pub use body::{is_json, is_lines};
 pub use calendars::{calendar, calendars};
-pub use call::{Call, Read};
+pub use call::{Call, Read, TokenCall};
 pub use cors::Cors;
 pub use errors::ApiError;
 pub use event_text::gap_text;
@@ -58,14 +61,16 @@ pub use export::Export;
 pub use jobs::{job, reply};
 pub use jobs_page::JobsPage;
 pub use links::ListOf;
-pub use matching::{body_limit, route};
+pub use matching::{Routed, body_limit, route};
 pub use metrics::metrics;
 pub use news::{About, News, Rank};
 pub use openapi::{described, openapi};
 pub use patch::Patch;
 pub use runs::{past, replay_of, replays, replays_of};
 pub use schedules::{PreviewCall, preview};
-pub use status::{Health, health, info};
+pub use sessions::{shown, signed_in, signed_out, who};
+pub use status::{Health, health, info, live, ready};
 pub use stream::{Piece, Stream};
+pub use tokens::{TokenBody, check_name as check_token_name, no_such_token, token_created, tokens};
 pub use trials::tried;
 pub use why::why;

@@ -12,6 +12,7 @@ use super::matching::Matched;
 use super::parameters::{Form, Parameter};
 use super::route::{AnswerOf, BodyOf, Route, SchemaOf};
 use super::routes::ROUTES;
+use super::sessions::COOKIE;
 use crate::core::ExecutionId;
 use crate::http::{Response, Status};
 use crate::job::{CalendarName, JobId, Second};
@@ -34,8 +35,10 @@ pub fn described(text: &[u8]) -> Response {
 }
 
 /// Statuses that every route may answer with, whatever it does.
-const ANYWHERE: [Status; 9] = [
+const ANYWHERE: [Status; 11] = [
     Status::BAD_REQUEST,
+    Status::UNAUTHORIZED,
+    Status::TOO_MANY_REQUESTS,
     Status::FORBIDDEN,
     Status::REQUEST_TIMEOUT,
     Status::CONTENT_TOO_LARGE,
@@ -65,7 +68,15 @@ fn document() -> Value {
         },
         "servers": [{ "url": "/" }],
         "paths": paths,
-        "components": { "schemas": described.components(), "responses": problems },
+        "components": { "schemas": described.components(), "responses": problems, "securitySchemes": schemes() },
+    })
+}
+
+/// How somebody says who he is. A server that listens on this machine only and has no token asks nobody.
+fn schemes() -> Value {
+    json!({
+        "token": { "type": "http", "scheme": "bearer", "description": "A token, made by `punctual token create`." },
+        "session": { "type": "apiKey", "in": "cookie", "name": COOKIE, "description": "What signing in gives a browser." },
     })
 }
 
@@ -105,6 +116,11 @@ impl Described {
         if let Some(body) = &route.body {
             operation["requestBody"] = self.body(body);
         }
+        // In 3.1 a requirement may name roles, whatever its scheme is.
+        operation["security"] = match route.scope {
+            None => json!([]),
+            Some(scope) => json!([{ "token": [scope.name()] }, { "session": [scope.name()] }]),
+        };
         operation["responses"] = self.responses(route).into();
         operation
     }
@@ -261,6 +277,7 @@ fn query_parameter(parameter: &Parameter) -> Value {
         Form::Time => schema_of::<Second>(),
         Form::Text { len_max } => json!({ "type": "string", "minLength": 1, "maxLength": len_max }),
         Form::JobId => schema_of::<JobId>(),
+        Form::TokenId => token_id(),
     };
     let mut described = json!({
         "name": parameter.name,
@@ -283,12 +300,17 @@ fn header_parameter(header: &RequestHeader) -> Value {
 
 /// What may stand in a path. A calendar is named by whoever makes it; all other texts are ids.
 fn path_parameter(name: &str, path: &str) -> Value {
-    let schema = match (name, path.starts_with("/api/executions/")) {
-        ("id", true) => schema_of::<ExecutionId>(),
-        ("id", false) => schema_of::<JobId>(),
-        (_, _) => schema_of::<CalendarName>(),
+    let schema = match name {
+        "id" if path.starts_with("/api/executions/") => schema_of::<ExecutionId>(),
+        "id" if path.starts_with("/api/tokens/") => token_id(),
+        "id" => schema_of::<JobId>(),
+        _ => schema_of::<CalendarName>(),
     };
     json!({ "name": name, "in": "path", "required": true, "schema": schema })
+}
+
+fn token_id() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9a-f]{12}$" })
 }
 
 fn schema_of<T: JsonSchema>() -> Value {

@@ -5,6 +5,7 @@ use super::errors::ApiError;
 use super::jobs_page::{SORTS, STATES};
 use super::news::Topic;
 use super::series::STEPS;
+use crate::access::TokenId;
 use crate::core::{ExecutionKey, Kind, Status};
 use crate::http::query;
 use crate::job::{JobId, JobKey, instant};
@@ -44,6 +45,8 @@ pub(super) enum Form {
     Time,
     /// The id of a job.
     JobId,
+    /// The id of a token.
+    TokenId,
     /// Any text of so many characters.
     Text { len_max: usize },
 }
@@ -82,6 +85,11 @@ pub(super) const TARGET: Parameter = Parameter::new(
     "Only jobs that POST to this host, or to this scheme, host and port.",
 );
 pub(super) const SORT: Parameter = Parameter::new("sort", Form::Name(&SORTS), "What they are sorted by.");
+pub(super) const AUDIT_CURSOR: Parameter = cursor("audit-cursor", "^[0-9]{1,19}$");
+pub(super) const AUDIT_TOKEN: Parameter =
+    Parameter::new("tokenId", Form::TokenId, "Only what was done with this token.");
+pub(super) const SUBJECT: Parameter =
+    Parameter::new("subject", Form::Text { len_max: 300 }, "Only what was done to this, such as the id of a job.");
 pub(super) const STEP: Parameter = Parameter::new("step", Form::Name(&STEPS), "How long a step is.");
 pub(super) const AT: Parameter =
     Parameter { is_required: true, ..Parameter::new("at", Form::Time, "The second that is asked about.") };
@@ -212,6 +220,14 @@ impl Parameters {
         let Some(text) = self.get(parameter) else { return Ok(None) };
         let refusal = || ApiError::parameter(parameter.name, format!("expected the id of a job, got {text:?}"));
         text.parse().map(Some).map_err(|_| refusal())
+    }
+
+    /// By which token.
+    pub(super) fn token(&self, parameter: &Parameter) -> Result<Option<TokenId>, ApiError> {
+        debug_assert!(matches!(parameter.form, Form::TokenId), "the parameter is declared as the id of a token");
+        let Some(text) = self.get(parameter) else { return Ok(None) };
+        let refusal = |()| ApiError::parameter(parameter.name, format!("expected the id of a token, got {text:?}"));
+        text.parse().map(Some).map_err(refusal)
     }
 
     /// A text.

@@ -11,6 +11,7 @@ use super::headers::{AnswerHeader, RequestHeader};
 use super::matching::Matched;
 use super::parameters::Parameter;
 use super::stream::EVENT_STREAM;
+use crate::access::Scope;
 use crate::http::{Method, Status};
 
 /// One line of the table.
@@ -23,6 +24,8 @@ pub(super) struct Route {
     text_at: Option<(usize, usize)>,
     /// What a generated client calls it.
     pub(super) operation: &'static str,
+    /// What it needs; None: nothing.
+    pub(super) scope: Option<Scope>,
     /// What it does.
     pub(super) about: &'static str,
     /// The query parameters it knows; any other is refused by name.
@@ -119,8 +122,10 @@ impl Route {
         call: fn(&Matched<'_>) -> Result<Call, ApiError>,
     ) -> Route {
         let text_at = text_at(path.as_bytes());
+        let scope = if matches!(method, Method::Get) { Scope::Read } else { Scope::Write };
         Route {
             method,
+            scope: Some(scope),
             path,
             text_at,
             operation,
@@ -132,6 +137,12 @@ impl Route {
             errors: &[],
             call,
         }
+    }
+
+    /// It needs another scope than reading for GET and writing for all else. None: nothing.
+    pub(super) const fn needs(mut self, scope: Option<Scope>) -> Route {
+        self.scope = scope;
+        self
     }
 
     /// It knows these query parameters.

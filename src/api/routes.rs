@@ -5,16 +5,17 @@
 //! `/api/openapi.json` all come from the table. To add an endpoint, add its line, and the function it names to the file
 //! of its resource.
 
-use super::headers::{ETAG, IDEMPOTENCY_KEY, IF_MATCH, LAST_EVENT_ID, LINK, LOCATION};
+use super::headers::{CACHE_CONTROL, ETAG, IDEMPOTENCY_KEY, IF_MATCH, LAST_EVENT_ID, LINK, LOCATION, SET_COOKIE};
 use super::parameters::{
-    ALERTS_CURSOR, AT, EVENT_JOB, EVENT_STATUS, EXECUTIONS_CURSOR, FROM, JOB, JOBS_CURSOR, KIND, LIMIT, Q, SORT, STATE,
-    STATUS, STEP, TAG, TARGET, TO, TOPICS,
+    ALERTS_CURSOR, AT, AUDIT_CURSOR, AUDIT_TOKEN, EVENT_JOB, EVENT_STATUS, EXECUTIONS_CURSOR, FROM, JOB, JOBS_CURSOR,
+    KIND, LIMIT, Q, SORT, STATE, STATUS, STEP, SUBJECT, TAG, TARGET, TO, TOPICS,
 };
 use super::route::{AnswerOf, Route};
 use super::{
-    alerts, batch, calendars, event_text, events, examples, executions, export, import, jobs, jobs_page, metrics,
-    openapi, patch, pauses, runs, schedules, series, status, trials, why,
+    alerts, audit, batch, calendars, event_text, events, examples, executions, export, import, jobs, jobs_page,
+    metrics, openapi, patch, pauses, runs, schedules, series, sessions, status, tokens, trials, why,
 };
+use crate::access::Scope;
 use crate::http::{Method, Status};
 use crate::job::Definition;
 use crate::limits::{BATCH_BODY_LEN_MAX, BODY_LEN_MAX};
@@ -168,6 +169,34 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/alerts", "listAlerts", "Lists alerts, newest first.", alerts::list)
         .with(&[&LIMIT, &ALERTS_CURSOR])
         .gives(&[AnswerOf::ok::<alerts::AlertsBody>("A page of alerts.").with(&[&LINK])]),
+    Route::new(Method::Get, "/api/tokens", "listTokens", "Lists tokens, and sessions of browsers.", tokens::list)
+        .needs(Some(Scope::Admin))
+        .gives(&[AnswerOf::ok::<tokens::TokensBody>("All of them, and nothing that is secret.")]),
+    Route::new(Method::Post, "/api/tokens", "createToken", "Makes a token.", tokens::create)
+        .needs(Some(Scope::Admin))
+        .takes::<tokens::TokenAsked>("TokenDefinition", BODY_LEN_MAX)
+        .such_as(examples::TOKEN)
+        .gives(&[AnswerOf::json::<tokens::CreatedBody<'static>>(Status::CREATED, "The token, once.").with(&[&LOCATION, &CACHE_CONTROL]).leading(&[(A_TOKEN, "/tokenId")])])
+        .or(&[Status::CONFLICT, Status::INTERNAL_SERVER_ERROR]),
+    Route::new(Method::Delete, A_TOKEN, "revokeToken", "Revokes a token, and the sessions that began with it.", tokens::revoke)
+        .needs(Some(Scope::Admin))
+        .gives(&[AnswerOf::empty("It does not count any more.")])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Get, "/api/session", "getSession", "Says who asks, and what he may do.", sessions::read)
+        .needs(None)
+        .gives(&[AnswerOf::ok::<sessions::SessionBody>("The scope, and the token or session.").with(&[&CACHE_CONTROL])]),
+    Route::new(Method::Post, "/api/session", "signIn", "Signs a browser in: shows a token, gets a cookie.", sessions::sign_in)
+        .needs(None)
+        .takes::<sessions::SignInAsked>("SignIn", BODY_LEN_MAX)
+        .gives(&[AnswerOf::ok::<sessions::SessionBody>("A cookie that counts for twelve hours.").with(&[&SET_COOKIE, &CACHE_CONTROL])])
+        .or(&[Status::CONFLICT, Status::INTERNAL_SERVER_ERROR]),
+    Route::new(Method::Delete, "/api/session", "signOut", "Signs a browser out.", sessions::sign_out)
+        .needs(None)
+        .gives(&[AnswerOf::empty("The session is over.").with(&[&SET_COOKIE])]),
+    Route::new(Method::Get, "/api/audit", "listAudit", "Lists who did what, newest first.", audit::list)
+        .needs(Some(Scope::Admin))
+        .with(&[&LIMIT, &AUDIT_CURSOR, &AUDIT_TOKEN, &SUBJECT, &FROM, &TO])
+        .gives(&[AnswerOf::ok::<audit::RowsBody>("A page of the audit log.").with(&[&LINK])]),
     Route::new(Method::Get, "/api/health", "getHealth", "Whether all is well.", status::read_health)
         .gives(&[
             AnswerOf::ok::<status::HealthBody<'static>>("All is well."),
@@ -177,6 +206,8 @@ pub(super) const ROUTES: &[Route] = &[
         .gives(&[AnswerOf::ok::<status::InfoBody<'static>>("Name, version, endpoints.")]),
     Route::new(Method::Get, "/api/openapi.json", "getOpenApi", "This description.", openapi::read)
         .gives(&[AnswerOf::ok::<serde_json::Map<String, serde_json::Value>>("An OpenAPI 3.1 document.")]),
+    Route::new(Method::Get, "/livez", "isLive", "Whether the server answers at all.", status::read_live).needs(None),
+    Route::new(Method::Get, "/readyz", "isReady", "Whether clients may come.", status::read_ready).needs(None),
     Route::new(Method::Get, "/", "getRoot", "Who is there.", status::read_info)
         .gives(&[AnswerOf::ok::<status::InfoBody<'static>>("Name, version, endpoints.")]),
 ];
@@ -184,6 +215,7 @@ pub(super) const ROUTES: &[Route] = &[
 const A_JOB: &str = "/api/jobs/:id";
 const AN_EXECUTION: &str = "/api/executions/:id";
 const A_CALENDAR: &str = "/api/calendars/:name";
+const A_TOKEN: &str = "/api/tokens/:id";
 
 /// What follows a request to run something.
 const RUN: [AnswerOf; 2] = [

@@ -18,6 +18,18 @@ pub(super) fn read_health(matched: &Matched<'_>) -> Result<Call, ApiError> {
     Ok(Call::Read(Read::Health))
 }
 
+/// Whether the loop turns, for whoever would start the server anew if it does not.
+pub(super) fn read_live(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    Ok(Call::Read(Read::Live))
+}
+
+/// Whether clients may come, for whoever sends them elsewhere if not.
+pub(super) fn read_ready(matched: &Matched<'_>) -> Result<Call, ApiError> {
+    matched.parameters()?;
+    Ok(Call::Read(Read::Ready))
+}
+
 /// Who is there.
 pub(super) fn read_info(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
@@ -55,6 +67,25 @@ pub fn health(health: &Health) -> Response {
     let (code, status) =
         if reason.is_none() { (http::Status::OK, "healthy") } else { (http::Status::SERVICE_UNAVAILABLE, "unhealthy") };
     json(code, &HealthBody { status, timestamp: health.now.to_string(), reason, held_jobs: health.held_jobs })
+}
+
+/// A probe's answer: no more than it needs, as anybody may ask.
+#[derive(Serialize)]
+struct ProbeBody {
+    status: &'static str,
+}
+
+/// 200: whoever answers is alive.
+pub fn live() -> Response {
+    ok(&ProbeBody { status: "live" })
+}
+
+/// 200 or 503.
+pub fn ready(is_ready: bool) -> Response {
+    if is_ready {
+        return ok(&ProbeBody { status: "ready" });
+    }
+    json(http::Status::SERVICE_UNAVAILABLE, &ProbeBody { status: "not ready" })
 }
 
 #[derive(Serialize, JsonSchema)]

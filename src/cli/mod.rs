@@ -7,6 +7,7 @@ mod bench;
 mod flag;
 mod secrets;
 mod serve;
+mod token;
 
 use std::process::ExitCode;
 
@@ -14,10 +15,11 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::{self as instrument, Options, Verdict};
 use crate::config::Config;
-use crate::server;
+use crate::server::{self, ServeError};
 use bench::BenchArguments;
 use secrets::SecretsCommand;
 use serve::ServeArguments;
+use token::{Failed, TokenCommand};
 
 /// An HTTP cron: POSTs to your URLs on the second, at least once, and tells you when it failed.
 #[derive(Parser, Debug)]
@@ -41,6 +43,9 @@ enum Command {
     /// Make the key that secrets of jobs are sealed with
     #[command(subcommand, arg_required_else_help = false)]
     Secrets(SecretsCommand),
+    /// Make, list and revoke tokens: who may do what
+    #[command(subcommand, arg_required_else_help = false)]
+    Token(TokenCommand),
 }
 
 /// What was typed is wrong.
@@ -68,6 +73,7 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(serve)) => *serve,
         Some(Command::Bench(typed)) => return measure(*typed),
         Some(Command::Secrets(command)) => return make(&command),
+        Some(Command::Token(command)) => return about_tokens(command),
         None => arguments.serve,
     };
     let config = match Config::try_from(typed) {
@@ -81,9 +87,19 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("punctual: {error}");
-            ExitCode::from(FAILURE)
+            ExitCode::from(if matches!(error, ServeError::Open(_)) { USAGE } else { FAILURE })
         }
     }
+}
+
+fn about_tokens(command: TokenCommand) -> ExitCode {
+    let (error, code) = match token::run(command) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failed::Typed(error)) => (error, USAGE),
+        Err(Failed::Undone(error)) => (error, FAILURE),
+    };
+    eprintln!("punctual: {error}");
+    ExitCode::from(code)
 }
 
 fn make(command: &SecretsCommand) -> ExitCode {

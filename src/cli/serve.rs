@@ -60,6 +60,9 @@ pub struct ServeArguments {
     /// How large the database may grow before the oldest history goes, in MiB (16-1000000)
     #[arg(long, env = "PUNCTUAL_KEEP_MIB", value_name = "MIB", default_value = "2048")]
     pub keep_mib: String,
+    /// How many days it is kept who did what (1-3650)
+    #[arg(long, env = "PUNCTUAL_KEEP_AUDIT_DAYS", value_name = "DAYS", default_value = "365")]
+    pub keep_audit_days: String,
     /// Where failures are POSTed to; without one they are only logged and listed
     #[arg(long, env = "PUNCTUAL_ALERT_WEBHOOK", value_name = "URL")]
     pub alert_webhook: Option<String>,
@@ -75,6 +78,13 @@ pub struct ServeArguments {
     /// A name that clients call the server by, beside IP addresses and localhost; several with commas or flags
     #[arg(long, env = "PUNCTUAL_ALLOWED_HOST", value_name = "NAME", value_delimiter = ',')]
     pub allowed_host: Vec<String>,
+    /// Let whoever has no token read everything but tokens and the audit log
+    #[arg(long, env = "PUNCTUAL_ALLOW_ANONYMOUS_READ")]
+    pub allow_anonymous_read: bool,
+    /// A file with a token that may administer, or for one: if it is not there, a token is made and written to it. Only as
+    /// long as there is no other token
+    #[arg(long, env = "PUNCTUAL_BOOTSTRAP_TOKEN_FILE", value_name = "FILE")]
+    pub bootstrap_token_file: Option<String>,
     /// The addresses (CIDR) of proxies whose Forwarded and X-Forwarded-* are believed; several with commas or flags
     #[arg(long, env = "PUNCTUAL_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',')]
     pub trusted_proxy: Vec<String>,
@@ -120,8 +130,9 @@ impl TryFrom<ServeArguments> for Config {
             max_lateness: millis("--max-lateness-ms", &typed.max_lateness_ms, 1_000, 604_800_000)?,
             drain: millis("--drain-ms", &typed.drain_ms, 0, 3_600_000)?,
             keep: Keep {
-                age: Duration::from_secs(86_400 * u64::from(number("--keep-days", &typed.keep_days, 1, 3_650)?)),
+                age: days("--keep-days", &typed.keep_days)?,
                 rows_per_job: number("--keep-per-job", &typed.keep_per_job, 1, 100_000_000)?.into(),
+                audit_age: days("--keep-audit-days", &typed.keep_audit_days)?,
                 bytes: u64::from(number("--keep-mib", &typed.keep_mib, 16, 1_000_000)?) << 20,
             },
             alert_webhook,
@@ -129,6 +140,8 @@ impl TryFrom<ServeArguments> for Config {
             secrets_key: typed.secrets_key.map(PathBuf::from),
             cors_origin: typed.cors_origin,
             allowed_hosts: typed.allowed_host.iter().map(|name| host_name(name)).collect::<Result<_, _>>()?,
+            allow_anonymous_read: typed.allow_anonymous_read,
+            bootstrap_token_file: typed.bootstrap_token_file.map(PathBuf::from),
             trusted_proxies: typed.trusted_proxy.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
             log: choice("--log", &typed.log, &LogLevel::NAMES)?,
             log_format: choice("--log-format", &typed.log_format, &LogFormat::NAMES)?,
@@ -170,6 +183,10 @@ fn network(text: &str) -> Result<IpNet, InvalidFlag> {
 
 fn number(flag: &'static str, text: &str, least: u32, most: u32) -> Result<u32, InvalidFlag> {
     flag::number(flag, text, least, most).map_err(InvalidFlag::with_environment)
+}
+
+fn days(flag: &'static str, text: &str) -> Result<Duration, InvalidFlag> {
+    number(flag, text, 1, 3_650).map(|days| Duration::from_secs(86_400 * u64::from(days)))
 }
 
 fn millis(flag: &'static str, text: &str, least: u32, most: u32) -> Result<Duration, InvalidFlag> {

@@ -1,6 +1,8 @@
 //! Owns what a request is once it has been read: method, target, the header fields in use, body.
 //! It must not parse a head or judge a request; the decoder has done that before one of these exists.
 
+use std::fmt;
+
 /// A request method (RFC 9110, section 9). Names are case-sensitive, so `get` is [`Method::Other`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -103,10 +105,27 @@ pub struct Headers {
     pub origin: Option<String>,
     /// `Sec-Fetch-Site`: how a browser says that the page and this server belong together.
     pub sec_fetch_site: Option<String>,
+    /// Who the client says it is.
+    pub credentials: Option<Box<Credentials>>,
     /// What few requests say of how they are to be taken.
     pub rare: Option<Box<RareHeaders>>,
     /// What proxies say of the client, if they do. Anybody can send it.
     pub proxied: Option<Box<Proxied>>,
+}
+
+/// The header fields that say who a client is. `Debug` does not show them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// `Authorization`.
+    pub authorization: Option<String>,
+    /// `Cookie`.
+    pub cookie: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
 }
 
 /// Header fields that few requests have.
@@ -144,6 +163,12 @@ impl Headers {
         ];
         if let Some((_, slot)) = slots.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
             return Some(slot);
+        }
+        if name.eq_ignore_ascii_case("authorization") {
+            return Some(&mut self.credentials.get_or_insert_default().authorization);
+        }
+        if name.eq_ignore_ascii_case("cookie") {
+            return Some(&mut self.credentials.get_or_insert_default().cookie);
         }
         let rare: fn(&mut RareHeaders) -> &mut Option<String> = match name {
             name if name.eq_ignore_ascii_case("if-match") => |rare| &mut rare.if_match,

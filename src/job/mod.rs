@@ -58,7 +58,9 @@ pub use post::{Content, Post};
 pub use retry::{Failure, RetryPolicy};
 pub use revision::{Pause, Revision};
 pub use secret::{Secret, SecretDefinition};
-pub use shapes::{CalendarName, Day, KnownCalendar, ScheduleText, Second, ZoneName, any_of, body_or_json, one_of};
+pub use shapes::{
+    CalendarName, Day, KnownCalendar, Label, ScheduleText, Second, ZoneName, any_of, body_or_json, one_of,
+};
 pub use signing::Signing;
 pub use spec::JobSpec;
 pub use statuses::{StatusDefinition, Statuses};

@@ -5,7 +5,7 @@
 //! for, a client that leaves, or a server that stops, has changed no job. The calendars of an import are changed one by
 //! one before: the jobs behind them may follow them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::calls::{Calls, refuse};
 use super::connection::Given;
@@ -15,8 +15,9 @@ use crate::api::{ApiError, Batch, Call, Lines, Wanted};
 use crate::clock;
 use crate::core::{Action, Command, Input, Refusal, Reply, RequestId};
 use crate::http::{Request, Response, Status};
+use crate::job::JobId;
 use crate::limits::{BATCH_PRINTED_AT_ONCE, BATCH_SPLIT_AT_ONCE, BATCH_TIME_PER_TURN, BATCHES_MAX};
-use crate::store::Query;
+use crate::store::{AuditRow, Difference, Query};
 use crate::time::{Instant, MonoUs, Now};
 
 /// Requests that change many jobs, in their order. The first one is worked on.
@@ -32,6 +33,8 @@ struct UnderWay {
     /// Changes that were read, each with the place of its result, and when it was.
     ready: VecDeque<(u32, Action, Instant)>,
     accepted: usize,
+    /// Which jobs, by what was done.
+    done: BTreeMap<&'static str, Vec<JobId>>,
     answer: Option<Response>,
     stage: Stage,
 }
@@ -109,8 +112,8 @@ impl Calls {
         }
         let stage = Stage::Split { digest: key.map(|_| Box::new(Digest::of_head(asked))), from: 0 };
         let batch = Batch::new(lines, std::mem::take(&mut asked.body));
-        let (ready, accepted, answer) = (VecDeque::new(), 0, None);
-        self.batches.queue.push_back(UnderWay { request, batch, ready, accepted, answer, stage });
+        let (ready, accepted, done, answer) = (VecDeque::new(), 0, BTreeMap::new(), None);
+        self.batches.queue.push_back(UnderWay { request, batch, ready, accepted, done, answer, stage });
         Given::MuchLater
     }
 
@@ -138,6 +141,7 @@ impl Calls {
         if asks_for_nothing && !is_awaited(request) {
             self.batches.end(request);
             self.keys.end(request);
+            self.audits.end(request);
             return None;
         }
         // What the core had accepted it gave up when the stop began.
@@ -226,10 +230,12 @@ impl Calls {
                 first.stage = Stage::Print;
                 return None;
             };
-            let status = match action {
-                Action::Create { .. } => Status::CREATED,
-                Action::Delete { .. } => Status::NO_CONTENT,
-                _ => Status::OK,
+            let (status, done) = match action {
+                Action::Create { .. } => (Status::CREATED, "created"),
+                Action::Delete { .. } => (Status::NO_CONTENT, "deleted"),
+                Action::Pause { .. } => (Status::OK, "paused"),
+                Action::Resume { .. } => (Status::OK, "resumed"),
+                _ => (Status::OK, "updated"),
             };
             engine.input(Input::Gather(Box::new(Command { request, action, plans: false, read_at })), now);
             if let Some(reply) = engine.take_reply_to(request) {
@@ -237,6 +243,7 @@ impl Calls {
             }
             if let Some(job) = engine.take_gathered() {
                 first.accepted += 1;
+                first.done.entry(done).or_default().push(job);
                 first.batch.accept(place, status, Some(job));
             }
         }
@@ -256,7 +263,12 @@ impl Calls {
             return Some(self.end_batch(request, true));
         }
         first.stage = Stage::AwaitWriter;
+        let done = std::mem::take(&mut first.done);
         engine.input(Input::WriteGathered(request), now);
+        if let Some(asking) = self.audits.take(request) {
+            let row = asking.row(None, Status::OK, now.wall);
+            engine.write_down_with_gathered(AuditRow { difference: Difference::Jobs(done), ..row }, now.mono);
+        }
         if let Some(answer) = kept.and_then(|response| self.keys.plan(request, response, now.wall)) {
             engine.keep_with_gathered(answer);
         }
@@ -266,6 +278,7 @@ impl Calls {
     /// The transaction of a batch is on disk, or never will be.
     fn end_batch(&mut self, request: RequestId, written: bool) -> Given {
         self.keys.end(request);
+        self.audits.end(request);
         let answer = self.batches.end(request).filter(|_| written);
         let response = answer.unwrap_or_else(|| ApiError::from(Refusal::NotWritten).response());
         Given::Answer(self.cors.mark(response))
@@ -274,6 +287,7 @@ impl Calls {
     fn refuse_batch(&mut self, request: RequestId, error: &ApiError) -> Given {
         self.keys.end(request);
         self.batches.end(request);
+        self.audits.end(request);
         Given::Answer(self.cors.mark(error.response()))
     }
 }

@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::access::Access;
+use super::audits::{Asking, Audits};
 use super::batches::Batches;
 use super::connection::{Given, Overdue};
 use super::connections::{Asked, Clients};
 use super::engine::Engine;
 use super::figures;
-use super::gate::{Gate, Refused};
+use super::gate::Gate;
 use super::keys::{Digest, Keys};
-use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Stream};
+use crate::access::Who;
+use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
 use crate::core::{
     Action, Attempt, Class, Command, ExecutionId, Handle, Herd, Input, JobFilter, Kind, Listing, Reply, Report,
     RequestId, Run, Scheduler, Seq,
@@ -70,6 +73,10 @@ pub(super) struct Calls {
     pub(super) keys: Keys,
     /// Requests that change many jobs.
     pub(super) batches: Batches,
+    /// Who is let in.
+    pub(super) access: Access,
+    /// Requests that are written down.
+    pub(super) audits: Audits,
     /// What is to be made again if the job changes meanwhile.
     pub(super) patches: BTreeMap<RequestId, Box<Patch>>,
     /// Changes that the core has not answered.
@@ -115,7 +122,11 @@ impl Calls {
         peer: IpAddr,
         asked: &mut Request,
     ) -> Given {
-        if let Err(Refused { client, error }) = self.gate.check(peer, asked) {
+        let seen = self.gate.see(peer, asked);
+        let (client, is_secure) = (seen.client, seen.https);
+        let admitted = self.access.admit(client, asked, now);
+        let who = admitted.as_ref().copied().unwrap_or(Who::without_token(None));
+        if let Err(error) = self.gate.check(&seen, asked, who) {
             self.strangers += 1;
             tracing::info!(%client, why = %error.message, "a request was not let in");
             return Given::Answer(self.cors.mark(error.response()));
@@ -123,7 +134,13 @@ impl Calls {
         if self.cors.is_preflight(asked) {
             return Given::Answer(self.cors.preflight());
         }
-        match self.call(engine, clients, now, request, asked) {
+        let asking = Asking { who, client, is_secure, operation: "authenticate", subject: Box::default() };
+        if let Err(stranger) = admitted {
+            self.note_stranger(engine, &asking, &stranger, now);
+            return Given::Answer(self.cors.mark(stranger.error.response()));
+        }
+        self.access.note_use(engine, who, now);
+        match self.call(engine, clients, now, request, asking, asked) {
             Given::Answer(response) => Given::Answer(self.cors.mark(response)),
             Given::Streamed(head, stream) => Given::Streamed(self.cors.mark(head), stream),
             given @ (Given::Later | Given::MuchLater | Given::Piece(_) | Given::Nothing(_)) => given,
@@ -136,33 +153,59 @@ impl Calls {
         clients: Clients,
         now: Now,
         request: RequestId,
+        asking: Asking,
         asked: &mut Request,
     ) -> Given {
-        let routed = api::route(asked, &self.context(engine.core(), now, !asked.body.is_empty()));
-        match routed {
-            Err(error) => refuse(&error),
-            Ok((Call::Batch(_), _)) if clients.unsent >= OUTPUT_MAX => {
+        let routed = api::route(asked, &self.context(engine.core(), now, !asked.body.is_empty()), asking.who);
+        let (call, key) = match routed {
+            Err(error) => {
+                self.access.refused += u64::from(error.status == Status::UNAUTHORIZED);
+                return refuse(&error);
+            }
+            Ok(Routed { call, key, operation, subject }) => {
+                let asking = || Asking { operation, subject: subject.into(), ..asking };
+                if let Call::Token(call) = call {
+                    return self.about_tokens(engine, now, request, &asking(), call);
+                }
+                if let Call::Try(post) = &call {
+                    let target = Some(post.url.target().to_string().into());
+                    engine.write_down(None, asking().row(target, Status::OK, now.wall), now.mono);
+                }
+                if call.changes() {
+                    self.audits.begin(request, asking());
+                }
+                (call, key)
+            }
+        };
+        match (call, key) {
+            (Call::Batch(_), _) if clients.unsent >= OUTPUT_MAX => {
                 refuse(&ApiError::unavailable("too many answers wait to be read by their clients; nothing has changed"))
             }
-            Ok((Call::Batch(lines), key)) => {
+            (Call::Batch(lines), key) => {
                 let key = key.map(str::to_owned);
                 self.begin_batch(request, asked, lines, key.as_deref(), now)
             }
-            Ok((call, None)) => {
+            (call, None) => {
                 if let Call::Query(_) | Call::Jobs(_) | Call::Search(..) = &call {
                     self.lists.insert(request, ListOf::asked(asked));
                 }
                 match self.carry_out(engine, clients, now, request, call) {
-                    Given::Later => Given::Later,
-                    given => self.link(request, given),
+                    given @ (Given::Later | Given::MuchLater) => given,
+                    given => {
+                        self.audits.end(request);
+                        self.link(request, given)
+                    }
                 }
             }
-            Ok((call, Some(key))) => match self.keys.begin(request, Some(Digest::of(asked)), key, call, now.wall) {
+            (call, Some(key)) => match self.keys.begin(request, Some(Digest::of(asked)), key, call, now.wall) {
                 Ok(()) => {
                     let given = self.query(request, Query::Key { key: key.into(), now: now.wall });
                     self.end_unless_later(request, given)
                 }
-                Err(error) => refuse(&error),
+                Err(error) => {
+                    self.audits.end(request);
+                    refuse(&error)
+                }
             },
         }
     }
@@ -212,6 +255,7 @@ impl Calls {
                 self.query(request, query)
             }
             Call::Batch(_) => self.go_on_with_batch(request),
+            Call::Token(_) => unreachable!("what is asked of tokens has no key, and is carried out before"),
             Call::Try(post) => self.try_once(engine, now, request, post),
             Call::Replay(id, run) => {
                 self.then.insert(request, Then::Run(run));
@@ -234,6 +278,7 @@ impl Calls {
             Given::Answer(_) | Given::Streamed(..) | Given::Piece(_) | Given::Nothing(_) => {
                 self.keys.end(request);
                 self.batches.end(request);
+                self.audits.end(request);
             }
             Given::Later | Given::MuchLater => {}
         }
@@ -243,6 +288,12 @@ impl Calls {
     /// Keeps with what is about to be written what its clients will be answered, where they gave a key.
     pub(super) fn keep_planned(&mut self, engine: &mut Engine, now: Now) {
         for (number, request, reply) in engine.take_planned() {
+            if let Some(row) = self.audits.plan(engine.core(), request, &reply, now.wall) {
+                engine.write_down(Some(number), row, now.mono);
+            }
+            if !self.keys.has(request) {
+                continue;
+            }
             let herd = herd_of(engine.core(), &reply);
             if let Some(answer) = self.keys.plan(request, api::reply(&reply, herd), now.wall) {
                 engine.keep(number, answer);
@@ -309,7 +360,8 @@ impl Calls {
         }
         self.changes_pending += 1;
         let read_at = self.keys.read_at(request).unwrap_or(now.wall).floor();
-        let (waits, plans) = (matches!(&action, Action::Run(run) if run.wait.is_some()), self.keys.has(request));
+        // What it will be answered is written down with it.
+        let (waits, plans) = (matches!(&action, Action::Run(run) if run.wait.is_some()), true);
         engine.input(Input::Command(Box::new(Command { request, action, plans, read_at })), now);
         if waits { Given::MuchLater } else { Given::Later }
     }
@@ -345,6 +397,9 @@ impl Calls {
                 | Given::Piece(_)
                 | Given::Nothing(_)) => given,
             };
+        }
+        if let Some(row) = self.audits.settle(engine.core(), request, reply, now.wall) {
+            engine.write_down(None, row, now.mono);
         }
         let planned = self.keys.end(request);
         let response = match (planned, reply) {
@@ -391,6 +446,10 @@ impl Calls {
     ) -> Given {
         let then = self.then.remove(&request);
         let given = match (found, then) {
+            (Found::Tokens(found), _) => {
+                self.tokens_found(found);
+                return Given::Later;
+            }
             (Found::Response(response), _) => Given::Answer(response),
             (Found::Why(job, at, found), _) => {
                 let view = engine.core().job(job, now.wall);
@@ -444,6 +503,8 @@ impl Calls {
                 held_jobs: core.load(now.wall).held_jobs,
                 now: now.wall,
             }),
+            Read::Live => api::live(),
+            Read::Ready => api::ready(engine.trouble(now.mono).is_none()),
             Read::Calendar(name) => api::calendar(core.calendars(), &name),
             Read::Past { id, from, to } => api::past(id, core.past_instants(id, from, to, now.wall)),
             Read::Calendars => api::calendars(core.calendars()),

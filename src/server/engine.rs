@@ -1,12 +1,13 @@
 //! Owns the core and everything its outputs go to: writer, workers, alerts, listeners, measurements, log.
 //! It must not decide: it carries outputs out, and messages in.
 
+use crate::access::TokenChange;
 use crate::alert::Alerts;
 use crate::core::{Attempt, Class, Errand, ErrandReport, Input, Notice, Output, Reply, Report, RequestId, Scheduler};
 use crate::dispatch::{Pool, PoolStats};
 use crate::job::JobId;
 use crate::limits::REPORTS_PER_TURN_MAX;
-use crate::store::{AlertState, AlertUpdate, KeyedAnswer, Writer};
+use crate::store::{AlertState, AlertUpdate, AuditRow, KeyedAnswer, Writer};
 use crate::telemetry::{Percentiles, Recorder, StoreLatency};
 use crate::time::{Deadline, MonoUs, Now};
 
@@ -235,6 +236,27 @@ impl Engine {
     /// An answer is kept with what it answers.
     pub(super) fn keep(&mut self, number: u64, answer: KeyedAnswer) {
         self.outbox.keep(number, answer);
+    }
+
+    /// A token changes. If a request waits for that, it is written at once.
+    pub(super) fn change_token(&mut self, request: Option<RequestId>, change: TokenChange, mono: MonoUs) {
+        self.outbox.push_token(request, change, mono);
+    }
+
+    /// Changes of tokens that are on disk since this was asked last.
+    pub(super) fn take_written_tokens(&mut self) -> Vec<(Option<RequestId>, TokenChange)> {
+        self.outbox.take_written_tokens()
+    }
+
+    /// Something is written down: with the item that has this number, or by itself.
+    pub(super) fn write_down(&mut self, number: Option<u64>, row: AuditRow, mono: MonoUs) {
+        self.outbox.push_audit(number, row, mono);
+    }
+
+    /// Something is written down with changes that are written together.
+    pub(super) fn write_down_with_gathered(&mut self, row: AuditRow, mono: MonoUs) {
+        let number = self.together.as_ref().map(Together::last);
+        self.outbox.push_audit(number, row, mono);
     }
 
     pub(super) fn take_replies(&mut self) -> Vec<(RequestId, Reply)> {

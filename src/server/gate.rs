@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::proxies::{self, Seen};
+use crate::access::Who;
 use crate::api::{self, ApiError};
 use crate::http::{Method, Request, Status};
 
@@ -35,18 +36,24 @@ impl Gate {
     ///
     /// # Errors
     /// Says what it lacks: 421, 403 or 415.
-    pub(super) fn check(&self, peer: IpAddr, request: &Request) -> Result<(), Refused> {
-        let seen = proxies::see(&self.trusted_proxies, peer, &request.headers);
-        let client = seen.client;
-        self.check_host(&seen, request)
-            .and_then(|()| self.check_page(&seen, request))
-            .map_err(|error| Refused { client, error })
+    pub(super) fn check(&self, seen: &Seen<'_>, request: &Request, who: Who) -> Result<(), ApiError> {
+        // A page that gives this machine a name of its own has no token, and browsers add none.
+        let shows_token = who.token.is_some() && !who.by_cookie;
+        if !shows_token {
+            self.check_host(seen, request)?;
+        }
+        self.check_page(seen, request, who)
+    }
+
+    /// A request as its client sees it.
+    pub(super) fn see<'a>(&self, peer: IpAddr, request: &'a Request) -> Seen<'a> {
+        proxies::see(&self.trusted_proxies, peer, &request.headers)
     }
 
     /// A page that calls this machine by a name of its own is held off by its name, as browsers send it.
     fn check_host(&self, seen: &Seen<'_>, request: &Request) -> Result<(), ApiError> {
         // Probes call servers by whatever they find them by; and what health says helps nobody.
-        if is_safe(request.method) && request.path == "/api/health" {
+        if is_safe(request.method) && matches!(&*request.path, "/livez" | "/readyz" | "/api/health") {
             return Ok(());
         }
         let text = match seen.host {
@@ -66,9 +73,13 @@ impl Gate {
         Err(ApiError::new(Status::MISDIRECTED_REQUEST, message))
     }
 
-    fn check_page(&self, seen: &Seen<'_>, request: &Request) -> Result<(), ApiError> {
+    fn check_page(&self, seen: &Seen<'_>, request: &Request, who: Who) -> Result<(), ApiError> {
         let headers = &request.headers;
         let (origin, site) = (headers.origin.as_deref(), headers.sec_fetch_site.as_deref());
+        if who.by_cookie && origin.is_none() && site.is_none() && !is_safe(request.method) {
+            let message = "Origin: expected it, or Sec-Fetch-Site, with a change by a session; use a token";
+            return Err(ApiError::new(Status::FORBIDDEN, message));
+        }
         // Without these it is no page of a browser that is worth the name.
         if (origin.is_none() && site.is_none()) || is_safe(request.method) {
             return Ok(());
@@ -99,15 +110,6 @@ impl Gate {
         let named = self.cors_origin.as_deref().filter(|named| *named != "*").and_then(Origin::parse);
         named.is_some_and(|named| Origin::parse(origin) == Some(named))
     }
-}
-
-/// A request that was not let in.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    /// Whose it is.
-    pub(super) client: IpAddr,
-    /// What the client is told.
-    pub(super) error: ApiError,
 }
 
 /// Whether a method changes nothing.
@@ -263,8 +265,9 @@ mod tests {
     }
 
     fn status(gate: &Gate, peer: &str, request: &Request) -> u16 {
-        let checked = gate.check(peer.parse().expect("it is an address"), request);
-        checked.map_or_else(|refused| refused.error.status.code(), |()| 200)
+        let seen = gate.see(peer.parse().expect("it is an address"), request);
+        let checked = gate.check(&seen, request, Who::without_token(None));
+        checked.map_or_else(|error| error.status.code(), |()| 200)
     }
 
     #[test]
@@ -305,9 +308,10 @@ mod tests {
         assert_eq!(status(&gate, LOCAL, &health), 200, "probes may call the server anything");
         health.method = Method::Post;
         assert_eq!(status(&gate, LOCAL, &health), 421);
-        let refused =
-            gate.check([127, 0, 0, 1].into(), &request(Method::Get, &[("host", "a.b")], "")).expect_err("421");
-        assert!(refused.error.message.contains("--allowed-host"), "{}", refused.error.message);
+        let stranger = request(Method::Get, &[("host", "a.b")], "");
+        let seen = gate.see([127, 0, 0, 1].into(), &stranger);
+        let refused = gate.check(&seen, &stranger, Who::without_token(None)).expect_err("421");
+        assert!(refused.message.contains("--allowed-host"), "{}", refused.message);
     }
 
     #[test]

@@ -7,11 +7,14 @@
 //! them), `events` (what is to be told to clients that listen) and their `ring` (what was told last), `connections`,
 //! `connection` and its `output` (the API's sockets, of which `addresses` counts whose they are), `calls` (a request's
 //! way to its answer, past the `gate`, which believes some `proxies`, and with its idempotency key in `keys`), `batches`
-//! (that of a request which changes many jobs), `figures` (what is measured, collected), `timer`, `finish` (the wait for
+//! (that of a request which changes many jobs), `access` (who is let in), its first token: `bootstrap`, `audits` (what is written down), `figures` (what is measured, collected), `timer`, `finish` (the wait for
 //! the writer at the end).
 
+mod access;
 mod addresses;
+mod audits;
 mod batches;
+mod bootstrap;
 mod calls;
 mod connection;
 mod connections;
@@ -36,4 +39,5 @@ mod together;
 mod turn;
 mod zones;
 
+pub use access::new_token;
 pub use start::{ServeError, run};

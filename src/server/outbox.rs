@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::core::Persist;
+use crate::access::TokenChange;
+use crate::core::{Persist, RequestId};
 use crate::limits::{BATCH_LEN_MAX, BATCHES_PENDING_MAX, OUTCOME_WAIT_MAX, STORE_STALL_MAX};
-use crate::store::{AlertUpdate, Batch, KeyedAnswer, Writer, WriterEvent};
+use crate::store::{AlertUpdate, AuditRow, Batch, KeyedAnswer, Writer, WriterEvent};
 use crate::telemetry::{Recorder, StoreLatency};
 use crate::time::MonoUs;
 
@@ -17,6 +18,14 @@ pub(super) struct Outbox {
     alerts: Vec<AlertUpdate>,
     /// Answers that are kept with items that wait.
     answers: VecDeque<(u64, KeyedAnswer)>,
+    /// Changes of tokens, each with the request that waits for it.
+    tokens: Vec<(Option<RequestId>, TokenChange)>,
+    /// What is written down with an item that waits, or by itself.
+    audits: Vec<(Option<u64>, AuditRow)>,
+    /// Changes of tokens that are with the writer, as it will answer.
+    unanswered_tokens: VecDeque<Vec<(Option<RequestId>, TokenChange)>>,
+    /// Those that are on disk.
+    written_tokens: Vec<(Option<RequestId>, TokenChange)>,
     /// Numbers of items that must be one transaction, first and last.
     together: VecDeque<(u64, u64)>,
     /// When each batch that is not answered was handed over, oldest first.
@@ -72,6 +81,30 @@ impl Outbox {
         self.answers.insert(behind, (number, answer));
     }
 
+    /// A token changes. If somebody waits for that, it is written at once.
+    pub(super) fn push_token(&mut self, request: Option<RequestId>, change: TokenChange, mono: MonoUs) {
+        self.urgent |= request.is_some();
+        self.flush_by.get_or_insert(mono.plus(OUTCOME_WAIT_MAX));
+        self.tokens.push((request, change));
+    }
+
+    /// Changes of tokens that are on disk since this was asked last, each with the request that waits for it.
+    pub(super) fn take_written_tokens(&mut self) -> Vec<(Option<RequestId>, TokenChange)> {
+        std::mem::take(&mut self.written_tokens)
+    }
+
+    /// Something is written down: with the item that has this number, or by itself.
+    pub(super) fn push_audit(&mut self, number: Option<u64>, row: AuditRow, mono: MonoUs) {
+        self.flush_by.get_or_insert(mono.plus(OUTCOME_WAIT_MAX));
+        self.audits.push((number, row));
+    }
+
+    /// Whether there is nothing that could be handed over.
+    fn is_handed_over(&self) -> bool {
+        let is_alone = |(number, _): &(Option<u64>, AuditRow)| number.is_none();
+        self.items.is_empty() && self.alerts.is_empty() && self.tokens.is_empty() && !self.audits.iter().any(is_alone)
+    }
+
     pub(super) fn push_alert(&mut self, update: AlertUpdate) {
         self.urgent = true;
         self.alerts.push(update);
@@ -89,17 +122,21 @@ impl Outbox {
         if !all && !self.is_due(mono) {
             return;
         }
-        while self.unanswered.len() < BATCHES_PENDING_MAX && !(self.items.is_empty() && self.alerts.is_empty()) {
+        while self.unanswered.len() < BATCHES_PENDING_MAX && !self.is_handed_over() {
             let length = self.length();
             let items: Vec<(u64, Persist)> = self.items.drain(..length).collect();
             let through = items.last().map_or(0, |(number, _)| *number);
             let answers = self.answers.iter().take_while(|(number, _)| *number <= through).count();
             let answers = self.answers.drain(..answers).collect();
-            let batch = Batch { items, alerts: std::mem::take(&mut self.alerts), answers };
-            writer.send(batch);
+            let is_of_batch = |(number, _): &mut (Option<u64>, _)| number.is_none_or(|number| number <= through);
+            let audits = self.audits.extract_if(.., is_of_batch).collect();
+            let (alerts, waiting) = (std::mem::take(&mut self.alerts), std::mem::take(&mut self.tokens));
+            let tokens = waiting.iter().map(|(_, change)| change.clone()).collect();
+            writer.send(Batch { items, alerts, answers, tokens, audits });
             self.unanswered.push_back(mono);
+            self.unanswered_tokens.push_back(waiting);
         }
-        if self.items.is_empty() && self.alerts.is_empty() {
+        if self.is_handed_over() {
             (self.urgent, self.flush_by) = (false, None);
         }
     }
@@ -116,6 +153,7 @@ impl Outbox {
                 self.held_up.record(us(held_up));
                 self.writes.record(us(wrote));
                 let given = self.unanswered.pop_front().expect("the writer answers each batch once");
+                self.written_tokens.extend(self.unanswered_tokens.pop_front().into_iter().flatten());
                 self.commits.record(i64::try_from(mono.0.saturating_sub(given.0)).unwrap_or(i64::MAX));
                 self.through = through?;
                 Some((self.through, Vec::new()))
@@ -155,7 +193,7 @@ impl Outbox {
 
     /// Whether nothing waits and everything was answered.
     pub(super) fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.alerts.is_empty() && self.unanswered.is_empty()
+        self.is_handed_over() && self.unanswered.is_empty()
     }
 
     /// Items that were not handed over.

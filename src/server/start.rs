@@ -14,6 +14,8 @@ use mio::{Interest, Poll, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use super::access::Access;
+use super::audits::Audits;
 use super::batches::Batches;
 use super::calls::Calls;
 use super::connections::Connections;
@@ -23,7 +25,7 @@ use super::gate::Gate;
 use super::keys::Keys;
 use super::timer::Timer;
 use super::turn::{End, LISTENER, Loop, SIGNALS, TIMER, WAKER};
-use super::{files, zones};
+use super::{bootstrap, files, zones};
 use crate::alert::Alerts;
 use crate::api::{self, Cors};
 use crate::clock;
@@ -99,13 +101,20 @@ fn prepare(
     });
     let start = clock::now();
     let mut inputs = Vec::new();
-    let loaded = store
+    let mut loaded = store
         .load(
             &Context { zones: Some(&zones), ..Context::at(start.wall.floor()) },
             |job| core.handle_input(Input::RestoreJob(Box::new(job)), start),
             |row| inputs.push(Input::RestoreRow(Box::new(row))),
         )
         .map_err(ServeError::Store)?;
+    if let Some(file) = &config.bootstrap_token_file {
+        bootstrap::add(&mut store, file, &mut loaded.tokens.1, start.wall).map_err(ServeError::Bootstrap)?;
+    }
+    let access = Access::new(config.listen.ip().is_loopback(), config.allow_anonymous_read, loaded.tokens);
+    if !access.may_serve(start.wall) {
+        return Err(ServeError::Open(config.listen));
+    }
 
     let workers = config.workers.map_or_else(dispatch::default_workers, |workers| workers as usize);
     let pool = Pool::start(
@@ -148,6 +157,8 @@ fn prepare(
         readers,
         logs,
         batches: Batches::default(),
+        access,
+        audits: Audits::default(),
         description: describe().map_err(ServeError::Thread)?,
         zones,
         zone,
@@ -209,6 +220,10 @@ fn greet(config: &Config, listen: SocketAddr, jobs: usize) {
 pub enum ServeError {
     /// The address cannot be listened on.
     Listen(SocketAddr, io::Error),
+    /// Others than this machine reach the address, and nobody would be asked for a token.
+    Open(SocketAddr),
+    /// The first token cannot be had.
+    Bootstrap(String),
     /// The database cannot be opened or read.
     Store(OpenError),
     /// There is no such zone.
@@ -233,6 +248,13 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServeError::Listen(address, why) => write!(f, "failed to listen on {address}: {why}"),
+            ServeError::Open(address) => write!(
+                f,
+                "--listen: others reach {address}, and there is no token: make one with `punctual token create --scope \
+                 admin --name me` (on the same --db) or --bootstrap-token-file FILE, or start with \
+                 --allow-anonymous-read"
+            ),
+            ServeError::Bootstrap(why) => write!(f, "--bootstrap-token-file: {why}"),
             ServeError::Store(why) => why.fmt(f),
             ServeError::TimeZone(why) => write!(f, "--time-zone: {why}"),
             ServeError::SecretsKey(why) => write!(f, "--secrets-key: {why}"),

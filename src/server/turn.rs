@@ -155,7 +155,9 @@ impl Loop {
             return Ok(Duration::ZERO);
         }
         let events = self.engine.events.deadline();
-        let mono = [deadline.mono, events, self.connections.deadline(), self.drain_until].into_iter().flatten().min();
+        let tokens = Some(self.calls.access.deadline());
+        let mono = [deadline.mono, events, self.connections.deadline(), self.drain_until, tokens];
+        let mono = mono.into_iter().flatten().min();
         let mut wait = TURN_MAX;
         if let Some(at) = mono {
             wait = wait.min(Duration::from_micros(at.0.saturating_sub(now.mono.0)));
@@ -208,6 +210,10 @@ impl Loop {
             if let Some((request, given)) = self.calls.tried(report) {
                 self.connections.give(request, given, &self.date.1, now.mono);
             }
+        }
+        self.calls.look_at_tokens(now.mono);
+        for (request, given) in self.calls.tokens_written(&mut self.engine) {
+            self.connections.give(request, given, &self.date.1, now.mono);
         }
         // One in a turn, as with pieces of an answer.
         let is_awaited = |request| self.connections.awaits(request);

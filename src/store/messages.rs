@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::{AuditPage, AuditQuery, AuditRow};
+use crate::access::{Token, TokenChange};
 use crate::core::{CalendarChange, ExecutionId, ExecutionKey, Kind, Persist, Record, Restored, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::time::{Instant, WallUs};
@@ -19,6 +21,10 @@ pub struct Batch {
     pub alerts: Vec<AlertUpdate>,
     /// What changes among the items will be answered, to be kept with them; each with the number of its item.
     pub answers: Vec<(u64, KeyedAnswer)>,
+    /// What becomes of tokens.
+    pub tokens: Vec<TokenChange>,
+    /// What is written down of who did what: with the change that has this number, or by itself.
+    pub audits: Vec<(Option<u64>, AuditRow)>,
 }
 
 /// An answer that is kept under the key that its client gave.
@@ -85,6 +91,8 @@ pub struct Keep {
     pub rows_per_job: u64,
     /// History until the database holds so many bytes.
     pub bytes: u64,
+    /// Rows of the audit log younger than this.
+    pub audit_age: Duration,
 }
 
 // --- The door for reading: a query goes in, an answer comes out. ---
@@ -148,6 +156,13 @@ pub enum Query {
         /// Now: old ones are forgotten.
         now: WallUs,
     },
+    /// The tokens, if they have changed since they had this version.
+    Tokens {
+        /// The version that is known.
+        known: u64,
+    },
+    /// The audit log, newest first.
+    Audit(AuditQuery),
     /// The alert log, newest first.
     Alerts {
         /// Items on the page.
@@ -258,6 +273,10 @@ pub enum Answer {
     One(Option<Box<ExecutionRecord>>),
     /// What was answered under a key, and the digest of the request that was answered.
     Key(Option<([u8; 32], StoredAnswer)>),
+    /// The version of the tokens, and all of them; None: they have not changed.
+    Tokens(Option<(u64, Vec<Token>)>),
+    /// A page of the audit log.
+    Audit(AuditPage),
     /// Alerts.
     Alerts(AlertPage),
     /// What executions came to, of one job or of all.
@@ -345,6 +364,8 @@ pub struct Loaded {
     pub alerts: Vec<StoredAlert>,
     /// The calendars.
     pub calendars: Vec<CalendarChange>,
+    /// The version of the tokens, and all of them.
+    pub tokens: (u64, Vec<Token>),
     /// How many jobs there are.
     pub jobs: usize,
 }

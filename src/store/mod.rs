@@ -1,10 +1,11 @@
 //! Owns what is kept: it has one door for writing and one for reading, and behind them a backend.
 //! It must not decide: it writes what the core asks for, and reads what clients ask for.
 //!
-//! `messages` is all that the house knows of it. `sqlite` is the backend: the only place that knows SQL. What any backend
+//! `messages` is all that the house knows of it, with `audit` (who did what). `sqlite` is the backend: the only place that knows SQL. What any backend
 //! keeps of time series is pure: `steps` (which of them there are), `rollup` (what is known of one, and its bytes),
 //! `sketch` (how values are distributed), `varint`.
 
+mod audit;
 mod messages;
 mod rollup;
 #[cfg(test)]
@@ -18,9 +19,10 @@ mod steps;
 mod tests;
 mod varint;
 
+pub use audit::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference};
 pub use messages::{
     AlertPage, AlertState, AlertUpdate, Answer, Batch, Distribution, ExecutionPage, ExecutionRecord, Filter, FoundJobs,
     JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
     StoredAnswer, WriterEvent,
 };
-pub use sqlite::{OpenError, Readers, Store, Writer, fill};
+pub use sqlite::{OpenError, Readers, Store, TokenFile, Writer, fill};

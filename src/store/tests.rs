@@ -15,7 +15,12 @@ use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use crate::limits::RETENTION_SLICE_ROWS;
 use crate::time::{Instant, WallUs};
 
-const EVERYTHING: Keep = Keep { age: Duration::from_secs(u32::MAX as u64), rows_per_job: u64::MAX, bytes: u64::MAX };
+const EVERYTHING: Keep = Keep {
+    age: Duration::from_secs(u32::MAX as u64),
+    rows_per_job: u64::MAX,
+    bytes: u64::MAX,
+    audit_age: Duration::from_secs(u32::MAX as u64),
+};
 
 fn job(key: u64) -> JobId {
     JobId::new(JobKey(key), [7; 10])

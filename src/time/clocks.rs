@@ -46,7 +46,7 @@ impl fmt::Display for WallUs {
 }
 
 /// Monotonic time in microseconds since an arbitrary start. It never steps, and stands still in suspend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonoUs(pub u64);
 
 impl MonoUs {

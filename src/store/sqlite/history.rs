@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::index::{Entry, Index, Wanted};
-use super::{alerts, found, keys, rows, series, single};
+use super::{alerts, audit, found, keys, rows, series, single, tokens};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
@@ -76,6 +76,12 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
             let records = found.into_iter().map(|(key, record)| ExecutionRecord { id: key.of(*job), record });
             Ok(Answer::Why(*job, *at, records.collect()))
         }
+        Query::Tokens { known } => {
+            let version = tokens::version(&snapshot)?;
+            let all = (version != *known).then(|| tokens::read_all(&snapshot)).transpose()?;
+            Ok(Answer::Tokens(all.map(|all| (version, all))))
+        }
+        Query::Audit(query) => audit::page(&snapshot, query).map(Answer::Audit),
         Query::Jobs(search) => found::jobs(&snapshot, search).map(Answer::Jobs),
         Query::Key { key, now } => keys::find(&snapshot, key, *now).map(Answer::Key),
         Query::Series { job, from, to, step_s } => {

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::index::IndexWriter;
 use super::secrets::Found;
-use super::{OpenError, Store, alerts, calendars, rows};
+use super::{OpenError, Store, alerts, calendars, rows, tokens};
 use crate::core::{LedgerRow, Restored, Status, StoredJob, Totals};
 use crate::job::{Context, JobKey};
 use crate::store::Loaded;
@@ -62,6 +62,7 @@ fn load(
         },
         alerts: alerts::undelivered(connection)?,
         calendars: calendars::read_all(connection)?,
+        tokens: (tokens::version(connection)?, tokens::read_all(connection)?),
         jobs,
     })
 }

@@ -4,10 +4,11 @@
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
 //! with `fold`, `retention`, `ageing`, `checkpoint` beside it, each a `chore`, `reader` with `history`
 //! (pages), `single` executions, `found` jobs and `series`; `index` with `stand`, `rollups`, `alerts`, `calendars`,
-//! idempotency `keys`, `tombstones`, `secrets`. `fill` makes a long history for measurements, `subject` takes the steps of the threads one by one for tests.
+//! idempotency `keys`, `tombstones`, `secrets`, `tokens` and the `audit` log. `fill` makes a long history for measurements, `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
 mod alerts;
+mod audit;
 mod calendars;
 mod checkpoint;
 mod chore;
@@ -28,6 +29,7 @@ mod secrets;
 mod series;
 mod single;
 mod stand;
+mod tokens;
 mod tombstones;
 mod writer;
 
@@ -39,4 +41,5 @@ pub use open::{OpenError, Store};
 pub use reader::Readers;
 #[cfg(test)]
 pub(in crate::store) use subject::Subject;
+pub use tokens::TokenFile;
 pub use writer::Writer;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::index::Index;
 use super::tombstones::Tombstones;
-use super::{alerts, keys, rows};
+use super::{alerts, audit, keys, rows, tokens};
 use crate::clock;
 use crate::limits::{
     ALERTS_SHARE_PER_CENT, RETENTION_EVERY, RETENTION_LOOK_EVERY, RETENTION_PACE, RETENTION_SLICE_JOBS,
@@ -145,6 +145,8 @@ impl Retention {
                 }
                 let keys = keys::delete_old(transaction, clock::wall(), room)?;
                 let room = room - keys;
+                let room = room - tokens::delete_old(transaction, clock::wall(), room)?;
+                let room = room - audit::delete_old(transaction, self.keep.audit_age, clock::wall(), room)?;
                 Ok(room > 0 && alerts::delete_before(transaction, self.oldest_us, room)? < room)
             }
             &mut Phase::History(at) => {

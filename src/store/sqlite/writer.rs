@@ -14,6 +14,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::Store;
 use super::ageing::Ageing;
 use super::alerts;
+use super::audit;
 use super::calendars;
 use super::checkpoint::{self, Checkpointer};
 use super::chore::Chore;
@@ -23,6 +24,7 @@ use super::keys;
 use super::retention::Retention;
 use super::rows;
 use super::secrets;
+use super::tokens;
 use crate::background;
 use crate::core::{JobChange, Persist};
 use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WRITE_RETRY_WAIT};
@@ -189,7 +191,8 @@ impl Thread {
                 Persist::Row(..) | Persist::Remove(_) => true,
             });
         }
-        batch.answers.retain(|(number, _)| !rejected.contains(number));
+        batch.answers.retain(|(number, _)| rejected.binary_search(number).is_err());
+        batch.audits.retain(|(number, _)| number.is_none_or(|number| rejected.binary_search(&number).is_err()));
         if !std::mem::replace(&mut self.is_failing, true) || !rejected.is_empty() {
             self.tell(WriterEvent::Failing { why: why.to_string(), rejected });
         }
@@ -305,6 +308,12 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
         }
         for update in &batch.alerts {
             alerts::update(&transaction, update)?;
+        }
+        for change in &batch.tokens {
+            tokens::write(&transaction, change)?;
+        }
+        for (_, row) in &batch.audits {
+            audit::insert(&transaction, row)?;
         }
     }
     transaction.commit().map_err(|why| {

@@ -1,0 +1,68 @@
+//! Owns the first token: it comes from a file, or is made and written to one, for whoever has no shell on the machine.
+//! It must not add one where there is one that counts, nor bring back one that was revoked.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::access::made;
+use crate::access::{Scope, Token, TokenChange, TokenText};
+use crate::store::{AuditRow, Difference, Store};
+use crate::time::WallUs;
+
+/// What the first token is called.
+const NAME: &str = "bootstrap";
+
+/// Adds the first token, if there is none that counts. It becomes one of `tokens`.
+///
+/// # Errors
+/// Says what is wrong with the file.
+pub(super) fn add(store: &mut Store, path: &Path, tokens: &mut Vec<Token>, now: WallUs) -> Result<(), String> {
+    if tokens.iter().any(|token| token.parent.is_none() && token.is_live(now)) {
+        return Ok(());
+    }
+    let failed = |what: &str, why: &dyn std::fmt::Display| format!("failed to {what} {}: {why}", path.display());
+    let (text, mut token) =
+        made(NAME.to_owned(), Scope::Admin, None, None, now).map_err(|why| failed("make a token for", &why))?;
+    match fs::read_to_string(path) {
+        Ok(kept) => {
+            let expected = "expected a token that may administer, such as `punctual token create` prints";
+            let kept = TokenText::read(kept.trim()).filter(|token| token.scope() == Some(Scope::Admin));
+            token.digest = kept.ok_or_else(|| failed("read a token from", &expected))?.digest();
+        }
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            write(path, &text).map_err(|why| failed("write a token to", &why))?;
+        }
+        Err(why) => return Err(failed("read", &why)),
+    }
+    if tokens.iter().any(|known| known.digest == token.digest) {
+        tracing::warn!(file = %path.display(), "the token in the file was revoked or is over; it stays so");
+        return Ok(());
+    }
+    let row = AuditRow {
+        at: now,
+        token: None,
+        client: "the server itself".into(),
+        operation: "createToken",
+        subject: Some(token.id.to_string().into()),
+        difference: Difference::None,
+        status: 201,
+    };
+    store
+        .write_token(&TokenChange::Create(Box::new(token.clone())), &row)
+        .map_err(|why| failed("keep the token of", &why))?;
+    tracing::info!(file = %path.display(), token = %token.id, "the first token is that of the file");
+    tokens.push(token);
+    Ok(())
+}
+
+/// Only its owner reads it.
+fn write(path: &Path, text: &TokenText) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    writeln!(file, "{}", text.expose())?;
+    file.sync_all()
+}

@@ -1,0 +1,88 @@
+//! Owns what is written down of who did what, and how it is looked up.
+//! It must not hold a secret: of those it says at most that there was one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::access::TokenId;
+use crate::job::{JobId, Revision};
+use crate::time::WallUs;
+
+/// What somebody did, or tried to do.
+#[derive(Clone, Debug)]
+pub struct AuditRow {
+    /// When.
+    pub at: WallUs,
+    /// By which token; None: without one.
+    pub token: Option<TokenId>,
+    /// From where: an address, or what stands for the machine itself.
+    pub client: Box<str>,
+    /// What: the name of an operation of the API.
+    pub operation: &'static str,
+    /// To what, mostly the id of a job.
+    pub subject: Option<Box<str>>,
+    /// What changed.
+    pub difference: Difference,
+    /// What it was answered: an HTTP status.
+    pub status: u16,
+}
+
+/// What changed.
+#[derive(Clone, Debug)]
+pub enum Difference {
+    /// That is not told.
+    None,
+    /// A job: from one revision to another. None: there is none.
+    Job(Option<Arc<Revision>>, Option<Arc<Revision>>),
+    /// Many jobs, by what was done with them.
+    Jobs(BTreeMap<&'static str, Vec<JobId>>),
+}
+
+/// What of the audit log is looked up.
+#[derive(Clone, Debug, Default)]
+pub struct AuditQuery {
+    /// Rows on the page.
+    pub limit: usize,
+    /// Only those before this one.
+    pub before: Option<u64>,
+    /// Only of this token.
+    pub token: Option<TokenId>,
+    /// Only of what was done to this.
+    pub subject: Option<Box<str>>,
+    /// Only from this moment on.
+    pub from: Option<WallUs>,
+    /// Only up to this moment.
+    pub to: Option<WallUs>,
+}
+
+/// A page of the audit log.
+#[derive(Clone, Debug)]
+pub struct AuditPage {
+    /// The rows, newest first.
+    pub rows: Vec<AuditRecord>,
+    /// Where the next page begins, if there is more.
+    pub next: Option<u64>,
+}
+
+/// A row as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// Its number: it goes up.
+    pub id: u64,
+    /// When.
+    pub at: WallUs,
+    /// By which token.
+    pub token: Option<TokenId>,
+    /// What that token is called, if it is still known.
+    pub token_name: Option<String>,
+    /// From where.
+    pub client: String,
+    /// What.
+    pub operation: String,
+    /// To what.
+    pub subject: Option<String>,
+    /// What changed, as JSON.
+    pub difference: Option<String>,
+    /// What it was answered.
+    pub status: u16,
+}
