@@ -216,8 +216,9 @@
 //!   otherwise show in neither. So the time limits of a dead target show in the drift, too.
 //! - **A lookup waits for no other** while a thread may be started; names that were slow have threads of their own;
 //!   addresses serve on while they are looked up anew.
-//! - **Some addresses are never POSTed to**, for jobs and alerts alike: those behind which clouds keep credentials, and
-//!   those that are nobody's or everybody's (`dispatch/guard.rs`).
+//! - **Some addresses are never POSTed to**, for jobs, trials and alerts alike: those behind which clouds keep credentials,
+//!   those that are nobody's or everybody's (`dispatch/guard.rs`), and those that `--targets` leaves out
+//!   (`dispatch/allowlist.rs`). The address is judged that a connection goes to: a name says nothing about where it leads.
 //! - **Waking before the time.** An idle virtual machine wakes a thread some time after its timer. The loop is woken
 //!   [`limits::WAKE_AHEAD_US`] before a deadline and looks at the clock until it has come. It never acts before: that
 //!   is checked where the deadline is, against the clock.

@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["time", "limits", "background", "vault", "clock", "schedule", "job", "core"]),
     ("alert", &["time", "limits", "job", "core", "store"]),
     ("api", &["time", "limits", "http", "telemetry", "schedule", "job", "core", "store"]),
-    ("config", &["telemetry", "job", "store"]),
+    ("config", &["telemetry", "job", "dispatch", "store"]),
     (
         "server",
         &[
@@ -44,7 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bench", &["time", "background", "clock", "schedule", "job", "core", "dispatch", "store"]),
-    ("cli", &["time", "vault", "schedule", "telemetry", "job", "store", "config", "server", "bench"]),
+    ("cli", &["time", "vault", "schedule", "telemetry", "job", "dispatch", "store", "config", "server", "bench"]),
 ];
 
 /// Names that only these folders and files may use: the pure ones touch nothing.

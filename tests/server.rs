@@ -33,6 +33,8 @@ mod lists;
 mod policies;
 #[path = "server/raw.rs"]
 mod raw;
+#[path = "server/reach.rs"]
+mod reach;
 #[path = "server/runs.rs"]
 mod runs;
 #[path = "server/schedules.rs"]

@@ -116,6 +116,7 @@ fn prepare(
             timeout: config.timeout,
             connect_timeout: config.timeout.min(CONNECT_TIME_MAX),
             user_agent: USER_AGENT.to_owned(),
+            targets: config.targets.clone(),
             extra_roots: extra_roots(config)?,
         },
         Arc::clone(&notify),
