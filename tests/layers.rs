@@ -54,7 +54,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("mio::", &["server", "dispatch", "bench"]),
     ("ureq", &["dispatch"]),
     ("clap", &["cli"]),
-    ("std::thread", &["dispatch", "store", "bench"]),
+    ("std::thread", &["dispatch", "store", "server/start.rs", "bench"]),
     ("std::net", &["server", "dispatch", "config.rs", "bench", "cli"]),
     ("std::fs", &["store", "server", "bench", "vault.rs"]),
     ("crossbeam_channel", &["dispatch", "store", "bench"]),
