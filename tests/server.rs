@@ -35,6 +35,8 @@ mod policies;
 mod raw;
 #[path = "server/reach.rs"]
 mod reach;
+#[path = "server/rotation.rs"]
+mod rotation;
 #[path = "server/runs.rs"]
 mod runs;
 #[path = "server/schedules.rs"]

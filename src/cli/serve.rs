@@ -14,6 +14,7 @@ use crate::dispatch::{Allowlist, MalformedAllowlist};
 use crate::job::{Misfire, TargetUrl};
 use crate::store::Keep;
 use crate::telemetry::{LogFormat, LogLevel};
+use crate::vault;
 
 /// The flags of `serve`, as typed.
 #[derive(Args, Debug, Clone)]
@@ -72,7 +73,8 @@ pub struct ServeArguments {
     /// A file with root certificates (PEM) that targets and the alert webhook are trusted by, beside those of this machine
     #[arg(long, env = "PUNCTUAL_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
-    /// The file with the key that secrets of jobs are sealed with; `punctual secrets init FILE` makes one
+    /// The file with the key that secrets of jobs are sealed with; `punctual secrets init FILE` makes one. Unless given,
+    /// the systemd credential punctual.secrets-key, if there is one
     #[arg(long, env = "PUNCTUAL_SECRETS_KEY", value_name = "FILE")]
     pub secrets_key: Option<String>,
     /// The origin whose web pages may use the API (CORS), or * for any, which may only read
@@ -133,7 +135,7 @@ impl TryFrom<ServeArguments> for Config {
             alert_webhook,
             targets: targets(&typed.targets)?,
             ca_file: typed.ca_file.map(PathBuf::from),
-            secrets_key: typed.secrets_key.map(PathBuf::from),
+            secrets_key: typed.secrets_key.map(PathBuf::from).or_else(vault::credential),
             cors_origin: typed.cors_origin,
             allowed_hosts: typed.allowed_host.iter().map(|name| host_name(name)).collect::<Result<_, _>>()?,
             trusted_proxies: typed.trusted_proxy.iter().map(|text| network(text)).collect::<Result<_, _>>()?,

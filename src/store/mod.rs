@@ -23,4 +23,4 @@ pub use messages::{
     JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
     StoredAnswer, WriterEvent,
 };
-pub use sqlite::{OpenError, Readers, Store, Writer, fill};
+pub use sqlite::{OpenError, Readers, ResealError, Resealed, Store, Writer, fill};
