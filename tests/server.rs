@@ -29,6 +29,8 @@ mod jobs;
 mod keys;
 #[path = "server/lists.rs"]
 mod lists;
+#[path = "server/planted.rs"]
+mod planted;
 #[path = "server/policies.rs"]
 mod policies;
 #[path = "server/raw.rs"]

@@ -28,7 +28,7 @@ pub enum Script {
     FailFirst(usize),
     /// This status and this text.
     Say(u16, &'static str),
-    /// This status and the headers of the request, one a line.
+    /// This status and the headers of the request, one a line; its `Authorization` as a header, too.
     Echo(u16),
     /// 302, to this place.
     Redirect(&'static str),
@@ -129,6 +129,10 @@ impl Receiver {
             };
             let asks = match script {
                 Script::Busy(seconds) => format!("Retry-After: {seconds}\r\n"),
+                Script::Echo(_) => {
+                    let auth = post.headers.get("authorization");
+                    auth.map(|auth| format!("X-Echo: {auth}\r\n")).unwrap_or_default()
+                }
                 Script::Redirect(place) => format!("Location: {place}\r\n"),
                 _ => String::new(),
             };
