@@ -209,6 +209,8 @@
 //! - **Secrets follow a job to no other host**, or whoever may change a job could have them sent to himself.
 //! - **A sealed secret opens in its place only** ([`vault`]): the job's id and its name are sealed with it. Rows that are
 //!   moved by hand end the start as damage does.
+//! - **What is told apart by a digest is told apart by the key** ([`vault::Blind`]): requests under an idempotency key may
+//!   have secrets in them, and whoever has the database could try passwords until a plain digest fits.
 //! - **Another key is for a server at rest** (`store/sqlite/reseal.rs`): one transaction seals all, or nothing, and who
 //!   does it again goes on where it was broken off. `VACUUM` follows, as free pages keep what the old key opens.
 //! - **Traces are derived, not drawn**: the same attempt has the same ids over restarts, and the core needs no randomness.

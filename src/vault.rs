@@ -38,7 +38,20 @@ pub struct Vault {
     key: LessSafeKey,
     /// Tells keys apart, and nothing about them.
     id: [u8; ID_LEN],
+    blind: Blind,
     random: SystemRandom,
+}
+
+/// What hides digests of texts that may have secrets in them: whoever guesses a text cannot see that he is right, unless
+/// he has the key.
+#[derive(Clone, Debug)]
+pub struct Blind(hmac::Key);
+
+impl Blind {
+    /// What is kept in place of a digest: equal for equal ones.
+    pub fn hide(&self, digest: &[u8; 32]) -> [u8; 32] {
+        hmac::sign(&self.0, digest).as_ref().try_into().expect("an HMAC with SHA-256 has 32 bytes")
+    }
 }
 
 impl fmt::Debug for Vault {
@@ -50,15 +63,23 @@ impl fmt::Debug for Vault {
 impl Vault {
     /// The vault with this key.
     pub fn new(key: &[u8; KEY_LEN]) -> Vault {
-        let named = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"the id of a key of punctual secrets");
+        let derived = |purpose: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), purpose);
+        let named = derived(b"the id of a key of punctual secrets");
         let id = named.as_ref().first_chunk().copied().expect("a SHA-256 is longer than an id");
+        let blind = derived(b"the key that hides digests of punctual requests");
+        let blind = Blind(hmac::Key::new(hmac::HMAC_SHA256, blind.as_ref()));
         let key = UnboundKey::new(&CHACHA20_POLY1305, key).expect("the algorithm takes keys of this length");
-        Vault { key: LessSafeKey::new(key), id, random: SystemRandom::new() }
+        Vault { key: LessSafeKey::new(key), id, blind, random: SystemRandom::new() }
     }
 
     /// Whether what one of them seals the other one opens.
     pub fn has_key_of(&self, other: &Vault) -> bool {
         self.id == other.id
+    }
+
+    /// What hides digests.
+    pub fn blind(&self) -> Blind {
+        self.blind.clone()
     }
 
     /// The vault whose key is in this file.

@@ -10,10 +10,13 @@ use crate::core::RequestId;
 use crate::http::{Request, Response, Status};
 use crate::store::KeyedAnswer;
 use crate::time::WallUs;
+use crate::vault::Blind;
 
 /// The requests with a key that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
+    /// What hides digests of requests, as there may be secrets in these; None: there are none.
+    blind: Option<Blind>,
     keys: BTreeSet<Arc<str>>,
     requests: BTreeMap<RequestId, UnderWay>,
 }
@@ -29,6 +32,11 @@ struct UnderWay {
 }
 
 impl Keys {
+    /// Those of a server that seals secrets, if it does.
+    pub(super) fn new(blind: Option<Blind>) -> Keys {
+        Keys { blind, ..Keys::default() }
+    }
+
     /// Notes a request with a key, before it is looked up.
     pub(super) fn begin(
         &mut self,
@@ -42,6 +50,7 @@ impl Keys {
             let message = "Idempotency-Key: the first request with this key is under way; try again";
             return Err(ApiError::new(Status::CONFLICT, message));
         }
+        let digest = self.blind.as_ref().map_or(digest, |blind| blind.hide(&digest));
         let under_way = UnderWay { key, digest, call: Some(Box::new(call)), planned: None };
         self.requests.insert(request, under_way);
         Ok(())

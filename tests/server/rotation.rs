@@ -86,6 +86,12 @@ impl Kept {
         statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("it can be read")
     }
 
+    /// What is kept of the only request under an idempotency key.
+    fn digest(&self) -> Vec<u8> {
+        let connection = Connection::open(self.db()).expect("it is there");
+        connection.query_row("SELECT digest FROM idempotency_keys", [], |row| row.get(0)).expect("it can be read")
+    }
+
     /// How often these bytes stand in the database and what belongs to it.
     fn count(&self, bytes: &[u8]) -> usize {
         let files = ["p.db", "p.db-wal", "p.db-shm"].map(|name| fs::read(self.folder.path().join(name)));
@@ -289,4 +295,31 @@ fn a_systemd_credential_is_the_key_unless_another_is_named() {
     without.arg("--db").arg(kept.db()).args(["--listen", "127.0.0.1:0"]);
     without.env("CREDENTIALS_DIRECTORY", kept.path("credentials"));
     assert!(Server::refused(without).stderr.contains("it holds secrets, and no key was given"));
+}
+
+#[test]
+fn what_is_kept_of_a_request_under_a_key_is_of_no_use_without_the_key_of_secrets() {
+    let both = [Kept::new(), Kept::new()];
+    let body = resting("http://localhost/", "planted").to_string();
+    let create = |server: &Server| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", "same")];
+        let answer = server.api.send_with("POST", "/api/jobs", &headers, Some(&body));
+        (answer.status, answer.header("idempotency-replayed") == "true")
+    };
+    let digests = both.each_ref().map(|kept| {
+        let server = kept.start("old");
+        assert_eq!(create(&server), (201, false));
+        server.stop();
+        kept.digest()
+    });
+    assert!(digests[0] != digests[1], "the same request under another key of secrets is another one");
+    let [kept, _] = both;
+    let server = kept.start("old");
+    assert_eq!(create(&server), (201, true), "over a restart it is the same");
+    server.stop();
+    assert_eq!(kept.rotate("old", "new"), (3, 0));
+    assert_eq!((kept.digest(), kept.count(&digests[0])), (vec![0; 32], 0));
+    let server = kept.start("new");
+    assert_eq!(create(&server), (422, false), "nothing is done twice");
+    server.stop();
 }

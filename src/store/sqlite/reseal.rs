@@ -41,6 +41,8 @@ fn reseal(connection: &mut Connection, path: &Path, old: &Vault, new: &Vault) ->
     {
         // What belongs to no job cannot be opened by anybody, as the job's id is needed for that.
         transaction.execute("DELETE FROM secrets WHERE job_id NOT IN (SELECT id FROM jobs)", []).map_err(failed)?;
+        // Digests of requests that may have had secrets in them, hidden by the old key: now they are equal to nothing.
+        transaction.execute("UPDATE idempotency_keys SET digest = zeroblob(32)", []).map_err(failed)?;
         let sql = "SELECT public_id, secrets.name, sealed, job_id FROM secrets JOIN jobs ON id = job_id";
         let mut statement = transaction.prepare(sql).map_err(failed)?;
         let read = |row: &rusqlite::Row<'_>| {
