@@ -127,7 +127,8 @@ fn writer(criterion: &mut Criterion) {
         // Full: it is rung already.
         ring.try_send(()).ok();
     });
-    let keep = Keep { age: std::time::Duration::from_secs(86_400), rows_per_job: 1_000_000, bytes: 1 << 40 };
+    let age = std::time::Duration::from_secs(86_400);
+    let keep = Keep { age, rows_per_job: 1_000_000, bytes: 1 << 40, audit_age: age };
     let mut writer = Writer::start(store, keep, notify).expect("a thread");
     let mut number = 0;
     let mut group = criterion.benchmark_group("writer");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::dispatch::Allowlist;
 use crate::job::{Misfire, TargetUrl};
 use crate::store::Keep;
 use crate::telemetry::{LogFormat, LogLevel};
@@ -40,6 +41,8 @@ pub struct Config {
     pub keep: Keep,
     /// Where failures are POSTed to.
     pub alert_webhook: Option<TargetUrl>,
+    /// Where requests may go.
+    pub targets: Allowlist,
     /// Root certificates beside those of the machine.
     pub ca_file: Option<PathBuf>,
     /// The key that secrets of jobs are sealed with; None: none are taken.

@@ -210,6 +210,10 @@
 //! - **Secrets follow a job to no other host**, or whoever may change a job could have them sent to himself.
 //! - **A sealed secret opens in its place only** ([`vault`]): the job's id and its name are sealed with it. Rows that are
 //!   moved by hand end the start as damage does.
+//! - **What is told apart by a digest is told apart by the key** ([`vault::Blind`]): requests under an idempotency key may
+//!   have secrets in them, and whoever has the database could try passwords until a plain digest fits.
+//! - **Another key is for a server at rest** (`store/sqlite/reseal.rs`): one transaction seals all, or nothing, and who
+//!   does it again goes on where it was broken off. `VACUUM` follows, as free pages keep what the old key opens.
 //! - **Traces are derived, not drawn**: the same attempt has the same ids over restarts, and the core needs no randomness.
 //! - **Addresses race** (RFC 8305): the next one joins after [`limits::ADDRESS_HEAD_START`], the first to connect wins
 //!   and is remembered.
@@ -217,8 +221,9 @@
 //!   otherwise show in neither. So the time limits of a dead target show in the drift, too.
 //! - **A lookup waits for no other** while a thread may be started; names that were slow have threads of their own;
 //!   addresses serve on while they are looked up anew.
-//! - **Some addresses are never POSTed to**, for jobs and alerts alike: those behind which clouds keep credentials, and
-//!   those that are nobody's or everybody's (`dispatch/guard.rs`).
+//! - **Some addresses are never POSTed to**, for jobs, trials and alerts alike: those behind which clouds keep credentials,
+//!   those that are nobody's or everybody's (`dispatch/guard.rs`), and those that `--targets` leaves out
+//!   (`dispatch/allowlist.rs`). The address is judged that a connection goes to: a name says nothing about where it leads.
 //! - **Waking before the time.** An idle virtual machine wakes a thread some time after its timer. The loop is woken
 //!   [`limits::WAKE_AHEAD_US`] before a deadline and looks at the clock until it has come. It never acts before: that
 //!   is checked where the deadline is, against the clock.

@@ -24,12 +24,34 @@ const VERSION: u8 = 1;
 const ID_LEN: usize = 8;
 const HEAD_LEN: usize = 1 + ID_LEN + NONCE_LEN;
 
+/// The name of the systemd credential that is the key where no other is named.
+const CREDENTIAL: &str = "punctual.secrets-key";
+
+/// The key that systemd hands to this service (`LoadCredential=punctual.secrets-key:FILE`), if it does.
+pub fn credential() -> Option<PathBuf> {
+    let path = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join(CREDENTIAL);
+    path.exists().then_some(path)
+}
+
 /// What seals and opens secrets.
 pub struct Vault {
     key: LessSafeKey,
     /// Tells keys apart, and nothing about them.
     id: [u8; ID_LEN],
+    blind: Blind,
     random: SystemRandom,
+}
+
+/// What hides digests of texts that may have secrets in them: whoever guesses a text cannot see that he is right, unless
+/// he has the key.
+#[derive(Clone, Debug)]
+pub struct Blind(hmac::Key);
+
+impl Blind {
+    /// What is kept in place of a digest: equal for equal ones.
+    pub fn hide(&self, digest: &[u8; 32]) -> [u8; 32] {
+        hmac::sign(&self.0, digest).as_ref().try_into().expect("an HMAC with SHA-256 has 32 bytes")
+    }
 }
 
 impl fmt::Debug for Vault {
@@ -41,10 +63,23 @@ impl fmt::Debug for Vault {
 impl Vault {
     /// The vault with this key.
     pub fn new(key: &[u8; KEY_LEN]) -> Vault {
-        let named = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"the id of a key of punctual secrets");
+        let derived = |purpose: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), purpose);
+        let named = derived(b"the id of a key of punctual secrets");
         let id = named.as_ref().first_chunk().copied().expect("a SHA-256 is longer than an id");
+        let blind = derived(b"the key that hides digests of punctual requests");
+        let blind = Blind(hmac::Key::new(hmac::HMAC_SHA256, blind.as_ref()));
         let key = UnboundKey::new(&CHACHA20_POLY1305, key).expect("the algorithm takes keys of this length");
-        Vault { key: LessSafeKey::new(key), id, random: SystemRandom::new() }
+        Vault { key: LessSafeKey::new(key), id, blind, random: SystemRandom::new() }
+    }
+
+    /// Whether what one of them seals the other one opens.
+    pub fn has_key_of(&self, other: &Vault) -> bool {
+        self.id == other.id
+    }
+
+    /// What hides digests.
+    pub fn blind(&self) -> Blind {
+        self.blind.clone()
     }
 
     /// The vault whose key is in this file.
@@ -84,7 +119,8 @@ impl Vault {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path).map_err(failed)?;
         let written = writeln!(file, "{PREFIX}{}", STANDARD.encode(key)).and_then(|()| file.sync_all());
-        written.map_err(|why| {
+        // What is sealed with it may be on disk before long: so must its name be.
+        written.and_then(|()| sync_folder(path)).map_err(|why| {
             // Half a key is worth nothing; if it cannot be removed either, it is refused when it is used.
             drop(std::fs::remove_file(path));
             failed(why)
@@ -129,7 +165,20 @@ impl Vault {
     }
 }
 
-/// A group may read it, as it does where an access list lets one more user in; everybody else may not.
+/// Puts the names in the folder of this file on disk.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// A group may read it, as it does where an access list lets one more user in; everybody else may not. So may be what
+/// systemd mounts: 0400, or 0440 where an access list names the user of the service.
 #[cfg(unix)]
 fn check_mode(path: &Path, metadata: &std::fs::Metadata) -> Result<(), KeyFileError> {
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
 use punctual::core::{Attempt, Class, ErrandReport, ExecutionId, Handle, Kind, Outcome, Report, Seq};
-use punctual::dispatch::{DispatchSettings, Pool};
+use punctual::dispatch::{Allowlist, DispatchSettings, Pool};
 use punctual::job::{JobId, JobKey, Post, TargetUrl};
 use punctual::time::Instant;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -64,6 +64,7 @@ fn no_more_files() {
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
         user_agent: "test".to_owned(),
+        targets: Allowlist::default(),
         extra_roots: Vec::new(),
     };
     let mut pool = Pool::start(settings, Arc::new(move || ring.send(()).unwrap())).unwrap();

@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["time", "limits", "background", "vault", "access", "clock", "schedule", "job", "core"]),
     ("alert", &["time", "limits", "job", "core", "store"]),
     ("api", &["time", "limits", "access", "http", "telemetry", "schedule", "job", "core", "store"]),
-    ("config", &["telemetry", "job", "store"]),
+    ("config", &["telemetry", "job", "dispatch", "store"]),
     (
         "server",
         &[
@@ -46,7 +46,25 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bench", &["time", "background", "clock", "schedule", "job", "core", "dispatch", "store"]),
-    ("cli", &["time", "access", "vault", "schedule", "telemetry", "job", "store", "config", "server", "bench"]),
+    (
+        "cli",
+        &[
+            "time",
+            "limits",
+            "access",
+            "clock",
+            "vault",
+            "schedule",
+            "telemetry",
+            "job",
+            "dispatch",
+            "store",
+            "api",
+            "config",
+            "server",
+            "bench",
+        ],
+    ),
 ];
 
 /// Names that only these folders and files may use: the pure ones touch nothing.

@@ -29,10 +29,16 @@ mod jobs;
 mod keys;
 #[path = "server/lists.rs"]
 mod lists;
+#[path = "server/planted.rs"]
+mod planted;
 #[path = "server/policies.rs"]
 mod policies;
 #[path = "server/raw.rs"]
 mod raw;
+#[path = "server/reach.rs"]
+mod reach;
+#[path = "server/rotation.rs"]
+mod rotation;
 #[path = "server/runs.rs"]
 mod runs;
 #[path = "server/schedules.rs"]

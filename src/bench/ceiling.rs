@@ -17,7 +17,7 @@ use super::receiver::{Behaviour, Receiver};
 use super::spread::Spread;
 use super::stream::Identity;
 use crate::core::{Attempt, Class, ExecutionId, Handle, Kind, Seq};
-use crate::dispatch::{self, DispatchSettings, Pool};
+use crate::dispatch::{self, Allowlist, DispatchSettings, Pool};
 use crate::job::{JobId, JobKey, Post, TargetUrl};
 use crate::time::Instant as Second;
 
@@ -136,6 +136,7 @@ fn workers(
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(10),
         user_agent: "Punctual/bench".to_owned(),
+        targets: Allowlist::default(),
         extra_roots: roots.to_vec(),
     };
     let notify = Arc::new(move || {

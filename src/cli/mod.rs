@@ -40,7 +40,7 @@ enum Command {
     Serve(Box<ServeArguments>),
     /// Measure a server: what arrives, what is missed, how late, at what cost
     Bench(Box<BenchArguments>),
-    /// Make the key that secrets of jobs are sealed with
+    /// Make or change the key that secrets of jobs are sealed with
     #[command(subcommand, arg_required_else_help = false)]
     Secrets(SecretsCommand),
     /// Make, list and revoke tokens: who may do what
@@ -72,7 +72,7 @@ pub fn run() -> ExitCode {
     let typed = match arguments.command {
         Some(Command::Serve(serve)) => *serve,
         Some(Command::Bench(typed)) => return measure(*typed),
-        Some(Command::Secrets(command)) => return make(&command),
+        Some(Command::Secrets(command)) => return keep_secrets(&command),
         Some(Command::Token(command)) => return about_tokens(command),
         None => arguments.serve,
     };
@@ -102,7 +102,7 @@ fn about_tokens(command: TokenCommand) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn make(command: &SecretsCommand) -> ExitCode {
+fn keep_secrets(command: &SecretsCommand) -> ExitCode {
     match secrets::run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,9 +10,11 @@ use ipnet::IpNet;
 
 use super::flag::{self, InvalidFlag};
 use crate::config::Config;
+use crate::dispatch::{Allowlist, MalformedAllowlist};
 use crate::job::{Misfire, TargetUrl};
 use crate::store::Keep;
 use crate::telemetry::{LogFormat, LogLevel};
+use crate::vault;
 
 /// The flags of `serve`, as typed.
 #[derive(Args, Debug, Clone)]
@@ -66,10 +68,16 @@ pub struct ServeArguments {
     /// Where failures are POSTed to; without one they are only logged and listed
     #[arg(long, env = "PUNCTUAL_ALERT_WEBHOOK", value_name = "URL")]
     pub alert_webhook: Option<String>,
+    /// Where requests of jobs, trials and alerts may go: any; public (addresses of the Internet); lan (private networks,
+    /// 100.64.0.0/10 and this machine, and nowhere else); networks such as 10.0.0.0/8. Several with commas: what one of
+    /// them allows is allowed. A name is judged by the addresses that it leads to
+    #[arg(long, env = "PUNCTUAL_TARGETS", value_name = "LIST", default_value = "any")]
+    pub targets: String,
     /// A file with root certificates (PEM) that targets and the alert webhook are trusted by, beside those of this machine
     #[arg(long, env = "PUNCTUAL_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
-    /// The file with the key that secrets of jobs are sealed with; `punctual secrets init FILE` makes one
+    /// The file with the key that secrets of jobs are sealed with; `punctual secrets init FILE` makes one. Unless given,
+    /// the systemd credential punctual.secrets-key, if there is one
     #[arg(long, env = "PUNCTUAL_SECRETS_KEY", value_name = "FILE")]
     pub secrets_key: Option<String>,
     /// The origin whose web pages may use the API (CORS), or * for any, which may only read
@@ -136,8 +144,9 @@ impl TryFrom<ServeArguments> for Config {
                 bytes: u64::from(number("--keep-mib", &typed.keep_mib, 16, 1_000_000)?) << 20,
             },
             alert_webhook,
+            targets: targets(&typed.targets)?,
             ca_file: typed.ca_file.map(PathBuf::from),
-            secrets_key: typed.secrets_key.map(PathBuf::from),
+            secrets_key: typed.secrets_key.map(PathBuf::from).or_else(vault::credential),
             cors_origin: typed.cors_origin,
             allowed_hosts: typed.allowed_host.iter().map(|name| host_name(name)).collect::<Result<_, _>>()?,
             allow_anonymous_read: typed.allow_anonymous_read,
@@ -171,6 +180,11 @@ fn host_name(name: &str) -> Result<String, InvalidFlag> {
         return Ok(name.to_owned());
     }
     Err(invalid("--allowed-host", name, "a host name such as cron.example.com (no scheme, no port)"))
+}
+
+/// Where requests may go.
+fn targets(text: &str) -> Result<Allowlist, InvalidFlag> {
+    text.parse().map_err(|why: MalformedAllowlist| invalid("--targets", text, &why.to_string()))
 }
 
 /// A network, or one address.
@@ -265,6 +279,7 @@ mod tests {
             ("--retries", "101", "a number from 0 to 100"),
             ("--misfire", "never", "once, all or skip"),
             ("--alert-webhook", "example.com", "an absolute"),
+            ("--targets", "public,example.com", "any, public, lan or networks"),
             ("--cors-origin", "https://example.com/", "no path"),
             ("--allowed-host", "http://a/", "no scheme"),
             ("--allowed-host", "a:80", "no port"),

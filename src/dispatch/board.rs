@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use slab::Slab;
 
+use super::allowlist::Allowlist;
 use super::connection::{Link, Stage};
 use super::flight::Flight;
 use super::opening::Openers;
@@ -197,8 +198,8 @@ impl Board {
         assert_eq!(idle, self.links.iter().filter(|(_, link)| rests(link)).count());
     }
 
-    /// Finds out where a flight goes.
-    pub(super) fn find_peer(&mut self, flight: u32) -> Result<u32, String> {
+    /// Finds out where a flight goes, if it may go there.
+    pub(super) fn find_peer(&mut self, flight: u32, targets: &Allowlist) -> Result<u32, String> {
         let uri = self.flights[flight as usize].errand.post().url.uri();
         let name = uri.authority().ok_or("the URL has no host")?.as_str();
         let https = uri.scheme_str() == Some("https");
@@ -208,7 +209,7 @@ impl Board {
         } else if let Some(&known) = self.names[usize::from(https)].get(name) {
             known
         } else {
-            let new = number(self.peers.insert(Peer::new(uri)?));
+            let new = number(self.peers.insert(Peer::new(uri, targets)?));
             self.names[usize::from(https)].insert(name.into(), new);
             new
         };

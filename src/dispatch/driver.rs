@@ -180,7 +180,7 @@ impl Driver {
     fn begin(&mut self, flight: Flight) {
         let start = flight.start;
         let id = number(self.board.flights.insert(flight));
-        let peer_id = match self.board.find_peer(id) {
+        let peer_id = match self.board.find_peer(id, self.setup.resolver.targets()) {
             Ok(peer) => peer,
             Err(why) => return self.finish(id, Outcome::ConnectionFailed(why), start),
         };

@@ -1,26 +1,33 @@
-//! Owns which addresses are never POSTed to: those behind which a cloud keeps its credentials, and those that are
-//! nobody's or everybody's.
-//! It must not look names up: whoever has an address asks, after every lookup, for jobs and alerts alike.
+//! Owns which addresses are never POSTed to: those behind which a cloud keeps its credentials, those that are nobody's or
+//! everybody's, and those that the operator's list leaves out.
+//! It must not look names up: whoever has an address asks, after every lookup, for jobs, trials and alerts alike.
 //!
-//! Private networks and loopback are allowed: that is where most targets are. What a user may narrow further, to public
-//! addresses, the local network or a list of networks, is to be asked in [`check`], behind what is refused to everybody.
+//! Unless the operator says otherwise private networks and loopback are allowed: that is where most targets are.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::allowlist::Allowlist;
 
 /// Where one cloud keeps its credentials for IPv6; for IPv4 that is a link-local address.
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
-/// Whether requests may go to this address; if not, why.
-pub(super) fn check(address: IpAddr) -> Result<(), String> {
-    let why = match address {
-        IpAddr::V4(address) => of_v4(address),
-        // An IPv6 address that carries one of IPv4 leads there, by way of the system or of a gateway.
-        IpAddr::V6(address) => of_v6(address).or_else(|| carried(address).and_then(of_v4)),
+/// Whether requests may go to this address; if not, why. No list allows what is refused to everybody.
+pub(super) fn check(address: IpAddr, targets: &Allowlist) -> Result<(), String> {
+    // An IPv6 address that carries one of IPv4 leads there, by way of the system or of a gateway.
+    let leads_to = match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => carried(v6).map_or(address, IpAddr::V4),
+    };
+    let why = match (address, leads_to) {
+        (IpAddr::V6(v6), IpAddr::V4(v4)) => of_v6(v6).or_else(|| of_v4(v4)),
+        (_, IpAddr::V4(v4)) => of_v4(v4),
+        (_, IpAddr::V6(v6)) => of_v6(v6),
     };
     match why {
         Some(why) => Err(format!("the address {address} is refused: {why}")),
-        None => Ok(()),
+        None if targets.allows(leads_to) => Ok(()),
+        None => Err(format!("the address {address} is refused: --targets {targets} does not allow it")),
     }
 }
 
@@ -103,13 +110,44 @@ mod tests {
             ("64:ff9b::224.0.0.1", "multicast"),
             ("2002:ffff:ffff::", "broadcast"),
         ] {
-            let refused = check(address.parse().unwrap()).expect_err(address);
-            assert!(refused.starts_with("the address ") && refused.contains(why), "{address}: {refused}");
+            for targets in ["any", "public,lan", "0.0.0.0/0,::/0"] {
+                let refused = check(address.parse().unwrap(), &targets.parse().unwrap()).expect_err(address);
+                assert!(refused.starts_with("the address ") && refused.contains(why), "{address}: {refused}");
+            }
         }
     }
 
     #[test]
-    fn private_networks_and_loopback_are_allowed() {
+    fn what_the_list_leaves_out_is_refused_also_where_it_is_carried() {
+        for (targets, allowed, refused) in [
+            (
+                "public",
+                &["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1", "2606:4700::1"][..],
+                &["127.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::10.0.0.1", "2002:a00:1::1", "::ffff:0:192.168.0.1"]
+                    [..],
+            ),
+            (
+                "lan",
+                &["127.0.0.1", "::1", "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "fd00::1"],
+                &["8.8.8.8", "::ffff:8.8.8.8", "2606:4700::1"],
+            ),
+            ("10.0.0.0/8", &["10.0.0.1", "::ffff:10.0.0.1"], &["11.0.0.1", "::ffff:11.0.0.1"]),
+            // Everything of IPv6 is not everything of IPv4.
+            ("::/0", &["::1", "2606:4700::1"], &["::ffff:127.0.0.1", "64:ff9b::127.0.0.1", "127.0.0.1"]),
+        ] {
+            let list = targets.parse().unwrap();
+            for address in allowed {
+                assert_eq!(check(address.parse().unwrap(), &list), Ok(()), "{targets}: {address}");
+            }
+            for address in refused {
+                let why = check(address.parse().unwrap(), &list).expect_err(address);
+                assert!(why.ends_with(&format!(" is refused: --targets {targets} does not allow it")), "{why}");
+            }
+        }
+    }
+
+    #[test]
+    fn private_networks_and_loopback_are_allowed_unless_a_list_leaves_them_out() {
         for address in [
             "127.0.0.1",
             "127.255.0.1",
@@ -130,7 +168,7 @@ mod tests {
             "64:ff9b::8.8.8.8",
             "2002:a00:1::1",
         ] {
-            assert_eq!(check(address.parse().unwrap()), Ok(()), "{address}");
+            assert_eq!(check(address.parse().unwrap(), &Allowlist::default()), Ok(()), "{address}");
         }
     }
 }

@@ -6,9 +6,10 @@
 //! `connection` through one `exchange` after the other; the `board` holds all that is under way; a `peer` is what is
 //! known of one target: who waits for it, and how many connections it is worth; `opening` decides whose turn it is to
 //! get one, and a `race` which of its addresses it leads to; the `resolver` looks names up on threads of its own, `names` are what it knows, and the `guard` says which addresses are never
-//! POSTed to. `flight` is one attempt under way, `course` where its time goes, `told` what an answer says that is no success, `head` what its
+//! POSTed to, by the operator's `allowlist` among others. `flight` is one attempt under way, `course` where its time goes, `told` what an answer says that is no success, `head` what its
 //! request says, with the `trace` it belongs to, `tls` how it is encrypted, `trust` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
 
+mod allowlist;
 mod bell;
 mod board;
 mod connection;
@@ -42,6 +43,7 @@ use crossbeam_channel::{Receiver, bounded};
 use http::HeaderValue;
 use mio::{Poll, Waker};
 
+pub use allowlist::{Allowlist, MalformedAllowlist};
 pub use bell::Notify;
 pub use stats::{PoolStats, WorkerStats};
 
@@ -84,6 +86,8 @@ pub struct DispatchSettings {
     pub connect_timeout: Duration,
     /// The `User-Agent` of every POST.
     pub user_agent: String,
+    /// Where requests may go.
+    pub targets: Allowlist,
     /// Root certificates in PEM format that are trusted beside those of this machine. Empty: none.
     pub extra_roots: Vec<u8>,
 }
@@ -148,7 +152,7 @@ impl Pool {
             // Reading the machine's certificates takes milliseconds that no worker should spend.
             move || drop(trust.config(clock::mono()))
         };
-        let resolver = Resolver::start(Arc::new(resolver::ask_system), &wake, prepare)?;
+        let resolver = Resolver::start(Arc::new(resolver::ask_system), settings.targets, &wake, prepare)?;
 
         // From here on, dropping the pool stops what was started.
         let mut pool = Pool { workers: Vec::new(), reports, received: VecDeque::new(), bell, resolver, trust, room };

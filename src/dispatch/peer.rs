@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use http::{HeaderValue, Uri};
 
+use super::allowlist::Allowlist;
 use super::head::host_value;
 use super::resolver::{Lookup, literal};
 use crate::limits::{CONNECTING_SHARE, CONNECTIONS_FREE, DRAIN_TIME, GROWTH_TICK, IDLE_PER_TARGET_MAX, SILENCE_GRACE};
@@ -55,7 +56,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// The target of this URL.
-    pub(super) fn new(uri: &Uri) -> Result<Peer, String> {
+    pub(super) fn new(uri: &Uri, targets: &Allowlist) -> Result<Peer, String> {
         let https = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default();
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -65,7 +66,7 @@ impl Peer {
             host: bare.into(),
             port: uri.port_u16().unwrap_or(if https { 443 } else { 80 }),
             host_value: host_value(uri)?,
-            literal: literal(bare),
+            literal: literal(bare, targets),
             waiting: VecDeque::new(),
             fresh: VecDeque::new(),
             open: 0,
@@ -230,7 +231,7 @@ mod tests {
     use super::*;
 
     fn peer() -> Peer {
-        Peer::new(&"http://127.0.0.1:8080/a".parse().unwrap()).unwrap()
+        Peer::new(&"http://127.0.0.1:8080/a".parse().unwrap(), &Allowlist::default()).unwrap()
     }
 
     #[test]
@@ -294,7 +295,7 @@ mod tests {
 
     #[test]
     fn hosts_lose_their_brackets() {
-        let peer = Peer::new(&"https://[::1]/".parse().unwrap()).unwrap();
+        let peer = Peer::new(&"https://[::1]/".parse().unwrap(), &Allowlist::default()).unwrap();
         assert_eq!((&*peer.host, peer.port, peer.https), ("::1", 443, true));
         assert!(peer.literal.is_some());
     }

@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::allowlist::Allowlist;
 use super::guard;
 use super::names::{Lane, Names};
 use crate::clock;
@@ -38,6 +39,8 @@ struct Owner(Arc<Shared>);
 /// What the threads share with those who ask.
 struct Shared {
     system: System,
+    /// Where requests may go.
+    targets: Allowlist,
     wake: WakeWorker,
     state: Mutex<State>,
     /// Told of lookups to be made, by lane.
@@ -72,9 +75,15 @@ impl Lane {
 
 impl Resolver {
     /// Starts a thread. Before it resolves anything it runs `first`.
-    pub(super) fn start(system: System, wake: &WakeWorker, first: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(
+        system: System,
+        targets: Allowlist,
+        wake: &WakeWorker,
+        first: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
         let shared = Shared {
             system,
+            targets,
             wake: Arc::clone(wake),
             state: Mutex::default(),
             work: Default::default(),
@@ -95,6 +104,11 @@ impl Resolver {
         let Err(why) = state.enqueue(host, lane, shared) else { return known };
         state.names.note_refused(host, worker);
         if known == Lookup::Wait { Lookup::Failed(why.into()) } else { known }
+    }
+
+    /// Where requests may go.
+    pub(super) fn targets(&self) -> &Allowlist {
+        &self.0.0.targets
     }
 
     /// This address of `host` connected where the first one did not.
@@ -168,7 +182,7 @@ impl Shared {
 
     fn look_up(&self, host: &str) {
         let begun = clock::mono();
-        let result = resolve(&self.system, host);
+        let result = resolve(&self.system, &self.targets, host);
         self.count.fetch_add(1, Ordering::Relaxed);
         let askers = self.lock().names.note(host, result, begun, clock::mono());
         askers.into_iter().for_each(|worker| (self.wake)(worker));
@@ -194,9 +208,9 @@ impl fmt::Debug for Shared {
 }
 
 /// What is known of a host that is written as an address, if it is; such hosts are never looked up.
-pub(super) fn literal(host: &str) -> Option<Lookup> {
+pub(super) fn literal(host: &str, targets: &Allowlist) -> Option<Lookup> {
     let address = host.parse::<IpAddr>().ok()?;
-    Some(match guard::check(address) {
+    Some(match guard::check(address, targets) {
         Ok(()) => Lookup::Known([address].into()),
         Err(why) => Lookup::Failed(why.into()),
     })
@@ -207,7 +221,7 @@ pub(super) fn ask_system(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
-fn resolve(system: &System, host: &str) -> Result<Vec<IpAddr>, String> {
+fn resolve(system: &System, targets: &Allowlist, host: &str) -> Result<Vec<IpAddr>, String> {
     let found = match catch_unwind(AssertUnwindSafe(|| system(host))) {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return Err(format!("name not found: {host} ({error})")),
@@ -216,7 +230,7 @@ fn resolve(system: &System, host: &str) -> Result<Vec<IpAddr>, String> {
     let mut addresses = Vec::new();
     let mut refused = None;
     for address in found {
-        match guard::check(address) {
+        match guard::check(address, targets) {
             Ok(()) if !addresses.contains(&address) && addresses.len() < ADDRESSES_MAX => addresses.push(address),
             Ok(()) => {}
             Err(why) => refused = Some(why),

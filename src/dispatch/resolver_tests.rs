@@ -8,7 +8,7 @@ fn resolver(system: System) -> (Resolver, Receiver<usize>) {
     let (woken, wakes) = unbounded();
     // The last lookups may end when nobody is left who waits for them.
     let wake: WakeWorker = Arc::new(move |worker| woken.send(worker).unwrap_or_default());
-    (Resolver::start(system, &wake, || ()).unwrap(), wakes)
+    (Resolver::start(system, Allowlist::default(), &wake, || ()).unwrap(), wakes)
 }
 
 /// A system whose lookups of `slow...` begin, as the second end tells, and go on until the first one is dropped.
@@ -115,6 +115,20 @@ fn of_refused_and_allowed_addresses_the_allowed_ones_are_used() {
 }
 
 #[test]
+fn what_a_name_leads_to_is_checked_each_time() {
+    // It leads to an address that is allowed when it is asked first, and then to one that is not.
+    let answers = Mutex::new([[8, 8, 8, 8], [127, 0, 0, 1]].map(IpAddr::from).into_iter());
+    let system: System = Arc::new(move |_| Ok(answers.lock().unwrap().next().into_iter().collect()));
+    let targets = "public".parse().unwrap();
+    assert_eq!(resolve(&system, &targets, "rebound.test"), Ok(vec![IpAddr::from([8, 8, 8, 8])]));
+    let why = "rebound.test leads nowhere: the address 127.0.0.1 is refused: --targets public does not allow it";
+    assert_eq!(resolve(&system, &targets, "rebound.test"), Err(why.to_owned()));
+    // Of several addresses only those are tried that are allowed.
+    let system: System = Arc::new(|_| Ok([[127, 0, 0, 1], [8, 8, 8, 8], [10, 0, 0, 1]].map(IpAddr::from).into()));
+    assert_eq!(resolve(&system, &targets, "mixed.test"), Ok(vec![IpAddr::from([8, 8, 8, 8])]));
+}
+
+#[test]
 fn families_take_turns() {
     let all = ["::1", "::2", "::3", "10.0.0.1", "10.0.0.2"].map(|address| address.parse::<IpAddr>().unwrap());
     let expected = [all[0], all[3], all[1], all[4], all[2]];
@@ -125,8 +139,11 @@ fn families_take_turns() {
 
 #[test]
 fn only_addresses_written_as_such_are_literal() {
+    let literal = |host: &str| literal(host, &"lan".parse().unwrap());
     assert_eq!(literal("127.0.0.1"), Some(Lookup::Known([IpAddr::from([127, 0, 0, 1])].into())));
-    assert!(matches!(literal("169.254.169.254"), Some(Lookup::Failed(why)) if why.contains("refused")));
+    for address in ["169.254.169.254", "8.8.8.8"] {
+        assert!(matches!(literal(address), Some(Lookup::Failed(why)) if why.contains("refused")));
+    }
     assert!(literal("::1").is_some());
     for name in ["localhost", "127.1", "0x7f000001", "2130706433", ""] {
         assert_eq!(literal(name), None, "{name}");

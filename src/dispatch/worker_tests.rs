@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
 use mio::Registry;
 
+use super::super::allowlist::Allowlist;
 use super::super::driver::Setup;
 use super::super::flight::TimeLimits;
 use super::super::head::Heads;
@@ -38,7 +39,7 @@ fn driver(registry: &Registry) -> Driver {
 
 /// One whose names are looked up like this.
 fn driver_with(registry: &Registry, system: System, wake: WakeWorker) -> Driver {
-    let resolver = Resolver::start(system, &wake, || ()).unwrap();
+    let resolver = Resolver::start(system, Allowlist::default(), &wake, || ()).unwrap();
     let trust = Arc::new(Trust::new(&[]).unwrap());
     let heads = Heads::new(http::HeaderValue::from_static("test"));
     let limits = TimeLimits { whole: Duration::from_secs(10), connect: Duration::from_secs(10) };

@@ -211,10 +211,13 @@ impl Secrets {
     pub(super) fn mask(&self, mut text: String) -> String {
         let pair = self.auth.as_ref().and_then(|auth| auth.value.to_str().ok()).unwrap_or_default();
         let sent = pair.split_once(' ').map(|(_, sent)| sent).into_iter();
-        for secret in self.all().map(|(_, secret)| secret.expose()).chain(sent) {
-            if secret.len() < MASKED_LEN_MIN {
-                continue;
-            }
+        let plain = self.all().map(|(_, secret)| secret.expose()).chain(sent);
+        // A target that answers in JSON repeats them as JSON has them.
+        let mut forms: Vec<String> = plain.flat_map(|secret| [secret.to_owned(), escaped(secret)]).collect();
+        forms.retain(|secret| secret.len() >= MASKED_LEN_MIN);
+        // One may be part of another: what is left of that would be seen.
+        forms.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        for secret in &forms {
             text = text.replace(secret, MASK);
             let ends = (MASKED_LEN_MIN..secret.len()).rev().filter_map(|len| secret.get(..len));
             if let Some(end) = ends.into_iter().find(|end| text.ends_with(end)) {
@@ -227,6 +230,11 @@ impl Secrets {
 }
 
 const MASK: &str = "***";
+
+/// The same within a JSON string.
+fn escaped(secret: &str) -> String {
+    secret.replace('\\', "\\\\").replace('"', "\\\"")
+}
 
 #[cfg(test)]
 mod tests {
@@ -416,6 +424,15 @@ mod tests {
             ("x-key: planted-1, Basic bWU6cGxhbnRlZC0y and planted-2!", "x-key: ***, Basic *** and ***!"),
             ("it was plante", "it was ***"),
             ("nothing of the kind", "nothing of the kind"),
+        ] {
+            assert_eq!(secrets.mask(said.to_owned()), shown);
+        }
+        let spec = self::spec(r#""secretHeaders":{"A":"planted","B":"planted-longer","C":"plan\"ted\\"}"#);
+        let secrets = spec.post.secrets().expect("it has some");
+        for (said, shown) in [
+            ("a: planted, b: planted-longer.", "a: ***, b: ***."),
+            (r#"{"c":"plan\"ted\\","raw":"plan"ted\"}"#, r#"{"c":"***","raw":"***"}"#),
+            (r#"{"c":"plan\"te"#, r#"{"c":"***"#),
         ] {
             assert_eq!(secrets.mask(said.to_owned()), shown);
         }

@@ -10,10 +10,13 @@ use crate::core::RequestId;
 use crate::http::{Request, Response, Status};
 use crate::store::KeyedAnswer;
 use crate::time::WallUs;
+use crate::vault::Blind;
 
 /// The requests with a key that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
+    /// What hides digests of requests, as there may be secrets in these; None: there are none.
+    blind: Option<Blind>,
     keys: BTreeSet<Arc<str>>,
     requests: BTreeMap<RequestId, UnderWay>,
 }
@@ -32,6 +35,11 @@ struct UnderWay {
 }
 
 impl Keys {
+    /// Those of a server that seals secrets, if it does.
+    pub(super) fn new(blind: Option<Blind>) -> Keys {
+        Keys { blind, ..Keys::default() }
+    }
+
     /// Notes a request with a key, before it is looked up.
     pub(super) fn begin(
         &mut self,
@@ -46,13 +54,20 @@ impl Keys {
             let message = "Idempotency-Key: the first request with this key is under way; try again";
             return Err(ApiError::new(Status::CONFLICT, message));
         }
-        let under_way = UnderWay { key, digest, read_at, call: Some(Box::new(call)), planned: None };
+        let under_way = UnderWay {
+            key,
+            digest: digest.map(|digest| self.hidden(digest)),
+            read_at,
+            call: Some(Box::new(call)),
+            planned: None,
+        };
         self.requests.insert(request, under_way);
         Ok(())
     }
 
     /// What tells a request with a key from others is known now. Its key.
     pub(super) fn tell_apart(&mut self, request: RequestId, digest: [u8; 32]) -> Option<Arc<str>> {
+        let digest = self.hidden(digest);
         let under_way = self.requests.get_mut(&request)?;
         under_way.digest = Some(digest);
         Some(Arc::clone(&under_way.key))
@@ -61,6 +76,11 @@ impl Keys {
     /// When a request with a key was read.
     pub(super) fn read_at(&self, request: RequestId) -> Option<WallUs> {
         self.requests.get(&request).map(|under_way| under_way.read_at)
+    }
+
+    /// A digest as it is kept: without the key that secrets are sealed with it tells nothing of what was sent.
+    fn hidden(&self, digest: [u8; 32]) -> [u8; 32] {
+        self.blind.as_ref().map_or(digest, |blind| blind.hide(&digest))
     }
 
     /// Whether a request has a key.

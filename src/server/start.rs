@@ -54,8 +54,9 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let zones = zones::newest();
     let zone = zones.get(&config.time_zone).map_err(|why| ServeError::TimeZone(why.message().to_owned()))?;
     let vault = config.secrets_key.as_deref().map(Vault::open_file).transpose().map_err(ServeError::SecretsKey)?;
+    let keys = Keys::new(vault.as_ref().map(Vault::blind));
     let store = Store::open(&config.db).map_err(ServeError::Store)?.with_vault(vault);
-    let (mut serving, jobs) = prepare(config, logs, (zones, zone), listener, store)?;
+    let (mut serving, jobs) = prepare(config, logs, (zones, zone), listener, (store, keys))?;
     greet(config, listen, jobs);
     let mut end = serving.run().map_err(ServeError::Loop)?;
     if end == End::Clean {
@@ -77,7 +78,7 @@ fn prepare(
     logs: Logs,
     (zones, zone): (Zones, Zone),
     mut listener: TcpListener,
-    mut store: Store,
+    (mut store, keys): (Store, Keys),
 ) -> Result<(Loop, usize), ServeError> {
     let poll = Poll::new().map_err(ServeError::Loop)?;
     let registry = poll.registry();
@@ -125,6 +126,7 @@ fn prepare(
             timeout: config.timeout,
             connect_timeout: config.timeout.min(CONNECT_TIME_MAX),
             user_agent: USER_AGENT.to_owned(),
+            targets: config.targets.clone(),
             extra_roots: extra_roots(config)?,
         },
         Arc::clone(&notify),
@@ -169,7 +171,7 @@ fn prepare(
         lists: BTreeMap::new(),
         listings: VecDeque::new(),
         patches: BTreeMap::new(),
-        keys: Keys::default(),
+        keys,
         changes_refused: 0,
         reads_refused: 0,
         strangers: 0,

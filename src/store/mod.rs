@@ -25,4 +25,4 @@ pub use messages::{
     JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
     StoredAnswer, WriterEvent,
 };
-pub use sqlite::{OpenError, Readers, Store, TokenFile, Writer, fill};
+pub use sqlite::{OpenError, Readers, ResealError, Resealed, Store, TokenFile, Writer, fill};

@@ -117,3 +117,42 @@ fn a_secret_that_was_moved_to_another_job_or_name_does_not_open() {
         assert!(why.starts_with("failed to open ") && !why.contains('\n'), "{sql}: {why}");
     }
 }
+
+#[test]
+fn another_key_seals_all_or_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(folder.path());
+    let first = spec(MEMBERS, None);
+    store.write([put(1, &first), put(2, &spec(r#","auth":{"bearer":"planted-other"}"#, None))]);
+    let other = [8; 32];
+    // Of no job: nobody can open it, and it does not stand in the way.
+    store.meddle("INSERT INTO secrets SELECT 99, name, sealed FROM secrets WHERE job_id = 2");
+    let why = store.reseal([9; 32], other).expect_err("it is not the key");
+    assert!(why.contains("sealed with another key than that of --secrets-key"), "{why}");
+    store.meddle("UPDATE secrets SET name = 'auth.basic.password' WHERE job_id = 2");
+    let why = store.reseal(KEY, other).expect_err("one cannot be opened");
+    assert!(why.contains("it is damaged: auth.basic.password of job "), "{why}");
+    store.meddle("UPDATE secrets SET name = 'auth.bearer' WHERE job_id = 2");
+    store.reopen();
+
+    let done = store.reseal(KEY, other).expect("all can be opened");
+    assert_eq!((done.resealed, done.unchanged, store.secrets_kept()), (4, 0, 4));
+    let done = store.reseal(KEY, other).expect("it is done already");
+    assert_eq!((done.resealed, done.unchanged), (0, 4));
+    assert!(store.try_reopen().expect_err("it is not the key").contains("sealed with another key"));
+    store.key = Some(other);
+    store.reopen();
+    assert_eq!(store.load().0[0].revision.spec, first);
+    // Back again, where some are sealed with one key and some with the other.
+    store.write([put(3, &first)]);
+    let mut copy = open(&folder.path().join("copy"));
+    copy.write([put(3, &first)]);
+    drop(copy);
+    let path = folder.path().join("copy/p.db").display().to_string();
+    store.meddle(&format!(
+        "ATTACH '{path}' AS copy; UPDATE secrets SET sealed = (SELECT sealed FROM copy.secrets o \
+         WHERE o.job_id = secrets.job_id AND o.name = secrets.name) WHERE job_id = 3; DETACH copy"
+    ));
+    let done = store.reseal(KEY, other).expect("each has one of the keys");
+    assert_eq!((done.resealed, done.unchanged), (3, 4));
+}

@@ -17,7 +17,8 @@ const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
 /// A midnight.
 const MIDNIGHT: i64 = 19_700 * DAY;
-const EVERYTHING: Keep = Keep { age: Duration::from_secs(u32::MAX as u64), rows_per_job: u64::MAX, bytes: u64::MAX };
+const AGE: Duration = Duration::from_secs(u32::MAX as u64);
+const EVERYTHING: Keep = Keep { age: AGE, rows_per_job: u64::MAX, bytes: u64::MAX, audit_age: AGE };
 
 fn job(key: u64) -> JobId {
     JobId::new(JobKey(key), [7; 10])
@@ -251,7 +252,7 @@ fn days_go_when_they_are_too_old_and_not_because_of_retention() {
     let all: Vec<LedgerRow> = (0..600).map(|age| row(age + 1, age % 4 + 1, MIDNIGHT - age as i64 * DAY)).collect();
     write(&mut store, &all);
     store.fold();
-    store.sweep(Keep { bytes: 1, age: Duration::from_secs(1), rows_per_job: 1 });
+    store.sweep(Keep { bytes: 1, age: Duration::from_secs(1), rows_per_job: 1, ..EVERYTHING });
     assert!(store.count("SELECT count(*) FROM job_executions") < 5);
     let range = (0, MIDNIGHT + DAY);
     let found = exact(&series(&mut store, None, range, 30 * DAY));

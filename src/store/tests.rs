@@ -67,6 +67,8 @@ fn pages(
             | Answer::Why(..)
             | Answer::Key(_)
             | Answer::Series(..)
+            | Answer::Tokens(_)
+            | Answer::Audit(_)
             | Answer::Alerts(_) => {
                 panic!("executions were asked for")
             }

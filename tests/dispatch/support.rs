@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use punctual::core::{AlertAttempt, Attempt, Class, ErrandReport, ExecutionId, Handle, Kind, Outcome, Report, Seq};
-use punctual::dispatch::{DispatchSettings, Pool};
+use punctual::dispatch::{Allowlist, DispatchSettings, Pool};
 use punctual::job::{Context, Definition, JobId, JobKey, JobSpec, Post, TargetUrl};
 use punctual::time::Instant;
 
@@ -25,6 +25,7 @@ pub(super) fn settings() -> DispatchSettings {
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
         user_agent: "punctual-test/1".to_owned(),
+        targets: Allowlist::default(),
         extra_roots: Vec::new(),
     }
 }

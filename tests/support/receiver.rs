@@ -28,8 +28,10 @@ pub enum Script {
     FailFirst(usize),
     /// This status and this text.
     Say(u16, &'static str),
-    /// This status and the headers of the request, one a line.
+    /// This status and the headers of the request, one a line; its `Authorization` as a header, too.
     Echo(u16),
+    /// 302, to this place.
+    Redirect(&'static str),
     /// Nothing: the connection is closed.
     Vanish,
 }
@@ -125,6 +127,15 @@ impl Receiver {
                 Script::Echo(_) => post.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect(),
                 _ => "{}".to_owned(),
             };
+            let asks = match script {
+                Script::Busy(seconds) => format!("Retry-After: {seconds}\r\n"),
+                Script::Echo(_) => {
+                    let auth = post.headers.get("authorization");
+                    auth.map(|auth| format!("X-Echo: {auth}\r\n")).unwrap_or_default()
+                }
+                Script::Redirect(place) => format!("Location: {place}\r\n"),
+                _ => String::new(),
+            };
             // What is answered is remembered before the answer leaves: the test may ask as soon as it has left.
             self.lock().posts.push(Post { status, ..post });
             let Some(status) = status else {
@@ -136,10 +147,6 @@ impl Receiver {
             std::thread::sleep(wait);
             let close = matches!(script, Script::Close);
             let length = body.len();
-            let asks = match script {
-                Script::Busy(seconds) => format!("Retry-After: {seconds}\r\n"),
-                _ => String::new(),
-            };
             let answer = format!("HTTP/1.1 {status} Scripted\r\n{asks}Content-Length: {length}\r\n\r\n{body}");
             if writer.write_all(answer.as_bytes()).is_err() || close {
                 return;
@@ -167,6 +174,7 @@ impl Receiver {
             Script::Hang | Script::Vanish => (None, Duration::ZERO),
             Script::Say(status, _) | Script::Echo(status) => (Some(status), Duration::ZERO),
             Script::Close => (Some(200), Duration::ZERO),
+            Script::Redirect(_) => (Some(302), Duration::ZERO),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
 //! with `fold`, `retention`, `ageing`, `checkpoint` beside it, each a `chore`, `reader` with `history`
 //! (pages), `single` executions, `found` jobs and `series`; `index` with `stand`, `rollups`, `alerts`, `calendars`,
-//! idempotency `keys`, `tombstones`, `secrets`, `tokens` and the `audit` log. `fill` makes a long history for measurements, `subject` takes the steps of the threads one by one for tests.
+//! idempotency `keys`, `tombstones`, `secrets`, which `reseal` gives another key, `tokens` and the `audit` log. `fill` makes a long history for measurements, `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
 mod alerts;
@@ -22,6 +22,7 @@ mod load;
 mod migrations;
 mod open;
 mod reader;
+mod reseal;
 mod retention;
 mod rollups;
 mod rows;
@@ -39,6 +40,7 @@ mod subject;
 pub use fill::fill;
 pub use open::{OpenError, Store};
 pub use reader::Readers;
+pub use reseal::{ResealError, Resealed};
 #[cfg(test)]
 pub(in crate::store) use subject::Subject;
 pub use tokens::TokenFile;

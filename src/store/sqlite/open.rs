@@ -71,6 +71,15 @@ impl Store {
         Ok(Store { path: path.to_owned(), connection: opened?, index, vault: None, lock: Arc::new(Lock(lock)) })
     }
 
+    /// Opens a database that must be there.
+    ///
+    /// # Errors
+    /// When it is not, or as [`Store::open`] has it.
+    pub fn open_existing(path: &Path) -> Result<Store, OpenError> {
+        fs::metadata(path).map_err(|why| OpenError::Unreadable(path.to_owned(), why))?;
+        Store::open(path)
+    }
+
     /// The error of a file that SQLite cannot go on with.
     pub(super) fn damaged(&self, why: &rusqlite::Error) -> OpenError {
         damaged(&self.path, why)
@@ -177,7 +186,7 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<String
     Ok(mode)
 }
 
-fn damaged(path: &Path, why: &rusqlite::Error) -> OpenError {
+pub(super) fn damaged(path: &Path, why: &rusqlite::Error) -> OpenError {
     OpenError::Database(path.to_owned(), why.to_string())
 }
 

@@ -32,7 +32,7 @@ pub(super) fn delete(connection: &Connection, job: JobKey) -> rusqlite::Result<(
 }
 
 /// What a secret is sealed for: one taken from another job, or from another name, does not open.
-fn place(job: JobId, name: &str) -> Vec<u8> {
+pub(super) fn place(job: JobId, name: &str) -> Vec<u8> {
     [b"secret of job ", job.as_bytes().as_slice(), b" ", name.as_bytes()].concat()
 }
 

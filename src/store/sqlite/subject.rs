@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::ageing::Ageing;
 use super::fold::Fold;
+use super::reseal::Resealed;
 use super::retention::Retention;
 use super::writer::commit;
 use super::{Store, history};
@@ -67,6 +68,14 @@ impl Subject {
             .load(&crate::job::Context::at(crate::time::Instant::FIRST), |job| jobs.push(job), |row| rows.push(row))
             .expect("it can be read");
         (jobs, rows, loaded)
+    }
+
+    /// Changes the key, as the command does while no server runs.
+    pub(crate) fn reseal(&mut self, old: [u8; 32], new: [u8; 32]) -> Result<Resealed, String> {
+        let store = self.store.take().expect("it is open");
+        let done = store.reseal(&Vault::new(&old), &Vault::new(&new)).map_err(|why| why.to_string());
+        self.store = Some(Store::open(&self.path).expect("it is as it was, or sealed anew"));
+        done
     }
 
     /// How many secrets are kept, of all jobs.
