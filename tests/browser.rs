@@ -21,12 +21,17 @@ mod rebinding;
 #[path = "browser/site.rs"]
 mod site;
 
-use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+use serde_json::json;
 use site::Site;
 use support::api::Api;
 use support::browser::Browser;
 use support::server::Server;
 use tempfile::TempDir;
+
+/// As what changed, if nothing did.
+const NOT_A_LINE: [&str; 0] = [];
 
 /// A browser, the site that its pages come from, and the server that they are after.
 struct Setup {
@@ -58,11 +63,19 @@ impl Setup {
         self.api().create("@yearly", "http://127.0.0.1:9/")
     }
 
-    /// All that a page could have changed.
-    fn state(&self) -> (String, Vec<Value>) {
+    /// All that a page could have changed: what is exported, line by line, and which executions there are. Not what became
+    /// of these, which goes on by itself.
+    fn state(&self) -> BTreeSet<String> {
         let export = self.api().send("GET", "/api/export", None);
         assert_eq!(export.status, 200, "{}", export.text);
-        (export.text, self.api().pages("/api/executions?limit=500", "executions"))
+        let executions = self.api().pages("/api/executions?limit=500", "executions");
+        let ids = executions.iter().map(|execution| execution["executionId"].to_string());
+        export.text.lines().map(str::to_owned).chain(ids).collect()
+    }
+
+    /// What is there now and was not, and the other way round.
+    fn changed_since(&self, before: &BTreeSet<String>) -> Vec<String> {
+        self.state().symmetric_difference(before).cloned().collect()
     }
 
     /// How many requests were refused for where they came from.

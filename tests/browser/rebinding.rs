@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::Setup;
 use super::site::{SECRET, Site};
 use super::support::browser::Browser;
+use super::{NOT_A_LINE, Setup};
 
 /// What an origin's port leads to, which changes as a name's address would. Its threads end with the process.
 struct Rebound {
@@ -85,7 +85,7 @@ fn a_page_whose_name_is_led_here_reads_and_changes_nothing() {
         assert!(!text.contains(&id) && text.contains("--allowed-host"), "{text}");
         // Browsers ask again over another connection, which is what 421 is for.
         assert!(test.strangers() >= strangers + 3, "each came here");
-        assert_eq!(test.state(), before, "{host}");
+        assert_eq!(test.changed_since(&before), NOT_A_LINE, "{host}");
     }
 
     // The same page and a server that asks for no name.
