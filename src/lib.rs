@@ -286,6 +286,9 @@
 //!   rest. Changes that wait for the disk never take all connections.
 //! - **There is no login, so the browser is the door**: `Host` must be a name no stranger owns, and a page that changes
 //!   something must be our own or named. A proxy is believed only if it is trusted.
+//! - **A foreign page learns not even what there is.** Constant bytes in every head (`http/response.rs`) keep answers out of
+//!   its scripts, pictures and frames, where it would tell one that is there from one that is not, and could hold a stream
+//!   open. `tests/browser.rs` tries that in a real browser.
 //! - **Long answers are made in pieces**: one in a turn of the loop for all clients together, and none while a client
 //!   leaves [`limits::STREAM_UNSENT_MAX`] unread. A stream is a small value that its connection carries, so it ends with it.
 //!   Events are made already: of them there are as many pieces in a turn as there is time for.

@@ -197,6 +197,26 @@ fn http_1_0_gets_an_answer_and_the_end() {
 }
 
 #[test]
+fn every_answer_tells_browsers_what_it_is_not_for() {
+    let test = Setup::new(&["--cors-origin", "*"]);
+    for (status, request) in [
+        (200, GET_INFO.to_owned()),
+        (200, GET_INFO.replace("/info", "/jobs?limit=1000")),
+        (204, GET_INFO.replace("GET", "OPTIONS")),
+        (404, GET_INFO.replace("/api/info", "/nowhere")),
+        (421, GET_INFO.replace("localhost", "evil.example")),
+        (400, GET_INFO.replace("Host: localhost\r\n", "")),
+        (201, post(&job("@daily", "http://a/").to_string(), "")),
+    ] {
+        let reply = ask(&test.api().address, &request);
+        assert_eq!(reply.status, status, "{request}");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff", "{request}");
+        assert_eq!(reply.header("content-security-policy"), "frame-ancestors 'none'", "{request}");
+        assert_eq!(reply.header("cross-origin-resource-policy"), "same-origin", "{request}");
+    }
+}
+
+#[test]
 fn cors_headers_are_there_only_if_an_origin_is_set() {
     let preflight = "OPTIONS /api/jobs HTTP/1.1\r\nHost: localhost\r\nOrigin: https://a.example\r\n\
                      Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\n\r\n";

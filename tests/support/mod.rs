@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub mod api;
+pub mod browser;
 pub mod history;
 pub mod receiver;
 pub mod server;
+pub mod webdriver;
 
 use std::time::{Duration, Instant};
 
