@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "server/access.rs"]
+mod access;
 #[path = "server/batches.rs"]
 mod batches;
 #[path = "server/calendars.rs"]

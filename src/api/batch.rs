@@ -287,7 +287,7 @@ impl Batch {
     pub fn end_split(&mut self) -> Result<(), ApiError> {
         self.end_line()?;
         if self.places.is_empty() {
-            return Err(ApiError::bad_request("body: expected JSON objects, each in a line of its own"));
+            return Err(body::no_lines());
         }
         Ok(())
     }

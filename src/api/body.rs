@@ -18,7 +18,13 @@ pub(super) fn check_lines(request: &Request) -> Result<(), ApiError> {
     if !request.headers.content_type.as_deref().is_some_and(is_lines) {
         check_content_type(request)?;
     }
-    Ok(())
+    // Whether there is anything in them is seen as they are split.
+    if request.body.is_empty() { Err(no_lines()) } else { Ok(()) }
+}
+
+/// There is nothing in the body.
+pub(super) fn no_lines() -> ApiError {
+    ApiError::bad_request("body: expected JSON objects, each in a line of its own")
 }
 
 /// Reads the text of an object, which is not a list of its members.
