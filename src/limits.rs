@@ -140,6 +140,8 @@ pub const BODY_LEN_MAX: usize = 64 * 1024;
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Clients that send a body above [`BODY_LEN_MAX`] at once.
 pub const LARGE_BODIES_MAX: usize = 4;
+/// Addresses and unix sockets that the API listens on.
+pub const LISTENERS_MAX: usize = 8;
 /// Clients that are connected and not accepted yet.
 pub const CLIENTS_QUEUED_MAX: i32 = 1_024;
 /// How long a client may take to send one request.
@@ -186,6 +188,28 @@ pub const PIECE_LEN_MAX: usize = 64 * 1024;
 pub const PIECES_PER_TURN_MAX: u32 = 1;
 /// Unsent bytes of a streamed answer above which no further piece of it is made.
 pub const STREAM_UNSENT_MAX: usize = 64 * 1024;
+
+// --- TLS of the API ---
+
+/// Connections whose handshake is done: as many as the loop has, and some that it has not taken up yet, or is done with
+/// while their clients still read.
+pub const TLS_OPEN_MAX: usize = CONNECTIONS_MAX + EVENT_CLIENTS_MAX + 256;
+/// Handshakes under way at once; beyond, the oldest one makes room.
+pub const TLS_HANDSHAKES_MAX: usize = 512;
+/// How long a handshake may take.
+pub const TLS_HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Bytes on their way between the loop and the thread that encrypts, of one connection in one direction.
+pub const TLS_PAIR_LEN: usize = 64 * 1024;
+/// Bytes of one connection that are encrypted and decrypted before it is the turn of the others.
+pub const TLS_AT_ONCE_MAX: usize = 64 * 1024;
+/// Unsent encrypted bytes above which nothing more is read from a client.
+pub const TLS_UNSENT_MAX: usize = 64 * 1024;
+/// How long nobody is accepted once the system has no file for another client.
+pub const TLS_ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long a stop waits until clients have read what is left for them.
+pub const TLS_END_TIME_MAX: Duration = Duration::from_secs(1);
+/// Open files that TLS takes: two for each connection beside that of the loop, which those that wait for it have as well.
+pub const FILES_OF_TLS: u64 = (3 * TLS_OPEN_MAX + TLS_HANDSHAKES_MAX - CONNECTIONS_MAX - EVENT_CLIENTS_MAX) as u64;
 
 // --- Events ---
 
@@ -479,4 +503,5 @@ const _: () = {
     assert!(2 * RUN_WAITERS_MAX < CLIENT_CHANGES_PENDING_MAX, "who waits for an execution must not stop all changes");
     assert!(READ_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "a slow read is answered by who knows why");
     assert!(LEFT_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis());
+    assert!(CONNECTIONS_PER_ADDRESS_MAX < TLS_HANDSHAKES_MAX, "one address must not hold all handshakes");
 };

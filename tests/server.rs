@@ -27,6 +27,8 @@ mod hostile;
 mod jobs;
 #[path = "server/keys.rs"]
 mod keys;
+#[path = "server/listen.rs"]
+mod listen;
 #[path = "server/lists.rs"]
 mod lists;
 #[path = "server/policies.rs"]
@@ -49,6 +51,8 @@ mod start;
 mod streams;
 #[path = "server/targets.rs"]
 mod targets;
+#[path = "server/tls.rs"]
+mod tls;
 #[path = "server/trials.rs"]
 mod trials;
 #[path = "server/why.rs"]

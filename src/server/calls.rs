@@ -2,7 +2,6 @@
 //! It must not format JSON: `api` does.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::batches::Batches;
@@ -12,6 +11,7 @@ use super::engine::Engine;
 use super::figures;
 use super::gate::{Gate, Refused};
 use super::keys::{Digest, Keys};
+use super::peer::Peer;
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Stream};
 use crate::core::{
     Action, Attempt, Class, Command, ExecutionId, Handle, Herd, Input, JobFilter, Kind, Listing, Reply, Report,
@@ -92,7 +92,7 @@ impl Calls {
         clients: Clients,
         now: Now,
         request: RequestId,
-        peer: IpAddr,
+        peer: Peer,
         asked: Asked,
     ) -> Given {
         match asked {
@@ -112,12 +112,12 @@ impl Calls {
         clients: Clients,
         now: Now,
         request: RequestId,
-        peer: IpAddr,
+        peer: Peer,
         asked: &mut Request,
     ) -> Given {
         if let Err(Refused { client, error }) = self.gate.check(peer, asked) {
             self.strangers += 1;
-            tracing::info!(%client, why = %error.message, "a request was not let in");
+            tracing::info!(%client, unix_socket = peer.is_local_socket, why = %error.message, "a request was not let in");
             return Given::Answer(self.cors.mark(error.response()));
         }
         if self.cors.is_preflight(asked) {

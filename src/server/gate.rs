@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::peer::Peer;
 use super::proxies::{self, Seen};
 use crate::api::{self, ApiError};
 use crate::http::{Method, Request, Status};
@@ -27,15 +28,15 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Whether somebody connected speaks for others.
-    pub(super) fn trusts(&self, peer: IpAddr) -> bool {
-        proxies::is_trusted(&self.trusted_proxies, peer)
+    pub(super) fn trusts(&self, peer: Peer) -> bool {
+        proxies::is_trusted(&self.trusted_proxies, peer.address)
     }
 
     /// Lets a request in.
     ///
     /// # Errors
     /// Says what it lacks: 421, 403 or 415.
-    pub(super) fn check(&self, peer: IpAddr, request: &Request) -> Result<(), Refused> {
+    pub(super) fn check(&self, peer: Peer, request: &Request) -> Result<(), Refused> {
         let seen = proxies::see(&self.trusted_proxies, peer, &request.headers);
         let client = seen.client;
         self.check_host(&seen, request)
@@ -263,7 +264,7 @@ mod tests {
     }
 
     fn status(gate: &Gate, peer: &str, request: &Request) -> u16 {
-        let checked = gate.check(peer.parse().expect("it is an address"), request);
+        let checked = gate.check(Peer::tcp(peer.parse().expect("it is an address")), request);
         checked.map_or_else(|refused| refused.error.status.code(), |()| 200)
     }
 
@@ -305,8 +306,7 @@ mod tests {
         assert_eq!(status(&gate, LOCAL, &health), 200, "probes may call the server anything");
         health.method = Method::Post;
         assert_eq!(status(&gate, LOCAL, &health), 421);
-        let refused =
-            gate.check([127, 0, 0, 1].into(), &request(Method::Get, &[("host", "a.b")], "")).expect_err("421");
+        let refused = gate.check(Peer::local(), &request(Method::Get, &[("host", "a.b")], "")).expect_err("421");
         assert!(refused.error.message.contains("--allowed-host"), "{}", refused.error.message);
     }
 
