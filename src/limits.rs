@@ -191,11 +191,15 @@ pub const STREAM_UNSENT_MAX: usize = 64 * 1024;
 
 // --- TLS of the API ---
 
-/// Connections whose handshake is done: as many as the loop has, and some that it has not taken up yet, or is done with
-/// while their clients still read.
-pub const TLS_OPEN_MAX: usize = CONNECTIONS_MAX + EVENT_CLIENTS_MAX + 256;
 /// Handshakes under way at once; beyond, the oldest one makes room.
 pub const TLS_HANDSHAKES_MAX: usize = 512;
+/// Connections over TLS: as many as the loop has, so that it is the loop that decides who makes room, and those that are
+/// not or no longer with it.
+pub const TLS_CONNECTIONS_MAX: usize = CONNECTIONS_MAX + EVENT_CLIENTS_MAX + TLS_HANDSHAKES_MAX;
+/// Open files of each beside that of the loop: the client's, and the other end of a pair.
+pub const FILES_PER_TLS_CONNECTION: u64 = 2;
+/// The share of the files that are not reserved which TLS may take, in per cent. Where few may be open, POSTs come first.
+pub const FILES_TLS_PER_CENT: u64 = 25;
 /// How long a handshake may take.
 pub const TLS_HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Bytes on their way between the loop and the thread that encrypts, of one connection in one direction.
@@ -208,8 +212,6 @@ pub const TLS_UNSENT_MAX: usize = 64 * 1024;
 pub const TLS_ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How long a stop waits until clients have read what is left for them.
 pub const TLS_END_TIME_MAX: Duration = Duration::from_secs(1);
-/// Open files that TLS takes: two for each connection beside that of the loop, which those that wait for it have as well.
-pub const FILES_OF_TLS: u64 = (3 * TLS_OPEN_MAX + TLS_HANDSHAKES_MAX - CONNECTIONS_MAX - EVENT_CLIENTS_MAX) as u64;
 
 // --- Events ---
 

@@ -92,7 +92,7 @@ fn prepare(
         drop(waker.wake());
     });
 
-    let files::Room { in_flight: in_flight_max, idle: idle_max } =
+    let files::Room { in_flight: in_flight_max, idle: idle_max, tls: tls_max } =
         files::fit(config.max_in_flight, config.tls.is_some());
     let mut core = Scheduler::new(Settings {
         in_flight_max,
@@ -111,8 +111,8 @@ fn prepare(
         )
         .map_err(ServeError::Store)?;
 
-    let tls =
-        identity.map(|identity| Tls::start(bound.tls, identity, config.trusted_proxies.clone(), Arc::clone(&notify)));
+    let tls = identity
+        .map(|identity| Tls::start(bound.tls, identity, config.trusted_proxies.clone(), tls_max, Arc::clone(&notify)));
     let (tls, entrance) = tls.transpose().map_err(ServeError::Thread)?.unzip();
     let entrances = Listeners::new(bound.plain, entrance, registry, LISTENERS).map_err(ServeError::Loop)?;
     let workers = config.workers.map_or_else(dispatch::default_workers, |workers| workers as usize);
@@ -201,8 +201,10 @@ fn greet(config: &Config, listen: &[Listen], jobs: usize) {
     }
     println!("Data: {} ({jobs} {} loaded)", path.display(), if jobs == 1 { "job" } else { "jobs" });
     println!("Next: register a job that fires every 10 seconds");
-    let at = match first {
-        Listen::Tcp { .. } => first.to_string(),
+    // Where it is plain there is no certificate that a client may not trust.
+    let is_plain = |listen: &&Listen| matches!(listen, Listen::Tcp { over_tls: false, .. });
+    let at = match listen.iter().find(is_plain).unwrap_or(first) {
+        tcp @ Listen::Tcp { .. } => tcp.to_string(),
         Listen::Unix(path) => format!("--unix-socket {} http://localhost", path.display()),
     };
     println!(

@@ -21,7 +21,6 @@ use mio::net::UnixStream;
 use super::listeners::Listener;
 use super::peer::Peer;
 use crate::background;
-use crate::limits::{TLS_HANDSHAKES_MAX, TLS_OPEN_MAX};
 pub(super) use identity::Identity;
 use terminator::Terminator;
 
@@ -62,19 +61,22 @@ pub(super) struct Entrance {
 }
 
 impl Tls {
-    /// Starts the thread. Clients behind `trusted` proxies may be as many as there are.
+    /// Starts the thread, which has so many connections at most. Clients behind `trusted` proxies may be as many of them as
+    /// there are.
     pub(super) fn start(
         listeners: Vec<Listener>,
         identity: Identity,
         trusted: Vec<IpNet>,
+        connections_max: usize,
         notify: Notify,
     ) -> io::Result<(Tls, Entrance)> {
         // Room for all that there can be: the thread never waits for the loop.
-        let (sender, opened) = crossbeam_channel::bounded(TLS_OPEN_MAX + TLS_HANDSHAKES_MAX);
+        let (sender, opened) = crossbeam_channel::bounded(connections_max);
         let shared = Arc::new(Shared::default());
         let entrance = Entrance { opened, shared: Arc::clone(&shared) };
         let last = Last { shared: Arc::clone(&shared), notify: Arc::clone(&notify) };
-        let made = Terminator::new(listeners, identity, trusted, (sender, notify), Arc::clone(&shared));
+        let made =
+            Terminator::new(listeners, identity, (trusted, connections_max), (sender, notify), Arc::clone(&shared));
         let (terminator, waker) = made?;
         let thread = std::thread::Builder::new().name("tls".to_owned()).spawn(move || {
             let _last = last;

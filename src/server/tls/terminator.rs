@@ -24,7 +24,7 @@ use super::{Identity, Notify, Opened, Shared};
 use crate::clock;
 use crate::limits::{
     ACCEPTS_PER_TURN_MAX, EXPIRIES_PER_TURN_MAX, LINGER_TIME_MAX, LISTENERS_MAX, TLS_ACCEPT_REST, TLS_END_TIME_MAX,
-    TLS_HANDSHAKE_TIME_MAX, TLS_HANDSHAKES_MAX, TLS_OPEN_MAX, TLS_PAIR_LEN, TURN_MAX,
+    TLS_HANDSHAKE_TIME_MAX, TLS_HANDSHAKES_MAX, TLS_PAIR_LEN, TURN_MAX,
 };
 use crate::time::{DeadlineHeap, MonoUs};
 
@@ -42,6 +42,7 @@ pub(super) struct Terminator {
     trusted: Vec<IpNet>,
     identity: Identity,
     all: Slab<Relay>,
+    connections_max: usize,
     /// Those that have not come as far as the loop, by when they must have: the first is the oldest.
     handshakes: DeadlineHeap<MonoUs>,
     addresses: Addresses,
@@ -62,7 +63,7 @@ impl Terminator {
     pub(super) fn new(
         listeners: Vec<Listener>,
         identity: Identity,
-        trusted: Vec<IpNet>,
+        (trusted, connections_max): (Vec<IpNet>, usize),
         (opened, notify): (Sender<Opened>, Notify),
         shared: Arc<Shared>,
     ) -> io::Result<(Terminator, Arc<Waker>)> {
@@ -75,6 +76,7 @@ impl Terminator {
             trusted,
             identity,
             all: Slab::new(),
+            connections_max,
             handshakes: DeadlineHeap::default(),
             addresses: Addresses::default(),
             behind: DeadlineHeap::default(),
@@ -165,9 +167,9 @@ impl Terminator {
         }
     }
 
-    /// Whether there is no room for another one that gets as far as the loop.
+    /// Whether all room is taken by connections that have come as far as the loop: it decides who makes room.
     fn is_full(&self) -> bool {
-        self.all.len() - self.handshakes.len() >= TLS_OPEN_MAX
+        self.all.len() >= self.connections_max && self.handshakes.is_empty()
     }
 
     fn accept(&mut self, mono: MonoUs) {
@@ -200,7 +202,7 @@ impl Terminator {
             return;
         }
         // Whoever is silent for longest makes room: silent clients keep nobody out.
-        if self.handshakes.len() >= TLS_HANDSHAKES_MAX
+        if (self.handshakes.len() >= TLS_HANDSHAKES_MAX || self.all.len() >= self.connections_max)
             && let Some((_, oldest)) = self.handshakes.peek()
         {
             self.give_up(oldest);
