@@ -192,8 +192,10 @@ impl Connections {
     pub(super) fn note(&mut self, event: &Event, mono: MonoUs) {
         let Some(index) = event.token().0.checked_sub(FIRST_TOKEN) else { return };
         let Some(connection) = self.all.get_mut(index) else { return };
-        let gone = event.is_error() || event.is_write_closed();
-        let left = event.is_read_closed();
+        // Over a unix socket a client that has sent all and closed looks as if it were reset: what it sent counts, as over
+        // TCP, and whether it still reads shows when something is sent.
+        let gone = event.is_error() || (event.is_write_closed() && !connection.stream().is_unix());
+        let left = event.is_read_closed() || event.is_write_closed();
         connection.note(event.is_readable() || left || gone, left, gone, mono);
         self.queue(small(index));
     }

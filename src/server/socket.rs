@@ -25,6 +25,10 @@ impl Socket {
         }
     }
 
+    pub(super) fn is_unix(&self) -> bool {
+        matches!(self, Socket::Unix(_))
+    }
+
     /// Small answers must not wait for the client's acknowledgements.
     pub(super) fn send_at_once(&self) {
         match self {

@@ -2,6 +2,7 @@
 //! It must not test what the API answers.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -12,6 +13,7 @@ use super::raw::{Raw, Reply, ask};
 use super::start::refused;
 use super::support::api::job;
 use super::support::server::{Server, command};
+use super::support::until;
 
 /// What a client gets that speaks through a unix socket.
 fn ask_through(path: &Path, request: &str) -> Reply {
@@ -83,6 +85,11 @@ fn whoever_speaks_through_a_unix_socket_is_on_this_machine_and_still_names_a_hos
         let request = super::raw::post(&body, &format!("{lines}Content-Type: application/json\r\n"));
         assert_eq!(ask_through(&path, &request).status, status, "{lines}");
     }
+    // Whoever sends and goes has sent all the same.
+    let mut hasty = UnixStream::connect(&path).expect("it listens");
+    hasty.write_all(super::raw::post(&body, "").as_bytes()).expect("there is room");
+    drop(hasty);
+    until("it is there", || (test.api().get("/api/jobs")["jobs"].as_array().map(Vec::len) == Some(3)).then_some(()));
     // Nobody on this machine can keep the others out.
     let many: Vec<UnixStream> = (0..300).map(|_| UnixStream::connect(&path).expect("it listens")).collect();
     assert_eq!(ask_through(&path, &get("localhost")).status, 200);
