@@ -263,6 +263,19 @@ fn silent_clients_keep_nobody_out() {
 }
 
 #[test]
+fn a_handshake_that_does_not_go_on_is_given_up() {
+    let server = Encrypted::new();
+    for begun in [&[][..], &[22, 3, 1, 1, 0]] {
+        let mut raw = Raw::connect(server.address());
+        raw.send(begun);
+        // The client waits longer than the server does.
+        raw.ends();
+    }
+    assert_eq!(server.failed(), 2);
+    server.test.is_well();
+}
+
+#[test]
 fn plain_http_and_nonsense_are_told_what_is_spoken_here() {
     let server = Encrypted::new();
     for request in [get("/api/health"), "hello\r\n".to_owned(), post(&"x".repeat(50_000), "")] {
