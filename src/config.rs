@@ -1,6 +1,7 @@
 //! Owns what the server runs with: one type of valid values.
 //! It must not know where they come from: the command line is one place.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +17,11 @@ use crate::telemetry::{LogFormat, LogLevel};
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where the API listens.
-    pub listen: SocketAddr,
+    pub listen: Vec<Listen>,
+    /// The mode of unix sockets.
+    pub listen_mode: u32,
+    /// What is spoken with where TLS is.
+    pub tls: Option<TlsFiles>,
     /// The SQLite file.
     pub db: PathBuf,
     /// POSTs in flight at once.
@@ -61,4 +66,47 @@ pub struct Config {
     pub log: LogLevel,
     /// The form of log lines.
     pub log_format: LogFormat,
+}
+
+/// One place where the API listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and a port.
+    Tcp {
+        /// Both.
+        address: SocketAddr,
+        /// Whether TLS is spoken there.
+        over_tls: bool,
+    },
+    /// A unix socket, by its path.
+    Unix(PathBuf),
+}
+
+impl Listen {
+    /// Whether only this machine reaches it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Listen::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
+            Listen::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Tcp { address, over_tls: false } => write!(f, "http://{address}"),
+            Listen::Tcp { address, over_tls: true } => write!(f, "https://{address}"),
+            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The certificate that clients see, and its key: files in PEM format.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate, and those that lead to a root.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }

@@ -14,7 +14,7 @@
 //! # The picture
 //!
 //! ```text
-//!               HTTP clients
+//!               HTTP clients       <--- thread for TLS <--- HTTPS clients
 //!                    |  bytes
 //!    +---------------v-----------------------------------------+     attempts      +-----------+
 //!    |  loop (main thread, mio)                                | --- crossbeam --> | workers   |---> POST
@@ -187,9 +187,9 @@
 //!   [`limits::REPORT_WAIT_MAX`] while a burst drains. Loop and writer otherwise work on the same cores as the workers just
 //!   then, in small portions. The cost: a crash repeats the POSTs whose outcome is younger than that. What a client, a
 //!   retry or an alert waits for is written at once.
-//! - **Threads that give way.** Writer, checkpointer and readers never take a core from a running thread when they wake
-//!   up ([`background`]). The receiver of `punctual bench` is such a thread, too: on two cores it otherwise interrupts the
-//!   sending thread for every second POST, which no target on another machine does.
+//! - **Threads that give way.** Writer, checkpointer, readers and the one for TLS never take a core from a running thread
+//!   when they wake up ([`background`]). The receiver of `punctual bench` is such a thread, too: on two cores it otherwise
+//!   interrupts the sending thread for every second POST, which no target on another machine does.
 //! - **History's index on job and time** is the clustering of `job_executions` itself; `idx_job_executions_job_id`
 //!   would repeat it and does not exist. `idx_job_executions_scheduled_time` and `idx_jobs_active` do.
 //! - **Deleting a job** closes its waiting executions as FAILED without an alert: a client asked for it.
@@ -289,6 +289,14 @@
 //! - **A foreign page learns not even what there is.** Constant bytes in every head (`http/response.rs`) keep answers out of
 //!   its scripts, pictures and frames, where it would tell one that is there from one that is not, and could hold a stream
 //!   open. `tests/browser.rs` tries that in a real browser.
+//! - **Each address says whether it is plain.** With a certificate an address speaks TLS unless it begins with `http://`, so
+//!   that nobody who forgets something sends in clear, and probes on loopback need no certificate.
+//! - **TLS is a thread beside the loop** (`server/tls`): it hands the loop the plain end of a pair of sockets, so that a
+//!   connection over TLS is one like any other there, and a handshake costs the loop nothing. It holds a record for each
+//!   direction; what a client does not read fills the pair, and then the loop's own bounds. Whoever is silent for longest
+//!   makes room for the next handshake; of those behind it the loop decides. It gives way like the writer.
+//! - **A unix socket is this machine**: its clients have the address of loopback and no cap. `Host` is checked there, too, as
+//!   a proxy may pass on what a browser said.
 //! - **Long answers are made in pieces**: one in a turn of the loop for all clients together, and none while a client
 //!   leaves [`limits::STREAM_UNSENT_MAX`] unread. A stream is a small value that its connection carries, so it ends with it.
 //!   Events are made already: of them there are as many pieces in a turn as there is time for.

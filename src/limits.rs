@@ -160,6 +160,8 @@ pub const BODY_LEN_MAX: usize = 64 * 1024;
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Clients that send a body above [`BODY_LEN_MAX`] at once.
 pub const LARGE_BODIES_MAX: usize = 4;
+/// Addresses and unix sockets that the API listens on.
+pub const LISTENERS_MAX: usize = 8;
 /// Clients that are connected and not accepted yet.
 pub const CLIENTS_QUEUED_MAX: i32 = 1_024;
 /// How long a client may take to send one request.
@@ -206,6 +208,30 @@ pub const PIECE_LEN_MAX: usize = 64 * 1024;
 pub const PIECES_PER_TURN_MAX: u32 = 1;
 /// Unsent bytes of a streamed answer above which no further piece of it is made.
 pub const STREAM_UNSENT_MAX: usize = 64 * 1024;
+
+// --- TLS of the API ---
+
+/// Handshakes under way at once; beyond, the oldest one makes room.
+pub const TLS_HANDSHAKES_MAX: usize = 512;
+/// Connections over TLS: as many as the loop has, so that it is the loop that decides who makes room, and those that are
+/// not or no longer with it.
+pub const TLS_CONNECTIONS_MAX: usize = CONNECTIONS_MAX + EVENT_CLIENTS_MAX + TLS_HANDSHAKES_MAX;
+/// Open files of each beside that of the loop: the client's, and the other end of a pair.
+pub const FILES_PER_TLS_CONNECTION: u64 = 2;
+/// The share of the files that are not reserved which TLS may take, in per cent. Where few may be open, POSTs come first.
+pub const FILES_TLS_PER_CENT: u64 = 25;
+/// How long a handshake may take.
+pub const TLS_HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Bytes on their way between the loop and the thread that encrypts, of one connection in one direction.
+pub const TLS_PAIR_LEN: usize = 64 * 1024;
+/// Bytes of one connection that are encrypted and decrypted before it is the turn of the others.
+pub const TLS_AT_ONCE_MAX: usize = 64 * 1024;
+/// Unsent encrypted bytes above which nothing more is read from a client.
+pub const TLS_UNSENT_MAX: usize = 64 * 1024;
+/// How long nobody is accepted once the system has no file for another client.
+pub const TLS_ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long a stop waits until clients have read what is left for them.
+pub const TLS_END_TIME_MAX: Duration = Duration::from_secs(1);
 
 // --- Events ---
 
@@ -501,4 +527,5 @@ const _: () = {
     assert!(2 * RUN_WAITERS_MAX < CLIENT_CHANGES_PENDING_MAX, "who waits for an execution must not stop all changes");
     assert!(READ_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "a slow read is answered by who knows why");
     assert!(LEFT_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis());
+    assert!(CONNECTIONS_PER_ADDRESS_MAX < TLS_HANDSHAKES_MAX, "one address must not hold all handshakes");
 };

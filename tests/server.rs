@@ -29,6 +29,8 @@ mod hostile;
 mod jobs;
 #[path = "server/keys.rs"]
 mod keys;
+#[path = "server/listen.rs"]
+mod listen;
 #[path = "server/lists.rs"]
 mod lists;
 #[path = "server/planted.rs"]
@@ -57,6 +59,8 @@ mod start;
 mod streams;
 #[path = "server/targets.rs"]
 mod targets;
+#[path = "server/tls.rs"]
+mod tls;
 #[path = "server/trials.rs"]
 mod trials;
 #[path = "server/why.rs"]

@@ -143,7 +143,7 @@ fn make_folder(parent: &Path) -> Result<PathBuf, BenchError> {
 
 fn spawn(options: &ChildOptions, identity: Option<&Identity>, folder: &Path, database: &Path) -> io::Result<Process> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("serve").arg("--listen=127.0.0.1:0").arg("--db").arg(database).args(&options.flags);
+    command.arg("serve").arg("--listen=http://127.0.0.1:0").arg("--db").arg(database).args(&options.flags);
     if let Some(identity) = identity {
         let path = folder.join("receiver.pem");
         fs::write(&path, &identity.pem)?;

@@ -245,7 +245,7 @@ fn subject(typed: &BenchArguments) -> Result<Subject, InvalidFlag> {
 
 /// Holds the server's flags against what `serve` takes; gives how many POSTs may be in flight.
 fn check_flags(flags: &[String], text: &str) -> Result<u32, InvalidFlag> {
-    let ours = ["--listen=127.0.0.1:0", "--db=bench.db"];
+    let ours = ["--listen=http://127.0.0.1:0", "--db=bench.db"];
     let config = serve::parse(ours.into_iter().chain(flags.iter().map(String::as_str)));
     config
         .map(|config| config.max_in_flight)

@@ -1,10 +1,12 @@
 //! Owns the command line: which commands there are, and how each ends.
 //! It must not hold logic of its own, and nobody below knows it.
 //!
-//! `serve`, `bench` and `secrets` are the flags of the commands, `flag` the values and errors of any.
+//! `serve` (with `listen`: where it listens), `bench` and `secrets` are the flags of the commands, `flag` the values and
+//! errors of any.
 
 mod bench;
 mod flag;
+mod listen;
 mod secrets;
 mod serve;
 mod token;

@@ -9,6 +9,7 @@ use clap::{Args, Parser};
 use ipnet::IpNet;
 
 use super::flag::{self, InvalidFlag};
+use super::listen;
 use crate::config::Config;
 use crate::dispatch::{Allowlist, MalformedAllowlist};
 use crate::job::{Misfire, TargetUrl};
@@ -19,9 +20,25 @@ use crate::vault;
 /// The flags of `serve`, as typed.
 #[derive(Args, Debug, Clone)]
 pub struct ServeArguments {
-    /// Address and port of the API; port 0 takes any free one
-    #[arg(long, env = "PUNCTUAL_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
-    pub listen: String,
+    /// Where the API listens: ADDRESS:PORT (port 0 takes any free one) or unix:/path/to.sock; several with commas or
+    /// flags. With --tls-cert an address speaks TLS; http://ADDRESS:PORT is plain all the same
+    #[arg(
+        long,
+        env = "PUNCTUAL_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:3000",
+        value_delimiter = ','
+    )]
+    pub listen: Vec<String>,
+    /// The mode of unix sockets, in octal: who may use the API through them
+    #[arg(long, env = "PUNCTUAL_LISTEN_MODE", value_name = "MODE", default_value = "0660")]
+    pub listen_mode: String,
+    /// The certificate that clients of the API see (PEM), with those that lead to a root; SIGHUP reads it again
+    #[arg(long, env = "PUNCTUAL_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<String>,
+    /// The key of that certificate (PEM)
+    #[arg(long, env = "PUNCTUAL_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<String>,
     /// The SQLite file; it and its folder are created if missing
     #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
     pub db: String,
@@ -108,9 +125,7 @@ impl TryFrom<ServeArguments> for Config {
     type Error = InvalidFlag;
 
     fn try_from(typed: ServeArguments) -> Result<Config, InvalidFlag> {
-        let listen = typed.listen.parse().map_err(|_| {
-            invalid("--listen", &typed.listen, "an address and a port such as 127.0.0.1:3000 or [::1]:3000")
-        })?;
+        let tls = listen::tls_files(typed.tls_cert, typed.tls_key)?;
         if typed.db.is_empty() || typed.db.ends_with('/') {
             return Err(invalid("--db", &typed.db, "the path of a file"));
         }
@@ -125,7 +140,9 @@ impl TryFrom<ServeArguments> for Config {
             check_origin(origin)?;
         }
         Ok(Config {
-            listen,
+            listen: listen::addresses(&typed.listen, tls.as_ref())?,
+            listen_mode: listen::mode(&typed.listen_mode)?,
+            tls,
             db: typed.db.into(),
             max_in_flight: number("--max-in-flight", &typed.max_in_flight, 1, 100_000)?,
             workers: typed.workers.as_deref().map(|text| number("--workers", text, 1, 64)).transpose()?,
@@ -246,7 +263,8 @@ mod tests {
     #[test]
     fn the_defaults_are_valid_and_every_flag_has_its_environment_variable() {
         let config = config(&[]).expect("the defaults are valid");
-        assert_eq!((config.listen.to_string().as_str(), config.max_in_flight), ("127.0.0.1:3000", 12_000));
+        let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+        assert_eq!((listen, config.max_in_flight), (vec!["http://127.0.0.1:3000".to_owned()], 12_000));
         for argument in Arguments::command().get_arguments().filter(|argument| argument.get_long().is_some()) {
             let flag = argument.get_long().expect("filtered");
             if flag != "help" && flag != "version" {
@@ -271,6 +289,9 @@ mod tests {
         for (flag, value, expected) in [
             ("--listen", "localhost", "an address and a port"),
             ("--listen", "3000", "an address and a port"),
+            ("--listen-mode", "rw", "an octal mode"),
+            ("--tls-cert", "c.pem", "--tls-key beside it"),
+            ("--tls-key", "k.pem", "--tls-cert beside it"),
             ("--db", "", "the path of a file"),
             ("--max-in-flight", "0", "a number from 1 to 100000"),
             ("--max-in-flight", "many", "a number from 1 to 100000"),

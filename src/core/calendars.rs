@@ -73,7 +73,17 @@ impl Scheduler {
         self.calendars.changes += 1;
         let id = self.calendars.changes;
         self.calendars.pending.push_back((id, request, change.clone()));
-        self.persist(Persist::Calendar(Box::new(change)), Receipt::Calendar(id));
+        let reply = match &change.dates {
+            Some(dates) => {
+                let (name, dates) = (Arc::clone(&change.name), Arc::clone(dates));
+                Reply::CalendarPut { jobs: self.jobs.followers(&name).count(), name, dates }
+            }
+            None => Reply::CalendarDeleted,
+        };
+        let number = self.persist(Persist::Calendar(Box::new(change)), Receipt::Calendar(id));
+        if std::mem::take(&mut self.plans) {
+            self.output(Output::Planned(number, request, reply));
+        }
     }
 
     /// A change of a calendar is on disk, or will never be.

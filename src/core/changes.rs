@@ -221,7 +221,7 @@ impl Scheduler {
             return self.note_gathered(slot, request, item);
         }
         let planned = request.filter(|_| std::mem::take(&mut self.plans));
-        let planned = planned.and_then(|request| Some((request, self.planned(slot, &change, &item, now)?)));
+        let planned = planned.map(|request| (request, self.planned(slot, &change, &item, now)));
         self.jobs[slot].pending = Some(Box::new(Pending { request, change, waiting: VecDeque::new() }));
         let number = self.persist(Persist::Change(Box::new(item)), Receipt::Change(slot));
         if let Some((request, reply)) = planned {
@@ -238,12 +238,12 @@ impl Scheduler {
     }
 
     /// What a change will be answered once it is on disk, as far as can be known now.
-    fn planned(&self, slot: u32, change: &PendingChange, item: &Change, now: Now) -> Option<Reply> {
+    fn planned(&self, slot: u32, change: &PendingChange, item: &Change, now: Now) -> Reply {
         let (revision, armed_through) = match change {
             PendingChange::Create => (self.jobs[slot].revision(), self.jobs[slot].armed_through()),
             PendingChange::Update { revision, armed_through }
             | PendingChange::Release { revision, armed_through, .. } => (revision, *armed_through),
-            PendingChange::Delete => return None,
+            PendingChange::Delete => return Reply::Deleted,
         };
         let has_runs_left = revision.spec.max_runs().is_none_or(|most| self.runs_left_of(slot, most) > 0);
         let goes_on = revision.spec.active && has_runs_left;
@@ -256,7 +256,7 @@ impl Scheduler {
         };
         let view = JobView { revision, tally: self.jobs[slot].tally, next, paused, held };
         let is_new = matches!(change, PendingChange::Create);
-        Some(if is_new { Reply::Created(view) } else { Reply::Updated(view) })
+        if is_new { Reply::Created(view) } else { Reply::Updated(view) }
     }
 
     /// A change is on disk, or will never be.

@@ -2,7 +2,6 @@
 //! It must not format JSON: `api` does.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::access::Access;
@@ -14,6 +13,7 @@ use super::engine::Engine;
 use super::figures;
 use super::gate::Gate;
 use super::keys::{Digest, Keys};
+use super::peer::Peer;
 use crate::access::Who;
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
 use crate::core::{
@@ -99,7 +99,7 @@ impl Calls {
         clients: Clients,
         now: Now,
         request: RequestId,
-        peer: IpAddr,
+        peer: Peer,
         asked: Asked,
     ) -> Given {
         match asked {
@@ -119,7 +119,7 @@ impl Calls {
         clients: Clients,
         now: Now,
         request: RequestId,
-        peer: IpAddr,
+        peer: Peer,
         asked: &mut Request,
     ) -> Given {
         let seen = self.gate.see(peer, asked);
@@ -128,7 +128,7 @@ impl Calls {
         let who = admitted.as_ref().copied().unwrap_or(Who::without_token(None));
         if let Err(error) = self.gate.check(&seen, asked, who) {
             self.strangers += 1;
-            tracing::info!(%client, why = %error.message, "a request was not let in");
+            tracing::info!(%client, unix_socket = peer.is_local_socket, why = %error.message, "a request was not let in");
             return Given::Answer(self.cors.mark(error.response()));
         }
         if self.cors.is_preflight(asked) {

@@ -2,12 +2,12 @@
 //! It must not know what a request means, and answers one request before it takes up the next.
 
 use std::io::{self, Read};
-use std::net::{IpAddr, Shutdown};
+use std::net::Shutdown;
 use std::time::Duration;
 
-use mio::net::TcpStream;
-
 use super::output::{BUFFER_KEPT_MAX, Output};
+use super::peer::Peer;
+use super::socket::Socket;
 use crate::api::{self, Piece, Stream};
 use crate::core::RequestId;
 use crate::http::{self, Decoded, Decoder, Limits, Method, Refusal, Request, Response, StreamFraming};
@@ -95,8 +95,8 @@ pub(super) enum Expiry {
 /// A client connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
-    pub(super) peer: IpAddr,
+    stream: Socket,
+    pub(super) peer: Peer,
     decoder: Decoder,
     input: Vec<u8>,
     output: Output,
@@ -149,7 +149,7 @@ enum Phase {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, peer: IpAddr, mono: MonoUs) -> Connection {
+    pub(super) fn new(stream: Socket, peer: Peer, mono: MonoUs) -> Connection {
         Connection {
             stream,
             peer,
@@ -175,7 +175,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn stream(&mut self) -> &mut TcpStream {
+    pub(super) fn stream(&mut self) -> &mut Socket {
         &mut self.stream
     }
 

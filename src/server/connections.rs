@@ -2,16 +2,16 @@
 //! It must not know what a request means.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io;
-use std::net::IpAddr;
 
 use mio::event::Event;
-use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::addresses::Addresses;
 use super::connection::{Allowance, Connection, Expiry, Given, Overdue, Step};
+use super::listeners::Listeners;
+use super::peer::Peer;
+use super::socket::Socket;
 use crate::api::Stream;
 use crate::core::RequestId;
 use crate::http::{Refusal, Request, Response};
@@ -57,6 +57,8 @@ pub(super) struct Clients {
     pub(super) refused: u64,
     /// Cut off, as they read too slowly.
     pub(super) too_slow: u64,
+    /// Ended before they were encrypted.
+    pub(super) handshakes_failed: u64,
     /// Those that send a large body.
     pub(super) large: usize,
     /// Sent away, as too many did.
@@ -66,7 +68,7 @@ pub(super) struct Clients {
 /// All client connections.
 #[derive(Debug)]
 pub(super) struct Connections {
-    listener: TcpListener,
+    entrances: Listeners,
     output_max: usize,
     all: Slab<Connection>,
     /// Those that listen to events. They have a limit of their own, and count in no other.
@@ -81,9 +83,7 @@ pub(super) struct Connections {
     given_pieces: VecDeque<u32>,
     /// Pieces that may still be made in this turn.
     pieces_left: u32,
-    /// Clients wait to be accepted.
-    backlog: bool,
-    /// There is no room for them.
+    /// There is no room for clients that wait to be accepted.
     is_full: bool,
     /// Requests so far: each has a number of its own, so that an answer that comes late finds nobody.
     requests: u64,
@@ -93,9 +93,9 @@ pub(super) struct Connections {
 
 impl Connections {
     /// Of which all together hold no more unsent bytes than `output_max`, but for one answer each.
-    pub(super) fn new(listener: TcpListener, output_max: usize) -> Connections {
+    pub(super) fn new(entrances: Listeners, output_max: usize) -> Connections {
         Connections {
-            listener,
+            entrances,
             output_max,
             all: Slab::new(),
             listeners: BTreeSet::new(),
@@ -105,7 +105,6 @@ impl Connections {
             without_piece: VecDeque::new(),
             given_pieces: VecDeque::new(),
             pieces_left: PIECES_PER_TURN_MAX,
-            backlog: false,
             is_full: false,
             requests: 0,
             counts: Clients::default(),
@@ -114,13 +113,14 @@ impl Connections {
     }
 
     pub(super) fn clients(&self) -> Clients {
-        Clients { open: self.all.len(), listeners: self.listeners.len(), ..self.counts }
+        let (open, handshakes_failed) = (self.all.len(), self.entrances.handshakes_failed());
+        Clients { open, listeners: self.listeners.len(), handshakes_failed, ..self.counts }
     }
 
     /// Whether something can go on without waiting.
     pub(super) fn has_more(&self) -> bool {
         let queued = self.queue.len() + self.without_piece.len() + self.given_pieces.len();
-        queued > 0 || (self.backlog && !self.is_full)
+        queued > 0 || (self.entrances.has_clients() && !self.is_full)
     }
 
     /// When to look at the next connection that may have to be cut off.
@@ -128,15 +128,15 @@ impl Connections {
         self.deadlines.peek().map(|(at, _)| at)
     }
 
-    /// Clients wait to be accepted.
-    pub(super) fn note_clients(&mut self) {
-        self.backlog = true;
+    /// Clients wait to be accepted at one of the addresses.
+    pub(super) fn note_clients(&mut self, place: usize) {
+        self.entrances.note(place);
     }
 
     /// Takes up clients that wait: some in each turn. A full house makes room by closing what is dubious, or at rest.
-    /// `is_free`: as many as there are may come from this address.
-    pub(super) fn accept(&mut self, registry: &Registry, mono: MonoUs, is_free: impl Fn(IpAddr) -> bool) {
-        if !self.backlog {
+    /// `is_free`: as many as there are may come from there.
+    pub(super) fn accept(&mut self, registry: &Registry, mono: MonoUs, is_free: impl Fn(Peer) -> bool) {
+        if !self.entrances.has_clients() {
             return;
         }
         for _ in 0..ACCEPTS_PER_TURN_MAX {
@@ -144,12 +144,9 @@ impl Connections {
             if self.is_full {
                 return;
             }
-            match self.listener.accept() {
-                Ok((stream, peer)) => self.admit(stream, peer.ip(), is_free(peer.ip()), registry, mono),
-                Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
-                    self.backlog = false;
-                    return;
-                }
+            match self.entrances.accept() {
+                Ok(Some((stream, peer))) => self.admit(stream, peer, is_free(peer), registry, mono),
+                Ok(None) => return,
                 // The client is gone already, or the process has too many files open: once another has left.
                 Err(why) => {
                     tracing::debug!(%why, "failed to accept a connection");
@@ -160,29 +157,21 @@ impl Connections {
         }
     }
 
-    fn admit(
-        &mut self,
-        mut stream: mio::net::TcpStream,
-        peer: IpAddr,
-        is_free: bool,
-        registry: &Registry,
-        mono: MonoUs,
-    ) {
-        if !is_free && self.addresses.is_full(peer) {
+    fn admit(&mut self, mut stream: Socket, peer: Peer, is_free: bool, registry: &Registry, mono: MonoUs) {
+        if !is_free && self.addresses.is_full(peer.address) {
             self.counts.refused += 1;
             return;
         }
         let entry = self.all.vacant_entry();
         let token = Token(FIRST_TOKEN + entry.key());
-        // Small answers must not wait for the client's acknowledgements.
-        drop(stream.set_nodelay(true));
+        stream.send_at_once();
         if let Err(why) = registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
             tracing::warn!(%why, "failed to watch a connection");
             return;
         }
         let slot = small(entry.key());
         entry.insert(Connection::new(stream, peer, mono));
-        self.addresses.add(peer);
+        self.addresses.add(peer.address);
         self.queue(slot);
     }
 
@@ -203,8 +192,10 @@ impl Connections {
     pub(super) fn note(&mut self, event: &Event, mono: MonoUs) {
         let Some(index) = event.token().0.checked_sub(FIRST_TOKEN) else { return };
         let Some(connection) = self.all.get_mut(index) else { return };
-        let gone = event.is_error() || event.is_write_closed();
-        let left = event.is_read_closed();
+        // Over a unix socket a client that has sent all and closed looks as if it were reset: what it sent counts, as over
+        // TCP, and whether it still reads shows when something is sent.
+        let gone = event.is_error() || (event.is_write_closed() && !connection.stream().is_unix());
+        let left = event.is_read_closed() || event.is_write_closed();
         connection.note(event.is_readable() || left || gone, left, gone, mono);
         self.queue(small(index));
     }
@@ -231,7 +222,7 @@ impl Connections {
         slot: u32,
         mono: MonoUs,
         date: &str,
-        mut answer: impl FnMut(RequestId, IpAddr, Asked) -> (Given, bool),
+        mut answer: impl FnMut(RequestId, Peer, Asked) -> (Given, bool),
     ) {
         let Some(connection) = self.all.get_mut(slot as usize) else { return };
         connection.begin();
@@ -289,7 +280,7 @@ impl Connections {
         &mut self,
         mono: MonoUs,
         date: &str,
-        mut answer: impl FnMut(RequestId, IpAddr, Asked) -> (Given, bool),
+        mut answer: impl FnMut(RequestId, Peer, Asked) -> (Given, bool),
     ) {
         self.wake_listeners();
         for slot in self.listeners.clone() {
@@ -371,7 +362,7 @@ impl Connections {
         connection.is_counted_large = connection.is_large;
         if connection.listens() && self.listeners.insert(slot) {
             // It makes room for another one.
-            self.addresses.remove(connection.peer);
+            self.addresses.remove(connection.peer.address);
             self.is_full = false;
         }
         match connection.deadline() {
@@ -387,7 +378,7 @@ impl Connections {
         self.counts.unsent -= connection.counted;
         self.counts.large -= usize::from(connection.is_counted_large);
         if !self.listeners.remove(&slot) {
-            self.addresses.remove(connection.peer);
+            self.addresses.remove(connection.peer.address);
         }
         self.is_full = false;
         drop(connection.stream().shutdown(std::net::Shutdown::Both));

@@ -5,11 +5,12 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
 use super::calls;
 use super::connection::Given;
 use super::connections::{Asked, Connections, FIRST_TOKEN};
+use super::listeners::{Listener, Listeners};
 use crate::access::{Scope, Who};
 use crate::api::{self, Call, JobsPage, Piece, Stream};
 use crate::core::RequestId;
@@ -37,10 +38,11 @@ impl World {
     pub(super) fn new() -> World {
         let poll = Poll::new().expect("there is a poll");
         let address = "127.0.0.1:0".parse().expect("it is an address");
-        let mut listener = mio::net::TcpListener::bind(address).expect("there is a free port");
+        let listener = mio::net::TcpListener::bind(address).expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
-        poll.registry().register(&mut listener, Token(0), Interest::READABLE).expect("it can be watched");
-        World { poll, connections: Connections::new(listener, UNSENT_MAX_OF_ALL), address, mono: MonoUs(1) }
+        let entrances = Listeners::new(vec![Listener::Tcp(listener)], None, poll.registry(), Token(0));
+        let connections = Connections::new(entrances.expect("it can be watched"), UNSENT_MAX_OF_ALL);
+        World { poll, connections, address, mono: MonoUs(1) }
     }
 
     /// A client that has asked.
@@ -90,7 +92,7 @@ impl World {
         // Events of a socket of the same machine are there at once; the time is for a machine that is busy.
         let wait = if self.connections.has_more() { 0 } else { 20 };
         self.poll.poll(&mut events, Some(Duration::from_millis(wait))).expect("it can be polled");
-        self.connections.note_clients();
+        self.connections.note_clients(0);
         for event in events.iter().filter(|event| event.token().0 >= FIRST_TOKEN) {
             self.connections.note(event, self.mono);
         }

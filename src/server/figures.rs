@@ -78,6 +78,7 @@ pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now
         refused_connections: clients.refused,
         refused_connections_evicted: clients.evicted,
         refused_connections_slow: clients.too_slow,
+        refused_handshakes: clients.handshakes_failed,
         refused_large_bodies: clients.crowded,
         refused_listeners: calls.listeners_refused,
         refused_log_lines: calls.logs.dropped() as u64,

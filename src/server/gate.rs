@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::peer::Peer;
 use super::proxies::{self, Seen};
 use crate::access::Who;
 use crate::api::{self, ApiError};
@@ -28,8 +29,8 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Whether somebody connected speaks for others.
-    pub(super) fn trusts(&self, peer: IpAddr) -> bool {
-        proxies::is_trusted(&self.trusted_proxies, peer)
+    pub(super) fn trusts(&self, peer: Peer) -> bool {
+        proxies::is_trusted(&self.trusted_proxies, peer.address)
     }
 
     /// Lets a request in.
@@ -46,7 +47,7 @@ impl Gate {
     }
 
     /// A request as its client sees it.
-    pub(super) fn see<'a>(&self, peer: IpAddr, request: &'a Request) -> Seen<'a> {
+    pub(super) fn see<'a>(&self, peer: Peer, request: &'a Request) -> Seen<'a> {
         proxies::see(&self.trusted_proxies, peer, &request.headers)
     }
 
@@ -265,7 +266,7 @@ mod tests {
     }
 
     fn status(gate: &Gate, peer: &str, request: &Request) -> u16 {
-        let seen = gate.see(peer.parse().expect("it is an address"), request);
+        let seen = gate.see(Peer::tcp(peer.parse().expect("it is an address")), request);
         let checked = gate.check(&seen, request, Who::without_token(None));
         checked.map_or_else(|error| error.status.code(), |()| 200)
     }
@@ -309,7 +310,7 @@ mod tests {
         health.method = Method::Post;
         assert_eq!(status(&gate, LOCAL, &health), 421);
         let stranger = request(Method::Get, &[("host", "a.b")], "");
-        let seen = gate.see([127, 0, 0, 1].into(), &stranger);
+        let seen = gate.see(Peer::local(), &stranger);
         let refused = gate.check(&seen, &stranger, Who::without_token(None)).expect_err("421");
         assert!(refused.message.contains("--allowed-host"), "{}", refused.message);
     }

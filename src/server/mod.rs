@@ -4,11 +4,13 @@
 //! In reading order: `start` (from configuration to a running loop, with as many open `files` as the system gives, and
 //! newer zone data if the machine has some: `zones`), `turn` (one turn of it), `engine` (the core and what its outputs
 //! go to), `outbox` (what waits for the writer), `together` (changes that are written together, as the core hears of
-//! them), `events` (what is to be told to clients that listen) and their `ring` (what was told last), `connections`,
-//! `connection` and its `output` (the API's sockets, of which `addresses` counts whose they are), `calls` (a request's
-//! way to its answer, past the `gate`, which believes some `proxies`, and with its idempotency key in `keys`), `batches`
-//! (that of a request which changes many jobs), `access` (who is let in), its first token: `bootstrap`, `audits` (what is written down), `figures` (what is measured, collected), `timer`, `finish` (the wait for
-//! the writer at the end).
+//! them), `events` (what is to be told to clients that listen) and their `ring` (what was told last), `listeners` (where
+//! clients come in, with the file of a `unix_socket`), `connections`, `connection` and its `output` (the API's clients,
+//! each with its `socket` and as a `peer`, of which `addresses` counts whose they are), `calls` (a request's way to its
+//! answer, past the `gate`, which believes some `proxies`, and with its idempotency key in `keys`), `batches`
+//! (that of a request which changes many jobs), `access` (who is let in; the first one by `bootstrap`), `audits` (what is
+//! written down), `figures` (what is measured, collected), `timer`, `finish` (the wait for
+//! the writer at the end). Beside it all `tls/`, a thread that encrypts.
 
 mod access;
 mod addresses;
@@ -27,16 +29,21 @@ mod files;
 mod finish;
 mod gate;
 mod keys;
+mod listeners;
 #[cfg(test)]
 mod listening_tests;
 mod outbox;
 mod output;
+mod peer;
 mod proxies;
 mod ring;
+mod socket;
 mod start;
 mod timer;
+mod tls;
 mod together;
 mod turn;
+mod unix_socket;
 mod zones;
 
 pub use access::new_token;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::peer::Peer;
 use crate::http::{Headers, Proxied};
 
 /// A request as the client sees it.
@@ -12,7 +13,7 @@ use crate::http::{Headers, Proxied};
 pub(super) struct Seen<'a> {
     /// Who it is.
     pub(super) client: IpAddr,
-    /// Whether it speaks HTTPS, to a proxy.
+    /// Whether it speaks HTTPS, to this server or to a proxy.
     pub(super) https: bool,
     /// What it calls this server.
     pub(super) host: Option<&'a str>,
@@ -32,9 +33,11 @@ pub(super) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
 }
 
 /// The request as the client sees it, by what trusted proxies say.
-pub(super) fn see<'a>(trusted: &[IpNet], peer: IpAddr, headers: &'a Headers) -> Seen<'a> {
-    let mut seen = Seen { client: peer.to_canonical(), https: false, host: headers.host.as_deref() };
-    let Some(proxied) = headers.proxied.as_deref().filter(|_| is_trusted(trusted, peer)) else { return seen };
+pub(super) fn see<'a>(trusted: &[IpNet], peer: Peer, headers: &'a Headers) -> Seen<'a> {
+    let host = headers.host.as_deref();
+    let mut seen = Seen { client: peer.address.to_canonical(), https: peer.over_tls, host };
+    let is_trusted = is_trusted(trusted, peer.address);
+    let Some(proxied) = headers.proxied.as_deref().filter(|_| is_trusted) else { return seen };
     match proxied.forwarded.as_deref() {
         Some(forwarded) => follow(trusted, &mut seen, forwarded.rsplit(',').map(hop)),
         None => follow(trusted, &mut seen, old_hops(proxied)),
@@ -110,7 +113,7 @@ mod tests {
 
     fn seen(peer: &str, headers: &Headers) -> (String, bool, String) {
         let trusted: Vec<IpNet> = ["10.0.0.0/8", "fd00::/8"].iter().map(|text| text.parse().expect(text)).collect();
-        let seen = see(&trusted, peer.parse().expect(peer), headers);
+        let seen = see(&trusted, Peer::tcp(peer.parse().expect(peer)), headers);
         (seen.client.to_string(), seen.https, seen.host.unwrap_or_default().to_owned())
     }
 

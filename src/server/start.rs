@@ -4,14 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use mio::net::TcpListener;
 use mio::{Interest, Poll, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::access::Access;
@@ -23,17 +21,19 @@ use super::engine::Engine;
 use super::events::Events;
 use super::gate::Gate;
 use super::keys::Keys;
+use super::listeners::{self, Bound, Listeners};
 use super::timer::Timer;
-use super::turn::{End, LISTENER, Loop, SIGNALS, TIMER, WAKER};
+use super::tls::{Identity, Notify, Tls};
+use super::turn::{End, LISTENERS, Loop, SIGNALS, TIMER, WAKER};
 use super::{bootstrap, files, zones};
 use crate::alert::Alerts;
 use crate::api::{self, Cors};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::core::{Input, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::job::{Context, RetryPolicy};
-use crate::limits::{ALERTS_IN_FLIGHT_MAX, CLIENTS_QUEUED_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS};
+use crate::limits::{ALERTS_IN_FLIGHT_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS};
 use crate::schedule::{Zone, Zones};
 use crate::store::{OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
@@ -49,15 +49,16 @@ const USER_AGENT: &str = concat!("Punctual/", env!("CARGO_PKG_VERSION"));
 pub fn run(config: &Config) -> Result<(), ServeError> {
     let logs = Logs::start(config.log, config.log_format);
     // The port first: it tells at once of a second server, before anything is touched.
-    let listener = listen_on(config.listen).map_err(|why| ServeError::Listen(config.listen, why))?;
-    let listen = listener.local_addr().map_err(|why| ServeError::Listen(config.listen, why))?;
+    let mut bound = listeners::bind(&config.listen, config.listen_mode).map_err(ServeError::Listen)?;
+    let addresses = std::mem::take(&mut bound.addresses);
+    let identity = config.tls.as_ref().map(Identity::read).transpose().map_err(ServeError::TlsFile)?;
     let zones = zones::newest();
     let zone = zones.get(&config.time_zone).map_err(|why| ServeError::TimeZone(why.message().to_owned()))?;
     let vault = config.secrets_key.as_deref().map(Vault::open_file).transpose().map_err(ServeError::SecretsKey)?;
     let keys = Keys::new(vault.as_ref().map(Vault::blind));
     let store = Store::open(&config.db).map_err(ServeError::Store)?.with_vault(vault);
-    let (mut serving, jobs) = prepare(config, logs, (zones, zone), listener, (store, keys))?;
-    greet(config, listen, jobs);
+    let (mut serving, jobs) = prepare(config, logs, (zones, zone), (bound, identity), (store, keys))?;
+    greet(config, &addresses, jobs);
     let mut end = serving.run().map_err(ServeError::Loop)?;
     if end == End::Clean {
         end = serving.await_writer().map_err(ServeError::Loop)?;
@@ -70,6 +71,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         End::Forced => Err(ServeError::Forced),
         End::Unwritten => Err(ServeError::Unwritten),
         End::WriterDied => Err(ServeError::WriterDied),
+        End::TlsDied => Err(ServeError::TlsDied),
     }
 }
 
@@ -77,22 +79,24 @@ fn prepare(
     config: &Config,
     logs: Logs,
     (zones, zone): (Zones, Zone),
-    mut listener: TcpListener,
+    (bound, identity): (Bound, Option<Identity>),
     (mut store, keys): (Store, Keys),
 ) -> Result<(Loop, usize), ServeError> {
     let poll = Poll::new().map_err(ServeError::Loop)?;
     let registry = poll.registry();
-    registry.register(&mut listener, LISTENER, Interest::READABLE).map_err(ServeError::Loop)?;
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(ServeError::Loop)?;
+    // Where there is nothing to read again, a terminal that closes ends the server as ever.
+    let hang_up = config.tls.as_ref().map(|_| SIGHUP);
+    let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hang_up)).map_err(ServeError::Loop)?;
     registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(ServeError::Loop)?;
     let timer = Timer::new(registry, TIMER).map_err(ServeError::Loop)?;
     let waker = Waker::new(registry, WAKER).map_err(ServeError::Loop)?;
-    let notify: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+    let notify: Notify = Arc::new(move || {
         // It fails only if the poll is gone, and then there is nobody to wake.
         drop(waker.wake());
     });
 
-    let files::Room { in_flight: in_flight_max, idle: idle_max } = files::fit(config.max_in_flight);
+    let files::Room { in_flight: in_flight_max, idle: idle_max, tls: tls_max } =
+        files::fit(config.max_in_flight, config.tls.is_some());
     let mut core = Scheduler::new(Settings {
         in_flight_max,
         retry: RetryPolicy::doubling(config.retries, config.retry_delay),
@@ -112,11 +116,16 @@ fn prepare(
     if let Some(file) = &config.bootstrap_token_file {
         bootstrap::add(&mut store, file, &mut loaded.tokens.1, start.wall).map_err(ServeError::Bootstrap)?;
     }
-    let access = Access::new(config.listen.ip().is_loopback(), config.allow_anonymous_read, loaded.tokens);
-    if !access.may_serve(start.wall) {
-        return Err(ServeError::Open(config.listen));
+    let reached = config.listen.iter().find(|listen| !listen.is_local());
+    let access = Access::new(reached.is_none(), config.allow_anonymous_read, loaded.tokens);
+    if let Some(reached) = reached.filter(|_| !access.may_serve(start.wall)) {
+        return Err(ServeError::Open(reached.clone()));
     }
 
+    let tls = identity
+        .map(|identity| Tls::start(bound.tls, identity, config.trusted_proxies.clone(), tls_max, Arc::clone(&notify)));
+    let (tls, entrance) = tls.transpose().map_err(ServeError::Thread)?.unzip();
+    let entrances = Listeners::new(bound.plain, entrance, registry, LISTENERS).map_err(ServeError::Loop)?;
     let workers = config.workers.map_or_else(dispatch::default_workers, |workers| workers as usize);
     let pool = Pool::start(
         DispatchSettings {
@@ -177,8 +186,8 @@ fn prepare(
         strangers: 0,
         listeners_refused: 0,
     };
-    let connections = Connections::new(listener, OUTPUT_MAX);
-    let serving = Loop::new(poll, timer, signals, connections, engine, calls, config.drain, now);
+    let connections = Connections::new(entrances, OUTPUT_MAX);
+    let serving = Loop::new(poll, timer, signals, connections, engine, calls, tls, config.drain, now);
     Ok((serving, loaded.jobs))
 }
 
@@ -191,27 +200,29 @@ fn describe() -> io::Result<Box<[u8]>> {
     Ok(text[..].into())
 }
 
-/// With a longer queue than the usual one: what does not fit comes again a second later.
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    #[cfg(unix)]
-    rustix::net::listen(&listener, CLIENTS_QUEUED_MAX)?;
-    Ok(listener)
-}
-
 fn extra_roots(config: &Config) -> Result<Vec<u8>, ServeError> {
     let Some(path) = &config.ca_file else { return Ok(Vec::new()) };
     std::fs::read(path).map_err(|why| ServeError::CaFile(path.clone(), why))
 }
 
 /// What the person at the terminal needs to know next.
-fn greet(config: &Config, listen: SocketAddr, jobs: usize) {
+fn greet(config: &Config, listen: &[Listen], jobs: usize) {
     let path = std::path::absolute(&config.db).unwrap_or_else(|_| config.db.clone());
-    println!("Punctual {} listens on http://{listen}", env!("CARGO_PKG_VERSION"));
+    let (first, others) = listen.split_first().expect("the command line gives one at least");
+    println!("Punctual {} listens on {first}", env!("CARGO_PKG_VERSION"));
+    for other in others {
+        println!("  and on {other}");
+    }
     println!("Data: {} ({jobs} {} loaded)", path.display(), if jobs == 1 { "job" } else { "jobs" });
     println!("Next: register a job that fires every 10 seconds");
+    // Where it is plain there is no certificate that a client may not trust.
+    let is_plain = |listen: &&Listen| matches!(listen, Listen::Tcp { over_tls: false, .. });
+    let at = match listen.iter().find(is_plain).unwrap_or(first) {
+        tcp @ Listen::Tcp { .. } => tcp.to_string(),
+        Listen::Unix(path) => format!("--unix-socket {} http://localhost", path.display()),
+    };
     println!(
-        "  curl -X POST http://{listen}/api/jobs -H 'Content-Type: application/json' \\\n    \
+        "  curl -X POST {at}/api/jobs -H 'Content-Type: application/json' \\\n    \
          -d '{{\"schedule\":\"*/10 * * * * *\",\"api\":\"http://localhost:4444/foo\",\"type\":\"ATLEAST_ONCE\"}}'"
     );
     println!("Stop with Ctrl-C; then nothing is lost.");
@@ -221,9 +232,9 @@ fn greet(config: &Config, listen: SocketAddr, jobs: usize) {
 #[derive(Debug)]
 pub enum ServeError {
     /// The address cannot be listened on.
-    Listen(SocketAddr, io::Error),
+    Listen((Listen, io::Error)),
     /// Others than this machine reach the address, and nobody would be asked for a token.
-    Open(SocketAddr),
+    Open(Listen),
     /// The first token cannot be had.
     Bootstrap(String),
     /// The database cannot be opened or read.
@@ -234,6 +245,8 @@ pub enum ServeError {
     SecretsKey(KeyFileError),
     /// The file with root certificates cannot be read.
     CaFile(PathBuf, io::Error),
+    /// The certificate or its key cannot be used; which, and why.
+    TlsFile(String),
     /// A thread cannot be started, or its settings are malformed.
     Thread(io::Error),
     /// The loop's own machinery failed.
@@ -244,12 +257,14 @@ pub enum ServeError {
     Unwritten,
     /// The writer thread panicked.
     WriterDied,
+    /// The thread that speaks TLS ended.
+    TlsDied,
 }
 
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ServeError::Listen(address, why) => write!(f, "failed to listen on {address}: {why}"),
+            ServeError::Listen((address, why)) => write!(f, "failed to listen on {address}: {why}"),
             ServeError::Open(address) => write!(
                 f,
                 "--listen: others reach {address}, and there is no token: make one with `punctual token create --scope \
@@ -261,12 +276,14 @@ impl fmt::Display for ServeError {
             ServeError::TimeZone(why) => write!(f, "--time-zone: {why}"),
             ServeError::SecretsKey(why) => write!(f, "--secrets-key: {why}"),
             ServeError::CaFile(path, why) => write!(f, "--ca-file: failed to read {}: {why}", path.display()),
+            ServeError::TlsFile(why) => f.write_str(why),
             ServeError::Thread(why) => write!(f, "failed to start a thread: {why}"),
             ServeError::Loop(why) => write!(f, "failed to run the event loop: {why}"),
             ServeError::Forced => f.write_str("stopped at once; what was in flight is sent again at the next start"),
             ServeError::Unwritten => f.write_str(
                 "failed to write everything before the stop; what is missing is sent again at the next start",
             ),
+            ServeError::TlsDied => f.write_str("failed to go on: the thread that speaks TLS died"),
             ServeError::WriterDied => f.write_str("failed to go on: the writer thread died"),
         }
     }

@@ -6,25 +6,31 @@ use std::io;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
+use signal_hook::consts::SIGHUP;
 use signal_hook_mio::v1_0::Signals;
 
 use super::calls::Calls;
-use super::connections::Connections;
+use super::connections::{Connections, FIRST_TOKEN};
 use super::engine::Engine;
 use super::finish;
 use super::timer::Timer;
+use super::tls::Tls;
 use crate::clock;
 use crate::core::{Input, Reply, RequestId};
 use crate::http;
 use crate::limits::{
-    CLIENT_TIME_PER_TURN, CLOCK_STEP_MIN_US, LAST_ANSWERS_TIME_MAX, TURN_MAX, WAKE_AHEAD_US, WRITER_END_LOOK_EVERY,
+    CLIENT_TIME_PER_TURN, CLOCK_STEP_MIN_US, LAST_ANSWERS_TIME_MAX, LISTENERS_MAX, TURN_MAX, WAKE_AHEAD_US,
+    WRITER_END_LOOK_EVERY,
 };
 use crate::time::{MonoUs, Now};
 
-pub(super) const LISTENER: Token = Token(0);
-pub(super) const WAKER: Token = Token(1);
-pub(super) const SIGNALS: Token = Token(2);
-pub(super) const TIMER: Token = Token(3);
+pub(super) const WAKER: Token = Token(0);
+pub(super) const SIGNALS: Token = Token(1);
+pub(super) const TIMER: Token = Token(2);
+/// The first of the addresses that are listened on.
+pub(super) const LISTENERS: Token = Token(3);
+
+const _: () = assert!(LISTENERS.0 + LISTENERS_MAX <= FIRST_TOKEN, "each has a token of its own");
 
 /// How the loop came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +43,8 @@ pub(super) enum End {
     Unwritten,
     /// The writer thread died.
     WriterDied,
+    /// The thread that speaks TLS died: nobody would be served any more.
+    TlsDied,
 }
 
 /// The loop.
@@ -47,6 +55,8 @@ pub(super) struct Loop {
     connections: Connections,
     pub(super) engine: Engine,
     calls: Calls,
+    /// Behind the connections, so that it is left alone after them, and sends the rest of what they had.
+    tls: Option<Tls>,
     /// Answers of the core that were not passed on yet.
     replies: VecDeque<(RequestId, Reply)>,
     drain_max: Duration,
@@ -68,6 +78,7 @@ impl Loop {
         connections: Connections,
         engine: Engine,
         calls: Calls,
+        tls: Option<Tls>,
         drain_max: Duration,
         now: Now,
     ) -> Loop {
@@ -81,6 +92,7 @@ impl Loop {
             connections,
             engine,
             calls,
+            tls,
             replies,
             drain_max,
             drain_until: None,
@@ -140,7 +152,12 @@ impl Loop {
             Err(why) if why.kind() != io::ErrorKind::Interrupted => Err(why),
             Ok(()) | Err(_) => Ok(clock::mono()),
         };
-        finish::wait(clock::mono(), || engine.is_writer_dead(), || signals.pending().next().is_some(), rest)
+        finish::wait(
+            clock::mono(),
+            || engine.is_writer_dead(),
+            || signals.pending().any(|signal| signal != SIGHUP),
+            rest,
+        )
     }
 
     /// How long the poll may wait; sets the timer.
@@ -180,7 +197,6 @@ impl Loop {
     fn handle_events(&mut self, events: &Events, now: Now) -> Option<End> {
         for event in events {
             match event.token() {
-                LISTENER => self.connections.note_clients(),
                 // What the waker announces is looked for in every turn.
                 WAKER => {}
                 TIMER => self.timer.clear(),
@@ -189,6 +205,7 @@ impl Loop {
                         return Some(end);
                     }
                 }
+                Token(below @ ..FIRST_TOKEN) => self.connections.note_clients(below - LISTENERS.0),
                 _ => self.connections.note(event, now.mono),
             }
         }
@@ -259,7 +276,11 @@ impl Loop {
     }
 
     fn handle_signals(&mut self, now: Now) -> Option<End> {
-        for _ in self.signals.pending().collect::<Vec<_>>() {
+        for signal in self.signals.pending().collect::<Vec<_>>() {
+            if signal == SIGHUP {
+                self.tls.iter().for_each(Tls::reload);
+                continue;
+            }
             if self.drain_until.is_some() {
                 return Some(End::Forced);
             }
@@ -273,6 +294,9 @@ impl Loop {
     fn end(&mut self, now: Now) -> Option<End> {
         if self.engine.is_writer_dead() {
             return Some(End::WriterDied);
+        }
+        if self.tls.as_ref().is_some_and(Tls::has_ended) {
+            return Some(End::TlsDied);
         }
         let until = self.drain_until?;
         if self.engine.is_drained() {

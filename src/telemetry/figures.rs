@@ -191,6 +191,8 @@ figures! {
     refused_connections_evicted: u64 = Counter "refused.connectionsEvicted";
     /// Connections of clients that were cut off because they read too slowly.
     refused_connections_slow: u64 = Counter "refused.connectionsSlow";
+    /// Connections that were to be encrypted and ended before they were: no handshake, none in time, or plain HTTP.
+    refused_handshakes: u64 = Counter "refused.handshakes";
     /// Clients that sent a large body when as many did as may.
     refused_large_bodies: u64 = Counter "refused.largeBodies";
     /// Clients that wanted to listen to events when as many did as may.

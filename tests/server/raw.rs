@@ -9,8 +9,8 @@ use rustix::net::{self, AddressFamily, SocketType};
 use serde_json::Value;
 
 /// A connection to the server.
-pub struct Raw {
-    reader: BufReader<TcpStream>,
+pub struct Raw<S: Read + Write = TcpStream> {
+    reader: BufReader<S>,
 }
 
 /// One answer as it came.
@@ -51,13 +51,25 @@ impl Raw {
         Raw { reader: BufReader::new(stream) }
     }
 
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.reader.get_mut().write_all(bytes.as_ref()).expect("the server reads");
-    }
-
     /// A second handle, for sending while reading.
     pub fn sender(&self) -> TcpStream {
         self.reader.get_ref().try_clone().expect("it can be cloned")
+    }
+}
+
+impl<S: Read + Write> Raw<S> {
+    /// Over whatever carries bytes.
+    pub fn over(stream: S) -> Raw<S> {
+        Raw { reader: BufReader::new(stream) }
+    }
+
+    pub fn stream(&mut self) -> &mut S {
+        self.reader.get_mut()
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let stream = self.reader.get_mut();
+        stream.write_all(bytes.as_ref()).and_then(|()| stream.flush()).expect("the server reads");
     }
 
     /// The next answer, which has a body unless the request was HEAD. None: the connection has ended.

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::support::server::{Refused, Server, command};
 
-fn refused(flags: &[&str], code: i32) -> String {
+pub fn refused(flags: &[&str], code: i32) -> String {
     let Refused { code: found, stderr, stdout } = Server::refused(command(flags));
     assert_eq!((found, stdout.as_str()), (Some(code), ""), "{stderr}");
     assert!(stderr.ends_with('\n') && stderr.lines().count() == 1, "one line: {stderr:?}");
@@ -107,6 +107,11 @@ fn a_second_server_on_the_same_file_is_refused_and_the_first_goes_on() {
 fn a_wrong_value_is_named_with_what_was_expected() {
     for (flag, value, expected) in [
         ("--listen", "localhost", "an address and a port"),
+        ("--listen", "unix:here.sock", "the whole path of a socket"),
+        ("--listen", "https://127.0.0.1:0", "--tls-cert and --tls-key with https"),
+        ("--listen-mode", "u=rw", "an octal mode"),
+        ("--tls-cert", "c.pem", "--tls-key beside it"),
+        ("--tls-key", "k.pem", "--tls-cert beside it"),
         ("--db", "", "the path of a file"),
         ("--max-in-flight", "0", "a number from 1 to 100000"),
         ("--workers", "65", "a number from 1 to 64"),
@@ -155,6 +160,9 @@ fn help_names_every_flag_with_its_variable_and_version_the_version() {
     let text = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     for flag in [
         "listen",
+        "listen-mode",
+        "tls-cert",
+        "tls-key",
         "db",
         "max-in-flight",
         "timeout-ms",

@@ -38,7 +38,8 @@ impl Server {
     /// Starts a server on a free port and waits until it listens.
     pub fn start(db: &Path, flags: &[&str]) -> Server {
         let mut command = command(flags);
-        command.arg("--db").arg(db).args(["--listen", "127.0.0.1:0", "--log", "error"]);
+        // Plain, whatever else it listens on.
+        command.arg("--db").arg(db).args(["--listen", "http://127.0.0.1:0", "--log", "error"]);
         Server::spawn(command)
     }
 
@@ -71,6 +72,12 @@ impl Server {
         child.stdout.take().expect("it is piped").read_to_string(&mut said.0).expect("it prints text");
         child.stderr.take().expect("it is piped").read_to_string(&mut said.1).expect("it prints text");
         Refused { code: status.code(), stdout: said.0, stderr: said.1 }
+    }
+
+    /// Where it listens by this scheme, as it says itself.
+    pub fn address(&self, scheme: &str) -> &str {
+        let addresses = self.greeting.lines().filter_map(|line| line.split_once(scheme));
+        addresses.map(|(_, address)| address.trim()).next().expect("it listens there")
     }
 
     pub fn id(&self) -> u32 {
