@@ -284,7 +284,20 @@
 //!   goes on.
 //! - **A full house makes room by what is dubious**: half a request, an answer to somebody who left, before what is at
 //!   rest. Changes that wait for the disk never take all connections.
-//! - **There is no login, so the browser is the door**: `Host` must be a name no stranger owns, and a page that changes
+//! - **The table of routes says what a request needs**, and it is checked before anything of its body is read. Who asks is
+//!   known before that: a token in a header, or a cookie, looked up in memory by the beginning of its SHA-256 and compared in
+//!   constant time. Whoever shows a good one is let in however many wrong ones come from his address.
+//! - **The first token closes the door for good**: an API that was open as long as there was none does not open again when the
+//!   last one is revoked.
+//! - **A session is a token** with a parent, whose text a browser keeps: so it outlives a restart, is seen and revoked like any
+//!   other, and works on any node that reads the same table.
+//! - **Tokens are changed by whoever has the file.** The loop looks once a second whether another process did; what it changes
+//!   itself goes to the writer and counts once it is on disk.
+//! - **What is written down of a change goes to the disk in its transaction**: the core says what will be answered before it is
+//!   written ([`core::Output::Planned`]), and the writer, not the loop, finds out in which members two revisions differ.
+//! - **What a last instant needs is kept**: a change is read before it is accepted, and may wait. If what it is due for passes
+//!   meanwhile and nothing follows, it is owed all the same ([`core::Command::read_at`]).
+//! - **The browser is the other door**: `Host` must be a name no stranger owns, and a page that changes
 //!   something must be our own or named. A proxy is believed only if it is trusted.
 //! - **A foreign page learns not even what there is.** Constant bytes in every head (`http/response.rs`) keep answers out of
 //!   its scripts, pictures and frames, where it would tell one that is there from one that is not, and could hold a stream

@@ -71,6 +71,6 @@ pub use schedules::{PreviewCall, preview};
 pub use sessions::{shown, signed_in, signed_out, who};
 pub use status::{Health, health, info, live, ready};
 pub use stream::{Piece, Stream};
-pub use tokens::{TokenBody, check_name as check_token_name, no_such_token, token_created, tokens};
+pub use tokens::{check_name as check_token_name, no_such_token, token_created, token_text, tokens, tokens_text};
 pub use trials::tried;
 pub use why::why;

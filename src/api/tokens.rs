@@ -79,7 +79,7 @@ pub fn no_such_token() -> ApiError {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Token")]
-pub struct TokenBody {
+pub(super) struct TokenBody {
     token_id: String,
     name: String,
     #[schemars(extend("enum" = Scope::NAMES))]
@@ -104,7 +104,7 @@ pub struct TokenBody {
 
 impl TokenBody {
     /// How a token looks.
-    pub fn of(token: &Token, now: WallUs) -> TokenBody {
+    pub(super) fn of(token: &Token, now: WallUs) -> TokenBody {
         let time = |at: Option<WallUs>| at.map(|at| at.to_string());
         TokenBody {
             token_id: token.id.to_string(),
@@ -130,6 +130,24 @@ pub(super) struct TokensBody {
 /// All tokens, in the order in which they were made.
 pub fn tokens(tokens: &[&Token], now: WallUs) -> Response {
     ok(&TokensBody { tokens: tokens.iter().map(|token| TokenBody::of(token, now)).collect() })
+}
+
+/// The same as JSON text, for the command line.
+pub fn tokens_text(tokens: &[&Token], now: WallUs) -> String {
+    text_of(&TokensBody { tokens: tokens.iter().map(|token| TokenBody::of(token, now)).collect() })
+}
+
+/// A token as JSON text, for the command line; with its text if it was just made.
+pub fn token_text(token: &Token, text: Option<&TokenText>, now: WallUs) -> String {
+    let about = TokenBody::of(token, now);
+    match text {
+        Some(text) => text_of(&CreatedBody { token: text.expose(), about }),
+        None => text_of(&about),
+    }
+}
+
+fn text_of(body: &impl Serialize) -> String {
+    serde_json::to_string(body).expect("it has string keys only")
 }
 
 #[derive(Serialize, JsonSchema)]

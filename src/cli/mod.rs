@@ -1,7 +1,7 @@
 //! Owns the command line: which commands there are, and how each ends.
 //! It must not hold logic of its own, and nobody below knows it.
 //!
-//! `serve` (with `listen`: where it listens), `bench` and `secrets` are the flags of the commands, `flag` the values and
+//! `serve` (with `listen`: where it listens), `bench` and `secrets` and `token` are the flags of the commands, `flag` the values and
 //! errors of any.
 
 mod bench;

@@ -4,13 +4,12 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use serde_json::json;
 
 use super::flag::InvalidFlag;
 use crate::access::{Scope, Token, TokenChange, TokenId};
-use crate::api::{TokenBody, check_token_name};
+use crate::api::{self, check_token_name};
 use crate::clock;
-use crate::limits::{TOKENS_LOOK_EVERY, TOKENS_MAX};
+use crate::limits::TOKENS_MAX;
 use crate::server::new_token;
 use crate::store::{AuditRow, Difference, TokenFile};
 use crate::time::WallUs;
@@ -103,12 +102,9 @@ fn create(scope: &str, name: String, expires_in_days: Option<String>, file: &Fil
     let (text, token) = new_token(name, scope, expires_at, now).map_err(|why| Failed::Undone(why.to_string()))?;
     let row = row("createToken", token.id, now, 201);
     tokens.write(&TokenChange::Create(Box::new(token.clone())), &row).map_err(Failed::Undone)?;
-    await_server(&tokens);
+    tokens.await_server();
     if file.json {
-        let body = serde_json::to_value(TokenBody::of(&token, now)).expect("it has string keys only");
-        let mut body = body;
-        body["token"] = json!(text.expose());
-        println!("{body}");
+        println!("{}", api::token_text(&token, Some(&text), now));
     } else {
         // The token alone, so that it can be taken from there; what people want to know stands beside it.
         eprintln!("Token {} ({}, scope {}): it is shown now, and never again", token.id, token.name, token.scope);
@@ -122,8 +118,7 @@ fn list(file: &File) -> Result<(), Failed> {
     let mut tokens: Vec<Token> = open(file)?.read().map_err(Failed::Undone)?;
     tokens.sort_by_key(|token| (token.created_at, token.id));
     if file.json {
-        let bodies: Vec<TokenBody> = tokens.iter().map(|token| TokenBody::of(token, now)).collect();
-        println!("{}", json!({ "tokens": bodies }));
+        println!("{}", api::tokens_text(&tokens.iter().collect::<Vec<_>>(), now));
         return Ok(());
     }
     println!("{:12}  {:7}  {:5}  {:8}  {:24}  {:24}  NAME", "ID", "KIND", "SCOPE", "STATE", "EXPIRES", "LAST USED");
@@ -156,10 +151,10 @@ fn revoke(id: &str, file: &File) -> Result<(), Failed> {
         return Err(Failed::Undone(format!("there is no token {id}")));
     };
     tokens.write(&TokenChange::Revoke(id, now), &row("revokeToken", id, now, 204)).map_err(Failed::Undone)?;
-    await_server(&tokens);
+    tokens.await_server();
     if file.json {
         let token = Token { revoked_at: token.revoked_at.or(Some(now)), ..token };
-        println!("{}", serde_json::to_string(&TokenBody::of(&token, now)).expect("it has string keys only"));
+        println!("{}", api::token_text(&token, None, now));
     } else {
         println!("Revoked: {id} ({})", token.name);
     }
@@ -170,11 +165,4 @@ fn row(operation: &'static str, id: TokenId, at: WallUs, status: u16) -> AuditRo
     let subject = Some(id.to_string().into());
     let client = "the command line".into();
     AuditRow { at, token: None, client, operation, subject, difference: Difference::None, status }
-}
-
-/// A server that runs looks once a second: whoever comes next finds it knowing.
-fn await_server(tokens: &TokenFile) {
-    if tokens.has_server() {
-        std::thread::sleep(TOKENS_LOOK_EVERY + TOKENS_LOOK_EVERY / 4);
-    }
 }

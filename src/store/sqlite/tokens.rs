@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, params};
 
 use super::{OpenError, Store, audit, migrations, rows};
 use crate::access::{Scope, Token, TokenChange, TokenId};
+use crate::limits::TOKENS_LOOK_EVERY;
 use crate::store::AuditRow;
 use crate::time::WallUs;
 
@@ -144,9 +145,11 @@ impl TokenFile {
         Ok(TokenFile { connection, store })
     }
 
-    /// Whether a server runs on the database. It notices a change within [`crate::limits::TOKENS_LOOK_EVERY`].
-    pub fn has_server(&self) -> bool {
-        self.store.is_none()
+    /// If a server runs on the database, waits until it has looked at the tokens: whoever comes next finds it knowing.
+    pub fn await_server(&self) {
+        if self.store.is_none() {
+            std::thread::sleep(TOKENS_LOOK_EVERY + TOKENS_LOOK_EVERY / 4);
+        }
     }
 
     /// All tokens and sessions.
