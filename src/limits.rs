@@ -37,9 +37,9 @@ pub const TOKENS_MAX: usize = 1_000;
 /// How many characters the name of a token may have.
 pub const TOKEN_NAME_LEN_MAX: usize = 100;
 /// How often somebody may show a wrong token before that is refused more shortly.
-pub const GUESSES_AT_ONCE_MAX: u32 = 10;
+pub const GUESSES_AT_ONCE_MAX: u32 = 60;
 /// How long it takes until there may be one more.
-pub const GUESS_EVERY: Duration = Duration::from_secs(6);
+pub const GUESS_EVERY: Duration = Duration::from_secs(1);
 /// Addresses whose wrong tokens are counted.
 pub const GUESSES_ADDRESSES_MAX: usize = 4_096;
 /// How often it is looked whether tokens have changed on the disk: what another process did counts after that long.

@@ -18,6 +18,8 @@ mod named;
 mod reads;
 #[path = "browser/rebinding.rs"]
 mod rebinding;
+#[path = "browser/signed_in.rs"]
+mod signed_in;
 #[path = "browser/site.rs"]
 mod site;
 
@@ -37,7 +39,9 @@ const NOT_A_LINE: [&str; 0] = [];
 struct Setup {
     browser: Browser,
     site: Site,
-    server: Server,
+    /// A client that is no browser.
+    api: Api,
+    _server: Server,
     _folder: TempDir,
 }
 
@@ -51,11 +55,11 @@ impl Setup {
         let folder = tempfile::tempdir().expect("a folder");
         let flags = [&["--max-in-flight", "16", "--retries", "0"], flags].concat();
         let server = Server::start(&folder.path().join("p.db"), &flags);
-        Setup { browser, site, server, _folder: folder }
+        Setup { browser, site, api: server.api.clone(), _server: server, _folder: folder }
     }
 
     fn api(&self) -> &Api {
-        &self.server.api
+        &self.api
     }
 
     /// A job that is not due in this test; its id.

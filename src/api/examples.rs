@@ -1,5 +1,5 @@
 //! Owns the examples of bodies in the description: a name and a text for each.
-//! It must not hold one that is not accepted: a test sends them all.
+//! It must not hold one that is not accepted: a test sends them all but the one that says so.
 
 pub(super) type Examples = &'static [(&'static str, &'static str)];
 
@@ -27,6 +27,9 @@ pub(super) const JOB: Examples = &[
     ("once", r#"{"runAfterMs":90000,"api":"https://example.com/hooks/reminder","type":"ATMOST_ONCE","json":{"to":7}}"#),
 ];
 pub(super) const TOKEN: Examples = &[("reader", r#"{"name":"dashboard","scope":"read"}"#)];
+/// A test cannot send it: there is no such token.
+pub(super) const SIGN_IN: Examples =
+    &[("reader", r#"{"token":"pun_r_0000000000000000000000000000000000000000000000000"}"#)];
 pub(super) const BATCH: Examples =
     &[("one", r#"{"create":{"schedule":"@daily","api":"https://example.com/hooks/report","type":"ATLEAST_ONCE"}}"#)];
 pub(super) const IMPORT: Examples = &[

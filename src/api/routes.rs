@@ -188,6 +188,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Post, "/api/session", "signIn", "Signs a browser in: shows a token, gets a cookie.", sessions::sign_in)
         .needs(None)
         .takes::<sessions::SignInAsked>("SignIn", BODY_LEN_MAX)
+        .such_as(examples::SIGN_IN)
         .gives(&[AnswerOf::ok::<sessions::SessionBody>("A cookie that counts for twelve hours.").with(&[&SET_COOKIE, &CACHE_CONTROL])])
         .or(&[Status::CONFLICT, Status::INTERNAL_SERVER_ERROR]),
     Route::new(Method::Delete, "/api/session", "signOut", "Signs a browser out.", sessions::sign_out)

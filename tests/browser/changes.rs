@@ -49,7 +49,7 @@ fn changes_nothing(host: &str) {
 }
 
 /// Has the page do it, to the end.
-fn attempt(test: &Setup, attack: &str, address: &str, id: &str) {
+pub(super) fn attempt(test: &Setup, attack: &str, address: &str, id: &str) {
     let server = format!("http://{address}");
     test.browser.run_async("await change(...arguments)", &[json!(attack), json!(server), json!(id)]);
 }

@@ -4,6 +4,7 @@ Formats: texts that have a grammar or a table of their own. Hooks: members that 
 server has. Whatever is generated is sent to this machine only, and is rarely due, so that nothing floods.
 """
 
+import itertools
 import json
 import re
 from datetime import datetime, timedelta, timezone
@@ -76,6 +77,7 @@ for name, strategy in {
     "event-id": st.builds("{}-{}".format, st.integers(0, 1 << 40), st.integers(0, 1 << 40)),
     "idempotency-key": st.one_of(st.uuids().map(str), st.uuids().map('"{}"'.format)),
     "alerts-cursor": st.integers(0, 1 << 60).map(str),
+    "audit-cursor": st.integers(0, 1 << 60).map(str),
     "jobs-cursor": st.integers(0, 1 << 40).map(str),
 }.items():
     schemathesis.openapi.format(name, strategy)
@@ -118,6 +120,24 @@ def before_add_examples(context, examples):
     examples[:] = [map_case(context, case) for case in examples]
 
 
+CLIENTS = itertools.count()
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Each request comes from an address of its own: one that shows many wrong tokens is answered 429. What is sent to
+    see whether a wrong token is refused does not come this way, and is not as much."""
+    number = next(CLIENTS)
+
+    def as_proxy(request):
+        address = "198.{}.{}.{}".format(18 + number // 65_536 % 2, number // 256 % 256, number % 256)
+        request.headers["X-Forwarded-For"] = address
+        return request
+
+    # What is called last before a request is sent.
+    kwargs["auth"] = as_proxy
+
+
 NOW = datetime.now(timezone.utc)
 LATER = NOW + timedelta(days=700)
 LAST = datetime(2099, 12, 31, tzinfo=timezone.utc)
@@ -153,6 +173,8 @@ def fits(label, body):
     if label == "POST /api/executions/replay":
         begin, end = instant(body.get("from")), instant(body.get("to"))
         return not (begin and end) or begin <= end
+    if label == "POST /api/tokens":
+        return instant(body.get("expiresAt"), LATER) >= LATER
     if label == "POST /api/jobs/{id}/pause":
         return instant(body.get("until"), LATER) >= LATER
     if label in ("POST /api/jobs", "PUT /api/jobs/{id}", "POST /api/try"):

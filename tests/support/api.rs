@@ -10,6 +10,8 @@ use ureq::Agent;
 #[derive(Clone)]
 pub struct Api {
     agent: Agent,
+    /// What every request shows.
+    token: Option<String>,
     pub address: String,
 }
 
@@ -44,7 +46,12 @@ impl Api {
             .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(20)))
             .build();
-        Api { agent: Agent::new_with_config(config), address: address.to_owned() }
+        Api { agent: Agent::new_with_config(config), token: None, address: address.to_owned() }
+    }
+
+    /// The same client with a token.
+    pub fn with_token(&self, token: &str) -> Api {
+        Api { token: Some(token.to_owned()), ..self.clone() }
     }
 
     /// Sends a request; an error is a connection that failed.
@@ -63,6 +70,9 @@ impl Api {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
             request = request.header("content-type", "application/json");
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
