@@ -32,8 +32,9 @@ CREATE TABLE audit (
     status INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX idx_audit_subject ON audit (subject, id) WHERE subject IS NOT NULL;
-CREATE INDEX idx_audit_token ON audit (token, id) WHERE token IS NOT NULL;
+CREATE INDEX idx_audit_at ON audit (at);
+CREATE INDEX idx_audit_subject ON audit (subject, at) WHERE subject IS NOT NULL;
+CREATE INDEX idx_audit_token ON audit (token, at) WHERE token IS NOT NULL;
 
 -- Goes up with each change of the tokens, by whatever process.
 INSERT INTO marks VALUES ('tokens', 0);

@@ -284,7 +284,7 @@
 //!   goes on.
 //! - **A full house makes room by what is dubious**: half a request, an answer to somebody who left, before what is at
 //!   rest. Changes that wait for the disk never take all connections.
-//! - **The table of routes says what a request needs**, and it is checked before anything of its body is read. Who asks is
+//! - **The table of routes says what a request needs**, and it is checked before its body is looked at. Who asks is
 //!   known before that: a token in a header, or a cookie, looked up in memory by the beginning of its SHA-256 and compared in
 //!   constant time. Whoever shows a good one is let in however many wrong ones come from his address.
 //! - **The first token closes the door for good**: an API that was open as long as there was none does not open again when the

@@ -44,10 +44,24 @@ pub const GUESS_EVERY: Duration = Duration::from_secs(1);
 pub const GUESSES_ADDRESSES_MAX: usize = 4_096;
 /// How often it is looked whether tokens have changed on the disk: what another process did counts after that long.
 pub const TOKENS_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How soon it is looked again if readers had too much to do.
+pub const TOKENS_LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Sessions that began with one token and count at once; the oldest makes room.
+pub const SESSIONS_OF_TOKEN_MAX: usize = 20;
+/// Changes of tokens that wait for the disk.
+pub const TOKEN_CHANGES_PENDING_MAX: usize = 256;
 /// How often at most it is written that a token was used.
 pub const TOKEN_USED_EVERY: Duration = Duration::from_secs(60);
 /// How long a session of a browser lasts.
 pub const SESSION_TIME: Duration = Duration::from_secs(12 * 3_600);
+/// How long what changed may be in a page of the audit log before it ends, in bytes.
+pub const AUDIT_PAGE_LEN_MAX: usize = 1024 * 1024;
+/// How long a value may be that is told in the audit log, in bytes of JSON; of a longer one its length is told.
+pub const AUDIT_VALUE_LEN_MAX: usize = 512;
+/// Of how many jobs the audit log names those of a batch; of others it tells how many.
+pub const AUDIT_BATCH_IDS_MAX: usize = 100;
+/// The part of the database that the audit log may take up.
+pub const AUDIT_SHARE_PER_CENT: u64 = 10;
 /// How many rows the audit log may have.
 pub const AUDIT_ROWS_MAX: u64 = 1_000_000;
 /// Lines of a batch or an import.

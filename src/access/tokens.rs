@@ -161,21 +161,31 @@ impl Tokens {
         self.all.get(&id)
     }
 
+    /// The oldest session that began with a token and counts now, if there are as many as there may be.
+    pub fn oldest_session(&self, parent: TokenId, most: usize, now: WallUs) -> Option<TokenId> {
+        let sessions = self.all.values().filter(|token| token.parent == Some(parent) && token.is_live(now));
+        let sessions: Vec<(WallUs, TokenId)> = sessions.map(|token| (token.created_at, token.id)).collect();
+        sessions.iter().min().filter(|_| sessions.len() >= most).map(|(_, id)| *id)
+    }
+
     /// The token with this digest, if it counts now.
     pub fn find(&self, digest: &Digest, now: WallUs) -> Option<&Token> {
         let token = self.all.get(self.places.get(&place_of(digest))?)?;
-        if !is_same(&token.digest, digest) || !token.is_live(now) {
-            return None;
-        }
-        let parent = token.parent.map(|parent| self.all.get(&parent).filter(|parent| parent.is_live(now)));
-        (parent != Some(None)).then_some(token)
+        (is_same(&token.digest, digest) && self.counts(token.id, now)).then_some(token)
+    }
+
+    /// Whether a token counts now: it is live, and so is the one that it began with.
+    pub fn counts(&self, id: TokenId, now: WallUs) -> bool {
+        let is_live = |id: TokenId| self.all.get(&id).filter(|token| token.is_live(now));
+        is_live(id).is_some_and(|token| token.parent.is_none_or(|parent| is_live(parent).is_some()))
     }
 
     /// Who shows the token with this digest, as a cookie or in a header; None: it does not count. A session counts as a
     /// cookie only, and nothing else does.
     pub fn who(&self, digest: &Digest, by_cookie: bool, now: WallUs) -> Option<Who> {
         let token = self.find(digest, now).filter(|token| token.parent.is_some() == by_cookie)?;
-        Some(Who { token: Some(token.id), scope: Some(token.scope), by_cookie })
+        let principal = Some(token.parent.unwrap_or(token.id));
+        Some(Who { token: Some(token.id), principal, scope: Some(token.scope), by_cookie })
     }
 }
 

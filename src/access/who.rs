@@ -8,6 +8,8 @@ use super::{Scope, TokenId};
 pub struct Who {
     /// The token that was shown; None: there was none.
     pub token: Option<TokenId>,
+    /// The same, but for a session the token that it began with: who is called to account.
+    pub principal: Option<TokenId>,
     /// What may be done; None: what needs no token.
     pub scope: Option<Scope>,
     /// Whether the token came as a cookie, which browsers send along whoever made the page.
@@ -17,7 +19,7 @@ pub struct Who {
 impl Who {
     /// Somebody without a token, who may do this.
     pub fn without_token(scope: Option<Scope>) -> Who {
-        Who { token: None, scope, by_cookie: false }
+        Who { token: None, principal: None, scope, by_cookie: false }
     }
 
     /// Whether something may be done that needs this scope.

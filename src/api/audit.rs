@@ -20,7 +20,7 @@ pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
     let parameters = matched.parameters()?;
     Ok(Call::Query(Query::Audit(AuditQuery {
         limit: parameters.limit(PAGE_DEFAULT)?,
-        before: parameters.number_cursor()?,
+        before: parameters.cursor(read_cursor)?,
         token: parameters.token(&AUDIT_TOKEN)?,
         subject: parameters.text(&SUBJECT)?.map(Into::into),
         from: parameters.time(&FROM)?.map(WallUs::of),
@@ -64,9 +64,14 @@ pub(super) struct RowsBody {
 
 /// A page as a reader found it.
 pub(super) fn page(page: AuditPage) -> Response {
-    let next_cursor = page.next.map(|next| next.to_string());
+    let next_cursor = page.next.map(|(at, id)| format!("{}.{id}", at.0));
     let body = RowsBody { next_cursor: next_cursor.clone(), audit: page.rows.into_iter().map(row).collect() };
     to_next(ok(&body), next_cursor.as_deref())
+}
+
+fn read_cursor(text: &str) -> Option<(WallUs, u64)> {
+    let (at, id) = text.split_once('.')?;
+    Some((WallUs(at.parse().ok()?), id.parse().ok()?))
 }
 
 fn row(row: AuditRecord) -> RowBody {

@@ -26,7 +26,10 @@ impl Cors {
     pub fn preflight(&self) -> Response {
         let response = Response::new(Status::NO_CONTENT, Vec::new())
             .with_header("Access-Control-Allow-Methods", self.methods())
-            .with_header("Access-Control-Allow-Headers", "Content-Type, If-Match, Idempotency-Key, Last-Event-ID")
+            .with_header(
+                "Access-Control-Allow-Headers",
+                "Authorization, Content-Type, If-Match, Idempotency-Key, Last-Event-ID",
+            )
             .with_header("Access-Control-Max-Age", MAX_AGE_S);
         self.mark(response)
     }

@@ -10,6 +10,7 @@ use super::matching::Matched;
 use super::news::{About, Topic};
 use super::parameters::{EVENT_JOB, EVENT_STATUS, TOPICS};
 use super::stream::Stream;
+use crate::access::Who;
 use crate::core::Status;
 use crate::job::JobId;
 use crate::limits::EVENT_RETRY_WAIT;
@@ -24,12 +25,14 @@ pub(super) fn listen(matched: &Matched<'_>) -> Result<Call, ApiError> {
         status: parameters.status(&EVENT_STATUS)?,
     };
     let since = matched.last_event_id().map_or(Since::Now, |text| Since::Behind(text.parse().ok()));
-    Ok(Call::Stream(Stream::Events(Listening { filter, since, is_silent: false })))
+    Ok(Call::Stream(Stream::Events(Listening { who: matched.who(), filter, since, is_silent: false })))
 }
 
 /// A client that listens: to what, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listening {
+    /// Who listens: for as long as he may.
+    pub who: Who,
     filter: EventFilter,
     /// What it is told next.
     pub since: Since,
@@ -54,7 +57,7 @@ impl Listening {
     #[cfg(test)]
     pub fn to_all(since: Since) -> Listening {
         let filter = EventFilter { topics: Topics::of(Topic::ALL), job: None, status: None };
-        Listening { filter, since, is_silent: false }
+        Listening { who: Who::without_token(None), filter, since, is_silent: false }
     }
 
     /// Whether it is told of this.

@@ -151,7 +151,8 @@ pub fn job(view: &JobView) -> Response {
 
 /// An answer with a job in it names its revision, which a change can be made to depend on.
 fn tagged(response: Response, view: &JobView) -> Response {
-    response.with_header("ETag", format!("\"{}\"", view.revision.number))
+    // Every answer with a job has one: put together, not formatted.
+    response.with_header("ETag", ["\"", &view.revision.number.to_string(), "\""].concat())
 }
 
 #[derive(Serialize, JsonSchema)]

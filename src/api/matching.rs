@@ -23,12 +23,18 @@ pub(super) struct Matched<'a> {
     pub(super) context: &'a Context<'a>,
     route: &'static Route,
     text: &'a str,
+    who: Who,
 }
 
 impl Matched<'_> {
     /// The query parameters. Read on every route, as one on a write is a mistake that must not go unnoticed.
     pub(super) fn parameters(&self) -> Result<Parameters, ApiError> {
         Parameters::read(&self.request.query, self.route.parameters)
+    }
+
+    /// Who asks.
+    pub(super) fn who(&self) -> Who {
+        self.who
     }
 
     /// The text in the path.
@@ -84,7 +90,7 @@ pub fn route<'a>(request: &'a Request, context: &Context<'_>, who: Who) -> Resul
         if let Some(needed) = route.scope.filter(|scope| !who.may(Some(*scope))) {
             return Err(ApiError::not_allowed(who, needed));
         }
-        let call = (route.call)(&Matched { request, context, route, text })?;
+        let call = (route.call)(&Matched { request, context, route, text, who })?;
         let key = if route.heeds_header(&IDEMPOTENCY_KEY) { headers::idempotency_key(request)? } else { None };
         let key = key.filter(|_| call.changes());
         return Ok(Routed { call, key, operation: route.operation, subject: text });

@@ -85,7 +85,7 @@ pub(super) const TARGET: Parameter = Parameter::new(
     "Only jobs that POST to this host, or to this scheme, host and port.",
 );
 pub(super) const SORT: Parameter = Parameter::new("sort", Form::Name(&SORTS), "What they are sorted by.");
-pub(super) const AUDIT_CURSOR: Parameter = cursor("audit-cursor", "^[0-9]{1,19}$");
+pub(super) const AUDIT_CURSOR: Parameter = cursor("audit-cursor", "^-?[0-9]{1,18}\\.[0-9]{1,19}$");
 pub(super) const AUDIT_TOKEN: Parameter =
     Parameter::new("tokenId", Form::TokenId, "Only what was done with this token.");
 pub(super) const SUBJECT: Parameter =

@@ -50,8 +50,10 @@ pub fn shown(credentials: Option<&Credentials>) -> Option<(Option<TokenText>, bo
     let credentials = credentials?;
     if let Some(text) = &credentials.authorization {
         let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-        let token = if scheme.eq_ignore_ascii_case("bearer") { TokenText::read(token.trim()) } else { None };
-        return Some((token, false));
+        // Another scheme is meant for a proxy in front.
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Some((TokenText::read(token.trim()), false));
+        }
     }
     let cookies = credentials.cookie.as_deref()?.split(';').filter_map(|pair| pair.trim().split_once('='));
     let found = cookies.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value).find(|value| !value.is_empty())?;
@@ -77,7 +79,7 @@ pub fn who(who: Who, token: Option<&Token>, now: WallUs) -> Response {
 
 /// A browser that signed in gets a cookie. `is_secure`: it came over TLS, and the cookie goes nowhere else.
 pub fn signed_in(text: &TokenText, token: &Token, is_secure: bool, now: WallUs) -> Response {
-    let known = Who { token: Some(token.id), scope: Some(token.scope), by_cookie: true };
+    let known = Who { token: Some(token.id), principal: token.parent, scope: Some(token.scope), by_cookie: true };
     who(known, Some(token), now).with_header("Set-Cookie", cookie(text.expose(), SESSION_TIME.as_secs(), is_secure))
 }
 
@@ -107,7 +109,11 @@ mod tests {
         for text in ["Bearer T", "bearer T", "BEARER  T"] {
             assert_eq!(shown(Some(text), None), Some((good.clone(), false)), "{text}");
         }
-        for text in ["T", "Basic T", "Bearer", "Bearer ", "Bearer TT", "Bearer x", ""] {
+        for text in ["T", "Basic T", ""] {
+            assert_eq!(shown(Some(text), Some("punctual_session=T")), Some((good.clone(), true)), "{text}");
+            assert_eq!(shown(Some(text), None), None, "{text}");
+        }
+        for text in ["Bearer", "Bearer ", "Bearer TT", "Bearer x"] {
             assert_eq!(shown(Some(text), Some("punctual_session=T")), Some((None, false)), "{text}");
         }
         for text in ["punctual_session=T", "a=b; punctual_session=T; c", "punctual_session=; punctual_session=T"] {

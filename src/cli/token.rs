@@ -83,6 +83,14 @@ pub(super) fn run(command: TokenCommand) -> Result<(), Failed> {
     }
 }
 
+/// What only looks for tokens makes no database.
+fn open_existing(file: &File) -> Result<TokenFile, Failed> {
+    if !file.db.exists() {
+        return Err(Failed::Undone(format!("there is no database {}", file.db.display())));
+    }
+    open(file)
+}
+
 fn open(file: &File) -> Result<TokenFile, Failed> {
     TokenFile::open(&file.db).map_err(|why| Failed::Undone(why.to_string()))
 }
@@ -115,7 +123,7 @@ fn create(scope: &str, name: String, expires_in_days: Option<String>, file: &Fil
 
 fn list(file: &File) -> Result<(), Failed> {
     let now = clock::wall();
-    let mut tokens: Vec<Token> = open(file)?.read().map_err(Failed::Undone)?;
+    let mut tokens: Vec<Token> = open_existing(file)?.read().map_err(Failed::Undone)?;
     tokens.sort_by_key(|token| (token.created_at, token.id));
     if file.json {
         println!("{}", api::tokens_text(&tokens.iter().collect::<Vec<_>>(), now));
@@ -145,7 +153,7 @@ fn revoke(id: &str, file: &File) -> Result<(), Failed> {
     let expected = || Failed::Typed(format!("expected the id of a token, as `punctual token ls` shows it, got {id:?}"));
     let id: TokenId = id.parse().map_err(|()| expected())?;
     let now = clock::wall();
-    let mut tokens = open(file)?;
+    let mut tokens = open_existing(file)?;
     let known = tokens.read().map_err(Failed::Undone)?;
     let Some(token) = known.into_iter().find(|token| token.id == id) else {
         return Err(Failed::Undone(format!("there is no token {id}")));

@@ -15,7 +15,10 @@ use crate::access::{Guesses, Scope, Token, TokenChange, TokenId, TokenText, Toke
 use crate::api::{self, ApiError, TokenCall};
 use crate::core::RequestId;
 use crate::http::{Request, Response, Status};
-use crate::limits::{SESSION_TIME, TOKEN_USED_EVERY, TOKENS_LOOK_EVERY, TOKENS_MAX};
+use crate::limits::{
+    SESSION_TIME, SESSIONS_OF_TOKEN_MAX, TOKEN_CHANGES_PENDING_MAX, TOKEN_USED_EVERY, TOKENS_LOOK_AGAIN,
+    TOKENS_LOOK_EVERY, TOKENS_MAX,
+};
 use crate::store::Query;
 use crate::time::{MonoUs, Now, WallUs};
 
@@ -35,10 +38,9 @@ pub(super) struct Access {
     guesses: Guesses,
     /// When it is looked next whether they have changed.
     look_at: MonoUs,
-    /// How often they were changed from here, and how often when it was last asked: what was read before such a change
-    /// may lack it.
-    changes: u64,
-    asked_after: u64,
+    /// Whether a reader is looking, and what was changed from here since it was asked: what it finds may lack that.
+    is_looking: bool,
+    since_asked: Vec<TokenChange>,
     /// When it was last noted that each was used.
     used: BTreeMap<TokenId, WallUs>,
     /// What is answered to whom, once a change is on disk.
@@ -61,7 +63,7 @@ impl Access {
 
     /// Whether nobody is asked for a token.
     pub(super) fn is_open(&self) -> bool {
-        self.is_local && self.tokens.is_empty()
+        self.is_local && self.version == 0 && self.tokens.is_empty()
     }
 
     /// Who asks. An error: what was shown in a header is no token that counts. A cookie that does not count is as good
@@ -79,6 +81,14 @@ impl Access {
         }
     }
 
+    /// Whether somebody may still read who could when he came: a stream of events has no end of its own.
+    pub(super) fn still_may(&self, who: Who, now: WallUs) -> bool {
+        match who.token {
+            Some(id) => self.tokens.counts(id, now),
+            None => self.is_open() || self.anonymous_read,
+        }
+    }
+
     /// Somebody showed what is no token that counts.
     fn guessed(&mut self, client: IpAddr, now: Now) -> Stranger {
         self.refused += 1;
@@ -89,6 +99,11 @@ impl Access {
         }
         let message = "the token does not count: it is unknown, revoked, or over";
         Stranger { error: ApiError::unauthorized(message), is_told: true }
+    }
+
+    /// Whether an address has been wrong too often, this time included.
+    pub(super) fn is_too_often(&mut self, client: IpAddr, now: Now) -> bool {
+        self.guesses.note(client, now.mono)
     }
 
     /// Notes that a token is used, now and again.
@@ -123,24 +138,40 @@ impl Calls {
             return;
         }
         self.access.look_at = mono.plus(TOKENS_LOOK_EVERY);
-        self.access.asked_after = self.access.changes;
-        // If too much is asked already, the next look tells.
-        self.readers.ask(OWN_REQUEST, Query::Tokens { known: self.access.version }).ok();
+        if self.access.is_looking {
+            return;
+        }
+        match self.readers.ask(OWN_REQUEST, Query::Tokens { known: self.access.version }) {
+            Ok(()) => (self.access.is_looking, self.access.since_asked) = (true, Vec::new()),
+            // Too much is asked already.
+            Err(_) => self.access.look_at = mono.plus(TOKENS_LOOK_AGAIN),
+        }
+    }
+
+    /// The look is over, whatever came of it.
+    pub(super) fn tokens_looked_at(&mut self) {
+        self.access.is_looking = false;
     }
 
     /// The tokens as they are on the disk, if they have changed.
     pub(super) fn tokens_found(&mut self, found: Option<(u64, Vec<Token>)>) {
-        let Some((version, tokens)) = found.filter(|_| self.access.asked_after == self.access.changes) else { return };
-        tracing::info!(count = tokens.len(), "tokens have changed");
+        let Some((version, tokens)) = found.filter(|(version, _)| *version >= self.access.version) else { return };
+        tracing::debug!(count = tokens.len(), "tokens have changed");
         self.access.version = version;
         self.access.tokens.replace(tokens);
+        // What was written meanwhile may be in it already, and is then as it was.
+        std::mem::take(&mut self.access.since_asked).into_iter().for_each(|change| self.access.tokens.apply(change));
+        let known = &self.access.tokens;
+        self.access.used.retain(|id, _| known.get(*id).is_some());
     }
 
     /// What becomes of whoever waited for tokens to be written.
     pub(super) fn tokens_written(&mut self, engine: &mut Engine) -> Vec<(RequestId, Given)> {
         let mut answers = Vec::new();
         for (request, change) in engine.take_written_tokens() {
-            self.access.changes += 1;
+            if self.access.is_looking {
+                self.access.since_asked.push(change.clone());
+            }
             self.access.tokens.apply(change);
             let answer = request.and_then(|request| Some((request, self.access.waiting.remove(&request)?)));
             answers.extend(answer.map(|(request, response)| (request, Given::Answer(self.cors.mark(response)))));
@@ -158,6 +189,7 @@ impl Calls {
         call: TokenCall,
     ) -> Given {
         let who = asking.who;
+        let mut asking = asking.clone();
         let (change, response) = match call {
             TokenCall::List => return Given::Answer(api::tokens(&self.access.tokens.in_order(), now.wall)),
             TokenCall::WhoAmI => {
@@ -182,11 +214,15 @@ impl Calls {
                 let digest = shown.map(|token| token.digest());
                 let Some(parent) = digest.and_then(|digest| self.access.tokens.find(&digest, now.wall)) else {
                     let stranger = self.access.guessed(asking.client, now);
-                    self.note_stranger(engine, asking, &stranger, now);
+                    self.note_stranger(engine, &asking, &stranger, now);
                     return refuse(&stranger.error);
                 };
                 if parent.parent.is_some() {
                     return refuse(&ApiError::unauthorized("a session does not begin with another one"));
+                }
+                // Who signs in again and again ends his own sessions, and nobody else's.
+                if let Some(oldest) = self.access.tokens.oldest_session(parent.id, SESSIONS_OF_TOKEN_MAX, now.wall) {
+                    engine.change_token(None, TokenChange::Revoke(oldest, now.wall), now.mono);
                 }
                 if self.access.tokens.live(now.wall).1 >= TOKENS_MAX {
                     return refuse(&too_many("sessions"));
@@ -199,6 +235,7 @@ impl Calls {
                     return refuse(&ApiError::no_randomness());
                 };
                 let response = api::signed_in(&text, &session, asking.is_secure, now.wall);
+                asking.who.principal = Some(parent.id);
                 (TokenChange::Create(Box::new(session)), response)
             }
             TokenCall::SignOut => {
@@ -209,7 +246,7 @@ impl Calls {
                 }
             }
         };
-        if engine.is_draining() || engine.is_failing() {
+        if engine.is_draining() || engine.is_failing() || self.access.waiting.len() >= TOKEN_CHANGES_PENDING_MAX {
             return refuse(&ApiError::unavailable("the store takes no changes now; nothing has changed"));
         }
         let subject = match &change {
@@ -255,4 +292,20 @@ pub(super) fn made(
 
 fn too_many(what: &str) -> ApiError {
     ApiError::new(Status::CONFLICT, format!("there are {TOKENS_MAX} {what} already; revoke some"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_token_closes_the_door_for_good() {
+        let open = |is_local: bool, version: u64| Access::new(is_local, false, (version, Vec::new())).is_open();
+        assert!(open(true, 0) && !open(false, 0));
+        assert!(!open(true, 1), "there was one");
+        let now = WallUs(0);
+        assert!(Access::new(true, false, (1, Vec::new())).may_serve(now));
+        assert!(!Access::new(false, false, (1, Vec::new())).may_serve(now));
+        assert!(Access::new(false, true, (0, Vec::new())).may_serve(now));
+    }
 }

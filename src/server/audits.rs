@@ -8,8 +8,9 @@ use super::access::Stranger;
 use super::calls::Calls;
 use super::engine::Engine;
 use crate::access::Who;
+use crate::api::ApiError;
 use crate::core::{Reply, RequestId, Scheduler};
-use crate::http::Status;
+use crate::http::{Request, Status};
 use crate::job::JobId;
 use crate::store::{AuditRow, Difference};
 use crate::time::{Now, WallUs};
@@ -34,7 +35,7 @@ impl Asking {
         let named = (!self.subject.is_empty()).then(|| self.subject.clone());
         AuditRow {
             at,
-            token: self.who.token,
+            token: self.who.principal,
             client: self.client.to_string().into(),
             operation: self.operation,
             subject: named.or(subject),
@@ -82,6 +83,11 @@ impl Audits {
         is_new.then(|| told(core, &asking, reply, at))
     }
 
+    /// What is known of a request that goes on.
+    pub(super) fn get(&self, request: RequestId) -> Option<&Asking> {
+        self.under_way.get(&request).map(|(asking, _)| asking)
+    }
+
     /// A request that changes many jobs.
     pub(super) fn take(&mut self, request: RequestId) -> Option<Asking> {
         self.under_way.remove(&request).map(|(asking, _)| asking)
@@ -117,11 +123,19 @@ fn status_of(reply: &Reply) -> Status {
         Reply::TooMany(_) | Reply::Invalid(_) => Status::BAD_REQUEST,
         Reply::NameTaken(_) | Reply::Conflict(_) => Status::CONFLICT,
         Reply::Changed(_) => Status::PRECONDITION_FAILED,
-        Reply::Refused(_) => Status::SERVICE_UNAVAILABLE,
+        Reply::Refused(refusal) => ApiError::from(*refusal).status,
     }
 }
 
 impl Calls {
+    /// Somebody asked for what his token does not allow: that is written down, unless it happens too often.
+    pub(super) fn note_trespass(&mut self, engine: &mut Engine, asking: &Asking, asked: &Request, now: Now) {
+        if !self.access.is_too_often(asking.client, now) {
+            let what = format!("{} {:.200}", asked.method.name(), asked.path);
+            engine.write_down(None, asking.row(Some(what.into()), Status::FORBIDDEN, now.wall), now.mono);
+        }
+    }
+
     /// Somebody was not let in: that is written down, unless there are too many.
     pub(super) fn note_stranger(&mut self, engine: &mut Engine, asking: &Asking, stranger: &Stranger, now: Now) {
         if stranger.is_told {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::access::Access;
+use super::access::{Access, OWN_REQUEST};
 use super::audits::{Asking, Audits};
 use super::batches::Batches;
 use super::connection::{Given, Overdue};
@@ -108,6 +108,9 @@ impl Calls {
                 let error = ApiError::unavailable("too many clients send large bodies; nothing has changed, try again");
                 Given::Answer(self.cors.mark(error.response()))
             }
+            Asked::Piece(Stream::Events(listening)) if !self.access.still_may(listening.who, now.wall) => {
+                Given::Piece(Piece { bytes: Vec::new(), rest: None })
+            }
             Asked::Piece(stream) => piece(engine, now, stream),
             Asked::Request(mut asked) => self.let_in(engine, clients, now, request, peer, &mut asked),
         }
@@ -160,6 +163,9 @@ impl Calls {
         let (call, key) = match routed {
             Err(error) => {
                 self.access.refused += u64::from(error.status == Status::UNAUTHORIZED);
+                if error.status == Status::FORBIDDEN {
+                    self.note_trespass(engine, &asking, asked, now);
+                }
                 return refuse(&error);
             }
             Ok(Routed { call, key, operation, subject }) => {
@@ -167,9 +173,13 @@ impl Calls {
                 if let Call::Token(call) = call {
                     return self.about_tokens(engine, now, request, &asking(), call);
                 }
-                if let Call::Try(post) = &call {
-                    let target = Some(post.url.target().to_string().into());
-                    engine.write_down(None, asking().row(target, Status::OK, now.wall), now.mono);
+                if let Call::Try(post) = call {
+                    let row = asking().row(Some(post.url.target().to_string().into()), Status::OK, now.wall);
+                    let given = self.try_once(engine, now, request, post);
+                    if let Given::MuchLater = given {
+                        engine.write_down(None, row, now.mono);
+                    }
+                    return given;
                 }
                 if call.changes() {
                     self.audits.begin(request, asking());
@@ -256,7 +266,7 @@ impl Calls {
             }
             Call::Batch(_) => self.go_on_with_batch(request),
             Call::Token(_) => unreachable!("what is asked of tokens has no key, and is carried out before"),
-            Call::Try(post) => self.try_once(engine, now, request, post),
+            Call::Try(_) => unreachable!("a trial has no key, and is carried out before"),
             Call::Replay(id, run) => {
                 self.then.insert(request, Then::Run(run));
                 self.query(request, Query::One { id, now: now.wall })
@@ -384,13 +394,19 @@ impl Calls {
     /// The core's answer to a change.
     pub(super) fn settled(&mut self, engine: &mut Engine, now: Now, request: RequestId, reply: &Reply) -> Given {
         if self.batches.note(request, reply) {
+            if let (Reply::CalendarPut { name, .. }, Some(asking)) = (reply, self.audits.get(request)) {
+                engine.write_down(None, asking.row(Some(name.as_ref().into()), Status::OK, now.wall), now.mono);
+            }
             return Given::Later;
         }
         self.changes_pending -= 1;
         let patch = self.patches.remove(&request).filter(|patch| patch.is_for_any_revision());
         if let (Reply::Changed(_), Some(patch)) = (reply, patch) {
             return match self.patch(engine, now, request, patch) {
-                Given::Answer(response) => Given::Answer(self.cors.mark(response)),
+                Given::Answer(response) => {
+                    self.audits.end(request);
+                    Given::Answer(self.cors.mark(response))
+                }
                 given @ (Given::Later
                 | Given::MuchLater
                 | Given::Streamed(..)
@@ -447,7 +463,13 @@ impl Calls {
         let then = self.then.remove(&request);
         let given = match (found, then) {
             (Found::Tokens(found), _) => {
+                self.tokens_looked_at();
                 self.tokens_found(found);
+                return Given::Later;
+            }
+            (Found::Response(_), _) if request == OWN_REQUEST => {
+                // It could not be read. The next look tells.
+                self.tokens_looked_at();
                 return Given::Later;
             }
             (Found::Response(response), _) => Given::Answer(response),

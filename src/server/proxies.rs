@@ -38,9 +38,13 @@ pub(super) fn see<'a>(trusted: &[IpNet], peer: Peer, headers: &'a Headers) -> Se
     let mut seen = Seen { client: peer.address.to_canonical(), https: peer.over_tls, host };
     let is_trusted = is_trusted(trusted, peer.address);
     let Some(proxied) = headers.proxied.as_deref().filter(|_| is_trusted) else { return seen };
+    // Most proxies add to the older fields and pass on a `Forwarded` that the client made up.
+    let is_older = [&proxied.x_forwarded_for, &proxied.x_forwarded_host, &proxied.x_forwarded_proto];
     match proxied.forwarded.as_deref() {
-        Some(forwarded) => follow(trusted, &mut seen, forwarded.rsplit(',').map(hop)),
-        None => follow(trusted, &mut seen, old_hops(proxied)),
+        Some(forwarded) if is_older.iter().all(|field| field.is_none()) => {
+            follow(trusted, &mut seen, forwarded.rsplit(',').map(hop));
+        }
+        Some(_) | None => follow(trusted, &mut seen, old_hops(proxied)),
     }
     seen
 }

@@ -43,8 +43,8 @@ pub enum Difference {
 pub struct AuditQuery {
     /// Rows on the page.
     pub limit: usize,
-    /// Only those before this one.
-    pub before: Option<u64>,
+    /// Only those before this one: when it was, and its number.
+    pub before: Option<(WallUs, u64)>,
     /// Only of this token.
     pub token: Option<TokenId>,
     /// Only of what was done to this.
@@ -61,7 +61,7 @@ pub struct AuditPage {
     /// The rows, newest first.
     pub rows: Vec<AuditRecord>,
     /// Where the next page begins, if there is more.
-    pub next: Option<u64>,
+    pub next: Option<(WallUs, u64)>,
 }
 
 /// A row as it is kept.

@@ -77,7 +77,7 @@ for name, strategy in {
     "event-id": st.builds("{}-{}".format, st.integers(0, 1 << 40), st.integers(0, 1 << 40)),
     "idempotency-key": st.one_of(st.uuids().map(str), st.uuids().map('"{}"'.format)),
     "alerts-cursor": st.integers(0, 1 << 60).map(str),
-    "audit-cursor": st.integers(0, 1 << 60).map(str),
+    "audit-cursor": st.builds("{}.{}".format, st.integers(0, 1 << 50), st.integers(0, 1 << 60)),
     "jobs-cursor": st.integers(0, 1 << 40).map(str),
 }.items():
     schemathesis.openapi.format(name, strategy)

@@ -234,7 +234,7 @@ fn cors_headers_are_there_only_if_an_origin_is_set() {
         // All may read, if one is not named.
         let methods = if origin == "*" { "GET, HEAD, OPTIONS" } else { "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" };
         assert_eq!(reply.header("access-control-allow-methods"), methods);
-        assert!(reply.header("access-control-allow-headers").starts_with("Content-Type, If-Match"));
+        assert!(reply.header("access-control-allow-headers").starts_with("Authorization, Content-Type, If-Match"));
         // Results and errors alike, lest a page see nothing of what went wrong.
         for request in
             [get.to_owned(), get.replace("/jobs", "/nothing"), get.replace("Host: localhost\r\n", ""), post("{}", "")]

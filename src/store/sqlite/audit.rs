@@ -11,9 +11,12 @@ use serde_json::Value;
 use super::rows;
 use crate::access::TokenId;
 use crate::job::{Definition, JobId, Revision};
-use crate::limits::AUDIT_ROWS_MAX;
+use crate::limits::{AUDIT_BATCH_IDS_MAX, AUDIT_PAGE_LEN_MAX, AUDIT_ROWS_MAX, AUDIT_VALUE_LEN_MAX};
 use crate::store::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference};
 use crate::time::WallUs;
+
+/// What a row takes up beside its difference, about.
+const ROW_LEN: u64 = 250;
 
 /// Adds a row.
 pub(super) fn insert(connection: &Connection, row: &AuditRow) -> rusqlite::Result<()> {
@@ -21,9 +24,8 @@ pub(super) fn insert(connection: &Connection, row: &AuditRow) -> rusqlite::Resul
         Difference::None => None,
         Difference::Job(old, new) => Some(between(old.as_deref(), new.as_deref())),
         Difference::Jobs(jobs) => {
-            let ids = jobs.iter().map(|(done, jobs)| (*done, jobs.iter().map(JobId::to_string).collect()));
-            let ids: BTreeMap<&str, Vec<String>> = ids.collect();
-            Some(serde_json::to_string(&ids).expect("names and texts"))
+            let jobs: BTreeMap<&str, Value> = jobs.iter().map(|(done, jobs)| (*done, many(jobs))).collect();
+            Some(serde_json::to_string(&jobs).expect("it has string keys only"))
         }
     };
     let mut statement = connection.prepare_cached(
@@ -51,17 +53,30 @@ fn between(old: Option<&Revision>, new: Option<&Revision>) -> String {
     };
     let (old, new): (BTreeMap<String, Value>, BTreeMap<String, Value>) = (members(old), members(new));
     let names = old.keys().chain(new.keys()).collect::<BTreeSet<_>>();
-    let value = |members: &BTreeMap<String, Value>, name: &String| members.get(name).cloned().unwrap_or(Value::Null);
+    let value = |members: &BTreeMap<String, Value>, name: &String| members.get(name).map_or(Value::Null, shown);
     let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
     let pairs = changed.map(|name| (name.clone(), Value::from(vec![value(&old, name), value(&new, name)])));
     Value::Object(pairs.collect()).to_string()
 }
 
+/// A value, or how long it is: bodies may be long.
+fn shown(value: &Value) -> Value {
+    let length = value.to_string().len();
+    if length <= AUDIT_VALUE_LEN_MAX { value.clone() } else { serde_json::json!({ "bytes": length }) }
+}
+
+/// How many jobs, and the ids of the first.
+fn many(jobs: &[JobId]) -> Value {
+    let first: Vec<String> = jobs.iter().take(AUDIT_BATCH_IDS_MAX).map(JobId::to_string).collect();
+    serde_json::json!({ "count": jobs.len(), "jobIds": first })
+}
+
 /// A page, newest first.
 pub(super) fn page(connection: &Connection, query: &AuditQuery) -> rusqlite::Result<AuditPage> {
     let AuditQuery { limit, before, token, subject, from, to } = query;
-    let mut conditions = vec!["a.id < ?".to_owned()];
-    let mut values = vec![Sql::from(before.map_or(i64::MAX, rows::integer))];
+    let (at, id) = before.map_or((i64::MAX, i64::MAX), |(at, id)| (at.0, rows::integer(id)));
+    let mut conditions = vec!["(a.at, a.id) < (?, ?)".to_owned()];
+    let mut values = vec![Sql::from(at), Sql::from(id)];
     let mut only = |condition: &str, value: Option<Sql>| {
         if let Some(value) = value {
             conditions.push(condition.to_owned());
@@ -75,16 +90,24 @@ pub(super) fn page(connection: &Connection, query: &AuditQuery) -> rusqlite::Res
     values.push(rows::integer(*limit as u64 + 1).into());
     let sql = format!(
         "SELECT a.id, a.at, a.token, t.name, a.client, a.operation, a.subject, a.difference, a.status \
-         FROM audit a LEFT JOIN tokens t ON t.id = a.token WHERE {} ORDER BY a.id DESC LIMIT ?",
+         FROM audit a LEFT JOIN tokens t ON t.id = a.token WHERE {} ORDER BY a.at DESC, a.id DESC LIMIT ?",
         conditions.join(" AND ")
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut found: Vec<AuditRecord> =
-        statement.query_map(params_from_iter(values), read)?.collect::<rusqlite::Result<_>>()?;
-    let more = found.len() > *limit;
-    found.truncate(*limit);
-    let next = found.last().filter(|_| more).map(|row| row.id);
-    Ok(AuditPage { rows: found, next })
+    let mut found = statement.query(params_from_iter(values))?;
+    let (mut rows, mut length, mut more) = (Vec::<AuditRecord>::new(), 0, false);
+    while let Some(row) = found.next()? {
+        // Batches have long rows: a page ends before it is too long, and has one row at least.
+        more = rows.len() == *limit || length > AUDIT_PAGE_LEN_MAX;
+        if more {
+            break;
+        }
+        let row = read(row)?;
+        length += row.difference.as_ref().map_or(0, String::len);
+        rows.push(row);
+    }
+    let next = rows.last().filter(|_| more).map(|row| (row.at, row.id));
+    Ok(AuditPage { rows, next })
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
@@ -102,13 +125,25 @@ fn read(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
 }
 
 /// Deletes up to so many rows that are too old, or too many. How many.
-pub(super) fn delete_old(connection: &Connection, age: Duration, now: WallUs, most: u32) -> rusqlite::Result<u32> {
+pub(super) fn delete_old(
+    connection: &Connection,
+    age: Duration,
+    bytes_max: u64,
+    now: WallUs,
+    most: u32,
+) -> rusqlite::Result<u32> {
     let mut newest = connection.prepare_cached("SELECT id, at FROM audit ORDER BY id DESC LIMIT 1")?;
     let newest: Option<(i64, i64)> = newest.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((newest, at)) = newest else { return Ok(0) };
     // A clock that is set to another year erases nothing.
     let oldest_us = now.0.min(at).saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
-    let surplus = newest.saturating_sub(rows::integer(AUDIT_ROWS_MAX));
+    // What the last ones are long, with what SQLite adds for them and their places in indexes.
+    let mut length = connection.prepare_cached(
+        "SELECT avg(length(ifnull(difference, ''))) FROM (SELECT difference FROM audit ORDER BY id DESC LIMIT 1000)",
+    )?;
+    let length: Option<f64> = length.query_row([], |row| row.get(0))?;
+    let most_rows = AUDIT_ROWS_MAX.min(bytes_max / (length.unwrap_or_default() as u64 + ROW_LEN));
+    let surplus = newest.saturating_sub(rows::integer(most_rows));
     let mut delete = connection.prepare_cached(
         "DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id LIMIT ?3) AND (at < ?1 OR id <= ?2)",
     )?;

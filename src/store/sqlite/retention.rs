@@ -11,8 +11,8 @@ use super::tombstones::Tombstones;
 use super::{alerts, audit, keys, rows, tokens};
 use crate::clock;
 use crate::limits::{
-    ALERTS_SHARE_PER_CENT, RETENTION_EVERY, RETENTION_LOOK_EVERY, RETENTION_PACE, RETENTION_SLICE_JOBS,
-    RETENTION_SLICE_ROWS, RETENTION_SLICE_TIME, TOMBSTONES_EVERY,
+    ALERTS_SHARE_PER_CENT, AUDIT_SHARE_PER_CENT, RETENTION_EVERY, RETENTION_LOOK_EVERY, RETENTION_PACE,
+    RETENTION_SLICE_JOBS, RETENTION_SLICE_ROWS, RETENTION_SLICE_TIME, TOMBSTONES_EVERY,
 };
 use crate::store::Keep;
 
@@ -145,8 +145,9 @@ impl Retention {
                 }
                 let keys = keys::delete_old(transaction, clock::wall(), room)?;
                 let room = room - keys;
+                let bytes = self.keep.bytes / 100 * AUDIT_SHARE_PER_CENT;
                 let room = room - tokens::delete_old(transaction, clock::wall(), room)?;
-                let room = room - audit::delete_old(transaction, self.keep.audit_age, clock::wall(), room)?;
+                let room = room - audit::delete_old(transaction, self.keep.audit_age, bytes, clock::wall(), room)?;
                 Ok(room > 0 && alerts::delete_before(transaction, self.oldest_us, room)? < room)
             }
             &mut Phase::History(at) => {

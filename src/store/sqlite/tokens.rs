@@ -14,8 +14,6 @@ use crate::time::WallUs;
 
 /// How long the command line waits for a server that is writing.
 const SERVER_WAIT: Duration = Duration::from_secs(10);
-/// For how long one that no longer counts is kept, so that the audit log can name it.
-const KEPT_US: i64 = 90 * 86_400 * 1_000_000;
 
 /// Writes a change.
 pub(super) fn write(connection: &Connection, change: &TokenChange) -> rusqlite::Result<()> {
@@ -85,13 +83,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Token> {
     })
 }
 
-/// Forgets some that have not counted for long. Sessions go as soon as they are over.
+/// Forgets some sessions that are over. Tokens stay: the audit log names them, and one that was revoked must be known as
+/// such if it is shown again.
 pub(super) fn delete_old(connection: &Connection, now: WallUs, most: u32) -> rusqlite::Result<u32> {
     let mut statement = connection.prepare_cached(
         "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE \
-         min(ifnull(revoked_at, 9e18), ifnull(expires_at, 9e18)) < CASE WHEN parent IS NULL THEN ?1 ELSE ?2 END LIMIT ?3)",
+         parent IS NOT NULL AND min(ifnull(revoked_at, 9e18), ifnull(expires_at, 9e18)) < ?1 LIMIT ?2)",
     )?;
-    statement.execute(params![now.0.saturating_sub(KEPT_US), now.0, most]).map(|gone| rows::small(gone as u64))
+    statement.execute(params![now.0, most]).map(|gone| rows::small(gone as u64))
 }
 
 impl Store {
