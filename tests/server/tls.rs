@@ -353,7 +353,11 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
 #[test]
 fn without_a_certificate_a_terminal_that_closes_still_ends_the_server() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(&folder.path().join("p.db"), &["--max-in-flight", "1"]);
+    // Whoever runs the tests may have chosen to ignore the signal, which children inherit.
+    let mut command = std::process::Command::new("env");
+    command.arg("--default-signal=HUP").arg(env!("CARGO_BIN_EXE_punctual")).stdin(std::process::Stdio::null());
+    command.arg("--db").arg(folder.path().join("p.db")).args(["--listen", "127.0.0.1:0", "--log", "error"]);
+    let server = Server::spawn(command);
     server.signal("HUP");
     assert!(!server.wait().success());
 }
