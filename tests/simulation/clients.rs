@@ -319,9 +319,13 @@ impl Clients {
                 assert_eq!(said, *ids, "other executions were said");
             }
             (Some(Reply::Started(said)), Reply::Ended(id, _)) => assert_eq!(said[0], *id),
+            (Some(Reply::Deleted), Reply::Deleted) | (Some(Reply::CalendarDeleted), Reply::CalendarDeleted) => {}
+            (Some(Reply::CalendarPut { name: said, dates: those, .. }), Reply::CalendarPut { name, dates, .. }) => {
+                assert_eq!((&said, &those), (name, dates), "another calendar was said");
+            }
             (Some(_), Reply::Refused(Refusal::NotWritten)) => coverage.hit("planned in vain"),
             (Some(said), other) => panic!("said was {said:?}, and answered {other:?}"),
-            (None, Reply::Created(_) | Reply::Started(_)) => {
+            (None, Reply::Created(_) | Reply::Started(_) | Reply::Deleted | Reply::CalendarPut { .. }) => {
                 assert!(!request.0.is_multiple_of(2), "who wants to know is told");
             }
             (None, _) => {}
