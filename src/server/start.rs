@@ -57,8 +57,8 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let vault = config.secrets_key.as_deref().map(Vault::open_file).transpose().map_err(ServeError::SecretsKey)?;
     let keys = Keys::new(vault.as_ref().map(Vault::blind));
     let store = Store::open(&config.db).map_err(ServeError::Store)?.with_vault(vault);
-    let (mut serving, jobs) = prepare(config, logs, (zones, zone), (bound, identity), (store, keys))?;
-    greet(config, &addresses, jobs);
+    let (mut serving, jobs, is_open) = prepare(config, logs, (zones, zone), (bound, identity), (store, keys))?;
+    greet(config, &addresses, jobs, is_open);
     let mut end = serving.run().map_err(ServeError::Loop)?;
     if end == End::Clean {
         end = serving.await_writer().map_err(ServeError::Loop)?;
@@ -81,7 +81,7 @@ fn prepare(
     (zones, zone): (Zones, Zone),
     (bound, identity): (Bound, Option<Identity>),
     (mut store, keys): (Store, Keys),
-) -> Result<(Loop, usize), ServeError> {
+) -> Result<(Loop, usize, bool), ServeError> {
     let poll = Poll::new().map_err(ServeError::Loop)?;
     let registry = poll.registry();
     // Where there is nothing to read again, a terminal that closes ends the server as ever.
@@ -121,6 +121,7 @@ fn prepare(
     if let Some(reached) = reached.filter(|_| !access.may_serve(start.wall)) {
         return Err(ServeError::Open(reached.clone()));
     }
+    let is_open = access.is_open();
 
     let tls = identity
         .map(|identity| Tls::start(bound.tls, identity, config.trusted_proxies.clone(), tls_max, Arc::clone(&notify)));
@@ -188,7 +189,7 @@ fn prepare(
     };
     let connections = Connections::new(entrances, OUTPUT_MAX);
     let serving = Loop::new(poll, timer, signals, connections, engine, calls, tls, config.drain, now);
-    Ok((serving, loaded.jobs))
+    Ok((serving, loaded.jobs, is_open))
 }
 
 /// Makes the description of the API on a thread of its own. That takes fifty times the memory of its text, in pieces that
@@ -206,7 +207,7 @@ fn extra_roots(config: &Config) -> Result<Vec<u8>, ServeError> {
 }
 
 /// What the person at the terminal needs to know next.
-fn greet(config: &Config, listen: &[Listen], jobs: usize) {
+fn greet(config: &Config, listen: &[Listen], jobs: usize, is_open: bool) {
     let path = std::path::absolute(&config.db).unwrap_or_else(|_| config.db.clone());
     let (first, others) = listen.split_first().expect("the command line gives one at least");
     println!("Punctual {} listens on {first}", env!("CARGO_PKG_VERSION"));
@@ -221,8 +222,9 @@ fn greet(config: &Config, listen: &[Listen], jobs: usize) {
         tcp @ Listen::Tcp { .. } => tcp.to_string(),
         Listen::Unix(path) => format!("--unix-socket {} http://localhost", path.display()),
     };
+    let shown = if is_open { "" } else { " -H 'Authorization: Bearer TOKEN'" };
     println!(
-        "  curl -X POST {at}/api/jobs -H 'Content-Type: application/json' \\\n    \
+        "  curl -X POST {at}/api/jobs{shown} -H 'Content-Type: application/json' \\\n    \
          -d '{{\"schedule\":\"*/10 * * * * *\",\"api\":\"http://localhost:4444/foo\",\"type\":\"ATLEAST_ONCE\"}}'"
     );
     println!("Stop with Ctrl-C; then nothing is lost.");

@@ -171,6 +171,7 @@ fn who_listens_to_others_needs_a_token_first() {
     let file = folder.path().join("token");
     let flag = ["--bootstrap-token-file", file.to_str().expect("text")];
     let server = Server::spawn(serve(&flag));
+    assert!(server.greeting.contains("Authorization: Bearer"), "{}", server.greeting);
     let token = std::fs::read_to_string(&file).expect("it was written");
     let token = token.trim();
     assert!(token.starts_with("pun_a_"));
