@@ -130,7 +130,7 @@ impl Tokens {
         }
     }
 
-    /// Whether there are none at all, nor were.
+    /// Whether there are none, whether they count or not.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

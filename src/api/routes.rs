@@ -101,6 +101,7 @@ pub(super) const ROUTES: &[Route] = &[
         .gives(&[AnswerOf::ok::<why::WhyBody>("In one word and one sentence.")])
         .or(&[Status::NOT_FOUND]),
     Route::new(Method::Post, "/api/schedules/preview", "previewSchedule", PREVIEW, schedules::preview_call)
+        .needs(Some(Scope::Read))
         .takes::<schedules::Asked>("SchedulePreview", BODY_LEN_MAX)
         .such_as(examples::PREVIEW)
         .gives(&[AnswerOf::ok::<schedules::PreviewBody>("What it means.")]),

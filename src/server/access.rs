@@ -45,8 +45,6 @@ pub(super) struct Access {
     used: BTreeMap<TokenId, WallUs>,
     /// What is answered to whom, once a change is on disk.
     waiting: BTreeMap<RequestId, Response>,
-    /// Requests that were refused for lack of a token that counts.
-    pub(super) refused: u64,
 }
 
 impl Access {
@@ -91,7 +89,6 @@ impl Access {
 
     /// Somebody showed what is no token that counts.
     fn guessed(&mut self, client: IpAddr, now: Now) -> Stranger {
-        self.refused += 1;
         if self.guesses.note(client, now.mono) {
             let wait = Guesses::wait().as_secs();
             let message = format!("too many tokens that do not count; try again in {wait} s, with one that does");

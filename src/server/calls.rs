@@ -162,7 +162,6 @@ impl Calls {
         let routed = api::route(asked, &self.context(engine.core(), now, !asked.body.is_empty()), asking.who);
         let (call, key) = match routed {
             Err(error) => {
-                self.access.refused += u64::from(error.status == Status::UNAUTHORIZED);
                 if error.status == Status::FORBIDDEN {
                     self.note_trespass(engine, &asking, asked, now);
                 }
