@@ -84,6 +84,8 @@ pub const BATCH_PROBLEMS_LEN_MAX: usize = 512 * 1024;
 pub const SETTLED_AT_ONCE_MAX: u64 = 64;
 /// How many jobs are looked at in a turn for a page of them.
 pub const LISTING_LOOKS_MAX: usize = 2_000;
+/// How many targets are looked at in a turn for those that matter most. Each costs more than a job: they are met by name.
+pub const RANKING_LOOKS_MAX: usize = 1_000;
 /// How many characters a note may have.
 pub const NOTE_LEN_MAX: usize = 500;
 /// How many instants of the past a client may ask for at once.

@@ -195,6 +195,7 @@ mod tests {
                 | Call::Batch(_)
                 | Call::Change(_)
                 | Call::Jobs(_)
+                | Call::Targets(_)
                 | Call::Search(..)
                 | Call::Try(_)
                 | Call::Read(_)

@@ -13,7 +13,7 @@ use super::parameters::{
 use super::route::{AnswerOf, Route};
 use super::{
     alerts, audit, batch, calendars, event_text, events, examples, executions, export, import, jobs, jobs_page,
-    metrics, openapi, patch, pauses, runs, schedules, series, sessions, status, tokens, trials, why,
+    metrics, openapi, patch, pauses, runs, schedules, series, sessions, status, targets, tokens, trials, why,
 };
 use crate::access::Scope;
 use crate::http::{Method, Status};
@@ -167,6 +167,9 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/metrics", "getMetrics", "Figures, and which jobs fire next.", metrics::read)
         .with(&[&LIMIT])
         .gives(&[AnswerOf::ok::<metrics::MetricsShape>("The figures as they are now.")]),
+    Route::new(Method::Get, "/api/targets", "listTargets", "Lists the targets that matter most.", targets::list)
+        .with(&[&LIMIT])
+        .gives(&[AnswerOf::ok::<targets::TargetsBody>("The targets as they are now.")]),
     Route::new(Method::Get, "/api/alerts", "listAlerts", "Lists alerts, newest first.", alerts::list)
         .with(&[&LIMIT, &ALERTS_CURSOR])
         .gives(&[AnswerOf::ok::<alerts::AlertsBody>("A page of alerts.").with(&[&LINK])]),

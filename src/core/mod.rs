@@ -8,7 +8,7 @@
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
 //! and asks the tables: `arming`, `admission`, `sending`, `changes` and their `gathering`, `runs`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts; `view` is
-//! what can be read, and `listing` how jobs are found.
+//! what can be read, `listing` how jobs are found, and `ranking` how targets are.
 
 mod admission;
 mod arming;
@@ -27,6 +27,7 @@ mod pausing;
 mod policies;
 #[cfg(test)]
 mod policy_tests;
+mod ranking;
 mod receipts;
 mod record;
 mod restore;
@@ -45,6 +46,7 @@ pub use io::{
 };
 pub use key::{ExecutionId, ExecutionKey, Kind};
 pub use listing::{JobFilter, JobOrder, JobState, Listing, Place, TargetFilter};
+pub use ranking::{Ranking, TargetView};
 pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};
 pub use scheduler::{Counts, Scheduler};
 pub use tally::{Counters, LastOutcome, Tally, Totals};
