@@ -46,6 +46,8 @@ pub enum Call {
     Jobs(Listing),
     /// The targets that matter most, for which memory is looked through.
     Targets(Ranking),
+    /// What happened in the last hour and what is due in the next, for which memory is looked through.
+    Timeline,
     /// A page of jobs that a reader has to find, of those that are like this.
     Search(JobSearch, JobFilter),
     /// Something that is made in pieces, as the client takes them.
@@ -96,6 +98,7 @@ impl Call {
             | Call::Preview(_)
             | Call::Jobs(_)
             | Call::Targets(_)
+            | Call::Timeline
             | Call::Search(..)
             | Call::Try(_)
             | Call::Stream(_)

@@ -18,8 +18,8 @@ use super::peer::Peer;
 use crate::access::Who;
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
 use crate::core::{
-    Action, Attempt, Class, Command, ExecutionId, Handle, Herd, Input, JobFilter, Kind, Reply, Report, RequestId, Run,
-    Scheduler, Seq,
+    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Input, JobFilter, Kind, Reply, Report,
+    RequestId, Run, Scheduler, Seq,
 };
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
@@ -234,6 +234,10 @@ impl Calls {
         match call {
             Call::Ready(response) => Given::Answer(response),
             Call::Jobs(listing) => self.look(engine, now, request, Look::Jobs(listing)),
+            Call::Timeline => {
+                let forecast = Forecast::new(engine.core(), now.wall);
+                self.look(engine, now, request, Look::Ahead(Box::new(forecast)))
+            }
             Call::Targets(ranking) => self.look(engine, now, request, Look::Targets(ranking)),
             Call::Search(search, filter) => {
                 self.then.insert(request, Then::Show(filter));
@@ -542,6 +546,7 @@ fn seen(engine: &Engine, now: Now, look: Look) -> Given {
     match look {
         Look::Jobs(listing) => page(engine.core(), now, JobsPage::of_listing(listing)),
         Look::Targets(ranking) => Given::Answer(api::targets(ranking)),
+        Look::Ahead(forecast) => Given::Answer(api::timeline(engine.minutes(), forecast.end())),
     }
 }
 

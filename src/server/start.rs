@@ -148,7 +148,7 @@ fn prepare(
     let readers = readers.map_err(ServeError::Thread)?;
     let writer = Writer::start(store, config.keep, notify).map_err(ServeError::Thread)?;
 
-    let mut engine = Engine::new(core, writer, pool, alerts, Events::new(start.wall));
+    let mut engine = Engine::new(core, writer, pool, alerts, Events::new(start.wall), start.wall);
     let now = clock::now();
     for input in inputs {
         engine.input(input, now);
