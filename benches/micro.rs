@@ -150,7 +150,7 @@ fn looks(criterion: &mut Criterion) {
     for (name, schedule) in schedules {
         one = core(schedule);
         let wall = WallUs(NOW * US_PER_SECOND);
-        group.bench_function(&format!("the next hour, {name}, all"), |bencher| {
+        group.bench_function(format!("the next hour, {name}, all"), |bencher| {
             bencher.iter(|| {
                 let mut forecast = Forecast::new(black_box(&one), wall);
                 while !forecast.advance(&one, FORECAST_STEPS_PER_TURN, wall) {}
@@ -162,7 +162,7 @@ fn looks(criterion: &mut Criterion) {
             forecast.advance(&one, FORECAST_STEPS_PER_TURN * 2, wall);
             forecast
         };
-        group.bench_function(&format!("the next hour, {name}, a piece"), |bencher| {
+        group.bench_function(format!("the next hour, {name}, a piece"), |bencher| {
             let further = |mut forecast: Forecast| {
                 forecast.advance(&one, FORECAST_STEPS_PER_TURN, wall);
                 forecast
@@ -174,7 +174,7 @@ fn looks(criterion: &mut Criterion) {
             while !forecast.advance(&one, FORECAST_STEPS_PER_TURN, wall) {}
             forecast
         };
-        group.bench_function(&format!("the next hour, {name}, its end"), |bencher| {
+        group.bench_function(format!("the next hour, {name}, its end"), |bencher| {
             bencher.iter_batched(found, Forecast::end, BatchSize::PerIteration);
         });
     }

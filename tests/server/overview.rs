@@ -50,9 +50,9 @@ fn jobs_are_found_that_fail_and_those_that_their_policy_paused() {
         let jobs = test.api().pages(&format!("/api/jobs?state={state}&limit=1"), "jobs");
         jobs.iter().map(|job| job["jobId"].as_str().expect("a text").to_owned()).collect()
     };
-    until("its policy has paused it", || (ids("autoPaused") == [paused.clone()]).then_some(()));
-    assert_eq!(ids("failing"), [bad.clone()], "one that is paused is not told as failing");
-    assert_eq!(ids("paused"), [paused.clone(), rests.clone()], "those who paused it, too");
+    until("its policy has paused it", || (ids("autoPaused") == [&*paused]).then_some(()));
+    assert_eq!(ids("failing"), [&*bad], "one that is paused is not told as failing");
+    assert_eq!(ids("paused"), [&*paused, &*rests], "those who paused it, too");
     test.receiver.script("/bad", Script::Status(200));
     run(&test, &bad);
     assert!(ids("failing").is_empty(), "its last outcome is what counts");
