@@ -45,6 +45,7 @@
 //! - [`dispatch`]: the workers that send: few threads, each with thousands of connections.
 //! - [`store`]: what is kept, behind one door for writing and one for reading.
 //! - [`alert`]: what somebody is told of a failure, and when. [`api`]: requests to calls, results to JSON. Both pure.
+//! - [`web`]: the page that people look at, as files that are served. Pure.
 //! - [`config`]: what the server runs with. [`server`]: the loop and all wiring.
 //! - [`bench`](mod@bench): the instrument that measures a server from outside. [`cli`]: the command line.
 //!
@@ -348,6 +349,12 @@
 //!   made once, before the loop begins; its text, some 110 KB, stays in memory. `tests/openapi.rs` fuzzes the real
 //!   binary by it; the few things that it cannot say stand in `tests/openapi/hooks.py`.
 //!
+//! - **The page is a client** ([`web`]): files in the program that ask the public API and its events, so that whatever it shows
+//!   can be had without it. It may load only what the server itself sends and puts text into the page as text, so that
+//!   the name of a job is nothing but a name. All its files have one folder named after what is in them, which a browser keeps
+//!   for good; they are compressed once, at the start. `GET /` tells people from programs by whether `Accept` names HTML.
+//!   What it needed and the API lacked became API: strips, the timeline, targets, and two states of jobs.
+//!
 //! # What must not be there
 //!
 //! - Architecture invariant: `job`, `core`, `schedule`, `http`, `alert` and `api` touch no clock, socket, thread, channel,
@@ -389,3 +396,4 @@ pub mod store;
 pub mod telemetry;
 pub mod time;
 pub mod vault;
+pub mod web;

@@ -247,6 +247,11 @@ pub const TLS_ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How long a stop waits until clients have read what is left for them.
 pub const TLS_END_TIME_MAX: Duration = Duration::from_secs(1);
 
+// --- The machine ---
+
+/// How often it is looked what the server takes of its machine.
+pub const USAGE_LOOK_EVERY: Duration = Duration::from_secs(5);
+
 // --- Events ---
 
 /// Clients that listen to events at once, beside [`CONNECTIONS_MAX`].

@@ -9,7 +9,7 @@
 //! each with its `socket` and as a `peer`, of which `addresses` counts whose they are), `calls` (a request's way to its
 //! answer, past the `gate`, which believes some `proxies`, and with its idempotency key in `keys`), `batches`
 //! (that of a request which changes many jobs), `access` (who is let in; the first one by `bootstrap`), `audits` (what is
-//! written down), `figures` (what is measured, collected), `timer`, `finish` (the wait for
+//! written down), `figures` (what is measured, collected, with `usage`: memory and disk), `timer`, `finish` (the wait for
 //! the writer at the end). Beside it all `tls/`, a thread that encrypts.
 
 mod access;
@@ -44,6 +44,7 @@ mod tls;
 mod together;
 mod turn;
 mod unix_socket;
+mod usage;
 mod zones;
 
 pub use access::new_token;
