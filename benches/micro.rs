@@ -5,15 +5,21 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use punctual::api;
-use punctual::core::{Class, ExecutionKey, LedgerRow, Persist, Seq, Status as Ending};
+use punctual::core::{
+    Class, ExecutionKey, Forecast, Input, LedgerRow, Persist, Ranking, Restored, Scheduler, Seq, Settings,
+    Status as Ending, StoredJob, Totals,
+};
 use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
-use punctual::job::JobKey;
+use punctual::job::{Context, Definition, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
+use punctual::limits::{FORECAST_STEPS_PER_TURN, RANKING_LOOKS_MAX};
 use punctual::schedule::{Calendars, Dates, Rule, Schedule, Terms, Zone, Zones};
 use punctual::store::{Batch, Keep, Store, Writer, WriterEvent};
-use punctual::time::{DeadlineHeap, Instant, US_PER_SECOND, WallUs};
+use punctual::time::{DeadlineHeap, Instant, MonoUs, Now, US_PER_SECOND, WallUs};
 
 /// Ids in the heap.
 const WAITING: u32 = 100_000;
+/// Jobs in the core; a test makes do with fewer.
+const JOBS: u64 = if cfg!(debug_assertions) { 2_000 } else { 100_000 };
 /// Rows in a batch of the writer.
 const BATCH: u64 = 1_000;
 /// 2026-01-01T00:00:00Z.
@@ -96,6 +102,85 @@ fn next_instant(criterion: &mut Criterion) {
     });
 }
 
+/// A core with jobs, each of which has this schedule and a target of its own.
+fn core(schedule: impl Fn(u64) -> String) -> Scheduler {
+    let now = Now { wall: WallUs(NOW * US_PER_SECOND), mono: MonoUs(0) };
+    let second = std::time::Duration::from_secs(1);
+    let mut core = Scheduler::new(Settings {
+        in_flight_max: 1_024,
+        retry: RetryPolicy::doubling(0, second),
+        misfire: Misfire::Once,
+        lateness_max: second,
+        noise: 0,
+    });
+    for number in 0..JOBS {
+        let definition = Definition::plain(&schedule(number), &format!("http://host-{number}/"));
+        // What counts from its creation was created at another second.
+        let created = Instant::from_secs(NOW - i64::try_from(number % 3_600).expect("it is small"));
+        let spec = JobSpec::compile(&definition, &Context::at(created)).expect("it is a job");
+        let revision = Revision::first(JobId::new(JobKey(number + 1), [0; 10]), spec, WallUs::of(created));
+        let job = StoredJob { revision, totals: Totals::default() };
+        core.handle_input(Input::RestoreJob(Box::new(job)), now);
+    }
+    core.handle_input(Input::RestoreDone(Restored { next_seq: 1, next_job: JOBS + 1, newest: None }), now);
+    while core.poll_output().is_some() {}
+    core
+}
+
+fn looks(criterion: &mut Criterion) {
+    let hourly = |number: u64| format!("{} {} * * * *", number % 60, number / 60 % 60);
+    let mut group = criterion.benchmark_group("looks");
+    group.sample_size(10);
+    let steady = |number: u64| format!("@every {}s", 60 + number % 7);
+    let rare = |number: u64| format!("{} {} 4 * * *", number % 60, number / 60 % 60);
+    let often = |number: u64| format!("{}-59 * {}-23 * * *", number % 30, number / 30 % 20);
+    let mut one = core(hourly);
+    group.bench_function("the targets that matter most, all", |bencher| {
+        bencher.iter(|| {
+            let mut ranking = Ranking::new(20);
+            assert!(ranking.advance(black_box(&one), usize::MAX));
+            ranking.end()
+        });
+    });
+    group.bench_function("the targets that matter most, a piece", |bencher| {
+        bencher.iter(|| Ranking::new(20).advance(black_box(&one), RANKING_LOOKS_MAX));
+    });
+    let schedules: [(&str, &dyn Fn(u64) -> String); 4] =
+        [("hourly", &hourly), ("steady", &steady), ("daily", &rare), ("every second", &often)];
+    for (name, schedule) in schedules {
+        one = core(schedule);
+        let wall = WallUs(NOW * US_PER_SECOND);
+        group.bench_function(&format!("the next hour, {name}, all"), |bencher| {
+            bencher.iter(|| {
+                let mut forecast = Forecast::new(black_box(&one), wall);
+                while !forecast.advance(&one, FORECAST_STEPS_PER_TURN) {}
+                forecast.end()
+            });
+        });
+        let begun = || {
+            let mut forecast = Forecast::new(&one, wall);
+            forecast.advance(&one, FORECAST_STEPS_PER_TURN * 2);
+            forecast
+        };
+        group.bench_function(&format!("the next hour, {name}, a piece"), |bencher| {
+            let further = |mut forecast: Forecast| {
+                forecast.advance(&one, FORECAST_STEPS_PER_TURN);
+                forecast
+            };
+            bencher.iter_batched(begun, further, BatchSize::PerIteration);
+        });
+        let found = || {
+            let mut forecast = Forecast::new(&one, wall);
+            while !forecast.advance(&one, FORECAST_STEPS_PER_TURN) {}
+            forecast
+        };
+        group.bench_function(&format!("the next hour, {name}, its end"), |bencher| {
+            bencher.iter_batched(found, Forecast::end, BatchSize::PerIteration);
+        });
+    }
+    group.finish();
+}
+
 fn http(criterion: &mut Criterion) {
     let body = r#"{"schedule":"* * * * * *","api":"http://127.0.0.1:4444/job/1","type":"ATLEAST_ONCE"}"#;
     let request = format!(
@@ -174,5 +259,5 @@ fn batch(number: &mut u64, status: Ending) -> Batch {
     Batch { items, ..Batch::default() }
 }
 
-criterion_group!(benches, heap, next_instant, http, writer);
+criterion_group!(benches, heap, next_instant, looks, http, writer);
 criterion_main!(benches);

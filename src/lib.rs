@@ -273,6 +273,10 @@
 //!   and created elsewhere keeps its times. A seed that was drawn is kept by updates that say none.
 //! - **A herd is estimated**: some evenly spread jobs are looked at, each only at the second in question, so that the
 //!   answer to a change costs the same with a million jobs, whatever these leave out.
+//! - **The next hour is walked, in pieces**: jobs that share a schedule go one way together, some evenly spread jobs stand
+//!   for all where there are many, and there is an end to how many instants are looked at. What was not looked at is left
+//!   out of what the rest is inferred from. One forecast grows at a time, as each holds what it has met.
+//! - **The last hour is counted where everything ends**: what the core's counts gained in an input belongs to its minute.
 //! - **A smaller SQLite.** `.cargo/config.toml` leaves out what is not used here (full-text search, rectangles,
 //!   extensions) and the sum of memory in use, which costs a lock with each allocation. A build elsewhere, without that
 //!   file, works the same.

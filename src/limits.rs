@@ -84,6 +84,16 @@ pub const BATCH_PROBLEMS_LEN_MAX: usize = 512 * 1024;
 pub const SETTLED_AT_ONCE_MAX: u64 = 64;
 /// How many jobs are looked at in a turn for a page of them.
 pub const LISTING_LOOKS_MAX: usize = 2_000;
+/// How many targets are looked at in a turn for those that matter most. Each costs more than a job: they are met by name.
+pub const RANKING_LOOKS_MAX: usize = 1_000;
+/// How many jobs are looked at to tell what is due in the next hour. Of more, so many are evenly spread over all.
+pub const FORECAST_JOBS_MAX: usize = 10_000;
+/// How many steps that takes at most: an instant that a schedule has is one.
+pub const FORECAST_STEPS_MAX: usize = 400_000;
+/// How many of them are taken in a turn.
+pub const FORECAST_STEPS_PER_TURN: usize = 2_000;
+/// How many seconds are told in which most jobs are due together.
+pub const FORECAST_PEAKS_MAX: usize = 10;
 /// How many characters a note may have.
 pub const NOTE_LEN_MAX: usize = 500;
 /// How many instants of the past a client may ask for at once.
@@ -214,6 +224,10 @@ pub const GATHERED_MAX: usize = 16 * 1024;
 pub const OUTPUT_MAX: usize = 32 * 1024 * 1024;
 /// Items on one page.
 pub const PAGE_MAX: u32 = 1_000;
+/// Jobs whose last executions may be asked for at once.
+pub const STRIPS_MAX: usize = 50;
+/// Executions of each of them.
+pub const STRIP_LEN_MAX: u32 = 100;
 /// Jobs in one piece of a page. A page with more is streamed: made at once, it would keep the loop from what is due.
 pub const PIECE_JOBS_MAX: usize = 100;
 /// Bytes of a piece from which on no further job is added to it.

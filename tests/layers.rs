@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("clock", &["time"]),
     ("schedule", &["time", "limits", "mix"]),
-    ("telemetry", &["limits"]),
+    ("telemetry", &["time", "limits"]),
     ("job", &["time", "limits", "mix", "schedule"]),
     ("core", &["time", "limits", "schedule", "job"]),
     ("dispatch", &["time", "limits", "mix", "clock", "job", "core"]),

@@ -2,7 +2,7 @@
 //! It must not print anything itself.
 
 use super::errors::ApiError;
-use super::{alerts, audit, executions, series};
+use super::{alerts, audit, executions, series, strips};
 use crate::access::Token;
 use crate::http::{Body, Response, Status};
 use crate::job::JobId;
@@ -62,6 +62,7 @@ pub fn answer(answer: Result<Answer, ReadError>) -> Found {
         Ok(Answer::Audit(page)) => audit::page(page),
         Ok(Answer::OfJob(job, page)) => executions::page(Some(job), page),
         Ok(Answer::OfAll(page)) => executions::page(None, page),
+        Ok(Answer::Strips(found)) => strips::strips(found),
         Ok(Answer::Alerts(page)) => alerts::page(page),
         // No route asks for them yet.
         Ok(Answer::Series(job, found)) => series::series(job, found),

@@ -8,7 +8,7 @@ use super::patch::Patch;
 use super::schedules::PreviewCall;
 use super::stream::Stream;
 use crate::access::{Scope, TokenId, TokenText};
-use crate::core::{Action, ExecutionId, JobFilter, Listing, Run};
+use crate::core::{Action, ExecutionId, JobFilter, Listing, Ranking, Run};
 use crate::http::Response;
 use crate::job::{JobId, JobSpec, Post};
 use crate::store::{JobSearch, Query};
@@ -44,6 +44,10 @@ pub enum Call {
     Preview(Box<PreviewCall>),
     /// A page of jobs, for which memory is looked through.
     Jobs(Listing),
+    /// The targets that matter most, for which memory is looked through.
+    Targets(Ranking),
+    /// What happened in the last hour and what is due in the next, for which memory is looked through.
+    Timeline,
     /// A page of jobs that a reader has to find, of those that are like this.
     Search(JobSearch, JobFilter),
     /// Something that is made in pieces, as the client takes them.
@@ -93,6 +97,8 @@ impl Call {
             | Call::Query(_)
             | Call::Preview(_)
             | Call::Jobs(_)
+            | Call::Targets(_)
+            | Call::Timeline
             | Call::Search(..)
             | Call::Try(_)
             | Call::Stream(_)

@@ -71,11 +71,12 @@ pub(super) fn list(matched: &Matched<'_>) -> Result<Call, ApiError> {
 
 /// What jobs may be sorted by.
 pub(super) const SORTS: [&str; 3] = ["created", "next", "name"];
-/// How a job may stand.
-pub(super) const STATES: [&str; 4] = ["active", "paused", "ended", "held"];
+/// How a job may stand. The last two overlap with the others.
+pub(super) const STATES: [&str; 6] = ["active", "paused", "ended", "held", "failing", "autoPaused"];
 
 fn state_of(parameters: &Parameters) -> Result<Option<JobState>, ApiError> {
-    let all = [JobState::Active, JobState::Paused, JobState::Ended, JobState::Held];
+    let all =
+        [JobState::Active, JobState::Paused, JobState::Ended, JobState::Held, JobState::Failing, JobState::AutoPaused];
     Ok(parameters.name(&STATE)?.map(|place| all[place]))
 }
 

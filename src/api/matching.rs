@@ -200,6 +200,8 @@ mod tests {
                 | Call::Batch(_)
                 | Call::Change(_)
                 | Call::Jobs(_)
+                | Call::Targets(_)
+                | Call::Timeline
                 | Call::Search(..)
                 | Call::Try(_)
                 | Call::Read(_)
@@ -221,7 +223,11 @@ mod tests {
     fn with_id(path: &str) -> String {
         let execution = if path.starts_with("/api/executions") { "-0" } else { "" };
         let id = format!("{}{execution}", JobId::new(JobKey(1), [0; 10]));
-        let query = if path.ends_with("/why") { "?at=2026-01-01T00:00:00Z" } else { "" };
+        let query = match path {
+            _ if path.ends_with("/why") => "?at=2026-01-01T00:00:00Z".to_owned(),
+            "/api/strips" => format!("?jobId={id}"),
+            _ => String::new(),
+        };
         format!(
             "{}{query}",
             path.replace("/api/tokens/:id", "/api/tokens/0123456789ab")

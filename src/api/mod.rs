@@ -3,8 +3,8 @@
 //!
 //! In reading order: `routes` (the one table of what can be asked for), `route` (what a line of it says), `matching`
 //! (which line is meant), `call` (what a request asks for), then a file for each resource with its request, its
-//! parameters and its answer: `jobs` and `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `runs`, `why`,
-//! `series`, `trials`, `batch`, `export` and `import`, `calendars`, `alerts`, `metrics`, `status`, `tokens` and `sessions`, `audit`, and `events`, which tell the `news` as
+//! parameters and its answer: `jobs` and `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `strips`, `runs`, `why`,
+//! `series`, `trials`, `batch`, `export` and `import`, `calendars`, `alerts`, `metrics`, `targets`, `timeline`, `status`, `tokens` and `sessions`, `audit`, and `events`, which tell the `news` as
 //! `event_text`; `openapi` describes them all from the table, their types and `examples`. They share `parameters`, `headers`, `links`, `body`, `json`, `errors` and
 //! `cors`; `answers` is the readers' way to them, and `stream` is for answers that are made in pieces.
 
@@ -43,6 +43,9 @@ mod series;
 mod sessions;
 mod status;
 mod stream;
+mod strips;
+mod targets;
+mod timeline;
 mod tokens;
 mod trials;
 mod why;
@@ -71,6 +74,8 @@ pub use schedules::{PreviewCall, preview};
 pub use sessions::{shown, signed_in, signed_out, who};
 pub use status::{Health, health, info, live, ready};
 pub use stream::{Piece, Stream};
+pub use targets::targets;
+pub use timeline::timeline;
 pub use tokens::{check_name as check_token_name, no_such_token, token_created, token_text, tokens, tokens_text};
 pub use trials::tried;
 pub use why::why;

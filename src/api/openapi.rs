@@ -277,6 +277,9 @@ fn query_parameter(parameter: &Parameter) -> Value {
         Form::Time => schema_of::<Second>(),
         Form::Text { len_max } => json!({ "type": "string", "minLength": 1, "maxLength": len_max }),
         Form::JobId => schema_of::<JobId>(),
+        Form::JobIds { count_max } => {
+            json!({ "type": "array", "items": schema_of::<JobId>(), "minItems": 1, "maxItems": count_max })
+        }
         Form::TokenId => token_id(),
     };
     let mut described = json!({
@@ -286,7 +289,7 @@ fn query_parameter(parameter: &Parameter) -> Value {
         "description": parameter.about,
         "schema": schema,
     });
-    if let Form::Names(_) = parameter.form {
+    if let Form::Names(_) | Form::JobIds { .. } = parameter.form {
         // One parameter with commas, not one for each.
         described["explode"] = false.into();
     }

@@ -9,7 +9,7 @@ use crate::access::TokenId;
 use crate::core::{ExecutionKey, Kind, Status};
 use crate::http::query;
 use crate::job::{JobId, JobKey, instant};
-use crate::limits::{LABEL_LEN_MAX, PAGE_MAX};
+use crate::limits::{LABEL_LEN_MAX, PAGE_MAX, STRIP_LEN_MAX, STRIPS_MAX};
 use crate::time::Instant;
 
 /// How many items a page holds unless asked otherwise.
@@ -45,6 +45,8 @@ pub(super) enum Form {
     Time,
     /// The id of a job.
     JobId,
+    /// The ids of some jobs, with commas between them.
+    JobIds { count_max: usize },
     /// The id of a token.
     TokenId,
     /// Any text of so many characters.
@@ -53,6 +55,8 @@ pub(super) enum Form {
 
 pub(super) const LIMIT: Parameter =
     Parameter::new("limit", Form::Number { min: 1, max: PAGE_MAX }, "How many items the page holds at most.");
+pub(super) const RUNS: Parameter =
+    Parameter::new("limit", Form::Number { min: 1, max: STRIP_LEN_MAX }, "How many executions of each job at most.");
 pub(super) const EXECUTIONS_CURSOR: Parameter =
     cursor("executions-cursor", "^[0-9]{1,18}\\.[0-9]{1,18}\\.[0-3]\\.[0-9]{1,9}$");
 pub(super) const ALERTS_CURSOR: Parameter = cursor("alerts-cursor", "^[0-9]{1,19}$");
@@ -70,6 +74,10 @@ pub(super) const STATUS: Parameter =
 pub(super) const KIND: Parameter =
     Parameter::new("kind", Form::Name(&KINDS), "Only executions that are there for this reason.");
 pub(super) const JOB: Parameter = Parameter::new("jobId", Form::JobId, "Only executions of this job.");
+pub(super) const JOBS: Parameter = Parameter {
+    is_required: true,
+    ..Parameter::new("jobId", Form::JobIds { count_max: STRIPS_MAX }, "The jobs, with commas between them.")
+};
 pub(super) const FROM: Parameter =
     Parameter::new("from", Form::Time, "Only what belongs to this second or a later one.");
 pub(super) const TO: Parameter =
@@ -151,7 +159,8 @@ impl Parameters {
         Ok(self.number(&LIMIT)?.unwrap_or(default) as usize)
     }
 
-    fn number(&self, parameter: &Parameter) -> Result<Option<u32>, ApiError> {
+    /// A number.
+    pub(super) fn number(&self, parameter: &Parameter) -> Result<Option<u32>, ApiError> {
         let Form::Number { min, max } = parameter.form else { unreachable!("the parameter is declared as a number") };
         let Some(text) = self.get(parameter) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| (min..=max).contains(number));
@@ -220,6 +229,22 @@ impl Parameters {
         let Some(text) = self.get(parameter) else { return Ok(None) };
         let refusal = || ApiError::parameter(parameter.name, format!("expected the id of a job, got {text:?}"));
         text.parse().map(Some).map_err(|_| refusal())
+    }
+
+    /// Of which jobs.
+    pub(super) fn jobs(&self, parameter: &Parameter) -> Result<Option<Box<[JobId]>>, ApiError> {
+        let Form::JobIds { count_max } = parameter.form else {
+            unreachable!("the parameter is declared as ids of jobs")
+        };
+        let Some(text) = self.get(parameter) else { return Ok(None) };
+        let refusal = |message| ApiError::parameter(parameter.name, message);
+        if text.split(',').count() > count_max {
+            return Err(refusal(format!("expected up to {count_max} ids of jobs")));
+        }
+        let job = |part: &str| {
+            part.parse().map_err(|_| refusal(format!("expected ids of jobs, with commas between them, got {part:?}")))
+        };
+        text.split(',').map(job).collect::<Result<_, _>>().map(Some)
     }
 
     /// By which token.

@@ -7,13 +7,14 @@
 
 use super::headers::{CACHE_CONTROL, ETAG, IDEMPOTENCY_KEY, IF_MATCH, LAST_EVENT_ID, LINK, LOCATION, SET_COOKIE};
 use super::parameters::{
-    ALERTS_CURSOR, AT, AUDIT_CURSOR, AUDIT_TOKEN, EVENT_JOB, EVENT_STATUS, EXECUTIONS_CURSOR, FROM, JOB, JOBS_CURSOR,
-    KIND, LIMIT, Q, SORT, STATE, STATUS, STEP, SUBJECT, TAG, TARGET, TO, TOPICS,
+    ALERTS_CURSOR, AT, AUDIT_CURSOR, AUDIT_TOKEN, EVENT_JOB, EVENT_STATUS, EXECUTIONS_CURSOR, FROM, JOB, JOBS,
+    JOBS_CURSOR, KIND, LIMIT, Q, RUNS, SORT, STATE, STATUS, STEP, SUBJECT, TAG, TARGET, TO, TOPICS,
 };
 use super::route::{AnswerOf, Route};
 use super::{
     alerts, audit, batch, calendars, event_text, events, examples, executions, export, import, jobs, jobs_page,
-    metrics, openapi, patch, pauses, runs, schedules, series, sessions, status, tokens, trials, why,
+    metrics, openapi, patch, pauses, runs, schedules, series, sessions, status, strips, targets, timeline, tokens,
+    trials, why,
 };
 use crate::access::Scope;
 use crate::http::{Method, Status};
@@ -149,6 +150,9 @@ pub(super) const ROUTES: &[Route] = &[
             "Events (SSE), each with this as its data, without an end.",
         )])
         .or(&[Status::TOO_MANY_REQUESTS]),
+    Route::new(Method::Get, "/api/strips", "listStrips", STRIPS, strips::list)
+        .with(&[&JOBS, &RUNS])
+        .gives(&[AnswerOf::ok::<strips::StripsBody>("A strip for each job, also for one that there is not.")]),
     Route::new(Method::Get, "/api/calendars", "listCalendars", "Lists the calendars.", calendars::list)
         .gives(&[AnswerOf::ok::<calendars::CalendarsBody<'static>>("All of them, without their dates.")]),
     Route::new(Method::Put, A_CALENDAR, "putCalendar", "Registers or replaces a calendar.", calendars::put)
@@ -167,6 +171,11 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/metrics", "getMetrics", "Figures, and which jobs fire next.", metrics::read)
         .with(&[&LIMIT])
         .gives(&[AnswerOf::ok::<metrics::MetricsShape>("The figures as they are now.")]),
+    Route::new(Method::Get, "/api/targets", "listTargets", "Lists the targets that matter most.", targets::list)
+        .with(&[&LIMIT])
+        .gives(&[AnswerOf::ok::<targets::TargetsBody>("The targets as they are now.")]),
+    Route::new(Method::Get, "/api/timeline", "getTimeline", TIMELINE, timeline::read)
+        .gives(&[AnswerOf::ok::<timeline::TimelineBody>("Two hours, minute by minute.")]),
     Route::new(Method::Get, "/api/alerts", "listAlerts", "Lists alerts, newest first.", alerts::list)
         .with(&[&LIMIT, &ALERTS_CURSOR])
         .gives(&[AnswerOf::ok::<alerts::AlertsBody>("A page of alerts.").with(&[&LINK])]),
@@ -240,5 +249,7 @@ const EXPORT: &str = "Everything that jobs and calendars are, as JSON, one objec
 const SERIES: &str = "What executions came to, by hour for a week and then by day.";
 const LISTEN: &str = "Tells what happens, as it happens, and what was missed after Last-Event-ID.";
 const WHY: &str = "Says what became of a second of a job, and why; also of one that was never due.";
+const TIMELINE: &str = "Tells what ended in the last hour and what is due in the next one.";
+const STRIPS: &str = "Lists the last executions of some jobs, little of each, newest first.";
 const OF_JOB: &str = "Lists executions of a job, newest first.";
 const PREVIEW: &str = "Says what a schedule means: when it is due, in words, and what is odd about it.";

@@ -527,16 +527,20 @@ impl Jobs {
     /// At most `most` slots of jobs, evenly spread over all but in no step that a client's habits could share; every one
     /// if there are no more.
     pub(super) fn spread(&self, most: usize) -> impl Iterator<Item = u32> {
-        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         let places = self.slab.capacity();
         let all = self.slab.len() <= most;
-        // Places are looked at, not jobs: passing over the jobs between two of them would cost as much as looking.
-        let place = move |turn: usize| {
-            let fraction = u128::from((turn as u64).wrapping_mul(GOLDEN));
-            if all { turn } else { usize::try_from((fraction * places as u128) >> 64).expect("it is below the places") }
-        };
+        let place = move |turn: usize| if all { turn } else { spread_place(turn, places) };
         let turns = if all { places } else { most };
         (0..turns).map(place).filter(|index| self.slab.contains(*index)).map(super::slot)
+    }
+
+    /// The same one by one, of about as many as `most`, however many places are empty: what is at the place whose turn it
+    /// is. None: it was the last.
+    pub(super) fn spread_at(&self, most: usize, turn: usize) -> Option<Option<u32>> {
+        let places = self.slab.capacity();
+        let turns = (most as u128 * places as u128).checked_div(self.slab.len() as u128).unwrap_or(0);
+        let index = spread_place(turn, places);
+        ((turn as u128) < turns).then(|| self.slab.contains(index).then(|| super::slot(index)))
     }
 
     /// Jobs that wait until the clock has passed what they already fired. Costs a scan only while there may be any.
@@ -565,4 +569,11 @@ impl Jobs {
         let active = self.slab.iter().filter(|(_, job)| counts(job)).count();
         assert_eq!(active, self.active, "active jobs are counted wrong");
     }
+}
+
+/// Places are looked at, not jobs: passing over the jobs between two of them would cost as much as looking.
+fn spread_place(turn: usize, places: usize) -> usize {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    let fraction = u128::from((turn as u64).wrapping_mul(GOLDEN));
+    usize::try_from((fraction * places as u128) >> 64).expect("it is below the places")
 }

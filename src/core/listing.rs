@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use super::record::Status;
 use super::scheduler::Scheduler;
 use crate::job::{JobKey, Target};
 use crate::time::{Instant, WallUs};
 
-/// How a job stands, as far as it can be asked for.
+/// How a job stands, as far as it can be asked for. The first four are disjoint, and every job is one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobState {
     /// It is due again.
@@ -18,6 +19,10 @@ pub enum JobState {
     Ended,
     /// It waits because the clock stepped back.
     Held,
+    /// Its last outcome is a failure, and it is not paused.
+    Failing,
+    /// Its own policy paused it.
+    AutoPaused,
 }
 
 /// Which jobs are asked for.
@@ -131,8 +136,9 @@ impl JobFilter {
 
     fn lets_through(&self, core: &Scheduler, slot: u32, wall: WallUs) -> bool {
         let job = &core.jobs[slot];
+        let pause = || job.revision().pause_at(wall);
         let stands = || {
-            if job.revision().pause_at(wall).is_some() {
+            if pause().is_some() {
                 JobState::Paused
             } else if job.is_held(wall) {
                 JobState::Held
@@ -142,6 +148,11 @@ impl JobFilter {
                 JobState::Ended
             }
         };
+        let stands_like = |state: JobState| match state {
+            JobState::Failing => job.tally.last.is_some_and(|last| last.status == Status::Failed) && pause().is_none(),
+            JobState::AutoPaused => pause().is_some_and(|pause| pause.reason.is_some()),
+            JobState::Active | JobState::Paused | JobState::Ended | JobState::Held => stands() == state,
+        };
         let goes_to = |wanted: &TargetFilter| {
             let target = job.spec().post.url.target();
             match wanted {
@@ -149,7 +160,7 @@ impl JobFilter {
                 TargetFilter::Exactly(exactly) => target == *exactly,
             }
         };
-        self.state.is_none_or(|state| state == stands()) && self.target.as_ref().is_none_or(goes_to)
+        self.state.is_none_or(stands_like) && self.target.as_ref().is_none_or(goes_to)
     }
 }
 

@@ -8,7 +8,8 @@
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
 //! and asks the tables: `arming`, `admission`, `sending`, `changes` and their `gathering`, `runs`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts; `view` is
-//! what can be read, and `listing` how jobs are found.
+//! what can be read, `listing` how jobs are found, `ranking` how targets are, and `forecast` what is due
+//! in the next hour.
 
 mod admission;
 mod arming;
@@ -17,6 +18,7 @@ mod calendars;
 mod changes;
 mod details;
 mod executions;
+mod forecast;
 mod gathering;
 mod io;
 mod jobs;
@@ -27,6 +29,7 @@ mod pausing;
 mod policies;
 #[cfg(test)]
 mod policy_tests;
+mod ranking;
 mod receipts;
 mod record;
 mod restore;
@@ -39,12 +42,14 @@ mod view;
 
 pub use attempt::{AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Outcome, Report};
 pub use details::{Details, PastAttempt, Timings, Wait};
+pub use forecast::{Ahead, Forecast};
 pub use io::{
     Action, CalendarChange, Change, Command, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId,
     Restored, Run, RunOf, Settings, StoredJob,
 };
 pub use key::{ExecutionId, ExecutionKey, Kind};
 pub use listing::{JobFilter, JobOrder, JobState, Listing, Place, TargetFilter};
+pub use ranking::{Ranking, TargetView};
 pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};
 pub use scheduler::{Counts, Scheduler};
 pub use tally::{Counters, LastOutcome, Tally, Totals};

@@ -2,10 +2,12 @@
 //! It must not know what waits in the queues beyond a handle.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 use slab::Slab;
 
 use super::attempt::Handle;
+use super::ranking::{TargetView, Weight};
 use super::slot;
 use crate::job::{JobKey, Target};
 use crate::limits::{
@@ -359,6 +361,39 @@ impl Targets {
     /// Targets that count as failing.
     pub(super) fn failing(&self) -> usize {
         self.failing
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Names and slots in the order of names, from the first after `after`.
+    pub(super) fn after(&self, after: Option<&Target>) -> impl Iterator<Item = (&Target, u32)> + use<'_> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_name.range((from, Bound::Unbounded)).map(|(name, &slot)| (name, slot))
+    }
+
+    /// How much one matters to somebody who looks for trouble.
+    pub(super) fn weight(&self, target: u32) -> Weight {
+        let state = &self.targets[target as usize];
+        (state.is_failing(), state.backlog(), state.in_flight)
+    }
+
+    /// One as clients see it.
+    pub(super) fn view(&self, target: u32) -> TargetView {
+        let state = &self.targets[target as usize];
+        TargetView {
+            target: state.name.clone(),
+            jobs: state.jobs,
+            in_flight: state.in_flight,
+            waiting: state.backlog(),
+            retries: state.retries,
+            // Some may be gone, or armed again as another revision.
+            stalled_jobs: state.stalled.len().min(state.jobs),
+            failing: state.is_failing(),
+            failures_in_row: state.failures,
+        }
     }
 
     fn enter_ring(&mut self, target: u32, lane: Lane) {

@@ -1,7 +1,7 @@
 //! Owns a request's way: routed, then asked of the core, of its memory, or of a reader, and answered.
 //! It must not format JSON: `api` does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::access::{Access, OWN_REQUEST};
@@ -13,19 +13,20 @@ use super::engine::Engine;
 use super::figures;
 use super::gate::Gate;
 use super::keys::{Digest, Keys};
+use super::looks::{Look, Looks, TooMany};
 use super::peer::Peer;
 use super::usage::UsageBoard;
 use crate::access::Who;
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
 use crate::core::{
-    Action, Attempt, Class, Command, ExecutionId, Handle, Herd, Input, JobFilter, Kind, Listing, Reply, Report,
+    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Input, JobFilter, Kind, Reply, Report,
     RequestId, Run, Scheduler, Seq,
 };
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
 use crate::limits::{
-    CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, LISTING_LOOKS_MAX, OUTPUT_MAX,
-    PIECE_JOBS_MAX, READS_PENDING_MAX, SEED_END, TRIALS_MAX,
+    CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, OUTPUT_MAX, PIECE_JOBS_MAX,
+    SEED_END, TRIALS_MAX,
 };
 use crate::schedule::{Zone, Zones};
 use crate::store::{Query, Readers};
@@ -61,8 +62,8 @@ pub(super) struct Calls {
     pub(super) trials: BTreeMap<RequestId, Arc<Post>>,
     /// Which lists pages are of that come later.
     pub(super) lists: BTreeMap<RequestId, ListOf>,
-    /// Pages of jobs for which memory is being looked through.
-    pub(super) listings: VecDeque<(RequestId, Listing)>,
+    /// What memory is being looked through for.
+    pub(super) looks: Looks,
     pub(super) logs: Logs,
     /// The description of the API.
     pub(super) description: Box<[u8]>,
@@ -242,17 +243,12 @@ impl Calls {
     fn carry_out(&mut self, engine: &mut Engine, clients: Clients, now: Now, request: RequestId, call: Call) -> Given {
         match call {
             Call::Ready(response) => Given::Answer(response),
-            Call::Jobs(mut listing) => {
-                // Most pages are found at the first look.
-                if listing.advance(engine.core(), LISTING_LOOKS_MAX, now.wall) {
-                    return page(engine.core(), now, JobsPage::of_listing(listing));
-                }
-                if self.listings.len() >= READS_PENDING_MAX {
-                    return self.too_many_reads();
-                }
-                self.listings.push_back((request, listing));
-                Given::Later
+            Call::Jobs(listing) => self.look(engine, now, request, Look::Jobs(listing)),
+            Call::Timeline => {
+                let forecast = Forecast::new(engine.core(), now.wall);
+                self.look(engine, now, request, Look::Ahead(Box::new(forecast)))
             }
+            Call::Targets(ranking) => self.look(engine, now, request, Look::Targets(ranking)),
             Call::Search(search, filter) => {
                 self.then.insert(request, Then::Show(filter));
                 self.query(request, Query::Jobs(search))
@@ -363,6 +359,17 @@ impl Calls {
         self.too_many_reads()
     }
 
+    /// Most is found at the first look.
+    fn look(&mut self, engine: &Engine, now: Now, request: RequestId, mut look: Look) -> Given {
+        if look.advance(engine.core(), now) {
+            return seen(engine, now, look);
+        }
+        match self.looks.push(request, look) {
+            Ok(()) => Given::Later,
+            Err(TooMany) => self.too_many_reads(),
+        }
+    }
+
     fn too_many_reads(&mut self) -> Given {
         self.reads_refused += 1;
         refuse(&ApiError::unavailable("too many reads are waiting; try again"))
@@ -437,23 +444,19 @@ impl Calls {
         Given::Answer(self.cors.mark(response))
     }
 
-    /// Looks further for one page of jobs, if there is one that its client still waits for. What that is given, once all
-    /// are found.
+    /// Looks further for one client that still waits for what memory is looked through for. What that is given, once all
+    /// is found.
     pub(super) fn look_further(
         &mut self,
-        core: &Scheduler,
+        engine: &Engine,
         now: Now,
         is_awaited: impl Fn(RequestId) -> bool,
     ) -> Option<(RequestId, Given)> {
-        while let Some((request, _)) = self.listings.pop_front_if(|(request, _)| !is_awaited(*request)) {
+        while let Some(request) = self.looks.pop_left(&is_awaited) {
             self.lists.remove(&request);
         }
-        let (request, mut listing) = self.listings.pop_front()?;
-        if !listing.advance(core, LISTING_LOOKS_MAX, now.wall) {
-            self.listings.push_back((request, listing));
-            return None;
-        }
-        match self.link(request, page(core, now, JobsPage::of_listing(listing))) {
+        let (request, look) = self.looks.advance(engine.core(), now)?;
+        match self.link(request, seen(engine, now, look)) {
             Given::Answer(response) => Some((request, Given::Answer(self.cors.mark(response)))),
             Given::Streamed(head, stream) => Some((request, Given::Streamed(self.cors.mark(head), stream))),
             given @ (Given::Later | Given::MuchLater | Given::Piece(_) | Given::Nothing(_)) => Some((request, given)),
@@ -545,6 +548,15 @@ impl Calls {
                 api::metrics(&figures::collect(engine, self, clients, now), &core.next_to_fire(limit, now.wall))
             }
         }
+    }
+}
+
+/// What memory was looked through for.
+fn seen(engine: &Engine, now: Now, look: Look) -> Given {
+    match look {
+        Look::Jobs(listing) => page(engine.core(), now, JobsPage::of_listing(listing)),
+        Look::Targets(ranking) => Given::Answer(api::targets(ranking)),
+        Look::Ahead(forecast) => Given::Answer(api::timeline(engine.minutes(), forecast.end())),
     }
 }
 

@@ -8,8 +8,8 @@ use crate::dispatch::{Pool, PoolStats};
 use crate::job::JobId;
 use crate::limits::REPORTS_PER_TURN_MAX;
 use crate::store::{AlertState, AlertUpdate, AuditRow, KeyedAnswer, Writer};
-use crate::telemetry::{Percentiles, Recorder, StoreLatency};
-use crate::time::{Deadline, MonoUs, Now};
+use crate::telemetry::{Ended, Minutes, Percentiles, Recorder, StoreLatency};
+use crate::time::{Deadline, MonoUs, Now, WallUs};
 
 use super::events::Events;
 use super::outbox::Outbox;
@@ -26,6 +26,7 @@ pub(super) struct Engine {
     pub(super) events: Events,
     drift: Recorder,
     late: Recorder,
+    minutes: Minutes,
     fires: Vec<Errand>,
     reports: Vec<ErrandReport>,
     replies: Vec<(RequestId, Reply)>,
@@ -42,7 +43,14 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(core: Scheduler, writer: Writer, pool: Pool, alerts: Alerts, events: Events) -> Engine {
+    pub(super) fn new(
+        core: Scheduler,
+        writer: Writer,
+        pool: Pool,
+        alerts: Alerts,
+        events: Events,
+        began: WallUs,
+    ) -> Engine {
         Engine {
             core,
             outbox: Outbox::default(),
@@ -52,6 +60,7 @@ impl Engine {
             events,
             drift: Recorder::default(),
             late: Recorder::default(),
+            minutes: Minutes::new(began),
             fires: Vec::new(),
             reports: Vec::new(),
             replies: Vec::new(),
@@ -91,7 +100,10 @@ impl Engine {
                     self.fires.push(Errand::Execution(attempt));
                 }
                 Output::Dispatched(class, drift_us) => match class {
-                    Class::OnTime => self.drift.record(drift_us),
+                    Class::OnTime => {
+                        self.drift.record(drift_us);
+                        self.minutes.note_drift(now.wall, drift_us);
+                    }
                     Class::Recovered | Class::CatchUp | Class::Waited => self.late.record(drift_us),
                     // It belongs to no moment at which it should have begun.
                     Class::Manual => {}
@@ -109,6 +121,9 @@ impl Engine {
                 }
             }
         }
+        let counts = self.core.counts();
+        let ended = Ended { success: counts.success, failed: counts.failed, skipped: counts.skipped };
+        self.minutes.note_totals(now.wall, ended);
     }
 
     /// Hands to the workers all that was fired since: many attempts, one batch.
@@ -341,6 +356,10 @@ impl Engine {
 
     pub(super) fn drift(&self) -> Percentiles {
         self.drift.percentiles()
+    }
+
+    pub(super) fn minutes(&self) -> &Minutes {
+        &self.minutes
     }
 
     pub(super) fn late(&self) -> Percentiles {

@@ -1,7 +1,7 @@
 //! Owns start and stop: from a configuration to a running loop, and from its end to a result.
 //! It must not hold anything that happens in between.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ use super::events::Events;
 use super::gate::Gate;
 use super::keys::Keys;
 use super::listeners::{self, Bound, Listeners};
+use super::looks::Looks;
 use super::timer::Timer;
 use super::tls::{Identity, Notify, Tls};
 use super::turn::{End, LISTENERS, Loop, SIGNALS, TIMER, WAKER};
@@ -149,7 +150,7 @@ fn prepare(
     let readers = readers.map_err(ServeError::Thread)?;
     let writer = Writer::start(store, config.keep, notify).map_err(ServeError::Thread)?;
 
-    let mut engine = Engine::new(core, writer, pool, alerts, Events::new(start.wall));
+    let mut engine = Engine::new(core, writer, pool, alerts, Events::new(start.wall), start.wall);
     let now = clock::now();
     for input in inputs {
         engine.input(input, now);
@@ -183,7 +184,7 @@ fn prepare(
         then: BTreeMap::new(),
         trials: BTreeMap::new(),
         lists: BTreeMap::new(),
-        listings: VecDeque::new(),
+        looks: Looks::default(),
         patches: BTreeMap::new(),
         keys,
         changes_refused: 0,

@@ -234,7 +234,7 @@ impl Loop {
         }
         // One in a turn, as with pieces of an answer.
         let is_awaited = |request| self.connections.awaits(request);
-        if let Some((request, given)) = self.calls.look_further(self.engine.core(), *now, is_awaited) {
+        if let Some((request, given)) = self.calls.look_further(&self.engine, *now, is_awaited) {
             self.connections.give(request, given, &self.date.1, now.mono);
         }
         let is_awaited = |request| self.connections.awaits(request);
@@ -257,7 +257,7 @@ impl Loop {
             } else if let Some(slot) = self.connections.next() {
                 self.drive(slot, now, until);
             } else {
-                let has_work = !self.calls.listings.is_empty() || self.calls.batches.has_work();
+                let has_work = !self.calls.looks.is_empty() || self.calls.batches.has_work();
                 return self.connections.has_more() || has_work;
             }
             if !look_at_clocks(&mut self.engine, &mut self.last, now, until) {

@@ -163,6 +163,15 @@ pub enum Query {
     },
     /// The audit log, newest first.
     Audit(AuditQuery),
+    /// The last executions of some jobs, newest first, little of each.
+    Strips {
+        /// Which jobs; one that is unknown has none.
+        jobs: Box<[JobId]>,
+        /// Executions of each.
+        limit: usize,
+        /// Now: armed rows that lie ahead are not shown.
+        now: WallUs,
+    },
     /// The alert log, newest first.
     Alerts {
         /// Items on the page.
@@ -277,6 +286,8 @@ pub enum Answer {
     Tokens(Option<(u64, Vec<Token>)>),
     /// A page of the audit log.
     Audit(AuditPage),
+    /// The last executions of some jobs, in the order in which these were named.
+    Strips(Vec<Strip>),
     /// Alerts.
     Alerts(AlertPage),
     /// What executions came to, of one job or of all.
@@ -308,6 +319,30 @@ pub struct ExecutionRecord {
     pub id: ExecutionId,
     /// What became of it.
     pub record: Record,
+}
+
+/// The last executions of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strip {
+    /// Whose.
+    pub job: JobId,
+    /// The executions, newest first.
+    pub runs: Vec<StripRun>,
+}
+
+/// Little of an execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StripRun {
+    /// Its instant.
+    pub instant: Instant,
+    /// Why there is one.
+    pub kind: Kind,
+    /// How it stands.
+    pub status: Status,
+    /// Its first dispatch.
+    pub executed: Option<WallUs>,
+    /// How long the deciding attempt took.
+    pub duration_us: Option<u64>,
 }
 
 /// What finished executions came to, step by step.

@@ -16,6 +16,8 @@ mod sketch;
 mod sqlite;
 mod steps;
 #[cfg(test)]
+mod strips_tests;
+#[cfg(test)]
 mod tests;
 mod varint;
 
@@ -23,6 +25,6 @@ pub use audit::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference};
 pub use messages::{
     AlertPage, AlertState, AlertUpdate, Answer, Batch, Distribution, ExecutionPage, ExecutionRecord, Filter, FoundJobs,
     JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
-    StoredAnswer, WriterEvent,
+    StoredAnswer, Strip, StripRun, WriterEvent,
 };
 pub use sqlite::{OpenError, Readers, ResealError, Resealed, Store, TokenFile, Writer, fill};

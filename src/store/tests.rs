@@ -67,6 +67,7 @@ fn pages(
             | Answer::Why(..)
             | Answer::Key(_)
             | Answer::Series(..)
+            | Answer::Strips(_)
             | Answer::Tokens(_)
             | Answer::Audit(_)
             | Answer::Alerts(_) => {

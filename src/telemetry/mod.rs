@@ -1,12 +1,15 @@
 //! Owns what is measured and what is logged.
 //! It must not slow down what it looks at: constant memory, and no log write on the caller's thread.
 //!
-//! `figures` is the list of what is measured, `recorder` a distribution in it; `logs` is the log.
+//! `figures` is the list of what is measured, `recorder` a distribution in it; `minutes` is the last hour; `logs` is the
+//! log.
 
 mod figures;
 mod logs;
+mod minutes;
 mod recorder;
 
 pub use figures::{Figure, Figures, Kind, Value};
 pub use logs::{LogFormat, LogLevel, Logs};
+pub use minutes::{Ended, Minute, Minutes};
 pub use recorder::{Percentiles, Recorder, StoreLatency};

@@ -69,7 +69,7 @@ fn jobs_are_found_by_what_they_are_and_how_they_stand() {
     for (query, why) in [
         ("sort=next&tag=x", "sort: expected created or name where tag or q are given"),
         ("sort=age", "sort: expected created, next or name, got \"age\""),
-        ("state=odd", "state: expected active, paused, ended or held"),
+        ("state=odd", "state: expected active, paused, ended, held, failing or autoPaused"),
         ("target=ftp://a", "target: expected the scheme http or https"),
         ("tag=", "tag: expected 1 to 100 characters"),
         ("sort=next&cursor=5", "cursor: expected the nextCursor"),

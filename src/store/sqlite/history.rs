@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::index::{Entry, Index, Wanted};
-use super::{alerts, audit, found, keys, rows, series, single, tokens};
+use super::{alerts, audit, found, keys, rows, series, single, strips, tokens};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
@@ -93,12 +93,15 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
             let found = series::series(&snapshot, (index, settled), job.map(|job| job.key()), (*from, *to), *step_s)?;
             Ok(Answer::Series(*job, found))
         }
+        Query::Strips { jobs, limit, now } => {
+            strips::strips(&snapshot, (index, settled), jobs, *limit, *now).map(Answer::Strips)
+        }
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
     }
 }
 
 /// Where a page starts: everything is older.
-fn start_of(before: Option<ExecutionKey>) -> ExecutionKey {
+pub(super) fn start_of(before: Option<ExecutionKey>) -> ExecutionKey {
     let (instant, job) = (Instant::from_secs(i64::MAX), JobKey(u64::MAX));
     // Later than all there is: no kind has a higher code.
     before.unwrap_or(ExecutionKey { instant, job, kind: Kind::Backfill, number: u32::MAX })
@@ -273,7 +276,7 @@ impl Page<'_> {
     }
 }
 
-fn public_id(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<JobId>> {
+pub(super) fn public_id(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<JobId>> {
     let mut statement = connection.prepare_cached("SELECT public_id FROM jobs WHERE id = ?1")?;
     statement.query_row([rows::integer(job.0)], |row| rows::job_id(row, 0)).optional()
 }

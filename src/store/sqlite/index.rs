@@ -173,6 +173,49 @@ impl Index {
         best.into_sorted_vec().into_iter().map(|Reverse(entry)| entry).collect()
     }
 
+    /// Of each of some jobs up to `most` rows that may be in the ledger, newest first, by one walk for all of them. What is
+    /// folded and settled is not in it, nor what is armed and lies ahead.
+    pub(super) fn newest_of(
+        &self,
+        jobs: &[JobKey],
+        settled: Settled,
+        now: WallUs,
+        most: usize,
+    ) -> Vec<(JobKey, Vec<Entry>)> {
+        let now = seconds(now.floor());
+        let mut best: Vec<(JobKey, BinaryHeap<Reverse<Entry>>)> =
+            jobs.iter().map(|&job| (job, BinaryHeap::new())).collect();
+        best.sort_unstable_by_key(|(job, _)| *job);
+        best.dedup_by_key(|(job, _)| *job);
+        for (number, chunk) in self.all().into_iter().rev() {
+            for (offset, (cell, instant)) in (0..).zip(chunk.cells.iter().zip(&chunk.instants)) {
+                let cell = cell.load(Ordering::Acquire);
+                let owner = owner_of(cell);
+                let Ok(place) = best.binary_search_by_key(&owner, |(job, _)| *job) else { continue };
+                let instant = instant.load(Ordering::Relaxed);
+                let may_be_there = match Stand::of(cell) {
+                    Stand::Absent => false,
+                    Stand::Unfolded(Status::Pending) => instant <= now,
+                    Stand::Folded(lot) => !settled.has(lot),
+                    Stand::Unfolded(Status::Success | Status::Failed | Status::Skipped) | Stand::Stuck => true,
+                };
+                if !may_be_there {
+                    continue;
+                }
+                let best = &mut best[place].1;
+                let entry = Entry { instant, job: owner, seq: Seq(number * CHUNK_LEN + offset) };
+                if best.len() < most {
+                    best.push(Reverse(entry));
+                } else if best.peek().is_some_and(|least| entry > least.0) {
+                    best.pop();
+                    best.push(Reverse(entry));
+                }
+            }
+        }
+        let in_order = |best: BinaryHeap<Reverse<Entry>>| best.into_sorted_vec().into_iter().map(|entry| entry.0);
+        best.into_iter().map(|(job, best)| (job, in_order(best).collect())).collect()
+    }
+
     /// Up to `most` rows that may be finished and in the ledger, with instants from the first until before the second,
     /// oldest first. What is folded and settled is not.
     pub(super) fn oldest_finished(
@@ -406,6 +449,12 @@ mod tests {
         };
         assert_eq!((oldest(None, (0, 8), 9), oldest(None, (0, 8), 2)), (vec![1, 9_000, 2], vec![1, 9_000]));
         assert_eq!((oldest(None, (4, 7), 9), oldest(Some(2), (i64::MIN, i64::MAX), 9)), (vec![9_000], vec![2]));
+        let listed = index.newest_of(&[JobKey(2), JobKey(7), JobKey(1)], index.settled(), NOW, 2);
+        let listed: Vec<(u64, Vec<u64>)> = listed
+            .into_iter()
+            .map(|(job, entries)| (job.0, entries.iter().map(|entry| entry.seq.0).collect()))
+            .collect();
+        assert_eq!(listed, [(1, vec![9_000, 1]), (2, vec![2]), (7, vec![])], "what lies ahead is not listed");
         let mut finished = index.finished();
         finished.sort_unstable();
         assert_eq!(finished, [(JobKey(1), Seq(1)), (JobKey(1), Seq(9_000)), (JobKey(2), Seq(2))]);
@@ -431,6 +480,8 @@ mod tests {
         assert_eq!(unfolded(settled), 2 * CHUNK_LEN, "whoever began then sees none of the first lot");
         assert_eq!(index.newest(all(), end, usize::MAX / 2).len() as u64, 3 * CHUNK_LEN, "a reader may need it still");
         assert_eq!(index.finished().len() as u64, 2 * CHUNK_LEN - 5, "but it is folded once");
+        let listed = |settled| index.newest_of(&[JobKey(7)], settled, NOW, usize::MAX)[0].1.len() as u64;
+        assert_eq!((listed(before), listed(settled)), (3 * CHUNK_LEN, 2 * CHUNK_LEN), "what is settled needs nobody");
         writer.clear_folded();
         assert_eq!(index.lock().len(), 2);
         assert_eq!(index.newest(all(), end, 100_000).len() as u64, 2 * CHUNK_LEN - 5);

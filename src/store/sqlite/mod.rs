@@ -30,6 +30,7 @@ mod secrets;
 mod series;
 mod single;
 mod stand;
+mod strips;
 mod tokens;
 mod tombstones;
 mod writer;
