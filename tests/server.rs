@@ -33,6 +33,8 @@ mod keys;
 mod listen;
 #[path = "server/lists.rs"]
 mod lists;
+#[path = "server/overview.rs"]
+mod overview;
 #[path = "server/planted.rs"]
 mod planted;
 #[path = "server/policies.rs"]

@@ -102,17 +102,18 @@ impl Forecast {
     }
 
     /// Takes about so many steps more. Whether there are no more to take.
-    pub fn advance(&mut self, core: &Scheduler, steps: usize) -> bool {
+    pub fn advance(&mut self, core: &Scheduler, steps: usize, wall: WallUs) -> bool {
         let mut left = steps;
         while left > 0 && self.steps_left > 0 && !self.is_complete {
-            let taken = if self.is_walking { self.walk(left.min(self.steps_left)) } else { self.look_at_next(core) };
+            let taken =
+                if self.is_walking { self.walk(left.min(self.steps_left)) } else { self.look_at_next(core, wall) };
             left = left.saturating_sub(taken);
             self.steps_left = self.steps_left.saturating_sub(taken);
         }
         self.is_complete || self.steps_left == 0
     }
 
-    fn look_at_next(&mut self, core: &Scheduler) -> usize {
+    fn look_at_next(&mut self, core: &Scheduler, wall: WallUs) -> usize {
         let next = match &mut self.cursor {
             Cursor::All(last) => {
                 let next = core.jobs.after(*last).next();
@@ -130,21 +131,22 @@ impl Forecast {
             Some(None) => return 1,
             Some(Some(slot)) => {
                 self.looked_at += 1;
-                self.look(core, slot);
+                self.look(core, slot, wall);
             }
         }
         LOOK_STEPS
     }
 
-    /// Looks at a job: it begins a walk, or goes along with an earlier one.
-    fn look(&mut self, core: &Scheduler, slot: u32) {
+    /// Looks at a job: it begins a walk, or goes along with an earlier one. Whether it is held shows only by the present
+    /// time, as it may have fired since this began.
+    fn look(&mut self, core: &Scheduler, slot: u32, wall: WallUs) {
         let job = &core.jobs[slot];
-        if !job.spec().active || !job.is_visible() || job.is_held(self.now) || core.next_of(slot).is_none() {
+        if !job.spec().active || !job.is_visible() || job.is_held(wall) || core.next_of(slot).is_none() {
             return;
         }
         let schedule = &job.spec().schedule;
         // A pause that ends by itself lets nothing be due before.
-        let resumes = job.revision().pause_at(self.now).and_then(|pause| pause.until);
+        let resumes = job.revision().pause_at(wall).and_then(|pause| pause.until);
         let reached = resumes.map_or(self.before, |until| until.max(self.before));
         let mut walk =
             Walk { schedule: Arc::downgrade(schedule), jobs: 1, reached, left: u64::MAX, seconds: Vec::new() };
@@ -277,7 +279,7 @@ mod tests {
 
     fn ahead(core: &Scheduler, steps: usize) -> Ahead {
         let mut forecast = Forecast::new(core, now().wall);
-        while !forecast.advance(core, steps) {}
+        while !forecast.advance(core, steps, now().wall) {}
         forecast.end()
     }
 

@@ -25,7 +25,7 @@ impl Look {
         match self {
             Look::Jobs(listing) => listing.advance(core, LISTING_LOOKS_MAX, now.wall),
             Look::Targets(ranking) => ranking.advance(core, RANKING_LOOKS_MAX),
-            Look::Ahead(forecast) => forecast.advance(core, FORECAST_STEPS_PER_TURN),
+            Look::Ahead(forecast) => forecast.advance(core, FORECAST_STEPS_PER_TURN, now.wall),
         }
     }
 }
