@@ -19,7 +19,7 @@ export function strip(runs, most = 60) {
     const title = `${text(run.scheduledTime)}: ${WORDS[run.status]}${run.driftMs === null ? '' : `, ${millis(run.driftMs)} late`}`;
     return s('rect', { class: run.status.toLowerCase(), x: (first + place) * 4, y: 20 - tall, width: 3, height: tall }, s('title', title));
   });
-  return s('svg.strip', { viewBox: `0 0 ${most * 4} 20`, role: 'img', 'aria-label': `last ${shown.length} runs: ${said}` }, bars);
+  return s('svg.strip', { viewBox: `0 0 ${most * 4} 20`, preserveAspectRatio: 'xMinYMid', role: 'img', 'aria-label': `last ${shown.length} runs: ${said}` }, bars);
 }
 
 /** One bar for each of `points`, of stacked `parts` (class and value). */
@@ -38,20 +38,23 @@ export function bars(points, label, { height = 60, mark } = {}) {
   return s('svg.bars', { viewBox: `0 0 ${points.length * 10} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label }, s('line.axis', { x1: 0, x2: points.length * 10, y1: height - 0.5, y2: height - 0.5 }), drawn, line);
 }
 
-const [WIDE, HIGH, LEFT, BOTTOM, TOP] = [720, 190, 58, 22, 10];
+const [HIGH, LEFT, BOTTOM, TOP] = [170, 62, 22, 10];
+/** As wide as the page, so that text in a drawing is as large as beside it. */
+const width = () => Math.max(300, document.getElementById('main').clientWidth - 74);
 
 /**
  * Values over time. A point has `at` (ms), a `value` (ms) or null, `failed`, and a `title`; `lines` are named series of points
  * that are joined. Dragging over it calls `zoom(from, to)`.
  */
 export function plot({ label, points = [], lines = [], from, to, zoom }) {
+  const wide = width();
   const all = [...points, ...lines.flatMap(line => line.points)].filter(point => point.value !== null && point.value !== undefined);
   if (!all.length) return h('p.empty', `${label}: nothing in this time.`);
   const top = nice(Math.max(...all.map(point => point.value)));
-  const x = at => LEFT + (at - from) / Math.max(1, to - from) * (WIDE - LEFT - 8);
+  const x = at => LEFT + (at - from) / Math.max(1, to - from) * (wide - LEFT - 8);
   const y = value => TOP + (1 - value / top) * (HIGH - TOP - BOTTOM);
   const grid = [0, 0.5, 1].map(part => [
-    s('line.grid', { x1: LEFT, x2: WIDE - 8, y1: y(top * part), y2: y(top * part) }),
+    s('line.grid', { x1: LEFT, x2: wide - 8, y1: y(top * part), y2: y(top * part) }),
     s('text', { x: LEFT - 6, y: y(top * part) + 4, 'text-anchor': 'end' }, part ? millis(top * part) : '0'),
   ]);
   const isLong = to - from > 36 * 3_600_000;
@@ -66,8 +69,8 @@ export function plot({ label, points = [], lines = [], from, to, zoom }) {
     return [s('path.line', { class: name, d: path }), known.map(point => dot(point, x, y, name))];
   });
   const selected = s('rect.selected', { y: TOP, height: HIGH - TOP - BOTTOM, width: 0 });
-  const drawing = s('svg.plot', { viewBox: `0 0 ${WIDE} ${HIGH}`, role: 'img', 'aria-label': describe(label, all) }, grid, ticks, joined, points.map(point => dot(point, x, y, 'point')), selected);
-  if (zoom) drag(drawing, selected, px => from + (px - LEFT) / (WIDE - LEFT - 8) * (to - from), (a, b) => zoom(Math.max(from, a), Math.min(to, b)));
+  const drawing = s('svg.plot', { viewBox: `0 0 ${wide} ${HIGH}`, role: 'img', 'aria-label': describe(label, all) }, grid, ticks, joined, points.map(point => dot(point, x, y, 'point')), selected);
+  if (zoom) drag(drawing, selected, wide, px => from + (px - LEFT) / (wide - LEFT - 8) * (to - from), (a, b) => zoom(Math.max(from, a), Math.min(to, b)));
   const legend = lines.length ? h('p.legend', lines.map(({ name, said }) => h('span', h('i', { class: name }), said))) : null;
   return h('figure', h('figcaption', label), drawing, legend);
 }
@@ -88,11 +91,11 @@ function describe(label, points) {
   return `${label}: ${points.length} values, ${millis(values[Math.floor(values.length / 2)])} in the middle, at most ${millis(values.at(-1))}${failed ? `, ${failed} of failed runs` : ''}`;
 }
 
-function drag(drawing, selected, timeAt, done) {
+function drag(drawing, selected, wide, timeAt, done) {
   let start = null;
   const px = event => {
     const box = drawing.getBoundingClientRect();
-    return Math.min(WIDE - 8, Math.max(LEFT, (event.clientX - box.left) / box.width * WIDE));
+    return Math.min(wide - 8, Math.max(LEFT, (event.clientX - box.left) / box.width * wide));
   };
   const show = at => {
     selected.setAttribute('x', Math.min(start, at));

@@ -8,7 +8,7 @@ const WORDS = { SUCCESS: 'succeeded', FAILED: 'failed', SKIPPED: 'skipped', PEND
 
 /** How an execution stands: a sign and a word, so that nobody depends on the colour. */
 export function status(name, detail) {
-  return h('span.badge', { class: name.toLowerCase() }, h('span', { 'aria-hidden': 'true' }, SIGNS[name] ?? ''), ` ${WORDS[name] ?? name}`, detail ? ` ${detail}` : null);
+  return h('span.badge', { class: name.toLowerCase() }, h('span', { 'aria-hidden': 'true' }, SIGNS[name] ?? ''), h('span.word', ` ${WORDS[name] ?? name}`), detail ? ` ${detail}` : null);
 }
 
 /** How a job stands. */

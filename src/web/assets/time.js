@@ -83,9 +83,12 @@ export function text(iso, form = 's', utc = inUtc, withDate = false) {
 export function countdown(iso) {
   if (!iso) return h('span.none', 'never');
   const element = h('time.countdown', { datetime: iso, title: `${iso.replace('.000Z', 'Z')} (UTC)` });
-  element.textContent = distance(iso);
+  element.textContent = untilText(iso);
   return element;
 }
+
+/** What was to come is just coming, until somebody hears what comes after it. */
+const untilText = iso => (Date.parse(iso) - now() < 1000 ? 'now' : distance(iso));
 
 /** How long until or since a moment. */
 export function distance(iso) {
@@ -123,7 +126,7 @@ export const count = number => (number ?? 0).toLocaleString('en-GB');
 /** Counts on, in all countdowns that are shown. */
 export function tick() {
   for (const element of document.querySelectorAll('time.countdown')) {
-    const said = distance(element.getAttribute('datetime'));
+    const said = untilText(element.getAttribute('datetime'));
     if (element.textContent !== said) element.textContent = said;
   }
 }

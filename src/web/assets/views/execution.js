@@ -45,8 +45,7 @@ function attemptsOf(run) {
   if (!run.executedTime || run.status === 'SKIPPED' || run.status === 'PENDING') return before;
   const number = run.retryCount + 1;
   const last = { number, isLast: true, httpStatus: run.httpStatus, errorMessage: run.errorMessage, duration: run.duration, timings: run.timings, failed: run.status === 'FAILED' };
-  // When the first one was sent is known; of a later last one only how long it took.
-  if (number === 1) last.executedTime = run.executedTime;
+  last.executedTime = number === 1 ? run.executedTime : run.lastExecutedTime;
   return [...before, last];
 }
 
@@ -60,25 +59,30 @@ const attemptColumns = [
   })),
 ];
 
-const PARTS = [['nameMs', 'name'], ['connectMs', 'connect'], ['tlsMs', 'tls'], ['firstByteMs', 'answer']];
-
-/** Where the time went: a bar for each attempt, of name, connection, TLS and the wait for the answer. */
+/** When each attempt was sent and where its time went: name, connection, TLS, and the wait for the answer. */
 function timeLine(attempts) {
-  const most = Math.max(0.001, ...attempts.map(attempt => attempt.duration ?? 0));
+  const starts = [];
+  // Of rows from before this was told: right behind the one before.
+  for (const { executedTime } of attempts) starts.push(executedTime ? Date.parse(executedTime) : (starts.at(-1) ?? 0) + (attempts[starts.length - 1]?.duration ?? 0));
+  const from = Math.min(...starts);
+  const to = Math.max(...attempts.map((attempt, place) => starts[place] + (attempt.duration ?? 0)), from + 1);
+  const wide = Math.max(260, document.getElementById('main').clientWidth - 110);
+  const scale = (wide - 70) / (to - from);
   const bars = attempts.map((attempt, place) => {
-    const y = place * 18;
-    let x = 40;
-    const width = ms => Math.max(1, ms / most * 640);
-    const known = attempt.timings ? PARTS.map(([member, name]) => [name, attempt.timings[member]]) : [];
-    const rest = (attempt.duration ?? 0) - known.reduce((sum, [, ms]) => sum + ms, 0);
-    const parts = [...known, ['answer', Math.max(0, rest)]].filter(([, ms]) => ms > 0);
-    const rects = parts.map(([name, ms]) => {
-      const rect = s('rect', { class: name, x, y: y + 2, width: width(ms), height: 12 }, s('title', `${name}: ${millis(ms)}`));
-      x += width(ms);
+    const y = place * 20;
+    let x = 32 + (starts[place] - from) * scale;
+    const { nameMs = 0, connectMs = 0, tlsMs = 0 } = attempt.timings ?? {};
+    const before = nameMs + connectMs + tlsMs;
+    const parts = [['name', nameMs], ['connect', connectMs], ['tls', tlsMs], ['answer', Math.max(0, (attempt.duration ?? 0) - before)]];
+    const rects = parts.filter(([, ms]) => ms > 0).map(([name, ms]) => {
+      const long = Math.max(2, ms * scale);
+      const rect = s('rect', { class: name, x, y: y + 3, width: long, height: 13 }, s('title', `${name}: ${millis(ms)}`));
+      x += long;
       return rect;
     });
-    return [s('text', { x: 0, y: y + 13 }, `#${attempt.number}`), rects, s('text', { x: x + 6, y: y + 13 }, attempt.errorMessage ? '✕' : '✓')];
+    return [s('text', { x: 0, y: y + 14 }, `#${attempt.number}`), rects, s('text', { x: x + 5, y: y + 14 }, attempt.errorMessage ? '✕' : '✓')];
   });
-  return h('figure', s('svg.attempts', { viewBox: `0 0 720 ${attempts.length * 18}`, role: 'img', 'aria-label': `${attempts.length} attempts, the longest took ${millis(most)}` }, bars),
-    h('p.legend', [['name', 'name'], ['connect', 'connection'], ['tls', 'TLS'], ['answer', 'answer']].map(([name, said]) => h('span', h('i', { class: name }), said))));
+  const label = `${attempts.length} ${attempts.length === 1 ? 'attempt' : 'attempts'} within ${millis(to - from)}`;
+  return h('figure', s('svg.attempts', { viewBox: `0 0 ${wide} ${attempts.length * 20}`, role: 'img', 'aria-label': label }, bars), h('figcaption', label),
+    h('p.legend', [['name', 'name'], ['connect', 'connection'], ['tls', 'TLS'], ['answer', 'waiting for the answer']].map(([name, said]) => h('span', h('i', { class: name }), said))));
 }

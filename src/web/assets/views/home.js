@@ -7,14 +7,15 @@ import { count, countdown, millis, moment, now, text } from '../time.js';
 import { emptyState, jobState, link, nameOf, section, table, tile } from '../parts.js';
 
 const SECONDS = 60;
-const METRICS_EVERY_MS = 5_000;
+const RECENT_MAX = 500;
+const METRICS_EVERY_MS = 2_000;
 
 export default async function home(context) {
   context.title('');
   const [first, hour, recent, attention] = await Promise.all([
     get('/api/metrics', { limit: 20 }, context.signal), get('/api/timeline', {}, context.signal), loadRecent(context.signal), loadAttention(context.signal),
   ]);
-  const state = { metrics: first, hour, attention, rate: null, at: performance.now(), leftOut: 0 };
+  const state = { metrics: first, hour, attention, rate: recent.length < RECENT_MAX ? recent.length / SECONDS : null, at: performance.now(), leftOut: 0 };
   const seconds = new Map();
   recent.forEach(execution => note(seconds, execution));
 
@@ -71,7 +72,7 @@ export default async function home(context) {
 
 async function loadRecent(signal) {
   const from = new Date(Math.floor(now() / 1000 - SECONDS) * 1000).toISOString();
-  return (await get('/api/executions', { from, limit: 500 }, signal)).executions;
+  return (await get('/api/executions', { from, limit: RECENT_MAX }, signal)).executions;
 }
 
 async function loadAttention(signal) {
@@ -111,6 +112,8 @@ function stripOf(seconds, leftOut) {
   ];
 }
 
+/** The server counts minutes in memory: what it says of the last hour begins with its start. */
+const inHour = hour => (hour.countedSince ? 'since the start' : 'in the last hour');
 const failedOf = hour => hour.past.reduce((sum, minute) => sum + minute.failed, 0);
 const endedOf = hour => hour.past.reduce((sum, minute) => sum + minute.failed + minute.success, 0);
 
@@ -125,7 +128,7 @@ function sayHow({ metrics, hour, attention }) {
   say(attention.autoPaused, 'one job paused itself', 'jobs paused themselves');
   if (metrics.scheduler.failingTargets) bad.push(`${count(metrics.scheduler.failingTargets)} ${metrics.scheduler.failingTargets === 1 ? 'target does' : 'targets do'} not answer`);
   const failed = failedOf(hour);
-  const ended = `${count(endedOf(hour))} executions in the last hour, ${failed ? `${count(failed)} of them failed` : 'none failed'}`;
+  const ended = `${count(endedOf(hour))} executions ${inHour(hour)}, ${failed ? `${count(failed)} of them failed` : 'none failed'}`;
   const active = `${count(metrics.scheduler.activeJobs)} active ${metrics.scheduler.activeJobs === 1 ? 'job' : 'jobs'}`;
   return bad.length ? `${capital(bad.join(', '))}; ${active}, ${ended}.` : `All is well: ${active}, ${ended}.`;
 }
@@ -139,7 +142,7 @@ function tilesOf({ metrics, hour, rate }) {
     tile('fires a second', rate === null ? '…' : rate < 10 ? rate.toFixed(1) : count(Math.round(rate)), '/executions'),
     tile('drift p50, since the start', millis(metrics.drift.count ? metrics.drift.p50Ms : null), '/system'),
     tile('drift p99, since the start', millis(metrics.drift.count ? metrics.drift.p99Ms : null), '/system'),
-    tile('failed in the last hour', count(failed), `/executions?status=FAILED&from=${since}`, failed ? 'bad' : ''),
+    tile(`failed ${inHour(hour)}`, count(failed), `/executions?status=FAILED&from=${since}`, failed ? 'bad' : ''),
     tile('under way', count(metrics.scheduler.activeExecutions), '/executions?status=PENDING'),
     tile('jobs', count(metrics.scheduler.totalJobs), '/jobs'),
   ];

@@ -136,7 +136,7 @@ function actions(state, context) {
     action('Run now', () => run(job), { scope: 'write' }),
     job.paused
       ? action('Resume…', () => resume(change), { scope: 'write' })
-      : action('Pause…', () => pause(change), { scope: 'write' }),
+      : action('Pause…', () => pause(change), { scope: 'write', kind: 'quiet' }),
     job.held ? action('Release', () => change('release', null, 'It goes on.'), { scope: 'write' }) : null,
     job.schedule ? action('Backfill…', () => backfill(job), { scope: 'write', kind: 'quiet' }) : null,
     may('write') ? h('a.button.quiet', { href: `/jobs/${job.jobId}/edit` }, 'Edit') : null,

@@ -89,7 +89,7 @@ function columns(rows, chosen, changed) {
     { title: `Last ${RUNS} runs`, cell: job => row(job).strip },
     { title: 'Next', cell: job => row(job).next },
     { title: 'Drift p99', class: 'wide number', cell: job => row(job).p99 },
-    { title: 'Last outcome', cell: job => row(job).last },
+    { title: 'Last', cell: job => row(job).last },
   ].filter(Boolean);
 }
 

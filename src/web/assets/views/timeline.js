@@ -60,7 +60,7 @@ function drawWhole(told) {
     section('All jobs, minute by minute',
       bars([...past, ...next], `${count(ended)} ended in the last hour, ${about}${count(due)} are due in the next one`, { height: 90, mark: past.length }),
       h('p.scale', h('span', moment(told.past[0]?.start ?? told.now, 'min')), h('span', 'now'), h('span', moment(told.next.at(-1)?.start ?? told.now, 'min'))),
-      h('p.soft', `${count(ended)} ended`, told.countedSince ? [' since ', moment(told.countedSince)] : ' in the last hour', `, ${about}${count(due)} are due in the next one`, isEstimate ? `, estimated from ${count(told.lookedAt)} of ${count(told.jobs)} jobs` : '', '.')),
+      h('p.soft', `${count(ended)} ended`, told.countedSince ? [' since ', moment(told.countedSince)] : ' in the last hour', `, ${about}${count(due)} are due in the next hour`, isEstimate ? `, estimated from ${count(told.lookedAt)} of ${count(told.jobs)} jobs` : '', '.')),
     section('Herds', h('p.soft', 'Jobs that are due in the same second. ', h('code', 'spreadSeconds'), ' or ', h('code', '~'), ' in the schedule spread them.'), peaks),
   ];
 }
