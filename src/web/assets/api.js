@@ -60,10 +60,18 @@ export async function each(items, work, atOnce = 3) {
 
 function parse(text) {
   try {
-    return text ? JSON.parse(text) : null;
+    return text ? parseExactly(text) : null;
   } catch {
     return null;
   }
+}
+
+/** Reads JSON, but keeps numbers as they are written where a number of this language would be another one. */
+export function parseExactly(text) {
+  return JSON.parse(text, (_, value, context) => {
+    const isLong = typeof value === 'number' && context && JSON.rawJSON && (!Number.isFinite(value) || context.source.replace(/\D/g, '').length > 15);
+    return isLong ? JSON.rawJSON(context.source) : value;
+  });
 }
 
 /** Who asks, and what he may do. */

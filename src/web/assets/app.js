@@ -95,7 +95,7 @@ async function show({ keepFocus = false } = {}) {
     if (mine !== shown || controller.signal.aborted) return;
     context.title('Not shown');
     replace(main, h('h1', why.status === 404 ? 'Not found' : 'This could not be shown'), h('p.error', { role: 'alert' }, why.message),
-      h('p', h('button', { type: 'button', onclick: () => show() }, 'Try again')));
+      h('p', why.more ?? h('button', { type: 'button', onclick: () => show() }, 'Try again')));
   } finally {
     if (mine === shown) main.removeAttribute('aria-busy');
   }
@@ -218,6 +218,9 @@ function onClick(event) {
   go(url.pathname + url.search);
 }
 
+/** The sign of the tab: a dial, green or red. */
+const ICON = colour => `data:image/svg+xml,<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="%23${colour}"/><path d="M8 4v4l3 2" stroke="%23fff" stroke-width="1.6" fill="none"/></svg>`;
+
 /** Says above all what concerns the whole page. */
 async function watch() {
   const notice = document.getElementById('notice');
@@ -230,6 +233,7 @@ async function watch() {
   } catch (why) {
     if (why.status !== 401) said = why.status ? why.message : 'The server does not answer. What is shown may be old.';
   }
+  document.querySelector('link[rel=icon]').href = ICON(said ? 'b3211f' : '12733a');
   if (notice.textContent !== said) replace(notice, said);
 }
 

@@ -37,17 +37,20 @@ export function fromPasted(text) {
   return request(line);
 }
 
-function request(command) {
+function request(line) {
   const remarks = [];
-  const words = split(command, remarks);
-  const start = words.findIndex(word => /(^|\/)(curl|wget)$/.test(word));
-  if (start < 0) {
-    const url = words.find(word => /^https?:\/\//.test(word));
+  const commands = split(line);
+  const isSending = word => /(^|\/)(curl|wget)$/.test(word);
+  const command = commands.find(words => words.some(isSending));
+  const leave = words => words.length && remarks.push(`left out: ${words.join(' ')}`);
+  if (!command) {
+    const url = commands.flat().find(word => /^https?:\/\//.test(word));
     if (!url) throw new Error('expected a crontab line that ends in a curl or wget command, such a command, or a URL');
     return { api: url, remarks };
   }
-  if (start > 0) remarks.push(`left out: ${words.slice(0, start).join(' ')}`);
-  const job = /wget$/.test(words[start]) ? wget(words.slice(start + 1), remarks) : curl(words.slice(start + 1), remarks);
+  const start = command.findIndex(isSending);
+  commands.forEach(words => leave(words === command ? words.slice(0, start) : words));
+  const job = /wget$/.test(command[start]) ? wget(command.slice(start + 1), remarks) : curl(command.slice(start + 1), remarks);
   if (!job.api) throw new Error('the command has no URL');
   if (!/^https?:\/\//.test(job.api)) job.api = `http://${job.api}`;
   return { ...job, remarks };
@@ -159,40 +162,31 @@ function wget(words, remarks) {
   return job;
 }
 
-/** The words of a shell command, up to where another one begins. */
-function split(command, remarks) {
-  const words = [];
+/** The commands of a line of shell, each as its words. Where their output goes is nothing that a job has. */
+function split(line) {
+  const commands = [[]];
   let word = null;
   let place = 0;
   const add = text => { word = (word ?? '') + text; };
-  while (place < command.length) {
-    const rest = command.slice(place);
-    const quoted = /^'([^']*)'/.exec(rest) ?? /^\$'((?:[^'\\]|\\.)*)'/.exec(rest);
+  const end = () => {
+    if (word !== null) commands.at(-1).push(word);
+    word = null;
+  };
+  while (place < line.length) {
+    const rest = line.slice(place);
+    const single = /^\$?'((?:[^'\\]|\\.)*?)'/s.exec(rest[0] === '$' ? rest : '') ?? /^'([^']*)'/.exec(rest);
     const double = /^"((?:[^"\\]|\\.)*)"/s.exec(rest);
-    const end = /^(\d?>{1,2}|&>|[|;&<])/.exec(rest);
-    if (quoted) {
-      add(rest[0] === '$' ? quoted[1].replace(/\\(.)/g, (_, char) => ({ n: '\n', t: '\t', r: '\r' })[char] ?? char) : quoted[1]);
-      place += quoted[0].length;
-    } else if (double) {
-      add(double[1].replace(/\\(["\\$`])/g, '$1'));
-      place += double[0].length;
-    } else if (end && (word === null || !/^\d>/.test(end[0]))) {
-      const left = rest.trim();
-      if (!/^\d?>{1,2}\s*\S+(\s+2>&1)?$|^&>\s*\S+$/.test(left)) remarks.push(`left out: ${left}`);
-      break;
-    } else if (/^\s/.test(rest)) {
-      if (word !== null) words.push(word);
-      word = null;
-      place += 1;
-    } else if (rest[0] === '\\' && rest.length > 1) {
-      // In a crontab a percent sign has to be written so.
-      add(rest[1]);
-      place += 2;
-    } else {
-      add(rest[0]);
-      place += 1;
-    }
+    const redirection = word === null && /^(\d?>{1,2}(&\d|\s*[^\s;|&]+)|&>\s*\S+|<\s*\S+)/.exec(rest);
+    const operator = /^(\|\||&&|[|;&])/.exec(rest);
+    if (single) add(rest[0] === '$' ? single[1].replace(/\\(.)/g, (_, char) => ({ n: '\n', t: '\t', r: '\r' })[char] ?? char) : single[1]);
+    else if (double) add(double[1].replace(/\\(["\\$`])/g, '$1'));
+    else if (redirection || operator || /^\s/.test(rest)) end();
+    // In a crontab a percent sign has to be written behind a backslash.
+    else add(rest[0] === '\\' && rest.length > 1 ? rest[1] : rest[0]);
+    if (operator && !redirection && !single && !double) commands.push([]);
+    const taken = single ?? double ?? (redirection || operator);
+    place += taken ? taken[0].length : rest[0] === '\\' && rest.length > 1 ? 2 : 1;
   }
-  if (word !== null) words.push(word);
-  return words;
+  end();
+  return commands.filter(words => words.length);
 }

@@ -55,6 +55,25 @@ let ids = 0;
 /** An id that no other element has. */
 export const newId = () => `e${++ids}`;
 
+/** Calls `run`, but not more often than every `ms`: what is asked for meanwhile is done once, when that is over. */
+export function paced(ms, run) {
+  let last = 0;
+  let timer = 0;
+  return () => {
+    const wait = last + ms - Date.now();
+    if (wait > 0) {
+      timer ||= setTimeout(() => {
+        timer = 0;
+        last = Date.now();
+        run();
+      }, wait);
+      return;
+    }
+    last = Date.now();
+    run();
+  };
+}
+
 /** Calls `run` once nobody has called for `ms`. */
 export function settled(ms, run) {
   let timer = 0;

@@ -1,5 +1,7 @@
 // Owns which members of a job a form has, how each is written there, and how it is read back. How a form looks is not here.
 
+import { parseExactly } from './api.js';
+
 /**
  * A field: where it is in the job, what it is called, how it is written (`kind`), and what it means. The groups are in the
  * order in which somebody makes a job; those that are `closed` are opened by who needs them.
@@ -109,7 +111,7 @@ export function read(kind, shown) {
 
 function readJson(text) {
   try {
-    return JSON.parse(text);
+    return parseExactly(text);
   } catch (why) {
     throw new Error(`expected JSON: ${why.message}`);
   }

@@ -142,7 +142,7 @@ export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '',
   return new Promise(done => {
     const id = newId();
     const form = h('form', { method: 'dialog' }, h('h2', { id }, title), ...[inside].flat(),
-      h('div.buttons', no && h('button.quiet', { value: '', formnovalidate: true }, no), h('button', { value: 'yes', class: kind }, yes)));
+      h('div.buttons', no && h('button.quiet', { type: 'button', onclick: () => dialog.close('') }, no), h('button', { value: 'yes', class: kind }, yes)));
     const dialog = h('dialog', { 'aria-labelledby': id }, form);
     let answer = null;
     form.addEventListener('submit', event => {

@@ -10,6 +10,7 @@ function print(value, indent) {
     if (!value.length) return ' []';
     return value.map(item => `\n${indent}-${nested(item, `${indent}  `)}`).join('');
   }
+  if (JSON.isRawJSON?.(value)) return ` ${value.rawJSON}`;
   if (value && typeof value === 'object') {
     const pairs = Object.entries(value);
     if (!pairs.length) return ' {}';

@@ -1,6 +1,6 @@
 // Owns the alert log: what failed for good, and whether somebody was told.
 
-import { h } from '../dom.js';
+import { h, paced } from '../dom.js';
 import { get } from '../api.js';
 import { moment } from '../time.js';
 import { link, pager, table } from '../parts.js';
@@ -13,7 +13,8 @@ export default async function alerts(context) {
   context.title('Alerts');
   const page = await get('/api/alerts', { cursor: query.cursor, limit: LIMIT }, signal);
   if (!query.cursor) {
-    context.live(events => events.some(event => event.event === 'gap' || event.status === 'FAILED') && setTimeout(context.again, 500), { type: 'execution', status: 'FAILED' });
+    const again = paced(2000, context.again);
+    context.live(events => events.some(event => event.event === 'gap' || event.status === 'FAILED') && again(), { type: 'execution', status: 'FAILED' });
   }
   const onlyLogged = page.alerts.length && page.alerts.every(alert => alert.delivery.status === 'LOGGED');
   return [

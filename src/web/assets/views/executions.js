@@ -1,6 +1,6 @@
 // Owns the list of executions: by status, job, kind and time, and doing those again that are like this.
 
-import { h } from '../dom.js';
+import { h, replace } from '../dom.js';
 import { get, may, post } from '../api.js';
 import { momentField } from '../moments.js';
 import { count, millis, moment } from '../time.js';
@@ -18,7 +18,8 @@ export default async function executions(context) {
     get('/api/executions', { status: name, jobId, kind, from, to, cursor, limit: LIMIT }, signal),
     jobId ? get(`/api/jobs/${jobId}`, {}, signal).catch(() => null) : null,
   ]);
-  const list = table('Executions', executionColumns({ names: await namesOf(page.executions, job, signal) }), page.executions, {
+  const names = await namesOf(page.executions, job, signal);
+  const list = table('Executions', executionColumns({ names }), page.executions, {
     key: run => run.executionId, empty: Object.keys(query).length ? ['No execution is like this. ', link('/executions', 'Show all'), '.'] : ['Nothing has run yet. ', link('/jobs/new', 'Create a job'), '.'],
   });
   // What is newest comes in by itself, but not into a page that somebody turned to, or a time that is over.
@@ -28,7 +29,10 @@ export default async function executions(context) {
         if (event.event === 'gap') return context.again();
         if (event.event !== 'execution') continue;
         const fits = (!kind || event.kind === kind) && (!from || event.scheduledTime >= from);
-        if (fits && (!name || event.status === name)) list.put(event, LIMIT);
+        if (fits && (!name || event.status === name)) {
+          list.put(event, LIMIT);
+          if (!names.has(event.jobId)) learn(event.jobId, names, signal);
+        }
         else if (fits) list.querySelector(`tr[data-key="${CSS.escape(event.executionId)}"]`)?.remove();
       }
     }, { type: 'execution', jobId, ...(name === 'PENDING' || !name ? {} : { status: name }) });
@@ -52,6 +56,17 @@ export default async function executions(context) {
   ];
 }
 
+/** What a job is called that came in live. It is asked once. */
+async function learn(id, names, signal) {
+  names.set(id, shortOf(id));
+  const found = await get(`/api/jobs/${id}`, {}, signal).catch(() => null);
+  if (!found) return;
+  names.set(id, nameOf(found));
+  for (const place of document.querySelectorAll(`[data-job="${id}"]`)) replace(place, nameOf(found));
+}
+
+const shortOf = id => `…${id.slice(-12)}`;
+
 /** What the jobs of a page are called; of each it is asked once. */
 async function namesOf(runs, job, signal) {
   const names = new Map(job ? [[job.jobId, nameOf(job)]] : []);
@@ -66,7 +81,7 @@ async function namesOf(runs, job, signal) {
 export function executionColumns({ ofJob = false, names = new Map() }) {
   return [
     { title: 'Scheduled', isHead: true, cell: run => link(`/executions/${run.executionId}`, moment(run.scheduledTime)) },
-    !ofJob && { title: 'Job', class: 'name', cell: run => link(`/jobs/${run.jobId}`, names.get(run.jobId) ?? `…${run.jobId.slice(-12)}`) },
+    !ofJob && { title: 'Job', class: 'name', cell: run => h('a', { href: `/jobs/${run.jobId}`, dataset: { job: run.jobId } }, names.get(run.jobId) ?? shortOf(run.jobId)) },
     { title: 'Status', cell: run => [status(run.status, run.httpStatus), run.waitsFor ? h('span.soft', ` waits for ${run.waitsFor}`) : null] },
     { title: 'Kind', class: 'wide', cell: run => [run.kind, run.late ? h('span.soft', ` ${run.late}`) : null] },
     { title: 'Drift', class: 'number', cell: run => millis(run.driftMs) },

@@ -1,6 +1,6 @@
 // Owns the overview: how things are in one sentence, what happens just now, what comes next, and what needs somebody.
 
-import { h, replace, settled } from '../dom.js';
+import { h, paced, replace } from '../dom.js';
 import { get } from '../api.js';
 import { bars, redrawing } from '../charts.js';
 import { count, countdown, millis, moment, now, text } from '../time.js';
@@ -48,7 +48,7 @@ export default async function home(context) {
     [state.hour, state.attention] = await Promise.all([get('/api/timeline', {}, context.signal), loadAttention(context.signal)]);
     draw();
   });
-  const soon = settled(1500, loadRest);
+  const soon = paced(3000, loadRest);
   context.every(METRICS_EVERY_MS, quietly(loadMetrics));
   context.every(30_000, loadRest);
   context.every(1000, drawStrip);

@@ -17,7 +17,7 @@ export default async function jobForm(context) {
   const from = id ?? query.from;
   const loaded = from ? await ask('GET', `/api/jobs/${from}`, { signal }) : null;
   const job = loaded ? definitionOf(loaded.told) : FIRST;
-  if (!id) delete job.name;
+  const leftOut = id ? [] : asNew(job);
   context.title(id ? `Edit ${nameOf(loaded.told)}` : 'New job');
 
   const controls = new Map(FIELDS.map(field => [field.path, controlOf(field, write(field.kind, at(job, field.path)))]));
@@ -43,13 +43,18 @@ export default async function jobForm(context) {
     return errors.size ? null : given;
   };
   const show = settled(300, () => showPreview(previewPlace, controls, gather(shown).job, signal));
-  form.addEventListener('input', show);
+  form.addEventListener('input', () => {
+    replace(said);
+    show();
+  });
   const fill = members => {
     for (const { path, kind } of FIELDS) {
       const value = at(members, path);
       if (value === undefined) continue;
       const { input } = controls.get(path);
       input.value = write(kind, value);
+      // What is not among the choices is the first of them, as POST is.
+      if (kind === 'choice' && input.selectedIndex < 0) input.selectedIndex = 0;
       const group = input.closest('details');
       if (group) group.open = true;
     }
@@ -84,8 +89,17 @@ export default async function jobForm(context) {
   return [
     h('p.crumbs', link('/jobs', 'Jobs'), ' / ', id ? link(`/jobs/${id}`, nameOf(loaded.told)) : null),
     h('h1', id ? 'Edit job' : 'New job'), id ? null : paste(fill),
+    leftOut.length ? h('p.warning', `Not copied, as nobody can read it: ${leftOut.join(', ')}.`) : null,
     h('div.with-side', form, h('aside', section('What the schedule means', previewPlace))), zones(),
   ];
+}
+
+/** What another job cannot have, or the API does not show, is left out; what of it somebody has to write anew. */
+function asNew(job) {
+  delete job.name;
+  const secrets = ['auth', 'secretHeaders', 'signingSecret'].filter(name => job[name]);
+  for (const name of secrets) delete job[name];
+  return secrets;
 }
 
 const randomKey = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;

@@ -1,6 +1,6 @@
 // Owns the view of one job: how it does, what comes next, what it sends, and what can be done with it.
 
-import { h, replace, settled } from '../dom.js';
+import { h, paced, replace } from '../dom.js';
 import { ask, get, may, post } from '../api.js';
 import { strip } from '../charts.js';
 import { toCurl } from '../curl.js';
@@ -20,7 +20,10 @@ export default async function job(context) {
   const { params: { id }, signal } = context;
   const [{ told: first, response }, page, strips] = await Promise.all([
     ask('GET', `/api/jobs/${id}`, { signal }), get(`/api/jobs/${id}/executions`, { limit: ROWS }, signal), get('/api/strips', { jobId: id, limit: RUNS }, signal),
-  ]);
+  ]).catch(why => {
+    if (why.status === 404) throw Object.assign(why, { more: ['Perhaps it is deleted: ', link(`/executions?jobId=${id}`, 'its history'), ' stays.'] });
+    throw why;
+  });
   const state = { job: first, runs: strips.strips[0].runs, etag: response.headers.get('ETag') };
   context.title(nameOf(first));
 
@@ -32,15 +35,16 @@ export default async function job(context) {
   const rows = table('Executions', executionColumns({ ofJob: true }), page.executions, { key: run => run.executionId, empty: 'It has not run yet.' });
   const words = h('p.words', first.schedule ?? 'once');
 
+  const drawStrip = () => replace(stripPlace, state.runs.length ? strip(state.runs, RUNS) : emptyState('It has not run yet.'));
   const draw = () => {
     const { job } = state;
     replace(stand, jobState(job), job.paused ? pauseText(job.paused) : null);
     replace(buttons, actions(state, context));
     replace(tiles, tilesOf(state));
-    replace(stripPlace, strip(state.runs, RUNS));
+    drawStrip();
   };
   const drawNext = () => nextTen(state.job, signal).then(shown => replace(nextPlace, shown), problem => replace(nextPlace, h('p.error', problem.message)));
-  const renew = settled(700, async () => {
+  const renew = paced(2000, async () => {
     try {
       const fresh = await ask('GET', `/api/jobs/${id}`, { signal });
       const before = state.job.nextExecution;
@@ -51,7 +55,6 @@ export default async function job(context) {
       if (problem.status === 404) context.again();
     }
   });
-  let due = 0;
   context.live(events => {
     for (const event of events) {
       if (event.event === 'gap' || event.event === 'job') return context.again();
@@ -62,11 +65,8 @@ export default async function job(context) {
       else state.runs.unshift(event);
       state.runs.length = Math.min(state.runs.length, RUNS);
     }
-    replace(stripPlace, strip(state.runs, RUNS));
-    if (Date.now() > due) {
-      due = Date.now() + 2000;
-      renew();
-    }
+    drawStrip();
+    renew();
   }, { type: 'execution,job', jobId: id });
   draw();
   drawNext();

@@ -1,6 +1,6 @@
 // Owns the list of jobs: found, sorted and changed many at a time. How each ran lately is asked for once the list stands.
 
-import { h, settled } from '../dom.js';
+import { h, paced } from '../dom.js';
 import { batch, each, get, may, post } from '../api.js';
 import { strip } from '../charts.js';
 import { describe } from '../schedule.js';
@@ -28,7 +28,7 @@ export default async function jobs(context) {
     describeAll(rows, signal);
     loadStrips(rows, signal);
   };
-  const renew = settled(1000, async () => {
+  const renew = paced(3000, async () => {
     try {
       const fresh = await get('/api/jobs', { q, tag, state, target, sort, cursor, limit: LIMIT }, signal);
       for (const job of fresh.jobs) {
@@ -41,7 +41,6 @@ export default async function jobs(context) {
       }
     } catch { /* It is tried again with the next event. */ }
   });
-  let due = 0;
   context.live(events => {
     let moved = false;
     for (const event of events) {
@@ -52,10 +51,7 @@ export default async function jobs(context) {
       if (event.event === 'execution' && row.runs) noteRun(row, event);
     }
     // What a job is due for next is asked of the server, but not more often than somebody reads it.
-    if (moved && Date.now() > due) {
-      due = Date.now() + 3000;
-      renew();
-    }
+    if (moved) renew();
   });
   return [
     h('div.head', h('h1', 'Jobs'), h('a.button', { href: '/jobs/new' }, 'New job')),
