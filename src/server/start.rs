@@ -221,13 +221,16 @@ fn greet(config: &Config, listen: &[Listen], jobs: usize, is_open: bool) {
         println!("  and on {other}");
     }
     println!("Data: {} ({jobs} {} loaded)", path.display(), if jobs == 1 { "job" } else { "jobs" });
-    println!("Next: register a job that fires every 10 seconds");
     // Where it is plain there is no certificate that a client may not trust.
     let is_plain = |listen: &&Listen| matches!(listen, Listen::Tcp { over_tls: false, .. });
     let at = match listen.iter().find(is_plain).unwrap_or(first) {
         tcp @ Listen::Tcp { .. } => tcp.to_string(),
         Listen::Unix(path) => format!("--unix-socket {} http://localhost", path.display()),
     };
+    match listen.iter().find(|listen| matches!(listen, Listen::Tcp { .. })) {
+        Some(tcp) => println!("Next: open {tcp} in a browser, or register a job that fires every 10 seconds"),
+        None => println!("Next: register a job that fires every 10 seconds"),
+    }
     let shown = if is_open { "" } else { " -H 'Authorization: Bearer TOKEN'" };
     println!(
         "  curl -X POST {at}/api/jobs{shown} -H 'Content-Type: application/json' \\\n    \
