@@ -97,7 +97,7 @@ impl World {
             self.connections.note(event, self.mono);
         }
         self.connections.accept(self.poll.registry(), self.mono, |_| false);
-        self.connections.begin_turn();
+        self.connections.begin_turn(None);
         let mut is_time = true;
         while is_time && let Some(slot) = self.connections.next() {
             self.connections.drive(slot, self.mono, DATE, |request, _, asked| {
