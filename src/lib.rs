@@ -45,6 +45,7 @@
 //! - [`dispatch`]: the workers that send: few threads, each with thousands of connections.
 //! - [`store`]: what is kept, behind one door for writing and one for reading.
 //! - [`alert`]: what somebody is told of a failure, and when. [`api`]: requests to calls, results to JSON. Both pure.
+//! - [`web`]: the page that people look at, as files that are served. Pure.
 //! - [`config`]: what the server runs with. [`server`]: the loop and all wiring.
 //! - [`bench`](mod@bench): the instrument that measures a server from outside. [`cli`]: the command line.
 //!
@@ -317,6 +318,7 @@
 //! - **Long answers are made in pieces**: one in a turn of the loop for all clients together, and none while a client
 //!   leaves [`limits::STREAM_UNSENT_MAX`] unread. A stream is a small value that its connection carries, so it ends with it.
 //!   Events are made already: of them there are as many pieces in a turn as there is time for.
+//!   Behind a burst they rest for [`limits::REST_TIME`].
 //! - **An event is told when it is on disk**: how an execution ended and what a job is now. Only that an attempt was sent
 //!   is told at once, as its row is there already, and that a target fails, which is on no disk. What is only armed or
 //!   planned is not told. So whoever looks up what it was told finds it.
@@ -351,6 +353,12 @@
 //!   texts from the comments on these, their bounds from the constants that are checked. It takes milliseconds and is
 //!   made once, before the loop begins; its text, some 110 KB, stays in memory. `tests/openapi.rs` fuzzes the real
 //!   binary by it; the few things that it cannot say stand in `tests/openapi/hooks.py`.
+//!
+//! - **The page is a client** ([`web`]): files in the program that ask the public API and its events, so that whatever it shows
+//!   can be had without it. It may load only what the server itself sends and puts text into the page as text, so that
+//!   the name of a job is nothing but a name. All its files have one folder named after what is in them, which a browser keeps
+//!   for good; they are compressed once, at the start. `GET /` tells people from programs by whether `Accept` names HTML.
+//!   What it needed and the API lacked became API: strips, the timeline, targets, and two states of jobs.
 //!
 //! # What must not be there
 //!
@@ -393,3 +401,4 @@ pub mod store;
 pub mod telemetry;
 pub mod time;
 pub mod vault;
+pub mod web;

@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["time", "limits", "background", "vault", "access", "clock", "schedule", "job", "core"]),
     ("alert", &["time", "limits", "job", "core", "store"]),
     ("api", &["time", "limits", "access", "http", "telemetry", "schedule", "job", "core", "store"]),
+    ("web", &["http"]),
     ("config", &["telemetry", "job", "dispatch", "store"]),
     (
         "server",
@@ -43,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
             "alert",
             "api",
+            "web",
             "config",
         ],
     ),
@@ -75,7 +77,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("mio::", &["server", "dispatch", "bench"]),
     ("ureq", &["dispatch"]),
     ("clap", &["cli"]),
-    ("std::thread", &["dispatch", "store", "server/tls", "server/start.rs", "bench"]),
+    ("std::thread", &["dispatch", "store", "server/tls", "server/start.rs", "server/usage.rs", "bench"]),
     ("std::net", &["access", "server", "dispatch", "config.rs", "bench", "cli"]),
     ("std::fs", &["store", "server", "bench", "vault.rs"]),
     ("crossbeam_channel", &["dispatch", "store", "server/tls", "bench"]),
@@ -85,6 +87,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("getrandom", &["server"]),
     ("use ring::", &["vault.rs", "job/signing.rs"]),
     ("thread_priority", &["background.rs"]),
+    ("flate2", &["web"]),
 ];
 
 /// A file beyond this is two things.

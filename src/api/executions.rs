@@ -106,6 +106,10 @@ pub(super) struct ExecutionBody {
     /// Attempts before the last one, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attempts: Vec<AttemptBody>,
+    /// When the last one was sent, if there are others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Moment>")]
+    last_executed_time: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -199,7 +203,7 @@ pub(super) fn execution(execution: ExecutionRecord, with_job: bool) -> Execution
     let ExecutionRecord { id, record } = execution;
     let retry_count = record.retry_count();
     let Record { status, class, executed, http_status, duration_us, error, covers, details, .. } = record;
-    let Details { waits_for, timings, response, attempts, own_body: _, origin } =
+    let Details { waits_for, timings, response, attempts, last_dispatched, own_body: _, origin } =
         details.map(|details| *details).unwrap_or_default();
     // What a client asks for has no time at which it should have begun.
     let has_drift = id.kind == Kind::Scheduled;
@@ -230,6 +234,7 @@ pub(super) fn execution(execution: ExecutionRecord, with_job: bool) -> Execution
         timings: timings.map(TimingsBody::from),
         response,
         attempts: attempts.into_iter().map(AttemptBody::from).collect(),
+        last_executed_time: last_dispatched.map(|at| at.to_string()),
     }
 }
 

@@ -109,6 +109,11 @@ pub fn route<'a>(request: &'a Request, context: &Context<'_>, who: Who) -> Resul
     Err(ApiError::method_not_allowed(allow))
 }
 
+/// Whether there is something at this path, whatever the method.
+pub fn knows(path: &str) -> bool {
+    find_path(path).is_some()
+}
+
 /// How many bytes the body of such a request may have. One that no route takes is read all the same, and not looked at.
 pub fn body_limit(method: Method, path: &str) -> usize {
     find(method, path).and_then(|(route, _)| route.body.map(|body| body.len_max)).unwrap_or(BODY_LEN_MAX)

@@ -40,6 +40,7 @@ struct MetricsBody<'a> {
 struct NextBody<'a> {
     #[schemars(with = "JobId")]
     job_id: String,
+    name: Option<&'a str>,
     schedule: &'a str,
     #[schemars(with = "Option<Moment>")]
     next_execution: Option<String>,
@@ -49,6 +50,7 @@ struct NextBody<'a> {
 pub fn metrics(figures: &Figures, next: &[JobView]) -> Response {
     let jobs = next.iter().map(|view| NextBody {
         job_id: view.revision.id.to_string(),
+        name: view.revision.spec.name(),
         schedule: view.revision.spec.schedule.text(),
         next_execution: view.next.map(time_of),
     });
@@ -96,6 +98,7 @@ impl JsonSchema for MetricsShape {
         for figure in Figures::default().list() {
             let value = match figure.value {
                 Value::Whole(_) => json_schema!({ "type": "integer" }),
+                Value::Known(_) => json_schema!({ "type": ["integer", "null"] }),
                 Value::Decimal(_) => json_schema!({ "type": ["number", "null"] }),
                 Value::Flag(_) => json_schema!({ "type": "boolean" }),
                 Value::Distribution(_) => generator.subschema_for::<PercentilesBody>(),
@@ -126,6 +129,7 @@ impl Serialize for ValueBody {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
             Value::Whole(count) => count.serialize(serializer),
+            Value::Known(count) => count.serialize(serializer),
             Value::Decimal(decimal) => decimal.serialize(serializer),
             Value::Flag(flag) => flag.serialize(serializer),
             Value::Distribution(found) => PercentilesBody::from(found).serialize(serializer),

@@ -64,7 +64,7 @@ pub use export::Export;
 pub use jobs::{job, reply};
 pub use jobs_page::JobsPage;
 pub use links::ListOf;
-pub use matching::{Routed, body_limit, route};
+pub use matching::{Routed, body_limit, knows, route};
 pub use metrics::metrics;
 pub use news::{About, News, Rank};
 pub use openapi::{described, openapi};

@@ -26,6 +26,9 @@ pub struct Details {
     /// Attempts before the last one, oldest first; of very many the latest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<PastAttempt>,
+    /// When the last attempt was dispatched, if there were some before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_dispatched: Option<WallUs>,
     /// What is sent in place of the job's own body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_body: Option<OwnBody>,

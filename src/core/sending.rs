@@ -220,7 +220,7 @@ impl Scheduler {
         let (class, drift_us) = (row.record.class, report.dispatched.since_us(WallUs::of(row.key.instant)));
         row.record.duration_us = Some(report.duration_us);
         let answer = report.answer.map(|answer| *answer).unwrap_or_default();
-        note_answer(&mut row.record, &answer);
+        note_answer(&mut row.record, &answer, report.dispatched);
         let Judgement { http_status, error, failure, reached } = judge(report.outcome, &self.jobs[job].spec().post);
         row.record.http_status = http_status;
         row.record.error = error;
@@ -367,11 +367,12 @@ impl Scheduler {
 }
 
 /// What the last attempt had to tell takes the place of what the one before had.
-fn note_answer(record: &mut Record, answer: &Answer) {
+fn note_answer(record: &mut Record, answer: &Answer, dispatched: WallUs) {
     if record.details.is_some() || answer.timings.is_some() || answer.response.is_some() {
         let details = record.details_mut();
         details.timings = answer.timings;
         details.response = answer.response.clone();
+        details.last_dispatched = (!details.attempts.is_empty()).then_some(dispatched);
     }
 }
 

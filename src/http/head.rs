@@ -92,6 +92,7 @@ impl Fields {
 
     fn add_known(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
         let Some(slot) = self.headers.slot(name) else {
+            self.headers.accepts.note(name, value);
             self.add_to_list(name, value);
             return Ok(());
         };

@@ -33,7 +33,7 @@ mod golden;
 
 pub use decode::{Decoded, Decoder, HEADERS_MAX_CEILING, Limits};
 pub use refusal::Refusal;
-pub use request::{Credentials, Headers, Method, Proxied, RareHeaders, Request};
+pub use request::{Accepts, Credentials, Headers, Method, Proxied, RareHeaders, Request};
 pub use response::{Body, CONTINUE, Response, encode, http_date};
 pub use status::Status;
 pub use stream::StreamFraming;

@@ -111,6 +111,42 @@ pub struct Headers {
     pub rare: Option<Box<RareHeaders>>,
     /// What proxies say of the client, if they do. Anybody can send it.
     pub proxied: Option<Box<Proxied>>,
+    /// What the client likes to be answered with.
+    pub accepts: Accepts,
+}
+
+/// What a client says it likes to be answered with (RFC 9110, section 12.5), as far as anything goes by it. Nothing is
+/// kept of the text, as nearly every request has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepts {
+    /// `Accept` names `text/html`, as that of a browser does for a page. That it takes anything is not enough.
+    pub html: bool,
+    /// `Accept-Encoding` names `gzip`.
+    pub gzip: bool,
+}
+
+impl Accepts {
+    /// Takes note of a field; of one that says nothing of this, no note.
+    pub(super) fn note(&mut self, name: &str, value: &[u8]) {
+        if name.eq_ignore_ascii_case("accept") {
+            self.html |= names(value, b"text/html");
+        } else if name.eq_ignore_ascii_case("accept-encoding") {
+            self.gzip |= names(value, b"gzip");
+        }
+    }
+}
+
+/// Whether a list names this, and not only to say that it is not wanted (`q=0`).
+fn names(list: &[u8], wanted: &[u8]) -> bool {
+    list.split(|byte| *byte == b',').any(|item| {
+        let mut parts = item.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let is_wanted = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+        let is_refused = |part: &[u8]| {
+            let weight = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
+            weight.is_some_and(|weight| !weight.is_empty() && weight.iter().all(|byte| matches!(byte, b'0' | b'.')))
+        };
+        is_wanted && !parts.any(is_refused)
+    })
 }
 
 /// The header fields that say who a client is. `Debug` does not show them.
@@ -189,5 +225,36 @@ impl Headers {
             _ => return None,
         };
         Some(list(self.proxied.get_or_insert_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_likes_is_named_and_not_refused() {
+        let chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+        let cases = [
+            ("Accept", chromium, (true, false)),
+            ("accept", "application/json, TEXT/HTML ;q=0.1", (true, false)),
+            ("accept", "*/*", (false, false)),
+            ("accept", "text/*", (false, false)),
+            ("accept", "text/html;q=0", (false, false)),
+            ("accept", "text/html; level=1; q=0.000", (false, false)),
+            ("accept", "text/html;q=", (true, false)),
+            ("accept", "text/htmlx, xtext/html", (false, false)),
+            ("accept", "", (false, false)),
+            ("Accept-Encoding", "gzip, deflate, br, zstd", (false, true)),
+            ("accept-encoding", "br;q=1, GZIP;q=0.5", (false, true)),
+            ("accept-encoding", "gzip;Q=0.0, *", (false, false)),
+            ("accept-encoding", "identity", (false, false)),
+            ("x-accept", "text/html, gzip", (false, false)),
+        ];
+        for (name, value, (html, gzip)) in cases {
+            let mut accepts = Accepts::default();
+            accepts.note(name, value.as_bytes());
+            assert_eq!(accepts, Accepts { html, gzip }, "{name}: {value}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::gate::Gate;
 use super::keys::{Digest, Keys};
 use super::looks::{Look, Looks, TooMany};
 use super::peer::Peer;
+use super::usage::UsageBoard;
 use crate::access::Who;
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
 use crate::core::{
@@ -31,6 +32,7 @@ use crate::schedule::{Zone, Zones};
 use crate::store::{Query, Readers};
 use crate::telemetry::Logs;
 use crate::time::Now;
+use crate::web::Site;
 
 /// What is to be done with what a reader finds.
 #[derive(Debug)]
@@ -65,6 +67,10 @@ pub(super) struct Calls {
     pub(super) logs: Logs,
     /// The description of the API.
     pub(super) description: Box<[u8]>,
+    /// What the server takes of its machine.
+    pub(super) usage: UsageBoard,
+    /// The page.
+    pub(super) site: Site,
     /// The zones that jobs may name.
     pub(super) zones: Zones,
     /// The zone of jobs that name none.
@@ -137,6 +143,10 @@ impl Calls {
         }
         if self.cors.is_preflight(asked) {
             return Given::Answer(self.cors.preflight());
+        }
+        // Nothing of the page is secret, and it is where a browser signs in.
+        if let Some(response) = self.site.answer(asked, api::knows) {
+            return Given::Answer(response);
         }
         let asking = Asking { who, client, is_secure, operation: "authenticate", subject: Box::default() };
         if let Err(stranger) = admitted {

@@ -12,6 +12,7 @@ use crate::time::Now;
 pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now) -> Figures {
     let (core, pool, drift, store) = (engine.core(), engine.pool(), engine.drift(), engine.store_latency());
     let (load, counts) = (core.load(now.wall), core.counts());
+    let usage = calls.usage.read();
     let (events_told, events_left_out) = engine.events.counts();
     let of_workers = |of: fn(&WorkerStats) -> u64| pool.workers.iter().map(of).sum();
     Figures {
@@ -46,6 +47,10 @@ pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now
         store_write: store.write,
         store_unwritten: load.unwritten as u64,
         store_arming_stalled: load.arming_stalled as u64,
+        store_disk_bytes: usage.disk,
+        store_disk_free_bytes: usage.disk_free,
+
+        process_memory_bytes: usage.memory,
 
         workers_threads: pool.workers.len() as u64,
         workers_in_flight: load.in_flight as u64,

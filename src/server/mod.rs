@@ -7,9 +7,10 @@
 //! them), `events` (what is to be told to clients that listen) and their `ring` (what was told last), `listeners` (where
 //! clients come in, with the file of a `unix_socket`), `connections`, `connection` and its `output` (the API's clients,
 //! each with its `socket` and as a `peer`, of which `addresses` counts whose they are), `calls` (a request's way to its
-//! answer, past the `gate`, which believes some `proxies`, and with its idempotency key in `keys`), `looks` (what memory is looked through for),
-//! `batches` (that of a request which changes many jobs), `access` (who is let in; the first one by `bootstrap`), `audits` (what is
-//! written down), `figures` (what is measured, collected), `timer`, `finish` (the wait for
+//! answer, past the `gate`, which believes some `proxies`, and with its idempotency key in `keys`), `looks` (what memory
+//! is looked through for), `batches` (that of a request which changes many jobs), `access` (who is let in; the first one
+//! by `bootstrap`), `audits` (what is written down), `figures` (what is measured, collected, with `usage`: memory and
+//! disk), `timer`, `finish` (the wait for
 //! the writer at the end). Beside it all `tls/`, a thread that encrypts.
 
 mod access;
@@ -45,6 +46,7 @@ mod tls;
 mod together;
 mod turn;
 mod unix_socket;
+mod usage;
 mod zones;
 
 pub use access::new_token;

@@ -26,6 +26,7 @@ use super::looks::Looks;
 use super::timer::Timer;
 use super::tls::{Identity, Notify, Tls};
 use super::turn::{End, LISTENERS, Loop, SIGNALS, TIMER, WAKER};
+use super::usage::UsageBoard;
 use super::{bootstrap, files, zones};
 use crate::alert::Alerts;
 use crate::api::{self, Cors};
@@ -39,6 +40,7 @@ use crate::schedule::{Zone, Zones};
 use crate::store::{OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
 use crate::vault::{KeyFileError, Vault};
+use crate::web::Site;
 
 /// Every request the server makes says who it is.
 const USER_AGENT: &str = concat!("Punctual/", env!("CARGO_PKG_VERSION"));
@@ -172,7 +174,9 @@ fn prepare(
         batches: Batches::default(),
         access,
         audits: Audits::default(),
-        description: describe().map_err(ServeError::Thread)?,
+        description: aside("description", api::openapi).map_err(ServeError::Thread)?,
+        usage: UsageBoard::start(&config.db).map_err(ServeError::Thread)?,
+        site: aside("page", Site::new).map_err(ServeError::Thread)?,
         zones,
         zone,
         in_flight_max,
@@ -193,13 +197,14 @@ fn prepare(
     Ok((serving, loaded.jobs, is_open))
 }
 
-/// Makes the description of the API on a thread of its own. That takes fifty times the memory of its text, in pieces that
-/// would lie between those of the loop for good; the memory of a thread is given back with it.
-fn describe() -> io::Result<Box<[u8]>> {
-    let thread = thread::Builder::new().name("description".to_owned()).spawn(api::openapi)?;
-    let text = thread.join().map_err(|_| io::Error::other("the description of the API could not be made"))?;
+/// Makes something on a thread of its own. What takes many times the memory of what comes of it, such as the description
+/// of the API or the compressed page, would leave pieces between those of the loop for good; the memory of a thread is
+/// given back with it.
+fn aside<T: Clone + Send + 'static>(name: &str, make: fn() -> T) -> io::Result<T> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(make)?;
+    let made = thread.join().map_err(|_| io::Error::other(format!("the {name} could not be made")))?;
     // What the thread made would keep its memory.
-    Ok(text[..].into())
+    Ok(made.clone())
 }
 
 fn extra_roots(config: &Config) -> Result<Vec<u8>, ServeError> {
@@ -216,13 +221,16 @@ fn greet(config: &Config, listen: &[Listen], jobs: usize, is_open: bool) {
         println!("  and on {other}");
     }
     println!("Data: {} ({jobs} {} loaded)", path.display(), if jobs == 1 { "job" } else { "jobs" });
-    println!("Next: register a job that fires every 10 seconds");
     // Where it is plain there is no certificate that a client may not trust.
     let is_plain = |listen: &&Listen| matches!(listen, Listen::Tcp { over_tls: false, .. });
     let at = match listen.iter().find(is_plain).unwrap_or(first) {
         tcp @ Listen::Tcp { .. } => tcp.to_string(),
         Listen::Unix(path) => format!("--unix-socket {} http://localhost", path.display()),
     };
+    match listen.iter().find(|listen| matches!(listen, Listen::Tcp { .. })) {
+        Some(tcp) => println!("Next: open {tcp} in a browser, or register a job that fires every 10 seconds"),
+        None => println!("Next: register a job that fires every 10 seconds"),
+    }
     let shown = if is_open { "" } else { " -H 'Authorization: Bearer TOKEN'" };
     println!(
         "  curl -X POST {at}/api/jobs{shown} -H 'Content-Type: application/json' \\\n    \

@@ -38,6 +38,8 @@ pub enum Kind {
 pub enum Value {
     /// A count.
     Whole(u64),
+    /// A count; None where it is not known.
+    Known(Option<u64>),
     /// A decimal; None while there is nothing to tell it from.
     Decimal(Option<f64>),
     /// A distribution.
@@ -130,6 +132,13 @@ figures! {
     store_unwritten: u64 = Gauge "store.unwritten";
     /// Jobs whose arming waits for the disk.
     store_arming_stalled: u64 = Gauge "store.armingStalled";
+    /// Bytes that the database and its write-ahead log take, seen within some seconds.
+    store_disk_bytes: Option<u64> = Gauge "store.diskBytes";
+    /// Bytes that are left where the database lies.
+    store_disk_free_bytes: Option<u64> = Gauge "store.diskFreeBytes";
+
+    /// Bytes of this process that are in memory, seen within some seconds.
+    process_memory_bytes: Option<u64> = Gauge "process.memoryBytes";
 
     /// Threads that send.
     workers_threads: u64 = Gauge "workers.threads";
@@ -212,6 +221,12 @@ impl From<u64> for Value {
     }
 }
 
+impl From<Option<u64>> for Value {
+    fn from(count: Option<u64>) -> Value {
+        Value::Known(count)
+    }
+}
+
 impl From<Option<f64>> for Value {
     fn from(decimal: Option<f64>) -> Value {
         Value::Decimal(decimal)
@@ -246,7 +261,7 @@ mod tests {
             assert!(help.len() > 5 && help.ends_with('.') && !help.contains("  "), "{path}: {help:?}");
             let fits = match value {
                 Value::Whole(_) => matches!(kind, Kind::Counter | Kind::Gauge),
-                Value::Decimal(_) => kind == Kind::Gauge,
+                Value::Known(_) | Value::Decimal(_) => kind == Kind::Gauge,
                 Value::Distribution(_) => kind == Kind::Distribution,
                 Value::Flag(_) => kind == Kind::Flag,
             };

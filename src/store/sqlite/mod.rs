@@ -3,7 +3,7 @@
 //!
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
 //! with `fold`, `retention`, `ageing`, `checkpoint` beside it, each a `chore`, `reader` with `history`
-//! (pages), `strips` of several jobs, `single` executions, `found` jobs and `series`; `index` with `stand`, `rollups`, `alerts`, `calendars`,
+//! (pages), `strips`, `single` executions, `found` jobs and `series`; `index` with `stand`, `rollups`, `alerts`, `calendars`,
 //! idempotency `keys`, `tombstones`, `secrets`, which `reseal` gives another key, `tokens` and the `audit` log. `fill` makes a long history for measurements, `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;

@@ -1,0 +1,204 @@
+// Owns what every view is put together from: tables, badges, buttons, questions, and what is said when there is nothing.
+
+import { h, replace, newId } from './dom.js';
+import { may } from './api.js';
+
+const SIGNS = { SUCCESS: '✓', FAILED: '✕', SKIPPED: '–', PENDING: '…' };
+const WORDS = { SUCCESS: 'succeeded', FAILED: 'failed', SKIPPED: 'skipped', PENDING: 'pending' };
+
+/** How an execution stands: a sign and a word, so that nobody depends on the colour. */
+export function status(name, detail) {
+  return h('span.badge', { class: name.toLowerCase() }, h('span', { 'aria-hidden': 'true' }, SIGNS[name] ?? ''), h('span.word', ` ${WORDS[name] ?? name}`), detail ? ` ${detail}` : null);
+}
+
+/** How a job stands. */
+export function jobState(job) {
+  if (job.paused) {
+    const why = job.paused.reason ?? job.paused.note;
+    return h('span.badge.paused', { title: why }, job.paused.reason ? '‖ auto-paused' : '‖ paused');
+  }
+  if (job.held) return h('span.badge.held', { title: 'the clock stepped back' }, '⏲ held');
+  if (!job.nextExecution) return h('span.badge.skipped', '∎ ended');
+  if (job.lastOutcome?.status === 'FAILED') return h('span.badge.failed', '✕ failing');
+  return h('span.badge.success', '● active');
+}
+
+/** What a job is called. */
+export const nameOf = job => job.name ?? job.api.replace(/^https?:\/\//, '');
+
+export const link = (href, ...children) => h('a', { href }, ...children);
+
+/** A button that does something. While it does, it cannot be pressed again; what goes wrong is said. */
+export function action(label, run, { kind = '', scope, title } = {}) {
+  const allowed = !scope || may(scope);
+  const button = h('button', { type: 'button', class: kind, title: allowed ? title : `needs a token with scope ${scope}`, disabled: !allowed }, label);
+  button.addEventListener('click', async () => {
+    button.setAttribute('aria-busy', 'true');
+    button.disabled = true;
+    try {
+      await run(button);
+    } catch (why) {
+      toast(why.message, 'bad');
+    } finally {
+      button.removeAttribute('aria-busy');
+      button.disabled = false;
+    }
+  });
+  return button;
+}
+
+/** Says something for a few seconds; what went wrong until it is dismissed. */
+export function toast(text, kind = 'good', ...more) {
+  const place = document.getElementById('toasts');
+  const element = h('div.toast', { class: kind }, h('span', text, ' ', ...more));
+  element.append(h('button.quiet', { type: 'button', 'aria-label': 'Dismiss', onclick: () => element.remove() }, '×'));
+  place.append(element);
+  while (place.children.length > 4) place.firstChild.remove();
+  if (kind !== 'bad') setTimeout(() => element.remove(), 8000);
+}
+
+/** A table. A column has a `title`, what is in its `cell`, and a `class`; `key` says which row is which. */
+export function table(caption, columns, rows, { empty, key } = {}) {
+  const body = h('tbody');
+  const head = h('tr', columns.map(column => h('th', { scope: 'col', class: column.class, 'aria-sort': column.sorted }, column.head ?? column.title)));
+  const element = h('table', h('caption.visually-hidden', caption), h('thead', head), body);
+  const box = h('div.scroll', { role: 'region', 'aria-label': caption, tabindex: '0' }, element);
+  const line = row => {
+    const cells = columns.map((column, place) => h(column.isHead ? 'th' : 'td', { class: column.class, scope: column.isHead ? 'row' : null }, column.cell(row, place)));
+    const tr = h('tr', cells);
+    if (key) tr.dataset.key = key(row);
+    return tr;
+  };
+  box.rows = list => {
+    if (list.length) replace(body, list.map(line));
+    else replace(body, h('tr', h('td', { colspan: columns.length }, emptyState(empty ?? 'Nothing here.'))));
+  };
+  /** Puts one in the place of the one with its key, or in front of all; no more than so many stay. */
+  box.put = (row, most) => {
+    const old = body.querySelector(`tr[data-key="${CSS.escape(key(row))}"]`);
+    const fresh = line(row);
+    if (old) old.replaceWith(fresh);
+    else {
+      if (body.firstChild && !body.firstChild.dataset.key) body.firstChild.remove();
+      body.prepend(fresh);
+      while (body.children.length > most) body.lastChild.remove();
+    }
+  };
+  box.rows(rows);
+  return box;
+}
+
+/** What is said where there is nothing: what it means, and what to type. */
+export function emptyState(said) {
+  return h('div.empty', said);
+}
+
+/** Names and values. */
+export function facts(pairs) {
+  return h('dl.facts', pairs.filter(Boolean).map(([name, ...value]) => h('div', h('dt', name), h('dd', ...value))));
+}
+
+/** One figure with what it means, which leads somewhere. */
+export function tile(label, value, href, kind = '') {
+  const inside = [h('span.figure', value), h('span.label', label)];
+  return h(href ? 'a.tile' : 'div.tile', { href, class: kind }, inside);
+}
+
+export function section(title, ...children) {
+  const id = newId();
+  return h('section.card', { 'aria-labelledby': id }, h('h2', { id }, title), ...children);
+}
+
+/** Links to the first and the next page, where there are more. */
+export function pager(next, hasBefore, hrefWith) {
+  if (!next && !hasBefore) return null;
+  return h('nav.pager', { 'aria-label': 'Pages' },
+    hasBefore ? link(hrefWith({ cursor: null }), '⇤ first page') : null,
+    next ? h('a.next', { href: hrefWith({ cursor: next }) }, 'next page →') : null);
+}
+
+/** A choice. Options are texts, or pairs of value and text. */
+export function choice(options, chosen, attributes = {}) {
+  return h('select', attributes, options.map(option => {
+    const [value, said] = Array.isArray(option) ? option : [option, option];
+    return h('option', { value, selected: value === chosen }, said);
+  }));
+}
+
+/** A label with its control below, and a hint. */
+export function field(label, control, hintText) {
+  control.id ||= newId();
+  const parts = [h('label', { for: control.id }, label), control];
+  if (hintText) {
+    const id = newId();
+    control.setAttribute('aria-describedby', id);
+    parts.push(h('small', { id }, hintText));
+  }
+  return h('div.field', parts);
+}
+
+/** Asks; `inside` are controls. Gives what `read` makes of them, or null if it was broken off. */
+export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '', read = () => true } = {}) {
+  return new Promise(done => {
+    const id = newId();
+    const form = h('form', { method: 'dialog' }, h('h2', { id }, title), ...[inside].flat(),
+      h('div.buttons', no && h('button.quiet', { type: 'button', onclick: () => dialog.close('') }, no), h('button', { value: 'yes', class: kind }, yes)));
+    const dialog = h('dialog', { 'aria-labelledby': id }, form);
+    let answer = null;
+    form.addEventListener('submit', event => {
+      if (event.submitter?.value !== 'yes') return;
+      try {
+        answer = read(form);
+      } catch (why) {
+        event.preventDefault();
+        form.querySelector('.error')?.remove();
+        form.querySelector('.buttons').before(h('p.error', { role: 'alert' }, why.message));
+      }
+    });
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      done(dialog.returnValue === 'yes' ? answer : null);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** A text to take along. */
+export function code(text, label) {
+  const copy = h('button.quiet.copy', { type: 'button', 'aria-label': `Copy ${label}` }, 'Copy');
+  copy.addEventListener('click', async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      copy.textContent = 'Copied';
+    } catch {
+      getSelection().selectAllChildren(copy.parentElement.querySelector('pre'));
+      copy.textContent = 'Selected';
+    }
+    setTimeout(() => { copy.textContent = 'Copy'; }, 2000);
+  });
+  return h('div.code', copy, h('pre', { tabindex: '0', role: 'region', 'aria-label': label }, text));
+}
+
+/** A row of tabs of which one is shown. */
+export function tabs(label, parts) {
+  const panel = h('div', { role: 'tabpanel', id: newId() });
+  const buttons = parts.map(([name, make], place) => h('button', {
+    type: 'button', role: 'tab', id: newId(), 'aria-controls': panel.id, onclick: () => show(place),
+    onkeydown: event => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (step) show((place + step + parts.length) % parts.length, true);
+    },
+  }, name));
+  function show(place, focus) {
+    buttons.forEach((button, other) => {
+      button.setAttribute('aria-selected', String(other === place));
+      button.tabIndex = other === place ? 0 : -1;
+    });
+    panel.setAttribute('aria-labelledby', buttons[place].id);
+    replace(panel, parts[place][1]());
+    if (focus) buttons[place].focus();
+  }
+  show(0);
+  return h('div.tabs', h('div', { role: 'tablist', 'aria-label': label }, buttons), panel);
+}

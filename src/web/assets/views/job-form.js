@@ -1,0 +1,221 @@
+// Owns making and changing a job: the form, what its schedule means while it is written, and trying it out before it is saved.
+
+import { h, replace, newId, settled } from '../dom.js';
+import { ask, get, may, post } from '../api.js';
+import { FIELDS, GROUPS, at, gather, patchOf, write } from '../fields.js';
+import { fromPasted } from '../curl.js';
+import { termsOf } from '../schedule.js';
+import { millis } from '../time.js';
+import { action, choice, code, facts, link, nameOf, section, toast } from '../parts.js';
+import { definitionOf, instants } from './job.js';
+
+const FIRST = { schedule: '0 * * * *', type: 'ATLEAST_ONCE' };
+
+export default async function jobForm(context) {
+  const { params: { id }, query, signal } = context;
+  if (!may('write')) return [h('h1', 'Not allowed'), h('p.empty', 'Making and changing jobs needs a token with the scope write.')];
+  const from = id ?? query.from;
+  const loaded = from ? await ask('GET', `/api/jobs/${from}`, { signal }) : null;
+  const job = loaded ? definitionOf(loaded.told) : FIRST;
+  const leftOut = id ? [] : asNew(job);
+  context.title(id ? `Edit ${nameOf(loaded.told)}` : 'New job');
+
+  const controls = new Map(FIELDS.map(field => [field.path, controlOf(field, write(field.kind, at(job, field.path)))]));
+  const shown = path => {
+    const { input } = controls.get(path);
+    return input.type === 'checkbox' ? input.checked : input.value;
+  };
+  const before = gather(shown).job;
+  const form = h('form.job', { novalidate: true, 'aria-label': id ? 'Edit the job' : 'New job' });
+  const said = h('div', { role: 'alert' });
+  const previewPlace = h('div', { 'aria-live': 'polite' });
+  const tryPlace = h('div', { 'aria-live': 'polite' });
+
+  const showErrors = (errors, message) => {
+    const first = mark(controls, errors);
+    replace(said, message ? h('p.error', message) : null);
+    first?.focus();
+  };
+  const taken = focus => {
+    const { job: given, errors } = gather(shown);
+    mark(controls, errors);
+    if (errors.size && focus) showErrors(errors, 'Some fields are not as they have to be.');
+    return errors.size ? null : given;
+  };
+  const show = settled(300, () => showPreview(previewPlace, controls, gather(shown).job, signal));
+  form.addEventListener('input', () => {
+    replace(said);
+    show();
+  });
+  const fill = members => {
+    for (const { path, kind } of FIELDS) {
+      const value = at(members, path);
+      if (value === undefined) continue;
+      const { input } = controls.get(path);
+      input.value = write(kind, value);
+      // What is not among the choices is the first of them, as POST is.
+      if (kind === 'choice' && input.selectedIndex < 0) input.selectedIndex = 0;
+      const group = input.closest('details');
+      if (group) group.open = true;
+    }
+    show();
+  };
+  // One key for one form: whatever is sent twice makes one job.
+  const key = randomKey();
+  const send = async () => {
+    const given = taken(true);
+    if (!given) return;
+    try {
+      const told = id ? await change(id, loaded, before, given) : (await ask('POST', '/api/jobs', { body: given, headers: { 'Idempotency-Key': key } })).told;
+      toast(id ? 'It is changed.' : 'It is created.');
+      context.go(`/jobs/${told?.jobId ?? id}`);
+    } catch (problem) {
+      showErrors(byPath(problem), problem.status === 412 ? 'The job was changed by somebody else meanwhile. Load this page again to see how it is now.' : problem.message);
+    }
+  };
+  const save = h('button', id ? 'Save' : 'Create');
+  form.addEventListener('submit', async event => {
+    event.preventDefault();
+    save.disabled = true;
+    await send();
+    save.disabled = false;
+  });
+  form.append(...GROUPS.map(group => groupOf(group, controls, job)), said,
+    h('div.buttons.sticky', save, action('Try it now', async () => {
+      const given = taken(true);
+      if (given) await tryOut(tryPlace, given, message => showErrors(message.errors, message.text), signal);
+    }, { kind: 'quiet', title: 'Sends it once, unsaved' }), link(id ? `/jobs/${id}` : '/jobs', 'Cancel')), tryPlace);
+  show();
+  return [
+    h('p.crumbs', link('/jobs', 'Jobs'), ' / ', id ? link(`/jobs/${id}`, nameOf(loaded.told)) : null),
+    h('h1', id ? 'Edit job' : 'New job'), id ? null : paste(fill),
+    leftOut.length ? h('p.warning', `Not copied, as nobody can read it: ${leftOut.join(', ')}.`) : null,
+    h('div.with-side', form, h('aside', section('What the schedule means', previewPlace))), zones(),
+  ];
+}
+
+/** What another job cannot have, or the API does not show, is left out; what of it somebody has to write anew. */
+function asNew(job) {
+  delete job.name;
+  const secrets = ['auth', 'secretHeaders', 'signingSecret'].filter(name => job[name]);
+  for (const name of secrets) delete job[name];
+  return secrets;
+}
+
+const randomKey = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+
+/** Sends only what is another one now, and only if nobody else changed the job meanwhile. */
+async function change(id, { response }, before, after) {
+  const body = patchOf(before, after);
+  if (!Object.keys(body).length) return null;
+  return (await ask('PATCH', `/api/jobs/${id}`, { body, headers: { 'If-Match': response.headers.get('ETag') } })).told;
+}
+
+function controlOf(field, value) {
+  const { kind } = field;
+  const id = newId();
+  const common = { id, name: field.path, spellcheck: 'false' };
+  let input;
+  if (kind === 'choice') input = choice(field.options, value, common);
+  else if (kind === 'check') input = h('input', { ...common, type: 'checkbox', checked: value });
+  else if (['lines', 'json', 'long'].includes(kind)) input = h('textarea', { ...common, rows: kind === 'json' ? 4 : 2, value });
+  else input = h('input', { ...common, type: kind === 'secret' ? 'password' : field.type ?? 'text', inputmode: kind === 'number' ? 'decimal' : null, list: field.list, autocomplete: kind === 'secret' ? 'new-password' : 'off', required: field.required, value });
+  const error = h('span.error', { id: `${id}-error` });
+  const hint = field.hint ? h('small', { id: `${id}-hint` }, field.hint) : null;
+  input.setAttribute('aria-describedby', `${hint ? `${id}-hint ` : ''}${id}-error`);
+  const label = h('label', { for: id }, field.label, field.required ? h('span', { 'aria-hidden': 'true' }, ' *') : null);
+  const element = h('div.field', { class: `${field.wide ? 'full' : ''} ${kind === 'check' ? 'check' : ''}` }, kind === 'check' ? [input, label] : [label, input], hint, error);
+  return { input, error, element };
+}
+
+function groupOf(group, controls, job) {
+  const inside = h('div.grid', group.fields.map(field => controls.get(field.path).element));
+  if (!group.closed) return h('fieldset', h('legend', group.title), inside);
+  const isUsed = group.fields.some(field => field.path !== 'type' && at(job, field.path) !== undefined);
+  return h('details', { open: isUsed }, h('summary', group.title), inside);
+}
+
+/** Says beside each field what is wrong with it. Gives the first one. */
+function mark(controls, errors) {
+  let first = null;
+  for (const [path, { input, error }] of controls) {
+    const why = errors.get(path);
+    error.textContent = why ?? '';
+    if (why) input.setAttribute('aria-invalid', 'true');
+    else input.removeAttribute('aria-invalid');
+    if (why && !first) {
+      first = input;
+      const group = input.closest('details');
+      if (group) group.open = true;
+    }
+  }
+  return first;
+}
+
+/** What the API says is wrong, by the fields of the form. */
+function byPath(problem) {
+  const errors = new Map();
+  for (const { pointer, detail } of problem.errors ?? []) {
+    const named = pointer?.replace(/^#?\//, '').replaceAll('/', '.') ?? '';
+    const field = FIELDS.find(({ path }) => named === path || named.startsWith(`${path}.`)) ?? FIELDS.find(({ path }) => path.startsWith(`${named}.`));
+    if (named && field) errors.set(field.path, detail);
+  }
+  return errors;
+}
+
+async function showPreview(place, controls, job, signal) {
+  const { error, input } = controls.get('schedule');
+  if (!job.schedule && !job.runAt) return replace(place, h('p.empty', 'Write a schedule: it is explained here.'));
+  try {
+    const told = await post('/api/schedules/preview', { ...termsOf(job), count: 10 }, signal);
+    error.textContent = '';
+    input.removeAttribute('aria-invalid');
+    replace(place, h('p.words', told.description), told.warnings.map(warning => h('p.warning', warning)),
+      told.excluded?.length ? h('p.soft', `Left out: ${told.excluded.map(one => one.date).join(', ')}`) : null, instants(told, job));
+  } catch (problem) {
+    if (signal.aborted) return;
+    const errors = byPath(problem);
+    mark(controls, errors);
+    replace(place, h('p.error', problem.message));
+  }
+}
+
+async function tryOut(place, job, complain, signal) {
+  const { schedule, runAt, name, tags, owner, active, ...request } = job;
+  const body = Object.fromEntries(Object.entries(request).filter(([member]) => TRIED.has(member)));
+  replace(place, h('p.soft', 'Sending it…'));
+  try {
+    const told = await post('/api/try', body, signal);
+    replace(place, section('What came back', told.success ? h('p.good', '✓ An execution that ends like this succeeds.') : h('p.error', `✕ An execution that ends like this fails: ${told.errorMessage ?? 'no success'}`),
+      facts([['Asked', `${told.method} ${told.url}`], ['Status', String(told.httpStatus ?? '–')], ['Duration', millis(told.duration)],
+        told.timings && ['Of that', `name ${millis(told.timings.nameMs)}, connection ${millis(told.timings.connectMs)}, TLS ${millis(told.timings.tlsMs)}, first byte ${millis(told.timings.firstByteMs)}`],
+        ...told.headers.map(({ name, value }) => [name, value])]),
+      told.body ? code(told.body, 'the beginning of the answer') : null));
+    place.scrollIntoView({ block: 'nearest' });
+  } catch (problem) {
+    replace(place);
+    complain({ errors: byPath(problem), text: problem.message });
+  }
+}
+
+/** What a trial takes: what is sent, and by which its answer is judged. */
+const TRIED = new Set(['api', 'type', 'method', 'headers', 'json', 'body', 'auth', 'secretHeaders', 'signingSecret', 'timeoutMs', 'success']);
+
+function paste(fill) {
+  const text = h('textarea', { rows: 2, 'aria-label': 'A crontab line or a curl command', placeholder: "*/5 * * * * curl -fsS https://example.com/hook -d 'x=1'", spellcheck: 'false' });
+  const said = h('div', { role: 'status' });
+  const take = action('Fill in', () => {
+    try {
+      const { remarks, ...members } = fromPasted(text.value);
+      fill(members);
+      replace(said, h('p.good', 'It is filled in below.'), remarks.map(remark => h('p.warning', remark)));
+    } catch (why) {
+      replace(said, h('p.error', why.message));
+    }
+  }, { kind: 'quiet' });
+  return h('details.card', h('summary', 'Paste a crontab line or a curl command'), text, h('div.buttons', take), said);
+}
+
+function zones() {
+  return h('datalist', { id: 'zones' }, (Intl.supportedValuesOf?.('timeZone') ?? []).concat('UTC').map(name => h('option', { value: name })));
+}

@@ -1,0 +1,232 @@
+// Owns the view of one job: how it does, what comes next, what it sends, and what can be done with it.
+
+import { h, paced, replace } from '../dom.js';
+import { ask, get, may, post } from '../api.js';
+import { strip } from '../charts.js';
+import { toCurl } from '../curl.js';
+import { toYaml } from '../yaml.js';
+import { describe, preview } from '../schedule.js';
+import { count, countdown, millis, moment, span, text } from '../time.js';
+import { action, code, emptyState, facts, jobState, link, nameOf, question, section, status, table, tabs, tile, toast } from '../parts.js';
+import { executionColumns } from './executions.js';
+import { askMoment, momentField } from '../moments.js';
+import { history } from './history.js';
+import { why } from './why.js';
+
+const RUNS = 60;
+const ROWS = 25;
+
+export default async function job(context) {
+  const { params: { id }, signal } = context;
+  const [{ told: first, response }, page, strips] = await Promise.all([
+    ask('GET', `/api/jobs/${id}`, { signal }), get(`/api/jobs/${id}/executions`, { limit: ROWS }, signal), get('/api/strips', { jobId: id, limit: RUNS }, signal),
+  ]).catch(why => {
+    if (why.status === 404) throw Object.assign(why, { more: ['Perhaps it is deleted: ', link(`/executions?jobId=${id}`, 'its history'), ' stays.'] });
+    throw why;
+  });
+  const state = { job: first, runs: strips.strips[0].runs, etag: response.headers.get('ETag') };
+  context.title(nameOf(first));
+
+  const stand = h('span');
+  const buttons = h('div.buttons');
+  const tiles = h('div.tiles');
+  const stripPlace = h('div');
+  const nextPlace = h('div');
+  const rows = table('Executions', executionColumns({ ofJob: true }), page.executions, { key: run => run.executionId, empty: 'It has not run yet.' });
+  const words = h('p.words', first.schedule ?? 'once');
+
+  const drawStrip = () => replace(stripPlace, state.runs.length ? strip(state.runs, RUNS) : emptyState('It has not run yet.'));
+  const draw = () => {
+    const { job } = state;
+    replace(stand, jobState(job), job.paused ? pauseText(job.paused) : null);
+    replace(buttons, actions(state, context));
+    replace(tiles, tilesOf(state));
+    drawStrip();
+  };
+  const drawNext = () => nextTen(state.job, signal).then(shown => replace(nextPlace, shown), problem => replace(nextPlace, h('p.error', problem.message)));
+  const renew = paced(2000, async () => {
+    try {
+      const fresh = await ask('GET', `/api/jobs/${id}`, { signal });
+      const before = state.job.nextExecution;
+      Object.assign(state, { job: fresh.told, etag: fresh.response.headers.get('ETag') });
+      draw();
+      if (before !== state.job.nextExecution) drawNext();
+    } catch (problem) {
+      if (problem.status === 404) context.again();
+    }
+  });
+  context.live(events => {
+    for (const event of events) {
+      if (event.event === 'gap' || event.event === 'job') return context.again();
+      if (event.event !== 'execution') continue;
+      rows.put(event, ROWS);
+      const same = state.runs.findIndex(run => run.scheduledTime === event.scheduledTime && run.kind === event.kind);
+      if (same >= 0) state.runs[same] = event;
+      else state.runs.unshift(event);
+      state.runs.length = Math.min(state.runs.length, RUNS);
+    }
+    drawStrip();
+    renew();
+  }, { type: 'execution,job', jobId: id });
+  draw();
+  drawNext();
+  describe(first, signal).then(said => { words.textContent = said; }, () => {});
+  const charts = history(context, first);
+  return [
+    h('p.crumbs', link('/jobs', 'Jobs'), ' / '),
+    h('div.head', h('h1', nameOf(first)), stand), buttons, words, warnings(first), tiles,
+    section(`The last ${RUNS} runs`, stripPlace), charts,
+    h('div.columns', section('Next ten', nextPlace), section('Why did it not run?', why(context, first))),
+    section('Executions', rows, h('p', link(`/executions?jobId=${id}`, 'all of them'), ' · ', link(`/executions?jobId=${id}&status=FAILED`, 'failed'), ' · ', link(`/executions?jobId=${id}&status=SKIPPED`, 'skipped'))),
+    h('div.columns', section('What is sent', requestOf(first)), section('What it is', policiesOf(first))),
+  ];
+}
+
+function pauseText({ reason, note, until, since }) {
+  return h('span.soft', ' since ', moment(since), until ? [' until ', moment(until)] : null, reason || note ? `: ${reason ?? note}` : null);
+}
+
+function warnings(job) {
+  if (job.held) return h('p.warning', 'The server\'s clock stepped back behind what this job has sent. It waits until that time has come again, or until it is released.');
+  return null;
+}
+
+function tilesOf({ job, runs }) {
+  const drifts = runs.filter(run => run.kind === 'scheduled' && run.driftMs !== null && run.driftMs !== undefined).map(run => run.driftMs).sort((a, b) => a - b);
+  const { stats, lastOutcome } = job;
+  const of = query => `/executions?jobId=${job.jobId}${query}`;
+  return [
+    tile('next', job.nextExecution ? countdown(job.nextExecution) : 'never'),
+    tile('last outcome', lastOutcome ? status(lastOutcome.status, lastOutcome.httpStatus) : 'not yet', of('')),
+    tile('succeeded', count(stats.success), of('&status=SUCCESS')),
+    tile('failed', count(stats.failed), of('&status=FAILED'), stats.failed ? 'bad' : ''),
+    tile('skipped', count(stats.skipped), of('&status=SKIPPED')),
+    tile('drift p99, last runs', millis(drifts[Math.ceil(drifts.length * 0.99) - 1])),
+    tile('average duration', millis(stats.avgDuration)),
+  ];
+}
+
+async function nextTen(job, signal) {
+  if (job.paused && !job.paused.until) return emptyState('It is paused: nothing is due until it is resumed.');
+  if (!job.nextExecution) return emptyState('It is never due again.');
+  const told = await preview(job, { count: 10, from: job.nextExecution }, signal);
+  return [instants(told, job), told.warnings.map(warning => h('p.warning', warning))];
+}
+
+/** A table of when something is due: in the job's zone, where the reader is, and in UTC; each zone once. */
+export function instants(told, job) {
+  const own = job.timeZone ?? 'UTC';
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const columns = [{ title: own, isHead: true, cell: ({ local, remark }) => [h('span', local.replace('T', ' ').replace('+00:00', '')), remark ? h('div.remark', remark.message) : null] }];
+  if (here !== own) columns.push({ title: 'here', cell: ({ time }) => h('time', { datetime: time, title: here }, text(time, 's', false, true)) });
+  if (own !== 'UTC' && here !== 'UTC') columns.push({ title: 'UTC', cell: ({ time }) => h('time', { datetime: time }, text(time, 's', true, true)) });
+  columns.push({ title: 'In', cell: ({ time }) => countdown(time) });
+  return table('Next instants', columns, told.instants, { empty: 'It is never due.' });
+}
+
+function actions(state, context) {
+  const { job, etag } = state;
+  const at = `/api/jobs/${job.jobId}`;
+  const change = async (verb, body, said) => {
+    await ask('POST', `${at}/${verb}`, { body: body ?? {} });
+    toast(said);
+    context.again();
+  };
+  return [
+    action('Run now', () => run(job), { scope: 'write' }),
+    job.paused
+      ? action('Resume…', () => resume(change), { scope: 'write' })
+      : action('Pause…', () => pause(change), { scope: 'write', kind: 'quiet' }),
+    job.held ? action('Release', () => change('release', null, 'It goes on.'), { scope: 'write' }) : null,
+    job.schedule ? action('Backfill…', () => backfill(job), { scope: 'write', kind: 'quiet' }) : null,
+    may('write') ? h('a.button.quiet', { href: `/jobs/${job.jobId}/edit` }, 'Edit') : null,
+    may('write') ? h('a.button.quiet', { href: `/jobs/new?from=${job.jobId}` }, 'Copy') : null,
+    action('Delete', async () => {
+      const sure = await question(`Delete ${nameOf(job)}?`, h('p', 'It is sent no more. Its history stays readable.'), { yes: 'Delete', kind: 'danger' });
+      if (!sure) return;
+      await ask('DELETE', at, { headers: etag ? { 'If-Match': etag } : {} });
+      toast(`${nameOf(job)} is deleted.`);
+      context.go('/jobs');
+    }, { scope: 'write', kind: 'danger' }),
+  ];
+}
+
+async function run(job) {
+  const { executionId } = await post(`/api/jobs/${job.jobId}/run`);
+  toast('Its run has begun:', 'good', link(`/executions/${executionId}`, 'see it'));
+}
+
+async function pause(change) {
+  const until = momentField('Until (empty: until it is resumed)');
+  const note = h('input', { maxlength: 500 });
+  const answer = await question('Pause this job?', [until.element, h('div.field', h('label', 'Why', note))], {
+    yes: 'Pause', read: () => ({ until: until.read(), note: note.value || null }),
+  });
+  if (answer) await change('pause', answer, answer.until ? 'It rests until then.' : 'It rests.');
+}
+
+async function resume(change) {
+  const missed = h('input', { type: 'checkbox' });
+  const answer = await question('Resume this job?', [h('label.check', missed, ' What it was due for meanwhile counts as missed, so that its misfire policy decides')], { yes: 'Resume', read: () => ({ missed: missed.checked }) });
+  if (answer) await change('resume', answer, 'It goes on.');
+}
+
+async function backfill(job) {
+  const range = await askMoment('Backfill: run it for times that have passed', ['from', 'to'], 'Look what that is');
+  if (!range) return;
+  const at = `/api/jobs/${job.jobId}/backfill`;
+  const plan = await post(at, { ...range, dryRun: true });
+  const times = plan.scheduledTimes ?? [];
+  if (!times.length) return toast('It was not due in that time.', 'bad');
+  const sure = await question(`Run it ${times.length} times?`, [h('p', 'For ', text(times[0], 's', undefined, true), ' to ', text(times.at(-1), 's', undefined, true), ', one after the other, behind what is due.')], { yes: 'Run them' });
+  if (!sure) return;
+  const told = await post(at, range);
+  toast(`${count(told.executionIds.length)} runs are in line.`);
+}
+
+/** A job as it is written, without what the server says of it. */
+export function definitionOf(job) {
+  const { jobId, createdAt, updatedAt, nextExecution, stats, lastOutcome, paused, held, ...definition } = job;
+  return definition;
+}
+
+function requestOf(job) {
+  const { active, ...definition } = definitionOf(job);
+  return tabs('What is sent', [
+    ['curl', () => code(toCurl(job), 'the request as curl')],
+    ['YAML', () => code(toYaml(definition), 'the job as YAML')],
+    ['JSON', () => code(JSON.stringify(definition, null, 2), 'the job as JSON')],
+  ]);
+}
+
+const MEANS = {
+  ATLEAST_ONCE: 'at least once: repeated until it succeeds or its retries are used up, and after a crash',
+  ATMOST_ONCE: 'at most once: never sent again where it may have arrived',
+};
+
+function policiesOf(job) {
+  const { retry, misfire, concurrencyKey } = job;
+  const list = values => values?.join(', ');
+  const ms = value => (value === undefined ? null : span(value));
+  const parts = pairs => pairs.filter(([, value]) => value !== undefined && value !== null).map(([name, value]) => `${name} ${value}`).join(', ');
+  return facts([
+    ['Id', h('code', job.jobId)], job.owner && ['Owner', job.owner],
+    job.tags?.length && ['Tags', job.tags.map(tag => [link(`/jobs?tag=${encodeURIComponent(tag)}`, h('span.tag', tag)), ' '])],
+    ['Target', link(`/jobs?target=${encodeURIComponent(new URL(job.api).origin)}`, job.api)],
+    job.schedule && ['Schedule', h('code', job.schedule)], job.runAt && ['Once at', moment(job.runAt)],
+    ['Zone', job.timeZone ?? 'UTC'], job.dst && ['Clock changes', parts(Object.entries(job.dst))],
+    job.spreadSeconds && ['Spread', `over ${job.spreadSeconds} s, seed ${job.spreadSeed}`],
+    (job.startsAt || job.endsAt) && ['Only', job.startsAt ? ['from ', moment(job.startsAt)] : '', job.endsAt ? [' until ', moment(job.endsAt)] : ''],
+    job.maxRuns && ['At most', `${count(job.maxRuns)} runs`],
+    (job.excludeDates || job.excludeCalendars) && ['Not on', list([...(job.excludeDates ?? []), ...(job.excludeCalendars ?? [])])],
+    ['Delivery', MEANS[job.type]],
+    retry && ['Retry', parts([['at most', retry.maxAttempts && `${retry.maxAttempts} attempts`], ['first after', ms(retry.initialDelayMs)], ['times', retry.multiplier], ['never later than', ms(retry.maxDelayMs)], ['jitter', retry.jitter], ['in all', ms(retry.maxElapsedMs)], ['on', list(retry.on)], ['until the next instant:', retry.untilNext]])],
+    ['Overlap', { skip: 'skipped while another one runs', queue_one: 'one waits while another one runs' }[job.overlap] ?? 'allowed'],
+    misfire && ['Missed', parts(Object.entries(misfire))],
+    concurrencyKey && ['Shares', parts(Object.entries(concurrencyKey))],
+    job.timeoutMs && ['Timeout', millis(job.timeoutMs)], job.success && ['Success is', list(job.success)],
+    job.autoPauseAfter && ['Pauses itself', `after ${job.autoPauseAfter} failures in a row`], job.pauseOn && ['Paused by', list(job.pauseOn)],
+    job.signingSecret && ['Signed', 'by Standard Webhooks'],
+    ['Created', moment(job.createdAt)], ['Changed', moment(job.updatedAt)],
+  ]);
+}
