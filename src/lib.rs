@@ -318,6 +318,7 @@
 //! - **Long answers are made in pieces**: one in a turn of the loop for all clients together, and none while a client
 //!   leaves [`limits::STREAM_UNSENT_MAX`] unread. A stream is a small value that its connection carries, so it ends with it.
 //!   Events are made already: of them there are as many pieces in a turn as there is time for.
+//!   Behind a burst they rest for [`limits::REST_TIME`].
 //! - **An event is told when it is on disk**: how an execution ended and what a job is now. Only that an attempt was sent
 //!   is told at once, as its row is there already, and that a target fails, which is on no disk. What is only armed or
 //!   planned is not told. So whoever looks up what it was told finds it.

@@ -234,6 +234,12 @@ pub const PIECE_JOBS_MAX: usize = 100;
 pub const PIECE_LEN_MAX: usize = 64 * 1024;
 /// Pieces of streamed answers made in one turn of the loop, for all clients together.
 pub const PIECES_PER_TURN_MAX: u32 = 1;
+/// So many attempts fired at once are a burst: the cores belong to it for a while.
+pub const BURST_MIN: usize = 100;
+/// How long no further piece of a streamed answer is made behind a burst, and memory is not looked through for a page.
+pub const REST_TIME: Duration = Duration::from_millis(30);
+/// How long at least they go on between two such rests.
+pub const REST_GAP: Duration = Duration::from_millis(100);
 /// Unsent bytes of a streamed answer above which no further piece of it is made.
 pub const STREAM_UNSENT_MAX: usize = 64 * 1024;
 
@@ -560,5 +566,6 @@ const _: () = {
     assert!(2 * RUN_WAITERS_MAX < CLIENT_CHANGES_PENDING_MAX, "who waits for an execution must not stop all changes");
     assert!(READ_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "a slow read is answered by who knows why");
     assert!(LEFT_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis());
+    assert!(REST_TIME.as_millis() < REST_GAP.as_millis(), "long answers rest for less time than they are made in");
     assert!(CONNECTIONS_PER_ADDRESS_MAX < TLS_HANDSHAKES_MAX, "one address must not hold all handshakes");
 };

@@ -83,6 +83,8 @@ pub(super) struct Connections {
     given_pieces: VecDeque<u32>,
     /// Pieces that may still be made in this turn.
     pieces_left: u32,
+    /// Until when none is made.
+    rest_until: Option<MonoUs>,
     /// There is no room for clients that wait to be accepted.
     is_full: bool,
     /// Requests so far: each has a number of its own, so that an answer that comes late finds nobody.
@@ -105,6 +107,7 @@ impl Connections {
             without_piece: VecDeque::new(),
             given_pieces: VecDeque::new(),
             pieces_left: PIECES_PER_TURN_MAX,
+            rest_until: None,
             is_full: false,
             requests: 0,
             counts: Clients::default(),
@@ -119,13 +122,15 @@ impl Connections {
 
     /// Whether something can go on without waiting.
     pub(super) fn has_more(&self) -> bool {
-        let queued = self.queue.len() + self.without_piece.len() + self.given_pieces.len();
-        queued > 0 || (self.entrances.has_clients() && !self.is_full)
+        let pieces = self.without_piece.len() + self.given_pieces.len();
+        let has_queued = !self.queue.is_empty() || (pieces > 0 && self.rest_until.is_none());
+        has_queued || (self.entrances.has_clients() && !self.is_full)
     }
 
-    /// When to look at the next connection that may have to be cut off.
+    /// When to look at the next connection that may have to be cut off, or pieces are made again.
     pub(super) fn deadline(&self) -> Option<MonoUs> {
-        self.deadlines.peek().map(|(at, _)| at)
+        let cut_off = self.deadlines.peek().map(|(at, _)| at);
+        [cut_off, self.rest_until].into_iter().flatten().min()
     }
 
     /// Clients wait to be accepted at one of the addresses.
@@ -200,8 +205,14 @@ impl Connections {
         self.queue(small(index));
     }
 
-    /// A new turn: those that waited for it come behind those whose turn did not come in the last one.
-    pub(super) fn begin_turn(&mut self) {
+    /// A new turn: those that waited for it come behind those whose turn did not come in the last one. While pieces rest,
+    /// they wait for longer.
+    pub(super) fn begin_turn(&mut self, rest_until: Option<MonoUs>) {
+        self.rest_until = rest_until;
+        if rest_until.is_some() {
+            self.pieces_left = 0;
+            return;
+        }
         self.pieces_left = PIECES_PER_TURN_MAX;
         self.queue.append(&mut self.without_piece);
         self.queue.append(&mut self.given_pieces);

@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) connections: Connections,
     pub(super) address: std::net::SocketAddr,
     pub(super) mono: MonoUs,
+    /// Until when no pieces are made.
+    rest_until: Option<MonoUs>,
 }
 
 impl World {
@@ -42,7 +44,7 @@ impl World {
         let address = listener.local_addr().expect("it is bound");
         let entrances = Listeners::new(vec![Listener::Tcp(listener)], None, poll.registry(), Token(0));
         let connections = Connections::new(entrances.expect("it can be watched"), UNSENT_MAX_OF_ALL);
-        World { poll, connections, address, mono: MonoUs(1) }
+        World { poll, connections, address, mono: MonoUs(1), rest_until: None }
     }
 
     /// A client that has asked.
@@ -97,7 +99,7 @@ impl World {
             self.connections.note(event, self.mono);
         }
         self.connections.accept(self.poll.registry(), self.mono, |_| false);
-        self.connections.begin_turn();
+        self.connections.begin_turn(self.rest_until);
         let mut is_time = true;
         while is_time && let Some(slot) = self.connections.next() {
             self.connections.drive(slot, self.mono, DATE, |request, _, asked| {
@@ -181,6 +183,36 @@ fn a_turn_makes_one_piece_and_clients_take_turns() {
         assert!(three[0] != three[1] && three[1] != three[2] && three[2] != three[0], "{order:?}");
     }
     drop(clients);
+}
+
+#[test]
+fn pieces_rest_until_their_time_and_then_go_on_to_the_end() {
+    let mut world = World::new();
+    let mut client = world.client_asking(b"GET /api/jobs HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let mut left = 3;
+    let mut next = |stream: Stream| {
+        left -= 1;
+        piece(100, (left > 0).then_some(stream))
+    };
+    while world.turn(&mut next).is_empty() {}
+    let until = world.mono.plus(Duration::from_millis(5));
+    world.rest_until = Some(until);
+    for _ in 0..3 {
+        assert!(world.turn(&mut next).is_empty(), "they rest");
+    }
+    assert!(!world.connections.has_more(), "the loop must not turn for them meanwhile");
+    assert_eq!(world.connections.deadline(), Some(until), "but wake up when they go on");
+    world.rest_until = None;
+    let mut pieces = 1;
+    while pieces < 3 {
+        pieces += world.turn(&mut next).len();
+    }
+    let unsent = |world: &World| world.connections.clients().unsent > 0 || world.connections.has_more();
+    world.until(&mut next, |world| !unsent(world));
+    client.set_read_timeout(Some(Duration::from_secs(20))).expect("it is a socket");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("it is sent and closed");
+    assert!(answer.ends_with("0\r\n\r\n"), "the answer is whole: {answer}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::alert::Alerts;
 use crate::core::{Attempt, Class, Errand, ErrandReport, Input, Notice, Output, Reply, Report, RequestId, Scheduler};
 use crate::dispatch::{Pool, PoolStats};
 use crate::job::JobId;
-use crate::limits::REPORTS_PER_TURN_MAX;
+use crate::limits::{BURST_MIN, REPORTS_PER_TURN_MAX, REST_GAP, REST_TIME};
 use crate::store::{AlertState, AlertUpdate, AuditRow, KeyedAnswer, Writer};
 use crate::telemetry::{Ended, Minutes, Percentiles, Recorder, StoreLatency};
 use crate::time::{Deadline, MonoUs, Now, WallUs};
@@ -39,6 +39,8 @@ pub(super) struct Engine {
     gathered: Option<JobId>,
     /// For whom changes were written together, or will never be.
     settled: Option<(RequestId, bool)>,
+    /// Until when long answers rest, or did last.
+    rest_until: MonoUs,
     draining: bool,
 }
 
@@ -70,6 +72,7 @@ impl Engine {
             is_settling: false,
             gathered: None,
             settled: None,
+            rest_until: MonoUs(0),
             draining: false,
         }
     }
@@ -137,6 +140,9 @@ impl Engine {
     pub(super) fn tick(&mut self, now: Now) {
         if self.core.poll_timeout().is_reached(now) {
             self.input(Input::Tick, now);
+            if self.fires.len() >= BURST_MIN && now.mono >= self.rest_until.plus(REST_GAP) {
+                self.rest_until = now.mono.plus(REST_TIME);
+            }
             self.send_fired();
         }
     }
@@ -282,6 +288,11 @@ impl Engine {
         let core = self.core.poll_timeout();
         let mono = [core.mono, self.outbox.deadline(), self.alerts.deadline()].into_iter().flatten().min();
         Deadline { mono, ..core }
+    }
+
+    /// Until when long answers rest: right behind a burst, but for that of a drain.
+    pub(super) fn rest_until(&self, mono: MonoUs) -> Option<MonoUs> {
+        Some(self.rest_until).filter(|&until| mono < until && !self.draining)
     }
 
     pub(super) fn drain(&mut self, now: Now) {

@@ -222,7 +222,8 @@ impl Loop {
     /// meanwhile is not to wait for clients, however many and however chatty they are.
     fn serve(&mut self, now: &mut Now) -> bool {
         let until = now.mono.plus(CLIENT_TIME_PER_TURN);
-        self.connections.begin_turn();
+        let rest_until = self.engine.rest_until(now.mono);
+        self.connections.begin_turn(rest_until);
         for report in self.engine.take_trials() {
             if let Some((request, given)) = self.calls.tried(report) {
                 self.connections.give(request, given, &self.date.1, now.mono);
@@ -232,9 +233,11 @@ impl Loop {
         for (request, given) in self.calls.tokens_written(&mut self.engine) {
             self.connections.give(request, given, &self.date.1, now.mono);
         }
-        // One in a turn, as with pieces of an answer.
+        // One in a turn, and none behind a burst, as with pieces of an answer.
         let is_awaited = |request| self.connections.awaits(request);
-        if let Some((request, given)) = self.calls.look_further(&self.engine, *now, is_awaited) {
+        if rest_until.is_none()
+            && let Some((request, given)) = self.calls.look_further(&self.engine, *now, is_awaited)
+        {
             self.connections.give(request, given, &self.date.1, now.mono);
         }
         let is_awaited = |request| self.connections.awaits(request);
@@ -257,8 +260,8 @@ impl Loop {
             } else if let Some(slot) = self.connections.next() {
                 self.drive(slot, now, until);
             } else {
-                let has_work = !self.calls.looks.is_empty() || self.calls.batches.has_work();
-                return self.connections.has_more() || has_work;
+                let looks = rest_until.is_none() && !self.calls.looks.is_empty();
+                return self.connections.has_more() || looks || self.calls.batches.has_work();
             }
             if !look_at_clocks(&mut self.engine, &mut self.last, now, until) {
                 return true;
