@@ -207,7 +207,7 @@ const MEANS = {
 function policiesOf(job) {
   const { retry, misfire, concurrencyKey } = job;
   const list = values => values?.join(', ');
-  const ms = value => (value === undefined ? null : span(value));
+  const ms = value => (value === undefined ? null : value < 1000 ? `${value} ms` : span(value));
   const parts = pairs => pairs.filter(([, value]) => value !== undefined && value !== null).map(([name, value]) => `${name} ${value}`).join(', ');
   return facts([
     ['Id', h('code', job.jobId)], job.owner && ['Owner', job.owner],
