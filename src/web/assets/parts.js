@@ -1,6 +1,6 @@
 // Owns what every view is put together from: tables, badges, buttons, questions, and what is said when there is nothing.
 
-import { h, replace, newId } from './dom.js';
+import { busy, h, replace, newId } from './dom.js';
 import { may } from './api.js';
 
 const SIGNS = { SUCCESS: '✓', FAILED: '✕', SKIPPED: '–', PENDING: '…' };
@@ -32,18 +32,13 @@ export const link = (href, ...children) => h('a', { href }, ...children);
 export function action(label, run, { kind = '', scope, title } = {}) {
   const allowed = !scope || may(scope);
   const button = h('button', { type: 'button', class: kind, title: allowed ? title : `needs a token with scope ${scope}`, disabled: !allowed }, label);
-  button.addEventListener('click', async () => {
-    button.setAttribute('aria-busy', 'true');
-    button.disabled = true;
+  button.addEventListener('click', busy(button, async () => {
     try {
       await run(button);
     } catch (why) {
       toast(why.message, 'bad');
-    } finally {
-      button.removeAttribute('aria-busy');
-      button.disabled = false;
     }
-  });
+  }));
   return button;
 }
 
@@ -144,6 +139,7 @@ export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '',
     const form = h('form', { method: 'dialog' }, h('h2', { id }, title), ...[inside].flat(),
       h('div.buttons', no && h('button.quiet', { type: 'button', onclick: () => dialog.close('') }, no), h('button', { value: 'yes', class: kind }, yes)));
     const dialog = h('dialog', { 'aria-labelledby': id }, form);
+    const before = document.activeElement;
     let answer = null;
     form.addEventListener('submit', event => {
       if (event.submitter?.value !== 'yes') return;
@@ -157,6 +153,7 @@ export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '',
     });
     dialog.addEventListener('close', () => {
       dialog.remove();
+      if (!before?.isConnected) document.getElementById('main').focus({ preventScroll: true });
       done(dialog.returnValue === 'yes' ? answer : null);
     });
     document.body.append(dialog);
