@@ -57,7 +57,7 @@ export function table(caption, columns, rows, { empty, key } = {}) {
   const body = h('tbody');
   const head = h('tr', columns.map(column => h('th', { scope: 'col', class: column.class, 'aria-sort': column.sorted }, column.head ?? column.title)));
   const element = h('table', h('caption.visually-hidden', caption), h('thead', head), body);
-  const box = h('div.scroll', { role: 'region', 'aria-label': caption, tabindex: '0' }, element);
+  const box = h('div.scroll', { role: 'group', 'aria-label': caption, tabindex: '0' }, element);
   const line = row => {
     const cells = columns.map((column, place) => h(column.isHead ? 'th' : 'td', { class: column.class, scope: column.isHead ? 'row' : null }, column.cell(row, place)));
     const tr = h('tr', cells);
