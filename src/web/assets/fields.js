@@ -130,7 +130,8 @@ function readLines(text) {
 export function gather(shown) {
   const job = {};
   const errors = new Map();
-  for (const { path, kind } of FIELDS) {
+  for (const { path, kind, required } of FIELDS) {
+    if (required && !shown(path).trim()) errors.set(path, 'it is needed');
     try {
       // Tags are texts, also those that look like numbers.
       const value = read(kind, shown(path));

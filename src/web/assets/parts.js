@@ -17,7 +17,7 @@ export function jobState(job) {
     const why = job.paused.reason ?? job.paused.note;
     return h('span.badge.paused', { title: why }, job.paused.reason ? '‖ auto-paused' : '‖ paused');
   }
-  if (job.held) return h('span.badge.held', { title: 'the clock stepped back' }, '⏲ held');
+  if (job.held) return h('span.badge.held', { title: 'the clock stepped back' }, '◷ held');
   if (!job.nextExecution) return h('span.badge.skipped', '∎ ended');
   if (job.lastOutcome?.status === 'FAILED') return h('span.badge.failed', '✕ failing');
   return h('span.badge.success', '● active');
