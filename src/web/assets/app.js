@@ -83,13 +83,15 @@ async function show({ keepFocus = false } = {}) {
     },
     again: () => mine === shown && show({ keepFocus: true }),
   };
+  let hadFocus = false;
   main.setAttribute('aria-busy', 'true');
   try {
     const content = await (session.scope || view === missing ? view(context) : signIn(context, start));
     if (mine !== shown) return;
-    const focused = keepFocus ? focusKey(document.activeElement) : null;
+    hadFocus = main.contains(document.activeElement);
+    // Elsewhere nothing takes the place of what had the focus.
+    if (!keepFocus) document.activeElement?.blur();
     replace(main, content);
-    if (focused) main.querySelector(focused)?.focus({ preventScroll: true });
     context.shown?.();
   } catch (why) {
     if (mine !== shown || controller.signal.aborted) return;
@@ -99,22 +101,13 @@ async function show({ keepFocus = false } = {}) {
   } finally {
     if (mine === shown) main.removeAttribute('aria-busy');
   }
-  if (!keepFocus && mine === shown) {
-    scrollTo(0, 0);
-    const heading = main.querySelector('h1');
-    if (heading && !main.contains(document.activeElement)) {
-      heading.tabIndex = -1;
-      heading.focus({ preventScroll: true });
-    }
+  if (mine !== shown) return;
+  if (!keepFocus) scrollTo(0, 0);
+  const heading = main.querySelector('h1');
+  if (heading && (!keepFocus || hadFocus) && !main.contains(document.activeElement)) {
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
   }
-}
-
-/** By what an element is found again in what takes its place. */
-function focusKey(element) {
-  if (!main.contains(element)) return null;
-  if (element.name) return `[name="${CSS.escape(element.name)}"]`;
-  const href = element.getAttribute('href');
-  return href ? `a[href="${CSS.escape(href)}"]` : null;
 }
 
 function markPlace() {

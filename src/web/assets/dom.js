@@ -13,10 +13,29 @@ export function s(name, ...rest) {
   return fill(document.createElementNS(SVG, tagOf(name)), name, rest);
 }
 
-/** Puts other children into an element. */
+/** Puts other children into an element. What had the focus gives it to what takes its place. */
 export function replace(element, ...children) {
+  const on = document.activeElement;
+  const key = on !== element && element.contains(on) && keyOf(on);
   element.replaceChildren(...flat(children));
+  if (key && !on.isConnected) [...element.querySelectorAll(on.localName)].find(one => keyOf(one) === key)?.focus({ preventScroll: true });
   return element;
+}
+
+/** By what an element is known again in what takes its place. */
+const keyOf = element => (element.name ? `${element.name} ${element.type === 'checkbox' ? element.value : ''}` : element.getAttribute('href') ?? element.getAttribute('aria-label') ?? element.textContent);
+
+/** Runs one at a time, and says so at `element`, which keeps the focus: what is disabled would lose it. */
+export function busy(element, run) {
+  return async (...given) => {
+    if (element.getAttribute('aria-busy')) return;
+    element.setAttribute('aria-busy', 'true');
+    try {
+      await run(...given);
+    } finally {
+      element.removeAttribute('aria-busy');
+    }
+  };
 }
 
 /** What is to be said to whoever listens, and only shown by a title to others. */

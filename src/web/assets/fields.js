@@ -102,7 +102,7 @@ export function read(kind, shown) {
     if (!Number.isFinite(number)) throw new Error('expected a number');
     return number;
   }
-  if (kind === 'list') return text.split(',').map(part => part.trim()).filter(Boolean).map(part => (/^\d{1,9}$/.test(part) ? Number(part) : part));
+  if (kind === 'list') return text.split(',').map(part => part.trim()).filter(Boolean).map(part => (/^(0|[1-9]\d{0,8})$/.test(part) ? Number(part) : part));
   if (kind === 'json') return readJson(text);
   if (kind === 'lines') return readLines(text);
   if (kind === 'secret') return text === SET ? { set: true } : text;
@@ -130,7 +130,8 @@ function readLines(text) {
 export function gather(shown) {
   const job = {};
   const errors = new Map();
-  for (const { path, kind } of FIELDS) {
+  for (const { path, kind, required } of FIELDS) {
+    if (required && !shown(path).trim()) errors.set(path, 'it is needed');
     try {
       // Tags are texts, also those that look like numbers.
       const value = read(kind, shown(path));

@@ -1,6 +1,6 @@
 // Owns what every view is put together from: tables, badges, buttons, questions, and what is said when there is nothing.
 
-import { h, replace, newId } from './dom.js';
+import { busy, h, replace, newId } from './dom.js';
 import { may } from './api.js';
 
 const SIGNS = { SUCCESS: '✓', FAILED: '✕', SKIPPED: '–', PENDING: '…' };
@@ -17,7 +17,7 @@ export function jobState(job) {
     const why = job.paused.reason ?? job.paused.note;
     return h('span.badge.paused', { title: why }, job.paused.reason ? '‖ auto-paused' : '‖ paused');
   }
-  if (job.held) return h('span.badge.held', { title: 'the clock stepped back' }, '⏲ held');
+  if (job.held) return h('span.badge.held', { title: 'the clock stepped back' }, '◷ held');
   if (!job.nextExecution) return h('span.badge.skipped', '∎ ended');
   if (job.lastOutcome?.status === 'FAILED') return h('span.badge.failed', '✕ failing');
   return h('span.badge.success', '● active');
@@ -32,18 +32,13 @@ export const link = (href, ...children) => h('a', { href }, ...children);
 export function action(label, run, { kind = '', scope, title } = {}) {
   const allowed = !scope || may(scope);
   const button = h('button', { type: 'button', class: kind, title: allowed ? title : `needs a token with scope ${scope}`, disabled: !allowed }, label);
-  button.addEventListener('click', async () => {
-    button.setAttribute('aria-busy', 'true');
-    button.disabled = true;
+  button.addEventListener('click', busy(button, async () => {
     try {
       await run(button);
     } catch (why) {
       toast(why.message, 'bad');
-    } finally {
-      button.removeAttribute('aria-busy');
-      button.disabled = false;
     }
-  });
+  }));
   return button;
 }
 
@@ -62,7 +57,7 @@ export function table(caption, columns, rows, { empty, key } = {}) {
   const body = h('tbody');
   const head = h('tr', columns.map(column => h('th', { scope: 'col', class: column.class, 'aria-sort': column.sorted }, column.head ?? column.title)));
   const element = h('table', h('caption.visually-hidden', caption), h('thead', head), body);
-  const box = h('div.scroll', { role: 'region', 'aria-label': caption, tabindex: '0' }, element);
+  const box = h('div.scroll', { role: 'group', 'aria-label': caption, tabindex: '0' }, element);
   const line = row => {
     const cells = columns.map((column, place) => h(column.isHead ? 'th' : 'td', { class: column.class, scope: column.isHead ? 'row' : null }, column.cell(row, place)));
     const tr = h('tr', cells);
@@ -144,6 +139,7 @@ export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '',
     const form = h('form', { method: 'dialog' }, h('h2', { id }, title), ...[inside].flat(),
       h('div.buttons', no && h('button.quiet', { type: 'button', onclick: () => dialog.close('') }, no), h('button', { value: 'yes', class: kind }, yes)));
     const dialog = h('dialog', { 'aria-labelledby': id }, form);
+    const before = document.activeElement;
     let answer = null;
     form.addEventListener('submit', event => {
       if (event.submitter?.value !== 'yes') return;
@@ -157,6 +153,7 @@ export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '',
     });
     dialog.addEventListener('close', () => {
       dialog.remove();
+      if (!before?.isConnected) document.getElementById('main').focus({ preventScroll: true });
       done(dialog.returnValue === 'yes' ? answer : null);
     });
     document.body.append(dialog);

@@ -89,7 +89,7 @@ function drawSeries({ points, step, from, to }, zoom, job) {
   if (!points.length) return h('p.empty', 'Nothing ended in this time.');
   const long = step === '1d' ? 24 * HOUR : HOUR;
   const line = (of, name, said) => ({ name, said, points: points.map(point => ({
-    at: Date.parse(point.start) + point.seconds * 500, value: point[of]?.[`${name}Ms`], failed: name === 'max' && point.failed > 0,
+    at: Math.min(to, Date.parse(point.start) + point.seconds * 500), value: point[of]?.[`${name}Ms`], failed: name === 'max' && point.failed > 0,
     title: `${text(point.start, 'min', undefined, true)}: ${said} ${millis(point[of]?.[`${name}Ms`])}, ${count(point.failed)} failed`,
   })) });
   const lines = of => [line(of, 'p50', 'p50'), line(of, 'p99', 'p99'), line(of, 'max', 'most')];

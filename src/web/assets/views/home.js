@@ -151,7 +151,7 @@ function tilesOf({ metrics, hour, rate }) {
 function nextOf(list) {
   if (!list.length) return emptyState(['Nothing is due. ', link('/jobs/new', 'Create a job'), ' to see it here.']);
   return table('The next jobs to fire', [
-    { title: 'Job', isHead: true, cell: job => link(`/jobs/${job.jobId}`, job.name ?? job.schedule) },
+    { title: 'Job', isHead: true, class: 'name', cell: job => link(`/jobs/${job.jobId}`, job.name ?? job.schedule) },
     { title: 'When', cell: job => countdown(job.nextExecution) },
     { title: 'At', class: 'wide', cell: job => moment(job.nextExecution) },
   ], list);

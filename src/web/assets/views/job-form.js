@@ -1,6 +1,6 @@
 // Owns making and changing a job: the form, what its schedule means while it is written, and trying it out before it is saved.
 
-import { h, replace, newId, settled } from '../dom.js';
+import { busy, h, replace, newId, settled } from '../dom.js';
 import { ask, get, may, post } from '../api.js';
 import { FIELDS, GROUPS, at, gather, patchOf, write } from '../fields.js';
 import { fromPasted } from '../curl.js';
@@ -74,12 +74,8 @@ export default async function jobForm(context) {
     }
   };
   const save = h('button', id ? 'Save' : 'Create');
-  form.addEventListener('submit', async event => {
-    event.preventDefault();
-    save.disabled = true;
-    await send();
-    save.disabled = false;
-  });
+  form.addEventListener('submit', event => event.preventDefault());
+  form.addEventListener('submit', busy(save, send));
   form.append(...GROUPS.map(group => groupOf(group, controls, job)), said,
     h('div.buttons.sticky', save, action('Try it now', async () => {
       const given = taken(true);

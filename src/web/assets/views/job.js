@@ -36,10 +36,14 @@ export default async function job(context) {
   const words = h('p.words', first.schedule ?? 'once');
 
   const drawStrip = () => replace(stripPlace, state.runs.length ? strip(state.runs, RUNS) : emptyState('It has not run yet.'));
+  let offered = '';
   const draw = () => {
     const { job } = state;
     replace(stand, jobState(job), job.paused ? pauseText(job.paused) : null);
-    replace(buttons, actions(state, context));
+    // Not while nothing else can be done: a click that has begun would be lost with its button.
+    const offer = JSON.stringify([job.paused, job.held]);
+    if (offer !== offered) replace(buttons, actions(state, context));
+    offered = offer;
     replace(tiles, tilesOf(state));
     drawStrip();
   };
@@ -125,7 +129,7 @@ export function instants(told, job) {
 }
 
 function actions(state, context) {
-  const { job, etag } = state;
+  const { job } = state;
   const at = `/api/jobs/${job.jobId}`;
   const change = async (verb, body, said) => {
     await ask('POST', `${at}/${verb}`, { body: body ?? {} });
@@ -144,7 +148,7 @@ function actions(state, context) {
     action('Delete', async () => {
       const sure = await question(`Delete ${nameOf(job)}?`, h('p', 'It is sent no more. Its history stays readable.'), { yes: 'Delete', kind: 'danger' });
       if (!sure) return;
-      await ask('DELETE', at, { headers: etag ? { 'If-Match': etag } : {} });
+      await ask('DELETE', at, { headers: state.etag ? { 'If-Match': state.etag } : {} });
       toast(`${nameOf(job)} is deleted.`);
       context.go('/jobs');
     }, { scope: 'write', kind: 'danger' }),
@@ -207,7 +211,7 @@ const MEANS = {
 function policiesOf(job) {
   const { retry, misfire, concurrencyKey } = job;
   const list = values => values?.join(', ');
-  const ms = value => (value === undefined ? null : span(value));
+  const ms = value => (value === undefined ? null : value < 1000 ? `${value} ms` : span(value));
   const parts = pairs => pairs.filter(([, value]) => value !== undefined && value !== null).map(([name, value]) => `${name} ${value}`).join(', ');
   return facts([
     ['Id', h('code', job.jobId)], job.owner && ['Owner', job.owner],

@@ -54,7 +54,7 @@ export default async function jobs(context) {
     if (moved) renew();
   });
   return [
-    h('div.head', h('h1', 'Jobs'), h('a.button', { href: '/jobs/new' }, 'New job')),
+    h('div.head', h('h1', 'Jobs'), may('write') && h('a.button', { href: '/jobs/new' }, 'New job')),
     filters(context), tools, list, pager(page.nextCursor, Boolean(cursor), context.href),
   ];
 }

@@ -115,7 +115,7 @@ function overlapsOf(lanes) {
   }
   if (!found.length) return emptyState('No run of these jobs lasted until the next one began.');
   return table('Jobs that overlap themselves', [
-    { title: 'Job', isHead: true, cell: ({ job }) => link(`/jobs/${job.jobId}`, nameOf(job)) },
+    { title: 'Job', isHead: true, class: 'name', cell: ({ job }) => link(`/jobs/${job.jobId}`, nameOf(job)) },
     { title: 'How often', class: 'number', cell: ({ many }) => `${many} of the last runs` },
     { title: 'Longest', class: 'number', cell: ({ longest }) => span(longest) }, { title: 'Due every', class: 'number', cell: ({ gap }) => span(gap) },
     { title: 'Policy', cell: ({ job }) => job.overlap ?? 'allow' },
