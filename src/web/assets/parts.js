@@ -1,6 +1,6 @@
 // Owns what every view is put together from: tables, badges, buttons, questions, and what is said when there is nothing.
 
-import { busy, h, replace, newId } from './dom.js';
+import { busy, h, patch as refreshed, replace, newId } from './dom.js';
 import { may } from './api.js';
 
 const SIGNS = { SUCCESS: '✓', FAILED: '✕', SKIPPED: '–', PENDING: '…' };
@@ -49,7 +49,7 @@ export function toast(text, kind = 'good', ...more) {
   element.append(h('button.quiet', { type: 'button', 'aria-label': 'Dismiss', onclick: () => element.remove() }, '×'));
   place.append(element);
   while (place.children.length > 4) place.firstChild.remove();
-  if (kind !== 'bad') setTimeout(() => element.remove(), 8000);
+  if (kind !== 'bad' && !more.length) setTimeout(() => element.remove(), 8000);
 }
 
 /** A table. A column has a `title`, what is in its `cell`, and a `class`; `key` says which row is which. */
@@ -64,23 +64,28 @@ export function table(caption, columns, rows, { empty, key } = {}) {
     if (key) tr.dataset.key = key(row);
     return tr;
   };
+  /** Other rows. Those that are there already stay as they are, but for what has changed. */
   box.rows = list => {
-    if (list.length) replace(body, list.map(line));
+    const known = new Map([...body.children].map(tr => [tr.dataset.key, tr]));
+    const fresh = list.map(row => {
+      const tr = line(row);
+      const old = key && known.get(tr.dataset.key);
+      return old ? refreshed(old, tr) : tr;
+    });
+    if (fresh.length) arrange(body, fresh);
     else replace(body, h('tr', h('td', { colspan: columns.length }, emptyState(empty ?? 'Nothing here.'))));
-  };
-  /** Puts one in the place of the one with its key, or in front of all; no more than so many stay. */
-  box.put = (row, most) => {
-    const old = body.querySelector(`tr[data-key="${CSS.escape(key(row))}"]`);
-    const fresh = line(row);
-    if (old) old.replaceWith(fresh);
-    else {
-      if (body.firstChild && !body.firstChild.dataset.key) body.firstChild.remove();
-      body.prepend(fresh);
-      while (body.children.length > most) body.lastChild.remove();
-    }
   };
   box.rows(rows);
   return box;
+}
+
+/** Puts rows into this order, and moves none that need not be. */
+function arrange(body, rows) {
+  const kept = new Set(rows);
+  for (const child of [...body.children]) if (!kept.has(child)) child.remove();
+  rows.forEach((row, place) => {
+    if (body.children[place] !== row) body.insertBefore(row, body.children[place] ?? null);
+  });
 }
 
 /** What is said where there is nothing: what it means, and what to type. */
@@ -133,13 +138,15 @@ export function field(label, control, hintText) {
 }
 
 /** Asks; `inside` are controls. Gives what `read` makes of them, or null if it was broken off. */
-export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '', read = () => true } = {}) {
+export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '', must = false, read = () => true } = {}) {
   return new Promise(done => {
     const id = newId();
     const form = h('form', { method: 'dialog' }, h('h2', { id }, title), ...[inside].flat(),
       h('div.buttons', no && h('button.quiet', { type: 'button', onclick: () => dialog.close('') }, no), h('button', { value: 'yes', class: kind }, yes)));
     const dialog = h('dialog', { 'aria-labelledby': id }, form);
     const before = document.activeElement;
+    // What is said once is not closed by accident.
+    if (must) dialog.addEventListener('cancel', event => event.preventDefault());
     let answer = null;
     form.addEventListener('submit', event => {
       if (event.submitter?.value !== 'yes') return;

@@ -6,7 +6,7 @@ import { field } from '../parts.js';
 
 export default function signIn({ title }, then) {
   title('Sign in');
-  const token = h('input', { type: 'password', autocomplete: 'current-password', required: true, spellcheck: 'false' });
+  const token = h('input', { type: 'password', autocomplete: 'current-password', required: true, autofocus: true, spellcheck: 'false' });
   const error = h('p', { role: 'alert' });
   const button = h('button', 'Sign in');
   const form = h('form.card.narrow', h('h1', 'Sign in'), field('Token', token, 'It begins with pun_r_, pun_w_ or pun_a_.'), error, h('div.buttons', button),
