@@ -326,6 +326,8 @@ pub struct ExecutionRecord {
 pub struct Strip {
     /// Whose.
     pub job: JobId,
+    /// What the job is called, and its URL; None: there is no such job, or no more.
+    pub called: Option<(Option<Box<str>>, Box<str>)>,
     /// The executions, newest first.
     pub runs: Vec<StripRun>,
 }
@@ -337,6 +339,8 @@ pub struct StripRun {
     pub instant: Instant,
     /// Why there is one.
     pub kind: Kind,
+    /// Its number among those of its instant and kind.
+    pub number: u32,
     /// How it stands.
     pub status: Status,
     /// Its first dispatch.

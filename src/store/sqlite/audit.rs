@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::rows;
 use crate::access::TokenId;
@@ -36,33 +38,39 @@ pub(super) fn insert(connection: &Connection, row: &AuditRow) -> rusqlite::Resul
     Ok(())
 }
 
-/// The members in which two revisions of a job differ, each with its old and its new value.
+/// The members in which two revisions of a job differ, each with its old and its new value. They are compared as the text
+/// that they are kept as: a number in a body may be one that this program does not know as a number.
 fn between(old: Option<&Revision>, new: Option<&Revision>) -> String {
     let members = |revision: Option<&Revision>| {
-        let mut members = revision.map_or(Value::Null, |revision| {
-            serde_json::to_value(Definition::in_full(&revision.spec)).expect("a definition has string keys only")
-        });
-        if let (Some(revision), Value::Object(members)) = (revision, &mut members) {
-            let pause = revision.pause.as_deref();
-            members.insert("paused".to_owned(), pause.map_or(Value::Null, |pause| pause.since.to_string().into()));
-        }
-        match members {
-            Value::Object(members) => members.into_iter().filter(|(_, value)| !value.is_null()).collect(),
-            _ => BTreeMap::new(),
-        }
+        let Some(revision) = revision else { return BTreeMap::new() };
+        let text =
+            serde_json::to_string(&Definition::in_full(&revision.spec)).expect("a definition has string keys only");
+        let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&text).expect("it was just made");
+        let pause = revision.pause.as_deref().map(|pause| pause.since.to_string());
+        members.extend(pause.map(|since| ("paused".to_owned(), raw(&since))));
+        members.retain(|_, value| value.get() != "null");
+        members
     };
-    let (old, new): (BTreeMap<String, Value>, BTreeMap<String, Value>) = (members(old), members(new));
+    let (old, new) = (members(old), members(new));
     let names = old.keys().chain(new.keys()).collect::<BTreeSet<_>>();
-    let value = |members: &BTreeMap<String, Value>, name: &String| members.get(name).map_or(Value::Null, shown);
-    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
-    let pairs = changed.map(|name| (name.clone(), Value::from(vec![value(&old, name), value(&new, name)])));
-    Value::Object(pairs.collect()).to_string()
+    let text = |members: &'_ BTreeMap<String, Box<RawValue>>, name: &String| {
+        members.get(name).map_or_else(|| raw(&()), |value| shown(value))
+    };
+    let changed =
+        names.into_iter().filter(|name| old.get(*name).map(|old| old.get()) != new.get(*name).map(|new| new.get()));
+    let pairs: BTreeMap<&String, [Box<RawValue>; 2]> =
+        changed.map(|name| (name, [text(&old, name), text(&new, name)])).collect();
+    serde_json::to_string(&pairs).expect("it has string keys only")
 }
 
 /// A value, or how long it is: bodies may be long.
-fn shown(value: &Value) -> Value {
-    let length = value.to_string().len();
-    if length <= AUDIT_VALUE_LEN_MAX { value.clone() } else { serde_json::json!({ "bytes": length }) }
+fn shown(value: &RawValue) -> Box<RawValue> {
+    let length = value.get().len();
+    if length <= AUDIT_VALUE_LEN_MAX { value.to_owned() } else { raw(&serde_json::json!({ "bytes": length })) }
+}
+
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect("texts and objects of numbers are JSON")
 }
 
 /// How many jobs, and the ids of the first.
