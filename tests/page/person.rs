@@ -139,7 +139,7 @@ impl Person {
     fn scrolls_to(&self, element: &Value) {
         let script = "if (arguments[0].isConnected) arguments[0].scrollIntoView({ block: 'center' })";
         // It may be gone.
-        drop(self.browser.try_run(script, &[element.clone()]));
+        drop(self.browser.try_run(script, std::slice::from_ref(element)));
     }
 
     /// Writes into the field with this label, in place of what is in it.
