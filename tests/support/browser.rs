@@ -92,6 +92,11 @@ impl Browser {
         self.session.post("/execute/sync", &json!({ "script": script, "args": arguments }))
     }
 
+    /// The same; an error says that an argument is gone, or that the script failed.
+    pub fn try_run(&self, script: &str, arguments: &[Value]) -> Result<Value, Refused> {
+        self.session.try_post("/execute/sync", &json!({ "script": script, "args": arguments }))
+    }
+
     /// Runs the body of an async function in the page, which may `await`; what it returns.
     #[track_caller]
     pub fn run_async(&self, script: &str, arguments: &[Value]) -> Value {
@@ -233,8 +238,8 @@ impl Browser {
 
     /// The whole page, also what would have to be scrolled to, as a PNG, in base64.
     pub fn picture(&self) -> String {
-        let sizes = self.devtools("Page.getLayoutMetrics", &json!({}));
-        let (wide, high) = (&sizes["cssContentSize"]["width"], &sizes["cssContentSize"]["height"]);
+        let high = &self.devtools("Page.getLayoutMetrics", &json!({}))["cssContentSize"]["height"];
+        let wide = self.run("return innerWidth", &[]);
         let clip = json!({ "x": 0, "y": 0, "width": wide, "height": high, "scale": 1 });
         let asked = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         text(&self.devtools("Page.captureScreenshot", &asked)["data"])

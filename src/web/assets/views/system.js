@@ -85,7 +85,7 @@ async function forAdmin(context) {
       { title: 'What', cell: row => row.operation },
       { title: 'To', cell: row => (row.subject ? h('a', { href: href({ subject: row.subject, tokenId: null }) }, h('code', row.subject.slice(-18))) : '') },
       { title: 'Answer', class: 'number', cell: row => String(row.status) },
-      { title: 'Difference', cell: row => (row.difference ? h('details', h('summary', Object.keys(row.difference).join(', ') || 'none'), h('pre', JSON.stringify(row.difference, null, 1))) : '') },
+      { title: 'Difference', cell: row => (row.difference ? h('details', h('summary', Object.keys(row.difference).join(', ') || 'none'), h('pre', { tabindex: '0', role: 'group', 'aria-label': 'Difference' }, JSON.stringify(row.difference, null, 1))) : '') },
     ], audit.audit, { empty: 'Nobody has changed anything yet.' }), pager(audit.nextCursor, Boolean(query.cursor), href)),
   ];
 }
