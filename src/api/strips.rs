@@ -12,7 +12,7 @@ use super::parameters::{JOBS, KINDS, RUNS, STATUSES};
 use crate::core::{ExecutionId, Kind};
 use crate::http::Response;
 use crate::job::JobId;
-use crate::store::{Query, Strip, StripRun};
+use crate::store::{Called, Query, Strip, StripRun};
 use crate::time::WallUs;
 
 /// How many executions of each job are shown unless asked otherwise.
@@ -83,7 +83,7 @@ impl RunBody {
 /// Strips as a reader found them.
 pub(super) fn strips(strips: Vec<Strip>) -> Response {
     let strip = |Strip { job, called, runs }: Strip| {
-        let (name, api) = called.map_or((None, None), |(name, api)| (name, Some(api)));
+        let (name, api) = called.map_or((None, None), |Called { name, api }| (name, Some(api)));
         StripBody {
             job_id: job.to_string(),
             name,

@@ -326,10 +326,19 @@ pub struct ExecutionRecord {
 pub struct Strip {
     /// Whose.
     pub job: JobId,
-    /// What the job is called, and its URL; None: there is no such job, or no more.
-    pub called: Option<(Option<Box<str>>, Box<str>)>,
+    /// What the job is called; None: there is no such job, or no more.
+    pub called: Option<Called>,
     /// The executions, newest first.
     pub runs: Vec<StripRun>,
+}
+
+/// What a job is called by people: its name, if it has one, or its URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Its name.
+    pub name: Option<Box<str>>,
+    /// Where it POSTs to.
+    pub api: Box<str>,
 }
 
 /// Little of an execution.

@@ -9,7 +9,7 @@ use super::rows;
 use super::stand::Settled;
 use crate::core::{ExecutionKey, Kind, Status};
 use crate::job::{JobId, JobKey};
-use crate::store::{Strip, StripRun};
+use crate::store::{Called, Strip, StripRun};
 use crate::time::{Instant, WallUs};
 
 /// Found by the clustering of history: of a job with little of it as quickly as of one with much.
@@ -46,9 +46,9 @@ pub(super) fn strips(
 }
 
 /// What a job is called, and its URL.
-fn called(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<(Option<Box<str>>, Box<str>)>> {
+fn called(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Called>> {
     let mut select = connection.prepare_cached("SELECT name, api FROM jobs WHERE id = ?1 AND deleted_at IS NULL")?;
-    select.query_row([rows::integer(job.0)], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+    select.query_row([rows::integer(job.0)], |row| Ok(Called { name: row.get(0)?, api: row.get(1)? })).optional()
 }
 
 /// The last executions of a job, newest first.

@@ -257,6 +257,8 @@ function onKey(event) {
 }
 
 function onClick(event) {
+  const run = event.target.closest?.('.strip [data-open]');
+  if (run && !event.button) return go(run.getAttribute('data-open'));
   const anchor = event.target.closest?.('a[href]');
   if (!anchor || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   const url = new URL(anchor.getAttribute('href'), location.href);

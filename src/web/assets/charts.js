@@ -19,7 +19,7 @@ export function strip(runs, most = 60) {
     const title = `${text(run.scheduledTime)}: ${WORDS[run.status]}${typeof run.driftMs === 'number' ? `, ${millis(run.driftMs)} late` : ''}`;
     const x = (first + place) * 4;
     // By mouse only: sixty stops of the tab key would be in the way, and the same is in a table.
-    return s('a', { href: `/executions/${run.executionId}`, tabindex: '-1' }, s('rect.hit', { x, y: 0, width: 4, height: 20 }), s('rect', { class: run.status.toLowerCase(), x, y: 20 - tall, width: 3, height: tall }), s('title', title));
+    return s('g', { 'data-open': `/executions/${run.executionId}` }, s('rect.hit', { x, y: 0, width: 4, height: 20 }), s('rect', { class: run.status.toLowerCase(), x, y: 20 - tall, width: 3, height: tall }), s('title', title));
   });
   return s('svg.strip', { viewBox: `0 0 ${most * 4} 20`, preserveAspectRatio: 'xMinYMid', role: 'img', 'aria-label': shown.length ? `last ${shown.length} runs: ${said}` : said }, bars);
 }
@@ -69,7 +69,7 @@ export function plot({ label, points = [], lines = [], from, to, zoom, open }) {
     s('text', { x: LEFT - 6, y: y(top * part) + 4, 'text-anchor': 'end' }, part ? millis(top * part) : '0'),
   ]);
   const isLong = to - from > 36 * 3_600_000;
-  const ticks = (wide < 560 ? [0, 1] : [0, 0.25, 0.5, 0.75, 1]).map(part => {
+  const ticks = (wide < 560 || to - from < 10_000 ? [0, 1] : [0, 0.25, 0.5, 0.75, 1]).map(part => {
     const at = new Date(from + (to - from) * part).toISOString();
     const said = isLong ? text(at, 'min', undefined, true) : text(at, to - from < 600_000 ? 's' : 'min');
     return s('text', { x: x(from + (to - from) * part), y: HIGH - 6, 'text-anchor': part === 0 ? 'start' : part === 1 ? 'end' : 'middle' }, said);

@@ -100,8 +100,11 @@ export default async function jobForm(context) {
 /** What another job cannot have, or the API does not show, is left out; what of it somebody has to write anew. */
 function asNew(job) {
   delete job.name;
-  const secrets = ['auth', 'secretHeaders', 'signingSecret'].filter(name => job[name]);
-  for (const name of secrets) delete job[name];
+  const secrets = [];
+  if (job.auth) secrets.push(job.auth.basic ? `the password of ${job.auth.basic.username}` : 'the bearer token');
+  if (job.secretHeaders) secrets.push(...Object.keys(job.secretHeaders));
+  if (job.signingSecret) secrets.push('the signing secret');
+  for (const name of ['auth', 'secretHeaders', 'signingSecret']) delete job[name];
   return secrets;
 }
 

@@ -10,6 +10,8 @@ import { action, choice, emptyState, field, jobState, link, nameOf, pager, quest
 
 const LIMIT = 25;
 const RUNS = 60;
+/** How many tags stand beside a name; all of them are on the job's own page. */
+const TAGS = 4;
 const STATES = [['', 'any state'], 'active', 'failing', 'paused', ['autoPaused', 'paused by itself'], 'held', 'ended'];
 const SORTS = [['created', 'oldest first'], ['next', 'next to fire first'], ['name', 'by name']];
 
@@ -75,7 +77,8 @@ function columns(rows, chosen, changed) {
     may('write') && { title: '', head: all, cell: job => h('input', { type: 'checkbox', name: 'chosen', value: job.jobId, 'aria-label': `Choose ${nameOf(job)}`, onchange: choose }) },
     { title: 'Job', isHead: true, class: 'name', cell: job => [
       link(`/jobs/${job.jobId}`, nameOf(job)), ' ',
-      (job.tags ?? []).map(tag => [link(`/jobs?tag=${encodeURIComponent(tag)}`, h('span.tag', tag)), ' ']),
+      (job.tags ?? []).slice(0, TAGS).map(tag => [link(`/jobs?tag=${encodeURIComponent(tag)}`, h('span.tag', tag)), ' ']),
+      job.tags?.length > TAGS ? h('span.soft', `+ ${job.tags.length - TAGS}`) : null,
       h('div.words', { dataset: { words: job.jobId } }, job.schedule ?? `once`),
     ] },
     { title: 'Schedule', class: 'wide', cell: job => h('code', job.schedule ?? '') },
