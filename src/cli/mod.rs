@@ -2,30 +2,34 @@
 //! It must not hold logic of its own, and nobody below knows it.
 //!
 //! `serve` (with `listen`: where it listens), `bench` and `secrets` and `token` are the flags of the commands, `flag` the values and
-//! errors of any.
+//! errors of any; `remote/` has those that talk to a server, `pages` makes completions and man pages of all.
 
 mod bench;
 mod flag;
 mod listen;
+mod pages;
+mod remote;
 mod secrets;
 mod serve;
 mod token;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::bench::{self as instrument, Options, Verdict};
 use crate::config::Config;
 use crate::server::{self, ServeError};
 use bench::BenchArguments;
+use pages::{CompletionsArguments, ManArguments};
+use remote::{EXIT_CODES, RemoteCommand};
 use secrets::SecretsCommand;
 use serve::ServeArguments;
 use token::{Failed, TokenCommand};
 
 /// An HTTP cron: POSTs to your URLs on the second, at least once, and tells you when it failed.
 #[derive(Parser, Debug)]
-#[command(name = "punctual", version, args_conflicts_with_subcommands = true)]
+#[command(name = "punctual", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
 struct Arguments {
     /// What to do; without one, serve.
     #[command(subcommand)]
@@ -48,6 +52,12 @@ enum Command {
     /// Make, list and revoke tokens: who may do what
     #[command(subcommand, arg_required_else_help = false)]
     Token(TokenCommand),
+    #[command(flatten)]
+    Remote(RemoteCommand),
+    /// Print completions for a shell
+    Completions(CompletionsArguments),
+    /// Print the man page
+    Man(ManArguments),
 }
 
 /// What was typed is wrong.
@@ -76,6 +86,9 @@ pub fn run() -> ExitCode {
         Some(Command::Bench(typed)) => return measure(*typed),
         Some(Command::Secrets(command)) => return keep_secrets(&command),
         Some(Command::Token(command)) => return about_tokens(command),
+        Some(Command::Remote(command)) => return talk(command),
+        Some(Command::Completions(typed)) => return print(pages::complete(&typed, &mut Arguments::command()), USAGE),
+        Some(Command::Man(typed)) => return print(pages::man(&typed, Arguments::command()), FAILURE),
         None => arguments.serve,
     };
     let config = match Config::try_from(typed) {
@@ -92,6 +105,20 @@ pub fn run() -> ExitCode {
             ExitCode::from(if matches!(error, ServeError::Open(_)) { USAGE } else { FAILURE })
         }
     }
+}
+
+fn talk(command: RemoteCommand) -> ExitCode {
+    let Err(failure) = remote::run(command) else { return ExitCode::SUCCESS };
+    if let Some(message) = failure.message() {
+        eprintln!("punctual: {message}");
+    }
+    ExitCode::from(failure.code())
+}
+
+fn print(printed: Result<(), String>, code: u8) -> ExitCode {
+    let Err(error) = printed else { return ExitCode::SUCCESS };
+    eprintln!("punctual: {error}");
+    ExitCode::from(code)
 }
 
 fn about_tokens(command: TokenCommand) -> ExitCode {

@@ -1,0 +1,276 @@
+//! Owns making the server's jobs what files say: what differs is shown, then changed; what is the same is left alone.
+//! It must not compare jobs itself: the server does, secrets included.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use super::asking::{Progress, sure};
+use super::exporting;
+use super::failure::{Failure, Kind};
+use super::files::{self, Item};
+use super::server::{Ask, Server, ServerArguments, encoded};
+use super::shown::{self, Format, OutputArguments, Shown, clean, standing, text};
+
+/// How many jobs the server takes in one commit.
+const TOGETHER_MAX: usize = 10_000;
+/// Bytes of lines that it takes at once, with room to spare.
+const TOGETHER_LEN_MAX: usize = 7 * 1024 * 1024;
+
+/// What is applied, and how.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ApplyArguments {
+    /// A file of jobs as YAML or JSON, a folder of such files, or - for standard input; several with several flags
+    #[arg(short, long = "file", value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Only say what would change; exit code 3 if something would
+    #[arg(long)]
+    dry_run: bool,
+    /// Who looks after these jobs, where they do not say
+    #[arg(long, value_name = "OWNER")]
+    owner: Option<String>,
+    /// Delete jobs of that owner that are not in the files
+    #[arg(long, requires = "owner")]
+    prune: bool,
+    /// Do not ask before deleting
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// What came of the lines.
+#[derive(Debug, Default)]
+struct Counts {
+    created: usize,
+    changed: usize,
+    unchanged: usize,
+    deleted: usize,
+    refused: usize,
+}
+
+/// A line of the batch, and where it came from.
+struct Line {
+    text: String,
+    /// None: it deletes.
+    place: Option<usize>,
+    name: String,
+}
+
+/// Applies them.
+pub(super) fn run(typed: &ApplyArguments) -> Result<(), Failure> {
+    let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
+    let mut items = Vec::new();
+    for file in &typed.files {
+        items.extend(files::read(file)?);
+    }
+    apply(&server, &items, &Options { dry_run: typed.dry_run, owner: typed.owner.as_deref(), prune: typed.prune, yes: typed.yes }, &shown)
+}
+
+/// How items are applied.
+pub(super) struct Options<'a> {
+    pub(super) dry_run: bool,
+    pub(super) owner: Option<&'a str>,
+    pub(super) prune: bool,
+    pub(super) yes: bool,
+}
+
+/// Makes the server's jobs what the items say.
+pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, shown: &Shown) -> Result<(), Failure> {
+    let calendars = calendars(server, items, options)?;
+    let mut lines = Vec::new();
+    for (place, item) in items.iter().enumerate().filter(|(_, item)| item.calendar().is_none()) {
+        lines.push(line_of(item, place, options)?);
+    }
+    // What would come of it, before anything changes.
+    let plan = send(server, &lines, true)?;
+    let mut results: Vec<(usize, Value)> = plan;
+    let doomed = if options.prune { doomed(server, &results, options.owner.unwrap_or_default())? } else { Vec::new() };
+    let has_difference = !calendars.is_empty() || !doomed.is_empty() || results.iter().any(|(_, told)| outcome(told) != "unchanged");
+    for (place, told) in &results {
+        show_difference(&lines[*place], told, items, shown)?;
+    }
+    if !options.dry_run && has_difference {
+        if !doomed.is_empty() {
+            let names: Vec<&str> = doomed.iter().map(|line| line.name.as_str()).take(5).collect();
+            let more = if doomed.len() > 5 { ", ..." } else { "" };
+            sure(&format!("Delete {} that are not in the files ({}{more})?", doomed.len(), names.join(", ")), options.yes)?;
+        }
+        for (name, dates) in &calendars {
+            server.ask(Ask::new(Method::PUT, format!("/api/calendars/{}", encoded(name))).json(json!({ "dates": dates }).to_string()))?;
+        }
+        // What is the same already need not be sent again.
+        let (kept, sent): (Vec<_>, Vec<_>) = results.into_iter().partition(|(_, told)| outcome(told) == "unchanged" || told.get("problem").is_some());
+        let mut differing: Vec<Line> = Vec::new();
+        let mut all: Vec<Option<Line>> = lines.into_iter().map(Some).collect();
+        differing.extend(sent.iter().filter_map(|(place, _)| all[*place].take()));
+        differing.extend(doomed);
+        results = kept;
+        let done = send(server, &differing, false)?;
+        for (place, told) in done {
+            if told.get("problem").is_some() {
+                eprintln!("punctual: {}: {}", differing[place].name, text(&told["problem"]["detail"]));
+            }
+            results.push((place, told));
+        }
+    } else {
+        for line in &doomed {
+            shown_line(shown, "deleted", &line.name)?;
+            results.push((0, json!({ "outcome": "deleted" })));
+        }
+    }
+    finish(&results, &calendars, options.dry_run, shown)
+}
+
+fn finish(results: &[(usize, Value)], calendars: &[(String, Value)], dry_run: bool, shown: &Shown) -> Result<(), Failure> {
+    let mut counts = Counts::default();
+    for (_, told) in results {
+        match outcome(told) {
+            "created" => counts.created += 1,
+            "changed" => counts.changed += 1,
+            "unchanged" => counts.unchanged += 1,
+            "deleted" => counts.deleted += 1,
+            _ => counts.refused += 1,
+        }
+    }
+    let Counts { created, changed, unchanged, deleted, refused } = counts;
+    let would = if dry_run { "would be " } else { "" };
+    if shown.format == Format::Json {
+        let said = json!({ "created": created, "changed": changed, "unchanged": unchanged, "deleted": deleted, "refused": refused,
+            "calendars": calendars.len(), "dryRun": dry_run, "results": results.iter().map(|(_, told)| told).collect::<Vec<_>>() });
+        shown::print_answer(&said.to_string(), Format::Json)?;
+    }
+    eprintln!("{would}created {created}, changed {changed}, deleted {deleted}, unchanged {unchanged}, refused {refused}");
+    match () {
+        () if refused > 0 => Err(Failure::failed("")),
+        () if dry_run && created + changed + deleted + calendars.len() > 0 => Err(Failure::new(Kind::No, "")),
+        () => Ok(()),
+    }
+}
+
+/// What the server says came of a line.
+fn outcome(told: &Value) -> &str {
+    told["outcome"].as_str().unwrap_or("refused")
+}
+
+fn line_of(item: &Item, place: usize, options: &Options<'_>) -> Result<Line, Failure> {
+    let mut job = item.job()?;
+    if let Some(owner) = options.owner {
+        match job.get("owner").and_then(Value::as_str) {
+            Some(other) if other != owner && options.prune => {
+                return Err(Failure::usage(format!("{}: its owner is {other:?}, not {owner:?}", item.place())));
+            }
+            Some(_) => {}
+            None => job["owner"] = owner.into(),
+        }
+    }
+    let name = job.get("name").and_then(Value::as_str).or(item.id()).map_or_else(|| item.place(), clean);
+    let mut apply = json!({ "job": job });
+    if let Some(id) = item.id() {
+        apply["jobId"] = id.into();
+    }
+    Ok(Line { text: json!({ "apply": apply }).to_string(), place: Some(place), name })
+}
+
+/// Sends lines, as many at once as the server takes. What came of each, by its place among them.
+fn send(server: &Server, lines: &[Line], dry_run: bool) -> Result<Vec<(usize, Value)>, Failure> {
+    let progress = Progress::new(if dry_run { "compared" } else { "applied" });
+    let path = if dry_run { "/api/jobs/batch?dryRun=true" } else { "/api/jobs/batch" };
+    let mut results = Vec::with_capacity(lines.len());
+    let mut first = 0;
+    while first < lines.len() {
+        let (mut body, mut last) = (String::new(), first);
+        while last < lines.len() && last - first < TOGETHER_MAX && (last == first || body.len() + lines[last].text.len() < TOGETHER_LEN_MAX) {
+            body.push_str(&lines[last].text);
+            body.push('\n');
+            last += 1;
+        }
+        let mut told = server.ask(Ask::post(path, &Value::Null).lines(body))?.json()?;
+        let told = told["results"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        if told.len() != last - first {
+            return Err(Failure::failed("the server did not answer for each line"));
+        }
+        results.extend(told.into_iter().enumerate().map(|(place, told)| (first + place, told)));
+        progress.tell(last, Some(lines.len()));
+        first = last;
+    }
+    Ok(results)
+}
+
+/// Lines that delete what this owner has beside what was applied.
+fn doomed(server: &Server, results: &[(usize, Value)], owner: &str) -> Result<Vec<Line>, Failure> {
+    if results.iter().any(|(_, told)| told.get("problem").is_some()) {
+        return Err(Failure::failed("some jobs are refused, so nothing is pruned"));
+    }
+    let kept: HashSet<&str> = results.iter().filter_map(|(_, told)| told["jobId"].as_str()).collect();
+    let mut doomed = Vec::new();
+    exporting::each(server, |line| {
+        let item: Value = serde_json::from_str(line).map_err(|_| Failure::failed("the export is not JSON"))?;
+        let (job, id) = (&item["job"], item["jobId"].as_str().unwrap_or_default());
+        if job["owner"] == owner && !kept.contains(id) {
+            let name = job["name"].as_str().map_or_else(|| id.to_owned(), clean);
+            doomed.push(Line { text: json!({ "delete": { "jobId": id } }).to_string(), place: None, name });
+        }
+        Ok(())
+    })?;
+    Ok(doomed)
+}
+
+/// Calendars of the items that are not so on the server.
+fn calendars(server: &Server, items: &[Item], _: &Options<'_>) -> Result<Vec<(String, Value)>, Failure> {
+    let mut differing = Vec::new();
+    for (name, dates) in items.iter().filter_map(Item::calendar) {
+        let there = match server.ask(Ask::get(format!("/api/calendars/{}", encoded(name)))) {
+            Ok(answer) => answer.json()?["dates"].take(),
+            Err(failure) if failure.kind() == Kind::NotFound => Value::Null,
+            Err(failure) => return Err(failure),
+        };
+        if there != *dates {
+            differing.push((name.to_owned(), dates.clone()));
+        }
+    }
+    Ok(differing)
+}
+
+fn show_difference(line: &Line, told: &Value, items: &[Item], shown: &Shown) -> Result<(), Failure> {
+    if let Some(problem) = told.get("problem") {
+        let place = line.place.map(|place| &items[place]);
+        eprintln!("punctual: {}: {}", place.map(Item::place).unwrap_or_default(), text(&problem["detail"]));
+        for fault in problem["errors"].as_array().into_iter().flatten() {
+            let pointer = fault["pointer"].as_str().unwrap_or_default();
+            let path = pointer.trim_start_matches("#/").trim_start_matches("apply/job/").replace('/', ".");
+            if let Some(there) = place.and_then(|item| item.typed.show(&path)) {
+                eprintln!("{there}");
+            }
+        }
+        return Ok(());
+    }
+    if !matches!(shown.format, Format::Table | Format::Wide | Format::Name) {
+        return Ok(());
+    }
+    match outcome(told) {
+        "unchanged" if !shown.is_wide() => Ok(()),
+        what => {
+            shown_line(shown, what, &line.name)?;
+            if shown.format == Format::Name {
+                return Ok(());
+            }
+            let changes = told["difference"].as_object().into_iter().flatten().filter(|_| what == "changed");
+            shown::print_lines(changes.map(|(member, values)| format!("    {member}: {} -> {}", text(&values[0]), text(&values[1]))))
+        }
+    }
+}
+
+fn shown_line(shown: &Shown, what: &str, name: &str) -> Result<(), Failure> {
+    if shown.format == Format::Name {
+        return shown::print_lines([name]);
+    }
+    let mut table = shown::Table::new(&[]);
+    table.row([standing(what), name.to_owned()]);
+    table.print("")
+}

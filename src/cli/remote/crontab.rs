@@ -1,0 +1,217 @@
+//! Owns importing a crontab: what sends a request becomes a job, and of every other line it is said why it does not.
+//! It must not pass over a line silently.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::applying::{self, Options};
+use super::curl;
+use super::failure::Failure;
+use super::files::Item;
+use super::server::{Server, ServerArguments};
+use super::shown::{OutputArguments, Shown};
+use super::typed::Typed;
+use crate::limits::LABEL_LEN_MAX;
+
+/// What can be imported.
+#[derive(Subcommand, Debug)]
+pub(in crate::cli) enum ImportCommand {
+    /// Make jobs of a crontab: of lines with curl or wget; every other line is listed with the reason
+    ///
+    /// Each job is called after its URL and its schedule, so importing the same file again changes nothing.
+    Crontab(CrontabArguments),
+}
+
+/// A crontab, and how it is imported.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct CrontabArguments {
+    /// The file; - or none is standard input, as in `crontab -l | punctual import crontab`
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+    /// It is a system's crontab (/etc/crontab, /etc/cron.d): a user stands before each command
+    #[arg(long)]
+    system: bool,
+    /// Only say what would be made; exit code 3 if something would
+    #[arg(long)]
+    dry_run: bool,
+    /// Who looks after these jobs
+    #[arg(long, value_name = "OWNER")]
+    owner: Option<String>,
+    /// A tag for all of them; several with several flags
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+    /// Their time zone, if the crontab has no CRON_TZ; unless given, the server's
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// What a line of a crontab is.
+#[derive(Debug, PartialEq)]
+enum Line {
+    /// Nothing that does anything.
+    Silent,
+    /// A zone for what follows.
+    Zone(String),
+    /// A job, with remarks.
+    Job(Value, Vec<String>),
+    /// It does not become one, for this reason.
+    Left(String),
+}
+
+/// Imports it.
+pub(super) fn run(command: ImportCommand) -> Result<(), Failure> {
+    let ImportCommand::Crontab(typed) = command;
+    let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
+    let text = if typed.file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(&typed.file)
+    };
+    let text = text.map_err(|why| Failure::failed(format!("{}: {why}", typed.file.display())))?;
+    let name = if typed.file.as_os_str() == "-" { "crontab".to_owned() } else { typed.file.display().to_string() };
+    let mut zone = typed.tz.clone();
+    let (mut items, mut names, mut left) = (Vec::new(), HashSet::new(), 0);
+    for (place, line) in text.lines().enumerate().map(|(place, line)| (place + 1, line)) {
+        match read(line, typed.system) {
+            Line::Silent => {}
+            Line::Zone(found) => zone = Some(found),
+            Line::Left(why) => {
+                left += 1;
+                eprintln!("{name}:{place}: left out: {why}\n  {}", line.trim());
+            }
+            Line::Job(mut job, remarks) => {
+                for remark in remarks {
+                    eprintln!("{name}:{place}: {remark}");
+                }
+                job["name"] = unique(&job, &mut names).into();
+                if let Some(zone) = &zone {
+                    job["timeZone"] = zone.clone().into();
+                }
+                if !typed.tag.is_empty() {
+                    job["tags"] = typed.tag.clone().into();
+                }
+                items.push(Item { value: job, typed: Typed::Document { name: name.clone(), text: line.to_owned(), line: place } });
+            }
+        }
+    }
+    eprintln!("{} of the lines become jobs, {left} are left out", items.len());
+    let options = Options { dry_run: typed.dry_run, owner: typed.owner.as_deref(), prune: false, yes: false };
+    applying::apply(&server, &items, &options, &shown)
+}
+
+/// What a job is called: after its URL and its schedule, and a number if that is not enough.
+fn unique(job: &Value, names: &mut HashSet<String>) -> String {
+    let url = job["api"].as_str().unwrap_or_default();
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let full = format!("{host} at {}", job["schedule"].as_str().unwrap_or_default());
+    let printable: String = full.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    for number in 1_usize.. {
+        let suffix = if number == 1 { String::new() } else { format!(" ({number})") };
+        let room = LABEL_LEN_MAX - suffix.chars().count();
+        let name: String = printable.chars().take(room).collect::<String>().trim().to_owned() + &suffix;
+        if names.insert(name.clone()) {
+            return name;
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
+/// Reads one line (crontab(5)).
+fn read(line: &str, is_system: bool) -> Line {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Line::Silent;
+    }
+    if let Some((name, value)) = assignment(line) {
+        return match name {
+            "CRON_TZ" | "TZ" => Line::Zone(value.trim_matches(['"', '\'']).to_owned()),
+            _ => Line::Left(format!("{name} is set for commands, and there are none here")),
+        };
+    }
+    let fields = if line.starts_with('@') { 1 } else { 5 };
+    let Some((schedule, command)) = split(line, fields) else { return Line::Left("expected five fields and a command".to_owned()) };
+    if schedule == "@reboot" {
+        return Line::Left("@reboot is no time".to_owned());
+    }
+    let command = match (is_system, split(command, 1)) {
+        (false, _) => command,
+        (true, Some((_, command))) => command,
+        (true, None) => return Line::Left("expected a user before the command".to_owned()),
+    };
+    // What stands behind a percent sign goes to the command's input.
+    let command = match unescaped_percent(command) {
+        Some(place) => &command[..place],
+        None => command,
+    };
+    match curl::read(command) {
+        Ok(sent) => {
+            let mut job = Value::from(sent.job);
+            job["schedule"] = schedule.split_whitespace().collect::<Vec<_>>().join(" ").into();
+            job["type"] = json!("ATLEAST_ONCE");
+            Line::Job(job, sent.remarks)
+        }
+        Err(why) => Line::Left(why),
+    }
+}
+
+fn assignment(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once('=')?;
+    let name = name.trim();
+    let is_name = name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_') && name.starts_with(|char: char| !char.is_ascii_digit());
+    (is_name && !name.is_empty()).then(|| (name, value.trim()))
+}
+
+/// So many fields, and the rest.
+fn split(line: &str, fields: usize) -> Option<(&str, &str)> {
+    let mut place = 0;
+    for _ in 0..fields {
+        let rest = &line[place..];
+        let start = rest.len() - rest.trim_start().len();
+        place += start + rest.trim_start().find(char::is_whitespace)?;
+    }
+    Some((line[..place].trim(), line[place..].trim())).filter(|(_, rest)| !rest.is_empty())
+}
+
+fn unescaped_percent(command: &str) -> Option<usize> {
+    command.match_indices('%').map(|(place, _)| place).find(|&place| !command[..place].ends_with('\\'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_crontabs_are_told_apart() {
+        let job = |line: &str, is_system| match read(line, is_system) {
+            Line::Job(job, _) => job,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(job("*/5 *  * * * curl -s https://a/x", false)["schedule"], "*/5 * * * *");
+        assert_eq!(job("@daily curl https://a", false)["schedule"], "@daily");
+        assert_eq!(job("0 3 * * 1 www-data curl https://a", true)["api"], "https://a");
+        assert_eq!(job("0 3 * * 1 curl https://a/\\%20?x=1 -d 'a' % input", false)["api"], "https://a/%20?x=1");
+        for silent in ["", "  # note", "\t"] {
+            assert_eq!(read(silent, false), Line::Silent);
+        }
+        assert_eq!(read("CRON_TZ = \"Europe/Berlin\"", false), Line::Zone("Europe/Berlin".to_owned()));
+        for left in ["MAILTO=a@b", "* * * * *", "* * * * curl https://a", "@reboot curl https://a", "1 2 3 4 5 /bin/x", "0 0 * * * root"] {
+            assert!(matches!(read(left, left.ends_with("root")), Line::Left(_)), "{left}: {:?}", read(left, false));
+        }
+    }
+
+    #[test]
+    fn names_are_after_what_is_done_and_of_their_own() {
+        let mut names = HashSet::new();
+        let job = json!({ "api": format!("https://a/{}", "x".repeat(200)), "schedule": "* * * * *" });
+        let (first, second) = (unique(&job, &mut names), unique(&job, &mut names));
+        assert!(first != second && second.ends_with(" (2)"), "{second}");
+        assert!([first, second].iter().all(|name| name.chars().count() <= LABEL_LEN_MAX));
+    }
+}

@@ -1,0 +1,184 @@
+//! Owns reading jobs from files: YAML and JSON, one or many, as somebody wrote them or as an export gave them.
+//! It must not send anything. What is secret stands in a file only by its name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+use super::typed::Typed;
+
+/// One job or calendar of a file, and where it stands there.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) value: Value,
+    pub(super) typed: Typed,
+}
+
+impl Item {
+    /// The job: by itself, or as an export wraps it.
+    pub(super) fn job(&self) -> Result<Value, Failure> {
+        let job = self.value.get("job").unwrap_or(&self.value);
+        if job.is_object() { Ok(job.clone()) } else { Err(Failure::usage(format!("{}: expected a job", self.place()))) }
+    }
+
+    /// The id that an export gave it.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.value.get("job").and(self.value.get("jobId"))?.as_str()
+    }
+
+    /// The calendar that it is instead.
+    pub(super) fn calendar(&self) -> Option<(&str, &Value)> {
+        let calendar = self.value.get("calendar")?;
+        Some((calendar.get("name")?.as_str()?, calendar.get("dates")?))
+    }
+
+    /// Where it stands, for people.
+    pub(super) fn place(&self) -> String {
+        match &self.typed {
+            Typed::Document { name, line, .. } => format!("{name}:{line}"),
+            Typed::Command { .. } => "the command".to_owned(),
+        }
+    }
+}
+
+const ENDINGS: [&str; 5] = ["yaml", "yml", "json", "ndjson", "jsonl"];
+
+/// All that a file has, or all files of a folder, or standard input (`-`).
+pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
+    if path == Path::new("-") {
+        let text = std::io::read_to_string(std::io::stdin()).map_err(|why| Failure::failed(format!("standard input: {why}")))?;
+        return parse("standard input", &text);
+    }
+    let failed = |why: std::io::Error| Failure::failed(format!("{}: {why}", path.display()));
+    if !fs::metadata(path).map_err(failed)?.is_dir() {
+        return parse(&path.display().to_string(), &fs::read_to_string(path).map_err(failed)?);
+    }
+    let mut files: Vec<PathBuf> = fs::read_dir(path).map_err(failed)?.map(|entry| Ok(entry?.path())).collect::<Result<_, _>>().map_err(failed)?;
+    files.retain(|file| file.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)));
+    files.sort();
+    if files.is_empty() {
+        return Err(Failure::usage(format!("{}: there is no file that ends in {}", path.display(), ENDINGS.join(", "))));
+    }
+    let mut all = Vec::new();
+    for file in files {
+        all.extend(read(&file)?);
+    }
+    Ok(all)
+}
+
+fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
+    let mut items = Vec::new();
+    let mut add = |value: Value, text: &str, line: usize| {
+        let documents = match value {
+            Value::Array(all) => all,
+            Value::Null => Vec::new(),
+            one => vec![one],
+        };
+        for value in documents {
+            items.push(Item { value: resolved(value)?, typed: Typed::Document { name: name.to_owned(), text: text.to_owned(), line } });
+        }
+        Ok::<(), Failure>(())
+    };
+    if text.trim_start().starts_with(['{', '[']) {
+        // JSON, or one JSON value a line.
+        if let Ok(value) = serde_json::from_str(text) {
+            add(value, text, 1)?;
+            return Ok(items);
+        }
+        if text.lines().filter(|line| !line.trim().is_empty()).all(|line| line.trim_start().starts_with('{')) {
+            for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+                let value = serde_json::from_str(line);
+                add(value.map_err(|why| Failure::usage(format!("{name}:{}: {why}", place + 1)))?, line, place + 1)?;
+            }
+            return Ok(items);
+        }
+    }
+    for (line, document) in documents(text) {
+        let value: Option<Value> = serde_saphyr::from_str(document).map_err(|why| Failure::usage(format!("{name} (from line {line}): {why}")))?;
+        add(value.unwrap_or_default(), document, line)?;
+    }
+    Ok(items)
+}
+
+/// The documents of a YAML file, each with the line that it begins in.
+fn documents(text: &str) -> Vec<(usize, &str)> {
+    let (mut found, mut start, mut first, mut place) = (Vec::new(), 0, 1, 0);
+    for (line, text_of_line) in text.split_inclusive('\n').enumerate() {
+        place += text_of_line.len();
+        if text_of_line.trim_end() == "---" {
+            found.push((first, &text[start..place - text_of_line.len()]));
+            (start, first) = (place, line + 2);
+        }
+    }
+    found.push((first, &text[start..]));
+    let has_content = |text: &str| text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    found.retain(|(_, text)| has_content(text));
+    found
+}
+
+/// The value with what is secret put in: `${NAME}` is a variable of the environment, `file:PATH` what is in a file. Only
+/// where secrets stand, so that nothing else in a job means anything else.
+fn resolved(mut value: Value) -> Result<Value, Failure> {
+    let job = if value.get("job").is_some() { &mut value["job"] } else { &mut value };
+    if let Some(auth) = job.get_mut("auth").and_then(Value::as_object_mut) {
+        auth.get_mut("bearer").map(secret).transpose()?;
+        auth.get_mut("basic").and_then(|basic| basic.get_mut("password")).map(secret).transpose()?;
+    }
+    job.get_mut("signingSecret").map(secret).transpose()?;
+    let headers = job.get_mut("secretHeaders").and_then(Value::as_object_mut);
+    headers.map_or(Ok(()), |headers: &mut Map<String, Value>| headers.values_mut().try_for_each(secret))?;
+    Ok(value)
+}
+
+fn secret(value: &mut Value) -> Result<(), Failure> {
+    let Some(text) = value.as_str() else { return Ok(()) };
+    let found = if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        std::env::var(name).map_err(|_| Failure::usage(format!("${{{name}}} is not set")))?
+    } else if let Some(path) = text.strip_prefix("file:") {
+        let read = fs::read_to_string(path).map_err(|why| Failure::failed(format!("{path}: {why}")))?;
+        read.trim_end_matches(['\n', '\r']).to_owned()
+    } else {
+        return Ok(());
+    };
+    *value = found.into();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(text: &str) -> Vec<Value> {
+        parse("a", text).unwrap_or_else(|why| panic!("{text}: {why}")).into_iter().map(|item| item.value).collect()
+    }
+
+    #[test]
+    fn jobs_are_read_from_yaml_and_json_one_or_many() {
+        let one = serde_json::json!({ "name": "a" });
+        for text in ["name: a", "# a\n---\nname: a\n", "{\"name\":\"a\"}", "[{\"name\":\"a\"}]", "- name: a", "{\"name\":\"a\"}\n\n"] {
+            assert_eq!(values(text), [one.clone()], "{text}");
+        }
+        for text in ["name: a\n---\nname: a\n", "{\"name\":\"a\"}\n{\"name\":\"a\"}\n", "[{\"name\":\"a\"},{\"name\":\"a\"}]"] {
+            assert_eq!(values(text), [one.clone(), one.clone()], "{text}");
+        }
+        assert_eq!(values("# nothing\n---\n\n"), [Value::Null; 0]);
+        assert!(parse("a", "{\"name\":\"a\"}\n{\"name\"\n").is_err_and(|why| why.to_string().starts_with("a:2: ")));
+        let items = parse("a", "name: a\n---\n# here\nname: b\n").expect("it is YAML");
+        assert_eq!(items[1].typed.show("name").as_deref(), Some("  a:4\n  name: b\n  ^^^^^^^"));
+    }
+
+    #[test]
+    fn secrets_are_taken_from_elsewhere_and_nothing_else_is() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), "s3cret\n").expect("it is written");
+        let path = file.path().display();
+        let text = format!("name: ${{HOME}}\nbody: file:{path}\nauth: {{ bearer: 'file:{path}' }}\nsecretHeaders: {{ A: plain }}");
+        let job = &values(&text)[0];
+        assert_eq!((&job["auth"]["bearer"], &job["secretHeaders"]["A"]), (&"s3cret".into(), &"plain".into()));
+        assert_eq!(job["name"], "${HOME}");
+        assert!(job["body"].as_str().is_some_and(|body| body.starts_with("file:")));
+        assert!(parse("a", "signingSecret: ${PUNCTUAL_NO_SUCH_VARIABLE}").is_err());
+    }
+}

@@ -1,0 +1,72 @@
+//! Owns asking what a schedule means.
+//! It must not make a job.
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::jobs::given;
+use super::server::{Ask, Server, ServerArguments};
+use super::shown::{self, OutputArguments, Shown, Table, text};
+use super::typed::Typed;
+
+/// What can be asked about schedules.
+#[derive(Subcommand, Debug)]
+pub(in crate::cli) enum ScheduleCommand {
+    /// Say what a schedule means: in words, when it is due, and what is odd about it
+    Preview(PreviewArguments),
+}
+
+/// A schedule, and which of its times are shown.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct PreviewArguments {
+    /// The schedule, such as '0 9 * * MON-FRI'
+    #[arg(value_name = "EXPR")]
+    schedule: String,
+    /// Its time zone, such as Europe/Berlin; unless given, the server's
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// From this second on, such as 2026-12-31T09:00:00Z
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Up to this second
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// How many times (1-1000)
+    #[arg(long, value_name = "N", default_value = "10")]
+    count: u32,
+    #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// Does what was asked for.
+pub(super) fn run(command: ScheduleCommand) -> Result<(), Failure> {
+    let ScheduleCommand::Preview(typed) = command;
+    let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
+    let members = [
+        ("schedule", Some(typed.schedule.as_str())),
+        ("timeZone", typed.tz.as_deref()),
+        ("from", typed.from.as_deref()),
+        ("to", typed.to.as_deref()),
+    ];
+    let typed_members: Vec<(&str, &str)> = members.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+    let command = Typed::command(&typed_members);
+    let [schedule, zone, from, to] = members.map(|(name, value)| (name, value.map(Value::from)));
+    let body = given([schedule, zone, from, to, ("count", Some(typed.count.into()))]);
+    let answer = server.ask(Ask::post("/api/schedules/preview", &body).typed(&command))?;
+    let told = answer.json()?;
+    shown.one(&answer.text, told["description"].as_str().unwrap_or_default(), || {
+        shown::print_lines([text(&told["description"])])?;
+        for warning in told["warnings"].as_array().into_iter().flatten() {
+            eprintln!("warning: {}", text(warning));
+        }
+        let mut table = Table::new(&[typed.tz.as_deref().unwrap_or("LOCAL TO IT"), "HERE", "REMARK"]);
+        for instant in told["instants"].as_array().into_iter().flatten() {
+            let remark = instant["remark"]["message"].as_str().map(shown::clean).unwrap_or_default();
+            table.row([text(&instant["local"]), shown.time(&instant["time"]), remark]);
+        }
+        table.print("it is never due")
+    })
+}

@@ -1,0 +1,107 @@
+//! Owns taking a line of shell apart: its commands, each as its words.
+//! It must not run anything, nor fill in a variable.
+
+/// The commands of a line. Where their output goes is nothing that a job has.
+pub(super) fn commands(line: &str) -> Vec<Vec<String>> {
+    let mut commands = vec![Vec::new()];
+    let mut word: Option<String> = None;
+    let mut rest = line;
+    while let Some(first) = rest.chars().next() {
+        if let Some((text, after)) = quoted(rest) {
+            word.get_or_insert_default().push_str(&text);
+            rest = after;
+            continue;
+        }
+        if let Some(after) = redirection(rest).filter(|_| word.as_deref().is_none_or(|word| word.bytes().all(|byte| byte.is_ascii_digit()))) {
+            // What stands in front is the number of what is redirected.
+            word = None;
+            rest = after;
+            continue;
+        }
+        let after = &rest[first.len_utf8()..];
+        match first {
+            '|' | ';' | '&' | '\n' => {
+                end(&mut commands, &mut word);
+                commands.push(Vec::new());
+            }
+            first if first.is_whitespace() => end(&mut commands, &mut word),
+            // In a crontab a percent sign is written behind a backslash.
+            '\\' => {
+                let next = after.chars().next();
+                word.get_or_insert_default().extend(next);
+                rest = &after[next.map_or(0, char::len_utf8)..];
+                continue;
+            }
+            first => word.get_or_insert_default().push(first),
+        }
+        rest = after;
+    }
+    end(&mut commands, &mut word);
+    commands.retain(|words| !words.is_empty());
+    commands
+}
+
+fn end(commands: &mut [Vec<String>], word: &mut Option<String>) {
+    if let (Some(last), Some(word)) = (commands.last_mut(), word.take()) {
+        last.push(word);
+    }
+}
+
+/// A quoted text at the beginning, and what is behind it. Without its end it is none.
+fn quoted(rest: &str) -> Option<(String, &str)> {
+    if let Some(inner) = rest.strip_prefix('\'') {
+        let end = inner.find('\'')?;
+        return Some((inner[..end].to_owned(), &inner[end + 1..]));
+    }
+    let (inner, quote) = match rest.strip_prefix("$'") {
+        Some(inner) => (inner, '\''),
+        None => (rest.strip_prefix('"')?, '"'),
+    };
+    let mut text = String::new();
+    let mut chars = inner.char_indices();
+    while let Some((place, char)) = chars.next() {
+        match char {
+            char if char == quote => return Some((text, &inner[place + 1..])),
+            '\\' => match chars.next()?.1 {
+                'n' if quote == '\'' => text.push('\n'),
+                't' if quote == '\'' => text.push('\t'),
+                'r' if quote == '\'' => text.push('\r'),
+                other if quote == '"' && !matches!(other, '"' | '\\' | '$' | '`') => text.extend(['\\', other]),
+                other => text.push(other),
+            },
+            char => text.push(char),
+        }
+    }
+    None
+}
+
+/// What is behind a redirection at the beginning: `>FILE`, `>>FILE`, `<FILE`, `>&1`, `&>FILE`.
+fn redirection(rest: &str) -> Option<&str> {
+    let to = rest.strip_prefix("&>").or_else(|| rest.strip_prefix('>').map(|rest| rest.trim_start_matches('>'))).or_else(|| rest.strip_prefix('<'))?;
+    let to = to.strip_prefix('&').unwrap_or(to).trim_start_matches([' ', '\t']);
+    match quoted(to) {
+        Some((_, after)) => Some(after),
+        None => Some(to.trim_start_matches(|char: char| !char.is_whitespace() && !";|&<>".contains(char))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_apart_as_a_shell_takes_them_apart() {
+        let cases: &[(&str, &[&[&str]])] = &[
+            ("curl -fsS https://a/b", &[&["curl", "-fsS", "https://a/b"]]),
+            ("cd /app && curl 'a b' >/dev/null 2>&1 | tee -a \"x y\"", &[&["cd", "/app"], &["curl", "a b"], &["tee", "-a", "x y"]]),
+            ("a \"b \\\"c\\\" \\d\" $'e\\nf' 'it'\\''s' g\\%h", &[&["a", "b \"c\" \\d", "e\nf", "it's", "g%h"]]),
+            ("a&>x b; c", &[&["a", "b"], &["c"]]),
+            ("a 2> 'x y' 12", &[&["a", "12"]]),
+            ("a 'open", &[&["a", "'open"]]),
+            ("", &[]),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(commands(line), *expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Owns how answers are printed: tables for people, JSON as the API said it, YAML, or names alone.
+//! It must not print anything but what was asked for to standard output.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use clap::Args;
+use comfy_table::{ContentArrangement, Table as Layout, presets};
+use jiff::{Timestamp, ZonedDateTime};
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::failure::{Failure, unprinted};
+
+/// How something is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// What people look for first.
+    Table,
+    /// All that fits a line.
+    Wide,
+    /// What the API said.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// Names or ids alone, one a line.
+    Name,
+}
+
+impl Format {
+    const NAMES: [(&'static str, Format); 5] = [
+        ("table", Format::Table),
+        ("wide", Format::Wide),
+        ("json", Format::Json),
+        ("yaml", Format::Yaml),
+        ("name", Format::Name),
+    ];
+
+    pub(super) fn parse(text: &str) -> Result<Format, Failure> {
+        let found = Format::NAMES.iter().find(|(name, _)| *name == text);
+        found.map(|(_, format)| *format).ok_or_else(|| {
+            Failure::usage(format!("--output: expected table, wide, json, yaml or name, got {text:?}"))
+        })
+    }
+}
+
+/// How answers are printed, as typed.
+#[derive(Args, Clone, Debug)]
+pub(in crate::cli) struct OutputArguments {
+    /// How it is printed: table, wide, json (what the API said), yaml or name
+    #[arg(short, long, value_name = "FORMAT", default_value = "table", help_heading = "Output")]
+    output: String,
+    /// Show times in UTC instead of the zone of this machine
+    #[arg(long, help_heading = "Output")]
+    utc: bool,
+}
+
+/// How answers are printed.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) format: Format,
+    zone: TimeZone,
+}
+
+impl Shown {
+    pub(super) fn of(typed: &OutputArguments) -> Result<Shown, Failure> {
+        let zone = if typed.utc { TimeZone::UTC } else { TimeZone::system() };
+        Ok(Shown { format: Format::parse(&typed.output)?, zone })
+    }
+
+    /// A time of the API for people; what is none is a dash.
+    pub(super) fn time(&self, value: &Value) -> String {
+        let Some(text) = value.as_str() else { return "-".to_owned() };
+        let Ok(at) = text.parse::<Timestamp>() else { return text.to_owned() };
+        let shown = ZonedDateTime::new(at, self.zone.clone());
+        let is_whole = at.subsec_nanosecond() == 0;
+        let form = match (self.zone == TimeZone::UTC, is_whole) {
+            (true, true) => "%Y-%m-%dT%H:%M:%SZ",
+            (true, false) => "%Y-%m-%dT%H:%M:%S%.3fZ",
+            (false, true) => "%Y-%m-%d %H:%M:%S",
+            (false, false) => "%Y-%m-%d %H:%M:%S%.3f",
+        };
+        shown.strftime(form).to_string()
+    }
+
+    /// Prints one thing: as a table with `table`, by its name, or as the API said it.
+    pub(super) fn one(&self, text: &str, name: &str, table: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        match self.format {
+            Format::Json | Format::Yaml => print_answer(text, self.format),
+            Format::Name => print_lines([name]),
+            Format::Table | Format::Wide => table(),
+        }
+    }
+
+    pub(super) fn is_wide(&self) -> bool {
+        self.format == Format::Wide
+    }
+}
+
+/// Prints what the API said: as it said it, or as YAML in the same order.
+pub(super) fn print_answer(text: &str, format: Format) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let printed = if format == Format::Yaml {
+        out.write_all(to_yaml(text)?.as_bytes())
+    } else {
+        out.write_all(text.trim_end().as_bytes()).and_then(|()| out.write_all(b"\n"))
+    };
+    printed.and_then(|()| out.flush()).map_err(|why| unprinted(&why))
+}
+
+/// JSON as YAML.
+pub(super) fn to_yaml(text: &str) -> Result<String, Failure> {
+    let mut read = serde_json::Deserializer::from_str(text);
+    let yaml = serde_saphyr::to_string(&serde_transcode::Transcoder::new(&mut read));
+    yaml.map_err(|why| Failure::failed(format!("the answer cannot be shown as YAML: {why}")))
+}
+
+pub(super) fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let printed = lines.into_iter().try_for_each(|line| writeln!(out, "{line}"));
+    printed.and_then(|()| out.flush()).map_err(|why| unprinted(&why))
+}
+
+/// Whether standard output takes colours: a terminal, and nobody said otherwise (no-color.org).
+fn has_colour() -> bool {
+    let says_no = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !says_no("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Marks around what has a colour. They take no room, so that columns stay where they are, and are replaced when all is laid
+/// out. Texts from elsewhere have none.
+const MARKS: [(char, &str); 4] =
+    [('\u{2061}', "\u{1b}[32m"), ('\u{2062}', "\u{1b}[31m"), ('\u{2063}', "\u{1b}[2m"), ('\u{2064}', "\u{1b}[0m")];
+
+/// How something stands, in its colour.
+pub(super) fn standing(word: &str) -> String {
+    let mark = match word {
+        "SUCCESS" | "active" | "DELIVERED" | "created" | "changed" => MARKS[0].0,
+        "FAILED" | "failing" | "held" | "deleted" => MARKS[1].0,
+        _ => MARKS[2].0,
+    };
+    format!("{mark}{word}{}", MARKS[3].0)
+}
+
+/// A text from elsewhere, without what a terminal would take for a command.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().filter(|char| !MARKS.iter().any(|(mark, _)| mark == char)).map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
+/// Rows under heads, as wide as they have to be.
+pub(super) struct Table(Layout);
+
+impl Table {
+    pub(super) fn new(heads: &[&str]) -> Table {
+        let mut layout = Layout::new();
+        layout.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        layout.set_header(heads.iter().map(|head| (*head).to_owned()));
+        for column in layout.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        Table(layout)
+    }
+
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.0.add_row(cells.into_iter().map(|cell| cell.replace('\n', " ")));
+    }
+
+    /// Prints it. If there are no rows, `none` is said where people look.
+    pub(super) fn print(&self, none: &str) -> Result<(), Failure> {
+        if self.0.is_empty() {
+            eprintln!("{none}");
+            return Ok(());
+        }
+        let colours = has_colour();
+        print_lines(self.0.lines().map(|line| {
+            let mut line = line.trim_end().to_owned();
+            for (mark, colour) in MARKS {
+                line = line.replace(mark, if colours { colour } else { "" });
+            }
+            line
+        }))
+    }
+}
+
+/// Names and values, one a line.
+pub(super) fn facts<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Result<(), Failure> {
+    let mut table = Table::new(&["", ""]);
+    for (name, value) in pairs {
+        if !value.is_empty() {
+            table.row([format!("{name}:"), value]);
+        }
+    }
+    table.print("")
+}
+
+/// A text member; what is none is a dash.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => clean(text),
+        other => clean(&other.to_string()),
+    }
+}
+
+/// Milliseconds of the API.
+pub(super) fn millis(value: &Value) -> String {
+    value.as_f64().map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2} ms"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_keeps_order_and_digits() {
+        let yaml = to_yaml(r#"{"b":1,"a":[{"x":"yes","y":null}],"long":12345678901234567890}"#).expect("it is JSON");
+        let places = ["b:", "a:", "long:"].map(|name| yaml.find(name).unwrap_or_else(|| panic!("{yaml}")));
+        assert!(places.is_sorted(), "{yaml}");
+        assert!(yaml.contains("12345678901234567890") && yaml.contains("\"yes\"") | yaml.contains("'yes'"), "{yaml}");
+    }
+
+    #[test]
+    fn no_text_from_elsewhere_is_a_command_of_a_terminal() {
+        assert_eq!(clean("a\u{1b}[31mb\u{2062}\u{7}\n"), "a [31mb  ");
+    }
+}

@@ -1,0 +1,161 @@
+//! Owns following executions as they end: one line each, over a connection that comes back.
+//! It must not leave out what happened while it was away, or say so.
+
+use std::io::BufRead;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::executions::{FilterArguments, HEADS, cells};
+use super::failure::{Failure, Kind};
+use super::find::id_of;
+use super::server::{Ask, Server, ServerArguments, query};
+use super::shown::{self, Format, OutputArguments, Shown, Table};
+
+const WAIT_MIN: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// What is followed, and how.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct TailArguments {
+    /// Go on with those that come, until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+    /// How many of the last ones to begin with (0-1000)
+    #[arg(short = 'n', long, value_name = "N", default_value = "10")]
+    lines: u32,
+    #[command(flatten)]
+    filter: FilterArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// Shows what there was, and what comes.
+pub(super) fn run(typed: &TailArguments) -> Result<(), Failure> {
+    let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
+    let job = typed.filter.job.as_deref().map(|job| id_of(&server, job)).transpose()?;
+    let status = typed.filter.status.as_deref().map(str::to_uppercase);
+    if typed.lines > 0 {
+        let limit = typed.lines.to_string();
+        let kind = typed.filter.kind.as_deref();
+        let query = query(&[("jobId", job.as_deref()), ("status", status.as_deref()), ("kind", kind), ("limit", Some(&limit))]);
+        let said = server.ask(Ask::get(format!("/api/executions{query}")))?.text;
+        let page: Page = serde_json::from_str(&said).map_err(|_| Failure::failed("the answer is not a page of executions"))?;
+        let all = page.executions.iter().rev().map(|one| Told::read(one.get()));
+        let ended = all.flatten().filter(|one| !typed.follow || one.value["status"] != "PENDING");
+        print(&ended.collect::<Vec<_>>(), &shown, true)?;
+    }
+    if typed.follow { follow(&server, typed, job.as_deref(), status.as_deref(), &shown) } else { Ok(()) }
+}
+
+/// A page as the API says it.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    executions: Vec<&'a RawValue>,
+}
+
+/// An execution: as the API said it, and read.
+struct Told {
+    said: String,
+    value: Value,
+}
+
+impl Told {
+    fn read(said: &str) -> Option<Told> {
+        Some(Told { said: said.to_owned(), value: serde_json::from_str(said).ok()? })
+    }
+}
+
+/// Prints executions. Each line stands for itself, so the columns are as wide as the usual value.
+fn print(all: &[Told], shown: &Shown, has_head: bool) -> Result<(), Failure> {
+    match shown.format {
+        Format::Json => shown::print_lines(all.iter().map(|one| &one.said)),
+        Format::Yaml => all.iter().try_for_each(|one| {
+            shown::print_lines(["---"])?;
+            shown::print_answer(&one.said, Format::Yaml)
+        }),
+        Format::Name => shown::print_lines(all.iter().map(|one| shown::text(&one.value["executionId"]))),
+        Format::Table | Format::Wide if all.is_empty() => Ok(()),
+        Format::Table | Format::Wide => {
+            let mut table = if has_head { Table::new(&HEADS) } else { Table::new(&[]) };
+            all.iter().for_each(|one| table.row(aligned(cells(&one.value, shown))));
+            table.print("")
+        }
+    }
+}
+
+/// So wide that lines printed one by one stand below each other.
+fn aligned(cells: Vec<String>) -> Vec<String> {
+    const WIDTHS: [usize; 6] = [20, 10, 4, 10, 10, 9];
+    let pad = |(place, cell): (usize, String)| match WIDTHS.get(place) {
+        Some(&width) => {
+            let room = width.saturating_sub(cell.chars().filter(|char| !('\u{2061}'..='\u{2064}').contains(char)).count());
+            format!("{cell}{}\u{a0}", "\u{a0}".repeat(room)).replace('\u{a0}', " ")
+        }
+        None => cell,
+    };
+    cells.into_iter().enumerate().map(pad).collect()
+}
+
+fn follow(server: &Server, typed: &TailArguments, job: Option<&str>, status: Option<&str>, shown: &Shown) -> Result<(), Failure> {
+    let path = format!("/api/events{}", query(&[("type", Some("execution")), ("jobId", job), ("status", status)]));
+    let kind = typed.filter.kind.as_deref();
+    let wants_pending = status == Some("PENDING");
+    let (mut last_id, mut wait) = (None::<String>, WAIT_MIN);
+    loop {
+        let ask = Ask::get(path.as_str()).header("accept", Some("text/event-stream")).header("last-event-id", last_id.as_deref());
+        match server.stream(ask) {
+            Ok(stream) => {
+                if wait > WAIT_MIN {
+                    eprintln!("punctual: it is there again");
+                }
+                wait = WAIT_MIN;
+                read(stream, &mut last_id, |told| match told.value["event"].as_str() {
+                    Some("execution") if told.value["status"] == "PENDING" && !wants_pending => Ok(()),
+                    Some("execution") if kind.is_none_or(|kind| told.value["kind"] == kind) => print(&[told], shown, false),
+                    Some("gap") => {
+                        eprintln!("punctual: some were missed while this was away");
+                        Ok(())
+                    }
+                    Some("sampled") => {
+                        eprintln!("punctual: {} more were too many to be told", told.value["leftOut"]);
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                })?;
+            }
+            // What the server refuses it will refuse again.
+            Err(failure) if failure.kind() != Kind::Failed => return Err(failure),
+            Err(failure) if last_id.is_none() => return Err(failure),
+            Err(_) => {}
+        }
+        if wait == WAIT_MIN {
+            eprintln!("punctual: the connection was cut off; trying again");
+        }
+        std::thread::sleep(wait);
+        wait = (wait * 2).min(WAIT_MAX);
+    }
+}
+
+/// Reads events until the connection ends.
+fn read(
+    stream: impl BufRead,
+    last_id: &mut Option<String>,
+    mut take: impl FnMut(Told) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for line in stream.lines() {
+        let Ok(line) = line else { return Ok(()) };
+        if let Some(id) = line.strip_prefix("id: ") {
+            *last_id = Some(id.to_owned());
+        } else if let Some(told) = line.strip_prefix("data: ").and_then(Told::read) {
+            take(told)?;
+        }
+    }
+    Ok(())
+}
