@@ -1,7 +1,7 @@
 //! Owns the audit log on disk: rows are added, read, and age out, and nothing else happens to them.
 //! It must not tell what a secret is: definitions say only that there is one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rusqlite::types::Value as Sql;
@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::rows;
 use crate::access::TokenId;
-use crate::job::{Definition, JobId, Revision};
-use crate::limits::{AUDIT_BATCH_IDS_MAX, AUDIT_PAGE_LEN_MAX, AUDIT_ROWS_MAX, AUDIT_VALUE_LEN_MAX};
-use crate::store::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference};
+use crate::job::{JobId, Revision};
+use crate::limits::{AUDIT_BATCH_IDS_MAX, AUDIT_PAGE_LEN_MAX, AUDIT_ROWS_MAX};
+use crate::store::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference, members_between, shown};
 use crate::time::WallUs;
 
 /// What a row takes up beside its difference, about.
@@ -38,31 +38,16 @@ pub(super) fn insert(connection: &Connection, row: &AuditRow) -> rusqlite::Resul
 
 /// The members in which two revisions of a job differ, each with its old and its new value.
 fn between(old: Option<&Revision>, new: Option<&Revision>) -> String {
-    let members = |revision: Option<&Revision>| {
-        let mut members = revision.map_or(Value::Null, |revision| {
-            serde_json::to_value(Definition::in_full(&revision.spec)).expect("a definition has string keys only")
-        });
-        if let (Some(revision), Value::Object(members)) = (revision, &mut members) {
-            let pause = revision.pause.as_deref();
-            members.insert("paused".to_owned(), pause.map_or(Value::Null, |pause| pause.since.to_string().into()));
-        }
-        match members {
-            Value::Object(members) => members.into_iter().filter(|(_, value)| !value.is_null()).collect(),
-            _ => BTreeMap::new(),
-        }
+    let mut differing = members_between(old.map(|old| &old.spec), new.map(|new| &new.spec));
+    let paused = |revision: Option<&Revision>| {
+        let pause = revision.and_then(|revision| revision.pause.as_deref());
+        pause.map_or(Value::Null, |pause| pause.since.to_string().into())
     };
-    let (old, new): (BTreeMap<String, Value>, BTreeMap<String, Value>) = (members(old), members(new));
-    let names = old.keys().chain(new.keys()).collect::<BTreeSet<_>>();
-    let value = |members: &BTreeMap<String, Value>, name: &String| members.get(name).map_or(Value::Null, shown);
-    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
-    let pairs = changed.map(|name| (name.clone(), Value::from(vec![value(&old, name), value(&new, name)])));
+    if paused(old) != paused(new) {
+        differing.insert("paused".to_owned(), (paused(old), paused(new)));
+    }
+    let pairs = differing.into_iter().map(|(name, (old, new))| (name, Value::from(vec![shown(old), shown(new)])));
     Value::Object(pairs.collect()).to_string()
-}
-
-/// A value, or how long it is: bodies may be long.
-fn shown(value: &Value) -> Value {
-    let length = value.to_string().len();
-    if length <= AUDIT_VALUE_LEN_MAX { value.clone() } else { serde_json::json!({ "bytes": length }) }
 }
 
 /// How many jobs, and the ids of the first.
