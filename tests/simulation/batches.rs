@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use punctual::core::{Accepted, Action, Applied, Apply, Command, Input, RequestId};
+use punctual::core::{Accepted, Action, Applied, Apply, Command, Input, Meant, RequestId};
 use punctual::job::{JobId, JobKey};
 use punctual::schedule::Calendars;
 use punctual::time::{Instant, WallUs};
@@ -62,7 +62,10 @@ impl Clients {
             }
         };
         let entropy = [0; 10].map(|_: u8| rng.next().to_le_bytes()[0]);
-        let apply = Apply { id: Some(id), spec, keep_active, runs: 0, entropy, beside: Arc::default() };
+        // What another line declares is not renamed.
+        let ids = rng.per_cent(60).then_some(id).into_iter().collect();
+        let beside = Arc::new(Meant { ids, ..Meant::default() });
+        let apply = Apply { id: Some(id), spec, keep_active, runs: 0, entropy, beside };
         let command = self.ask(Asked::Apply { id, draft }, Action::Apply(Box::new(apply)));
         Command { read_at: wall.floor(), ..command }
     }

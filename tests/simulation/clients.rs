@@ -307,8 +307,8 @@ impl Clients {
         if let Some(name) = leaves_out.1 {
             timing.insert("excludeCalendars".to_owned(), serde_json::json!([name]));
         }
-        if self.has_policies && rng.per_cent(20) {
-            timing.insert("name".to_owned(), (*rng.pick(&["one", "two", "three"])).into());
+        if self.has_policies && rng.per_cent(30) {
+            timing.insert("name".to_owned(), (*rng.pick(&["one", "two", "three", "four", "five"])).into());
         }
         let definition = policies.define(timing, &format!("http://t{host}.test/{number}"), active);
         self.drafts.push(Written { beat, policies, leaves_out, active, at: wall.floor() });
