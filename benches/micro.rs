@@ -150,32 +150,12 @@ fn looks(criterion: &mut Criterion) {
     for (name, schedule) in schedules {
         one = core(schedule);
         let wall = WallUs(NOW * US_PER_SECOND);
-        group.bench_function(&format!("the next hour, {name}, all"), |bencher| {
+        group.bench_function(format!("the next hour, {name}, all"), |bencher| {
             bencher.iter(|| {
                 let mut forecast = Forecast::new(black_box(&one), wall);
                 while !forecast.advance(&one, FORECAST_STEPS_PER_TURN, wall) {}
                 forecast.end()
             });
-        });
-        let begun = || {
-            let mut forecast = Forecast::new(&one, wall);
-            forecast.advance(&one, FORECAST_STEPS_PER_TURN * 2, wall);
-            forecast
-        };
-        group.bench_function(&format!("the next hour, {name}, a piece"), |bencher| {
-            let further = |mut forecast: Forecast| {
-                forecast.advance(&one, FORECAST_STEPS_PER_TURN, wall);
-                forecast
-            };
-            bencher.iter_batched(begun, further, BatchSize::PerIteration);
-        });
-        let found = || {
-            let mut forecast = Forecast::new(&one, wall);
-            while !forecast.advance(&one, FORECAST_STEPS_PER_TURN, wall) {}
-            forecast
-        };
-        group.bench_function(&format!("the next hour, {name}, its end"), |bencher| {
-            bencher.iter_batched(found, Forecast::end, BatchSize::PerIteration);
         });
     }
     group.finish();

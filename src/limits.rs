@@ -93,7 +93,7 @@ pub const FORECAST_JOBS_MAX: usize = 10_000;
 /// How many steps that takes at most: an instant that a schedule has is one.
 pub const FORECAST_STEPS_MAX: usize = 400_000;
 /// How many of them are taken in a turn.
-pub const FORECAST_STEPS_PER_TURN: usize = 2_000;
+pub const FORECAST_STEPS_PER_TURN: usize = 1_000;
 /// How many seconds are told in which most jobs are due together.
 pub const FORECAST_PEAKS_MAX: usize = 10;
 /// How many characters a note may have.

@@ -465,8 +465,8 @@ impl Batch {
             None => Turn::Created,
             Some(old) if old == new => Turn::Unchanged,
             Some(old) => {
-                let dates = |dates: &Dates| dates.iter().map(|date| date.to_string()).collect::<Vec<_>>().into();
-                self.tell(place, Told::only("dates", dates(old), dates(new), self.dry_run));
+                let dates = |dates: &Dates| dates.iter().map(|date| date.to_string()).collect::<Vec<_>>();
+                self.tell(place, Told::only("dates", &dates(old), &dates(new), self.dry_run));
                 Turn::Changed
             }
         };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
@@ -21,6 +22,9 @@ pub(super) struct Told {
 /// Members of which the parts are told apart.
 const OBJECTS: [&str; 7] = ["retry", "misfire", "concurrencyKey", "dst", "headers", "secretHeaders", "auth"];
 
+/// Members that differ, each with its old and its new value.
+type Differing = BTreeMap<String, [Box<RawValue>; 2]>;
+
 impl Told {
     /// What differs between what a job was and what it is to be.
     pub(super) fn between(old: &JobSpec, new: &JobSpec, with_values: bool) -> Told {
@@ -32,28 +36,26 @@ impl Told {
                 note_other(&mut differing, &name, &new);
             }
         }
-        Told::of(differing, with_values)
+        Told::of(&differing, with_values)
     }
 
     /// What differs where it is only said that something does.
-    pub(super) fn only(member: &str, old: Value, new: Value, with_values: bool) -> Told {
-        Told::of(BTreeMap::from([(member.to_owned(), (old, new))]), with_values)
+    pub(super) fn only(member: &str, old: &impl Serialize, new: &impl Serialize, with_values: bool) -> Told {
+        Told::of(&BTreeMap::from([(member.to_owned(), [raw(old), raw(new)])]), with_values)
     }
 
-    fn of(differing: BTreeMap<String, (Value, Value)>, with_values: bool) -> Told {
+    fn of(differing: &Differing, with_values: bool) -> Told {
         let mut changes = Vec::new();
-        for (member, (old, new)) in &differing {
+        for (member, [old, new]) in differing {
             if OBJECTS.contains(&member.as_str()) {
-                paths(member, old, new, &mut changes)
+                paths(member, &read(old), &read(new), &mut changes);
             } else {
-                changes.push(member.clone())
+                changes.push(member.clone());
             }
         }
-        let pairs = |(member, (old, new))| (member, [shown(old), shown(new)]);
-        let difference = with_values.then(|| {
-            let pairs: BTreeMap<String, [Value; 2]> = differing.into_iter().map(pairs).collect();
-            to_raw_value(&pairs).expect("it has string keys only")
-        });
+        let shown = |pair: &[Box<RawValue>; 2]| pair.each_ref().map(|value| shown(value));
+        let difference = with_values
+            .then(|| raw(&differing.iter().map(|(member, pair)| (member, shown(pair))).collect::<BTreeMap<_, _>>()));
         Told { changes, difference }
     }
 
@@ -104,22 +106,33 @@ fn is_secret(parts: &serde_json::Map<String, Value>) -> bool {
 }
 
 /// A secret has this name and is another one than before: what the job is to be says so in its place.
-fn note_other(differing: &mut BTreeMap<String, (Value, Value)>, name: &str, new: &JobSpec) {
+fn note_other(differing: &mut Differing, name: &str, new: &JobSpec) {
     let (member, rest) = name.split_once('.').map_or((name, None), |(member, rest)| (member, Some(rest)));
-    let of_new = || members_between(None, Some(new)).remove(member).map(|(_, value)| value).unwrap_or_default();
-    let (_, value) = differing.entry(member.to_owned()).or_insert_with(|| (of_new(), of_new()));
+    let Some([_, of_new]) = members_between(None, Some(new)).remove(member) else { return };
+    let [_, told] = differing.entry(member.to_owned()).or_insert_with(|| [of_new.clone(), of_new]);
+    let mut value = read(told);
     let place = match rest {
-        None => Some(value),
+        None => Some(&mut value),
         // A header is called as it was written.
         Some(header) if member == "secretHeaders" => {
             let headers = value.as_object_mut().into_iter().flatten();
             headers.filter(|(written, _)| written.eq_ignore_ascii_case(header)).map(|(_, value)| value).next()
         }
-        Some(path) => path.split('.').try_fold(value, |value, part| value.get_mut(part)),
+        Some(path) => path.split('.').try_fold(&mut value, |value, part| value.get_mut(part)),
     };
     if let Some(place) = place {
         *place = json!({ OTHER: true });
     }
+    *told = raw(&value);
+}
+
+/// Members that have parts hold nothing that cannot be held.
+fn read(value: &RawValue) -> Value {
+    serde_json::from_str(value.get()).unwrap_or_default()
+}
+
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).expect("it has string keys only")
 }
 
 #[cfg(test)]
@@ -171,7 +184,8 @@ mod tests {
                 &["name", "tags"],
                 r#"{"name":["x",null],"tags":[["a"],["a","b"]]}"#,
             ),
-            ("", r#""json":[1e999,"\ud800"]"#, &["json"], r#"{"json":[null,{"bytes":16}]}"#),
+            ("", r#""json":null"#, &["json"], r#"{"json":[null,null]}"#),
+            ("", r#""json":[1e999,"\ud800"]"#, &["json"], r#"{"json":[null,[1e999,"\ud800"]]}"#),
         ] {
             let (found, values) = told(old, new);
             assert_eq!(
@@ -196,7 +210,7 @@ mod tests {
                 r#""auth":{"basic":{"username":"a","password":"planted"}}"#,
                 r#""auth":{"basic":{"username":"b","password":"planted2"}}"#,
                 &["auth.basic.password", "auth.basic.username"],
-                r#"{"auth":[{"basic":{"password":{"set":true},"username":"a"}},{"basic":{"password":{"other":true},"username":"b"}}]}"#,
+                r#"{"auth":[{"basic":{"username":"a","password":{"set":true}}},{"basic":{"password":{"other":true},"username":"b"}}]}"#,
             ),
             (r#""auth":{"bearer":"planted"}"#, "", &["auth.bearer"], r#"{"auth":[{"bearer":{"set":true}},null]}"#),
             (

@@ -223,6 +223,7 @@ mod tests {
             query: String::new(),
             keep_alive: true,
             http_10: false,
+            accepts: Default::default(),
             headers: crate::http::Headers::default(),
             body: body.as_bytes().to_vec(),
         }

@@ -183,6 +183,7 @@ mod tests {
             query: query.to_owned(),
             keep_alive: true,
             http_10: false,
+            accepts: Default::default(),
             headers: Headers::default(),
             body: Vec::new(),
         };

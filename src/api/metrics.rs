@@ -41,6 +41,7 @@ struct NextBody<'a> {
     #[schemars(with = "JobId")]
     job_id: String,
     name: Option<&'a str>,
+    api: String,
     schedule: &'a str,
     #[schemars(with = "Option<Moment>")]
     next_execution: Option<String>,
@@ -51,6 +52,7 @@ pub fn metrics(figures: &Figures, next: &[JobView]) -> Response {
     let jobs = next.iter().map(|view| NextBody {
         job_id: view.revision.id.to_string(),
         name: view.revision.spec.name(),
+        api: view.revision.spec.post.url.to_string(),
         schedule: view.revision.spec.schedule.text(),
         next_execution: view.next.map(time_of),
     });

@@ -9,10 +9,10 @@ use super::errors::ApiError;
 use super::json::{Millis, Moment, ok, time_of};
 use super::matching::Matched;
 use super::parameters::{JOBS, KINDS, RUNS, STATUSES};
-use crate::core::Kind;
+use crate::core::{ExecutionId, Kind};
 use crate::http::Response;
 use crate::job::JobId;
-use crate::store::{Query, Strip, StripRun};
+use crate::store::{Called, Query, Strip, StripRun};
 use crate::time::WallUs;
 
 /// How many executions of each job are shown unless asked otherwise.
@@ -40,6 +40,10 @@ pub(super) struct StripsBody {
 struct StripBody {
     #[schemars(with = "JobId")]
     job_id: String,
+    /// What the job is called, if it has a name.
+    name: Option<Box<str>>,
+    /// Where it POSTs to; null: there is no such job, or no more.
+    api: Option<Box<str>>,
     /// Newest first; none if there is no such job.
     runs: Vec<RunBody>,
 }
@@ -48,6 +52,8 @@ struct StripBody {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StripRun")]
 struct RunBody {
+    #[schemars(with = "ExecutionId")]
+    execution_id: String,
     #[schemars(with = "Moment")]
     scheduled_time: String,
     #[schemars(extend("enum" = KINDS))]
@@ -58,12 +64,13 @@ struct RunBody {
     duration: Option<Millis>,
 }
 
-impl From<StripRun> for RunBody {
-    fn from(run: StripRun) -> RunBody {
-        let StripRun { instant, kind, status, executed, duration_us } = run;
+impl RunBody {
+    fn of(job: JobId, run: StripRun) -> RunBody {
+        let StripRun { instant, kind, number, status, executed, duration_us } = run;
         // What a client asks for has no time at which it should have begun.
         let dispatched = executed.filter(|_| kind == Kind::Scheduled);
         RunBody {
+            execution_id: ExecutionId { job, instant, kind, number }.to_string(),
             scheduled_time: time_of(instant),
             kind: kind.name(),
             status: status.name(),
@@ -75,9 +82,14 @@ impl From<StripRun> for RunBody {
 
 /// Strips as a reader found them.
 pub(super) fn strips(strips: Vec<Strip>) -> Response {
-    let strip = |strip: Strip| StripBody {
-        job_id: strip.job.to_string(),
-        runs: strip.runs.into_iter().map(RunBody::from).collect(),
+    let strip = |Strip { job, called, runs }: Strip| {
+        let (name, api) = called.map_or((None, None), |Called { name, api }| (name, Some(api)));
+        StripBody {
+            job_id: job.to_string(),
+            name,
+            api,
+            runs: runs.into_iter().map(|run| RunBody::of(job, run)).collect(),
+        }
     };
     ok(&StripsBody { strips: strips.into_iter().map(strip).collect() })
 }

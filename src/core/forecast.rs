@@ -6,6 +6,7 @@
 //! told apart by nothing, so it is walked once for all of them.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use super::executions::State;
@@ -18,8 +19,10 @@ use crate::time::{Instant, WallUs};
 const MINUTE_S: i64 = 60;
 /// How far ahead is looked.
 const STRETCH_S: i64 = 3_600;
-/// What a look at a job costs in steps; a step is an instant that a schedule has.
-const LOOK_STEPS: usize = 4;
+/// What a look at a job costs in steps, as it is in no cache; a step is an instant that a schedule has.
+const LOOK_STEPS: usize = 8;
+/// How many instants that were met before cost as much as one that is looked for.
+const KNOWN_PER_STEP: usize = 100;
 
 /// The next hour, in the making.
 #[derive(Debug)]
@@ -34,6 +37,10 @@ pub struct Forecast {
     looked_at: usize,
     /// Steps that may still be taken in all.
     steps_left: usize,
+    /// How many are due in each second.
+    due: Vec<u32>,
+    /// The seconds that the walks met, one walk after the other.
+    met: Vec<u16>,
     walks: Vec<Walk>,
     /// The walks that several jobs may share, by where their schedule lies in memory: nothing else can lie there before
     /// the walk lets go of it.
@@ -58,13 +65,11 @@ enum Cursor {
 struct Walk {
     /// Not kept alive: a schedule that nobody has any more is due no more.
     schedule: Weak<Schedule>,
-    /// Jobs that go this way.
-    jobs: u32,
     reached: Instant,
     /// How many instants may follow.
     left: u64,
-    /// The seconds of the stretch that it met.
-    seconds: Vec<u16>,
+    /// What it met, among all that was met.
+    met: Range<usize>,
 }
 
 /// The next hour.
@@ -94,6 +99,8 @@ impl Forecast {
             cursor: if core.jobs.len() > FORECAST_JOBS_MAX { Cursor::Some(0) } else { Cursor::All(None) },
             looked_at: 0,
             steps_left: FORECAST_STEPS_MAX,
+            due: vec![0; usize::try_from(STRETCH_S).expect("it is small")],
+            met: Vec::new(),
             walks: Vec::new(),
             shared: HashMap::new(),
             is_walking: false,
@@ -110,7 +117,22 @@ impl Forecast {
             left = left.saturating_sub(taken);
             self.steps_left = self.steps_left.saturating_sub(taken);
         }
-        self.is_complete || self.steps_left == 0
+        if !self.is_complete && self.steps_left > 0 {
+            return false;
+        }
+        self.give_up_walk();
+        // Letting go of a schedule costs a look at where it lies.
+        self.walks.truncate(self.walks.len().saturating_sub(left));
+        self.walks.is_empty()
+    }
+
+    /// There are no steps left for the job that was looked at last.
+    fn give_up_walk(&mut self) {
+        if std::mem::take(&mut self.is_walking) {
+            let met = self.walks.last().expect("one was begun").met.clone();
+            self.met[met].iter().for_each(|&second| self.due[usize::from(second)] -= 1);
+            self.looked_at -= 1;
+        }
     }
 
     fn look_at_next(&mut self, core: &Scheduler, wall: WallUs) -> usize {
@@ -131,80 +153,80 @@ impl Forecast {
             Some(None) => return 1,
             Some(Some(slot)) => {
                 self.looked_at += 1;
-                self.look(core, slot, wall);
+                return LOOK_STEPS + self.look(core, slot, wall);
             }
         }
-        LOOK_STEPS
+        1
     }
 
     /// Looks at a job: it begins a walk, or goes along with an earlier one. Whether it is held shows only by the present
     /// time, as it may have fired since this began.
-    fn look(&mut self, core: &Scheduler, slot: u32, wall: WallUs) {
+    /// What it costs beside the look.
+    fn look(&mut self, core: &Scheduler, slot: u32, wall: WallUs) -> usize {
         let job = &core.jobs[slot];
         if !job.spec().active || !job.is_visible() || job.is_held(wall) || core.next_of(slot).is_none() {
-            return;
+            return 0;
         }
         let schedule = &job.spec().schedule;
         // A pause that ends by itself lets nothing be due before.
         let resumes = job.revision().pause_at(wall).and_then(|pause| pause.until);
         let reached = resumes.map_or(self.before, |until| until.max(self.before));
-        let mut walk =
-            Walk { schedule: Arc::downgrade(schedule), jobs: 1, reached, left: u64::MAX, seconds: Vec::new() };
+        let met = self.met.len()..self.met.len();
+        let mut walk = Walk { schedule: Arc::downgrade(schedule), reached, left: u64::MAX, met };
         if let Some(left) = core.runs_left(slot) {
             // What is armed counts already, and what is due before the first second, too.
-            walk.left = left;
-            walk.reached = job.armed_through();
+            (walk.left, walk.reached) = (left, job.armed_through());
             let armed = core.executions.of_job(slot).map(|slot| &core.executions[slot]);
             let armed = armed.filter(|armed| armed.state() == State::Armed && !armed.is_asked_for());
-            let seconds = armed.filter_map(|armed| self.second_of(armed.instant()));
-            walk.seconds.extend(seconds);
+            armed.for_each(|armed| self.meet(&mut walk, armed.instant()));
         } else if reached == self.before {
             let place = Arc::as_ptr(schedule).addr();
             if let Some(&shared) = self.shared.get(&place) {
-                self.walks[shared].jobs += 1;
-                return;
+                let met = self.walks[shared].met.clone();
+                let steps = met.len() / KNOWN_PER_STEP;
+                self.met[met].iter().for_each(|&second| self.due[usize::from(second)] += 1);
+                return steps;
             }
             self.shared.insert(place, self.walks.len());
         }
         self.walks.push(walk);
         self.is_walking = true;
+        0
     }
 
     /// Goes on with the last walk for so many steps. How many it took.
     fn walk(&mut self, most: usize) -> usize {
-        let (before, through) = (self.before, self.through);
-        let walk = self.walks.last_mut().expect("one was begun");
+        let mut walk = self.walks.pop().expect("one was begun");
         let schedule = walk.schedule.upgrade();
-        for taken in 0..most {
+        let mut taken = 0;
+        while self.is_walking && taken < most {
+            taken += 1;
             let next = schedule.as_ref().filter(|_| walk.left > 0);
-            let Some(next) = next.and_then(|schedule| schedule.next_in(walk.reached, through)) else {
-                self.is_walking = false;
-                return taken + 1;
-            };
-            walk.reached = next;
-            walk.left -= 1;
-            walk.seconds.extend(second_in(before, through, next));
+            match next.and_then(|schedule| schedule.next_in(walk.reached, self.through)) {
+                None => self.is_walking = false,
+                Some(next) => {
+                    (walk.reached, walk.left) = (next, walk.left - 1);
+                    self.meet(&mut walk, next);
+                }
+            }
         }
-        most
+        self.walks.push(walk);
+        taken
     }
 
-    fn second_of(&self, instant: Instant) -> Option<u16> {
-        second_in(self.before, self.through, instant)
+    /// A walk met an instant, which may lie before the stretch.
+    fn meet(&mut self, walk: &mut Walk, instant: Instant) {
+        if self.before < instant && instant <= self.through {
+            let second = instant.as_secs() - self.before.as_secs() - 1;
+            let second = u16::try_from(second).expect("a stretch is an hour");
+            self.due[usize::from(second)] += 1;
+            self.met.push(second);
+            walk.met.end = self.met.len();
+        }
     }
 
     /// What was found.
-    pub fn end(mut self) -> Ahead {
-        if self.is_walking {
-            // Its job was not looked at to the end.
-            self.walks.pop();
-            self.looked_at -= 1;
-        }
-        let mut due = vec![0_u64; usize::try_from(STRETCH_S).expect("it is small")];
-        for walk in &self.walks {
-            for &second in &walk.seconds {
-                due[usize::from(second)] += u64::from(walk.jobs);
-            }
-        }
+    pub fn end(self) -> Ahead {
         let has_all = self.is_complete && matches!(self.cursor, Cursor::All(_));
         // Jobs may have come and gone meanwhile.
         let jobs = if has_all { self.looked_at } else { self.jobs.max(self.looked_at) };
@@ -212,22 +234,17 @@ impl Forecast {
         let scaled = |count: u64| (count * all + looked_at / 2) / looked_at;
         let first = self.before.as_secs() + 1;
         let at = |second: usize| Instant::from_secs(first + i64::try_from(second).expect("it is small"));
+        let due = &self.due;
         let minute_s = usize::try_from(MINUTE_S).expect("it is small");
-        let minutes = due.chunks(minute_s).enumerate();
-        let minutes = minutes.map(|(minute, due)| (at(minute * minute_s), scaled(due.iter().sum()))).collect();
+        let minutes = due.chunks(minute_s).map(|due| due.iter().copied().map(u64::from).sum()).enumerate();
+        let minutes = minutes.map(|(minute, due)| (at(minute * minute_s), scaled(due))).collect();
         // One that was looked at is no crowd, however many it stands for.
         let mut peaks: Vec<usize> = (0..due.len()).filter(|&second| due[second] > 1).collect();
         peaks.sort_unstable_by_key(|&second| (std::cmp::Reverse(due[second]), second));
         peaks.truncate(FORECAST_PEAKS_MAX);
-        let peaks = peaks.into_iter().map(|second| (at(second), scaled(due[second]))).collect();
+        let peaks = peaks.into_iter().map(|second| (at(second), scaled(due[second].into()))).collect();
         Ahead { now: self.now, minutes, peaks, jobs, looked_at: self.looked_at }
     }
-}
-
-/// Which second of a stretch an instant is, if it is one.
-fn second_in(before: Instant, through: Instant, instant: Instant) -> Option<u16> {
-    let is_within = before < instant && instant <= through;
-    is_within.then(|| u16::try_from(instant.as_secs() - before.as_secs() - 1).expect("a stretch is an hour"))
 }
 
 #[cfg(test)]

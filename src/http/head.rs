@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use super::decode::HEADERS_MAX_CEILING;
 use super::framing::{Framing, Lengths, list_items};
-use super::{Headers, Limits, Method, Refusal, Request, target};
+use super::{Accepts, Headers, Limits, Method, Refusal, Request, target};
 
 /// What a head says.
 #[derive(Debug)]
@@ -55,6 +55,7 @@ struct Fields {
     connection_close: bool,
     connection_keep_alive: bool,
     expects_continue: bool,
+    accepts: Accepts,
     headers: Headers,
 }
 
@@ -92,7 +93,7 @@ impl Fields {
 
     fn add_known(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
         let Some(slot) = self.headers.slot(name) else {
-            self.headers.accepts.note(name, value);
+            self.accepts.note(name, value);
             self.add_to_list(name, value);
             return Ok(());
         };
@@ -138,6 +139,7 @@ impl Fields {
             // to.
             keep_alive: !self.connection_close && (!http_10 || self.connection_keep_alive),
             http_10,
+            accepts: self.accepts,
             headers,
             body: Vec::new(),
         };

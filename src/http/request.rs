@@ -78,6 +78,8 @@ pub struct Request {
     /// True when the client speaks HTTP/1.0, which changes how [`super::encode`] announces
     /// `keep_alive`.
     pub http_10: bool,
+    /// What the client likes to be answered with.
+    pub accepts: Accepts,
     /// The header fields that the product uses.
     pub headers: Headers,
     /// The body with its framing removed; empty when there is none. At most
@@ -111,8 +113,6 @@ pub struct Headers {
     pub rare: Option<Box<RareHeaders>>,
     /// What proxies say of the client, if they do. Anybody can send it.
     pub proxied: Option<Box<Proxied>>,
-    /// What the client likes to be answered with.
-    pub accepts: Accepts,
 }
 
 /// What a client says it likes to be answered with (RFC 9110, section 12.5), as far as anything goes by it. Nothing is

@@ -260,6 +260,7 @@ mod tests {
             query: String::new(),
             keep_alive: true,
             http_10: false,
+            accepts: Default::default(),
             headers,
             body: body.as_bytes().to_vec(),
         }

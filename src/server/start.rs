@@ -176,7 +176,7 @@ fn prepare(
         audits: Audits::default(),
         description: aside("description", api::openapi).map_err(ServeError::Thread)?,
         usage: UsageBoard::start(&config.db).map_err(ServeError::Thread)?,
-        site: aside("page", Site::new).map_err(ServeError::Thread)?,
+        site: aside("page", Site::make).map_err(ServeError::Thread)?,
         zones,
         zone,
         in_flight_max,

@@ -1,13 +1,14 @@
 //! Owns what is written down of who did what, and how it is looked up.
 //! It must not hold a secret: of those it says at most that there was one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::access::TokenId;
-use crate::job::{Definition, JobId, JobSpec, Json, Revision};
+use crate::job::{Definition, JobId, JobSpec, Revision};
 use crate::limits::AUDIT_VALUE_LEN_MAX;
 use crate::time::WallUs;
 
@@ -41,52 +42,36 @@ pub enum Difference {
     Jobs(BTreeMap<&'static str, Vec<JobId>>),
 }
 
-/// The members in which two jobs differ, each with its old and its new value. None: there is no such job. Of secrets they
-/// say only that there is one.
-pub fn members_between(old: Option<&JobSpec>, new: Option<&JobSpec>) -> BTreeMap<String, (Value, Value)> {
-    let ((mut old, old_json), (mut new, new_json)) = (members(old), members(new));
+/// The members in which two jobs differ, each with its old and its new value, null where there is none. None: there is no
+/// such job. They are compared as the text that they are kept as: a number in a body may be one that this program does not
+/// know as a number. Of secrets they say only that there is one.
+pub fn members_between(old: Option<&JobSpec>, new: Option<&JobSpec>) -> BTreeMap<String, [Box<RawValue>; 2]> {
+    let members = |spec: Option<&JobSpec>| {
+        let Some(spec) = spec else { return BTreeMap::new() };
+        let text = serde_json::to_string(&Definition::in_full(spec)).expect("a definition has string keys only");
+        serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&text).expect("it was just made")
+    };
     let mut differing = BTreeMap::new();
-    for name in old.keys().chain(new.keys()).cloned().collect::<BTreeSet<String>>() {
-        let (old, new) = (old.remove(&name).unwrap_or_default(), new.remove(&name).unwrap_or_default());
-        if old != new {
-            differing.insert(name, (old, new));
+    let mut news = members(new);
+    for (name, old) in members(old) {
+        let new = news.remove(&name);
+        // A body that is null is none that is missing.
+        if new.as_ref().is_none_or(|new| new.get() != old.get()) {
+            differing.insert(name, [old, new.unwrap_or_else(|| raw(&()))]);
         }
     }
-    if old_json != new_json {
-        differing.insert("json".to_owned(), (value_of(old_json), value_of(new_json)));
-    }
+    differing.extend(news.into_iter().map(|(name, new)| (name, [raw(&()), new])));
     differing
 }
 
-/// The members that a job has, but for one which is not looked into, as it may be anything.
-fn members(spec: Option<&JobSpec>) -> (BTreeMap<String, Value>, Option<Json>) {
-    let Some(spec) = spec else { return Default::default() };
-    let mut definition = Definition::in_full(spec);
-    let json = definition.json.take();
-    let members = serde_json::to_value(definition).expect("a definition has string keys only");
-    let Value::Object(members) = members else { unreachable!("a definition is an object") };
-    (members.into_iter().filter(|(_, value)| !value.is_null()).collect(), json)
-}
-
-/// What a client may have written in any way, numbers that nobody can hold among it. A long one is not read.
-fn value_of(json: Option<Json>) -> Value {
-    let Some(json) = json else { return Value::Null };
-    let text = serde_json::to_string(&json).expect("it is JSON");
-    let read = || serde_json::from_str(&text).ok();
-    Some(())
-        .filter(|()| text.len() <= AUDIT_VALUE_LEN_MAX)
-        .and_then(|()| read())
-        .unwrap_or_else(|| only_length(text.len()))
-}
-
 /// A value, or how long it is: bodies may be long.
-pub fn shown(value: Value) -> Value {
-    let length = value.to_string().len();
-    if length <= AUDIT_VALUE_LEN_MAX { value } else { only_length(length) }
+pub fn shown(value: &RawValue) -> Box<RawValue> {
+    let length = value.get().len();
+    if length <= AUDIT_VALUE_LEN_MAX { value.to_owned() } else { raw(&serde_json::json!({ "bytes": length })) }
 }
 
-fn only_length(length: usize) -> Value {
-    serde_json::json!({ "bytes": length })
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).expect("objects of numbers are JSON")
 }
 
 /// What of the audit log is looked up.

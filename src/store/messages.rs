@@ -326,8 +326,19 @@ pub struct ExecutionRecord {
 pub struct Strip {
     /// Whose.
     pub job: JobId,
+    /// What the job is called; None: there is no such job, or no more.
+    pub called: Option<Called>,
     /// The executions, newest first.
     pub runs: Vec<StripRun>,
+}
+
+/// What a job is called by people: its name, if it has one, or its URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Its name.
+    pub name: Option<Box<str>>,
+    /// Where it POSTs to.
+    pub api: Box<str>,
 }
 
 /// Little of an execution.
@@ -337,6 +348,8 @@ pub struct StripRun {
     pub instant: Instant,
     /// Why there is one.
     pub kind: Kind,
+    /// Its number among those of its instant and kind.
+    pub number: u32,
     /// How it stands.
     pub status: Status,
     /// Its first dispatch.

@@ -23,8 +23,8 @@ mod varint;
 
 pub use audit::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference, members_between, shown};
 pub use messages::{
-    AlertPage, AlertState, AlertUpdate, Answer, Batch, Distribution, ExecutionPage, ExecutionRecord, Filter, FoundJobs,
-    JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
+    AlertPage, AlertState, AlertUpdate, Answer, Batch, Called, Distribution, ExecutionPage, ExecutionRecord, Filter,
+    FoundJobs, JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
     StoredAnswer, Strip, StripRun, WriterEvent,
 };
 pub use sqlite::{OpenError, Readers, ResealError, Resealed, Store, TokenFile, Writer, fill};

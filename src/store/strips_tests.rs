@@ -48,6 +48,7 @@ fn page(store: &mut Subject, job: JobId, limit: usize) -> Vec<StripRun> {
     let run = |found: super::ExecutionRecord| StripRun {
         instant: found.id.instant,
         kind: found.id.kind,
+        number: found.id.number,
         status: found.record.status,
         executed: found.record.executed,
         duration_us: found.record.duration_us,

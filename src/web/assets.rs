@@ -41,6 +41,7 @@ pub(super) const ASSETS: &[Asset] = assets![
     "live.js",
     "moments.js",
     "parts.js",
+    "runs.js",
     "schedule.js",
     "time.js",
     "yaml.js",

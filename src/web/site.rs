@@ -50,7 +50,7 @@ pub struct Site {
 
 impl Site {
     /// Compresses everything, once.
-    pub fn new() -> Site {
+    pub fn make() -> Site {
         let folder = format!("{ASSETS_AT}{:08x}", digest());
         let preload: String = ASSETS
             .iter()
@@ -71,7 +71,7 @@ impl Site {
         if !matches!(request.method, Method::Get | Method::Head) {
             return None;
         }
-        let (path, accepts) = (request.path.as_str(), request.headers.accepts);
+        let (path, accepts) = (request.path.as_str(), request.accepts);
         if let Some(file) = self.files.get(path) {
             // Another text has another path.
             let for_good = "public, max-age=31536000, immutable";
@@ -151,7 +151,8 @@ mod tests {
             query: String::new(),
             keep_alive: true,
             http_10: false,
-            headers: crate::http::Headers { accepts, ..Default::default() },
+            accepts,
+            headers: crate::http::Headers::default(),
             body: Vec::new(),
         };
         site.answer(&request, |path| matches!(path, "/" | "/livez"))
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn browsers_get_the_page_and_others_what_the_api_says() {
-        let site = Site::new();
+        let site = Site::make();
         let status = |path| get(&site, path, BROWSER).map(|response| response.status.code());
         for path in ["/", "/jobs", "/jobs/new", "/jobs/7", "/jobs/7/edit", "/executions/7-1", "/system"] {
             assert_eq!(status(path), Some(200), "{path}");
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn every_file_that_the_document_names_is_there_and_comes_compressed_to_who_takes_it() {
-        let site = Site::new();
+        let site = Site::make();
         let document = get(&site, "/", Accepts { gzip: false, ..BROWSER }).expect("it is the page");
         let Body::Whole(document) = document.body else { panic!("it is whole") };
         let document = String::from_utf8(document).expect("it is text");

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::site::{Asked, Site};
+use super::site::Site;
+use super::support::asked::Asked;
 use super::support::until;
 use super::{NOT_A_LINE, Setup};
 

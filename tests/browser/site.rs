@@ -1,10 +1,11 @@
 //! Owns small web servers of the tests: the site that hostile pages come from, and a server without any guard.
 //! It must not protect anybody: what a page fails to do to the unguarded server, the page got wrong.
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufReader, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
+
+use super::support::asked::Asked;
 
 /// The page with all that hostile pages do; what it does when is said by the test.
 const HOSTILE_PAGE: &str = include_str!("hostile.html");
@@ -14,27 +15,6 @@ const PICTURE: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" width="1" heigh
 
 /// What nobody but the unguarded server says.
 pub const SECRET: &str = "unguarded";
-
-/// A request that came.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    pub method: String,
-    pub target: String,
-    pub headers: HashMap<String, String>,
-    pub body: String,
-}
-
-impl Asked {
-    /// A header, or an empty text.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(String::as_str).unwrap_or_default()
-    }
-
-    /// Whether it would change something.
-    pub fn is_change(&self) -> bool {
-        !matches!(&*self.method, "GET" | "HEAD" | "OPTIONS")
-    }
-}
 
 /// A running server. Its threads end with the process.
 pub struct Site {
@@ -81,7 +61,7 @@ impl Site {
             for stream in listener.incoming().flatten() {
                 let noted = noted.clone();
                 std::thread::spawn(move || {
-                    let Some(asked) = read(&stream) else { return };
+                    let Some(asked) = Asked::read(&mut BufReader::new(&stream)) else { return };
                     let text = answer(&asked);
                     // What is answered is noted before: the test may look as soon as the page has its answer.
                     noted.lock().expect("no thread panics with it").push(asked);
@@ -110,23 +90,4 @@ fn answer(status: &str, lines: &str, media_type: &str, body: &str) -> String {
         "HTTP/1.1 {status}\r\n{lines}Content-Type: {media_type}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n\
          {body}"
     )
-}
-
-fn read(stream: &TcpStream) -> Option<Asked> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let mut words = line.split(' ');
-    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let mut headers = HashMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok().filter(|&length| length > 0)?;
-        let Some((name, value)) = line.split_once(':') else { break };
-        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-    }
-    let length = headers.get("content-length").map_or(0, |text| text.parse().expect("a browser sends a number"));
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Asked { method, target, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }

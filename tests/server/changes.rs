@@ -161,3 +161,31 @@ fn a_pause_ends_by_itself_or_by_somebody_and_what_was_missed_may_count() {
     let answer = test.api().send("POST", &path("pause"), Some(r#"{"until":"2020-01-01T00:00:00Z"}"#));
     assert_eq!((answer.status, error_of(&answer.json())), (400, "until: expected a time in the future"));
 }
+
+#[test]
+fn a_number_that_no_program_can_hold_is_kept_as_it_is_written_everywhere() {
+    let test = Setup::new(&[]);
+    let body = |exponent: u32| {
+        let api = test.receiver.url("/a");
+        format!(r#"{{"schedule":"@yearly","api":"{api}","type":"ATLEAST_ONCE","json":{{"e":1e{exponent}}}}}"#)
+    };
+    // Answers with such a number are no JSON to this test: it goes by their text.
+    let made = test.api().send("POST", "/api/jobs", Some(&body(400)));
+    assert_eq!(made.status, 201, "{}", made.text);
+    let start = made.text.find(r#""jobId":""#).expect("it has an id") + r#""jobId":""#.len();
+    let path = format!("/api/jobs/{}", &made.text[start..start + 36]);
+    let lines = format!("{{\"create\":{}}}\n", body(403));
+    for (method, at, sent, number) in [
+        ("PATCH", path.as_str(), r#"{"json":{"e":1e401}}"#, "1e401"),
+        ("PUT", &path, &body(402), "1e402"),
+        ("POST", "/api/jobs/batch", &lines, "1e403"),
+        ("POST", "/api/import", &format!("{{\"job\":{}}}\n", body(404)), "1e404"),
+    ] {
+        let answer = test.api().send(method, at, Some(sent));
+        assert!((200..=201).contains(&answer.status), "{method} {at}: {}", answer.text);
+        let export = test.api().send("GET", "/api/export", None);
+        assert!(export.text.contains(number), "{number}: {}", export.text);
+    }
+    let audit = test.api().send("GET", "/api/audit", None);
+    assert!(audit.text.contains(r#""json":[{"e":1e401},{"e":1e402}]"#), "{}", audit.text);
+}

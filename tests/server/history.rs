@@ -203,7 +203,11 @@ fn health_and_info_answer_and_every_listed_endpoint_exists() {
         let is_execution = path.starts_with("/api/executions/");
         let id = if is_execution { execution_of(test.api(), &id) } else { id.clone() };
         let path = path.replace(":id", &id).replace(":name", "holidays");
-        let path = if path.ends_with("/why") { format!("{path}?at=2026-01-01T00:00:00Z") } else { path };
+        let path = match path.as_str() {
+            "/api/strips" => format!("{path}?jobId={id}"),
+            _ if path.ends_with("/why") => format!("{path}?at=2026-01-01T00:00:00Z"),
+            _ => path,
+        };
         // What has no end is asked for its head.
         let method = if path == "/api/events" { "HEAD" } else { method };
         let answer = test.api().send(method, &path, matches!(method, "POST" | "PUT" | "PATCH").then_some(body));

@@ -205,24 +205,6 @@ fn a_job_that_is_wrong_is_refused_by_the_name_of_what_is_wrong() {
     test.is_well();
 }
 
-/// What is written down of a change holds such values, too, and a thread of its own writes it.
-#[test]
-fn json_that_no_number_or_text_of_ours_can_hold_is_taken_as_it_is() {
-    let test = Setup::new(&[]);
-    for value in [r"1e999", r#""\ud800""#, r#"{"\ud800":[123456789012345678901234567890.10]}"#] {
-        let body = |schedule: &str| {
-            format!(r#"{{"schedule":"{schedule}","api":"http://127.0.0.1:9/","type":"ATLEAST_ONCE","json":{value}}}"#)
-        };
-        let created = test.api().send("POST", "/api/jobs", Some(&body("@yearly")));
-        assert!(created.status == 201 && created.text.contains(&format!(r#""json":{value}"#)), "{}", created.text);
-        let place = created.header("location").to_owned();
-        assert_eq!(test.api().send("PUT", &place, Some(&body("@monthly"))).status, 200, "{value}");
-        assert_eq!(test.api().send("DELETE", &place, None).status, 204, "{value}");
-    }
-    assert_eq!(test.api().get("/api/audit")["audit"].as_array().map(Vec::len), Some(9));
-    test.is_well();
-}
-
 #[test]
 fn a_jobs_own_misfire_policy_counts_before_the_servers() {
     let test = Setup::new(&["--misfire", "once"]);

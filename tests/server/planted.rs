@@ -103,8 +103,11 @@ impl Told {
             let of = if path.contains("executions/{") { vec![text(execution)] } else { ids.iter().map(text).collect() };
             let many = if path.contains('{') && !path.contains("{name}") { &of[..] } else { &of[..1] };
             for id in many {
-                let query =
-                    if path.ends_with("/why") { format!("?at={}", time_at(this_second())) } else { String::new() };
+                let query = match path.as_str() {
+                    "/api/strips" => format!("?jobId={}", ids.iter().map(text).collect::<Vec<_>>().join(",")),
+                    _ if path.ends_with("/why") => format!("?at={}", time_at(this_second())),
+                    _ => String::new(),
+                };
                 let path = path.replace("{id}", id).replace("{name}", "de") + &query;
                 let answer = api.send("GET", &path, None);
                 assert_eq!(answer.status, 200, "GET {path}: {}", answer.text);

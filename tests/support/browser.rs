@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::until;
 pub use super::webdriver::Element;
-use super::webdriver::Session;
+use super::webdriver::{Refused, Session};
 
 /// What Debian and others call it.
 const CHROMIUM_NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -92,6 +92,11 @@ impl Browser {
         self.session.post("/execute/sync", &json!({ "script": script, "args": arguments }))
     }
 
+    /// The same; an error says that an argument is gone, or that the script failed.
+    pub fn try_run(&self, script: &str, arguments: &[Value]) -> Result<Value, Refused> {
+        self.session.try_post("/execute/sync", &json!({ "script": script, "args": arguments }))
+    }
+
     /// Runs the body of an async function in the page, which may `await`; what it returns.
     #[track_caller]
     pub fn run_async(&self, script: &str, arguments: &[Value]) -> Value {
@@ -129,6 +134,29 @@ impl Browser {
         self.session.post(&element.path("click"), &json!({}));
     }
 
+    /// The same; an error says that something else is there by now, or above it.
+    pub fn try_click(&self, element: &Element) -> Result<(), Refused> {
+        self.session.try_post(&element.path("click"), &json!({})).map(drop)
+    }
+
+    /// Presses a key, or several at once, such as `Tab` or `Shift+Tab`; wherever the focus is.
+    #[track_caller]
+    pub fn press(&self, keys: &str) {
+        let parts: Vec<String> = if keys == "+" { vec![keys.to_owned()] } else { keys.split('+').map(key).collect() };
+        let step = |kind: &str, key: &String| json!({ "type": kind, "value": key });
+        let down = parts.iter().map(|key| step("keyDown", key));
+        let steps: Vec<Value> = down.chain(parts.iter().rev().map(|key| step("keyUp", key))).collect();
+        self.session.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": steps }] }));
+    }
+
+    /// Presses these keys one after the other.
+    #[track_caller]
+    pub fn type_text(&self, text: &str) {
+        let strokes = text.chars().flat_map(|letter| ["keyDown", "keyUp"].map(|kind| (kind, letter)));
+        let steps: Vec<Value> = strokes.map(|(kind, letter)| json!({ "type": kind, "value": letter })).collect();
+        self.session.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": steps }] }));
+    }
+
     /// Types into an element.
     #[track_caller]
     pub fn send_keys(&self, element: &Element, keys: &str) {
@@ -158,6 +186,37 @@ impl Browser {
         self.session.post("/frame", &json!({ "id": null }));
     }
 
+    pub fn back(&self) {
+        self.session.post("/back", &json!({}));
+    }
+
+    pub fn forward(&self) {
+        self.session.post("/forward", &json!({}));
+    }
+
+    /// A command of the browser's own protocol (Chrome DevTools), for what WebDriver has none for.
+    #[track_caller]
+    pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
+        self.session.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
+    }
+
+    /// As if the system's colours were these: `light` or `dark`.
+    pub fn set_colours(&self, scheme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
+    }
+
+    /// As if whoever sits here lived there.
+    pub fn set_zone(&self, zone: &str) {
+        self.devtools("Emulation.setTimezoneOverride", &json!({ "timezoneId": zone }));
+    }
+
+    /// As if the window had this much room within, also less than a window can have.
+    pub fn set_room(&self, width: u32, height: u32) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &metrics);
+    }
+
     /// The window's outer size, in pixels.
     pub fn resize(&self, width: u32, height: u32) {
         self.session.post("/window/rect", &json!({ "width": width, "height": height }));
@@ -177,11 +236,49 @@ impl Browser {
         text(&self.session.get("/screenshot"))
     }
 
+    /// The whole page, also what would have to be scrolled to, as a PNG, in base64.
+    pub fn picture(&self) -> String {
+        let high = &self.devtools("Page.getLayoutMetrics", &json!({}))["cssContentSize"]["height"];
+        let wide = self.run("return innerWidth", &[]);
+        let clip = json!({ "x": 0, "y": 0, "width": wide, "height": high, "scale": 1 });
+        let asked = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        text(&self.devtools("Page.captureScreenshot", &asked)["data"])
+    }
+
     /// What pages and the browser itself wrote to the console since the last call, one message each.
     pub fn console(&self) -> Vec<String> {
-        let told = self.session.post("/se/log", &json!({ "type": "browser" }));
-        told.as_array().expect("it is a list").iter().map(|entry| text(&entry["message"])).collect()
+        self.log().iter().map(|entry| text(&entry["message"])).collect()
     }
+
+    /// The same, but only warnings and errors.
+    pub fn complaints(&self) -> Vec<String> {
+        let is_bad = |entry: &&Value| entry["level"] == "SEVERE" || entry["level"] == "WARNING";
+        self.log().iter().filter(is_bad).map(|entry| text(&entry["message"])).collect()
+    }
+
+    fn log(&self) -> Vec<Value> {
+        let told = self.session.post("/se/log", &json!({ "type": "browser" }));
+        told.as_array().expect("it is a list").clone()
+    }
+}
+
+/// A key as the protocol writes it (W3C WebDriver, section 17.4.2).
+fn key(name: &str) -> String {
+    let code = match name {
+        "Enter" => '\u{E007}',
+        "Tab" => '\u{E004}',
+        "Shift" => '\u{E008}',
+        "Control" => '\u{E009}',
+        "Escape" => '\u{E00C}',
+        "Space" => ' ',
+        "Backspace" => '\u{E003}',
+        "Left" => '\u{E012}',
+        "Up" => '\u{E013}',
+        "Right" => '\u{E014}',
+        "Down" => '\u{E015}',
+        _ => return name.to_owned(),
+    };
+    code.to_string()
 }
 
 fn text(value: &Value) -> String {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub mod api;
+pub mod asked;
 pub mod browser;
 pub mod history;
 pub mod receiver;

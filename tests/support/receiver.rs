@@ -2,12 +2,13 @@
 //! It must not be what limits a test: one thread a connection, small requests.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{second_of, wall_us};
+use super::asked::Asked;
+use super::second_of;
 
 /// What a path answers.
 #[derive(Clone, Copy, Debug)]
@@ -180,32 +181,17 @@ impl Receiver {
 }
 
 fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|&length| length > 0)?;
-    let mut words = line.split(' ');
-    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let mut headers = HashMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok().filter(|&length| length > 0)?;
-        let Some((name, value)) = line.split_once(':') else { break };
-        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-    }
-    let at_us = wall_us();
-    let length = headers.get("content-length").map_or(0, |text| text.parse().expect("a length is a number"));
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let text = |name: &str| headers.get(name).cloned().unwrap_or_default();
+    let asked = Asked::read(reader)?;
     Some(Post {
-        method,
-        path,
-        at_us,
-        key: text("idempotency-key"),
-        attempt: text("punctual-attempt").parse().unwrap_or(0),
-        late: text("punctual-late") == "true",
-        second: headers.get("punctual-scheduled-time").map_or(0, |time| second_of(time)),
-        body: String::from_utf8_lossy(&body).into_owned(),
+        at_us: asked.at_us,
+        key: asked.header("idempotency-key").to_owned(),
+        attempt: asked.header("punctual-attempt").parse().unwrap_or(0),
+        late: asked.header("punctual-late") == "true",
+        second: asked.headers.get("punctual-scheduled-time").map_or(0, |time| second_of(time)),
         status: None,
-        headers,
+        method: asked.method,
+        path: asked.target,
+        headers: asked.headers,
+        body: asked.body,
     })
 }

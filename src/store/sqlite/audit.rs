@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::rows;
 use crate::access::TokenId;
@@ -39,15 +40,14 @@ pub(super) fn insert(connection: &Connection, row: &AuditRow) -> rusqlite::Resul
 /// The members in which two revisions of a job differ, each with its old and its new value.
 fn between(old: Option<&Revision>, new: Option<&Revision>) -> String {
     let mut differing = members_between(old.map(|old| &old.spec), new.map(|new| &new.spec));
-    let paused = |revision: Option<&Revision>| {
-        let pause = revision.and_then(|revision| revision.pause.as_deref());
-        pause.map_or(Value::Null, |pause| pause.since.to_string().into())
-    };
+    let paused = |revision: Option<&Revision>| Some(revision?.pause.as_deref()?.since.to_string());
     if paused(old) != paused(new) {
-        differing.insert("paused".to_owned(), (paused(old), paused(new)));
+        let raw = |since| to_raw_value(&since).expect("a text is JSON");
+        differing.insert("paused".to_owned(), [raw(paused(old)), raw(paused(new))]);
     }
-    let pairs = differing.into_iter().map(|(name, (old, new))| (name, Value::from(vec![shown(old), shown(new)])));
-    Value::Object(pairs.collect()).to_string()
+    let pairs: BTreeMap<&String, [Box<RawValue>; 2]> =
+        differing.iter().map(|(name, pair)| (name, pair.each_ref().map(|value| shown(value)))).collect();
+    serde_json::to_string(&pairs).expect("it has string keys only")
 }
 
 /// How many jobs, and the ids of the first.

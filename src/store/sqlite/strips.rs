@@ -9,7 +9,7 @@ use super::rows;
 use super::stand::Settled;
 use crate::core::{ExecutionKey, Kind, Status};
 use crate::job::{JobId, JobKey};
-use crate::store::{Strip, StripRun};
+use crate::store::{Called, Strip, StripRun};
 use crate::time::{Instant, WallUs};
 
 /// Found by the clustering of history: of a job with little of it as quickly as of one with much.
@@ -39,9 +39,16 @@ pub(super) fn strips(
     let strip = |(&job, key): (&JobId, Option<JobKey>)| {
         let of_job = |key: JobKey| listed.iter().find(|(owner, _)| *owner == key).map(|(_, entries)| &**entries);
         let runs = key.map(|key| runs(&page, key, of_job(key).unwrap_or_default(), most)).transpose()?;
-        Ok(Strip { job, runs: runs.unwrap_or_default() })
+        let called = key.map(|key| called(snapshot, key)).transpose()?.flatten();
+        Ok(Strip { job, called, runs: runs.unwrap_or_default() })
     };
     jobs.iter().zip(keys).map(strip).collect()
+}
+
+/// What a job is called, and its URL.
+fn called(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Called>> {
+    let mut select = connection.prepare_cached("SELECT name, api FROM jobs WHERE id = ?1 AND deleted_at IS NULL")?;
+    select.query_row([rows::integer(job.0)], |row| Ok(Called { name: row.get(0)?, api: row.get(1)? })).optional()
 }
 
 /// The last executions of a job, newest first.
@@ -80,5 +87,5 @@ fn read(row: &Row<'_>, job: JobKey) -> rusqlite::Result<(ExecutionKey, StripRun)
 }
 
 fn run(key: &ExecutionKey, status: Status, executed: Option<WallUs>, duration_us: Option<u64>) -> StripRun {
-    StripRun { instant: key.instant, kind: key.kind, status, executed, duration_us }
+    StripRun { instant: key.instant, kind: key.kind, number: key.number, status, executed, duration_us }
 }

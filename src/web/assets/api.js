@@ -25,7 +25,7 @@ export async function ask(method, path, { query, body, headers = {}, signal } = 
   }
   const text = await response.text();
   const told = parse(text);
-  if (response.ok || response.status === 503 && path === '/api/health') return { told, response };
+  if (response.ok || response.status === 503 && path === '/api/health') return { told, text, response };
   if (response.status === 401) window.dispatchEvent(new Event('signedout'));
   throw new Problem(response.status, told, response.headers);
 }
@@ -60,18 +60,25 @@ export async function each(items, work, atOnce = 3) {
 
 function parse(text) {
   try {
-    return text ? parseExactly(text) : null;
+    return text ? JSON.parse(text) : null;
   } catch {
     return null;
   }
 }
 
-/** Reads JSON, but keeps numbers as they are written where a number of this language would be another one. */
+/** Reads JSON, but keeps numbers as they are written: a body is sent as it is, and 1.0 or 2^70 is another text by itself. */
 export function parseExactly(text) {
   return JSON.parse(text, (_, value, context) => {
-    const isLong = typeof value === 'number' && context && JSON.rawJSON && (!Number.isFinite(value) || context.source.replace(/\D/g, '').length > 15);
-    return isLong ? JSON.rawJSON(context.source) : value;
+    const isOther = typeof value === 'number' && context && JSON.rawJSON && String(value) !== context.source;
+    return isOther ? JSON.rawJSON(context.source) : value;
   });
+}
+
+/** A job with its ETag; its body with the numbers as they are written. */
+export async function getJob(id, signal) {
+  const { told, text, response } = await ask('GET', `/api/jobs/${id}`, { signal });
+  if (told.json !== undefined) told.json = parseExactly(text).json;
+  return { job: told, etag: response.headers.get('ETag') };
 }
 
 /** Who asks, and what he may do. */

@@ -1,7 +1,7 @@
 // Owns the frame around the views: which address is which view, the head of the page, keys, and who is signed in.
 
 import { h, replace } from './dom.js';
-import { get, loadSession, session, queryText, ask } from './api.js';
+import { get, loadSession, may, session, queryText, ask } from './api.js';
 import { compareClocks, isUtc, toggleUtc, tick, span, zone } from './time.js';
 import { listen } from './live.js';
 import { emptyState, link, question, toast } from './parts.js';
@@ -35,12 +35,24 @@ const PLACES = [['/', 'Overview', 'o'], ['/jobs', 'Jobs', 'j'], ['/executions', 
 const main = document.getElementById('main');
 let shown = null;
 let endShown = () => {};
+/** What of a view would be lost by leaving it: gives whether there is something. */
+let isTouched = () => false;
 
 /** Goes to an address of this page. `replaceIt`: Back does not lead here again. */
-function go(href, { replaceIt = false } = {}) {
+async function go(href, { replaceIt = false } = {}) {
+  if (!await mayLeave()) return null;
   const isSame = new URL(href, location.href).pathname === location.pathname;
+  // Back finds the page where it was left.
+  history.replaceState({ y: scrollY }, '');
   history[replaceIt ? 'replaceState' : 'pushState'](null, '', href);
   return show({ keepFocus: isSame });
+}
+
+async function mayLeave() {
+  if (!isTouched()) return true;
+  const leaves = await question('Leave what you have written?', h('p', 'It is not saved.'), { yes: 'Leave', no: 'Stay' });
+  if (leaves) isTouched = () => false;
+  return Boolean(leaves);
 }
 
 function find(path) {
@@ -48,7 +60,8 @@ function find(path) {
     const names = [];
     const form = pattern.replace(/:(\w+)/g, (_, name) => (names.push(name), '([^/]+)'));
     const match = new RegExp(`^${form}$`).exec(path);
-    if (match) return { view, params: Object.fromEntries(names.map((name, place) => [name, decodeURIComponent(match[place + 1])])) };
+    // What is malformed is no id either; the API says so.
+    if (match) return { view, params: Object.fromEntries(names.map((name, place) => [name, match[place + 1]])) };
   }
   return { view: missing, params: {} };
 }
@@ -59,16 +72,19 @@ function missing({ title }) {
 }
 
 /** Shows what the address says. What a view began ends with it. */
-async function show({ keepFocus = false } = {}) {
+async function show({ keepFocus = false, y = 0 } = {}) {
   endShown();
+  document.querySelectorAll('dialog[open]').forEach(dialog => dialog.close());
+  isTouched = () => false;
   const controller = new AbortController();
   const ends = [];
-  const mine = shown = {};
+  const mine = shown = { hasFailed: false };
   endShown = () => {
     controller.abort();
     ends.forEach(end => end());
   };
   const { view, params } = find(location.pathname);
+  path = location.pathname;
   markPlace();
   const query = Object.fromEntries(new URLSearchParams(location.search));
   const context = {
@@ -76,45 +92,49 @@ async function show({ keepFocus = false } = {}) {
     title: text => { document.title = text ? `${text} · Punctual` : 'Punctual'; },
     /** The same address with other parts of its query. */
     href: changes => location.pathname + queryText({ ...query, cursor: null, ...changes }),
-    live: (told, filter) => ends.push(listen(told, filter)),
+    /** Events from now on; to be asked for before anything is loaded. */
+    live: async filter => {
+      controller.signal.throwIfAborted();
+      const stream = await listen(filter);
+      if (controller.signal.aborted) stream.end();
+      else ends.push(() => stream.end());
+      return stream;
+    },
     every: (ms, run) => {
+      if (controller.signal.aborted) return;
       const timer = setInterval(() => document.hidden || run(), ms);
       ends.push(() => clearInterval(timer));
     },
-    again: () => mine === shown && show({ keepFocus: true }),
+    /** Somebody writes here: `touched` says whether something would be lost. */
+    keep: touched => { isTouched = touched; mine.isWritten = true; },
+    again: () => mine === shown && show({ keepFocus: true, y: scrollY }),
   };
+  let hadFocus = false;
   main.setAttribute('aria-busy', 'true');
   try {
     const content = await (session.scope || view === missing ? view(context) : signIn(context, start));
     if (mine !== shown) return;
-    const focused = keepFocus ? focusKey(document.activeElement) : null;
+    hadFocus = main.contains(document.activeElement);
+    // Elsewhere nothing takes the place of what had the focus.
+    if (!keepFocus) document.activeElement?.blur();
     replace(main, content);
-    if (focused) main.querySelector(focused)?.focus({ preventScroll: true });
     context.shown?.();
   } catch (why) {
     if (mine !== shown || controller.signal.aborted) return;
+    mine.hasFailed = true;
     context.title('Not shown');
     replace(main, h('h1', why.status === 404 ? 'Not found' : 'This could not be shown'), h('p.error', { role: 'alert' }, why.message),
       h('p', why.more ?? h('button', { type: 'button', onclick: () => show() }, 'Try again')));
   } finally {
     if (mine === shown) main.removeAttribute('aria-busy');
   }
-  if (!keepFocus && mine === shown) {
-    scrollTo(0, 0);
-    const heading = main.querySelector('h1');
-    if (heading && !main.contains(document.activeElement)) {
-      heading.tabIndex = -1;
-      heading.focus({ preventScroll: true });
-    }
+  if (mine !== shown) return;
+  if (!keepFocus || y) scrollTo(0, y);
+  const heading = main.querySelector('h1');
+  if (heading && (!keepFocus || hadFocus) && !main.contains(document.activeElement)) {
+    heading.tabIndex = -1;
+    (main.querySelector('[autofocus]') ?? heading).focus({ preventScroll: true });
   }
-}
-
-/** By what an element is found again in what takes its place. */
-function focusKey(element) {
-  if (!main.contains(element)) return null;
-  if (element.name) return `[name="${CSS.escape(element.name)}"]`;
-  const href = element.getAttribute('href');
-  return href ? `a[href="${CSS.escape(href)}"]` : null;
 }
 
 function markPlace() {
@@ -126,24 +146,27 @@ function markPlace() {
   }
 }
 
-const liveSign = h('span#live', { role: 'status' });
+const liveSign = h('span', { id: 'live' });
 const LIVE = { live: '● live', connecting: '◌ connecting', paused: '‖ paused', lost: '✕ cut off, trying again', off: '' };
+/** Said only when it goes and when it is back: it changes with each view. */
+const liveSaid = h('span.visually-hidden', { role: 'status' });
+
+let zoneShown = () => {};
 
 function head() {
   const zoneButton = h('button.quiet', { type: 'button', title: 'Show all times the other way (key u)', onclick: toggleUtc });
   const showZone = () => replace(zoneButton, isUtc() ? 'UTC' : zone());
   showZone();
-  window.addEventListener('zonechange', showZone);
+  zoneShown = showZone;
   const themeButton = h('button.quiet', { type: 'button', onclick: turnTheme });
   showTheme(themeButton);
   const who = session.token
     ? [h('span.who', { title: `scope ${session.scope}` }, session.token.name), h('button.quiet', { type: 'button', onclick: signOut }, 'Sign out')]
     : session.scope && session.scope !== 'admin' ? h('button.quiet', { type: 'button', onclick: askToken }, 'Sign in') : null;
-  liveSign.id = 'live';
   replace(document.getElementById('top'),
     h('a.brand', { href: '/' }, 'Punctual'),
     h('nav', { 'aria-label': 'Main' }, PLACES.map(([href, name, key]) => h('a', { href, title: `key g ${key}` }, name))),
-    h('div.tools', liveSign, zoneButton, themeButton, h('button.quiet', { type: 'button', 'aria-label': 'Keys', title: 'Keys (?)', onclick: showKeys }, '?'), who));
+    h('div.tools', liveSign, liveSaid, zoneButton, themeButton, h('button.quiet', { type: 'button', 'aria-label': 'Keys', title: 'Keys (?)', onclick: showKeys }, '?'), who));
   markPlace();
 }
 
@@ -154,9 +177,7 @@ function turnTheme(event) {
   const next = THEMES[(THEMES.indexOf(root.dataset.theme ?? '') + 1) % THEMES.length];
   if (next) root.dataset.theme = next;
   else delete root.dataset.theme;
-  try {
-    localStorage.setItem('punctual.theme', next);
-  } catch { /* It counts for this page then. */ }
+  stored('punctual.theme', next);
   showTheme(event.currentTarget);
 }
 
@@ -176,6 +197,18 @@ async function signOut() {
   location.assign('/');
 }
 
+/** Signs in without leaving what is shown. */
+function askAbove() {
+  const dialog = h('dialog', { 'aria-label': 'Sign in' });
+  dialog.append(signIn({ title: () => {} }, async () => {
+    await loadSession();
+    head();
+    dialog.remove();
+  }));
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
 /** Whoever may only read without a token can show one. */
 function askToken() {
   session.scope = null;
@@ -184,21 +217,36 @@ function askToken() {
 
 const KEYS = [...PLACES.map(([, name, key]) => [`g ${key}`, name]), ['c', 'Create a job'], ['/', 'Search'], ['u', 'Times in UTC, or here'], ['r', 'Load again'], ['?', 'These keys']];
 
+let hasKeys = stored('punctual.keys') !== 'off';
+
+function stored(name, value) {
+  try {
+    if (value !== undefined) localStorage.setItem(name, value);
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
 function showKeys() {
-  question('Keys', h('dl.facts', KEYS.map(([key, does]) => h('div', h('dt', key.split(' ').map(part => h('kbd', part))), h('dd', does)))), { yes: 'Close', no: null });
+  const on = h('input', { type: 'checkbox', checked: hasKeys, onchange: () => {
+    hasKeys = on.checked;
+    stored('punctual.keys', hasKeys ? 'on' : 'off');
+  } });
+  question('Keys', [h('dl.facts', KEYS.map(([key, does]) => h('div', h('dt', key.split(' ').map(part => h('kbd', part))), h('dd', does)))), h('label.check', on, ' Single keys do this')], { yes: 'Close', no: null });
 }
 
 let prefix = 0;
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.('input, textarea, select, dialog')) return;
+  if (!hasKeys || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.('input, textarea, select, dialog')) return;
   const afterG = Date.now() - prefix < 1500;
   prefix = 0;
   const place = afterG && PLACES.find(([, , key]) => key === event.key);
   if (place) go(place[0]);
   else if (event.key === 'g') prefix = Date.now();
-  else if (event.key === 'c') go('/jobs/new');
+  else if (event.key === 'c' && may('write')) go('/jobs/new');
   else if (event.key === 'u') toggleUtc();
-  else if (event.key === 'r') show({ keepFocus: true });
+  else if (event.key === 'r' && !shown.isWritten) show({ keepFocus: true });
   else if (event.key === '?') showKeys();
   else if (event.key === '/') {
     const search = main.querySelector('input[type=search]');
@@ -209,9 +257,11 @@ function onKey(event) {
 }
 
 function onClick(event) {
+  const run = event.target.closest?.('.strip [data-open]');
+  if (run && !event.button) return go(run.getAttribute('data-open'));
   const anchor = event.target.closest?.('a[href]');
   if (!anchor || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-  const url = new URL(anchor.href, location.href);
+  const url = new URL(anchor.getAttribute('href'), location.href);
   if (url.origin !== location.origin || anchor.target || anchor.hasAttribute('download') || url.pathname.startsWith('/api/')) return;
   if (url.hash && url.pathname === location.pathname && url.search === location.search) return;
   event.preventDefault();
@@ -235,6 +285,8 @@ async function watch() {
   }
   document.querySelector('link[rel=icon]').href = ICON(said ? 'b3211f' : '12733a');
   if (notice.textContent !== said) replace(notice, said);
+  // What could not be shown while the server was away can be now.
+  if (!said && shown?.hasFailed) show({ keepFocus: true });
 }
 
 async function start() {
@@ -250,16 +302,33 @@ async function start() {
   await show();
 }
 
-window.addEventListener('popstate', () => show({ keepFocus: true }));
+let path = location.pathname;
+window.addEventListener('popstate', ({ state }) => {
+  const isSame = path === location.pathname;
+  show({ keepFocus: isSame, y: state?.y ?? 0 });
+});
 window.addEventListener('signedout', async () => {
   if (!session.scope) return;
   await loadSession();
-  if (!session.scope) show();
+  if (session.scope) return;
+  head();
+  // What somebody writes is not taken from him: he signs in above it.
+  if (shown.isWritten) askAbove();
+  else show();
 });
-window.addEventListener('livestate', ({ detail }) => {
-  liveSign.className = detail.state;
-  replace(liveSign, LIVE[detail.state], detail.why ? h('span.visually-hidden', `: ${detail.why}`) : null);
+window.addEventListener('livestate', ({ detail: { state, why } }) => {
+  liveSign.className = state;
+  liveSign.title = why ?? '';
+  replace(liveSign, LIVE[state], state === 'lost' && why?.startsWith('as many') ? `: ${why}` : null);
+  const said = { lost: 'The connection is cut off.', live: liveSaid.textContent && 'It is live again.' }[state];
+  if (said) replace(liveSaid, said);
 });
+// A view is drawn anew with times as they are told now, but not one that somebody writes in.
+window.addEventListener('zonechange', () => {
+  zoneShown();
+  if (!shown.isWritten) show({ keepFocus: true, y: scrollY });
+});
+window.addEventListener('beforeunload', event => isTouched() && event.preventDefault());
 document.addEventListener('click', onClick);
 document.addEventListener('keydown', onKey);
 setInterval(() => document.hidden || tick(), 500);

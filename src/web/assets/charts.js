@@ -16,10 +16,12 @@ export function strip(runs, most = 60) {
   const first = most - shown.length;
   const bars = shown.map((run, place) => {
     const tall = TALL[run.status] ?? 8;
-    const title = `${text(run.scheduledTime)}: ${WORDS[run.status]}${run.driftMs === null ? '' : `, ${millis(run.driftMs)} late`}`;
-    return s('rect', { class: run.status.toLowerCase(), x: (first + place) * 4, y: 20 - tall, width: 3, height: tall }, s('title', title));
+    const title = `${text(run.scheduledTime)}: ${WORDS[run.status]}${typeof run.driftMs === 'number' ? `, ${millis(run.driftMs)} late` : ''}`;
+    const x = (first + place) * 4;
+    // By mouse only: sixty stops of the tab key would be in the way, and the same is in a table.
+    return s('g', { 'data-open': `/executions/${run.executionId}` }, s('rect.hit', { x, y: 0, width: 4, height: 20 }), s('rect', { class: run.status.toLowerCase(), x, y: 20 - tall, width: 3, height: tall }), s('title', title));
   });
-  return s('svg.strip', { viewBox: `0 0 ${most * 4} 20`, preserveAspectRatio: 'xMinYMid', role: 'img', 'aria-label': `last ${shown.length} runs: ${said}` }, bars);
+  return s('svg.strip', { viewBox: `0 0 ${most * 4} 20`, preserveAspectRatio: 'xMinYMid', role: 'img', 'aria-label': shown.length ? `last ${shown.length} runs: ${said}` : said }, bars);
 }
 
 /** One bar for each of `points`, of stacked `parts` (class and value). */
@@ -30,13 +32,22 @@ export function bars(points, label, { height = 60, mark } = {}) {
     const rects = point.parts.filter(([, value]) => value > 0).map(([name, value]) => {
       const tall = Math.max(1.5, value / most * (height - 2));
       y -= tall;
-      return s('rect', { class: name, x: place * 10 + 1, y, width: 8, height: tall });
+      // What failed is hatched, what was skipped is narrow: nobody depends on the colour.
+      const [inset, wide] = name === 'skipped' ? [3.5, 3] : [1, 8];
+      const hatch = name === 'failed' ? s('rect', { x: place * 10 + 1, y, width: 8, height: tall, fill: 'url(#hatch)' }) : null;
+      return [s('rect', { class: name, x: place * 10 + inset, y, width: wide, height: tall }), hatch];
     });
     return s('g', s('title', point.title), s('rect.hit', { x: place * 10, y: 0, width: 10, height }), rects);
   });
   const line = mark === undefined ? null : s('line.mark', { x1: mark * 10, x2: mark * 10, y1: 0, y2: height });
-  return s('svg.bars', { viewBox: `0 0 ${points.length * 10} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label }, s('line.axis', { x1: 0, x2: points.length * 10, y1: height - 0.5, y2: height - 0.5 }), drawn, line);
+  return s('svg.bars', { viewBox: `0 0 ${points.length * 10} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label }, hatching(), s('line.axis', { x1: 0, x2: points.length * 10, y1: height - 0.5, y2: height - 0.5 }), drawn, line);
 }
+
+/** Slanted lines over what is drawn below. */
+const hatching = () => s('defs', s('pattern', { id: 'hatch', width: 3, height: 3, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' }, s('rect.hatch', { width: 1.2, height: 3 })));
+
+/** What the signs of bars mean. */
+export const outcomes = () => h('p.legend', h('span', h('i.success'), 'succeeded'), h('span', h('i.failed'), 'failed (hatched)'), h('span', h('i.skipped'), 'skipped (narrow)'));
 
 const [HIGH, LEFT, BOTTOM, TOP] = [170, 62, 22, 10];
 /** As wide as the page, so that text in a drawing is as large as beside it. */
@@ -46,7 +57,7 @@ const width = () => Math.max(300, document.getElementById('main').clientWidth - 
  * Values over time. A point has `at` (ms), a `value` (ms) or null, `failed`, and a `title`; `lines` are named series of points
  * that are joined. Dragging over it calls `zoom(from, to)`.
  */
-export function plot({ label, points = [], lines = [], from, to, zoom }) {
+export function plot({ label, points = [], lines = [], from, to, zoom, open }) {
   const wide = width();
   const all = [...points, ...lines.flatMap(line => line.points)].filter(point => point.value !== null && point.value !== undefined);
   if (!all.length) return h('p.empty', `${label}: nothing in this time.`);
@@ -58,10 +69,10 @@ export function plot({ label, points = [], lines = [], from, to, zoom }) {
     s('text', { x: LEFT - 6, y: y(top * part) + 4, 'text-anchor': 'end' }, part ? millis(top * part) : '0'),
   ]);
   const isLong = to - from > 36 * 3_600_000;
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map(part => {
+  const ticks = (wide < 560 || to - from < 10_000 ? [0, 1] : [0, 0.25, 0.5, 0.75, 1]).map(part => {
     const at = new Date(from + (to - from) * part).toISOString();
     const said = isLong ? text(at, 'min', undefined, true) : text(at, to - from < 600_000 ? 's' : 'min');
-    return s('text', { class: part % 0.5 ? 'wide' : null, x: x(from + (to - from) * part), y: HIGH - 6, 'text-anchor': part === 0 ? 'start' : part === 1 ? 'end' : 'middle' }, said);
+    return s('text', { x: x(from + (to - from) * part), y: HIGH - 6, 'text-anchor': part === 0 ? 'start' : part === 1 ? 'end' : 'middle' }, said);
   });
   const joined = lines.map(({ name, points: series }) => {
     const known = series.filter(point => point.value !== null && point.value !== undefined);
@@ -70,8 +81,8 @@ export function plot({ label, points = [], lines = [], from, to, zoom }) {
   });
   const selected = s('rect.selected', { y: TOP, height: HIGH - TOP - BOTTOM, width: 0 });
   const drawing = s('svg.plot', { viewBox: `0 0 ${wide} ${HIGH}`, role: 'img', 'aria-label': describe(label, all) }, grid, ticks, joined, points.map(point => dot(point, x, y, 'point')), selected);
-  if (zoom) drag(drawing, selected, wide, px => from + (px - LEFT) / (wide - LEFT - 8) * (to - from), (a, b) => zoom(Math.max(from, a), Math.min(to, b)));
-  const legend = lines.length ? h('p.legend', lines.map(({ name, said }) => h('span', h('i', { class: name }), said))) : null;
+  if (zoom) drag(drawing, selected, wide, px => from + (px - LEFT) / (wide - LEFT - 8) * (to - from), (a, b) => zoom(Math.max(from, a), Math.min(to, b)), open);
+  const legend = lines.length ? h('p.legend', lines.map(({ name, said }) => h('span', h('i.line-sign', { class: name }), said))) : null;
   return h('figure', h('figcaption', label), drawing, legend);
 }
 
@@ -80,9 +91,9 @@ function dot(point, x, y, name) {
   const [cx, cy] = [x(point.at), y(point.value)];
   const title = s('title', point.title);
   if (point.failed) {
-    return s('path.cross', { d: `M${cx - 4} ${cy - 4}L${cx + 4} ${cy + 4}M${cx - 4} ${cy + 4}L${cx + 4} ${cy - 4}` }, title);
+    return s('path.cross', { 'data-open': point.href, d: `M${cx - 4} ${cy - 4}L${cx + 4} ${cy + 4}M${cx - 4} ${cy + 4}L${cx + 4} ${cy - 4}` }, title);
   }
-  return s('circle', { class: name, cx, cy, r: 2.5 }, title);
+  return s('circle', { class: name, cx, cy, r: 2.5, 'data-open': point.href }, title);
 }
 
 function describe(label, points) {
@@ -91,7 +102,7 @@ function describe(label, points) {
   return `${label}: ${points.length} values, ${millis(values[Math.floor(values.length / 2)])} in the middle, at most ${millis(values.at(-1))}${failed ? `, ${failed} of failed runs` : ''}`;
 }
 
-function drag(drawing, selected, wide, timeAt, done) {
+function drag(drawing, selected, wide, timeAt, done, open) {
   let start = null;
   const px = event => {
     const box = drawing.getBoundingClientRect();
@@ -113,7 +124,9 @@ function drag(drawing, selected, wide, timeAt, done) {
     const [a, b] = [Math.min(start, px(event)), Math.max(start, px(event))];
     start = null;
     selected.setAttribute('width', 0);
-    if (b - a > 8) done(timeAt(a), timeAt(b));
+    if (b - a > 8) return done(timeAt(a), timeAt(b));
+    const href = document.elementFromPoint(event.clientX, event.clientY)?.closest('[data-open]')?.getAttribute('data-open');
+    if (href) open?.(href);
   });
   drawing.addEventListener('pointercancel', () => {
     start = null;

@@ -16,7 +16,10 @@ export function toCurl(job) {
   if (job.auth?.basic) parts.push(`-u ${quote(job.auth.basic.username)}:"$PASSWORD"`);
   if (job.auth?.bearer) parts.push('-H "Authorization: Bearer $TOKEN"');
   if (job.timeoutMs) parts.push(`--max-time ${job.timeoutMs / 1000}`);
-  if (body !== null) parts.push(`--data-binary ${quote(body)}`);
+  // As it is written, also if it begins with @.
+  if (body !== null) parts.push(`--data-raw ${quote(body)}`);
+  // What curl takes for a pattern in a URL.
+  if (/[[\]{}]/.test(job.api)) parts.splice(1, 0, '-g');
   return parts.join(' \\\n  ');
 }
 
@@ -27,19 +30,35 @@ export function bodyOf(job) {
   return ['POST', 'PUT', 'PATCH'].includes(job.method ?? 'POST') ? '{}' : null;
 }
 
+/** A field of a schedule: numbers, signs, names of months and days. */
+const FIELD = /^(\*|\?|L|W|[\d*,/~?#LW-]|SUN|MON|TUE|WED|THU|FRI|SAT|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)+$/i;
+
 /** A crontab line or a curl command as members of a job, with remarks about what is not taken over. Throws if it is neither. */
 export function fromPasted(text) {
-  const line = text.replace(/\\\r?\n/g, ' ').trim();
-  const macro = /^(@(?:yearly|annually|monthly|weekly|daily|midnight|hourly|every\s+\S+))\s+(.+)$/s.exec(line);
-  const fields = /^((?:[\d*,/~?LW#A-Za-z-]+\s+){5})(\S.*)$/s.exec(line);
-  if (macro) return { schedule: macro[1], ...request(macro[2]) };
-  if (!/^(curl|wget)\b/.test(line) && fields) return { schedule: fields[1].trim().replace(/\s+/g, ' '), ...request(fields[2]) };
-  return request(line);
+  let line = text.replace(/\\\r?\n/g, ' ').trim();
+  const zone = /^(?:CRON_TZ|TZ)=["']?([\w/+-]+)["']?\s+/.exec(line);
+  if (zone) line = line.slice(zone[0].length);
+  const terms = zone ? { timeZone: zone[1] } : {};
+  const macro = /^(@\w+(?:\s+\d+\w+)?)\s+(.+)$/s.exec(line);
+  if (macro?.[1] === '@reboot') throw new Error('@reboot is no time: a job is due by the clock');
+  if (macro) return { ...terms, schedule: macro[1], ...request(unescaped(macro[2])) };
+  const words = line.split(/\s+/);
+  const other = words.findIndex(word => !FIELD.test(word));
+  const fields = Math.min(other < 0 ? words.length : other, 7);
+  if (fields < 5) return { ...terms, ...request(line) };
+  const schedule = words.slice(0, fields).join(' ');
+  const rest = new RegExp(`^(?:\\S+\\s+){${fields}}`).exec(`${line} `)?.[0].length ?? line.length;
+  return { ...terms, schedule, ...request(unescaped(line.slice(rest))) };
 }
+
+/** In a crontab a percent sign is written behind a backslash. */
+const unescaped = command => command.replaceAll('\\%', '%');
 
 function request(line) {
   const remarks = [];
   const commands = split(line);
+  const variable = /\$[A-Za-z_{(]\w*|`/.exec(line.replace(/'[^']*'/g, ''));
+  if (variable) remarks.push(`what the shell would make of ${variable[0]} is not known: it stands here as it is written`);
   const isSending = word => /(^|\/)(curl|wget)$/.test(word);
   const command = commands.find(words => words.some(isSending));
   const leave = words => words.length && remarks.push(`left out: ${words.join(' ')}`);
@@ -58,6 +77,8 @@ function request(line) {
 
 /** Options of curl that say nothing about the request, or nothing that a job could say. */
 const QUIET = new Set(['-s', '--silent', '-S', '--show-error', '-f', '--fail', '--fail-with-body', '-v', '--verbose', '-i', '--include', '-g', '--globoff', '-N', '--no-buffer', '--compressed', '--http1.1', '-#']);
+/** Options with a value that a job has nothing for. */
+const LEFT_WITH_VALUE = new Set(['-F', '--form', '--form-string', '-x', '--proxy', '-T', '--upload-file', '--connect-to', '--resolve', '-E', '--cert', '--key', '--cacert', '--capath', '--pass', '-r', '--range', '-K', '--config', '-z', '--time-cond', '--interface', '--limit-rate', '-Q', '--quote', '-U', '--proxy-user', '--dns-servers', '--max-redirs', '--ciphers', '--tls-max', '--unix-socket', '--abstract-unix-socket', '--proto', '--proto-default', '--noproxy', '--keepalive-time', '-Y', '--speed-limit', '-y', '--speed-time', '--max-filesize', '--local-port', '--trace', '--trace-ascii', '--cert-type', '--key-type', '--engine', '--oauth2-bearer', '--aws-sigv4', '--rate', '--variable']);
 const QUIET_WITH_VALUE = new Set(['-o', '--output', '-w', '--write-out', '-c', '--cookie-jar', '--connect-timeout', '--retry-delay', '--retry-max-time', '-D', '--dump-header']);
 
 function curl(words, remarks) {
@@ -72,7 +93,15 @@ function curl(words, remarks) {
       if (/^authorization$/i.test(name)) authorize(job, given, remarks);
       else job.headers[name] = given;
     },
-    '-d': value => data.push(value), '--data-urlencode': value => data.push(encodeURI(value)),
+    '-d': value => {
+      if (value.startsWith('@')) remarks.push('a body from a file (@…) is not read; write it below');
+      data.push(value);
+    },
+    '--data-raw': value => data.push(value),
+    '--data-urlencode': value => {
+      const [, name, text] = /^([^=@]*=)?(.*)$/s.exec(value);
+      data.push(`${name && name !== '=' ? name : ''}${encodeURIComponent(text)}`);
+    },
     '--json': value => { data.push(value); isJson = true; },
     '--url': value => { job.api = value; },
     '-u': value => {
@@ -84,7 +113,7 @@ function curl(words, remarks) {
     '-m': value => { job.timeoutMs = Math.round(Number(value) * 1000); },
     '--retry': value => { job.retry = { maxAttempts: Number(value) + 1 }; },
   };
-  const same = { '--request': '-X', '--header': '-H', '--data': '-d', '--data-raw': '-d', '--data-binary': '-d', '--data-ascii': '-d', '--user': '-u', '--user-agent': '-A', '--referer': '-e', '--cookie': '-b', '--max-time': '-m' };
+  const same = { '--request': '-X', '--header': '-H', '--data': '-d', '--data-binary': '-d', '--data-ascii': '-d', '--user': '-u', '--user-agent': '-A', '--referer': '-e', '--cookie': '-b', '--max-time': '-m' };
   const left = [...words];
   while (left.length) {
     let word = left.shift();
@@ -94,7 +123,7 @@ function curl(words, remarks) {
       // -fsSd x is -f -s -S -d x, and -XPUT is -X PUT.
       const rest = word.slice(2);
       word = word.slice(0, 2);
-      if (handlers[word] || QUIET_WITH_VALUE.has(word)) value = rest;
+      if (handlers[word] || QUIET_WITH_VALUE.has(word) || LEFT_WITH_VALUE.has(word)) value = rest;
       else left.unshift(`-${rest}`);
     }
     word = same[word] ?? word;
@@ -104,11 +133,11 @@ function curl(words, remarks) {
     else if (word === '-L' || word === '--location') remarks.push('-L is left out: redirects are not followed');
     else if (word === '-k' || word === '--insecure') remarks.push('-k is left out: certificates are always checked');
     else if (QUIET_WITH_VALUE.has(word)) value ?? left.shift();
+    else if (LEFT_WITH_VALUE.has(word)) remarks.push(`left out: ${word} ${value ?? left.shift() ?? ''}`);
     else if (QUIET.has(word)) continue;
     else if (word.startsWith('-')) remarks.push(`left out: ${word}`);
     else job.api ??= word;
   }
-  if (data.some(part => part.startsWith('@'))) remarks.push('a body from a file (@…) is not read; write it below');
   finish(job, data, get, isJson);
   return job;
 }

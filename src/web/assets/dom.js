@@ -13,18 +13,62 @@ export function s(name, ...rest) {
   return fill(document.createElementNS(SVG, tagOf(name)), name, rest);
 }
 
-/** Puts other children into an element. */
+/** Puts other children into an element. What had the focus gives it to what takes its place. */
 export function replace(element, ...children) {
+  const on = document.activeElement;
+  const key = on !== element && element.contains(on) && keyOf(on);
   element.replaceChildren(...flat(children));
+  if (key && !on.isConnected) [...element.querySelectorAll(on.localName)].find(one => keyOf(one) === key)?.focus({ preventScroll: true });
   return element;
 }
 
-/** What is to be said to whoever listens, and only shown by a title to others. */
-export function hint(text) {
-  return h('span.visually-hidden', text);
+/** The same for what is only shown and drawn again and again: what has not changed stays, and with it the focus and a click
+ * that has begun. */
+export function refresh(element, ...children) {
+  const fresh = element.cloneNode(false);
+  fresh.append(...flat(children));
+  patch(element, fresh);
+  return element;
 }
 
-const tagOf = name => name.split('.', 1)[0];
+/** Makes one node like another one. Gives the one that is there then. */
+export function patch(old, fresh) {
+  if (old.isEqualNode(fresh)) return old;
+  const isText = old.nodeType === Node.TEXT_NODE && fresh.nodeType === Node.TEXT_NODE;
+  if (isText) old.data = fresh.data;
+  else if (old.nodeType === Node.ELEMENT_NODE && fresh.nodeType === Node.ELEMENT_NODE && old.cloneNode(false).isEqualNode(fresh.cloneNode(false))) {
+    const [before, after] = [[...old.childNodes], [...fresh.childNodes]];
+    after.forEach((child, place) => (place < before.length ? patch(before[place], child) : old.append(child)));
+    before.slice(after.length).forEach(child => child.remove());
+  } else {
+    old.replaceWith(fresh);
+    return fresh;
+  }
+  return old;
+}
+
+/** By what an element is known again in what takes its place. */
+const keyOf = element => (element.name ? `${element.name} ${element.type === 'checkbox' ? element.value : ''}` : element.getAttribute('href') ?? element.getAttribute('aria-label') ?? element.textContent);
+
+/** Runs one at a time, and says so at `element`, which keeps the focus: what is disabled would lose it. */
+export function busy(element, run) {
+  return async (...given) => {
+    if (element.getAttribute('aria-busy')) return;
+    element.setAttribute('aria-busy', 'true');
+    try {
+      await run(...given);
+    } finally {
+      element.removeAttribute('aria-busy');
+    }
+  };
+}
+
+function tagOf(name) {
+  const tag = name.split('.', 1)[0];
+  // Engines differ in what they take for the name of an element.
+  if (!/^[a-zA-Z][a-zA-Z0-9-]*$/.test(tag)) throw new Error(`${name} is no element`);
+  return tag;
+}
 
 function fill(element, name, rest) {
   const classes = name.split('.').slice(1);

@@ -9,7 +9,7 @@ import { parseExactly } from './api.js';
 export const GROUPS = [
   { title: 'When', fields: [
     { path: 'schedule', label: 'Schedule', kind: 'text', hint: 'cron with or without seconds, such as */5 * * * * or 0 0 9 * * MON-FRI; @hourly; @every 90s' },
-    { path: 'runAt', label: 'or once, at', kind: 'text', hint: 'such as 2026-12-31T09:00:00+01:00; leave the schedule empty then' },
+    { path: 'runAt', label: 'or once, at', kind: 'moment', hint: 'leave the schedule empty then' },
     { path: 'timeZone', label: 'Time zone', kind: 'text', list: 'zones', hint: 'such as Europe/Berlin; unless said, the server\'s' },
   ] },
   { title: 'What', fields: [
@@ -21,7 +21,7 @@ export const GROUPS = [
   ] },
   { title: 'How it is called', fields: [
     { path: 'name', label: 'Name', kind: 'text', hint: 'no other job is called so' },
-    { path: 'tags', label: 'Tags', kind: 'list', hint: 'with commas between them' },
+    { path: 'tags', label: 'Tags', kind: 'texts', hint: 'with commas between them; one that has a comma in quotes' },
     { path: 'owner', label: 'Owner', kind: 'text' },
   ] },
   { title: 'Delivery and retries', closed: true, fields: [
@@ -53,11 +53,11 @@ export const GROUPS = [
     { path: 'dst.overlap', label: 'Time shown twice', kind: 'choice', options: [['', 'the first'], ['last', 'the last'], ['both', 'both']] },
     { path: 'spreadSeconds', label: 'Spread over (s)', kind: 'number' },
     { path: 'spreadSeed', label: 'Seed of the spread', kind: 'number' },
-    { path: 'startsAt', label: 'Not before', kind: 'text', hint: 'such as 2026-12-01T00:00:00Z' },
-    { path: 'endsAt', label: 'Not after', kind: 'text' },
+    { path: 'startsAt', label: 'Not before', kind: 'moment' },
+    { path: 'endsAt', label: 'Not after', kind: 'moment' },
     { path: 'maxRuns', label: 'Runs at most', kind: 'number' },
-    { path: 'excludeDates', label: 'Not on these dates', kind: 'list', hint: 'such as 2026-12-25' },
-    { path: 'excludeCalendars', label: 'Not on dates of calendars', kind: 'list' },
+    { path: 'excludeDates', label: 'Not on these dates', kind: 'texts', hint: 'such as 2026-12-25' },
+    { path: 'excludeCalendars', label: 'Not on dates of calendars', kind: 'texts' },
   ] },
   { title: 'Secrets', closed: true, fields: [
     { path: 'auth.basic.username', label: 'User', kind: 'text' },
@@ -86,6 +86,7 @@ export function write(kind, value) {
   if (value === undefined || value === null) return kind === 'check' ? false : '';
   if (kind === 'check') return value;
   if (kind === 'list') return value.join(', ');
+  if (kind === 'texts') return value.map(text => (/[,"]|^\s|\s$/.test(text) ? JSON.stringify(text) : text)).join(', ');
   if (kind === 'json') return JSON.stringify(value, null, 2);
   if (kind === 'lines') return Object.entries(value).map(([name, text]) => `${name}: ${typeof text === 'string' ? text : SET}`).join('\n');
   if (kind === 'secret') return typeof value === 'string' ? value : SET;
@@ -102,7 +103,8 @@ export function read(kind, shown) {
     if (!Number.isFinite(number)) throw new Error('expected a number');
     return number;
   }
-  if (kind === 'list') return text.split(',').map(part => part.trim()).filter(Boolean).map(part => (/^\d{1,9}$/.test(part) ? Number(part) : part));
+  if (kind === 'list') return text.split(',').map(part => part.trim()).filter(Boolean).map(part => (/^(0|[1-9]\d{0,8})$/.test(part) ? Number(part) : part));
+  if (kind === 'texts') return (text.match(/\s*"(?:[^"\\]|\\.)*"\s*|[^,]+/g) ?? []).map(part => part.trim()).filter(Boolean).map(part => (part.startsWith('"') ? readJson(part) : part));
   if (kind === 'json') return readJson(text);
   if (kind === 'lines') return readLines(text);
   if (kind === 'secret') return text === SET ? { set: true } : text;
@@ -123,6 +125,8 @@ function readLines(text) {
     if (!name) throw new Error(`line ${place + 1}: expected Name: value`);
     return [name, value === SET ? { set: true } : value];
   });
+  const twice = pairs.find(([name], place) => pairs.findIndex(([other]) => other.toLowerCase() === name.toLowerCase()) < place);
+  if (twice) throw new Error(`${twice[0]} is there twice`);
   return Object.fromEntries(pairs);
 }
 
@@ -130,11 +134,11 @@ function readLines(text) {
 export function gather(shown) {
   const job = {};
   const errors = new Map();
-  for (const { path, kind } of FIELDS) {
+  for (const { path, kind, required } of FIELDS) {
+    if (required && !shown(path).trim()) errors.set(path, 'it is needed');
     try {
-      // Tags are texts, also those that look like numbers.
       const value = read(kind, shown(path));
-      if (value !== undefined) put(job, path, path === 'tags' || path.startsWith('exclude') ? value.map(String) : value);
+      if (value !== undefined) put(job, path, value);
     } catch (why) {
       errors.set(path, why.message);
     }

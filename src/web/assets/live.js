@@ -7,120 +7,135 @@ const EVERY_MS = 250;
 const WAIT_MAX_MS = 15_000;
 /** Nothing for so long, not even a comment, is a connection that only looks open. */
 const SILENCE_MAX_MS = 40_000;
+/** How long a view waits for the stream before it loads: what happens later is heard. */
+const OPENING_MAX_MS = 1_500;
 
-let listener = null;
-let query = {};
-let controller = null;
-let lastId = null;
-let waitMs = 0;
-let retry = 0;
-let silence = 0;
-let gathered = [];
-let timer = 0;
+let stream = null;
+
+/**
+ * Listens from now on, in place of whoever listened before. Comes back once the stream is open (or does not open soon), so that
+ * what is loaded then and what is told from then on leave nothing out. `begin(told)` hears what came meanwhile; `end` ends it.
+ */
+export async function listen(filter = {}) {
+  stream?.end();
+  const mine = stream = new Stream(filter);
+  mine.open();
+  await Promise.race([mine.opened, new Promise(done => { setTimeout(done, OPENING_MAX_MS); })]);
+  // It may open later: then something was left out.
+  mine.isLate = !mine.isOpen;
+  return mine;
+}
+
+class Stream {
+  constructor(filter) {
+    this.path = `/api/events${queryText(filter)}`;
+    this.told = null;
+    this.gathered = [];
+    this.lastId = null;
+    this.waitMs = 0;
+    this.isOpen = false;
+    this.opened = new Promise(done => { this.hasOpened = done; });
+  }
+
+  begin(told) {
+    this.told = told;
+    if (this.gathered.length) this.schedule();
+  }
+
+  end() {
+    this.isOver = true;
+    this.close('off');
+    clearTimeout(this.timer);
+    if (stream === this) stream = null;
+  }
+
+  close(state, why) {
+    clearTimeout(this.retry);
+    clearTimeout(this.silence);
+    this.controller?.abort();
+    this.controller = null;
+    this.isOpen = false;
+    say(state, why);
+  }
+
+  async open() {
+    if (this.isOver || this.controller) return;
+    if (document.hidden) return say('paused');
+    const mine = this.controller = new AbortController();
+    say(this.waitMs ? 'lost' : 'connecting');
+    try {
+      const headers = { Accept: 'text/event-stream', ...(this.lastId ? { 'Last-Event-ID': this.lastId } : {}) };
+      const response = await fetch(this.path, { headers, signal: mine.signal });
+      if (response.status === 401) window.dispatchEvent(new Event('signedout'));
+      if (!response.ok) throw new Error(response.status === 429 ? 'as many listen as may' : `the server answered ${response.status}`);
+      // Without an id to go on from nobody says what was missed.
+      if ((this.waitMs || this.isLate) && !this.lastId) this.gather({ event: 'gap', missed: null });
+      Object.assign(this, { waitMs: 0, isLate: false, isOpen: true });
+      this.hasOpened();
+      say('live');
+      await this.read(response.body.getReader(), mine);
+      throw new Error('the server ended it');
+    } catch (why) {
+      if (mine !== this.controller) return;
+      this.close('lost', mine.signal.aborted ? 'nothing came for long' : why.message);
+      this.waitMs = Math.min(Math.max(this.waitMs * 2, 500), WAIT_MAX_MS);
+      this.retry = setTimeout(() => this.open(), this.waitMs);
+    }
+  }
+
+  async read(reader, mine) {
+    const decoder = new TextDecoder();
+    let rest = '';
+    for (;;) {
+      clearTimeout(this.silence);
+      this.silence = setTimeout(() => mine.abort(), SILENCE_MAX_MS);
+      const { value, done } = await reader.read();
+      if (done) return;
+      rest += decoder.decode(value, { stream: true });
+      const parts = rest.split('\n\n');
+      rest = parts.pop();
+      for (const part of parts) this.take(part);
+    }
+  }
+
+  take(part) {
+    let data = '';
+    for (const line of part.split('\n')) {
+      if (line.startsWith('id: ')) this.lastId = line.slice(4);
+      else if (line.startsWith('data: ')) data += line.slice(6);
+    }
+    if (data) this.gather(JSON.parse(data));
+  }
+
+  gather(event) {
+    this.gathered.push(event);
+    if (this.told) this.schedule();
+  }
+
+  schedule() {
+    this.timer ||= setTimeout(() => {
+      const events = this.gathered;
+      this.gathered = [];
+      this.timer = 0;
+      if (!this.isOver) this.told(events);
+    }, EVERY_MS);
+  }
+}
+
 let state = 'off';
 
-/** Listens from now on, in place of whoever listened before. Gives the way to end it. */
-export function listen(told, filter = {}) {
-  const same = queryText(filter) === queryText(query);
-  stop();
-  listener = told;
-  query = filter;
-  // Another filter has events that this page has not heard of and does not miss.
-  if (!same) lastId = null;
-  waitMs = 0;
-  open();
-  return () => {
-    if (listener === told) stop();
-  };
-}
-
-function stop() {
-  listener = null;
-  gathered = [];
-  clearTimeout(timer);
-  timer = 0;
-  close('off');
-}
-
-function close(why, detail) {
-  clearTimeout(retry);
-  clearTimeout(silence);
-  controller?.abort();
-  controller = null;
-  tell(why, detail);
-}
-
 /** Whether it is live: `live`, `connecting`, `paused` (the tab is hidden), `lost`, or `off` (nobody listens). */
-function tell(next, detail) {
+function say(next, why) {
   if (state === next) return;
   state = next;
-  window.dispatchEvent(new CustomEvent('livestate', { detail: { state, why: detail } }));
-}
-
-async function open() {
-  if (!listener || controller) return;
-  if (document.hidden) return tell('paused');
-  const mine = controller = new AbortController();
-  tell(waitMs ? 'lost' : 'connecting');
-  try {
-    const headers = { Accept: 'text/event-stream', ...(lastId ? { 'Last-Event-ID': lastId } : {}) };
-    const response = await fetch(`/api/events${queryText(query)}`, { headers, signal: mine.signal });
-    if (response.status === 401) window.dispatchEvent(new Event('signedout'));
-    if (!response.ok) throw new Error(response.status === 429 ? 'too many listen' : `the server answered ${response.status}`);
-    const wasLost = waitMs > 0;
-    waitMs = 0;
-    tell('live');
-    // Without an id to go on from nobody says what was missed.
-    if (wasLost && !lastId) gather({ event: 'gap', missed: null });
-    await read(response.body.getReader(), mine);
-    throw new Error('the server ended it');
-  } catch (why) {
-    if (mine !== controller) return;
-    close('lost', why.message);
-    waitMs = Math.min(Math.max(waitMs * 2, 500), WAIT_MAX_MS);
-    retry = setTimeout(open, waitMs);
-  }
-}
-
-async function read(reader, mine) {
-  const decoder = new TextDecoder();
-  let rest = '';
-  for (;;) {
-    clearTimeout(silence);
-    silence = setTimeout(() => mine.abort(), SILENCE_MAX_MS);
-    const { value, done } = await reader.read();
-    if (done) return;
-    rest += decoder.decode(value, { stream: true });
-    const parts = rest.split('\n\n');
-    rest = parts.pop();
-    for (const part of parts) take(part);
-  }
-}
-
-function take(part) {
-  let data = '';
-  for (const line of part.split('\n')) {
-    if (line.startsWith('id: ')) lastId = line.slice(4);
-    else if (line.startsWith('data: ')) data += line.slice(6);
-  }
-  if (data) gather(JSON.parse(data));
-}
-
-function gather(event) {
-  gathered.push(event);
-  timer ||= setTimeout(() => {
-    const batch = gathered;
-    gathered = [];
-    timer = 0;
-    listener?.(batch);
-  }, EVERY_MS);
+  window.dispatchEvent(new CustomEvent('livestate', { detail: { state, why } }));
 }
 
 document.addEventListener('visibilitychange', () => {
-  if (document.hidden) {
-    if (listener) close('paused');
-  } else {
-    waitMs = 0;
-    open();
+  if (!stream) return;
+  if (document.hidden) stream.close('paused');
+  else {
+    stream.waitMs = 0;
+    stream.open();
   }
 });

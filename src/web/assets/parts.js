@@ -1,6 +1,6 @@
 // Owns what every view is put together from: tables, badges, buttons, questions, and what is said when there is nothing.
 
-import { h, replace, newId } from './dom.js';
+import { busy, h, patch as refreshed, replace, newId } from './dom.js';
 import { may } from './api.js';
 
 const SIGNS = { SUCCESS: '✓', FAILED: '✕', SKIPPED: '–', PENDING: '…' };
@@ -17,7 +17,7 @@ export function jobState(job) {
     const why = job.paused.reason ?? job.paused.note;
     return h('span.badge.paused', { title: why }, job.paused.reason ? '‖ auto-paused' : '‖ paused');
   }
-  if (job.held) return h('span.badge.held', { title: 'the clock stepped back' }, '⏲ held');
+  if (job.held) return h('span.badge.held', { title: 'the clock stepped back' }, '◷ held');
   if (!job.nextExecution) return h('span.badge.skipped', '∎ ended');
   if (job.lastOutcome?.status === 'FAILED') return h('span.badge.failed', '✕ failing');
   return h('span.badge.success', '● active');
@@ -32,18 +32,13 @@ export const link = (href, ...children) => h('a', { href }, ...children);
 export function action(label, run, { kind = '', scope, title } = {}) {
   const allowed = !scope || may(scope);
   const button = h('button', { type: 'button', class: kind, title: allowed ? title : `needs a token with scope ${scope}`, disabled: !allowed }, label);
-  button.addEventListener('click', async () => {
-    button.setAttribute('aria-busy', 'true');
-    button.disabled = true;
+  button.addEventListener('click', busy(button, async () => {
     try {
       await run(button);
     } catch (why) {
       toast(why.message, 'bad');
-    } finally {
-      button.removeAttribute('aria-busy');
-      button.disabled = false;
     }
-  });
+  }));
   return button;
 }
 
@@ -54,7 +49,7 @@ export function toast(text, kind = 'good', ...more) {
   element.append(h('button.quiet', { type: 'button', 'aria-label': 'Dismiss', onclick: () => element.remove() }, '×'));
   place.append(element);
   while (place.children.length > 4) place.firstChild.remove();
-  if (kind !== 'bad') setTimeout(() => element.remove(), 8000);
+  if (kind !== 'bad' && !more.length) setTimeout(() => element.remove(), 8000);
 }
 
 /** A table. A column has a `title`, what is in its `cell`, and a `class`; `key` says which row is which. */
@@ -62,30 +57,35 @@ export function table(caption, columns, rows, { empty, key } = {}) {
   const body = h('tbody');
   const head = h('tr', columns.map(column => h('th', { scope: 'col', class: column.class, 'aria-sort': column.sorted }, column.head ?? column.title)));
   const element = h('table', h('caption.visually-hidden', caption), h('thead', head), body);
-  const box = h('div.scroll', { role: 'region', 'aria-label': caption, tabindex: '0' }, element);
+  const box = h('div.scroll', { role: 'group', 'aria-label': caption, tabindex: '0' }, element);
   const line = row => {
     const cells = columns.map((column, place) => h(column.isHead ? 'th' : 'td', { class: column.class, scope: column.isHead ? 'row' : null }, column.cell(row, place)));
     const tr = h('tr', cells);
     if (key) tr.dataset.key = key(row);
     return tr;
   };
+  /** Other rows. Those that are there already stay as they are, but for what has changed. */
   box.rows = list => {
-    if (list.length) replace(body, list.map(line));
+    const known = new Map([...body.children].map(tr => [tr.dataset.key, tr]));
+    const fresh = list.map(row => {
+      const tr = line(row);
+      const old = key && known.get(tr.dataset.key);
+      return old ? refreshed(old, tr) : tr;
+    });
+    if (fresh.length) arrange(body, fresh);
     else replace(body, h('tr', h('td', { colspan: columns.length }, emptyState(empty ?? 'Nothing here.'))));
-  };
-  /** Puts one in the place of the one with its key, or in front of all; no more than so many stay. */
-  box.put = (row, most) => {
-    const old = body.querySelector(`tr[data-key="${CSS.escape(key(row))}"]`);
-    const fresh = line(row);
-    if (old) old.replaceWith(fresh);
-    else {
-      if (body.firstChild && !body.firstChild.dataset.key) body.firstChild.remove();
-      body.prepend(fresh);
-      while (body.children.length > most) body.lastChild.remove();
-    }
   };
   box.rows(rows);
   return box;
+}
+
+/** Puts rows into this order, and moves none that need not be. */
+function arrange(body, rows) {
+  const kept = new Set(rows);
+  for (const child of [...body.children]) if (!kept.has(child)) child.remove();
+  rows.forEach((row, place) => {
+    if (body.children[place] !== row) body.insertBefore(row, body.children[place] ?? null);
+  });
 }
 
 /** What is said where there is nothing: what it means, and what to type. */
@@ -138,12 +138,15 @@ export function field(label, control, hintText) {
 }
 
 /** Asks; `inside` are controls. Gives what `read` makes of them, or null if it was broken off. */
-export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '', read = () => true } = {}) {
+export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '', must = false, read = () => true } = {}) {
   return new Promise(done => {
     const id = newId();
     const form = h('form', { method: 'dialog' }, h('h2', { id }, title), ...[inside].flat(),
       h('div.buttons', no && h('button.quiet', { type: 'button', onclick: () => dialog.close('') }, no), h('button', { value: 'yes', class: kind }, yes)));
     const dialog = h('dialog', { 'aria-labelledby': id }, form);
+    const before = document.activeElement;
+    // What is said once is not closed by accident.
+    if (must) dialog.addEventListener('cancel', event => event.preventDefault());
     let answer = null;
     form.addEventListener('submit', event => {
       if (event.submitter?.value !== 'yes') return;
@@ -157,6 +160,7 @@ export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '',
     });
     dialog.addEventListener('close', () => {
       dialog.remove();
+      if (!before?.isConnected) document.getElementById('main').focus({ preventScroll: true });
       done(dialog.returnValue === 'yes' ? answer : null);
     });
     document.body.append(dialog);

@@ -93,15 +93,16 @@ const untilText = iso => (Date.parse(iso) - now() < 1000 ? 'now' : distance(iso)
 /** How long until or since a moment. */
 export function distance(iso) {
   const ms = Date.parse(iso) - now();
-  const said = span(Math.abs(ms));
+  const said = span(Math.floor(Math.abs(ms) / 1000) * 1000);
   if (Math.abs(ms) < 1000) return 'now';
   return ms > 0 ? `in ${said}` : `${said} ago`;
 }
 
 /** A length of time in its two largest units. */
 export function span(ms) {
+  if (ms < 1000 && ms > 0) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${Number((ms / 1000).toFixed(1))} s`;
   const seconds = Math.floor(ms / 1000);
-  if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${pad(seconds % 60)} s`;
   const hours = Math.floor(minutes / 60);

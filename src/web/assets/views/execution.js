@@ -9,15 +9,18 @@ const LATE = { recovered: 'in doubt after a crash', missed: 'its time passed whi
 
 export default async function execution(context) {
   const { params: { id }, signal } = context;
+  // The id of an execution begins with that of its job.
+  const live = await context.live({ type: 'execution', jobId: id.slice(0, 36) });
   const run = await get(`/api/executions/${id}`, {}, signal);
   const job = await get(`/api/jobs/${run.jobId}`, {}, signal).catch(() => null);
+  signal.throwIfAborted();
   const name = job ? nameOf(job) : 'a deleted job';
   context.title(`${name}, ${text(run.scheduledTime)}`);
   if (run.status === 'PENDING') {
-    context.live(events => {
+    live.begin(events => {
       if (events.some(event => event.event === 'gap' || event.executionId === run.executionId && event.status !== 'PENDING')) context.again();
-    }, { type: 'execution', jobId: run.jobId });
-  }
+    });
+  } else live.end();
   const attempts = attemptsOf(run);
   return [
     h('p.crumbs', link('/executions', 'Executions'), ' / '),

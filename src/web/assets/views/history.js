@@ -2,7 +2,7 @@
 
 import { h, replace } from '../dom.js';
 import { get } from '../api.js';
-import { bars, plot } from '../charts.js';
+import { bars, outcomes, plot } from '../charts.js';
 import { count, millis, moment, now, text } from '../time.js';
 import { link, section, status, table } from '../parts.js';
 
@@ -14,13 +14,13 @@ const LONG = { '24h': 24 * HOUR, '7d': 7 * 24 * HOUR, '90d': 90 * 24 * HOUR };
 /** A section that fills itself. Its range is in the address. */
 export function history(context, job) {
   const { query, href, go } = context;
-  const zoomed = query.from && query.to;
+  const zoomed = Date.parse(query.from) < Date.parse(query.to);
   const place = h('div', h('p.soft', 'Loading…'));
   const choices = h('nav.choices', { 'aria-label': 'Time shown' }, RANGES.map(([range, said]) =>
     h('a', { href: href({ range, from: null, to: null }), 'aria-current': !zoomed && (query.range ?? '') === range ? 'true' : null }, said)),
   zoomed ? zoomLinks(query, href) : h('span.soft', 'drag over a chart to zoom'));
   const zoom = (from, to) => go(href({ from: iso(from), to: iso(Math.max(to, from + 1000)) }));
-  load(context, job).then(found => replace(place, draw(found, zoom, job)), why => {
+  load(context, job).then(found => replace(place, draw(found, zoom, go, job)), why => {
     if (!context.signal.aborted) replace(place, h('p.error', { role: 'alert' }, why.message));
   });
   return section('Drift and duration', choices, place);
@@ -43,6 +43,7 @@ async function load({ query, signal }, job) {
   const id = job.jobId;
   if (query.from && query.to) {
     const [from, to] = [Date.parse(query.from), Date.parse(query.to)];
+    if (!(from < to)) throw new Error('from and to in the address are no stretch of time');
     // Runs one by one, if they are not too many; else by hour or day.
     const page = await get('/api/executions', { jobId: id, from: query.from, to: query.to, limit: RUNS_MAX }, signal);
     if (!page.nextCursor) return { runs: page.executions, from, to };
@@ -61,19 +62,19 @@ async function series(id, from, to, signal) {
   return { points: found.points, step, from, to };
 }
 
-function draw(found, zoom, job) {
-  return found.runs ? drawRuns(found, zoom) : drawSeries(found, zoom, job);
+function draw(found, zoom, go, job) {
+  return found.runs ? drawRuns(found, zoom, go) : drawSeries(found, zoom, job);
 }
 
-function drawRuns({ runs, from, to }, zoom) {
+function drawRuns({ runs, from, to }, zoom, go) {
   if (!runs.length) return h('p.empty', 'No run in this time.');
   const done = runs.filter(run => run.status !== 'PENDING');
   const of = (name, only) => done.filter(only).map(run => ({
     at: Date.parse(run.scheduledTime), value: run[name], failed: run.status === 'FAILED',
-    title: `${text(run.scheduledTime)}: ${millis(run[name])}${run.status === 'FAILED' ? `, failed: ${run.errorMessage}` : ''}`,
+    href: `/executions/${run.executionId}`, title: `${text(run.scheduledTime)}: ${millis(run[name])}${run.status === 'FAILED' ? `, failed: ${run.errorMessage}` : ''}`,
   }));
   const edge = to > from ? [from, to] : [from - 1000, to + 1000];
-  const common = { from: edge[0], to: edge[1], zoom };
+  const common = { from: edge[0], to: edge[1], zoom, open: go };
   return [
     plot({ label: 'Drift: how late each scheduled run began', points: of('driftMs', run => run.kind === 'scheduled' && !run.late), ...common }),
     plot({ label: 'Duration of the deciding attempt', points: of('duration', run => run.duration !== null), ...common }),
@@ -89,7 +90,7 @@ function drawSeries({ points, step, from, to }, zoom, job) {
   if (!points.length) return h('p.empty', 'Nothing ended in this time.');
   const long = step === '1d' ? 24 * HOUR : HOUR;
   const line = (of, name, said) => ({ name, said, points: points.map(point => ({
-    at: Date.parse(point.start) + point.seconds * 500, value: point[of]?.[`${name}Ms`], failed: name === 'max' && point.failed > 0,
+    at: Math.min(to, Date.parse(point.start) + point.seconds * 500), value: point[of]?.[`${name}Ms`], failed: name === 'max' && point.failed > 0,
     title: `${text(point.start, 'min', undefined, true)}: ${said} ${millis(point[of]?.[`${name}Ms`])}, ${count(point.failed)} failed`,
   })) });
   const lines = of => [line(of, 'p50', 'p50'), line(of, 'p99', 'p99'), line(of, 'max', 'most')];
@@ -98,7 +99,7 @@ function drawSeries({ points, step, from, to }, zoom, job) {
   const counts = Array.from({ length: last - first + 1 }, (_, place) => {
     const point = byStart.get(first + place) ?? { success: 0, failed: 0, skipped: 0 };
     const start = new Date((first + place) * long).toISOString();
-    return { title: `${text(start, 'min', undefined, true)}: ${point.success} succeeded, ${point.failed} failed, ${point.skipped} skipped`, parts: [['success', point.success], ['failed', point.failed], ['skipped', point.skipped]] };
+    return { title: `${text(start, 'min', undefined, true)}: ${point.success} succeeded, ${point.failed} failed, ${point.skipped} skipped`, parts: [['failed', point.failed], ['success', point.success], ['skipped', point.skipped]] };
   });
   const sums = ['success', 'failed', 'skipped'].map(name => points.reduce((sum, point) => sum + point[name], 0));
   const common = { from, to, zoom };
@@ -107,7 +108,7 @@ function drawSeries({ points, step, from, to }, zoom, job) {
     plot({ label: `Drift by ${step === '1d' ? 'day' : 'hour'}`, lines: lines('drift'), ...common }),
     plot({ label: `Duration by ${step === '1d' ? 'day' : 'hour'}`, lines: lines('duration'), ...common }),
     h('figure', h('figcaption', `Outcomes: ${count(sums[0])} succeeded, ${count(sums[1])} failed, ${count(sums[2])} skipped`), bars(counts, `${count(sums[0])} succeeded, ${count(sums[1])} failed, ${count(sums[2])} skipped`)),
-    behind('Steps', [
+    outcomes(), behind('Steps', [
       { title: 'From', isHead: true, cell: open }, { title: 'Succeeded', class: 'number', cell: point => count(point.success) }, { title: 'Failed', class: 'number', cell: point => count(point.failed) },
       { title: 'Skipped', class: 'number wide', cell: point => count(point.skipped) }, { title: 'Drift p99', class: 'number', cell: point => millis(point.drift?.p99Ms) }, { title: 'Duration p99', class: 'number', cell: point => millis(point.duration?.p99Ms) },
     ], [...points].reverse()),

@@ -1,11 +1,12 @@
 // Owns making and changing a job: the form, what its schedule means while it is written, and trying it out before it is saved.
 
-import { h, replace, newId, settled } from '../dom.js';
-import { ask, get, may, post } from '../api.js';
+import { busy, h, refresh, replace, newId, settled } from '../dom.js';
+import { ask, getJob, may, post } from '../api.js';
+import { momentInput } from '../moments.js';
 import { FIELDS, GROUPS, at, gather, patchOf, write } from '../fields.js';
 import { fromPasted } from '../curl.js';
 import { termsOf } from '../schedule.js';
-import { millis } from '../time.js';
+import { millis, now } from '../time.js';
 import { action, choice, code, facts, link, nameOf, section, toast } from '../parts.js';
 import { definitionOf, instants } from './job.js';
 
@@ -15,20 +16,18 @@ export default async function jobForm(context) {
   const { params: { id }, query, signal } = context;
   if (!may('write')) return [h('h1', 'Not allowed'), h('p.empty', 'Making and changing jobs needs a token with the scope write.')];
   const from = id ?? query.from;
-  const loaded = from ? await ask('GET', `/api/jobs/${from}`, { signal }) : null;
-  const job = loaded ? definitionOf(loaded.told) : FIRST;
+  const loaded = from ? await getJob(from, signal) : null;
+  const job = loaded ? definitionOf(loaded.job) : { ...FIRST };
   const leftOut = id ? [] : asNew(job);
-  context.title(id ? `Edit ${nameOf(loaded.told)}` : 'New job');
+  context.title(id ? `Edit ${nameOf(loaded.job)}` : 'New job');
 
-  const controls = new Map(FIELDS.map(field => [field.path, controlOf(field, write(field.kind, at(job, field.path)))]));
-  const shown = path => {
-    const { input } = controls.get(path);
-    return input.type === 'checkbox' ? input.checked : input.value;
-  };
+  const controls = new Map(FIELDS.map(field => [field.path, controlOf(field, at(job, field.path))]));
+  const shown = path => controls.get(path).shown();
   const before = gather(shown).job;
+  let isSaved = false;
   const form = h('form.job', { novalidate: true, 'aria-label': id ? 'Edit the job' : 'New job' });
   const said = h('div', { role: 'alert' });
-  const previewPlace = h('div', { 'aria-live': 'polite' });
+  const previewPlace = h('div');
   const tryPlace = h('div', { 'aria-live': 'polite' });
 
   const showErrors = (errors, message) => {
@@ -42,7 +41,11 @@ export default async function jobForm(context) {
     if (errors.size && focus) showErrors(errors, 'Some fields are not as they have to be.');
     return errors.size ? null : given;
   };
-  const show = settled(300, () => showPreview(previewPlace, controls, gather(shown).job, signal));
+  const preview = previewer(previewPlace, controls, signal);
+  const show = settled(300, () => preview(gather(shown).job));
+  context.keep(() => !isSaved && JSON.stringify(gather(shown).job) !== JSON.stringify(before));
+  // What was due next has passed.
+  context.every(5000, () => preview.isOver() && show());
   form.addEventListener('input', () => {
     replace(said);
     show();
@@ -50,23 +53,26 @@ export default async function jobForm(context) {
   const fill = members => {
     for (const { path, kind } of FIELDS) {
       const value = at(members, path);
-      if (value === undefined) continue;
+      // What another command said of the request does not go to this one's target.
+      if (value === undefined && !PASTED.test(path)) continue;
       const { input } = controls.get(path);
       input.value = write(kind, value);
       // What is not among the choices is the first of them, as POST is.
       if (kind === 'choice' && input.selectedIndex < 0) input.selectedIndex = 0;
-      const group = input.closest('details');
+      const group = value !== undefined && input.closest('details');
       if (group) group.open = true;
     }
     show();
   };
-  // One key for one form: whatever is sent twice makes one job.
-  const key = randomKey();
+  // What is sent twice makes one job; what was changed in between is another request.
+  let [key, sent] = ['', ''];
   const send = async () => {
     const given = taken(true);
     if (!given) return;
+    if (JSON.stringify(given) !== sent) [key, sent] = [randomKey(), JSON.stringify(given)];
     try {
       const told = id ? await change(id, loaded, before, given) : (await ask('POST', '/api/jobs', { body: given, headers: { 'Idempotency-Key': key } })).told;
+      isSaved = true;
       toast(id ? 'It is changed.' : 'It is created.');
       context.go(`/jobs/${told?.jobId ?? id}`);
     } catch (problem) {
@@ -74,58 +80,69 @@ export default async function jobForm(context) {
     }
   };
   const save = h('button', id ? 'Save' : 'Create');
-  form.addEventListener('submit', async event => {
-    event.preventDefault();
-    save.disabled = true;
-    await send();
-    save.disabled = false;
-  });
-  form.append(...GROUPS.map(group => groupOf(group, controls, job)), said,
+  form.addEventListener('submit', event => event.preventDefault());
+  form.addEventListener('submit', busy(save, send));
+  const [when, ...groups] = GROUPS.map(group => groupOf(group, controls, job));
+  form.append(when, h('aside', section('What the schedule means', previewPlace)), ...groups, said,
     h('div.buttons.sticky', save, action('Try it now', async () => {
       const given = taken(true);
       if (given) await tryOut(tryPlace, given, message => showErrors(message.errors, message.text), signal);
     }, { kind: 'quiet', title: 'Sends it once, unsaved' }), link(id ? `/jobs/${id}` : '/jobs', 'Cancel')), tryPlace);
   show();
   return [
-    h('p.crumbs', link('/jobs', 'Jobs'), ' / ', id ? link(`/jobs/${id}`, nameOf(loaded.told)) : null),
+    h('p.crumbs', link('/jobs', 'Jobs'), ' / ', id ? link(`/jobs/${id}`, nameOf(loaded.job)) : null),
     h('h1', id ? 'Edit job' : 'New job'), id ? null : paste(fill),
     leftOut.length ? h('p.warning', `Not copied, as nobody can read it: ${leftOut.join(', ')}.`) : null,
-    h('div.with-side', form, h('aside', section('What the schedule means', previewPlace))), zones(),
+    form, zones(),
   ];
 }
 
 /** What another job cannot have, or the API does not show, is left out; what of it somebody has to write anew. */
 function asNew(job) {
   delete job.name;
-  const secrets = ['auth', 'secretHeaders', 'signingSecret'].filter(name => job[name]);
-  for (const name of secrets) delete job[name];
+  const secrets = [];
+  if (job.auth) secrets.push(job.auth.basic ? `the password of ${job.auth.basic.username}` : 'the bearer token');
+  if (job.secretHeaders) secrets.push(...Object.keys(job.secretHeaders));
+  if (job.signingSecret) secrets.push('the signing secret');
+  for (const name of ['auth', 'secretHeaders', 'signingSecret']) delete job[name];
   return secrets;
 }
 
 const randomKey = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
 
 /** Sends only what is another one now, and only if nobody else changed the job meanwhile. */
-async function change(id, { response }, before, after) {
+async function change(id, { etag }, before, after) {
   const body = patchOf(before, after);
   if (!Object.keys(body).length) return null;
-  return (await ask('PATCH', `/api/jobs/${id}`, { body, headers: { 'If-Match': response.headers.get('ETag') } })).told;
+  return (await ask('PATCH', `/api/jobs/${id}`, { body, headers: { 'If-Match': etag } })).told;
 }
 
-function controlOf(field, value) {
+function controlOf(field, given) {
   const { kind } = field;
   const id = newId();
+  const value = kind === 'moment' ? given : write(kind, given);
   const common = { id, name: field.path, spellcheck: 'false' };
   let input;
-  if (kind === 'choice') input = choice(field.options, value, common);
-  else if (kind === 'check') input = h('input', { ...common, type: 'checkbox', checked: value });
+  let shown = () => input.value;
+  let label = field.label;
+  if (kind === 'moment') {
+    const asked = momentInput(value, common);
+    input = asked.input;
+    shown = () => asked.read() ?? '';
+    label = `${label} (${asked.zoneName})`;
+  } else if (kind === 'choice') input = choice(field.options, value, common);
+  else if (kind === 'check') {
+    input = h('input', { ...common, type: 'checkbox', checked: value });
+    shown = () => input.checked;
+  }
   else if (['lines', 'json', 'long'].includes(kind)) input = h('textarea', { ...common, rows: kind === 'json' ? 4 : 2, value });
   else input = h('input', { ...common, type: kind === 'secret' ? 'password' : field.type ?? 'text', inputmode: kind === 'number' ? 'decimal' : null, list: field.list, autocomplete: kind === 'secret' ? 'new-password' : 'off', required: field.required, value });
   const error = h('span.error', { id: `${id}-error` });
   const hint = field.hint ? h('small', { id: `${id}-hint` }, field.hint) : null;
   input.setAttribute('aria-describedby', `${hint ? `${id}-hint ` : ''}${id}-error`);
-  const label = h('label', { for: id }, field.label, field.required ? h('span', { 'aria-hidden': 'true' }, ' *') : null);
-  const element = h('div.field', { class: `${field.wide ? 'full' : ''} ${kind === 'check' ? 'check' : ''}` }, kind === 'check' ? [input, label] : [label, input], hint, error);
-  return { input, error, element };
+  const labelled = h('label', { for: id }, label, field.required ? h('span', { 'aria-hidden': 'true' }, ' *') : null);
+  const element = h('div.field', { class: `${field.wide ? 'full' : ''} ${kind === 'check' ? 'check' : ''}` }, kind === 'check' ? [input, labelled] : [labelled, input], hint, error);
+  return { input, error, element, shown };
 }
 
 function groupOf(group, controls, job) {
@@ -138,11 +155,10 @@ function groupOf(group, controls, job) {
 /** Says beside each field what is wrong with it. Gives the first one. */
 function mark(controls, errors) {
   let first = null;
-  for (const [path, { input, error }] of controls) {
+  for (const [path, control] of controls) {
     const why = errors.get(path);
-    error.textContent = why ?? '';
-    if (why) input.setAttribute('aria-invalid', 'true');
-    else input.removeAttribute('aria-invalid');
+    const { input } = control;
+    sayWrong(control, why);
     if (why && !first) {
       first = input;
       const group = input.closest('details');
@@ -163,30 +179,55 @@ function byPath(problem) {
   return errors;
 }
 
-async function showPreview(place, controls, job, signal) {
-  const { error, input } = controls.get('schedule');
-  if (!job.schedule && !job.runAt) return replace(place, h('p.empty', 'Write a schedule: it is explained here.'));
-  try {
-    const told = await post('/api/schedules/preview', { ...termsOf(job), count: 10 }, signal);
-    error.textContent = '';
-    input.removeAttribute('aria-invalid');
-    replace(place, h('p.words', told.description), told.warnings.map(warning => h('p.warning', warning)),
-      told.excluded?.length ? h('p.soft', `Left out: ${told.excluded.map(one => one.date).join(', ')}`) : null, instants(told, job));
-  } catch (problem) {
-    if (signal.aborted) return;
-    const errors = byPath(problem);
-    mark(controls, errors);
-    replace(place, h('p.error', problem.message));
-  }
+/** Shows what a schedule means, each time somebody has written something. Of two questions the later one counts. */
+function previewer(place, controls, signal) {
+  const words = h('p.words', { role: 'status' });
+  const rest = h('div');
+  let asked = null;
+  let next = '';
+  replace(place, words, rest);
+  const show = async job => {
+    asked?.abort();
+    const mine = asked = new AbortController();
+    const terms = ['schedule', 'runAt', 'timeZone', 'startsAt', 'endsAt', 'dst.gap', 'dst.overlap', 'spreadSeconds', 'spreadSeed', 'excludeDates', 'excludeCalendars'];
+    const mark = errors => terms.forEach(path => sayWrong(controls.get(path), errors.get(path)));
+    next = '';
+    if (!job.schedule && !job.runAt) return replace(rest, h('p.empty', 'Write a schedule: it is explained here.'));
+    try {
+      const told = await post('/api/schedules/preview', { ...termsOf(job), count: 10 }, AbortSignal.any([signal, mine.signal]));
+      if (mine !== asked) return;
+      mark(new Map());
+      next = told.instants[0]?.time ?? '';
+      if (words.textContent !== told.description) words.textContent = told.description;
+      refresh(rest, told.warnings.map(warning => h('p.warning', warning)),
+        told.excluded?.length ? h('p.soft', `Left out: ${told.excluded.map(one => one.date).join(', ')}`) : null, instants(told, job));
+    } catch (problem) {
+      if (mine !== asked || signal.aborted) return;
+      mark(byPath(problem));
+      words.textContent = '';
+      replace(rest, h('p.error', problem.message));
+    }
+  };
+  show.isOver = () => next && Date.parse(next) < now();
+  return show;
+}
+
+/** Says beside a field what is wrong with it, if anything is. */
+function sayWrong({ input, error }, why) {
+  error.textContent = why ?? '';
+  if (why) input.setAttribute('aria-invalid', 'true');
+  else input.removeAttribute('aria-invalid');
 }
 
 async function tryOut(place, job, complain, signal) {
   const { schedule, runAt, name, tags, owner, active, ...request } = job;
   const body = Object.fromEntries(Object.entries(request).filter(([member]) => TRIED.has(member)));
-  replace(place, h('p.soft', 'Sending it…'));
+  const kept = withoutKept(body);
+  const without = kept.length ? h('p.warning', `Sent without ${kept.join(', ')}: what is kept is not shown to this page. Write it anew to try with it.`) : null;
+  replace(place, h('p.soft', { role: 'status' }, 'Sending it…'));
   try {
     const told = await post('/api/try', body, signal);
-    replace(place, section('What came back', told.success ? h('p.good', '✓ An execution that ends like this succeeds.') : h('p.error', `✕ An execution that ends like this fails: ${told.errorMessage ?? 'no success'}`),
+    replace(place, section('What came back', without, told.success ? h('p.good', '✓ An execution that ends like this succeeds.') : h('p.error', `✕ An execution that ends like this fails: ${told.errorMessage ?? 'no success'}`),
       facts([['Asked', `${told.method} ${told.url}`], ['Status', String(told.httpStatus ?? '–')], ['Duration', millis(told.duration)],
         told.timings && ['Of that', `name ${millis(told.timings.nameMs)}, connection ${millis(told.timings.connectMs)}, TLS ${millis(told.timings.tlsMs)}, first byte ${millis(told.timings.firstByteMs)}`],
         ...told.headers.map(({ name, value }) => [name, value])]),
@@ -200,6 +241,27 @@ async function tryOut(place, job, complain, signal) {
 
 /** What a trial takes: what is sent, and by which its answer is judged. */
 const TRIED = new Set(['api', 'type', 'method', 'headers', 'json', 'body', 'auth', 'secretHeaders', 'signingSecret', 'timeoutMs', 'success']);
+
+/** Leaves out secrets that are only kept; gives their names. */
+function withoutKept(body) {
+  const isKept = value => value?.set === true;
+  const names = [];
+  const leave = (inside, name, said) => {
+    if (!isKept(inside?.[name])) return;
+    delete inside[name];
+    names.push(said);
+  };
+  leave(body, 'signingSecret', 'the signing secret');
+  for (const name of Object.keys(body.secretHeaders ?? {})) leave(body.secretHeaders, name, name);
+  if (isKept(body.auth?.bearer) || isKept(body.auth?.basic?.password)) {
+    delete body.auth;
+    names.push('its authorization');
+  }
+  return names;
+}
+
+/** What a pasted command says all of. */
+const PASTED = /^(api|method|headers|json|body|auth\..*|secretHeaders|timeoutMs|retry\.maxAttempts)$/;
 
 function paste(fill) {
   const text = h('textarea', { rows: 2, 'aria-label': 'A crontab line or a curl command', placeholder: "*/5 * * * * curl -fsS https://example.com/hook -d 'x=1'", spellcheck: 'false' });

@@ -1,7 +1,8 @@
 // Owns the view of one job: how it does, what comes next, what it sends, and what can be done with it.
 
-import { h, paced, replace } from '../dom.js';
-import { ask, get, may, post } from '../api.js';
+import { h, paced, refresh, replace } from '../dom.js';
+import { ask, get, getJob, may, post } from '../api.js';
+import { merge, p99 } from '../runs.js';
 import { strip } from '../charts.js';
 import { toCurl } from '../curl.js';
 import { toYaml } from '../yaml.js';
@@ -18,13 +19,14 @@ const ROWS = 25;
 
 export default async function job(context) {
   const { params: { id }, signal } = context;
-  const [{ told: first, response }, page, strips] = await Promise.all([
-    ask('GET', `/api/jobs/${id}`, { signal }), get(`/api/jobs/${id}/executions`, { limit: ROWS }, signal), get('/api/strips', { jobId: id, limit: RUNS }, signal),
+  const live = await context.live({ type: 'execution,job', jobId: id });
+  const [{ job: first, etag }, page, strips] = await Promise.all([
+    getJob(id, signal), get(`/api/jobs/${id}/executions`, { limit: ROWS }, signal), get('/api/strips', { jobId: id, limit: RUNS }, signal),
   ]).catch(why => {
     if (why.status === 404) throw Object.assign(why, { more: ['Perhaps it is deleted: ', link(`/executions?jobId=${id}`, 'its history'), ' stays.'] });
     throw why;
   });
-  const state = { job: first, runs: strips.strips[0].runs, etag: response.headers.get('ETag') };
+  const state = { job: first, runs: strips.strips[0].runs, executions: page.executions, etag };
   context.title(nameOf(first));
 
   const stand = h('span');
@@ -35,39 +37,41 @@ export default async function job(context) {
   const rows = table('Executions', executionColumns({ ofJob: true }), page.executions, { key: run => run.executionId, empty: 'It has not run yet.' });
   const words = h('p.words', first.schedule ?? 'once');
 
-  const drawStrip = () => replace(stripPlace, state.runs.length ? strip(state.runs, RUNS) : emptyState('It has not run yet.'));
+  const drawStrip = () => refresh(stripPlace, state.runs.length ? strip(state.runs, RUNS) : emptyState('It has not run yet.'));
+  let offered = '';
   const draw = () => {
     const { job } = state;
-    replace(stand, jobState(job), job.paused ? pauseText(job.paused) : null);
-    replace(buttons, actions(state, context));
-    replace(tiles, tilesOf(state));
+    refresh(stand, jobState(job), job.paused ? pauseText(job.paused) : null);
+    // Not while nothing else can be done: a click that has begun would be lost with its button.
+    const offer = JSON.stringify([job.paused, job.held]);
+    if (offer !== offered) replace(buttons, actions(state, context));
+    offered = offer;
+    refresh(tiles, tilesOf(state));
     drawStrip();
   };
-  const drawNext = () => nextTen(state.job, signal).then(shown => replace(nextPlace, shown), problem => replace(nextPlace, h('p.error', problem.message)));
+  const drawNext = () => nextTen(state.job, signal).then(shown => refresh(nextPlace, shown), problem => replace(nextPlace, h('p.error', problem.message)));
   const renew = paced(2000, async () => {
     try {
-      const fresh = await ask('GET', `/api/jobs/${id}`, { signal });
-      const before = state.job.nextExecution;
-      Object.assign(state, { job: fresh.told, etag: fresh.response.headers.get('ETag') });
+      const fresh = await getJob(id, signal);
+      const before = state.job;
+      // What it is has changed: all of this is about another job.
+      if (JSON.stringify(definitionOf(before)) !== JSON.stringify(definitionOf(fresh.job))) return context.again();
+      Object.assign(state, fresh);
       draw();
-      if (before !== state.job.nextExecution) drawNext();
+      if (before.nextExecution !== state.job.nextExecution) drawNext();
     } catch (problem) {
       if (problem.status === 404) context.again();
     }
   });
-  context.live(events => {
-    for (const event of events) {
-      if (event.event === 'gap' || event.event === 'job') return context.again();
-      if (event.event !== 'execution') continue;
-      rows.put(event, ROWS);
-      const same = state.runs.findIndex(run => run.scheduledTime === event.scheduledTime && run.kind === event.kind);
-      if (same >= 0) state.runs[same] = event;
-      else state.runs.unshift(event);
-      state.runs.length = Math.min(state.runs.length, RUNS);
-    }
+  live.begin(events => {
+    if (events.some(event => event.event === 'gap')) return context.again();
+    const ran = events.filter(event => event.event === 'execution');
+    state.runs = merge(state.runs, ran, RUNS);
+    state.executions = merge(state.executions, ran, ROWS);
+    rows.rows(state.executions);
     drawStrip();
     renew();
-  }, { type: 'execution,job', jobId: id });
+  });
   draw();
   drawNext();
   describe(first, signal).then(said => { words.textContent = said; }, () => {});
@@ -91,20 +95,23 @@ function warnings(job) {
   return null;
 }
 
-function tilesOf({ job, runs }) {
-  const drifts = runs.filter(run => run.kind === 'scheduled' && run.driftMs !== null && run.driftMs !== undefined).map(run => run.driftMs).sort((a, b) => a - b);
+function tilesOf({ job, executions }) {
   const { stats, lastOutcome } = job;
+  const ended = stats.success + stats.failed;
   const of = query => `/executions?jobId=${job.jobId}${query}`;
   return [
     tile('next', job.nextExecution ? countdown(job.nextExecution) : 'never'),
     tile('last outcome', lastOutcome ? status(lastOutcome.status, lastOutcome.httpStatus) : 'not yet', of('')),
-    tile('succeeded', count(stats.success), of('&status=SUCCESS')),
+    tile(ended ? `succeeded, ${percent(stats.success / ended)}` : 'succeeded', count(stats.success), of('&status=SUCCESS')),
     tile('failed', count(stats.failed), of('&status=FAILED'), stats.failed ? 'bad' : ''),
     tile('skipped', count(stats.skipped), of('&status=SKIPPED')),
-    tile('drift p99, last runs', millis(drifts[Math.ceil(drifts.length * 0.99) - 1])),
+    tile(`drift p99, last ${executions.length || ''} runs`, millis(p99(executions))),
     tile('average duration', millis(stats.avgDuration)),
   ];
 }
+
+/** Never all of them if one is missing. */
+const percent = part => `${(Math.floor(part * 1000) / 10).toFixed(part === 1 ? 0 : 1)} %`;
 
 async function nextTen(job, signal) {
   if (job.paused && !job.paused.until) return emptyState('It is paused: nothing is due until it is resumed.');
@@ -125,7 +132,7 @@ export function instants(told, job) {
 }
 
 function actions(state, context) {
-  const { job, etag } = state;
+  const { job } = state;
   const at = `/api/jobs/${job.jobId}`;
   const change = async (verb, body, said) => {
     await ask('POST', `${at}/${verb}`, { body: body ?? {} });
@@ -144,7 +151,7 @@ function actions(state, context) {
     action('Delete', async () => {
       const sure = await question(`Delete ${nameOf(job)}?`, h('p', 'It is sent no more. Its history stays readable.'), { yes: 'Delete', kind: 'danger' });
       if (!sure) return;
-      await ask('DELETE', at, { headers: etag ? { 'If-Match': etag } : {} });
+      await ask('DELETE', at, { headers: state.etag ? { 'If-Match': state.etag } : {} });
       toast(`${nameOf(job)} is deleted.`);
       context.go('/jobs');
     }, { scope: 'write', kind: 'danger' }),

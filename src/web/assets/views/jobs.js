@@ -1,14 +1,17 @@
 // Owns the list of jobs: found, sorted and changed many at a time. How each ran lately is asked for once the list stands.
 
-import { h, paced } from '../dom.js';
+import { h, paced, refresh } from '../dom.js';
 import { batch, each, get, may, post } from '../api.js';
 import { strip } from '../charts.js';
 import { describe } from '../schedule.js';
+import { merge, p99 } from '../runs.js';
 import { countdown, count, millis } from '../time.js';
 import { action, choice, emptyState, field, jobState, link, nameOf, pager, question, status, table, toast } from '../parts.js';
 
 const LIMIT = 25;
 const RUNS = 60;
+/** How many tags stand beside a name; all of them are on the job's own page. */
+const TAGS = 4;
 const STATES = [['', 'any state'], 'active', 'failing', 'paused', ['autoPaused', 'paused by itself'], 'held', 'ended'];
 const SORTS = [['created', 'oldest first'], ['next', 'next to fire first'], ['name', 'by name']];
 
@@ -16,6 +19,7 @@ export default async function jobs(context) {
   const { query, signal } = context;
   context.title('Jobs');
   const { q, tag, state, target, sort, cursor } = query;
+  const live = await context.live();
   const page = await get('/api/jobs', { q, tag, state, target, sort, cursor, limit: LIMIT }, signal);
   const rows = new Map(page.jobs.map(job => [job.jobId, { job, runs: null, strip: h('span.strip-place'), p99: h('span'), last: h('span', lastOf(job)), next: h('span', countdown(job.nextExecution)) }]));
   const chosen = new Set();
@@ -41,20 +45,15 @@ export default async function jobs(context) {
       }
     } catch { /* It is tried again with the next event. */ }
   });
-  context.live(events => {
-    let moved = false;
-    for (const event of events) {
-      const row = rows.get(event.jobId);
-      if (event.event === 'gap') loadStrips(rows, signal);
-      if (!row) continue;
-      moved = true;
-      if (event.event === 'execution' && row.runs) noteRun(row, event);
-    }
+  live.begin(events => {
+    if (events.some(event => event.event === 'gap')) loadStrips(rows, signal);
+    const told = Map.groupBy(events.filter(event => rows.has(event.jobId)), event => event.jobId);
+    for (const [id, ofJob] of told) noteRuns(rows.get(id), ofJob.filter(event => event.event === 'execution'));
     // What a job is due for next is asked of the server, but not more often than somebody reads it.
-    if (moved) renew();
+    if (told.size) renew();
   });
   return [
-    h('div.head', h('h1', 'Jobs'), h('a.button', { href: '/jobs/new' }, 'New job')),
+    h('div.head', h('h1', 'Jobs'), may('write') && h('a.button', { href: '/jobs/new' }, 'New job')),
     filters(context), tools, list, pager(page.nextCursor, Boolean(cursor), context.href),
   ];
 }
@@ -78,7 +77,8 @@ function columns(rows, chosen, changed) {
     may('write') && { title: '', head: all, cell: job => h('input', { type: 'checkbox', name: 'chosen', value: job.jobId, 'aria-label': `Choose ${nameOf(job)}`, onchange: choose }) },
     { title: 'Job', isHead: true, class: 'name', cell: job => [
       link(`/jobs/${job.jobId}`, nameOf(job)), ' ',
-      (job.tags ?? []).map(tag => [link(`/jobs?tag=${encodeURIComponent(tag)}`, h('span.tag', tag)), ' ']),
+      (job.tags ?? []).slice(0, TAGS).map(tag => [link(`/jobs?tag=${encodeURIComponent(tag)}`, h('span.tag', tag)), ' ']),
+      job.tags?.length > TAGS ? h('span.soft', `+ ${job.tags.length - TAGS}`) : null,
       h('div.words', { dataset: { words: job.jobId } }, job.schedule ?? `once`),
     ] },
     { title: 'Schedule', class: 'wide', cell: job => h('code', job.schedule ?? '') },
@@ -94,21 +94,18 @@ function lastOf(job) {
   return job.lastOutcome ? status(job.lastOutcome.status, job.lastOutcome.httpStatus) : h('span.soft', 'not yet');
 }
 
-function noteRun(row, event) {
-  const same = row.runs.findIndex(run => run.scheduledTime === event.scheduledTime && run.kind === event.kind);
-  if (same >= 0) row.runs[same] = event;
-  else row.runs.unshift(event);
-  row.runs.length = Math.min(row.runs.length, RUNS);
+function noteRuns(row, events) {
+  if (!row.runs || !events.length) return;
+  row.runs = merge(row.runs, events, RUNS);
   drawStrip(row);
-  if (event.status !== 'PENDING' && !row.job.paused) row.last.replaceChildren(status(event.status, event.httpStatus));
+  const last = row.runs.find(run => run.status !== 'PENDING' && run.kind === 'scheduled');
+  if (last && 'httpStatus' in last && !row.job.paused) refresh(row.last, status(last.status, last.httpStatus));
 }
 
 function drawStrip(row) {
-  row.strip.replaceChildren(strip(row.runs, RUNS));
-  const drifts = row.runs.filter(run => run.kind === 'scheduled' && run.driftMs !== null).map(run => run.driftMs).sort((a, b) => a - b);
-  const p99 = drifts[Math.ceil(drifts.length * 0.99) - 1] ?? null;
-  row.p99.textContent = millis(p99);
-  row.p99.title = `of the last ${drifts.length} scheduled runs`;
+  refresh(row.strip, strip(row.runs, RUNS));
+  row.p99.textContent = millis(p99(row.runs));
+  row.p99.title = `of the last ${row.runs.length} runs`;
 }
 
 async function loadStrips(rows, signal) {
@@ -136,15 +133,15 @@ async function describeAll(rows, signal) {
 function filters(context) {
   const { query, go, href } = context;
   const search = h('input', { type: 'search', name: 'q', value: query.q ?? '', placeholder: 'name, URL or owner', maxlength: 200 });
-  const set = changes => {
-    const all = { ...changes };
+  const set = () => {
+    const all = Object.fromEntries(['q', 'tag', 'target', 'state', 'sort'].map(name => [name, form.elements[name].value.trim()]));
     // The API sorts what it searches by name or age only.
-    if (((all.q ?? query.q) || (all.tag ?? query.tag)) && (all.sort ?? query.sort) === 'next') all.sort = null;
+    if ((all.q || all.tag) && all.sort === 'next' || all.sort === 'created') all.sort = null;
     go(href(all));
   };
-  const onchange = event => set({ [event.target.name]: event.target.value });
-  const tag = h('input', { name: 'tag', value: query.tag ?? '', maxlength: 100, onchange });
-  const target = h('input', { name: 'target', value: query.target ?? '', placeholder: 'host', maxlength: 300, onchange });
+  const onchange = () => set();
+  const tag = h('input', { name: 'tag', value: query.tag ?? '', maxlength: 100 });
+  const target = h('input', { name: 'target', value: query.target ?? '', placeholder: 'host', maxlength: 300 });
   const sorts = query.q || query.tag ? SORTS.filter(([name]) => name !== 'next') : SORTS;
   const form = h('form.filters', { role: 'search', 'aria-label': 'Jobs' },
     field('Search', search), field('Tag', tag), field('Target', target), field('State', choice(STATES, query.state ?? '', { name: 'state', onchange })),
@@ -152,7 +149,7 @@ function filters(context) {
     Object.keys(query).length ? h('div.field', link('/jobs', 'Clear')) : null);
   form.addEventListener('submit', event => {
     event.preventDefault();
-    set({ q: search.value, tag: tag.value, target: target.value });
+    set();
   });
   return form;
 }

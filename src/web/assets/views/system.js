@@ -1,8 +1,9 @@
 // Owns how the server itself does: queues, commits, targets, clients, versions; and for an administrator tokens and the audit log.
 
-import { h, replace } from '../dom.js';
+import { h, refresh } from '../dom.js';
 import { ask, get, may, post } from '../api.js';
 import { count, millis, moment, span } from '../time.js';
+import { momentField } from '../moments.js';
 import { action, choice, code, facts, field, link, pager, question, section, table, tile, toast } from '../parts.js';
 
 const EVERY_MS = 3_000;
@@ -14,8 +15,8 @@ export default async function system(context) {
   const figures = h('div');
   const targetPlace = h('div');
   const draw = (told, found) => {
-    replace(figures, figuresOf(told, info));
-    replace(targetPlace, targetsOf(found));
+    refresh(figures, figuresOf(told, info));
+    refresh(targetPlace, targetsOf(found));
   };
   draw(metrics, targets);
   context.every(EVERY_MS, async () => {
@@ -38,7 +39,7 @@ function figuresOf(told, info) {
       tile('commit p99', millis(store.commit.count ? store.commit.p99Ms : null)), tile('memory', bytes(told.process.memoryBytes)), tile('failing targets', count(scheduler.failingTargets), null, scheduler.failingTargets ? 'bad' : '')),
     h('div.columns',
       section('Server', facts([['Version', `${info.name} ${info.version}`], ['Zone data', `${info.zoneData.version}, ${info.zoneData.source}`], ['Jobs', `${count(scheduler.totalJobs)}, ${count(scheduler.activeJobs)} active, ${count(scheduler.heldJobs)} held`], ['Clock steps', count(scheduler.clockSteps)], ['Threads', `${workers.threads} of workers`], ['Connections of clients', count(told.connections)], ['Listeners', `${count(events.listeners)}; ${count(events.told)} events told, ${count(events.leftOut)} left out`], ['On disk', `${bytes(store.diskBytes)}, ${bytes(store.diskFreeBytes)} left`]])),
-      section('Time', facts([['Drift p50 / p99 / most', ms(drift)], ['Late ones', `${count(late.count)}, p99 ${millis(late.p99Ms)}`], ['Commit p50 / p99 / most', ms(store.commit)], ['Writing of it', ms(store.write)], ['Held up by housekeeping', ms(store.heldUp)]])),
+      section('Time', facts([['Drift p50 / p99 / most', ms(drift)], ['Late ones', late.count ? `${count(late.count)}, p99 ${millis(late.p99Ms)}` : '0'], ['Commit p50 / p99 / most', ms(store.commit)], ['Writing of it', ms(store.write)], ['Held up by housekeeping', ms(store.heldUp)]])),
       section('Queues', facts(Object.entries(queues).map(([name, many]) => [WORDS[name] ?? name, name === 'answerBytes' ? bytes(many) : count(many)]).concat([['Not yet on disk', count(store.unwritten)]]))),
       section('Connections to targets', facts([['Open', count(workers.connections)], ['Opened', count(workers.connectionsOpened)], ['Used again', count(workers.connectionsReused)], ['Sent again on a new one', count(workers.repeated)], ['Name lookups', count(workers.lookups)], ['Faults', count(workers.faults)]])),
       refusals.length ? section('Refused', facts(refusals.map(([name, many]) => [name, count(many)]))) : null),
@@ -74,17 +75,17 @@ async function forAdmin(context) {
       { title: 'Name', isHead: true, cell: token => [token.name, token.kind === 'session' ? h('span.soft', ' (browser)') : null] },
       { title: 'Scope', cell: token => token.scope },
       { title: 'Stands', cell: token => (token.active ? h('span.badge.success', '● counts') : h('span.badge.skipped', token.revokedAt ? '– revoked' : '– expired')) },
-      { title: 'Last used', class: 'wide', cell: token => moment(token.lastUsedAt) }, { title: 'Expires', class: 'wide', cell: token => moment(token.expiresAt) },
+      { title: 'Last used', cell: token => moment(token.lastUsedAt) }, { title: 'Expires', cell: token => moment(token.expiresAt) },
       { title: 'Do', cell: token => (token.active ? action('Revoke', () => revoke(token, context), { kind: 'danger' }) : '') },
     ], tokens, { empty: ['There is no token: whoever reaches this server may do everything. ', h('code', 'punctual token create --scope admin --name you'), ' makes the first one; from then on it asks everybody.'] }),
-    h('div.buttons', action('New token…', () => create(context)))),
+    h('div.buttons', action('New token…', () => create(tokens, context)))),
     section('Audit log', query.subject || query.tokenId ? h('p', 'Only ', h('code', query.subject ?? query.tokenId), ' · ', link('/system', 'all')) : null, table('Audit log', [
       { title: 'When', isHead: true, cell: row => moment(row.at) },
       { title: 'Who', cell: row => (row.tokenId ? h('a', { href: href({ tokenId: row.tokenId, subject: null }) }, row.tokenName ?? row.tokenId) : h('span.soft', `without a token, ${row.client}`)) },
       { title: 'What', cell: row => row.operation },
-      { title: 'To', class: 'wide', cell: row => (row.subject ? h('a', { href: href({ subject: row.subject, tokenId: null }) }, h('code', row.subject.slice(-18))) : '') },
+      { title: 'To', cell: row => (row.subject ? h('a', { href: href({ subject: row.subject, tokenId: null }) }, h('code', row.subject.slice(-18))) : '') },
       { title: 'Answer', class: 'number', cell: row => String(row.status) },
-      { title: 'Difference', class: 'wide', cell: row => (row.difference ? h('details', h('summary', Object.keys(row.difference).join(', ') || 'none'), h('pre', JSON.stringify(row.difference, null, 1))) : '') },
+      { title: 'Difference', cell: row => (row.difference ? h('details', h('summary', Object.keys(row.difference).join(', ') || 'none'), h('pre', { tabindex: '0', role: 'group', 'aria-label': 'Difference' }, JSON.stringify(row.difference, null, 1))) : '') },
     ], audit.audit, { empty: 'Nobody has changed anything yet.' }), pager(audit.nextCursor, Boolean(query.cursor), href)),
   ];
 }
@@ -97,12 +98,20 @@ async function revoke(token, context) {
   context.again();
 }
 
-async function create(context) {
+async function create(tokens, context) {
+  // From the first token on everybody needs one, and only an administrator can make others.
+  const isFirst = !tokens.some(token => token.kind === 'token');
   const name = h('input', { required: true, maxlength: 100 });
-  const scope = choice(['read', 'write', 'admin'], 'read');
-  const asked = await question('New token', [field('Name', name), field('Scope', scope), h('p.warning', 'Once there is a token, everybody needs one.')], { yes: 'Make it', read: () => ({ name: name.value, scope: scope.value }) });
+  const scope = choice(isFirst ? ['admin'] : ['read', 'write', 'admin'], isFirst ? 'admin' : 'read');
+  const expires = momentField('Until (empty: until it is revoked)');
+  const warning = isFirst ? h('p.warning', 'Once there is a token, everybody needs one, for good. You are signed in with this one.') : null;
+  const asked = await question('New token', [field('Name', name), field('Scope', scope), expires.element, warning], {
+    yes: 'Make it', read: () => ({ name: name.value, scope: scope.value, expiresAt: expires.read() }),
+  });
   if (!asked) return;
   const { token } = await post('/api/tokens', asked);
-  await question('The token, shown this once', code(token, 'the token'), { yes: 'I have it', no: null });
-  location.reload();
+  if (isFirst) await ask('POST', '/api/session', { body: { token } });
+  await question('The token, shown this once', code(token, 'the token'), { yes: 'I have it', no: null, must: true });
+  if (isFirst) location.reload();
+  else context.again();
 }

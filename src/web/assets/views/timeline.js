@@ -1,14 +1,16 @@
 // Owns the last hour and the next one: how much there was and will be, when most jobs are due together, and what overlaps.
 
-import { h, replace } from '../dom.js';
+import { h, refresh, replace } from '../dom.js';
 import { each, get } from '../api.js';
-import { bars, lane } from '../charts.js';
+import { bars, lane, outcomes } from '../charts.js';
 import { preview } from '../schedule.js';
 import { count, countdown, moment, now, span, text } from '../time.js';
 import { emptyState, field, link, nameOf, pager, section, table } from '../parts.js';
 
 const HOUR = 3_600_000;
 const LANES = 30;
+/** As many runs of a job as the API shows at once. */
+const RUNS_MAX = 100;
 /** As many as the API shows of a schedule at once. */
 const DUE_MAX = 1000;
 
@@ -21,10 +23,10 @@ export default async function timeline(context) {
   ]);
   const place = h('div');
   const lanes = new Map(page.jobs.map(job => [job.jobId, { job, runs: [], due: [], place: h('div') }]));
-  const draw = told => replace(place, drawWhole(told));
+  const draw = told => refresh(place, drawWhole(told));
   draw(whole);
   context.every(30_000, () => get('/api/timeline', {}, signal).then(draw, () => {}));
-  context.every(10_000, () => lanes.forEach(one => drawLane(one)));
+  context.every(10_000, () => loadRuns(lanes, signal).then(() => lanes.forEach(drawLane), () => {}));
   const overlaps = h('div');
   context.shown = async () => {
     await fill(lanes, signal).catch(() => {});
@@ -45,7 +47,7 @@ export default async function timeline(context) {
 
 function drawWhole(told) {
   const at = point => text(point.start, 'min');
-  const past = told.past.map(point => ({ title: `${at(point)}: ${point.success} succeeded, ${point.failed} failed, ${point.skipped} skipped`, parts: [['success', point.success], ['failed', point.failed], ['skipped', point.skipped]] }));
+  const past = told.past.map(point => ({ title: `${at(point)}: ${point.success} succeeded, ${point.failed} failed, ${point.skipped} skipped`, parts: [['failed', point.failed], ['success', point.success], ['skipped', point.skipped]] }));
   const next = told.next.map(point => ({ title: `${at(point)}: ${count(point.due)} due`, parts: [['due', point.due]] }));
   const [ended, due] = [told.past.reduce((sum, point) => sum + point.success + point.failed, 0), told.next.reduce((sum, point) => sum + point.due, 0)];
   const isEstimate = told.lookedAt < told.jobs;
@@ -59,13 +61,13 @@ function drawWhole(told) {
   return [
     section('All jobs, minute by minute',
       bars([...past, ...next], `${count(ended)} ended in the last hour, ${about}${count(due)} are due in the next one`, { height: 90, mark: past.length }),
-      h('p.scale', h('span', moment(told.past[0]?.start ?? told.now, 'min')), h('span', 'now'), h('span', moment(told.next.at(-1)?.start ?? told.now, 'min'))),
+      outcomes(), h('p.scale', h('span', moment(told.past[0]?.start ?? told.now, 'min')), h('span', 'now'), h('span', moment(told.next.at(-1)?.start ?? told.now, 'min'))),
       h('p.soft', `${count(ended)} ended`, told.countedSince ? [' since ', moment(told.countedSince)] : ' in the last hour', `, ${about}${count(due)} are due in the next hour`, isEstimate ? `, estimated from ${count(told.lookedAt)} of ${count(told.jobs)} jobs` : '', '.')),
     section('Herds', h('p.soft', 'Jobs that are due in the same second. ', h('code', 'spreadSeconds'), ' or ', h('code', '~'), ' in the schedule spread them.'), peaks),
   ];
 }
 
-const legend = () => h('p.legend', h('span', h('i.success'), 'succeeded'), h('span', h('i.failed'), 'failed (taller)'), h('span', h('i.skipped'), 'skipped'), h('span', h('i.due'), 'due'));
+const legend = () => h('p.legend', h('span', h('i.success'), 'succeeded'), h('span', h('i.failed'), 'failed (taller)'), h('span', h('i.skipped'), 'skipped'), h('span', h('i.due'), 'due'), h('span', `of each job at most the last ${RUNS_MAX} runs`));
 
 function lanesOf(lanes) {
   return table('Jobs by when they are due next', [
@@ -75,10 +77,14 @@ function lanesOf(lanes) {
   ], [...lanes.values()]);
 }
 
+async function loadRuns(lanes, signal) {
+  const { strips } = await get('/api/strips', { jobId: [...lanes.keys()].join(','), limit: RUNS_MAX }, signal);
+  for (const { jobId, runs } of strips) lanes.get(jobId).runs = runs;
+}
+
 async function fill(lanes, signal) {
   if (!lanes.size) return;
-  const { strips } = await get('/api/strips', { jobId: [...lanes.keys()].join(','), limit: 100 }, signal);
-  for (const { jobId, runs } of strips) lanes.get(jobId).runs = runs;
+  await loadRuns(lanes, signal);
   const to = `${new Date(now() + HOUR).toISOString().slice(0, 19)}Z`;
   await each(lanes.values(), async one => {
     const told = await preview(one.job, { to, count: DUE_MAX }, signal);
@@ -94,7 +100,7 @@ function drawLane(one) {
   const said = `${one.runs.length} last runs, ${one.goesOn ? 'more than ' : ''}${one.due.length} due in the next hour`;
   // What lies closer than a pixel need not be drawn twice.
   let last = 0;
-  const due = one.due.filter(iso => {
+  const due = one.due.filter(iso => Date.parse(iso) > now()).filter(iso => {
     const at = Date.parse(iso);
     if (at - last < 4000) return false;
     last = at;
@@ -115,7 +121,7 @@ function overlapsOf(lanes) {
   }
   if (!found.length) return emptyState('No run of these jobs lasted until the next one began.');
   return table('Jobs that overlap themselves', [
-    { title: 'Job', isHead: true, cell: ({ job }) => link(`/jobs/${job.jobId}`, nameOf(job)) },
+    { title: 'Job', isHead: true, class: 'name', cell: ({ job }) => link(`/jobs/${job.jobId}`, nameOf(job)) },
     { title: 'How often', class: 'number', cell: ({ many }) => `${many} of the last runs` },
     { title: 'Longest', class: 'number', cell: ({ longest }) => span(longest) }, { title: 'Due every', class: 'number', cell: ({ gap }) => span(gap) },
     { title: 'Policy', cell: ({ job }) => job.overlap ?? 'allow' },
