@@ -347,6 +347,12 @@
 //!   written behind a batch is heard of after it, which nothing due notices, as rows are armed ahead. Until it is
 //!   written each of its jobs stands as one that is changing; so there is one batch at a time, and a job is in one line
 //!   of it. It is read before anything is accepted: what takes long happens before any job is touched.
+//! - **What is declared is compared here**, by who has the secrets: with what is in force, in the order of the lines, by
+//!   what it means ([`job::JobSpec::plain`]), and nothing is written where it says the same (`core/applying.rs`). A job is
+//!   known by its name; only the core knows which that is just now, and whether another line means it.
+//! - **A dry run asks the same questions and touches nothing** ([`core::Rehearsal`]): accepting and giving up would withhold
+//!   what is due meanwhile. It keeps which jobs and names would be taken, and the core lends itself to be read; a test
+//!   holds both against each other.
 //! - **A large body** is received from [`limits::LARGE_BODIES_MAX`] clients at a time; whoever comes then is told so.
 //! - **The description of the API** (`GET /api/openapi.json`) is made from what answers requests: paths, parameters, header
 //!   fields and statuses from the table in `api/routes.rs`, bodies from the types that are read and written, their

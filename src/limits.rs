@@ -80,6 +80,8 @@ pub const BATCH_PRINTED_AT_ONCE: usize = 500;
 pub const BATCH_SPLIT_AT_ONCE: usize = 128 * 1024;
 /// What the answer to a batch says of what is wrong with its lines, in bytes.
 pub const BATCH_PROBLEMS_LEN_MAX: usize = 512 * 1024;
+/// What the answer to a batch says of what differs, in bytes. Of what comes behind that it says only which members.
+pub const BATCH_TOLD_LEN_MAX: usize = 2 * 1024 * 1024;
 /// Changes that were written together of which the core hears in one turn.
 pub const SETTLED_AT_ONCE_MAX: u64 = 64;
 /// How many jobs are looked at in a turn for a page of them.

@@ -5,6 +5,8 @@ mod support;
 
 #[path = "server/access.rs"]
 mod access;
+#[path = "server/applied.rs"]
+mod applied;
 #[path = "server/batches.rs"]
 mod batches;
 #[path = "server/calendars.rs"]

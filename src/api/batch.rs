@@ -2,23 +2,28 @@
 //! It must not change anything: it says what is to be changed, and is told what became of it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::apply::{self, ApplyItem};
 use super::body;
 use super::call::Call;
+use super::difference::Told;
 use super::errors::{ApiError, Problem};
 use super::import;
 use super::jobs;
 use super::json::append;
 use super::matching::Matched;
+use super::parameters::DRY_RUN;
 use super::pauses;
-use crate::core::{Action, Reply};
+use crate::core::{Accepted, Action, Applied, Apply, Meant, Reply};
 use crate::http::{Response, Status};
 use crate::job::{Context, Definition, JobId, JobSpec, Pause, Second, object, whole};
-use crate::limits::{BATCH_ITEMS_MAX, BATCH_LINE_LEN_MAX, BATCH_PROBLEMS_LEN_MAX, NOTE_LEN_MAX};
+use crate::limits::{BATCH_ITEMS_MAX, BATCH_LINE_LEN_MAX, BATCH_PROBLEMS_LEN_MAX, BATCH_TOLD_LEN_MAX, NOTE_LEN_MAX};
+use crate::schedule::Dates;
 
 /// What the lines of a request are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +45,9 @@ pub(super) fn import(matched: &Matched<'_>) -> Result<Call, ApiError> {
 }
 
 fn ask(matched: &Matched<'_>, lines: Lines) -> Result<Call, ApiError> {
-    matched.parameters()?;
+    let dry_run = matched.parameters()?.flag(&DRY_RUN)?;
     body::check_lines(matched.request)?;
-    Ok(Call::Batch(lines))
+    Ok(Call::Batch { lines, dry_run })
 }
 
 /// A change of a job.
@@ -51,6 +56,8 @@ fn ask(matched: &Matched<'_>, lines: Lines) -> Result<Call, ApiError> {
 pub(super) enum Item {
     /// A job to register, as `POST /api/jobs` takes it.
     Create(#[serde(deserialize_with = "object")] Box<Definition>),
+    /// What there is to be: it is made, or changed where it differs, or left alone.
+    Apply(#[serde(deserialize_with = "object")] ApplyItem),
     /// What a job is to be, as `PUT /api/jobs/:id` takes it.
     Update(#[serde(deserialize_with = "object")] UpdateItem),
     /// A job that is to rest.
@@ -130,6 +137,7 @@ impl Item {
                 let (spec, _) = jobs::compile(&definition, context).map_err(|error| error.within("create"))?;
                 return Ok(Wanted::Job(Box::new(spec), None));
             }
+            Item::Apply(item) => return item.wanted(context),
             Item::Update(UpdateItem { job_id, revision, job }) => {
                 let (spec, says_active) =
                     jobs::compile(&job, context).map_err(|error| error.within("job").within("update"))?;
@@ -159,10 +167,89 @@ fn id(text: &str) -> Result<JobId, ApiError> {
 pub enum Wanted {
     /// A new job, whose id takes randomness, with the pause that it begins with.
     Job(Box<JobSpec>, Option<Box<Pause>>),
+    /// A job that there is to be. What is beside it is known once all lines are read.
+    Declared(Box<Apply>),
     /// A change of a job.
     Change(Action),
     /// A change of a calendar: by itself, and before what comes after it is read.
-    Calendar(Action),
+    Calendar(Arc<str>, Arc<Dates>),
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// A job was made.
+    Created,
+    /// It is another one.
+    Updated,
+    /// It rests.
+    Paused,
+    /// It goes on.
+    Resumed,
+    /// It is gone.
+    Deleted,
+}
+
+impl Deed {
+    /// What is done by an action, if it is accepted.
+    pub fn of(action: &Action) -> Deed {
+        match action {
+            Action::Create { .. } => Deed::Created,
+            Action::Delete { .. } => Deed::Deleted,
+            Action::Pause { .. } => Deed::Paused,
+            Action::Resume { .. } => Deed::Resumed,
+            Action::Update { .. } | Action::Apply(_) | Action::Release { .. } => Deed::Updated,
+            Action::Run(_) | Action::ReplayAll(_) => Deed::Updated,
+            Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => Deed::Updated,
+        }
+    }
+
+    /// What was done in the end: with a job that is declared the core knows it.
+    #[must_use]
+    pub fn known(self, accepted: &Accepted) -> Deed {
+        match accepted.applied {
+            None | Some(Applied::Changed(..)) => self,
+            Some(Applied::Created) => Deed::Created,
+        }
+    }
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Deed::Created => "created",
+            Deed::Updated => "updated",
+            Deed::Paused => "paused",
+            Deed::Resumed => "resumed",
+            Deed::Deleted => "deleted",
+        }
+    }
+
+    fn status(self) -> Status {
+        match self {
+            Deed::Created => Status::CREATED,
+            Deed::Deleted => Status::NO_CONTENT,
+            Deed::Updated | Deed::Paused | Deed::Resumed => Status::OK,
+        }
+    }
+
+    fn turn(self) -> Turn {
+        match self {
+            Deed::Created => Turn::Created,
+            Deed::Deleted => Turn::Deleted,
+            Deed::Updated | Deed::Paused | Deed::Resumed => Turn::Changed,
+        }
+    }
+}
+
+/// What became of what a line is about.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+enum Turn {
+    Created,
+    Unchanged,
+    Changed,
+    Deleted,
 }
 
 impl Wanted {
@@ -171,8 +258,9 @@ impl Wanted {
         match (self, lines) {
             (Wanted::Job(..), Lines::Changes) => &["create"],
             (Wanted::Job(..), Lines::Export) => &["job"],
+            (Wanted::Declared(_), _) => &["job", "apply"],
             (Wanted::Change(Action::Update { .. }), _) => &["job", "update"],
-            (Wanted::Change(_) | Wanted::Calendar(_), _) => &[],
+            (Wanted::Change(_) | Wanted::Calendar(..), _) => &[],
         }
     }
 }
@@ -188,8 +276,13 @@ pub struct Batch {
     line: (u32, usize, bool),
     /// The lines that are not empty: their numbers, and where they are.
     places: Vec<(u32, Range<usize>)>,
+    /// Whether it is only to be said what would become of it.
+    dry_run: bool,
+    /// Which jobs are declared, as far as it is read.
+    meant: Arc<Meant>,
     results: Vec<Outcome>,
     problems_len: usize,
+    told_len: usize,
     printed: Vec<u8>,
     printed_count: usize,
 }
@@ -206,6 +299,20 @@ struct OutcomeBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "JobId")]
     job_id: Option<String>,
+    /// What became of what it is about, or would become.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Turn")]
+    outcome: Option<Turn>,
+    /// In which members what was declared differed. Where so much differs that the answer would be too long, parts of
+    /// members are not told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>")]
+    changes: Option<&'a [String]>,
+    /// With dryRun, these with their old and their new value. A long one is told by its length, a secret as
+    /// `{"set":true}`, or `{"other":true}` if it is another one. Left out where it would be too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    difference: Option<&'a RawValue>,
     /// What is wrong with it. Left out of what is wrong last, if there is so much that the answer would be too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Problem")]
@@ -219,6 +326,8 @@ struct Outcome {
     within: &'static [&'static str],
     status: Status,
     job: Option<JobId>,
+    turn: Option<Turn>,
+    told: Option<Box<Told>>,
     problem: Option<Box<RawValue>>,
 }
 
@@ -240,7 +349,7 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 impl Batch {
     /// A request with this text.
-    pub fn new(lines: Lines, text: Vec<u8>) -> Batch {
+    pub fn new(lines: Lines, dry_run: bool, text: Vec<u8>) -> Batch {
         let from = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         Batch {
             lines,
@@ -248,8 +357,11 @@ impl Batch {
             split: from,
             line: (1, from, false),
             places: Vec::new(),
+            dry_run,
+            meant: Arc::default(),
             results: Vec::new(),
             problems_len: 0,
+            told_len: 0,
             printed: Vec::new(),
             printed_count: 0,
         }
@@ -312,12 +424,28 @@ impl Batch {
             (self.text, self.places) = (Vec::new(), Vec::new());
             return None;
         };
-        let wanted = read_line(self.lines, &self.text[range], context);
+        let meant = Arc::get_mut(&mut self.meant).expect("nobody asks for it before all is read");
+        let wanted = read_line(self.lines, &self.text[range], meant, context);
         let within = wanted.as_ref().map_or(&[][..], |wanted| wanted.place(self.lines));
         // Nothing has become of it yet.
-        self.results.push(Outcome { line, within, status: Status::OK, job: None, problem: None });
+        self.results.push(Outcome {
+            line,
+            within,
+            status: Status::OK,
+            job: None,
+            turn: None,
+            told: None,
+            problem: None,
+        });
         let place = u32::try_from(place).expect("there are few");
         match wanted {
+            Ok(Wanted::Calendar(name, dates)) => {
+                let known = context.calendars.and_then(|calendars| calendars.get(&name)).map(|known| known.dates);
+                Some((
+                    place,
+                    self.note_calendar(place, known.as_deref(), &dates).then(|| Wanted::Calendar(name, dates)),
+                ))
+            }
             Ok(wanted) => Some((place, Some(wanted))),
             Err(error) => {
                 self.refuse(place, &error);
@@ -326,20 +454,59 @@ impl Batch {
         }
     }
 
-    /// A line is done: it is of this job.
-    pub fn accept(&mut self, place: u32, status: Status, job: Option<JobId>) {
+    /// Which jobs are declared in it, once it is read.
+    pub fn meant(&self) -> Arc<Meant> {
+        Arc::clone(&self.meant)
+    }
+
+    /// What is to become of a calendar. Whether it is to be put.
+    fn note_calendar(&mut self, place: u32, old: Option<&Dates>, new: &Dates) -> bool {
+        let turn = match old {
+            None => Turn::Created,
+            Some(old) if old == new => Turn::Unchanged,
+            Some(old) => {
+                let dates = |dates: &Dates| dates.iter().map(|date| date.to_string()).collect::<Vec<_>>();
+                self.tell(place, Told::only("dates", &dates(old), &dates(new), self.dry_run));
+                Turn::Changed
+            }
+        };
+        self.results[place as usize].turn = Some(turn);
+        !matches!(turn, Turn::Unchanged)
+    }
+
+    /// A line is done.
+    pub fn accept(&mut self, place: u32, deed: Deed, accepted: &Accepted) {
         let outcome = &mut self.results[place as usize];
-        (outcome.status, outcome.job) = (status, job);
+        (outcome.status, outcome.job, outcome.turn) = (deed.status(), accepted.job, Some(deed.turn()));
+        if let Some(Applied::Changed(old, new)) = &accepted.applied {
+            self.tell(place, Told::between(&old.spec, new, self.dry_run));
+        }
+    }
+
+    /// Nothing was to be done for a line.
+    fn pass(&mut self, place: u32, job: JobId) {
+        let outcome = &mut self.results[place as usize];
+        (outcome.job, outcome.turn) = (Some(job), Some(Turn::Unchanged));
+    }
+
+    fn tell(&mut self, place: u32, mut told: Told) {
+        self.told_len += told.len();
+        if self.told_len > BATCH_TOLD_LEN_MAX {
+            told.shorten();
+        }
+        self.results[place as usize].told = Some(Box::new(told));
     }
 
     /// What the core answered at once: a line was refused, or nothing was to be done.
     pub fn note(&mut self, place: u32, reply: &Reply) {
         let error = match reply {
-            Reply::Updated(view) => return self.accept(place, Status::OK, Some(view.revision.id)),
-            Reply::CalendarPut { .. } => return self.accept(place, Status::OK, None),
+            Reply::Updated(view) => return self.pass(place, view.revision.id),
+            Reply::Unchanged(job) => return self.pass(place, *job),
+            Reply::CalendarPut { .. } => return,
             Reply::Created(_) | Reply::Deleted | Reply::CalendarDeleted => None,
             Reply::Started(_) | Reply::StartedAll(..) | Reply::Ended(..) => None,
             Reply::NotFound => Some(ApiError::no_such_job()),
+            Reply::Nameless => Some(ApiError::nameless()),
             Reply::NoSuchCalendar => Some(ApiError::no_such_calendar()),
             Reply::TooMany(why) => Some(ApiError::bad_request(why.clone())),
             Reply::NameTaken(name) => Some(ApiError::name_taken(name)),
@@ -360,7 +527,7 @@ impl Batch {
         let problem = to_raw_value(&error.problem()).expect("a problem has string keys only");
         self.problems_len += problem.get().len();
         let outcome = &mut self.results[place as usize];
-        outcome.status = error.status;
+        (outcome.status, outcome.turn, outcome.told) = (error.status, None, None);
         outcome.problem = (self.problems_len <= BATCH_PROBLEMS_LEN_MAX).then_some(problem);
     }
 
@@ -374,12 +541,17 @@ impl Batch {
                 self.printed.push(b',');
             }
             self.printed_count += 1;
-            let Outcome { line, status, job, problem, .. } = outcome;
-            let (status, problem) = (status.code(), problem.as_deref());
-            append(
-                &mut self.printed,
-                &OutcomeBody { line: *line, status, job_id: job.map(|job| job.to_string()), problem },
-            );
+            let Outcome { line, within: _, status, job, turn, told, problem } = outcome;
+            let body = OutcomeBody {
+                line: *line,
+                status: status.code(),
+                job_id: job.map(|job| job.to_string()),
+                outcome: *turn,
+                changes: told.as_deref().map(|told| told.changes.as_slice()),
+                difference: told.as_deref().and_then(|told| told.difference.as_deref()),
+                problem: problem.as_deref(),
+            };
+            append(&mut self.printed, &body);
         }
         if self.printed_count < self.results.len() {
             return false;
@@ -399,14 +571,20 @@ impl Batch {
     }
 }
 
-fn read_line(lines: Lines, line: &[u8], context: &Context<'_>) -> Result<Wanted, ApiError> {
+fn read_line(lines: Lines, line: &[u8], meant: &mut Meant, context: &Context<'_>) -> Result<Wanted, ApiError> {
     if line.len() > BATCH_LINE_LEN_MAX {
         let message = format!("expected at most {BATCH_LINE_LEN_MAX} bytes in a line");
         return Err(ApiError::new(Status::CONTENT_TOO_LARGE, message));
     }
     let line = line.trim_ascii();
     match lines {
-        Lines::Changes => body::parse_object::<Item>(line, EXPECTED)?.action(context),
+        Lines::Changes => {
+            let item = body::parse_object::<Item>(line, EXPECTED).inspect_err(|_| apply::note_wrong(line, meant))?;
+            if let Item::Apply(item) = &item {
+                item.note(meant);
+            }
+            item.action(context)
+        }
         Lines::Export => import::wanted(body::parse_object(line, import::EXPECTED)?, context),
     }
 }

@@ -30,14 +30,13 @@ pub(super) fn put(matched: &Matched<'_>) -> Result<Call, ApiError> {
     matched.parameters()?;
     let name = named(matched)?;
     let Body { dates } = body::read(matched.request, "a JSON object with dates")?;
-    wanted(name, &dates).map(Call::Change)
+    Ok(Call::Change(Action::PutCalendar { name, dates: dates_of(&dates)? }))
 }
 
-/// What becomes of a calendar that is to have these dates.
-pub(super) fn wanted(name: Arc<str>, dates: &[String]) -> Result<Action, ApiError> {
-    let dates = Dates::parse(dates.iter().map(String::as_str), CALENDAR_DATES_MAX)
-        .map_err(|why| ApiError::member("dates", why.to_string()))?;
-    Ok(Action::PutCalendar { name, dates: Arc::new(dates) })
+/// The dates that a client wrote.
+pub(super) fn dates_of(dates: &[String]) -> Result<Arc<Dates>, ApiError> {
+    let dates = Dates::parse(dates.iter().map(String::as_str), CALENDAR_DATES_MAX);
+    dates.map(Arc::new).map_err(|why| ApiError::member("dates", why.to_string()))
 }
 
 /// A calendar's end.

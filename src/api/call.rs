@@ -31,7 +31,12 @@ pub enum Call {
         dry_run: bool,
     },
     /// Changes of many jobs, of which the body has a line each; it is read bit by bit.
-    Batch(Lines),
+    Batch {
+        /// What the lines are.
+        lines: Lines,
+        /// Only say what would become of each.
+        dry_run: bool,
+    },
     /// Something that is sent once, and not saved.
     Try(Arc<Post>),
     /// An execution that is looked up, and done again.
@@ -91,9 +96,10 @@ impl Call {
             | Call::Patch(_)
             | Call::Replay(..)
             | Call::ReplayAll { .. }
-            | Call::Batch(_)
+            | Call::Batch { dry_run: false, .. }
             | Call::Token(TokenCall::Create { .. } | TokenCall::Revoke(_)) => true,
-            Call::Read(_)
+            Call::Batch { dry_run: true, .. }
+            | Call::Read(_)
             | Call::Query(_)
             | Call::Preview(_)
             | Call::Jobs(_)

@@ -139,6 +139,13 @@ impl ApiError {
         ApiError::new(Status::NOT_FOUND, "Job not found")
     }
 
+    /// 404 for a job that is declared by its id.
+    pub(super) fn nameless() -> ApiError {
+        let message =
+            "Job not found, and one without a name is not made, as it could not be found again; give it a name";
+        ApiError::new(Status::NOT_FOUND, message)
+    }
+
     /// 404 for an execution.
     pub fn no_such_execution() -> ApiError {
         ApiError::new(Status::NOT_FOUND, "Execution not found")

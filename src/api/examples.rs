@@ -30,8 +30,14 @@ pub(super) const TOKEN: Examples = &[("reader", r#"{"name":"dashboard","scope":"
 /// A test cannot send it: there is no such token.
 pub(super) const SIGN_IN: Examples =
     &[("reader", r#"{"token":"pun_r_0000000000000000000000000000000000000000000000000"}"#)];
-pub(super) const BATCH: Examples =
-    &[("one", r#"{"create":{"schedule":"@daily","api":"https://example.com/hooks/report","type":"ATLEAST_ONCE"}}"#)];
+pub(super) const BATCH: Examples = &[
+    ("one", r#"{"create":{"schedule":"@daily","api":"https://example.com/hooks/report","type":"ATLEAST_ONCE"}}"#),
+    (
+        "declared",
+        r#"{"apply":{"job":{"name":"declared","schedule":"@daily","api":"https://example.com/hooks/report","type":"ATLEAST_ONCE"}}}"#,
+    ),
+    ("aDeclaredCalendar", r#"{"apply":{"calendar":{"name":"holidays","dates":["2026-12-25"]}}}"#),
+];
 pub(super) const IMPORT: Examples = &[
     ("aCalendar", r#"{"calendar":{"name":"holidays","dates":["2026-12-25"]}}"#),
     ("aJob", r#"{"job":{"schedule":"@daily","api":"https://example.com/hooks/report","type":"ATLEAST_ONCE"}}"#),

@@ -59,6 +59,9 @@ pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Moment")]
     anchor: Option<String>,
+    /// How many of its runs it has had, if it has `maxRuns`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<PauseBody>,
 }
@@ -71,8 +74,8 @@ impl Export {
                 let mut bytes = Vec::new();
                 for (name, dates) in calendars.iter() {
                     let calendar = Some(CalendarBody::of(name, dates));
-                    let (job, job_id, created_at, anchor, paused) = (None, None, None, None, None);
-                    line(&mut bytes, &Line { calendar, job, job_id, created_at, anchor, paused });
+                    let (job, job_id, created_at, anchor) = (None, None, None, None);
+                    line(&mut bytes, &Line { calendar, job, job_id, created_at, anchor, runs: None, paused: None });
                 }
                 Piece { bytes, rest: Some(Stream::Export(Export::Jobs(None))) }
             }
@@ -96,22 +99,12 @@ fn of_job(view: &JobView) -> Line<'static> {
     let revision = &view.revision;
     Line {
         calendar: None,
-        job: Some(definition(view)),
+        job: Some(Definition::in_full(&revision.spec)),
         job_id: Some(revision.id.to_string()),
         created_at: Some(revision.created_at.to_string()),
         anchor: Some(time_of(revision.anchor)),
+        runs: revision.spec.max_runs().map(|_| view.tally.counters.runs),
         paused: revision.pause.as_deref().filter(|_| view.paused).map(PauseBody::from),
-    }
-}
-
-/// What the job is to be elsewhere: with as many runs as it has left.
-fn definition(view: &JobView) -> Definition {
-    let spec = &view.revision.spec;
-    let definition = Definition::in_full(spec);
-    match spec.max_runs().map(|most| most.saturating_sub(view.tally.counters.runs)) {
-        None => definition,
-        Some(0) => Definition { active: Some(false), ..definition },
-        left => Definition { max_runs: left, ..definition },
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::batch::Wanted;
 use super::calendars;
 use super::errors::ApiError;
-use crate::job::{CalendarName, Context, Day, Definition, JobSpec, Pause, Second, instant, object, one_of};
+use crate::job::{CalendarName, Context, Day, Definition, JobSpec, Pause, Second, instant, object, one_of, whole};
 use crate::limits::{CALENDAR_DATES_MAX, NOTE_LEN_MAX};
 
 pub(super) const EXPECTED: &str = "a line of an export, such as {\"job\":{...}} or {\"calendar\":{...}}";
@@ -33,6 +33,9 @@ pub(super) struct Line {
     #[serde(default)]
     #[schemars(with = "Option<Second>")]
     anchor: Option<String>,
+    /// How many of its runs it had there: it has so many fewer here.
+    #[serde(default, deserialize_with = "whole")]
+    runs: Option<u64>,
     /// The pause that it is in.
     #[serde(default, deserialize_with = "object")]
     paused: Option<PauseLine>,
@@ -40,7 +43,7 @@ pub(super) struct Line {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct CalendarLine {
+pub(super) struct CalendarLine {
     #[schemars(with = "CalendarName")]
     name: String,
     #[schemars(with = "Vec<Day>", length(max = CALENDAR_DATES_MAX))]
@@ -66,12 +69,19 @@ struct PauseLine {
 /// What a line asks for.
 pub(super) fn wanted(line: Line, context: &Context<'_>) -> Result<Wanted, ApiError> {
     match (line.calendar, line.job) {
-        (Some(CalendarLine { name, dates }), None) => {
-            let action = calendars::called(&name).and_then(|name| calendars::wanted(name, &dates));
-            action.map(Wanted::Calendar).map_err(|error| error.within("calendar"))
+        (Some(calendar), None) => calendar.wanted().map_err(|error| error.within("calendar")),
+        (None, Some(definition)) => {
+            job(&definition, line.anchor.as_deref(), line.paused, line.runs.unwrap_or(0), context)
         }
-        (None, Some(definition)) => job(&definition, line.anchor.as_deref(), line.paused, context),
         (None, None) | (Some(_), Some(_)) => Err(ApiError::at("#".to_owned(), "line", format!("expected {EXPECTED}"))),
+    }
+}
+
+impl CalendarLine {
+    /// What it asks for.
+    pub(super) fn wanted(self) -> Result<Wanted, ApiError> {
+        let name = calendars::called(&self.name)?;
+        Ok(Wanted::Calendar(name, calendars::dates_of(&self.dates)?))
     }
 }
 
@@ -80,6 +90,7 @@ fn job(
     definition: &Definition,
     anchor: Option<&str>,
     paused: Option<PauseLine>,
+    runs: u64,
     context: &Context<'_>,
 ) -> Result<Wanted, ApiError> {
     let now = context.now.floor();
@@ -88,6 +99,7 @@ fn job(
     let mut spec = JobSpec::compile(definition, &Context { anchor, ..*context })
         .map_err(|error| ApiError::from(error).within("job"))?;
     let Some(PauseLine { since, until, note, reason }) = paused else {
+        spec.spend_runs(runs);
         return Ok(Wanted::Job(Box::new(spec), None));
     };
     let since = instant("paused.since", &since)?.min(now);
@@ -100,6 +112,8 @@ fn job(
     // One that is over has left nothing behind.
     let is_over = until.is_some_and(|until| until <= now);
     spec.active = until.is_some();
-    let pause = (!is_over).then(|| Box::new(Pause { since, until, note, reason }));
+    // One that has no run left does not go on with the end of its pause.
+    let goes_on = spec.spend_runs(runs);
+    let pause = (!is_over && (goes_on || until.is_none())).then(|| Box::new(Pause { since, until, note, reason }));
     Ok(Wanted::Job(Box::new(spec), pause))
 }

@@ -177,8 +177,9 @@ pub fn reply(reply: &Reply, herd: Option<Herd>) -> Response {
             tagged(json(http::Status::CREATED, &body), view).with_header("Location", place)
         }
         Reply::Updated(view) => tagged(ok(&changed(view, "Job updated successfully", herd)), view),
-        Reply::Deleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
+        Reply::Unchanged(_) | Reply::Deleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
         Reply::NotFound => ApiError::no_such_job().response(),
+        Reply::Nameless => ApiError::nameless().response(),
         Reply::CalendarPut { name, dates, jobs } => calendars::changed(name, dates, *jobs),
         Reply::CalendarDeleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
         Reply::NoSuchCalendar => ApiError::no_such_calendar().response(),

@@ -198,7 +198,7 @@ mod tests {
             Ok(Call::Ready(response)) => response,
             Ok(
                 Call::Create(_)
-                | Call::Batch(_)
+                | Call::Batch { .. }
                 | Call::Change(_)
                 | Call::Jobs(_)
                 | Call::Targets(_)

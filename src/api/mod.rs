@@ -4,18 +4,20 @@
 //! In reading order: `routes` (the one table of what can be asked for), `route` (what a line of it says), `matching`
 //! (which line is meant), `call` (what a request asks for), then a file for each resource with its request, its
 //! parameters and its answer: `jobs` and `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `strips`, `runs`, `why`,
-//! `series`, `trials`, `batch`, `export` and `import`, `calendars`, `alerts`, `metrics`, `targets`, `timeline`, `status`, `tokens` and `sessions`, `audit`, and `events`, which tell the `news` as
+//! `series`, `trials`, `batch` (with what is declared, `apply`, and what is told of a `difference`), `export` and `import`, `calendars`, `alerts`, `metrics`, `targets`, `timeline`, `status`, `tokens` and `sessions`, `audit`, and `events`, which tell the `news` as
 //! `event_text`; `openapi` describes them all from the table, their types and `examples`. They share `parameters`, `headers`, `links`, `body`, `json`, `errors` and
 //! `cors`; `answers` is the readers' way to them, and `stream` is for answers that are made in pieces.
 
 mod alerts;
 mod answers;
+mod apply;
 mod audit;
 mod batch;
 mod body;
 mod calendars;
 mod call;
 mod cors;
+mod difference;
 mod errors;
 mod event_text;
 mod events;
@@ -51,7 +53,7 @@ mod trials;
 mod why;
 
 pub use answers::{Found, answer, stored};
-pub use batch::{Batch, Lines, Wanted};
+pub use batch::{Batch, Deed, Lines, Wanted};
 pub use body::{is_json, is_lines};
 pub use calendars::{calendar, calendars};
 pub use call::{Call, Read, TokenCall};

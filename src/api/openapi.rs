@@ -272,6 +272,7 @@ fn query_parameter(parameter: &Parameter) -> Value {
     let schema = match parameter.form {
         Form::Number { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Form::Name(names) => json!({ "type": "string", "enum": names }),
+        Form::Flag => json!({ "type": "boolean", "default": false }),
         Form::Names(names) => json!({ "type": "array", "items": { "type": "string", "enum": names } }),
         Form::Cursor(format, pattern) => json!({ "type": "string", "format": format, "pattern": pattern }),
         Form::Time => schema_of::<Second>(),

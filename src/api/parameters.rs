@@ -37,6 +37,8 @@ pub(super) enum Form {
     Number { min: u32, max: u32 },
     /// One of some names.
     Name(&'static [&'static str]),
+    /// Yes or no; no, if it is not given.
+    Flag,
     /// Some of some names, with commas between them.
     Names(&'static [&'static str]),
     /// What an earlier page gave: its format, and its pattern.
@@ -102,6 +104,9 @@ pub(super) const STEP: Parameter = Parameter::new("step", Form::Name(&STEPS), "H
 pub(super) const AT: Parameter =
     Parameter { is_required: true, ..Parameter::new("at", Form::Time, "The second that is asked about.") };
 
+pub(super) const DRY_RUN: Parameter =
+    Parameter::new("dryRun", Form::Flag, "Only say what would become of each line: nothing is changed.");
+
 pub(super) const TOPICS: Parameter =
     Parameter::new("type", Form::Names(&Topic::NAMES), "Only events of these types; a gap is told in any case.");
 pub(super) const EVENT_JOB: Parameter =
@@ -166,6 +171,16 @@ impl Parameters {
         let number = text.parse().ok().filter(|number| (min..=max).contains(number));
         let refusal = || format!("expected a number from {min} to {max}, got {text:?}");
         number.map(Some).ok_or_else(|| ApiError::parameter(parameter.name, refusal()))
+    }
+
+    /// Whether something is asked for.
+    pub(super) fn flag(&self, parameter: &Parameter) -> Result<bool, ApiError> {
+        debug_assert!(matches!(parameter.form, Form::Flag), "the parameter is declared as yes or no");
+        match self.get(parameter) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(text) => Err(ApiError::parameter(parameter.name, format!("expected true or false, got {text:?}"))),
+        }
     }
 
     /// Which of its names a parameter has, by its place among them.

@@ -7,7 +7,7 @@
 
 use super::headers::{CACHE_CONTROL, ETAG, IDEMPOTENCY_KEY, IF_MATCH, LAST_EVENT_ID, LINK, LOCATION, SET_COOKIE};
 use super::parameters::{
-    ALERTS_CURSOR, AT, AUDIT_CURSOR, AUDIT_TOKEN, EVENT_JOB, EVENT_STATUS, EXECUTIONS_CURSOR, FROM, JOB, JOBS,
+    ALERTS_CURSOR, AT, AUDIT_CURSOR, AUDIT_TOKEN, DRY_RUN, EVENT_JOB, EVENT_STATUS, EXECUTIONS_CURSOR, FROM, JOB, JOBS,
     JOBS_CURSOR, KIND, LIMIT, Q, RUNS, SORT, STATE, STATUS, STEP, SUBJECT, TAG, TARGET, TO, TOPICS,
 };
 use super::route::{AnswerOf, Route};
@@ -34,6 +34,7 @@ pub(super) const ROUTES: &[Route] = &[
         .with(&[&LIMIT, &JOBS_CURSOR, &SORT, &STATE, &TARGET, &TAG, &Q])
         .gives(&[AnswerOf::ok::<jobs_page::JobsBody>("A page of jobs.").with(&[&LINK])]),
     Route::new(Method::Post, "/api/jobs/batch", "changeJobs", BATCH, batch::change)
+        .with(&[&DRY_RUN])
         .heeds(&[&IDEMPOTENCY_KEY])
         .takes_lines::<batch::Item>("JobChange", BATCH_BODY_LEN_MAX)
         .such_as(examples::BATCH)
@@ -138,6 +139,7 @@ pub(super) const ROUTES: &[Route] = &[
         ..AnswerOf::ok::<export::Line<'static>>("One object a line; of each line, this.")
     }]),
     Route::new(Method::Post, "/api/import", "importAll", IMPORT, batch::import)
+        .with(&[&DRY_RUN])
         .heeds(&[&IDEMPOTENCY_KEY])
         .takes_lines::<import::Line>("ImportLine", BATCH_BODY_LEN_MAX)
         .such_as(examples::IMPORT)
@@ -235,7 +237,7 @@ const RUN: [AnswerOf; 2] = [
         .leading(&[(AN_EXECUTION, "/executionId")]),
     AnswerOf::ok::<executions::ExecutionBody>("With wait: how it ended."),
 ];
-const BATCH: &str = "Creates, changes, pauses, resumes or deletes jobs, up to 10,000, in one transaction.";
+const BATCH: &str = "Creates, changes, pauses, resumes or deletes jobs, or lets them be what is declared, up to 10,000, in one transaction.";
 const IMPORT: &str = "Registers what an export gave, calendars one by one and jobs in one transaction.";
 const PATCH: &str = "Changes some members of a job (RFC 7396); null removes one.";
 const PAUSE: &str = "Lets a job rest, until some moment or until somebody resumes it.";

@@ -17,28 +17,21 @@ use crate::job::{JobId, JobSpec, Pause, Revision};
 use crate::limits::{CHANGES_PENDING_MAX, CHANGES_PER_JOB_MAX};
 use crate::time::{Instant, Now, WallUs};
 
-const CHANGING: &str = "another change of the job is being written, or came before in the same batch; try again";
+pub(super) const CHANGING: &str =
+    "another change of the job is being written, or came before in the same batch; try again";
 
 impl Scheduler {
     pub(super) fn command(&mut self, command: Command, now: Now) {
-        if self.phase != Phase::Running {
-            return self.refuse(command.request, Refusal::Draining);
+        if let Err(why) = self.takes_changes() {
+            return self.refuse(command.request, why);
         }
-        if self.receipts.unwritten_changes() >= CHANGES_PENDING_MAX {
-            return self.refuse(command.request, Refusal::TooManyChanges);
+        let job = match self.job_of(&command.action) {
+            Err(reply) => return self.output(Output::Reply(command.request, reply)),
+            Ok(job) => job,
+        };
+        if job.is_some_and(|job| self.gathering.is_settled(self.jobs[job].key())) {
+            return self.output(Output::Reply(command.request, Reply::Conflict(CHANGING)));
         }
-        let job = match &command.action {
-            Action::Create { .. } | Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => None,
-            Action::ReplayAll(_) => None,
-            Action::Update { id, .. } | Action::Delete { id, .. } | Action::Release { id } => Some(*id),
-            Action::Pause { id, .. } | Action::Resume { id, .. } => Some(*id),
-            Action::Run(run) => Some(run.id),
-        };
-        let job = match job.map(|id| self.find(id)) {
-            Some(None) => return self.output(Output::Reply(command.request, Reply::NotFound)),
-            Some(Some(job)) => Some(job),
-            None => None,
-        };
         if let Some(pending) = job.and_then(|job| self.jobs[job].pending.as_mut()) {
             if self.gathering.is_open {
                 return self.output(Output::Reply(command.request, Reply::Conflict(CHANGING)));
@@ -49,17 +42,8 @@ impl Scheduler {
             pending.waiting.push_back(command);
             return;
         }
-        let expected = match &command.action {
-            Action::Update { expected, .. } | Action::Delete { expected, .. } => expected.as_deref(),
-            Action::Pause { expected, .. } | Action::Resume { expected, .. } => expected.as_deref(),
-            Action::Create { .. } | Action::Release { .. } | Action::Run(_) | Action::ReplayAll(_) => None,
-            Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => None,
-        };
-        if let (Some(expected), Some(job)) = (expected, job) {
-            let number = self.jobs[job].revision().number;
-            if !expected.contains(&number) {
-                return self.output(Output::Reply(command.request, Reply::Changed(number)));
-            }
+        if let Err(reply) = self.is_expected(&command.action, job) {
+            return self.output(Output::Reply(command.request, reply));
         }
         self.plans = command.plans;
         match (command.action, job) {
@@ -74,6 +58,7 @@ impl Scheduler {
                 let since = owed_since(&spec, command.read_at, now);
                 self.update(command.request, job, spec, keep_active, since, now);
             }
+            (Action::Apply(apply), job) => self.apply(command.request, *apply, job, command.read_at, now),
             (Action::Delete { .. }, Some(job)) => self.delete(command.request, job, now),
             (Action::Release { .. }, Some(job)) => self.release_held(command.request, job, now),
             (Action::Pause { until, note, .. }, Some(job)) => self.begin_pause(command.request, job, until, note, now),
@@ -84,7 +69,66 @@ impl Scheduler {
         }
     }
 
-    fn create(
+    /// Whether changes are taken at all.
+    pub(super) fn takes_changes(&self) -> Result<(), Refusal> {
+        match self.phase {
+            Phase::Restoring | Phase::Draining => Err(Refusal::Draining),
+            Phase::Running if self.receipts.unwritten_changes() >= CHANGES_PENDING_MAX => Err(Refusal::TooManyChanges),
+            Phase::Running => Ok(()),
+        }
+    }
+
+    /// The job that an action is about, if it is about one.
+    pub(super) fn job_of(&self, action: &Action) -> Result<Option<u32>, Reply> {
+        let id = match action {
+            Action::Create { .. } | Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => return Ok(None),
+            Action::ReplayAll(_) => return Ok(None),
+            Action::Apply(apply) => return self.declared(apply),
+            Action::Update { id, .. } | Action::Delete { id, .. } | Action::Release { id } => *id,
+            Action::Pause { id, .. } | Action::Resume { id, .. } => *id,
+            Action::Run(run) => run.id,
+        };
+        self.find(id).map(Some).ok_or(Reply::NotFound)
+    }
+
+    /// Whether a job is one of the revisions that are expected.
+    pub(super) fn is_expected(&self, action: &Action, job: Option<u32>) -> Result<(), Reply> {
+        let expected = match action {
+            Action::Update { expected, .. } | Action::Delete { expected, .. } => expected.as_deref(),
+            Action::Pause { expected, .. } | Action::Resume { expected, .. } => expected.as_deref(),
+            Action::Create { .. } | Action::Release { .. } | Action::Run(_) | Action::ReplayAll(_) => None,
+            Action::PutCalendar { .. } | Action::DeleteCalendar { .. } | Action::Apply(_) => None,
+        };
+        let number = job.map(|job| self.jobs[job].revision().number);
+        match expected.zip(number) {
+            Some((expected, number)) if !expected.contains(&number) => Err(Reply::Changed(number)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Completes what a job is to be by what it was, and checks that no other one has its name.
+    pub(super) fn complete(
+        &self,
+        spec: &mut JobSpec,
+        old: Option<&JobSpec>,
+        keep_active: bool,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Result<(), Reply> {
+        spec.inherit_secrets(old).map_err(Reply::Invalid)?;
+        let name = spec.name().filter(|name| old.and_then(JobSpec::name) != Some(name));
+        if let Some(taken) = name.filter(|name| self.jobs.is_name_taken(name) || is_taken(name)) {
+            return Err(Reply::NameTaken(taken.into()));
+        }
+        if let Some(old) = old {
+            if keep_active {
+                spec.active = old.active;
+            }
+            spec.inherit(old);
+        }
+        Ok(())
+    }
+
+    pub(super) fn create(
         &mut self,
         request: RequestId,
         mut spec: JobSpec,
@@ -93,11 +137,8 @@ impl Scheduler {
         since: Instant,
         now: Now,
     ) {
-        if let Err(why) = spec.inherit_secrets(None) {
-            return self.output(Output::Reply(request, Reply::Invalid(why)));
-        }
-        if let Some(taken) = spec.name().filter(|name| self.jobs.is_name_taken(name)) {
-            return self.output(Output::Reply(request, Reply::NameTaken(taken.into())));
+        if let Err(reply) = self.complete(&mut spec, None, false, |_| false) {
+            return self.output(Output::Reply(request, reply));
         }
         let id = JobId::new(self.jobs.new_key(), entropy);
         self.jobs.share_schedule(&mut spec);
@@ -126,19 +167,26 @@ impl Scheduler {
         now: Now,
     ) {
         let old = Arc::clone(self.jobs[slot].revision());
-        if let Err(why) = spec.inherit_secrets(Some(&old.spec)) {
-            return self.output(Output::Reply(request, Reply::Invalid(why)));
+        if let Err(reply) = self.complete(&mut spec, Some(&old.spec), keep_active, |_| false) {
+            return self.output(Output::Reply(request, reply));
         }
+        self.replace_by(request, slot, spec, keep_active, since, now);
+    }
+
+    /// Lets a job be what was completed by what it is.
+    pub(super) fn replace_by(
+        &mut self,
+        request: RequestId,
+        slot: u32,
+        mut spec: JobSpec,
+        keep_active: bool,
+        since: Instant,
+        now: Now,
+    ) {
+        let old = Arc::clone(self.jobs[slot].revision());
         let name = spec.name().filter(|name| old.spec.name() != Some(name));
-        if let Some(taken) = name.filter(|name| self.jobs.is_name_taken(name)) {
-            return self.output(Output::Reply(request, Reply::NameTaken(taken.into())));
-        }
         name.into_iter().for_each(|name| self.jobs.claim_name(name, slot));
         self.settle_due(slot, now);
-        if keep_active {
-            spec.active = old.spec.active;
-        }
-        spec.inherit(&old.spec);
         let anchor = if spec.has_schedule_of(&old.spec) {
             spec.schedule = Arc::clone(&old.spec.schedule);
             old.anchor
@@ -406,7 +454,7 @@ impl Scheduler {
 
 /// From when on a job owes what its spec says. What is due some day is due from now on; what was due for the last time
 /// after it was read is owed all the same: it may have waited for others since.
-fn owed_since(spec: &JobSpec, read_at: Instant, now: Now) -> Instant {
+pub(super) fn owed_since(spec: &JobSpec, read_at: Instant, now: Now) -> Instant {
     let now = now.wall.floor();
     if read_at < now && spec.schedule.next_after(now).is_none() { read_at } else { now }
 }

@@ -4,11 +4,14 @@
 //! They are accepted one at a time, so that whoever has many of them can do so bit by bit. Meanwhile each of their jobs
 //! stands as one that is being written. What is to be one transaction is a stretch of items without any other in between.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::io::{Action, Change, Command, Output, Persist, Reply, RequestId};
+use super::io::{Accepted, Action, Applied, Change, Command, Output, Persist, Reply, RequestId};
 use super::receipts::Receipt;
 use super::scheduler::Scheduler;
+use crate::job::{JobKey, JobSpec};
+use crate::schedule::Calendars;
 use crate::time::Now;
 
 /// Changes that are accepted and not asked to be written yet.
@@ -17,6 +20,10 @@ pub(super) struct Gathering {
     /// Whether what is being accepted is to be one of them.
     pub(super) is_open: bool,
     changes: Vec<(u32, Box<Change>)>,
+    /// What becomes of the job that is being accepted, if it was declared.
+    pub(super) applied: Option<Applied>,
+    /// Jobs that were declared and are so already: none of them is changed by what comes behind it.
+    settled: HashSet<JobKey>,
 }
 
 impl Gathering {
@@ -24,6 +31,37 @@ impl Gathering {
     pub(super) fn has_changes(&self) -> bool {
         !self.changes.is_empty()
     }
+
+    /// A job is what it was declared to be.
+    pub(super) fn settle(&mut self, job: JobKey) {
+        if self.is_open {
+            self.settled.insert(job);
+        }
+    }
+
+    /// Whether what is being accepted comes behind a line that found this job as it is to be.
+    pub(super) fn is_settled(&self, job: JobKey) -> bool {
+        self.is_open && self.settled.contains(&job)
+    }
+}
+
+/// Lets what a job is to be follow its calendars as they are. It may have been read a while ago, when they were others.
+pub(super) fn follow(action: &mut Action, calendars: &Calendars) -> Result<(), Reply> {
+    let spec: &mut JobSpec = match action {
+        Action::Create { spec, .. } | Action::Update { spec, .. } => spec,
+        Action::Apply(apply) => &mut apply.spec,
+        Action::Delete { .. } | Action::Pause { .. } | Action::Resume { .. } | Action::Release { .. } => return Ok(()),
+        Action::PutCalendar { .. } | Action::DeleteCalendar { .. } | Action::Run(_) | Action::ReplayAll(_) => {
+            return Ok(());
+        }
+    };
+    if spec.schedule.calendars().any(|calendar| calendars.get(&calendar.name).is_none()) {
+        return Err(Reply::Conflict(NO_CALENDAR));
+    }
+    if spec.schedule.calendars().next().is_some() {
+        spec.schedule = Arc::new(spec.schedule.with_calendars(calendars));
+    }
+    Ok(())
 }
 
 const NO_CALENDAR: &str = "a calendar that the job is to follow was deleted meanwhile";
@@ -32,28 +70,25 @@ impl Scheduler {
     /// Accepts a change and does not ask for it to be written: [`Output::Gathered`]. If there is nothing to be written,
     /// that is the answer.
     pub(super) fn gather(&mut self, mut command: Command, now: Now) {
-        // It may have been read a while ago, when calendars were others.
-        if let Action::Create { spec, .. } | Action::Update { spec, .. } = &mut command.action
-            && spec.schedule.calendars().next().is_some()
-        {
-            if spec.schedule.calendars().any(|calendar| self.calendars().get(&calendar.name).is_none()) {
-                return self.output(Output::Reply(command.request, Reply::Conflict(NO_CALENDAR)));
-            }
-            spec.schedule = Arc::new(spec.schedule.with_calendars(self.calendars()));
+        if let Err(reply) = follow(&mut command.action, self.calendars()) {
+            return self.output(Output::Reply(command.request, reply));
         }
         self.gathering.is_open = true;
         self.command(command, now);
         self.gathering.is_open = false;
+        self.gathering.applied = None;
     }
 
     /// A change was accepted that is to be written with others.
     pub(super) fn note_gathered(&mut self, slot: u32, request: RequestId, change: Change) {
         self.gathering.changes.push((slot, Box::new(change)));
-        self.output(Output::Gathered(request, self.jobs[slot].revision().id));
+        let (job, applied) = (Some(self.jobs[slot].revision().id), self.gathering.applied.take());
+        self.output(Output::Gathered(request, Accepted { job, applied }));
     }
 
-    /// Asks for all that is gathered to be written.
+    /// Asks for all that is gathered to be written. That may be nothing.
     pub(super) fn write_gathered(&mut self, request: RequestId) {
+        self.gathering.settled = HashSet::new();
         let changes = std::mem::take(&mut self.gathering.changes);
         if changes.is_empty() {
             return;
@@ -68,6 +103,7 @@ impl Scheduler {
 
     /// Gives up what is gathered: nothing has changed.
     pub(super) fn give_up_gathered(&mut self, now: Now) {
+        self.gathering.settled = HashSet::new();
         for (slot, _) in std::mem::take(&mut self.gathering.changes) {
             self.change_settled(slot, false, now);
         }

@@ -1,6 +1,7 @@
 //! Owns the core's surface: what goes in, what comes out, and what is asked to be written.
 //! Both enums are closed; no `match` on them has a catch-all arm.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,8 +73,8 @@ pub enum Output {
     Reply(RequestId, Reply),
     /// If the item with this number gets onto disk, a client that wants to know will be answered like this.
     Planned(u64, RequestId, Reply),
-    /// The change of this job is accepted, and waits for [`Input::WriteGathered`].
-    Gathered(RequestId, JobId),
+    /// This change is accepted, and waits for [`Input::WriteGathered`].
+    Gathered(RequestId, Accepted),
     /// The items with these numbers, which come next, are to be one transaction.
     Together(RequestId, RangeInclusive<u64>),
     /// Hand this to a worker now.
@@ -86,6 +87,24 @@ pub enum Output {
     Alert(Box<AlertRecord>),
     /// Something an operator should find in the log.
     Notice(Notice),
+}
+
+/// What was accepted.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Of which job; None: of a new one that is only tried, and has no id.
+    pub job: Option<JobId>,
+    /// What became of a job that was declared.
+    pub applied: Option<Applied>,
+}
+
+/// What became of a job that a client declared.
+#[derive(Debug)]
+pub enum Applied {
+    /// There was none, and is one now.
+    Created,
+    /// It was one thing, and is to be another.
+    Changed(Arc<Revision>, JobSpec),
 }
 
 /// What to write. Writing an item twice is the same as writing it once.
@@ -240,6 +259,8 @@ pub enum Action {
         /// Only if its revision is one of these.
         expected: Option<Box<[u32]>>,
     },
+    /// Let a job be what a client declares it to be.
+    Apply(Box<Apply>),
     /// Delete a job.
     Delete {
         /// Which.
@@ -290,6 +311,32 @@ pub enum Action {
     ReplayAll(Vec<(ExecutionId, Option<OwnBody>)>),
 }
 
+/// A job as a client declares it: one that there is, or a new one.
+#[derive(Debug)]
+pub struct Apply {
+    /// Which, if none has its name.
+    pub id: Option<JobId>,
+    /// What it is to be.
+    pub spec: JobSpec,
+    /// Whether it stays active or paused, as it is, whatever the spec says.
+    pub keep_active: bool,
+    /// How many of its runs a new one has had elsewhere.
+    pub runs: u64,
+    /// Makes the id of a new one unique.
+    pub entropy: [u8; 10],
+    /// Which jobs are declared beside it.
+    pub beside: Arc<Meant>,
+}
+
+/// Which jobs a client means.
+#[derive(Debug, Default)]
+pub struct Meant {
+    /// Those with these names.
+    pub names: HashSet<Box<str>>,
+    /// Those that have no name, or are to have none.
+    pub ids: HashSet<JobId>,
+}
+
 /// Executions that a client asks for.
 #[derive(Debug)]
 pub struct Run {
@@ -328,10 +375,14 @@ pub enum Reply {
     Created(JobView),
     /// The change is on disk.
     Updated(JobView),
+    /// The job is what it is to be.
+    Unchanged(JobId),
     /// The tombstone is on disk.
     Deleted,
     /// There is no such job.
     NotFound,
+    /// There is no such job, and one without a name could not be found again.
+    Nameless,
     /// The calendar is on disk.
     CalendarPut {
         /// Which.

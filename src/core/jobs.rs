@@ -329,6 +329,11 @@ impl Jobs {
         self.names.contains_key(name)
     }
 
+    /// The job that has this name, or is to have it.
+    pub(super) fn named(&self, name: &str) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
     /// From here on no other job can be called so.
     pub(super) fn claim_name(&mut self, name: &str, slot: u32) {
         let other = self.names.insert(name.into(), slot);

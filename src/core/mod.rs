@@ -7,11 +7,12 @@
 //! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details` and `attempt`, the words it is said in.
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
-//! and asks the tables: `arming`, `admission`, `sending`, `changes` and their `gathering`, `runs`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts; `view` is
+//! and asks the tables: `arming`, `admission`, `sending`, `changes` (with `applying` for jobs that are declared) and their `gathering`, which a `rehearsal` only tries, `runs`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts; `view` is
 //! what can be read, `listing` how jobs are found, `ranking` how targets are, and `forecast` what is due
 //! in the next hour.
 
 mod admission;
+mod applying;
 mod arming;
 mod attempt;
 mod calendars;
@@ -32,6 +33,7 @@ mod policy_tests;
 mod ranking;
 mod receipts;
 mod record;
+mod rehearsal;
 mod restore;
 mod runs;
 mod scheduler;
@@ -44,13 +46,14 @@ pub use attempt::{AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandRepo
 pub use details::{Details, PastAttempt, Timings, Wait};
 pub use forecast::{Ahead, Forecast};
 pub use io::{
-    Action, CalendarChange, Change, Command, Input, JobChange, Notice, Output, Persist, Refusal, Reply, RequestId,
-    Restored, Run, RunOf, Settings, StoredJob,
+    Accepted, Action, Applied, Apply, CalendarChange, Change, Command, Input, JobChange, Meant, Notice, Output,
+    Persist, Refusal, Reply, RequestId, Restored, Run, RunOf, Settings, StoredJob,
 };
 pub use key::{ExecutionId, ExecutionKey, Kind};
 pub use listing::{JobFilter, JobOrder, JobState, Listing, Place, TargetFilter};
 pub use ranking::{Ranking, TargetView};
 pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};
+pub use rehearsal::Rehearsal;
 pub use scheduler::{Counts, Scheduler};
 pub use tally::{Counters, LastOutcome, Tally, Totals};
 pub use view::{Herd, JobView, Load};

@@ -14,6 +14,8 @@ use super::{Delivery, FieldError, Signing, Statuses, TargetUrl, Template};
 
 /// The body unless another is set, with those methods that have one.
 const BODY: &[u8] = b"{}";
+/// The statuses that say that all is well, unless others are named: from, to.
+const SUCCESS: (u16, u16) = (200, 299);
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -73,6 +75,24 @@ impl Post {
         Ok(Post { rare: Some(Box::new(rare)), ..self.clone() })
     }
 
+    /// The same without what goes without saying.
+    pub(super) fn plain(&self) -> Post {
+        let Some(rare) = self.rare.as_deref() else { return self.clone() };
+        let mut plain = rare.clone();
+        plain.method.take_if(|method| *method == Method::POST);
+        if rare.method.as_ref().is_none_or(has_body) {
+            plain.body.take_if(
+                |body| matches!(body, Body::Json(template) if template.as_fixed().map(str::as_bytes) == Some(BODY)),
+            );
+        }
+        plain.success.take_if(|statuses| statuses.is_any_of(SUCCESS));
+        plain.headers.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+        if let Some(secrets) = &mut plain.secrets {
+            secrets.headers.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+        }
+        Post { rare: (plain != Rare::default()).then(|| Box::new(plain)), ..self.clone() }
+    }
+
     /// How the target is asked.
     pub fn method(&self) -> Method {
         self.rare.as_deref().and_then(|rare| rare.method.clone()).unwrap_or(Method::POST)
@@ -125,7 +145,7 @@ impl Post {
     pub fn is_success(&self, status: u16) -> bool {
         match self.rare.as_deref().and_then(|rare| rare.success.as_ref()) {
             Some(statuses) => statuses.contains(status),
-            None => (200..300).contains(&status),
+            None => (SUCCESS.0..=SUCCESS.1).contains(&status),
         }
     }
 

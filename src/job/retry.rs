@@ -162,6 +162,19 @@ impl Retry {
         }
     }
 
+    /// The same without what holds anyway, whatever the server was told; None: it says nothing else.
+    pub(super) fn plain(&self) -> Option<Retry> {
+        // What a server can be told is how often and after which wait.
+        let usual = RetryPolicy::doubling(0, Duration::ZERO);
+        let mut plain = self.clone();
+        plain.factor_per_mille.take_if(|factor| *factor == usual.factor_per_mille);
+        plain.delay_max.take_if(|time| *time == usual.delay_max);
+        plain.jitter_per_mille.take_if(|jitter| *jitter == usual.jitter_per_mille);
+        plain.until_next.take_if(|until_next| *until_next == usual.until_next);
+        plain.on.take_if(|on| on.timeout && on.connection && on.statuses.is_all());
+        (plain != Retry::default()).then_some(plain)
+    }
+
     /// What holds where the server was told this.
     pub(super) fn over(&self, server: &RetryPolicy) -> RetryPolicy {
         RetryPolicy {

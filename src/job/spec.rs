@@ -249,6 +249,48 @@ impl JobSpec {
         self.schedule.has_terms_of(&other.schedule)
     }
 
+    /// The same without what goes without saying: what holds for a job that does not say it, whatever the server was
+    /// told, and an order that means nothing.
+    #[must_use]
+    pub fn plain(&self) -> JobSpec {
+        let rare = self.rare.as_deref().map(|rare| {
+            let mut labels = rare.labels.clone();
+            if let Some(labels) = &mut labels {
+                labels.tags.sort_unstable();
+            }
+            Rare {
+                misfire: rare.misfire.filter(|misfire| *misfire != MisfireRule::default()),
+                retry: rare.retry.as_ref().and_then(Retry::plain),
+                pause_on: rare.pause_on.clone().filter(|statuses| !statuses.is_empty()),
+                labels,
+                ..rare.clone()
+            }
+        });
+        let rare = rare.filter(|rare| *rare != Rare::default()).map(Box::new);
+        JobSpec { post: Arc::new(self.post.plain()), rare, ..self.clone() }
+    }
+
+    /// Whether it says the same as another one, secrets included. What its schedule counts from is not said.
+    pub fn says_what(&self, other: &JobSpec) -> bool {
+        let JobSpec { schedule: _, post, active, seed_drawn: _, rare } = self;
+        let same = |one: &JobSpec, other: &JobSpec| one.post == other.post && one.rare == other.rare;
+        // Most do so in the same words.
+        let same_words = (post, rare) == (&other.post, &other.rare);
+        *active == other.active && self.has_schedule_of(other) && (same_words || same(&self.plain(), &other.plain()))
+    }
+
+    /// So many of its runs were had elsewhere. If none is left, it rests. Whether there is one.
+    pub fn spend_runs(&mut self, runs: u64) -> bool {
+        let Some(most) = self.rare.as_deref_mut().and_then(|rare| rare.max_runs.as_mut()) else { return true };
+        let left = u32::try_from(u64::from(*most).saturating_sub(runs)).expect("it is less than what it is taken from");
+        if left == 0 {
+            self.active = false;
+        } else {
+            *most = left;
+        }
+        left > 0
+    }
+
     /// Keeps what the spec before had and this one leaves to chance: the seed of the schedule.
     pub fn inherit(&mut self, old: &JobSpec) {
         if let Some(seed) = old.schedule.terms().seed.filter(|_| self.seed_drawn.0) {

@@ -70,6 +70,16 @@ impl Statuses {
         self.0.iter().any(|&(from, to)| (from..=to).contains(&status))
     }
 
+    /// Whether they are just those from one to another.
+    pub(super) fn is_any_of(&self, range: (u16, u16)) -> bool {
+        *self.0 == [range]
+    }
+
+    /// Whether they are all that there are.
+    pub(super) fn is_all(&self) -> bool {
+        self.is_any_of((FIRST, LAST))
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

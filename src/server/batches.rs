@@ -11,11 +11,11 @@ use super::calls::{Calls, refuse};
 use super::connection::Given;
 use super::engine::Engine;
 use super::keys::Digest;
-use crate::api::{ApiError, Batch, Call, Lines, Wanted};
+use crate::api::{ApiError, Batch, Call, Deed, Lines, Wanted};
 use crate::clock;
-use crate::core::{Action, Command, Input, Refusal, Reply, RequestId};
+use crate::core::{Accepted, Action, Apply, Command, Input, Refusal, Rehearsal, Reply, RequestId, Scheduler};
 use crate::http::{Request, Response, Status};
-use crate::job::JobId;
+use crate::job::{Context, JobId};
 use crate::limits::{BATCH_PRINTED_AT_ONCE, BATCH_SPLIT_AT_ONCE, BATCH_TIME_PER_TURN, BATCHES_MAX};
 use crate::store::{AuditRow, Difference, Query};
 use crate::time::{Instant, MonoUs, Now};
@@ -36,6 +36,8 @@ struct UnderWay {
     /// Which jobs, by what was done.
     done: BTreeMap<&'static str, Vec<JobId>>,
     answer: Option<Response>,
+    /// What was tried so far, if nothing is to be done.
+    rehearsal: Option<Rehearsal>,
     stage: Stage,
 }
 
@@ -99,6 +101,7 @@ impl Calls {
         request: RequestId,
         asked: &mut Request,
         lines: Lines,
+        dry_run: bool,
         key: Option<&str>,
         now: Now,
     ) -> Given {
@@ -106,14 +109,15 @@ impl Calls {
             return refuse(&ApiError::too_many("too many batches are waiting; nothing has changed"));
         }
         if let Some(key) = key
-            && let Err(error) = self.keys.begin(request, None, key, Call::Batch(lines), now.wall)
+            && let Err(error) = self.keys.begin(request, None, key, Call::Batch { lines, dry_run }, now.wall)
         {
             return refuse(&error);
         }
         let stage = Stage::Split { digest: key.map(|_| Box::new(Digest::of_head(asked))), from: 0 };
-        let batch = Batch::new(lines, std::mem::take(&mut asked.body));
+        let batch = Batch::new(lines, dry_run, std::mem::take(&mut asked.body));
         let (ready, accepted, done, answer) = (VecDeque::new(), 0, BTreeMap::new(), None);
-        self.batches.queue.push_back(UnderWay { request, batch, ready, accepted, done, answer, stage });
+        let rehearsal = dry_run.then(Rehearsal::default);
+        self.batches.queue.push_back(UnderWay { request, batch, ready, accepted, done, answer, rehearsal, stage });
         Given::MuchLater
     }
 
@@ -202,8 +206,10 @@ impl Calls {
         while clock::mono() < until {
             // The context borrows what a batch is read with, and the batch is beside it.
             let mut first = self.batches.queue.pop_front()?;
-            let read = first.batch.read(&self.context(engine.core(), now, true));
-            let noted = first.note_read(read, now);
+            let context = self.context(engine.core(), now, true);
+            let calendars = first.rehearsal.as_ref().map(|rehearsal| rehearsal.calendars(engine.core()));
+            let read = first.batch.read(&Context { calendars: calendars.or(context.calendars), ..context });
+            let noted = first.note_read(engine.core(), read, now);
             self.batches.queue.push_front(first);
             match noted {
                 Ok(None) => {}
@@ -226,25 +232,24 @@ impl Calls {
         let first = self.batches.first_of(request)?;
         let until = until();
         while clock::mono() < until {
-            let Some((place, action, read_at)) = first.ready.pop_front() else {
+            let Some((place, mut action, read_at)) = first.ready.pop_front() else {
                 first.stage = Stage::Print;
                 return None;
             };
-            let (status, done) = match action {
-                Action::Create { .. } => (Status::CREATED, "created"),
-                Action::Delete { .. } => (Status::NO_CONTENT, "deleted"),
-                Action::Pause { .. } => (Status::OK, "paused"),
-                Action::Resume { .. } => (Status::OK, "resumed"),
-                _ => (Status::OK, "updated"),
-            };
-            engine.input(Input::Gather(Box::new(Command { request, action, plans: false, read_at })), now);
-            if let Some(reply) = engine.take_reply_to(request) {
-                first.batch.note(place, &reply);
+            if let Action::Apply(apply) = &mut action {
+                apply.beside = first.batch.meant();
             }
-            if let Some(job) = engine.take_gathered() {
-                first.accepted += 1;
-                first.done.entry(done).or_default().push(job);
-                first.batch.accept(place, status, Some(job));
+            let deed = Deed::of(&action);
+            match first.ask(engine, Command { request, action, plans: false, read_at }, now) {
+                Ok(accepted) => {
+                    let deed = deed.known(&accepted);
+                    first.batch.accept(place, deed, &accepted);
+                    if first.rehearsal.is_none() {
+                        first.accepted += 1;
+                        first.done.entry(deed.name()).or_default().extend(accepted.job);
+                    }
+                }
+                Err(reply) => first.batch.note(place, &reply),
             }
         }
         None
@@ -259,12 +264,15 @@ impl Calls {
         let response = first.batch.take_response();
         let kept = self.keys.has(request).then(|| response.clone());
         first.answer = Some(response);
-        if first.accepted == 0 {
+        let (is_dry, accepted) = (first.rehearsal.is_some(), first.accepted);
+        let done = std::mem::take(&mut first.done);
+        if !is_dry {
+            engine.input(Input::WriteGathered(request), now);
+        }
+        if accepted == 0 {
             return Some(self.end_batch(request, true));
         }
-        first.stage = Stage::AwaitWriter;
-        let done = std::mem::take(&mut first.done);
-        engine.input(Input::WriteGathered(request), now);
+        self.batches.first_of(request)?.stage = Stage::AwaitWriter;
         if let Some(asking) = self.audits.take(request) {
             let row = asking.row(None, Status::OK, now.wall);
             engine.write_down_with_gathered(AuditRow { difference: Difference::Jobs(done), ..row }, now.mono);
@@ -293,25 +301,56 @@ impl Calls {
 }
 
 impl UnderWay {
+    /// Lets the core accept a change, or only say what it would make of it.
+    fn ask(&mut self, engine: &mut Engine, command: Command, now: Now) -> Result<Accepted, Reply> {
+        if let Some(rehearsal) = &mut self.rehearsal {
+            return rehearsal.gather(engine.core(), command, now);
+        }
+        let request = command.request;
+        engine.input(Input::Gather(Box::new(command)), now);
+        let accepted = engine.take_gathered();
+        accepted.ok_or_else(|| engine.take_reply_to(request).expect("what is not accepted is answered at once"))
+    }
+
     /// What was read is to be done later, but for a change of a calendar, which is to be done now.
-    fn note_read(&mut self, read: Option<(u32, Option<Wanted>)>, now: Now) -> Result<Option<Action>, ApiError> {
+    fn note_read(
+        &mut self,
+        core: &Scheduler,
+        read: Option<(u32, Option<Wanted>)>,
+        now: Now,
+    ) -> Result<Option<Action>, ApiError> {
         let read_at = now.wall.floor();
         match read {
             None => self.stage = Stage::Gather,
             Some((_, None)) => {}
             Some((place, Some(Wanted::Change(action)))) => self.ready.push_back((place, action, read_at)),
             Some((place, Some(Wanted::Job(spec, pause)))) => {
-                let mut entropy = [0; 10];
-                getrandom::fill(&mut entropy).map_err(|_| ApiError::no_randomness())?;
-                self.ready.push_back((place, Action::Create { spec: *spec, entropy, pause }, read_at));
+                self.ready.push_back((place, Action::Create { spec: *spec, entropy: drawn()?, pause }, read_at));
             }
-            Some((place, Some(Wanted::Calendar(action)))) => {
+            Some((place, Some(Wanted::Declared(apply)))) => {
+                let apply = Apply { entropy: drawn()?, ..*apply };
+                self.ready.push_back((place, Action::Apply(Box::new(apply)), read_at));
+            }
+            Some((place, Some(Wanted::Calendar(name, dates)))) => {
+                if let Some(rehearsal) = &mut self.rehearsal {
+                    if let Err(reply) = rehearsal.put_calendar(core, &name, dates) {
+                        self.batch.note(place, &reply);
+                    }
+                    return Ok(None);
+                }
                 self.stage = Stage::AwaitCalendar(place);
-                return Ok(Some(action));
+                return Ok(Some(Action::PutCalendar { name, dates }));
             }
         }
         Ok(None)
     }
+}
+
+/// What makes an id unique.
+fn drawn() -> Result<[u8; 10], ApiError> {
+    let mut entropy = [0; 10];
+    getrandom::fill(&mut entropy).map_err(|_| ApiError::no_randomness())?;
+    Ok(entropy)
 }
 
 /// Until when a batch may be worked on in this turn.

@@ -198,12 +198,12 @@ impl Calls {
             }
         };
         match (call, key) {
-            (Call::Batch(_), _) if clients.unsent >= OUTPUT_MAX => {
+            (Call::Batch { .. }, _) if clients.unsent >= OUTPUT_MAX => {
                 refuse(&ApiError::unavailable("too many answers wait to be read by their clients; nothing has changed"))
             }
-            (Call::Batch(lines), key) => {
+            (Call::Batch { lines, dry_run }, key) => {
                 let key = key.map(str::to_owned);
-                self.begin_batch(request, asked, lines, key.as_deref(), now)
+                self.begin_batch(request, asked, lines, dry_run, key.as_deref(), now)
             }
             (call, None) => {
                 if let Call::Query(_) | Call::Jobs(_) | Call::Search(..) = &call {
@@ -269,7 +269,7 @@ impl Calls {
                 self.then.insert(request, Then::RunAll { dry_run });
                 self.query(request, query)
             }
-            Call::Batch(_) => self.go_on_with_batch(request),
+            Call::Batch { .. } => self.go_on_with_batch(request),
             Call::Token(_) => unreachable!("what is asked of tokens has no key, and is carried out before"),
             Call::Try(_) => unreachable!("a trial has no key, and is carried out before"),
             Call::Replay(id, run) => {
@@ -577,6 +577,7 @@ fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
         Reply::Created(view) | Reply::Updated(view) => {
             view.next.map(|next| core.herd(next, Some(view.revision.id), HERD_LOOKS_OF_CHANGE))
         }
+        Reply::Unchanged(_) | Reply::Nameless => None,
         Reply::Deleted | Reply::NotFound | Reply::Conflict(_) | Reply::Invalid(_) | Reply::Refused(_) => None,
         Reply::Started(_) | Reply::StartedAll(..) | Reply::Ended(..) | Reply::NameTaken(_) | Reply::Changed(_) => None,
         Reply::CalendarPut { .. } | Reply::CalendarDeleted | Reply::NoSuchCalendar | Reply::TooMany(_) => None,

@@ -3,9 +3,10 @@
 
 use crate::access::TokenChange;
 use crate::alert::Alerts;
-use crate::core::{Attempt, Class, Errand, ErrandReport, Input, Notice, Output, Reply, Report, RequestId, Scheduler};
+use crate::core::{
+    Accepted, Attempt, Class, Errand, ErrandReport, Input, Notice, Output, Reply, Report, RequestId, Scheduler,
+};
 use crate::dispatch::{Pool, PoolStats};
-use crate::job::JobId;
 use crate::limits::{BURST_MIN, REPORTS_PER_TURN_MAX, REST_GAP, REST_TIME};
 use crate::store::{AlertState, AlertUpdate, AuditRow, KeyedAnswer, Writer};
 use crate::telemetry::{Ended, Minutes, Percentiles, Recorder, StoreLatency};
@@ -36,7 +37,7 @@ pub(super) struct Engine {
     together: Option<Together>,
     /// Whether it is just hearing it.
     is_settling: bool,
-    gathered: Option<JobId>,
+    gathered: Option<Accepted>,
     /// For whom changes were written together, or will never be.
     settled: Option<(RequestId, bool)>,
     /// Until when long answers rest, or did last.
@@ -92,7 +93,7 @@ impl Engine {
                 }
                 Output::Reply(request, reply) => self.replies.push((request, reply)),
                 Output::Planned(number, request, reply) => self.planned.push((number, request, reply)),
-                Output::Gathered(_, job) => self.gathered = Some(job),
+                Output::Gathered(_, accepted) => self.gathered = Some(accepted),
                 Output::Together(request, numbers) => {
                     let (first, last) = numbers.into_inner();
                     self.outbox.join(first, last);
@@ -207,8 +208,8 @@ impl Engine {
         self.input(Input::Committed { through, rejected }, now);
     }
 
-    /// The job whose change was accepted just now, to be written together with others.
-    pub(super) fn take_gathered(&mut self) -> Option<JobId> {
+    /// What was accepted just now, to be written together with other changes.
+    pub(super) fn take_gathered(&mut self) -> Option<Accepted> {
         self.gathered.take()
     }
 

@@ -4,8 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
 use crate::access::TokenId;
-use crate::job::{JobId, Revision};
+use crate::job::{Definition, JobId, JobSpec, Revision};
+use crate::limits::AUDIT_VALUE_LEN_MAX;
 use crate::time::WallUs;
 
 /// What somebody did, or tried to do.
@@ -36,6 +40,38 @@ pub enum Difference {
     Job(Option<Arc<Revision>>, Option<Arc<Revision>>),
     /// Many jobs, by what was done with them.
     Jobs(BTreeMap<&'static str, Vec<JobId>>),
+}
+
+/// The members in which two jobs differ, each with its old and its new value, null where there is none. None: there is no
+/// such job. They are compared as the text that they are kept as: a number in a body may be one that this program does not
+/// know as a number. Of secrets they say only that there is one.
+pub fn members_between(old: Option<&JobSpec>, new: Option<&JobSpec>) -> BTreeMap<String, [Box<RawValue>; 2]> {
+    let members = |spec: Option<&JobSpec>| {
+        let Some(spec) = spec else { return BTreeMap::new() };
+        let text = serde_json::to_string(&Definition::in_full(spec)).expect("a definition has string keys only");
+        serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&text).expect("it was just made")
+    };
+    let mut differing = BTreeMap::new();
+    let mut news = members(new);
+    for (name, old) in members(old) {
+        let new = news.remove(&name);
+        // A body that is null is none that is missing.
+        if new.as_ref().is_none_or(|new| new.get() != old.get()) {
+            differing.insert(name, [old, new.unwrap_or_else(|| raw(&()))]);
+        }
+    }
+    differing.extend(news.into_iter().map(|(name, new)| (name, [raw(&()), new])));
+    differing
+}
+
+/// A value, or how long it is: bodies may be long.
+pub fn shown(value: &RawValue) -> Box<RawValue> {
+    let length = value.get().len();
+    if length <= AUDIT_VALUE_LEN_MAX { value.to_owned() } else { raw(&serde_json::json!({ "bytes": length })) }
+}
+
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).expect("objects of numbers are JSON")
 }
 
 /// What of the audit log is looked up.

@@ -21,7 +21,7 @@ mod strips_tests;
 mod tests;
 mod varint;
 
-pub use audit::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference};
+pub use audit::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference, members_between, shown};
 pub use messages::{
     AlertPage, AlertState, AlertUpdate, Answer, Batch, Called, Distribution, ExecutionPage, ExecutionRecord, Filter,
     FoundJobs, JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,

@@ -99,7 +99,9 @@ def kept_here(body):
         if re.search(r"^https?://[^#@\s]+$", api, re.IGNORECASE) and not api.lower().startswith(HERE):
             api = HERE[0] + "0" * (len(api) - len(HERE[0]))
         body = {**body, "api": api}
-    within = {name: kept_here(body[name]) for name in ("create", "update", "job") if isinstance(body.get(name), dict)}
+    within = {
+        name: kept_here(body[name]) for name in ("apply", "create", "update", "job") if isinstance(body.get(name), dict)
+    }
     return {**body, **within}
 
 

@@ -2,8 +2,9 @@
 //! It must not know how the core keeps them.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use punctual::core::{Action, Command, Input, RequestId};
+use punctual::core::{Accepted, Action, Applied, Apply, Command, Input, Meant, RequestId};
 use punctual::job::{JobId, JobKey};
 use punctual::schedule::Calendars;
 use punctual::time::{Instant, WallUs};
@@ -48,8 +49,29 @@ impl Clients {
         Command { plans: false, ..command }
     }
 
+    /// A job declared to be what it is, or another one.
+    fn declare(&mut self, id: JobId, disk: &Disk, calendars: &Calendars, rng: &mut Rng, wall: WallUs) -> Command {
+        let active = *rng.pick(&[None, None, Some(true), Some(false)]);
+        let own = disk.live(id).filter(|_| rng.per_cent(50)).map(|job| job.revision.spec.clone());
+        let (draft, spec, keep_active) = match own {
+            Some(spec) => (None, spec, rng.per_cent(50)),
+            None => {
+                let beat = self.beat(rng, wall);
+                let (draft, spec) = self.draft(beat, active, calendars, rng, wall);
+                (Some(draft), spec, active.is_none())
+            }
+        };
+        let entropy = [0; 10].map(|_: u8| rng.next().to_le_bytes()[0]);
+        // What another line declares is not renamed.
+        let ids = rng.per_cent(60).then_some(id).into_iter().collect();
+        let beside = Arc::new(Meant { ids, ..Meant::default() });
+        let apply = Apply { id: Some(id), spec, keep_active, runs: 0, entropy, beside };
+        let command = self.ask(Asked::Apply { id, draft }, Action::Apply(Box::new(apply)));
+        Command { read_at: wall.floor(), ..command }
+    }
+
     fn batch_change(&mut self, id: JobId, disk: &Disk, calendars: &Calendars, rng: &mut Rng, wall: WallUs) -> Command {
-        match rng.within(0..=9) {
+        match rng.within(0..=11) {
             0..=1 => self.ask(Asked::Delete { id }, Action::Delete { id, expected: None }),
             2..=3 => {
                 self.paused.insert(id);
@@ -61,6 +83,7 @@ impl Clients {
                 let missed = rng.per_cent(50);
                 self.ask(Asked::Resume { id }, Action::Resume { id, missed, expected: None })
             }
+            6..=7 => self.declare(id, disk, calendars, rng, wall),
             _ => self.update(id, disk, calendars, rng, wall),
         }
     }
@@ -71,9 +94,24 @@ impl Clients {
     }
 
     /// A change is accepted.
-    pub(crate) fn gathered(&mut self, request: RequestId, job: JobId) {
-        let asked = self.open.remove(&request).expect("a command is accepted once");
-        self.batch.as_mut().expect("somebody gathers").accepted.push((asked, job));
+    pub(crate) fn gathered(&mut self, request: RequestId, accepted: Accepted, coverage: &mut Coverage) {
+        let id = accepted.job.expect("it is not only tried");
+        let asked = match (self.open.remove(&request).expect("a command is accepted once"), accepted.applied) {
+            (Asked::Apply { draft: Some(draft), .. }, Some(Applied::Created)) => {
+                coverage.hit("declared and created");
+                Asked::Create { draft }
+            }
+            (Asked::Apply { draft: Some(draft), id: meant }, Some(Applied::Changed(old, new))) => {
+                assert_eq!(old.id, id, "another job is changed");
+                assert!(id == meant || old.spec.name() == new.name(), "a job is changed that nobody means");
+                coverage.hit("declared and changed");
+                Asked::Update { id, draft, expected: None }
+            }
+            (Asked::Apply { .. }, _) => panic!("what a job is was to be written"),
+            (asked, None) => asked,
+            (_, Some(_)) => panic!("nobody declared that"),
+        };
+        self.batch.as_mut().expect("somebody gathers").accepted.push((asked, id));
     }
 
     /// All that was accepted is asked to be written.
@@ -172,7 +210,10 @@ impl World {
 
     pub(crate) fn write_gathered(&mut self) {
         match &self.clients.batch {
-            Some(batch) if batch.accepted.is_empty() => self.clients.batch = None,
+            Some(batch) if batch.accepted.is_empty() => {
+                self.clients.batch = None;
+                self.feed(Input::WriteGathered(RequestId(0)));
+            }
             Some(batch) if batch.numbers.is_some() => {}
             Some(_) => self.feed(Input::WriteGathered(RequestId(0))),
             None => {}

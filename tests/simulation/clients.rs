@@ -41,16 +41,43 @@ fn date_of(day: i64) -> String {
 }
 
 pub(crate) enum Asked {
-    Create { draft: u64 },
-    Update { id: JobId, draft: u64, expected: Option<u32> },
-    Delete { id: JobId },
-    Release { id: JobId },
-    Run { wanted: Wanted },
-    ReplayAll { origins: Vec<ExecutionId> },
-    Pause { id: JobId },
-    Resume { id: JobId },
-    PutCalendar { name: Arc<str> },
-    DeleteCalendar { name: Arc<str> },
+    Create {
+        draft: u64,
+    },
+    Update {
+        id: JobId,
+        draft: u64,
+        expected: Option<u32>,
+    },
+    /// A draft, or what the job is.
+    Apply {
+        id: JobId,
+        draft: Option<u64>,
+    },
+    Delete {
+        id: JobId,
+    },
+    Release {
+        id: JobId,
+    },
+    Run {
+        wanted: Wanted,
+    },
+    ReplayAll {
+        origins: Vec<ExecutionId>,
+    },
+    Pause {
+        id: JobId,
+    },
+    Resume {
+        id: JobId,
+    },
+    PutCalendar {
+        name: Arc<str>,
+    },
+    DeleteCalendar {
+        name: Arc<str>,
+    },
 }
 
 impl Asked {
@@ -58,6 +85,7 @@ impl Asked {
     fn job(&self) -> Option<JobId> {
         match *self {
             Asked::Update { id, .. } | Asked::Delete { id } | Asked::Release { id } => Some(id),
+            Asked::Apply { id, .. } => Some(id),
             Asked::Pause { id } | Asked::Resume { id } | Asked::Run { wanted: Wanted { id, .. } } => Some(id),
             Asked::Create { .. } | Asked::PutCalendar { .. } | Asked::DeleteCalendar { .. } => None,
             Asked::ReplayAll { .. } => None,
@@ -250,7 +278,7 @@ impl Clients {
         (!live.is_empty()).then(|| *rng.pick(&live))
     }
 
-    fn beat(&self, rng: &mut Rng, wall: WallUs) -> Beat {
+    pub(crate) fn beat(&self, rng: &mut Rng, wall: WallUs) -> Beat {
         match self.profile {
             Some(Profile::Sparse) if self.has_policies && rng.per_cent(50) => Beat::local(rng, wall.floor().as_secs()),
             Some(Profile::Sparse) => Beat::sparse(rng),
@@ -260,7 +288,7 @@ impl Clients {
         }
     }
 
-    fn draft(
+    pub(crate) fn draft(
         &mut self,
         beat: Beat,
         active: Option<bool>,
@@ -279,8 +307,8 @@ impl Clients {
         if let Some(name) = leaves_out.1 {
             timing.insert("excludeCalendars".to_owned(), serde_json::json!([name]));
         }
-        if self.has_policies && rng.per_cent(20) {
-            timing.insert("name".to_owned(), (*rng.pick(&["one", "two", "three"])).into());
+        if self.has_policies && rng.per_cent(30) {
+            timing.insert("name".to_owned(), (*rng.pick(&["one", "two", "three", "four", "five"])).into());
         }
         let definition = policies.define(timing, &format!("http://t{host}.test/{number}"), active);
         self.drafts.push(Written { beat, policies, leaves_out, active, at: wall.floor() });
@@ -367,6 +395,18 @@ impl Clients {
                 self.refused.insert(draft);
                 coverage.hit("name taken");
             }
+            (Asked::Apply { id, draft: None }, Reply::Unchanged(found)) => {
+                assert_eq!(id, *found, "what a job is was taken for another one");
+                coverage.hit("declared and unchanged");
+            }
+            (Asked::Apply { draft, .. }, Reply::Conflict(_) | Reply::NameTaken(_)) => {
+                self.refused.extend(draft);
+                coverage.hit("declared and refused");
+            }
+            (Asked::Apply { id, draft }, Reply::Nameless) => {
+                assert!(disk.live(id).is_none(), "a job that is on disk was not found");
+                self.refused.extend(draft);
+            }
             (Asked::Delete { id }, Reply::Deleted) => {
                 let deleted = disk.jobs.get(&id.key()).is_some_and(|job| job.deleted.is_some());
                 assert!(deleted, "a deletion was answered that is not on disk");
@@ -416,6 +456,7 @@ impl Clients {
                 let (draft, rejected) = match asked {
                     Asked::Create { draft } => (Some(draft), "create rejected"),
                     Asked::Update { draft, .. } => (Some(draft), "update rejected"),
+                    Asked::Apply { draft, .. } => (draft, "declaration rejected"),
                     Asked::Delete { .. } => (None, "delete rejected"),
                     Asked::Release { .. } => (None, "release rejected"),
                     Asked::Run { .. } | Asked::ReplayAll { .. } => (None, "run rejected"),

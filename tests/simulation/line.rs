@@ -87,6 +87,8 @@ fn reply_text(reply: &Reply) -> String {
     match reply {
         Reply::Created(view) => format!("created {}", view_text(view)),
         Reply::Updated(view) => format!("updated {}", view_text(view)),
+        Reply::Unchanged(id) => format!("unchanged {}", id.key().0),
+        Reply::Nameless => "nameless".to_owned(),
         Reply::Deleted => "deleted".to_owned(),
         Reply::NotFound => "not found".to_owned(),
         Reply::CalendarPut { name, dates, jobs } => format!("calendar {name} {} {jobs}", dates.len()),

@@ -306,7 +306,7 @@ impl World {
                 self.disk.sent.insert(attempt.handle.seq, attempt.id);
                 self.send(&attempt, now);
             }
-            Output::Gathered(request, job) => self.clients.gathered(request, job),
+            Output::Gathered(request, accepted) => self.clients.gathered(request, accepted, &mut self.coverage),
             Output::Together(_, numbers) => {
                 self.clients.together(numbers.clone());
                 self.disk.together.push(numbers);

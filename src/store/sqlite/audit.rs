@@ -1,20 +1,19 @@
 //! Owns the audit log on disk: rows are added, read, and age out, and nothing else happens to them.
 //! It must not tell what a secret is: definitions say only that there is one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
-use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::rows;
 use crate::access::TokenId;
-use crate::job::{Definition, JobId, Revision};
-use crate::limits::{AUDIT_BATCH_IDS_MAX, AUDIT_PAGE_LEN_MAX, AUDIT_ROWS_MAX, AUDIT_VALUE_LEN_MAX};
-use crate::store::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference};
+use crate::job::{JobId, Revision};
+use crate::limits::{AUDIT_BATCH_IDS_MAX, AUDIT_PAGE_LEN_MAX, AUDIT_ROWS_MAX};
+use crate::store::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference, members_between, shown};
 use crate::time::WallUs;
 
 /// What a row takes up beside its difference, about.
@@ -38,39 +37,17 @@ pub(super) fn insert(connection: &Connection, row: &AuditRow) -> rusqlite::Resul
     Ok(())
 }
 
-/// The members in which two revisions of a job differ, each with its old and its new value. They are compared as the text
-/// that they are kept as: a number in a body may be one that this program does not know as a number.
+/// The members in which two revisions of a job differ, each with its old and its new value.
 fn between(old: Option<&Revision>, new: Option<&Revision>) -> String {
-    let members = |revision: Option<&Revision>| {
-        let Some(revision) = revision else { return BTreeMap::new() };
-        let text =
-            serde_json::to_string(&Definition::in_full(&revision.spec)).expect("a definition has string keys only");
-        let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&text).expect("it was just made");
-        let pause = revision.pause.as_deref().map(|pause| pause.since.to_string());
-        members.extend(pause.map(|since| ("paused".to_owned(), raw(&since))));
-        members.retain(|_, value| value.get() != "null");
-        members
-    };
-    let (old, new) = (members(old), members(new));
-    let names = old.keys().chain(new.keys()).collect::<BTreeSet<_>>();
-    let text = |members: &'_ BTreeMap<String, Box<RawValue>>, name: &String| {
-        members.get(name).map_or_else(|| raw(&()), |value| shown(value))
-    };
-    let changed =
-        names.into_iter().filter(|name| old.get(*name).map(|old| old.get()) != new.get(*name).map(|new| new.get()));
+    let mut differing = members_between(old.map(|old| &old.spec), new.map(|new| &new.spec));
+    let paused = |revision: Option<&Revision>| Some(revision?.pause.as_deref()?.since.to_string());
+    if paused(old) != paused(new) {
+        let raw = |since| to_raw_value(&since).expect("a text is JSON");
+        differing.insert("paused".to_owned(), [raw(paused(old)), raw(paused(new))]);
+    }
     let pairs: BTreeMap<&String, [Box<RawValue>; 2]> =
-        changed.map(|name| (name, [text(&old, name), text(&new, name)])).collect();
+        differing.iter().map(|(name, pair)| (name, pair.each_ref().map(|value| shown(value)))).collect();
     serde_json::to_string(&pairs).expect("it has string keys only")
-}
-
-/// A value, or how long it is: bodies may be long.
-fn shown(value: &RawValue) -> Box<RawValue> {
-    let length = value.get().len();
-    if length <= AUDIT_VALUE_LEN_MAX { value.to_owned() } else { raw(&serde_json::json!({ "bytes": length })) }
-}
-
-fn raw(value: &impl Serialize) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value).expect("texts and objects of numbers are JSON")
 }
 
 /// How many jobs, and the ids of the first.
