@@ -69,7 +69,12 @@ pub(super) fn run(typed: &ApplyArguments) -> Result<(), Failure> {
     for file in &typed.files {
         items.extend(files::read(file)?);
     }
-    apply(&server, &items, &Options { dry_run: typed.dry_run, owner: typed.owner.as_deref(), prune: typed.prune, yes: typed.yes }, &shown)
+    apply(
+        &server,
+        &items,
+        &Options { dry_run: typed.dry_run, owner: typed.owner.as_deref(), prune: typed.prune, yes: typed.yes },
+        &shown,
+    )
 }
 
 /// How items are applied.
@@ -82,7 +87,7 @@ pub(super) struct Options<'a> {
 
 /// Makes the server's jobs what the items say.
 pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, shown: &Shown) -> Result<(), Failure> {
-    let calendars = calendars(server, items, options)?;
+    let calendars = calendars(server, items)?;
     let mut lines = Vec::new();
     for (place, item) in items.iter().enumerate().filter(|(_, item)| item.calendar().is_none()) {
         lines.push(line_of(item, place, options)?);
@@ -91,7 +96,8 @@ pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, show
     let plan = send(server, &lines, true)?;
     let mut results: Vec<(usize, Value)> = plan;
     let doomed = if options.prune { doomed(server, &results, options.owner.unwrap_or_default())? } else { Vec::new() };
-    let has_difference = !calendars.is_empty() || !doomed.is_empty() || results.iter().any(|(_, told)| outcome(told) != "unchanged");
+    let has_difference =
+        !calendars.is_empty() || !doomed.is_empty() || results.iter().any(|(_, told)| outcome(told) != "unchanged");
     for (place, told) in &results {
         show_difference(&lines[*place], told, items, shown)?;
     }
@@ -99,35 +105,51 @@ pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, show
         if !doomed.is_empty() {
             let names: Vec<&str> = doomed.iter().map(|line| line.name.as_str()).take(5).collect();
             let more = if doomed.len() > 5 { ", ..." } else { "" };
-            sure(&format!("Delete {} that are not in the files ({}{more})?", doomed.len(), names.join(", ")), options.yes)?;
+            sure(
+                &format!("Delete {} that are not in the files ({}{more})?", doomed.len(), names.join(", ")),
+                options.yes,
+            )?;
         }
         for (name, dates) in &calendars {
-            server.ask(Ask::new(Method::PUT, format!("/api/calendars/{}", encoded(name))).json(json!({ "dates": dates }).to_string()))?;
+            server.ask(
+                Ask::new(Method::PUT, format!("/api/calendars/{}", encoded(name)))
+                    .json(json!({ "dates": dates }).to_string()),
+            )?;
         }
         // What is the same already need not be sent again.
-        let (kept, sent): (Vec<_>, Vec<_>) = results.into_iter().partition(|(_, told)| outcome(told) == "unchanged" || told.get("problem").is_some());
+        let (kept, sent): (Vec<_>, Vec<_>) =
+            results.into_iter().partition(|(_, told)| outcome(told) == "unchanged" || told.get("problem").is_some());
         let mut differing: Vec<Line> = Vec::new();
         let mut all: Vec<Option<Line>> = lines.into_iter().map(Some).collect();
         differing.extend(sent.iter().filter_map(|(place, _)| all[*place].take()));
         differing.extend(doomed);
         results = kept;
         let done = send(server, &differing, false)?;
-        for (place, told) in done {
+        for (place, mut told) in done {
+            let line = &differing[place];
             if told.get("problem").is_some() {
-                eprintln!("punctual: {}: {}", differing[place].name, text(&told["problem"]["detail"]));
+                eprintln!("punctual: {}: {}", line.name, text(&told["problem"]["detail"]));
+            } else if line.place.is_none() {
+                told["outcome"] = "deleted".into();
+                show_deleted(shown, &line.name)?;
             }
             results.push((place, told));
         }
     } else {
         for line in &doomed {
-            shown_line(shown, "deleted", &line.name)?;
+            show_deleted(shown, &line.name)?;
             results.push((0, json!({ "outcome": "deleted" })));
         }
     }
     finish(&results, &calendars, options.dry_run, shown)
 }
 
-fn finish(results: &[(usize, Value)], calendars: &[(String, Value)], dry_run: bool, shown: &Shown) -> Result<(), Failure> {
+fn finish(
+    results: &[(usize, Value)],
+    calendars: &[(String, Value)],
+    dry_run: bool,
+    shown: &Shown,
+) -> Result<(), Failure> {
     let mut counts = Counts::default();
     for (_, told) in results {
         match outcome(told) {
@@ -140,12 +162,14 @@ fn finish(results: &[(usize, Value)], calendars: &[(String, Value)], dry_run: bo
     }
     let Counts { created, changed, unchanged, deleted, refused } = counts;
     let would = if dry_run { "would be " } else { "" };
-    if shown.format == Format::Json {
+    if matches!(shown.format, Format::Json | Format::Yaml) {
         let said = json!({ "created": created, "changed": changed, "unchanged": unchanged, "deleted": deleted, "refused": refused,
             "calendars": calendars.len(), "dryRun": dry_run, "results": results.iter().map(|(_, told)| told).collect::<Vec<_>>() });
-        shown::print_answer(&said.to_string(), Format::Json)?;
+        shown::print_answer(&said.to_string(), shown.format)?;
     }
-    eprintln!("{would}created {created}, changed {changed}, deleted {deleted}, unchanged {unchanged}, refused {refused}");
+    eprintln!(
+        "{would}created {created}, changed {changed}, deleted {deleted}, unchanged {unchanged}, refused {refused}"
+    );
     match () {
         () if refused > 0 => Err(Failure::failed("")),
         () if dry_run && created + changed + deleted + calendars.len() > 0 => Err(Failure::new(Kind::No, "")),
@@ -185,7 +209,10 @@ fn send(server: &Server, lines: &[Line], dry_run: bool) -> Result<Vec<(usize, Va
     let mut first = 0;
     while first < lines.len() {
         let (mut body, mut last) = (String::new(), first);
-        while last < lines.len() && last - first < TOGETHER_MAX && (last == first || body.len() + lines[last].text.len() < TOGETHER_LEN_MAX) {
+        while last < lines.len()
+            && last - first < TOGETHER_MAX
+            && (last == first || body.len() + lines[last].text.len() < TOGETHER_LEN_MAX)
+        {
             body.push_str(&lines[last].text);
             body.push('\n');
             last += 1;
@@ -222,7 +249,7 @@ fn doomed(server: &Server, results: &[(usize, Value)], owner: &str) -> Result<Ve
 }
 
 /// Calendars of the items that are not so on the server.
-fn calendars(server: &Server, items: &[Item], _: &Options<'_>) -> Result<Vec<(String, Value)>, Failure> {
+fn calendars(server: &Server, items: &[Item]) -> Result<Vec<(String, Value)>, Failure> {
     let mut differing = Vec::new();
     for (name, dates) in items.iter().filter_map(Item::calendar) {
         let there = match server.ask(Ask::get(format!("/api/calendars/{}", encoded(name)))) {
@@ -261,8 +288,17 @@ fn show_difference(line: &Line, told: &Value, items: &[Item], shown: &Shown) -> 
                 return Ok(());
             }
             let changes = told["difference"].as_object().into_iter().flatten().filter(|_| what == "changed");
-            shown::print_lines(changes.map(|(member, values)| format!("    {member}: {} -> {}", text(&values[0]), text(&values[1]))))
+            shown::print_lines(
+                changes.map(|(member, values)| format!("    {member}: {} -> {}", text(&values[0]), text(&values[1]))),
+            )
         }
+    }
+}
+
+fn show_deleted(shown: &Shown, name: &str) -> Result<(), Failure> {
+    match shown.format {
+        Format::Table | Format::Wide | Format::Name => shown_line(shown, "deleted", name),
+        Format::Json | Format::Yaml => Ok(()),
     }
 }
 

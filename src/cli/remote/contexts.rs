@@ -99,7 +99,8 @@ pub(super) fn run(command: ContextCommand) -> Result<(), Failure> {
 }
 
 fn read_token(file: &Path) -> Result<String, Failure> {
-    let text = if file == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { fs::read_to_string(file) };
+    let text =
+        if file == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { fs::read_to_string(file) };
     let text = text.map_err(|why| Failure::failed(format!("{}: {why}", file.display())))?;
     Ok(text.trim().to_owned())
 }
@@ -140,7 +141,11 @@ impl Contexts {
     fn named(&self, name: &str) -> Result<&Context, Failure> {
         self.contexts.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.contexts.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "there is none; `punctual context set` makes one".to_owned() } else { known.join(", ") };
+            let known = if known.is_empty() {
+                "there is none; `punctual context set` makes one".to_owned()
+            } else {
+                known.join(", ")
+            };
             Failure::usage(format!("there is no context {name:?}: {known}"))
         })
     }
@@ -167,9 +172,13 @@ impl Contexts {
         match format {
             Format::Json | Format::Yaml => {
                 // A token is nothing to be shown.
-                let hidden = |context: &Context| Context { token: context.token.as_ref().map(|_| "(set)".to_owned()), ..context.clone() };
+                let hidden = |context: &Context| Context {
+                    token: context.token.as_ref().map(|_| "(set)".to_owned()),
+                    ..context.clone()
+                };
                 let contexts = self.contexts.iter().map(|(name, context)| (name.clone(), hidden(context))).collect();
-                let text = serde_json::to_string(&Contexts { contexts, ..self.clone() }).expect("names and texts are JSON");
+                let text =
+                    serde_json::to_string(&Contexts { contexts, ..self.clone() }).expect("names and texts are JSON");
                 shown::print_answer(&text, format)
             }
             Format::Name => shown::print_lines(self.contexts.keys()),
@@ -194,7 +203,10 @@ fn check_mode(path: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let path = path.display();
-    Err(Failure::failed(format!("{path}: others can read it (mode {:o}), and there are tokens in it; chmod 600 {path}", mode & 0o777)))
+    Err(Failure::failed(format!(
+        "{path}: others can read it (mode {:o}), and there are tokens in it; chmod 600 {path}",
+        mode & 0o777
+    )))
 }
 
 #[cfg(not(unix))]

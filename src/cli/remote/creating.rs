@@ -19,7 +19,7 @@ pub(in crate::cli) struct CreateArguments {
     #[arg(value_name = "SCHEDULE", required_unless_present_any = ["file", "at", "after"])]
     schedule: Option<String>,
     /// What is POSTed to
-    #[arg(value_name = "URL", required_unless_present = "file")]
+    #[arg(value_name = "URL", required_unless_present_any = ["file", "at", "after"])]
     api: Option<String>,
     /// Once, at this second, in place of a schedule; the URL is the only word then
     #[arg(long, value_name = "TIME", conflicts_with_all = ["file", "after"])]
@@ -70,7 +70,9 @@ pub(super) fn run(typed: &CreateArguments) -> Result<(), Failure> {
         Some(file) => {
             let mut items = files::read(file)?;
             let item = items.pop().filter(|_| items.is_empty());
-            let item = item.ok_or_else(|| Failure::usage(format!("{}: expected one job; `punctual apply` takes many", file.display())))?;
+            let item = item.ok_or_else(|| {
+                Failure::usage(format!("{}: expected one job; `punctual apply` takes many", file.display()))
+            })?;
             (item.job()?, Some(item.typed))
         }
         None => (json!({ "type": "ATLEAST_ONCE" }), None),
@@ -106,7 +108,9 @@ fn typed_members(typed: &CreateArguments) -> Result<Vec<(String, Value)>, Failur
     let is_once = typed.at.is_some() || typed.after.is_some();
     let (schedule, api) = match (&typed.schedule, &typed.api) {
         (Some(word), None) if is_once => (None, Some(word)),
-        (Some(_), Some(_)) if is_once => return Err(Failure::usage("a job that runs once has no schedule: expected a URL only")),
+        (Some(_), Some(_)) if is_once => {
+            return Err(Failure::usage("a job that runs once has no schedule: expected a URL only"));
+        }
         (schedule, api) => (schedule.as_ref(), api.as_ref()),
     };
     let texts = [
@@ -127,13 +131,16 @@ fn typed_members(typed: &CreateArguments) -> Result<Vec<(String, Value)>, Failur
     if !typed.header.is_empty() {
         let mut headers = serde_json::Map::new();
         for header in &typed.header {
-            let (name, value) = header.split_once(':').ok_or_else(|| Failure::usage(format!("--header: expected 'Name: value', got {header:?}")))?;
+            let (name, value) = header
+                .split_once(':')
+                .ok_or_else(|| Failure::usage(format!("--header: expected 'Name: value', got {header:?}")))?;
             headers.insert(name.trim().to_owned(), value.trim().into());
         }
         given.push(("headers".to_owned(), headers.into()));
     }
     if let Some(text) = &typed.json {
-        let value = serde_json::from_str(text).map_err(|why| Failure::usage(format!("--json: expected JSON: {why}")))?;
+        let value =
+            serde_json::from_str(text).map_err(|why| Failure::usage(format!("--json: expected JSON: {why}")))?;
         given.push(("json".to_owned(), value));
     }
     if typed.at_most_once {

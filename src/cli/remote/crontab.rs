@@ -97,7 +97,10 @@ pub(super) fn run(command: ImportCommand) -> Result<(), Failure> {
                 if !typed.tag.is_empty() {
                     job["tags"] = typed.tag.clone().into();
                 }
-                items.push(Item { value: job, typed: Typed::Document { name: name.clone(), text: line.to_owned(), line: place } });
+                items.push(Item {
+                    value: job,
+                    typed: Typed::Document { name: name.clone(), text: line.to_owned(), line: place },
+                });
             }
         }
     }
@@ -136,7 +139,9 @@ fn read(line: &str, is_system: bool) -> Line {
         };
     }
     let fields = if line.starts_with('@') { 1 } else { 5 };
-    let Some((schedule, command)) = split(line, fields) else { return Line::Left("expected five fields and a command".to_owned()) };
+    let Some((schedule, command)) = split(line, fields) else {
+        return Line::Left("expected five fields and a command".to_owned());
+    };
     if schedule == "@reboot" {
         return Line::Left("@reboot is no time".to_owned());
     }
@@ -164,7 +169,8 @@ fn read(line: &str, is_system: bool) -> Line {
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once('=')?;
     let name = name.trim();
-    let is_name = name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_') && name.starts_with(|char: char| !char.is_ascii_digit());
+    let is_name = name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
+        && name.starts_with(|char: char| !char.is_ascii_digit());
     (is_name && !name.is_empty()).then(|| (name, value.trim()))
 }
 
@@ -201,7 +207,14 @@ mod tests {
             assert_eq!(read(silent, false), Line::Silent);
         }
         assert_eq!(read("CRON_TZ = \"Europe/Berlin\"", false), Line::Zone("Europe/Berlin".to_owned()));
-        for left in ["MAILTO=a@b", "* * * * *", "* * * * curl https://a", "@reboot curl https://a", "1 2 3 4 5 /bin/x", "0 0 * * * root"] {
+        for left in [
+            "MAILTO=a@b",
+            "* * * * *",
+            "* * * * curl https://a",
+            "@reboot curl https://a",
+            "1 2 3 4 5 /bin/x",
+            "0 0 * * * root",
+        ] {
             assert!(matches!(read(left, left.ends_with("root")), Line::Left(_)), "{left}: {:?}", read(left, false));
         }
     }

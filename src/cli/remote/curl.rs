@@ -16,18 +16,56 @@ pub(super) struct Sent {
 
 /// Flags of curl that say nothing of what is sent.
 const QUIET: [&str; 20] = [
-    "-s", "--silent", "-S", "--show-error", "-f", "--fail", "--fail-with-body", "-v", "--verbose", "-i", "--include", "-g",
-    "--globoff", "-N", "--no-buffer", "--compressed", "--http1.1", "-#", "--no-progress-meter", "-4",
+    "-s",
+    "--silent",
+    "-S",
+    "--show-error",
+    "-f",
+    "--fail",
+    "--fail-with-body",
+    "-v",
+    "--verbose",
+    "-i",
+    "--include",
+    "-g",
+    "--globoff",
+    "-N",
+    "--no-buffer",
+    "--compressed",
+    "--http1.1",
+    "-#",
+    "--no-progress-meter",
+    "-4",
 ];
 /// The same with a value.
 const QUIET_WITH_VALUE: [&str; 12] = [
-    "-o", "--output", "-w", "--write-out", "-c", "--cookie-jar", "--connect-timeout", "--retry-delay", "--retry-max-time", "-D",
-    "--dump-header", "--stderr",
+    "-o",
+    "--output",
+    "-w",
+    "--write-out",
+    "-c",
+    "--cookie-jar",
+    "--connect-timeout",
+    "--retry-delay",
+    "--retry-max-time",
+    "-D",
+    "--dump-header",
+    "--stderr",
 ];
 /// Short names of what means the same.
 const SAME: [(&str, &str); 12] = [
-    ("--request", "-X"), ("--header", "-H"), ("--data", "-d"), ("--data-raw", "-d"), ("--data-binary", "-d"), ("--data-ascii", "-d"),
-    ("--user", "-u"), ("--user-agent", "-A"), ("--referer", "-e"), ("--cookie", "-b"), ("--max-time", "-m"), ("--head", "-I"),
+    ("--request", "-X"),
+    ("--header", "-H"),
+    ("--data", "-d"),
+    ("--data-raw", "-d"),
+    ("--data-binary", "-d"),
+    ("--data-ascii", "-d"),
+    ("--user", "-u"),
+    ("--user-agent", "-A"),
+    ("--referer", "-e"),
+    ("--cookie", "-b"),
+    ("--max-time", "-m"),
+    ("--head", "-I"),
 ];
 
 /// What a line of shell sends, if one of its commands is curl or wget.
@@ -51,11 +89,18 @@ pub(super) fn read(line: &str) -> Result<Sent, String> {
         }
     }
     let rest = &command[start + 1..];
-    if let Some(word) = rest.iter().find(|word| word.contains("$(") || word.contains('`') || word.contains("${") || word.starts_with('$')) {
+    if let Some(word) = rest
+        .iter()
+        .find(|word| word.contains("$(") || word.contains('`') || word.contains("${") || word.starts_with('$'))
+    {
         return Err(format!("what the shell makes of {word} is not known"));
     }
     let mut request = Request::default();
-    if command[start].ends_with("wget") { request.wget(rest, &mut sent)? } else { request.curl(rest, &mut sent)? }
+    if command[start].ends_with("wget") {
+        request.wget(rest, &mut sent)?
+    } else {
+        request.curl(rest, &mut sent)?
+    }
     request.finish(&mut sent)?;
     Ok(sent)
 }
@@ -128,8 +173,13 @@ impl Request {
     fn wget(&mut self, words: &[String], sent: &mut Sent) -> Result<(), String> {
         let mut left = words.iter();
         while let Some(word) = left.next() {
-            let (name, given) = word.split_once('=').filter(|(name, _)| name.starts_with("--")).map_or((word.as_str(), None), |(name, given)| (name, Some(given)));
-            let mut take = || given.map(str::to_owned).or_else(|| left.next().cloned()).ok_or_else(|| format!("{name} has no value"));
+            let (name, given) = word
+                .split_once('=')
+                .filter(|(name, _)| name.starts_with("--"))
+                .map_or((word.as_str(), None), |(name, given)| (name, Some(given)));
+            let mut take = || {
+                given.map(str::to_owned).or_else(|| left.next().cloned()).ok_or_else(|| format!("{name} has no value"))
+            };
             match name {
                 "--header" => self.header(&take()?, sent),
                 "--post-data" | "--body-data" => self.data.push(take()?),
@@ -206,12 +256,27 @@ mod tests {
     fn commands_become_members() {
         let cases = [
             ("curl -fsS https://a/x", json!({ "api": "https://a/x", "method": "GET" })),
-            ("/usr/bin/wget -q -O /dev/null \"https://a/b?c=1&d=2\"", json!({ "api": "https://a/b?c=1&d=2", "method": "GET" })),
-            ("wget -qO- --post-data='a=1' --timeout=9 a.example/x", json!({ "api": "http://a.example/x", "body": "a=1", "timeoutMs": 9000, "headers": { "Content-Type": "application/x-www-form-urlencoded" } })),
-            ("curl -XPUT --json '{\"a\":1}' -m 1.5 --retry 3 https://a", json!({ "api": "https://a", "method": "PUT", "body": "{\"a\":1}", "timeoutMs": 1500, "retry": { "maxAttempts": 4 } })),
+            (
+                "/usr/bin/wget -q -O /dev/null \"https://a/b?c=1&d=2\"",
+                json!({ "api": "https://a/b?c=1&d=2", "method": "GET" }),
+            ),
+            (
+                "wget -qO- --post-data='a=1' --timeout=9 a.example/x",
+                json!({ "api": "http://a.example/x", "body": "a=1", "timeoutMs": 9000, "headers": { "Content-Type": "application/x-www-form-urlencoded" } }),
+            ),
+            (
+                "curl -XPUT --json '{\"a\":1}' -m 1.5 --retry 3 https://a",
+                json!({ "api": "https://a", "method": "PUT", "body": "{\"a\":1}", "timeoutMs": 1500, "retry": { "maxAttempts": 4 } }),
+            ),
             ("curl -d a=1 -d b=2 -G https://a/?z=3", json!({ "api": "https://a/?z=3&a=1&b=2", "method": "GET" })),
-            ("curl -u me:p:w -H 'X-A: 1' -I https://a >/dev/null 2>&1", json!({ "api": "https://a", "method": "HEAD", "headers": { "X-A": "1" }, "auth": { "basic": { "username": "me", "password": "p:w" } } })),
-            ("curl -H 'Authorization: Bearer t' -H 'authorization: Basic x' https://a", json!({ "api": "https://a", "method": "GET", "auth": { "bearer": "t" }, "secretHeaders": { "Authorization": "Basic x" } })),
+            (
+                "curl -u me:p:w -H 'X-A: 1' -I https://a >/dev/null 2>&1",
+                json!({ "api": "https://a", "method": "HEAD", "headers": { "X-A": "1" }, "auth": { "basic": { "username": "me", "password": "p:w" } } }),
+            ),
+            (
+                "curl -H 'Authorization: Bearer t' -H 'authorization: Basic x' https://a",
+                json!({ "api": "https://a", "method": "GET", "auth": { "bearer": "t" }, "secretHeaders": { "Authorization": "Basic x" } }),
+            ),
         ];
         for (line, expected) in cases {
             let sent = read(line).unwrap_or_else(|why| panic!("{line}: {why}"));
@@ -223,7 +288,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_known_is_refused() {
-        for line in ["/bin/backup.sh", "curl https://a https://b", "curl -d @file https://a", "curl", "curl $URL", "curl https://a/$(date)", "curl ftp://a", "curl a; curl b", "curl -X"] {
+        for line in [
+            "/bin/backup.sh",
+            "curl https://a https://b",
+            "curl -d @file https://a",
+            "curl",
+            "curl $URL",
+            "curl https://a/$(date)",
+            "curl ftp://a",
+            "curl a; curl b",
+            "curl -X",
+        ] {
             assert!(read(line).is_err(), "{line}");
         }
     }

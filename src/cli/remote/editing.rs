@@ -77,9 +77,14 @@ pub(super) fn run(typed: &EditArguments) -> Result<(), Failure> {
         match server.ask(ask.header("if-match", before.etag.as_deref()).typed(&typed)) {
             Ok(answer) => return done(&answer, &shown),
             // He sees it where he wrote it, and can go on from there.
-            Err(failure) if failure.kind() == Kind::Usage => text = with_remark(&text, failure.message().unwrap_or_default()),
+            Err(failure) if failure.kind() == Kind::Usage => {
+                text = with_remark(&text, failure.message().unwrap_or_default())
+            }
             Err(failure) if failure.kind() == Kind::Changed => {
-                return Err(Failure::new(Kind::Changed, format!("somebody else changed the job meanwhile; what you wrote:\n{text}")));
+                return Err(Failure::new(
+                    Kind::Changed,
+                    format!("somebody else changed the job meanwhile; what you wrote:\n{text}"),
+                ));
             }
             Err(failure) => return Err(failure),
         }
@@ -88,7 +93,9 @@ pub(super) fn run(typed: &EditArguments) -> Result<(), Failure> {
 
 fn done(answer: &Answer, shown: &Shown) -> Result<(), Failure> {
     let told = answer.json()?;
-    shown.one(&answer.text, told["jobId"].as_str().unwrap_or_default(), || shown::print_lines([format!("{} changed", shown::text(&told["jobId"]))]))
+    shown.one(&answer.text, told["jobId"].as_str().unwrap_or_default(), || {
+        shown::print_lines([format!("{} changed", shown::text(&told["jobId"]))])
+    })
 }
 
 /// What the job is, as YAML, in the order in which the server says it.
@@ -119,7 +126,9 @@ fn with_remark(text: &str, remark: &str) -> String {
 
 /// The text as somebody leaves it in his editor.
 fn edited(text: &str) -> Result<String, Failure> {
-    let editor = ["PUNCTUAL_EDITOR", "VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let editor = ["PUNCTUAL_EDITOR", "VISUAL", "EDITOR"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     let editor = editor.unwrap_or_else(|| "vi".to_owned());
     let failed = |why: std::io::Error| Failure::failed(format!("{editor}: {why}"));
     let name = format!("punctual-{}-{}.yaml", std::process::id(), crate::clock::mono().0);

@@ -197,9 +197,15 @@ pub(super) fn started(server: &Server, path: &str, body: &Value, shown: &Shown) 
     let told = answer.json()?;
     if answer.status == 202 {
         let waited = body["wait"] == true;
-        shown.one(&answer.text, told["executionId"].as_str().unwrap_or_default(), || shown::print_lines([text(&told["executionId"])]))?;
+        shown.one(&answer.text, told["executionId"].as_str().unwrap_or_default(), || {
+            shown::print_lines([text(&told["executionId"])])
+        })?;
         return if waited { Err(Failure::no("it has not ended within a minute; it goes on")) } else { Ok(()) };
     }
     show(&answer.text, &told, shown)?;
-    if told["status"] == "SUCCESS" { Ok(()) } else { Err(Failure::no(format!("the run ended {}", text(&told["status"])))) }
+    if told["status"] == "SUCCESS" {
+        Ok(())
+    } else {
+        Err(Failure::no(format!("the run ended {}", text(&told["status"]))))
+    }
 }

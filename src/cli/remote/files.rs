@@ -48,18 +48,24 @@ const ENDINGS: [&str; 5] = ["yaml", "yml", "json", "ndjson", "jsonl"];
 /// All that a file has, or all files of a folder, or standard input (`-`).
 pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
     if path == Path::new("-") {
-        let text = std::io::read_to_string(std::io::stdin()).map_err(|why| Failure::failed(format!("standard input: {why}")))?;
+        let text = std::io::read_to_string(std::io::stdin())
+            .map_err(|why| Failure::failed(format!("standard input: {why}")))?;
         return parse("standard input", &text);
     }
     let failed = |why: std::io::Error| Failure::failed(format!("{}: {why}", path.display()));
     if !fs::metadata(path).map_err(failed)?.is_dir() {
         return parse(&path.display().to_string(), &fs::read_to_string(path).map_err(failed)?);
     }
-    let mut files: Vec<PathBuf> = fs::read_dir(path).map_err(failed)?.map(|entry| Ok(entry?.path())).collect::<Result<_, _>>().map_err(failed)?;
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(path).map_err(failed)?.map(|entry| Ok(entry?.path())).collect::<Result<_, _>>().map_err(failed)?;
     files.retain(|file| file.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)));
     files.sort();
     if files.is_empty() {
-        return Err(Failure::usage(format!("{}: there is no file that ends in {}", path.display(), ENDINGS.join(", "))));
+        return Err(Failure::usage(format!(
+            "{}: there is no file that ends in {}",
+            path.display(),
+            ENDINGS.join(", ")
+        )));
     }
     let mut all = Vec::new();
     for file in files {
@@ -77,7 +83,10 @@ fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
             one => vec![one],
         };
         for value in documents {
-            items.push(Item { value: resolved(value)?, typed: Typed::Document { name: name.to_owned(), text: text.to_owned(), line } });
+            items.push(Item {
+                value: resolved(value)?,
+                typed: Typed::Document { name: name.to_owned(), text: text.to_owned(), line },
+            });
         }
         Ok::<(), Failure>(())
     };
@@ -96,7 +105,8 @@ fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
         }
     }
     for (line, document) in documents(text) {
-        let value: Option<Value> = serde_saphyr::from_str(document).map_err(|why| Failure::usage(format!("{name} (from line {line}): {why}")))?;
+        let value: Option<Value> = serde_saphyr::from_str(document)
+            .map_err(|why| Failure::usage(format!("{name} (from line {line}): {why}")))?;
         add(value.unwrap_or_default(), document, line)?;
     }
     Ok(items)
@@ -113,7 +123,8 @@ fn documents(text: &str) -> Vec<(usize, &str)> {
         }
     }
     found.push((first, &text[start..]));
-    let has_content = |text: &str| text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    let has_content =
+        |text: &str| text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
     found.retain(|(_, text)| has_content(text));
     found
 }
@@ -157,10 +168,19 @@ mod tests {
     #[test]
     fn jobs_are_read_from_yaml_and_json_one_or_many() {
         let one = serde_json::json!({ "name": "a" });
-        for text in ["name: a", "# a\n---\nname: a\n", "{\"name\":\"a\"}", "[{\"name\":\"a\"}]", "- name: a", "{\"name\":\"a\"}\n\n"] {
+        for text in [
+            "name: a",
+            "# a\n---\nname: a\n",
+            "{\"name\":\"a\"}",
+            "[{\"name\":\"a\"}]",
+            "- name: a",
+            "{\"name\":\"a\"}\n\n",
+        ] {
             assert_eq!(values(text), [one.clone()], "{text}");
         }
-        for text in ["name: a\n---\nname: a\n", "{\"name\":\"a\"}\n{\"name\":\"a\"}\n", "[{\"name\":\"a\"},{\"name\":\"a\"}]"] {
+        for text in
+            ["name: a\n---\nname: a\n", "{\"name\":\"a\"}\n{\"name\":\"a\"}\n", "[{\"name\":\"a\"},{\"name\":\"a\"}]"]
+        {
             assert_eq!(values(text), [one.clone(), one.clone()], "{text}");
         }
         assert_eq!(values("# nothing\n---\n\n"), [Value::Null; 0]);
@@ -174,7 +194,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         fs::write(file.path(), "s3cret\n").expect("it is written");
         let path = file.path().display();
-        let text = format!("name: ${{HOME}}\nbody: file:{path}\nauth: {{ bearer: 'file:{path}' }}\nsecretHeaders: {{ A: plain }}");
+        let text = format!(
+            "name: ${{HOME}}\nbody: file:{path}\nauth: {{ bearer: 'file:{path}' }}\nsecretHeaders: {{ A: plain }}"
+        );
         let job = &values(&text)[0];
         assert_eq!((&job["auth"]["bearer"], &job["secretHeaders"]["A"]), (&"s3cret".into(), &"plain".into()));
         assert_eq!(job["name"], "${HOME}");

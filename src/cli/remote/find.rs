@@ -19,9 +19,12 @@ pub(super) fn id_of(server: &Server, job: &str) -> Result<String, Failure> {
 fn named(server: &Server, name: &str) -> Result<Value, Failure> {
     let mut cursor: Option<String> = None;
     loop {
-        let path = query(&[("q", Some(name)), ("sort", Some("name")), ("limit", Some("1000")), ("cursor", cursor.as_deref())]);
+        let path =
+            query(&[("q", Some(name)), ("sort", Some("name")), ("limit", Some("1000")), ("cursor", cursor.as_deref())]);
         let mut page = server.ask(Ask::get(format!("/api/jobs{path}")))?.json()?;
-        if let Some(found) = page["jobs"].as_array_mut().and_then(|jobs| jobs.iter_mut().find(|job| job["name"] == name)) {
+        if let Some(found) =
+            page["jobs"].as_array_mut().and_then(|jobs| jobs.iter_mut().find(|job| job["name"] == name))
+        {
             return Ok(found.take());
         }
         cursor = page["nextCursor"].as_str().map(str::to_owned);

@@ -242,7 +242,11 @@ pub(super) fn run(command: JobCommand) -> Result<(), Failure> {
 
 /// An object of what is given.
 pub(super) fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
-    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<serde_json::Map<_, _>>().into()
+    members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 impl Some {
@@ -302,7 +306,8 @@ fn ls(typed: &ListArguments) -> Result<(), Failure> {
     let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
     let heads = ["NAME", "STATE", "SCHEDULE", "NEXT", "LAST", "JOB ID"];
     let wide = ["TARGET", "TAGS", "OWNER", "SUCCESS", "FAILED", "SKIPPED"];
-    let mut table = Table::new(&heads.iter().chain(wide.iter().filter(|_| shown.is_wide())).copied().collect::<Vec<_>>());
+    let mut table =
+        Table::new(&heads.iter().chain(wide.iter().filter(|_| shown.is_wide())).copied().collect::<Vec<_>>());
     let pairs = [
         ("tag", typed.tag.as_deref()),
         ("state", typed.state.as_deref()),
@@ -373,16 +378,34 @@ pub(super) fn show_job(said: &str, shown: &Shown) -> Result<(), Failure> {
         let paused = &job["paused"];
         let why = paused.get("reason").or(paused.get("note")).filter(|why| why.is_string()).map(text);
         let until = paused.get("until").map(|until| format!(" until {}", shown.time(until))).unwrap_or_default();
-        let state = format!("{}{until}{}", standing(state_of(&job)), why.map(|why| format!(" ({why})")).unwrap_or_default());
+        let state =
+            format!("{}{until}{}", standing(state_of(&job)), why.map(|why| format!(" ({why})")).unwrap_or_default());
         let last = &job["lastOutcome"];
         let last = match last["status"].as_str() {
-            Some(status) => format!("{} {} at {}", standing(status), text(&last["httpStatus"]), shown.time(&last["scheduledTime"])),
+            Some(status) => {
+                format!("{} {} at {}", standing(status), text(&last["httpStatus"]), shown.time(&last["scheduledTime"]))
+            }
             None => "-".to_owned(),
         };
         let stats = &job["stats"];
-        let counts = format!("{} succeeded, {} failed, {} skipped", stats["success"], stats["failed"], stats["skipped"]);
+        let counts =
+            format!("{} succeeded, {} failed, {} skipped", stats["success"], stats["failed"], stats["skipped"]);
         // What else there is, in the words of the API.
-        let shown_already = ["jobId", "name", "schedule", "api", "type", "active", "paused", "held", "nextExecution", "lastOutcome", "stats", "createdAt", "updatedAt"];
+        let shown_already = [
+            "jobId",
+            "name",
+            "schedule",
+            "api",
+            "type",
+            "active",
+            "paused",
+            "held",
+            "nextExecution",
+            "lastOutcome",
+            "stats",
+            "createdAt",
+            "updatedAt",
+        ];
         let others = job.as_object().into_iter().flatten().filter(|(name, _)| !shown_already.contains(&name.as_str()));
         let head = [
             ("Name", told("name")),
@@ -414,7 +437,18 @@ fn why(typed: &OneArguments, at: &str) -> Result<(), Failure> {
             ("Reason", text(&told["reason"])),
             ("Due before", shown.time(&told["previousTime"])),
             ("Due after", shown.time(&told["nextTime"])),
-            ("Executions", told["executions"].as_array().map(|all| all.iter().map(|one| format!("{} {}", text(&one["executionId"]), text(&one["status"]))).collect::<Vec<_>>().join(", ")).unwrap_or_default()),
+            (
+                "Executions",
+                told["executions"]
+                    .as_array()
+                    .map(|all| {
+                        all.iter()
+                            .map(|one| format!("{} {}", text(&one["executionId"]), text(&one["status"])))
+                            .collect::<Vec<_>>()
+                            .join(", ")
+                    })
+                    .unwrap_or_default(),
+            ),
         ])
     })
 }

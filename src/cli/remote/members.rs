@@ -22,7 +22,9 @@ pub(super) fn put(job: &mut Value, path: &str, value: Value) -> Result<(), Failu
         if place.is_null() {
             *place = Map::new().into();
         }
-        let object = place.as_object_mut().ok_or_else(|| Failure::usage(format!("{path}: {name} is in something that has no members")))?;
+        let object = place
+            .as_object_mut()
+            .ok_or_else(|| Failure::usage(format!("{path}: {name} is in something that has no members")))?;
         place = object.entry(name).or_insert(Value::Null);
         if names.peek().is_none() {
             *place = value;
@@ -64,7 +66,8 @@ mod tests {
             let (path, value) = parse(typed).expect("it is well-formed");
             put(&mut job, &path, value).expect("there is room");
         }
-        let expected = json!({ "name": "b", "retry": { "maxAttempts": 5 }, "tags": ["x"], "api": "http://a/?b=c", "note": "" });
+        let expected =
+            json!({ "name": "b", "retry": { "maxAttempts": 5 }, "tags": ["x"], "api": "http://a/?b=c", "note": "" });
         assert_eq!(job, expected);
         assert!(parse("retry").is_err() && parse("=5").is_err() && put(&mut job, "name.x", 1.into()).is_err());
     }

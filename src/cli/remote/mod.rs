@@ -9,8 +9,8 @@
 mod applying;
 mod asking;
 mod contexts;
-mod crontab;
 mod creating;
+mod crontab;
 mod curl;
 mod editing;
 mod executions;

@@ -51,7 +51,8 @@ pub(super) fn run(command: ScheduleCommand) -> Result<(), Failure> {
         ("from", typed.from.as_deref()),
         ("to", typed.to.as_deref()),
     ];
-    let typed_members: Vec<(&str, &str)> = members.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+    let typed_members: Vec<(&str, &str)> =
+        members.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
     let command = Typed::command(&typed_members);
     let [schedule, zone, from, to] = members.map(|(name, value)| (name, value.map(Value::from)));
     let body = given([schedule, zone, from, to, ("count", Some(typed.count.into()))]);

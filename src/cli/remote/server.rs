@@ -58,7 +58,8 @@ pub(super) struct Answer {
 impl Answer {
     /// What it says.
     pub(super) fn json(&self) -> Result<Value, Failure> {
-        serde_json::from_str(&self.text).map_err(|_| Failure::failed("the answer is not JSON: is this a Punctual server?"))
+        serde_json::from_str(&self.text)
+            .map_err(|_| Failure::failed("the answer is not JSON: is this a Punctual server?"))
     }
 }
 
@@ -126,8 +127,16 @@ impl<'a> Ask<'a> {
 impl Server {
     /// The server that is meant: what is typed counts before the environment, and that before the context.
     pub(super) fn find(typed: &ServerArguments) -> Result<Server, Failure> {
-        let context = if typed.server.is_some() && typed.context.is_none() { None } else { contexts::find(typed.context.as_deref())? };
-        let url = typed.server.clone().filter(|_| typed.context.is_none()).or_else(|| context.as_ref().map(|context| context.url.clone()));
+        let context = if typed.server.is_some() && typed.context.is_none() {
+            None
+        } else {
+            contexts::find(typed.context.as_deref())?
+        };
+        let url = typed
+            .server
+            .clone()
+            .filter(|_| typed.context.is_none())
+            .or_else(|| context.as_ref().map(|context| context.url.clone()));
         let url = url.unwrap_or_else(|| URL_DEFAULT.to_owned());
         let url = url.trim_end_matches('/').trim_end_matches("/api").to_owned();
         if !url.starts_with("http://") && !url.starts_with("https://") {
@@ -191,7 +200,12 @@ impl Server {
             }
             None => {
                 let request = request.body(()).map_err(unsendable)?;
-                let request = self.agent.configure_request(request).timeout_global(time_max).allow_non_standard_methods(true).build();
+                let request = self
+                    .agent
+                    .configure_request(request)
+                    .timeout_global(time_max)
+                    .allow_non_standard_methods(true)
+                    .build();
                 self.agent.run(request)
             }
         };
@@ -243,7 +257,8 @@ fn refused(status: StatusCode, text: &str, typed: Option<&Typed>) -> Failure {
     } else if let [first, _, ..] = &errors[..] {
         // Beyond the first, which is what the detail says.
         let first = &first.detail;
-        let others: Vec<&str> = errors.iter().map(|fault| fault.detail.as_str()).filter(|other| other != first).collect();
+        let others: Vec<&str> =
+            errors.iter().map(|fault| fault.detail.as_str()).filter(|other| other != first).collect();
         for other in others {
             message.push_str("\n  ");
             message.push_str(other);

@@ -12,7 +12,9 @@ pub(super) fn commands(line: &str) -> Vec<Vec<String>> {
             rest = after;
             continue;
         }
-        if let Some(after) = redirection(rest).filter(|_| word.as_deref().is_none_or(|word| word.bytes().all(|byte| byte.is_ascii_digit()))) {
+        if let Some(after) = redirection(rest)
+            .filter(|_| word.as_deref().is_none_or(|word| word.bytes().all(|byte| byte.is_ascii_digit())))
+        {
             // What stands in front is the number of what is redirected.
             word = None;
             rest = after;
@@ -77,7 +79,10 @@ fn quoted(rest: &str) -> Option<(String, &str)> {
 
 /// What is behind a redirection at the beginning: `>FILE`, `>>FILE`, `<FILE`, `>&1`, `&>FILE`.
 fn redirection(rest: &str) -> Option<&str> {
-    let to = rest.strip_prefix("&>").or_else(|| rest.strip_prefix('>').map(|rest| rest.trim_start_matches('>'))).or_else(|| rest.strip_prefix('<'))?;
+    let to = rest
+        .strip_prefix("&>")
+        .or_else(|| rest.strip_prefix('>').map(|rest| rest.trim_start_matches('>')))
+        .or_else(|| rest.strip_prefix('<'))?;
     let to = to.strip_prefix('&').unwrap_or(to).trim_start_matches([' ', '\t']);
     match quoted(to) {
         Some((_, after)) => Some(after),
@@ -93,7 +98,10 @@ mod tests {
     fn lines_come_apart_as_a_shell_takes_them_apart() {
         let cases: &[(&str, &[&[&str]])] = &[
             ("curl -fsS https://a/b", &[&["curl", "-fsS", "https://a/b"]]),
-            ("cd /app && curl 'a b' >/dev/null 2>&1 | tee -a \"x y\"", &[&["cd", "/app"], &["curl", "a b"], &["tee", "-a", "x y"]]),
+            (
+                "cd /app && curl 'a b' >/dev/null 2>&1 | tee -a \"x y\"",
+                &[&["cd", "/app"], &["curl", "a b"], &["tee", "-a", "x y"]],
+            ),
             ("a \"b \\\"c\\\" \\d\" $'e\\nf' 'it'\\''s' g\\%h", &[&["a", "b \"c\" \\d", "e\nf", "it's", "g%h"]]),
             ("a&>x b; c", &[&["a", "b"], &["c"]]),
             ("a 2> 'x y' 12", &[&["a", "12"]]),

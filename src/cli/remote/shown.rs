@@ -6,8 +6,8 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 use comfy_table::{ContentArrangement, Table as Layout, presets};
-use jiff::{Timestamp, ZonedDateTime};
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
 use serde_json::Value;
 
 use super::failure::{Failure, unprinted};
@@ -38,9 +38,9 @@ impl Format {
 
     pub(super) fn parse(text: &str) -> Result<Format, Failure> {
         let found = Format::NAMES.iter().find(|(name, _)| *name == text);
-        found.map(|(_, format)| *format).ok_or_else(|| {
-            Failure::usage(format!("--output: expected table, wide, json, yaml or name, got {text:?}"))
-        })
+        found
+            .map(|(_, format)| *format)
+            .ok_or_else(|| Failure::usage(format!("--output: expected table, wide, json, yaml or name, got {text:?}")))
     }
 }
 
@@ -84,7 +84,12 @@ impl Shown {
     }
 
     /// Prints one thing: as a table with `table`, by its name, or as the API said it.
-    pub(super) fn one(&self, text: &str, name: &str, table: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    pub(super) fn one(
+        &self,
+        text: &str,
+        name: &str,
+        table: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         match self.format {
             Format::Json | Format::Yaml => print_answer(text, self.format),
             Format::Name => print_lines([name]),
@@ -144,7 +149,10 @@ pub(super) fn standing(word: &str) -> String {
 
 /// A text from elsewhere, without what a terminal would take for a command.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().filter(|char| !MARKS.iter().any(|(mark, _)| mark == char)).map(|char| if char.is_control() { ' ' } else { char }).collect()
+    text.chars()
+        .filter(|char| !MARKS.iter().any(|(mark, _)| mark == char))
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect()
 }
 
 /// Rows under heads, as wide as they have to be.
@@ -154,9 +162,8 @@ impl Table {
     pub(super) fn new(heads: &[&str]) -> Table {
         let mut layout = Layout::new();
         layout.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        layout.set_header(heads.iter().map(|head| (*head).to_owned()));
-        for column in layout.column_iter_mut() {
-            column.set_padding((0, 2));
+        if !heads.is_empty() {
+            layout.set_header(heads.iter().map(|head| (*head).to_owned()));
         }
         Table(layout)
     }
@@ -166,10 +173,13 @@ impl Table {
     }
 
     /// Prints it. If there are no rows, `none` is said where people look.
-    pub(super) fn print(&self, none: &str) -> Result<(), Failure> {
+    pub(super) fn print(&mut self, none: &str) -> Result<(), Failure> {
         if self.0.is_empty() {
             eprintln!("{none}");
             return Ok(());
+        }
+        for column in self.0.column_iter_mut() {
+            column.set_padding((0, 2));
         }
         let colours = has_colour();
         print_lines(self.0.lines().map(|line| {
@@ -184,7 +194,7 @@ impl Table {
 
 /// Names and values, one a line.
 pub(super) fn facts<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Result<(), Failure> {
-    let mut table = Table::new(&["", ""]);
+    let mut table = Table::new(&[]);
     for (name, value) in pairs {
         if !value.is_empty() {
             table.row([format!("{name}:"), value]);

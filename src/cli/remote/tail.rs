@@ -43,9 +43,11 @@ pub(super) fn run(typed: &TailArguments) -> Result<(), Failure> {
     if typed.lines > 0 {
         let limit = typed.lines.to_string();
         let kind = typed.filter.kind.as_deref();
-        let query = query(&[("jobId", job.as_deref()), ("status", status.as_deref()), ("kind", kind), ("limit", Some(&limit))]);
+        let query =
+            query(&[("jobId", job.as_deref()), ("status", status.as_deref()), ("kind", kind), ("limit", Some(&limit))]);
         let said = server.ask(Ask::get(format!("/api/executions{query}")))?.text;
-        let page: Page = serde_json::from_str(&said).map_err(|_| Failure::failed("the answer is not a page of executions"))?;
+        let page: Page =
+            serde_json::from_str(&said).map_err(|_| Failure::failed("the answer is not a page of executions"))?;
         let all = page.executions.iter().rev().map(|one| Told::read(one.get()));
         let ended = all.flatten().filter(|one| !typed.follow || one.value["status"] != "PENDING");
         print(&ended.collect::<Vec<_>>(), &shown, true)?;
@@ -95,7 +97,8 @@ fn aligned(cells: Vec<String>) -> Vec<String> {
     const WIDTHS: [usize; 6] = [20, 10, 4, 10, 10, 9];
     let pad = |(place, cell): (usize, String)| match WIDTHS.get(place) {
         Some(&width) => {
-            let room = width.saturating_sub(cell.chars().filter(|char| !('\u{2061}'..='\u{2064}').contains(char)).count());
+            let room =
+                width.saturating_sub(cell.chars().filter(|char| !('\u{2061}'..='\u{2064}').contains(char)).count());
             format!("{cell}{}\u{a0}", "\u{a0}".repeat(room)).replace('\u{a0}', " ")
         }
         None => cell,
@@ -103,13 +106,21 @@ fn aligned(cells: Vec<String>) -> Vec<String> {
     cells.into_iter().enumerate().map(pad).collect()
 }
 
-fn follow(server: &Server, typed: &TailArguments, job: Option<&str>, status: Option<&str>, shown: &Shown) -> Result<(), Failure> {
+fn follow(
+    server: &Server,
+    typed: &TailArguments,
+    job: Option<&str>,
+    status: Option<&str>,
+    shown: &Shown,
+) -> Result<(), Failure> {
     let path = format!("/api/events{}", query(&[("type", Some("execution")), ("jobId", job), ("status", status)]));
     let kind = typed.filter.kind.as_deref();
     let wants_pending = status == Some("PENDING");
     let (mut last_id, mut wait) = (None::<String>, WAIT_MIN);
     loop {
-        let ask = Ask::get(path.as_str()).header("accept", Some("text/event-stream")).header("last-event-id", last_id.as_deref());
+        let ask = Ask::get(path.as_str())
+            .header("accept", Some("text/event-stream"))
+            .header("last-event-id", last_id.as_deref());
         match server.stream(ask) {
             Ok(stream) => {
                 if wait > WAIT_MIN {
@@ -118,7 +129,9 @@ fn follow(server: &Server, typed: &TailArguments, job: Option<&str>, status: Opt
                 wait = WAIT_MIN;
                 read(stream, &mut last_id, |told| match told.value["event"].as_str() {
                     Some("execution") if told.value["status"] == "PENDING" && !wants_pending => Ok(()),
-                    Some("execution") if kind.is_none_or(|kind| told.value["kind"] == kind) => print(&[told], shown, false),
+                    Some("execution") if kind.is_none_or(|kind| told.value["kind"] == kind) => {
+                        print(&[told], shown, false)
+                    }
                     Some("gap") => {
                         eprintln!("punctual: some were missed while this was away");
                         Ok(())

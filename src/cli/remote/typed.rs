@@ -24,7 +24,8 @@ impl Typed {
             let start = text.len();
             text.push_str(&quoted(if place == 0 { "punctual" } else { &argument }));
             let range = start..text.len();
-            let given = members.iter().filter(|(_, value)| argument == *value || argument.ends_with(&format!("={value}")));
+            let given =
+                members.iter().filter(|(_, value)| argument == *value || argument.ends_with(&format!("={value}")));
             found.extend(given.map(|(path, _)| ((*path).to_owned(), range.clone())));
         }
         Typed::Command { text, members: found }
@@ -71,7 +72,8 @@ fn find<'a>(text: &'a str, path: &str) -> Option<(usize, &'a str)> {
                 let behind = line.match_indices(start.as_str()).map(|(place, _)| (place, &line[place + start.len()..]));
                 behind.into_iter().any(|(place, rest)| {
                     let before = line[..place].chars().next_back();
-                    before.is_none_or(|before| !before.is_alphanumeric() && before != '_') && rest.trim_start().starts_with(':')
+                    before.is_none_or(|before| !before.is_alphanumeric() && before != '_')
+                        && rest.trim_start().starts_with(':')
                 })
             })
         };
@@ -86,7 +88,11 @@ fn find<'a>(text: &'a str, path: &str) -> Option<(usize, &'a str)> {
 /// A word as a POSIX shell takes it.
 pub(super) fn quoted(word: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "_@%+=:,./-".contains(char);
-    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +118,10 @@ mod tests {
         let text = "punctual job create '* * *' http://ä/".to_owned();
         let members = vec![("schedule".to_owned(), 20..27), ("retry".to_owned(), 0..8)];
         let typed = Typed::Command { text, members };
-        assert_eq!(typed.show("schedule").as_deref(), Some("  punctual job create '* * *' http://ä/\n                      ^^^^^^^"));
+        assert_eq!(
+            typed.show("schedule").as_deref(),
+            Some("  punctual job create '* * *' http://ä/\n                      ^^^^^^^")
+        );
         assert!(typed.show("retry.maxAttempts").is_some(), "by what it is in");
         assert_eq!(typed.show("api"), None);
     }
