@@ -176,7 +176,7 @@ mod tests {
             "- name: a",
             "{\"name\":\"a\"}\n\n",
         ] {
-            assert_eq!(values(text), [one.clone()], "{text}");
+            assert_eq!(values(text), std::slice::from_ref(&one), "{text}");
         }
         for text in
             ["name: a\n---\nname: a\n", "{\"name\":\"a\"}\n{\"name\":\"a\"}\n", "[{\"name\":\"a\"},{\"name\":\"a\"}]"]

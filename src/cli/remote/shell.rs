@@ -12,11 +12,12 @@ pub(super) fn commands(line: &str) -> Vec<Vec<String>> {
             rest = after;
             continue;
         }
-        if let Some(after) = redirection(rest)
-            .filter(|_| word.as_deref().is_none_or(|word| word.bytes().all(|byte| byte.is_ascii_digit())))
-        {
-            // What stands in front is the number of what is redirected.
-            word = None;
+        if let Some(after) = redirection(rest) {
+            // What stands in front may be the number of what is redirected.
+            if word.as_deref().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit())) {
+                word = None;
+            }
+            end(&mut commands, &mut word);
             rest = after;
             continue;
         }
