@@ -25,6 +25,8 @@ mod list;
 mod looks;
 #[path = "page/many.rs"]
 mod many;
+#[path = "page/overview.rs"]
+mod overview;
 #[path = "page/person.rs"]
 mod person;
 #[path = "page/signed_in.rs"]

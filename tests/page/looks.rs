@@ -31,7 +31,7 @@ impl Person {
         self.run(script, &[])
     }
 
-    fn writes_picture(&self, folder: &Path, name: &str) {
+    pub fn writes_picture(&self, folder: &Path, name: &str) {
         let picture = BASE64_STANDARD.decode(self.browser.picture()).expect("it is base64");
         std::fs::create_dir_all(folder).expect("a folder can be made there");
         std::fs::write(folder.join(format!("{name}.png")), picture).expect("it can be written there");
