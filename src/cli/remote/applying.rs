@@ -6,13 +6,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use ureq::http::Method;
 
 use super::asking::{Progress, sure};
 use super::exporting;
 use super::failure::{Failure, Kind};
 use super::files::{self, Item};
-use super::server::{Ask, Server, ServerArguments, encoded};
+use super::server::{Ask, Server, ServerArguments};
 use super::shown::{self, Format, OutputArguments, Shown, clean, standing, text};
 
 /// How many jobs the server takes in one commit.
@@ -87,17 +86,15 @@ pub(super) struct Options<'a> {
 
 /// Makes the server's jobs what the items say.
 pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, shown: &Shown) -> Result<(), Failure> {
-    let calendars = calendars(server, items)?;
-    let mut lines = Vec::new();
-    for (place, item) in items.iter().enumerate().filter(|(_, item)| item.calendar().is_none()) {
-        lines.push(line_of(item, place, options)?);
-    }
+    // Calendars first, as jobs may follow them.
+    let (calendars, jobs): (Vec<_>, Vec<_>) = items.iter().enumerate().partition(|(_, item)| item.calendar().is_some());
+    let lines = calendars.into_iter().chain(jobs).map(|(place, item)| line_of(item, place, options));
+    let lines = lines.collect::<Result<Vec<Line>, Failure>>()?;
     // What would come of it, before anything changes.
     let plan = send(server, &lines, true)?;
     let mut results: Vec<(usize, Value)> = plan;
     let doomed = if options.prune { doomed(server, &results, options.owner.unwrap_or_default())? } else { Vec::new() };
-    let has_difference =
-        !calendars.is_empty() || !doomed.is_empty() || results.iter().any(|(_, told)| outcome(told) != "unchanged");
+    let has_difference = !doomed.is_empty() || results.iter().any(|(_, told)| outcome(told) != "unchanged");
     for (place, told) in &results {
         show_difference(&lines[*place], told, items, shown)?;
     }
@@ -108,12 +105,6 @@ pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, show
             sure(
                 &format!("Delete {} that are not in the files ({}{more})?", doomed.len(), names.join(", ")),
                 options.yes,
-            )?;
-        }
-        for (name, dates) in &calendars {
-            server.ask(
-                Ask::new(Method::PUT, format!("/api/calendars/{}", encoded(name)))
-                    .json(json!({ "dates": dates }).to_string()),
             )?;
         }
         // What is the same already need not be sent again.
@@ -141,15 +132,10 @@ pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, show
             results.push((0, json!({ "outcome": "deleted" })));
         }
     }
-    finish(&results, &calendars, options.dry_run, shown)
+    finish(&results, options.dry_run, shown)
 }
 
-fn finish(
-    results: &[(usize, Value)],
-    calendars: &[(String, Value)],
-    dry_run: bool,
-    shown: &Shown,
-) -> Result<(), Failure> {
+fn finish(results: &[(usize, Value)], dry_run: bool, shown: &Shown) -> Result<(), Failure> {
     let mut counts = Counts::default();
     for (_, told) in results {
         match outcome(told) {
@@ -164,7 +150,7 @@ fn finish(
     let would = if dry_run { "would be " } else { "" };
     if matches!(shown.format, Format::Json | Format::Yaml) {
         let said = json!({ "created": created, "changed": changed, "unchanged": unchanged, "deleted": deleted, "refused": refused,
-            "calendars": calendars.len(), "dryRun": dry_run, "results": results.iter().map(|(_, told)| told).collect::<Vec<_>>() });
+            "dryRun": dry_run, "results": results.iter().map(|(_, told)| told).collect::<Vec<_>>() });
         shown::print_answer(&said.to_string(), shown.format)?;
     }
     eprintln!(
@@ -172,7 +158,7 @@ fn finish(
     );
     match () {
         () if refused > 0 => Err(Failure::failed("")),
-        () if dry_run && created + changed + deleted + calendars.len() > 0 => Err(Failure::new(Kind::No, "")),
+        () if dry_run && created + changed + deleted > 0 => Err(Failure::new(Kind::No, "")),
         () => Ok(()),
     }
 }
@@ -183,20 +169,35 @@ fn outcome(told: &Value) -> &str {
 }
 
 fn line_of(item: &Item, place: usize, options: &Options<'_>) -> Result<Line, Failure> {
+    if let Some(calendar) = item.calendar() {
+        let name = calendar["name"].as_str().map_or_else(|| item.place(), clean);
+        let text = json!({ "apply": { "calendar": calendar } }).to_string();
+        return Ok(Line { text, place: Some(place), name });
+    }
     let mut job = item.job()?;
+    let mut is_typed = true;
     if let Some(owner) = options.owner {
         match job.get("owner").and_then(Value::as_str) {
             Some(other) if other != owner && options.prune => {
                 return Err(Failure::usage(format!("{}: its owner is {other:?}, not {owner:?}", item.place())));
             }
             Some(_) => {}
-            None => job["owner"] = owner.into(),
+            None => {
+                job["owner"] = owner.into();
+                is_typed = false;
+            }
         }
     }
     let name = job.get("name").and_then(Value::as_str).or(item.id()).map_or_else(|| item.place(), clean);
+    // As it was written, where nothing was put in: a number in a body is sent with its digits.
+    if let Some(text) = item.declared().filter(|_| is_typed) {
+        return Ok(Line { text: format!("{{\"apply\":{text}}}"), place: Some(place), name });
+    }
     let mut apply = json!({ "job": job });
-    if let Some(id) = item.id() {
-        apply["jobId"] = id.into();
+    for member in ["jobId", "runs"] {
+        if let Some(value) = item.beside(member) {
+            apply[member] = value.clone();
+        }
     }
     Ok(Line { text: json!({ "apply": apply }).to_string(), place: Some(place), name })
 }
@@ -246,22 +247,6 @@ fn doomed(server: &Server, results: &[(usize, Value)], owner: &str) -> Result<Ve
         Ok(())
     })?;
     Ok(doomed)
-}
-
-/// Calendars of the items that are not so on the server.
-fn calendars(server: &Server, items: &[Item]) -> Result<Vec<(String, Value)>, Failure> {
-    let mut differing = Vec::new();
-    for (name, dates) in items.iter().filter_map(Item::calendar) {
-        let there = match server.ask(Ask::get(format!("/api/calendars/{}", encoded(name)))) {
-            Ok(answer) => answer.json()?["dates"].take(),
-            Err(failure) if failure.kind() == Kind::NotFound => Value::Null,
-            Err(failure) => return Err(failure),
-        };
-        if there != *dates {
-            differing.push((name.to_owned(), dates.clone()));
-        }
-    }
-    Ok(differing)
 }
 
 fn show_difference(line: &Line, told: &Value, items: &[Item], shown: &Shown) -> Result<(), Failure> {

@@ -100,6 +100,7 @@ pub(super) fn run(command: ImportCommand) -> Result<(), Failure> {
                 items.push(Item {
                     value: job,
                     typed: Typed::Document { name: name.clone(), text: line.to_owned(), line: place },
+                    text: None,
                 });
             }
         }

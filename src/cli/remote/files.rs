@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
@@ -14,6 +16,20 @@ use super::typed::Typed;
 pub(super) struct Item {
     pub(super) value: Value,
     pub(super) typed: Typed,
+    /// Its text, if it is JSON and nothing was put in.
+    pub(super) text: Option<String>,
+}
+
+/// What of a line of an export says what there is to be.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Declared<'a> {
+    #[serde(borrow)]
+    job: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<&'a RawValue>,
 }
 
 impl Item {
@@ -25,13 +41,27 @@ impl Item {
 
     /// The id that an export gave it.
     pub(super) fn id(&self) -> Option<&str> {
-        self.value.get("job").and(self.value.get("jobId"))?.as_str()
+        self.beside("jobId")?.as_str()
+    }
+
+    /// What an export says beside the job.
+    pub(super) fn beside(&self, member: &str) -> Option<&Value> {
+        self.value.get("job").and(self.value.get(member))
+    }
+
+    /// What there is to be, as the text that it was written as; None: something was put in, or it is no JSON.
+    pub(super) fn declared(&self) -> Option<String> {
+        let text = self.text.as_deref()?;
+        if self.value.get("job").is_none() {
+            return Some(format!("{{\"job\":{}}}", text.trim()));
+        }
+        let declared: Declared<'_> = serde_json::from_str(text).ok()?;
+        serde_json::to_string(&declared).ok()
     }
 
     /// The calendar that it is instead.
-    pub(super) fn calendar(&self) -> Option<(&str, &Value)> {
-        let calendar = self.value.get("calendar")?;
-        Some((calendar.get("name")?.as_str()?, calendar.get("dates")?))
+    pub(super) fn calendar(&self) -> Option<&Value> {
+        self.value.get("calendar").filter(|calendar| calendar.is_object())
     }
 
     /// Where it stands, for people.
@@ -76,30 +106,36 @@ pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
 
 fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
-    let mut add = |value: Value, text: &str, line: usize| {
+    let mut add = |value: Value, text: &str, line: usize, is_json: bool| {
+        let is_one = value.is_object();
         let documents = match value {
             Value::Array(all) => all,
             Value::Null => Vec::new(),
             one => vec![one],
         };
         for value in documents {
-            items.push(Item {
-                value: resolved(value)?,
-                typed: Typed::Document { name: name.to_owned(), text: text.to_owned(), line },
-            });
+            let found = resolved(value.clone())?;
+            let as_typed = (is_json && is_one && found == value).then(|| text.to_owned());
+            let typed = Typed::Document { name: name.to_owned(), text: text.to_owned(), line };
+            items.push(Item { value: found, typed, text: as_typed });
         }
         Ok::<(), Failure>(())
     };
     if text.trim_start().starts_with(['{', '[']) {
         // JSON, or one JSON value a line.
         if let Ok(value) = serde_json::from_str(text) {
-            add(value, text, 1)?;
+            add(value, text, 1, true)?;
             return Ok(items);
         }
         if text.lines().filter(|line| !line.trim().is_empty()).all(|line| line.trim_start().starts_with('{')) {
             for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
                 let value = serde_json::from_str(line);
-                add(value.map_err(|why| Failure::usage(format!("{name}:{}: {why}", place + 1)))?, line, place + 1)?;
+                add(
+                    value.map_err(|why| Failure::usage(format!("{name}:{}: {why}", place + 1)))?,
+                    line,
+                    place + 1,
+                    true,
+                )?;
             }
             return Ok(items);
         }
@@ -107,7 +143,7 @@ fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
     for (line, document) in documents(text) {
         let value: Option<Value> = serde_saphyr::from_str(document)
             .map_err(|why| Failure::usage(format!("{name} (from line {line}): {why}")))?;
-        add(value.unwrap_or_default(), document, line)?;
+        add(value.unwrap_or_default(), document, line, false)?;
     }
     Ok(items)
 }
