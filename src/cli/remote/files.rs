@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -106,7 +107,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
 
 fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
+    let name: Arc<str> = name.into();
     let mut add = |value: Value, text: &str, line: usize, is_json: bool| {
+        // Shared by all that stand in it.
+        let shared: Arc<str> = text.into();
         let is_one = value.is_object();
         let documents = match value {
             Value::Array(all) => all,
@@ -116,7 +120,7 @@ fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
         for value in documents {
             let found = resolved(value.clone())?;
             let as_typed = (is_json && is_one && found == value).then(|| text.to_owned());
-            let typed = Typed::Document { name: name.to_owned(), text: text.to_owned(), line };
+            let typed = Typed::Document { name: Arc::clone(&name), text: Arc::clone(&shared), line };
             items.push(Item { value: found, typed, text: as_typed });
         }
         Ok::<(), Failure>(())
