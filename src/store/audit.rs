@@ -46,22 +46,23 @@ pub enum Difference {
 /// such job. They are compared as the text that they are kept as: a number in a body may be one that this program does not
 /// know as a number. Of secrets they say only that there is one.
 pub fn members_between(old: Option<&JobSpec>, new: Option<&JobSpec>) -> BTreeMap<String, [Box<RawValue>; 2]> {
-    let members = |spec: Option<&JobSpec>| {
-        let Some(spec) = spec else { return BTreeMap::new() };
-        let text = serde_json::to_string(&Definition::in_full(spec)).expect("a definition has string keys only");
-        serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&text).expect("it was just made")
-    };
+    let text = |spec| serde_json::to_string(&Definition::in_full(spec)).expect("a definition has string keys only");
+    let (old, new) = (old.map(text), new.map(text));
+    let (old, mut new) = (members(old.as_deref()), members(new.as_deref()));
     let mut differing = BTreeMap::new();
-    let mut news = members(new);
-    for (name, old) in members(old) {
-        let new = news.remove(&name);
+    for (name, old) in old {
+        let new = new.remove(name);
         // A body that is null is none that is missing.
-        if new.as_ref().is_none_or(|new| new.get() != old.get()) {
-            differing.insert(name, [old, new.unwrap_or_else(|| raw(&()))]);
+        if new.is_none_or(|new| new.get() != old.get()) {
+            differing.insert(name.to_owned(), [old.to_owned(), new.map_or_else(|| raw(&()), RawValue::to_owned)]);
         }
     }
-    differing.extend(news.into_iter().map(|(name, new)| (name, [raw(&()), new])));
+    differing.extend(new.into_iter().map(|(name, new)| (name.to_owned(), [raw(&()), new.to_owned()])));
     differing
+}
+
+fn members(text: Option<&str>) -> BTreeMap<&str, &RawValue> {
+    text.map(|text| serde_json::from_str(text).expect("it was just made")).unwrap_or_default()
 }
 
 /// A value, or how long it is: bodies may be long.
