@@ -99,7 +99,7 @@ pub(super) fn run(command: ImportCommand) -> Result<(), Failure> {
                 }
                 items.push(Item {
                     value: job,
-                    typed: Typed::Document { name: name.clone(), text: line.to_owned(), line: place },
+                    typed: Typed::Document { name: name.clone(), text: line.into(), line: place },
                 });
             }
         }
