@@ -6,13 +6,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use ureq::http::Method;
 
 use super::asking::{Progress, sure};
 use super::exporting;
 use super::failure::{Failure, Kind};
 use super::files::{self, Item};
-use super::server::{Ask, Server, ServerArguments, encoded};
+use super::server::{Ask, Server, ServerArguments};
 use super::shown::{self, Format, OutputArguments, Shown, clean, standing, text};
 
 /// How many jobs the server takes in one commit.
@@ -52,6 +51,8 @@ struct Counts {
     unchanged: usize,
     deleted: usize,
     refused: usize,
+    /// Calendars that differ; the others are jobs.
+    calendars: usize,
 }
 
 /// A line of the batch, and where it came from.
@@ -59,6 +60,7 @@ struct Line {
     text: String,
     /// None: it deletes.
     place: Option<usize>,
+    is_calendar: bool,
     name: String,
 }
 
@@ -87,17 +89,17 @@ pub(super) struct Options<'a> {
 
 /// Makes the server's jobs what the items say.
 pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, shown: &Shown) -> Result<(), Failure> {
-    let calendars = calendars(server, items)?;
+    // Jobs follow calendars, so these go first.
+    let (calendars, jobs): (Vec<_>, Vec<_>) = items.iter().enumerate().partition(|(_, item)| item.calendar().is_some());
     let mut lines = Vec::new();
-    for (place, item) in items.iter().enumerate().filter(|(_, item)| item.calendar().is_none()) {
+    for (place, item) in calendars.into_iter().chain(jobs) {
         lines.push(line_of(item, place, options)?);
     }
     // What would come of it, before anything changes.
     let plan = send(server, &lines, true)?;
     let mut results: Vec<(usize, Value)> = plan;
     let doomed = if options.prune { doomed(server, &results, options.owner.unwrap_or_default())? } else { Vec::new() };
-    let has_difference =
-        !calendars.is_empty() || !doomed.is_empty() || results.iter().any(|(_, told)| outcome(told) != "unchanged");
+    let has_difference = !doomed.is_empty() || results.iter().any(|(_, told)| outcome(told) != "unchanged");
     for (place, told) in &results {
         show_difference(&lines[*place], told, items, shown)?;
     }
@@ -108,12 +110,6 @@ pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, show
             sure(
                 &format!("Delete {} that are not in the files ({}{more})?", doomed.len(), names.join(", ")),
                 options.yes,
-            )?;
-        }
-        for (name, dates) in &calendars {
-            server.ask(
-                Ask::new(Method::PUT, format!("/api/calendars/{}", encoded(name)))
-                    .json(json!({ "dates": dates }).to_string()),
             )?;
         }
         // What is the same already need not be sent again.
@@ -141,18 +137,15 @@ pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, show
             results.push((0, json!({ "outcome": "deleted" })));
         }
     }
-    finish(&results, &calendars, options.dry_run, shown)
+    finish(&results, options.dry_run, shown)
 }
 
-fn finish(
-    results: &[(usize, Value)],
-    calendars: &[(String, Value)],
-    dry_run: bool,
-    shown: &Shown,
-) -> Result<(), Failure> {
+fn finish(results: &[(usize, Value)], dry_run: bool, shown: &Shown) -> Result<(), Failure> {
     let mut counts = Counts::default();
     for (_, told) in results {
         match outcome(told) {
+            "created" | "changed" if told["isCalendar"] == true => counts.calendars += 1,
+            "unchanged" if told["isCalendar"] == true => {}
             "created" => counts.created += 1,
             "changed" => counts.changed += 1,
             "unchanged" => counts.unchanged += 1,
@@ -160,19 +153,20 @@ fn finish(
             _ => counts.refused += 1,
         }
     }
-    let Counts { created, changed, unchanged, deleted, refused } = counts;
+    let Counts { created, changed, unchanged, deleted, refused, calendars } = counts;
     let would = if dry_run { "would be " } else { "" };
     if matches!(shown.format, Format::Json | Format::Yaml) {
         let said = json!({ "created": created, "changed": changed, "unchanged": unchanged, "deleted": deleted, "refused": refused,
-            "calendars": calendars.len(), "dryRun": dry_run, "results": results.iter().map(|(_, told)| told).collect::<Vec<_>>() });
+            "calendars": calendars, "dryRun": dry_run, "results": results.iter().map(|(_, told)| told).collect::<Vec<_>>() });
         shown::print_answer(&said.to_string(), shown.format)?;
     }
+    let of_calendars = if calendars > 0 { format!(", calendars {calendars}") } else { String::new() };
     eprintln!(
-        "{would}created {created}, changed {changed}, deleted {deleted}, unchanged {unchanged}, refused {refused}"
+        "{would}created {created}, changed {changed}, deleted {deleted}, unchanged {unchanged}, refused {refused}{of_calendars}"
     );
     match () {
         () if refused > 0 => Err(Failure::failed("")),
-        () if dry_run && created + changed + deleted + calendars.len() > 0 => Err(Failure::new(Kind::No, "")),
+        () if dry_run && created + changed + deleted + calendars > 0 => Err(Failure::new(Kind::No, "")),
         () => Ok(()),
     }
 }
@@ -183,6 +177,10 @@ fn outcome(told: &Value) -> &str {
 }
 
 fn line_of(item: &Item, place: usize, options: &Options<'_>) -> Result<Line, Failure> {
+    if let Some((name, dates)) = item.calendar() {
+        let text = json!({ "apply": { "calendar": { "name": name, "dates": dates } } }).to_string();
+        return Ok(Line { text, place: Some(place), is_calendar: true, name: format!("calendar {}", clean(name)) });
+    }
     let mut job = item.job()?;
     if let Some(owner) = options.owner {
         match job.get("owner").and_then(Value::as_str) {
@@ -198,7 +196,7 @@ fn line_of(item: &Item, place: usize, options: &Options<'_>) -> Result<Line, Fai
     if let Some(id) = item.id() {
         apply["jobId"] = id.into();
     }
-    Ok(Line { text: json!({ "apply": apply }).to_string(), place: Some(place), name })
+    Ok(Line { text: json!({ "apply": apply }).to_string(), place: Some(place), is_calendar: false, name })
 }
 
 /// Sends lines, as many at once as the server takes. What came of each, by its place among them.
@@ -207,10 +205,17 @@ fn send(server: &Server, lines: &[Line], dry_run: bool) -> Result<Vec<(usize, Va
     let path = if dry_run { "/api/jobs/batch?dryRun=true" } else { "/api/jobs/batch" };
     let mut results = Vec::with_capacity(lines.len());
     let mut first = 0;
+    // Of calendars that a dry run does not put only the lines behind them know.
+    let calendars = lines.iter().take_while(|line| line.is_calendar && dry_run).count();
     while first < lines.len() {
+        let again = if first > calendars { calendars } else { 0 };
         let (mut body, mut last) = (String::new(), first);
+        for line in &lines[..again] {
+            body.push_str(&line.text);
+            body.push('\n');
+        }
         while last < lines.len()
-            && last - first < TOGETHER_MAX
+            && last - first + again < TOGETHER_MAX
             && (last == first || body.len() + lines[last].text.len() < TOGETHER_LEN_MAX)
         {
             body.push_str(&lines[last].text);
@@ -219,10 +224,16 @@ fn send(server: &Server, lines: &[Line], dry_run: bool) -> Result<Vec<(usize, Va
         }
         let mut told = server.ask(Ask::post(path, &Value::Null).lines(body))?.json()?;
         let told = told["results"].as_array_mut().map(std::mem::take).unwrap_or_default();
-        if told.len() != last - first {
+        if told.len() != again + last - first {
             return Err(Failure::failed("the server did not answer for each line"));
         }
-        results.extend(told.into_iter().enumerate().map(|(place, told)| (first + place, told)));
+        for (place, mut told) in told.into_iter().skip(again).enumerate() {
+            let place = first + place;
+            if lines[place].is_calendar && told.get("problem").is_none() {
+                told["isCalendar"] = true.into();
+            }
+            results.push((place, told));
+        }
         progress.tell(last, Some(lines.len()));
         first = last;
     }
@@ -241,27 +252,16 @@ fn doomed(server: &Server, results: &[(usize, Value)], owner: &str) -> Result<Ve
         let (job, id) = (&item["job"], item["jobId"].as_str().unwrap_or_default());
         if job["owner"] == owner && !kept.contains(id) {
             let name = job["name"].as_str().map_or_else(|| id.to_owned(), clean);
-            doomed.push(Line { text: json!({ "delete": { "jobId": id } }).to_string(), place: None, name });
+            doomed.push(Line {
+                text: json!({ "delete": { "jobId": id } }).to_string(),
+                place: None,
+                is_calendar: false,
+                name,
+            });
         }
         Ok(())
     })?;
     Ok(doomed)
-}
-
-/// Calendars of the items that are not so on the server.
-fn calendars(server: &Server, items: &[Item]) -> Result<Vec<(String, Value)>, Failure> {
-    let mut differing = Vec::new();
-    for (name, dates) in items.iter().filter_map(Item::calendar) {
-        let there = match server.ask(Ask::get(format!("/api/calendars/{}", encoded(name)))) {
-            Ok(answer) => answer.json()?["dates"].take(),
-            Err(failure) if failure.kind() == Kind::NotFound => Value::Null,
-            Err(failure) => return Err(failure),
-        };
-        if there != *dates {
-            differing.push((name.to_owned(), dates.clone()));
-        }
-    }
-    Ok(differing)
 }
 
 fn show_difference(line: &Line, told: &Value, items: &[Item], shown: &Shown) -> Result<(), Failure> {
@@ -270,7 +270,11 @@ fn show_difference(line: &Line, told: &Value, items: &[Item], shown: &Shown) -> 
         eprintln!("punctual: {}: {}", place.map(Item::place).unwrap_or_default(), text(&problem["detail"]));
         for fault in problem["errors"].as_array().into_iter().flatten() {
             let pointer = fault["pointer"].as_str().unwrap_or_default();
-            let path = pointer.trim_start_matches("#/").trim_start_matches("apply/job/").replace('/', ".");
+            let path = pointer
+                .trim_start_matches("#/")
+                .trim_start_matches("apply/job/")
+                .trim_start_matches("apply/")
+                .replace('/', ".");
             if let Some(there) = place.and_then(|item| item.typed.show(&path)) {
                 eprintln!("{there}");
             }
