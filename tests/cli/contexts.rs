@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
+use super::support::receiver::Script;
 use super::support::server::command;
 use super::{Ran, Setup, bare, run};
 
@@ -116,7 +117,8 @@ fn what_is_typed_counts_before_the_environment_and_that_before_the_context() {
     ls(&["--server", "http://127.0.0.1:1"], &[]).ends(1).errs(&["http://127.0.0.1:1 does not answer"]);
     ls(&["--server", "127.0.0.1:3000"], &[]).ends(2).errs(&["--server: expected a URL"]);
     // What is not a server of ours is said to be none.
-    ls(&["--server", &test.receiver.url("")], &[]).ends(1);
+    test.receiver.script("/api/jobs?limit=100", Script::Say(200, "<html>"));
+    ls(&["--server", &test.receiver.url("")], &[]).ends(1).errs(&["is this a Punctual server?"]);
     let help = run(bare(home, &["job", "ls", "--help"]), "").ends(0);
     let mut secret = bare(home, &["job", "ls", "--help"]);
     secret.env("PUNCTUAL_TOKEN", "planted");

@@ -35,7 +35,7 @@ fn executions_are_listed_shown_and_done_again() {
     }
     let all = test.api().executions(&good);
     let ids: Vec<&str> = all.iter().map(|one| one["executionId"].as_str().expect("a text")).collect();
-    assert_eq!(test.says(&["execution", "ls", "--job", "good", "-o", "name"]), ids.map_lines());
+    assert_eq!(test.says(&["execution", "ls", "--job", "good", "-o", "name"]), format!("{}\n", ids.join("\n")));
     let table = test.says(&["executions", "list", "-o", "wide"]);
     assert!(table.starts_with("SCHEDULED") && table.lines().count() == 5, "{table}");
     assert!(table.contains("FAILED") && table.contains("WHY"), "{table}");
@@ -70,17 +70,6 @@ fn executions_are_listed_shown_and_done_again() {
         assert!(test.run(words).ends(5).out.is_empty());
     }
     test.run(&["execution", "ls", "--status", "lost"]).ends(2).errs(&["status"]);
-}
-
-trait Lines {
-    fn map_lines(&self) -> String;
-}
-
-impl Lines for Vec<&str> {
-    /// Each on a line.
-    fn map_lines(&self) -> String {
-        self.iter().map(|line| format!("{line}\n")).collect()
-    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn a_job_is_made_of_words_or_of_a_file() {
         "--tz",
         "Europe/Berlin",
         "-X",
-        "put",
+        "PUT",
         "-H",
         "X-Team: billing",
         "-H",
@@ -63,7 +63,7 @@ fn a_job_is_made_of_words_or_of_a_file() {
     ]);
     let once: Value = serde_json::from_str(&once.ends(0).out).expect("it is JSON");
     let told = test.told(once["jobId"].as_str().expect("a text"));
-    assert_eq!((&told["runAt"], &told["json"]), (&json!("2090-01-01T00:00:00.000Z"), &json!({ "z": 1, "a": [2] })));
+    assert_eq!((&told["runAt"], &told["json"]), (&json!("2090-01-01T00:00:00Z"), &json!({ "z": 1, "a": [2] })));
     test.run(&["job", "create", "--after", "86400000", &url]).ends(0);
 
     let yaml = format!("# a job\nname: from a file\nschedule: '@yearly'\napi: {url}\ntype: ATLEAST_ONCE\ntags: [x]\n");
@@ -73,7 +73,7 @@ fn a_job_is_made_of_words_or_of_a_file() {
     assert_eq!(test.told(id.trim())["tags"], json!(["x"]));
     // Words count before the file, and names of their own are for one job.
     let id = test.says(&["job", "create", "-f", file, "--name", "another", "--set", "tags=null"]);
-    assert_eq!((&test.told(id.trim())["name"], &test.told(id.trim())["tags"]), (&json!("another"), &json!([])));
+    assert_eq!((&test.told(id.trim())["name"], &test.told(id.trim())["tags"]), (&json!("another"), &Value::Null));
     let taken = test.run(&["job", "create", "-f", file]).ends(1);
     assert!(taken.out.is_empty() && taken.err.contains("name"), "{taken:?}");
     let job = json!({ "name": "from a pipe", "schedule": "@yearly", "api": url, "type": "ATLEAST_ONCE" });
@@ -162,12 +162,12 @@ fn jobs_rest_and_go_on_together() {
     let shown = test.says(&["job", "get", "one", "--utc"]);
     assert!(shown.contains("paused until 2090-01-01T00:00:00Z (the move)"), "{shown}");
     test.run(&["job", "pause", "one", "--until", "soon"]).ends(2).errs(&["until"]);
+    test.run(&["job", "release", "one"]).ends(1).errs(&["held"]);
     // What goes wrong with one does not keep the others.
     let resumed =
         test.run(&["job", "resume", "nobody", "one", "two", "--missed"]).ends(5).errs(&["punctual: nobody: "]);
     assert_eq!(resumed.out, "one resumed\ntwo resumed\n");
     assert!(ids.iter().all(|id| test.told(id)["paused"].is_null()));
-    test.run(&["job", "release", "one"]).errs(&[]);
     let gone = test.run(&["jobs", "delete", "-y", "one", "nobody", "two"]).ends(5);
     assert_eq!(gone.out, "one deleted\ntwo deleted\n");
     assert!(ids.iter().all(|id| test.api().send("GET", &format!("/api/jobs/{id}"), None).status == 404));
@@ -187,7 +187,7 @@ fn a_run_is_waited_for_and_done_again() {
     let id = test.says(&["job", "run", "good", "--json", "{\"a\": 1}"]);
     until("it is sent", || (test.receiver.posts_to("/good").len() == 2).then_some(()));
     assert!(test.receiver.posts_to("/good")[1].body.contains("\"a\""));
-    assert!(test.says(&["execution", "get", id.trim()]).contains("good") || !id.trim().is_empty());
+    assert!(test.says(&["execution", "get", id.trim()]).contains(&good));
 
     // What failed is done again, and only that.
     let failed = execution["executionId"].as_str().expect("a text");
@@ -223,6 +223,6 @@ fn a_run_is_waited_for_and_done_again() {
         assert!(told.contains("Reason:") && told.contains(at), "{told}");
         test.says(&[&why[..], &[at, "-o", "name"]].concat())
     });
-    assert!(verdicts[0] != verdicts[1] && verdicts[1] != verdicts[2], "{verdicts:?}");
+    assert!(verdicts[0] != verdicts[2] && verdicts.iter().all(|verdict| verdict.len() > 1), "{verdicts:?}");
     test.run(&[&why[..], &["then"]].concat()).ends(2);
 }
