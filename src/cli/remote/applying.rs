@@ -51,6 +51,8 @@ struct Counts {
     unchanged: usize,
     deleted: usize,
     refused: usize,
+    /// Calendars that differ; the others are jobs.
+    calendars: usize,
 }
 
 /// A line of the batch, and where it came from.
@@ -58,6 +60,7 @@ struct Line {
     text: String,
     /// None: it deletes.
     place: Option<usize>,
+    is_calendar: bool,
     name: String,
 }
 
@@ -86,10 +89,12 @@ pub(super) struct Options<'a> {
 
 /// Makes the server's jobs what the items say.
 pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, shown: &Shown) -> Result<(), Failure> {
-    // Calendars first, as jobs may follow them.
+    // Jobs follow calendars, so these go first.
     let (calendars, jobs): (Vec<_>, Vec<_>) = items.iter().enumerate().partition(|(_, item)| item.calendar().is_some());
-    let lines = calendars.into_iter().chain(jobs).map(|(place, item)| line_of(item, place, options));
-    let lines = lines.collect::<Result<Vec<Line>, Failure>>()?;
+    let mut lines = Vec::new();
+    for (place, item) in calendars.into_iter().chain(jobs) {
+        lines.push(line_of(item, place, options)?);
+    }
     // What would come of it, before anything changes.
     let plan = send(server, &lines, true)?;
     let mut results: Vec<(usize, Value)> = plan;
@@ -139,6 +144,8 @@ fn finish(results: &[(usize, Value)], dry_run: bool, shown: &Shown) -> Result<()
     let mut counts = Counts::default();
     for (_, told) in results {
         match outcome(told) {
+            "created" | "changed" if told["isCalendar"] == true => counts.calendars += 1,
+            "unchanged" if told["isCalendar"] == true => {}
             "created" => counts.created += 1,
             "changed" => counts.changed += 1,
             "unchanged" => counts.unchanged += 1,
@@ -146,19 +153,20 @@ fn finish(results: &[(usize, Value)], dry_run: bool, shown: &Shown) -> Result<()
             _ => counts.refused += 1,
         }
     }
-    let Counts { created, changed, unchanged, deleted, refused } = counts;
+    let Counts { created, changed, unchanged, deleted, refused, calendars } = counts;
     let would = if dry_run { "would be " } else { "" };
     if matches!(shown.format, Format::Json | Format::Yaml) {
         let said = json!({ "created": created, "changed": changed, "unchanged": unchanged, "deleted": deleted, "refused": refused,
-            "dryRun": dry_run, "results": results.iter().map(|(_, told)| told).collect::<Vec<_>>() });
+            "calendars": calendars, "dryRun": dry_run, "results": results.iter().map(|(_, told)| told).collect::<Vec<_>>() });
         shown::print_answer(&said.to_string(), shown.format)?;
     }
+    let of_calendars = if calendars > 0 { format!(", calendars {calendars}") } else { String::new() };
     eprintln!(
-        "{would}created {created}, changed {changed}, deleted {deleted}, unchanged {unchanged}, refused {refused}"
+        "{would}created {created}, changed {changed}, deleted {deleted}, unchanged {unchanged}, refused {refused}{of_calendars}"
     );
     match () {
         () if refused > 0 => Err(Failure::failed("")),
-        () if dry_run && created + changed + deleted > 0 => Err(Failure::new(Kind::No, "")),
+        () if dry_run && created + changed + deleted + calendars > 0 => Err(Failure::new(Kind::No, "")),
         () => Ok(()),
     }
 }
@@ -169,37 +177,26 @@ fn outcome(told: &Value) -> &str {
 }
 
 fn line_of(item: &Item, place: usize, options: &Options<'_>) -> Result<Line, Failure> {
-    if let Some(calendar) = item.calendar() {
-        let name = calendar["name"].as_str().map_or_else(|| item.place(), clean);
-        let text = json!({ "apply": { "calendar": calendar } }).to_string();
-        return Ok(Line { text, place: Some(place), name });
+    if let Some((name, dates)) = item.calendar() {
+        let text = json!({ "apply": { "calendar": { "name": name, "dates": dates } } }).to_string();
+        return Ok(Line { text, place: Some(place), is_calendar: true, name: format!("calendar {}", clean(name)) });
     }
     let mut job = item.job()?;
-    let mut is_typed = true;
     if let Some(owner) = options.owner {
         match job.get("owner").and_then(Value::as_str) {
             Some(other) if other != owner && options.prune => {
                 return Err(Failure::usage(format!("{}: its owner is {other:?}, not {owner:?}", item.place())));
             }
             Some(_) => {}
-            None => {
-                job["owner"] = owner.into();
-                is_typed = false;
-            }
+            None => job["owner"] = owner.into(),
         }
     }
     let name = job.get("name").and_then(Value::as_str).or(item.id()).map_or_else(|| item.place(), clean);
-    // As it was written, where nothing was put in: a number in a body is sent with its digits.
-    if let Some(text) = item.declared().filter(|_| is_typed) {
-        return Ok(Line { text: format!("{{\"apply\":{text}}}"), place: Some(place), name });
-    }
     let mut apply = json!({ "job": job });
-    for member in ["jobId", "runs"] {
-        if let Some(value) = item.beside(member) {
-            apply[member] = value.clone();
-        }
+    if let Some(id) = item.id() {
+        apply["jobId"] = id.into();
     }
-    Ok(Line { text: json!({ "apply": apply }).to_string(), place: Some(place), name })
+    Ok(Line { text: json!({ "apply": apply }).to_string(), place: Some(place), is_calendar: false, name })
 }
 
 /// Sends lines, as many at once as the server takes. What came of each, by its place among them.
@@ -208,10 +205,17 @@ fn send(server: &Server, lines: &[Line], dry_run: bool) -> Result<Vec<(usize, Va
     let path = if dry_run { "/api/jobs/batch?dryRun=true" } else { "/api/jobs/batch" };
     let mut results = Vec::with_capacity(lines.len());
     let mut first = 0;
+    // Of calendars that a dry run does not put only the lines behind them know.
+    let calendars = lines.iter().take_while(|line| line.is_calendar && dry_run).count();
     while first < lines.len() {
+        let again = if first > calendars { calendars } else { 0 };
         let (mut body, mut last) = (String::new(), first);
+        for line in &lines[..again] {
+            body.push_str(&line.text);
+            body.push('\n');
+        }
         while last < lines.len()
-            && last - first < TOGETHER_MAX
+            && last - first + again < TOGETHER_MAX
             && (last == first || body.len() + lines[last].text.len() < TOGETHER_LEN_MAX)
         {
             body.push_str(&lines[last].text);
@@ -220,10 +224,16 @@ fn send(server: &Server, lines: &[Line], dry_run: bool) -> Result<Vec<(usize, Va
         }
         let mut told = server.ask(Ask::post(path, &Value::Null).lines(body))?.json()?;
         let told = told["results"].as_array_mut().map(std::mem::take).unwrap_or_default();
-        if told.len() != last - first {
+        if told.len() != again + last - first {
             return Err(Failure::failed("the server did not answer for each line"));
         }
-        results.extend(told.into_iter().enumerate().map(|(place, told)| (first + place, told)));
+        for (place, mut told) in told.into_iter().skip(again).enumerate() {
+            let place = first + place;
+            if lines[place].is_calendar && told.get("problem").is_none() {
+                told["isCalendar"] = true.into();
+            }
+            results.push((place, told));
+        }
         progress.tell(last, Some(lines.len()));
         first = last;
     }
@@ -242,7 +252,12 @@ fn doomed(server: &Server, results: &[(usize, Value)], owner: &str) -> Result<Ve
         let (job, id) = (&item["job"], item["jobId"].as_str().unwrap_or_default());
         if job["owner"] == owner && !kept.contains(id) {
             let name = job["name"].as_str().map_or_else(|| id.to_owned(), clean);
-            doomed.push(Line { text: json!({ "delete": { "jobId": id } }).to_string(), place: None, name });
+            doomed.push(Line {
+                text: json!({ "delete": { "jobId": id } }).to_string(),
+                place: None,
+                is_calendar: false,
+                name,
+            });
         }
         Ok(())
     })?;
@@ -255,7 +270,11 @@ fn show_difference(line: &Line, told: &Value, items: &[Item], shown: &Shown) -> 
         eprintln!("punctual: {}: {}", place.map(Item::place).unwrap_or_default(), text(&problem["detail"]));
         for fault in problem["errors"].as_array().into_iter().flatten() {
             let pointer = fault["pointer"].as_str().unwrap_or_default();
-            let path = pointer.trim_start_matches("#/").trim_start_matches("apply/job/").replace('/', ".");
+            let path = pointer
+                .trim_start_matches("#/")
+                .trim_start_matches("apply/job/")
+                .trim_start_matches("apply/")
+                .replace('/', ".");
             if let Some(there) = place.and_then(|item| item.typed.show(&path)) {
                 eprintln!("{there}");
             }

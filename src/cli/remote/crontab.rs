@@ -99,8 +99,7 @@ pub(super) fn run(command: ImportCommand) -> Result<(), Failure> {
                 }
                 items.push(Item {
                     value: job,
-                    typed: Typed::Document { name: name.as_str().into(), text: line.into(), line: place },
-                    text: None,
+                    typed: Typed::Document { name: name.clone(), text: line.into(), line: place },
                 });
             }
         }
@@ -152,12 +151,13 @@ fn read(line: &str, is_system: bool) -> Line {
         (true, None) => return Line::Left("expected a user before the command".to_owned()),
     };
     // What stands behind a percent sign goes to the command's input.
-    let command = match unescaped_percent(command) {
-        Some(place) => &command[..place],
-        None => command,
+    let (command, input) = match unescaped_percent(command) {
+        Some(place) => (&command[..place], Some(&command[place..])),
+        None => (command, None),
     };
     match curl::read(command) {
-        Ok(sent) => {
+        Ok(mut sent) => {
+            sent.remarks.extend(input.map(|input| format!("left out: the input {input}")));
             let mut job = Value::from(sent.job);
             job["schedule"] = schedule.split_whitespace().collect::<Vec<_>>().join(" ").into();
             job["type"] = json!("ATLEAST_ONCE");

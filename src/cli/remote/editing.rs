@@ -72,7 +72,7 @@ pub(super) fn run(typed: &EditArguments) -> Result<(), Failure> {
             eprintln!("nothing was touched");
             return Ok(());
         };
-        let typed = Typed::Document { name: "the job".into(), text: text.as_str().into(), line: 1 };
+        let typed = Typed::Document { name: "the job".to_owned(), text: text.as_str().into(), line: 1 };
         let ask = Ask::new(Method::PATCH, path.as_str()).json(patch.to_string());
         match server.ask(ask.header("if-match", before.etag.as_deref()).typed(&typed)) {
             Ok(answer) => return done(&answer, &shown),

@@ -3,9 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -17,20 +16,6 @@ use super::typed::Typed;
 pub(super) struct Item {
     pub(super) value: Value,
     pub(super) typed: Typed,
-    /// Its text, if it is JSON and nothing was put in.
-    pub(super) text: Option<String>,
-}
-
-/// What of a line of an export says what there is to be.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Declared<'a> {
-    #[serde(borrow)]
-    job: &'a RawValue,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    job_id: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    runs: Option<&'a RawValue>,
 }
 
 impl Item {
@@ -42,27 +27,13 @@ impl Item {
 
     /// The id that an export gave it.
     pub(super) fn id(&self) -> Option<&str> {
-        self.beside("jobId")?.as_str()
-    }
-
-    /// What an export says beside the job.
-    pub(super) fn beside(&self, member: &str) -> Option<&Value> {
-        self.value.get("job").and(self.value.get(member))
-    }
-
-    /// What there is to be, as the text that it was written as; None: something was put in, or it is no JSON.
-    pub(super) fn declared(&self) -> Option<String> {
-        let text = self.text.as_deref()?;
-        if self.value.get("job").is_none() {
-            return Some(format!("{{\"job\":{}}}", text.trim()));
-        }
-        let declared: Declared<'_> = serde_json::from_str(text).ok()?;
-        serde_json::to_string(&declared).ok()
+        self.value.get("job").and(self.value.get("jobId"))?.as_str()
     }
 
     /// The calendar that it is instead.
-    pub(super) fn calendar(&self) -> Option<&Value> {
-        self.value.get("calendar").filter(|calendar| calendar.is_object())
+    pub(super) fn calendar(&self) -> Option<(&str, &Value)> {
+        let calendar = self.value.get("calendar")?;
+        Some((calendar.get("name")?.as_str()?, calendar.get("dates")?))
     }
 
     /// Where it stands, for people.
@@ -107,39 +78,33 @@ pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
 
 fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
-    let name: Arc<str> = name.into();
-    let mut add = |value: Value, text: &str, line: usize, is_json: bool| {
-        // Shared by all that stand in it.
-        let shared: Arc<str> = text.into();
-        let is_one = value.is_object();
-        let documents = match value {
-            Value::Array(all) => all,
-            Value::Null => Vec::new(),
-            one => vec![one],
-        };
-        for value in documents {
-            let found = resolved(value.clone())?;
-            let as_typed = (is_json && is_one && found == value).then(|| text.to_owned());
-            let typed = Typed::Document { name: Arc::clone(&name), text: Arc::clone(&shared), line };
-            items.push(Item { value: found, typed, text: as_typed });
-        }
+    let mut add = |value: Value, text: Rc<str>, line: usize| {
+        items.push(Item { value: resolved(value)?, typed: Typed::Document { name: name.to_owned(), text, line } });
         Ok::<(), Failure>(())
     };
     if text.trim_start().starts_with(['{', '[']) {
         // JSON, or one JSON value a line.
+        if let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(text) {
+            let (mut line, mut counted) = (1, 0);
+            for one in all {
+                // Each is a part of the text.
+                let start = one.get().as_ptr().addr() - text.as_ptr().addr();
+                line += text[counted..start].matches('\n').count();
+                counted = start;
+                let value = serde_json::from_str(one.get());
+                add(value.map_err(|why| Failure::usage(format!("{name}:{line}: {why}")))?, one.get().into(), line)?;
+            }
+            return Ok(items);
+        }
         if let Ok(value) = serde_json::from_str(text) {
-            add(value, text, 1, true)?;
+            add(value, text.into(), 1)?;
             return Ok(items);
         }
         if text.lines().filter(|line| !line.trim().is_empty()).all(|line| line.trim_start().starts_with('{')) {
             for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
                 let value = serde_json::from_str(line);
-                add(
-                    value.map_err(|why| Failure::usage(format!("{name}:{}: {why}", place + 1)))?,
-                    line,
-                    place + 1,
-                    true,
-                )?;
+                let value = value.map_err(|why| Failure::usage(format!("{name}:{}: {why}", place + 1)))?;
+                add(value, line.into(), place + 1)?;
             }
             return Ok(items);
         }
@@ -147,9 +112,36 @@ fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
     for (line, document) in documents(text) {
         let value: Option<Value> = serde_saphyr::from_str(document)
             .map_err(|why| Failure::usage(format!("{name} (from line {line}): {why}")))?;
-        add(value.unwrap_or_default(), document, line, false)?;
+        match value.unwrap_or_default() {
+            Value::Null => {}
+            Value::Array(all) => {
+                let entries = entries(document);
+                let whole: Rc<str> = document.into();
+                let is_each = entries.len() == all.len();
+                for (place, value) in all.into_iter().enumerate() {
+                    match entries.get(place).filter(|_| is_each) {
+                        Some((within, entry)) => add(value, (*entry).into(), line + within)?,
+                        None => add(value, Rc::clone(&whole), line)?,
+                    }
+                }
+            }
+            one => add(one, document.into(), line)?,
+        }
     }
     Ok(items)
+}
+
+/// The entries of a YAML list, each with how many lines stand before it, as far as dashes at the beginning of a line tell.
+fn entries(text: &str) -> Vec<(usize, &str)> {
+    let (mut found, mut place) = (Vec::<(usize, usize)>::new(), 0);
+    for (line, text_of_line) in text.split_inclusive('\n').enumerate() {
+        if text_of_line.starts_with("- ") || text_of_line.trim_end() == "-" {
+            found.push((line, place));
+        }
+        place += text_of_line.len();
+    }
+    let ends: Vec<usize> = found.iter().skip(1).map(|(_, place)| *place).chain([text.len()]).collect();
+    found.iter().zip(ends).map(|((line, start), end)| (*line, &text[*start..end])).collect()
 }
 
 /// The documents of a YAML file, each with the line that it begins in.
@@ -227,6 +219,15 @@ mod tests {
         assert!(parse("a", "{\"name\":\"a\"}\n{\"name\"\n").is_err_and(|why| why.to_string().starts_with("a:2: ")));
         let items = parse("a", "name: a\n---\n# here\nname: b\n").expect("it is YAML");
         assert_eq!(items[1].typed.show("name").as_deref(), Some("  a:4\n  name: b\n  ^^^^^^^"));
+        for (text, place) in
+            [("# x\n- name: a\n- tags: []\n  name: b\n", "a:4"), ("[{\"name\":\"a\"},\n\n {\"name\":\"b\"}]", "a:3")]
+        {
+            let items = parse("a", text).expect("it is well-formed");
+            assert!(
+                items[1].typed.show("name").is_some_and(|shown| shown.contains(place) && shown.contains('b')),
+                "{text}"
+            );
+        }
     }
 
     #[test]

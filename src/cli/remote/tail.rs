@@ -1,6 +1,7 @@
 //! Owns following executions as they end: one line each, over a connection that comes back.
 //! It must not leave out what happened while it was away, or say so.
 
+use std::collections::{HashSet, VecDeque};
 use std::io::BufRead;
 use std::time::Duration;
 
@@ -17,6 +18,10 @@ use super::shown::{self, Format, OutputArguments, Shown, Table};
 
 const WAIT_MIN: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(15);
+/// How far one looks back in history: a page.
+const LASTS_MAX: usize = 1000;
+/// How many ids are kept, so that none is told twice.
+const SEEN_MAX: usize = 100_000;
 
 /// What is followed, and how.
 #[derive(Args, Debug)]
@@ -40,19 +45,62 @@ pub(super) fn run(typed: &TailArguments) -> Result<(), Failure> {
     let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
     let job = typed.filter.job.as_deref().map(|job| id_of(&server, job)).transpose()?;
     let status = typed.filter.status.as_deref().map(str::to_uppercase);
-    if typed.lines > 0 {
-        let limit = typed.lines.to_string();
-        let kind = typed.filter.kind.as_deref();
-        let query =
-            query(&[("jobId", job.as_deref()), ("status", status.as_deref()), ("kind", kind), ("limit", Some(&limit))]);
-        let said = server.ask(Ask::get(format!("/api/executions{query}")))?.text;
+    let lasts =
+        Lasts { server: &server, job: job.as_deref(), status: status.as_deref(), kind: typed.filter.kind.as_deref() };
+    if typed.follow {
+        return follow(&lasts, typed.lines as usize, &shown);
+    }
+    if typed.lines == 0 { Ok(()) } else { print(&lasts.read(typed.lines as usize)?, &shown, true) }
+}
+
+/// The last executions of those that are meant.
+struct Lasts<'a> {
+    server: &'a Server,
+    job: Option<&'a str>,
+    status: Option<&'a str>,
+    kind: Option<&'a str>,
+}
+
+impl Lasts<'_> {
+    /// So many of them, oldest first.
+    fn read(&self, count: usize) -> Result<Vec<Told>, Failure> {
+        let limit = count.to_string();
+        let pairs = [("jobId", self.job), ("status", self.status), ("kind", self.kind), ("limit", Some(&*limit))];
+        let said = self.server.ask(Ask::get(format!("/api/executions{}", query(&pairs))))?.text;
         let page: Page =
             serde_json::from_str(&said).map_err(|_| Failure::failed("the answer is not a page of executions"))?;
-        let all = page.executions.iter().rev().map(|one| Told::read(one.get()));
-        let ended = all.flatten().filter(|one| !typed.follow || one.value["status"] != "PENDING");
-        print(&ended.collect::<Vec<_>>(), &shown, true)?;
+        Ok(page.executions.iter().rev().filter_map(|one| Told::read(one.get())).collect())
     }
-    if typed.follow { follow(&server, typed, job.as_deref(), status.as_deref(), &shown) } else { Ok(()) }
+
+    fn wants_pending(&self) -> bool {
+        self.status == Some("PENDING")
+    }
+}
+
+/// Which executions were told, the last ones of them.
+#[derive(Default)]
+struct Seen {
+    ids: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Seen {
+    fn has(&self, told: &Told) -> bool {
+        told.value["executionId"].as_str().is_some_and(|id| self.ids.contains(id))
+    }
+
+    /// Whether it was not told before.
+    fn add(&mut self, told: &Told) -> bool {
+        let id = told.value["executionId"].as_str().unwrap_or_default();
+        if !self.ids.insert(id.to_owned()) {
+            return false;
+        }
+        self.order.push_back(id.to_owned());
+        if self.order.len() > SEEN_MAX {
+            self.order.pop_front().map(|old| self.ids.remove(&old));
+        }
+        true
+    }
 }
 
 /// A page as the API says it.
@@ -106,35 +154,46 @@ fn aligned(cells: Vec<String>) -> Vec<String> {
     cells.into_iter().enumerate().map(pad).collect()
 }
 
-fn follow(
-    server: &Server,
-    typed: &TailArguments,
-    job: Option<&str>,
-    status: Option<&str>,
-    shown: &Shown,
-) -> Result<(), Failure> {
-    let path = format!("/api/events{}", query(&[("type", Some("execution")), ("jobId", job), ("status", status)]));
-    let kind = typed.filter.kind.as_deref();
-    let wants_pending = status == Some("PENDING");
-    let (mut last_id, mut wait) = (None::<String>, WAIT_MIN);
+fn follow(lasts: &Lasts<'_>, lines: usize, shown: &Shown) -> Result<(), Failure> {
+    let pairs = [("type", Some("execution")), ("jobId", lasts.job), ("status", lasts.status)];
+    let path = format!("/api/events{}", query(&pairs));
+    let is_meant = |told: &Told| {
+        (told.value["status"] != "PENDING" || lasts.wants_pending())
+            && lasts.kind.is_none_or(|kind| told.value["kind"] == kind)
+    };
+    let mut seen = Seen::default();
+    let (mut last_id, mut wait, mut has_begun) = (None::<String>, WAIT_MIN, false);
     loop {
         let ask = Ask::get(path.as_str())
             .header("accept", Some("text/event-stream"))
             .header("last-event-id", last_id.as_deref());
-        match server.stream(ask) {
+        match lasts.server.stream(ask) {
             Ok(stream) => {
                 if wait > WAIT_MIN {
                     eprintln!("punctual: it is there again");
                 }
                 wait = WAIT_MIN;
+                if !has_begun {
+                    // Behind the stream's begin, so that nothing ends between the two.
+                    let mut before = lasts.read(LASTS_MAX)?;
+                    before.retain(|told| is_meant(told) && seen.add(told));
+                    print(&before[before.len().saturating_sub(lines)..], shown, true)?;
+                    has_begun = true;
+                }
                 read(stream, &mut last_id, |told| match told.value["event"].as_str() {
-                    Some("execution") if told.value["status"] == "PENDING" && !wants_pending => Ok(()),
-                    Some("execution") if kind.is_none_or(|kind| told.value["kind"] == kind) => {
-                        print(&[told], shown, false)
-                    }
+                    Some("execution") if is_meant(&told) && seen.add(&told) => print(&[told], shown, false),
                     Some("gap") => {
-                        eprintln!("punctual: some were missed while this was away");
-                        Ok(())
+                        // What the stream does not have any more is in history.
+                        let Ok(mut missed) = lasts.read(LASTS_MAX) else {
+                            eprintln!("punctual: some were missed while this was away");
+                            return Ok(());
+                        };
+                        let is_all = missed.len() < LASTS_MAX || missed.iter().any(|told| seen.has(told));
+                        missed.retain(|told| is_meant(told) && seen.add(told));
+                        if !is_all {
+                            eprintln!("punctual: some were missed while this was away");
+                        }
+                        print(&missed, shown, false)
                     }
                     Some("sampled") => {
                         eprintln!("punctual: {} more were too many to be told", told.value["leftOut"]);
@@ -145,7 +204,7 @@ fn follow(
             }
             // What the server refuses it will refuse again.
             Err(failure) if failure.kind() != Kind::Failed => return Err(failure),
-            Err(failure) if last_id.is_none() => return Err(failure),
+            Err(failure) if !has_begun => return Err(failure),
             Err(_) => {}
         }
         if wait == WAIT_MIN {

@@ -2,7 +2,7 @@
 //! It must not judge.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::rc::Rc;
 
 /// What somebody typed, and where in it the members of a job are.
 #[derive(Debug)]
@@ -10,7 +10,7 @@ pub(super) enum Typed {
     /// A command line: its text, and where which member stands.
     Command { text: String, members: Vec<(String, Range<usize>)> },
     /// A document in a file: what it is called, its text, and in which line of the file it begins.
-    Document { name: Arc<str>, text: Arc<str>, line: usize },
+    Document { name: String, text: Rc<str>, line: usize },
 }
 
 impl Typed {
@@ -103,14 +103,14 @@ mod tests {
     #[test]
     fn a_member_is_found_in_yaml_and_in_json() {
         let yaml = "name: a\nschedule: '* * *'\nretry:\n  # five\n  maxAttempts: 0\nsuccess: [1]\n";
-        let typed = Typed::Document { name: "a.yaml".into(), text: yaml.into(), line: 1 };
+        let typed = Typed::Document { name: "a.yaml".to_owned(), text: yaml.into(), line: 1 };
         let shown = |path| typed.show(path).unwrap_or_else(|| panic!("{path}"));
         assert_eq!(shown("schedule"), "  a.yaml:2\n  schedule: '* * *'\n  ^^^^^^^^^^^^^^^^^");
         assert_eq!(shown("retry.maxAttempts"), "  a.yaml:5\n    maxAttempts: 0\n    ^^^^^^^^^^^^^^");
         assert_eq!(shown("success.0"), "  a.yaml:6\n  success: [1]\n  ^^^^^^^^^^^^");
         assert_eq!(typed.show("api"), None);
         let json = "{\"name\":\"a\",\n \"retry\": {\"maxAttempts\" : 0}}";
-        let typed = Typed::Document { name: "-".into(), text: json.into(), line: 7 };
+        let typed = Typed::Document { name: "-".to_owned(), text: json.into(), line: 7 };
         assert!(typed.show("retry.maxAttempts").is_some_and(|shown| shown.starts_with("  -:8\n")), "{typed:?}");
     }
 
