@@ -73,7 +73,6 @@ impl Scheduler {
             Err(reply) => return self.output(Output::Reply(request, reply)),
         };
         let Apply { spec, entropy, .. } = apply;
-        let since = owed_since(&spec, read_at, now);
         match (verdict, job) {
             (Verdict::Nothing, Some(job)) => {
                 let id = self.jobs[job].revision().id;
@@ -81,11 +80,12 @@ impl Scheduler {
                 self.output(Output::Reply(request, Reply::Unchanged(id)));
             }
             (Verdict::Replace { keep_active }, Some(job)) => {
-                let old = Arc::clone(self.jobs[job].revision());
+                let (old, since) = (Arc::clone(self.jobs[job].revision()), owed_since(&spec, read_at, now));
                 self.gathering.applied = Some(Applied::Changed(old, spec.clone()));
                 self.replace_by(request, job, spec, keep_active, since, now);
             }
             (Verdict::Create, None) => {
+                let since = owed_since(&spec, read_at, now);
                 self.gathering.applied = Some(Applied::Created);
                 self.create(request, spec, entropy, None, since, now);
             }
