@@ -143,7 +143,7 @@ fn metrics_have_the_promised_members() {
     assert_eq!((&scheduler["isRunning"], &scheduler["activeJobs"]), (&json!(true), &json!(2)));
     assert!(scheduler["averageDrift"].as_f64().is_some_and(|ms| ms >= 0.0), "{scheduler}");
     for job in metrics["jobs"].as_array().expect("it is a list") {
-        assert_eq!(members(job), ["jobId", "nextExecution", "schedule"]);
+        assert_eq!(members(job), ["api", "jobId", "name", "nextExecution", "schedule"]);
         assert!(is_time(&job["nextExecution"]), "{job}");
     }
     assert_eq!(metrics["jobs"].as_array().map(Vec::len), Some(2));

@@ -131,12 +131,16 @@ fn strips_are_what_the_pages_of_their_jobs_are() {
     let found = strips(&test, "");
     let jobs: Vec<&Value> = found.iter().map(|strip| &strip["jobId"]).collect();
     assert_eq!(jobs, [&json!(asked), &json!(unknown), &json!(busy), &json!(never)]);
+    // What each is called by people: none of these has a name, and one is not there.
+    let urls: Vec<&Value> = found.iter().map(|strip| &strip["api"]).collect();
+    let (good, bad, other) = (test.receiver.url("/good"), test.receiver.url("/bad"), test.receiver.url("/never"));
+    assert_eq!(urls, [&json!(bad), &Value::Null, &json!(good), &json!(other)]);
     let lengths = |strips: &[Value]| strips.iter().map(|strip| list(strip, "runs").len()).collect::<Vec<_>>();
     assert_eq!(lengths(&found), [2, 0, 3, 0]);
     for (strip, job) in [(&found[0], &asked), (&found[2], &busy)] {
         let executions = test.api().executions(job);
         for (run, execution) in list(strip, "runs").iter().zip(&executions) {
-            assert_eq!(members(run), ["driftMs", "duration", "kind", "scheduledTime", "status"]);
+            assert_eq!(members(run), ["driftMs", "duration", "executionId", "kind", "scheduledTime", "status"]);
             for member in members(run) {
                 assert_eq!(run[member], execution[member], "{member}");
             }

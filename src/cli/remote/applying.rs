@@ -196,6 +196,10 @@ fn line_of(item: &Item, place: usize, options: &Options<'_>) -> Result<Line, Fai
     if let Some(id) = item.id() {
         apply["jobId"] = id.into();
     }
+    // Of a job that has had some of its runs; where it is new, only the others are left.
+    if let Some(runs) = item.value.get("job").and(item.value.get("runs")) {
+        apply["runs"] = runs.clone();
+    }
     Ok(Line { text: json!({ "apply": apply }).to_string(), place: Some(place), is_calendar: false, name })
 }
 
