@@ -22,14 +22,16 @@ pub(super) struct Usage {
     pub(super) disk_free: Option<u64>,
 }
 
-/// The thread's board. A value of zero was not seen: nothing of this is ever empty but a disk that is full, which shows as
-/// unknown until there is a block again.
-#[derive(Debug, Default)]
+/// The thread's board.
+#[derive(Debug)]
 struct Board {
     memory: AtomicU64,
     disk: AtomicU64,
     disk_free: AtomicU64,
 }
+
+/// Stands for what was not seen.
+const UNSEEN: u64 = u64::MAX;
 
 /// Where one reads what was seen.
 #[derive(Clone, Debug)]
@@ -41,17 +43,20 @@ impl UsageBoard {
     /// # Errors
     /// The system gives no thread.
     pub(super) fn start(database: &Path) -> io::Result<UsageBoard> {
-        let board = Arc::new(Board::default());
+        let unseen = || AtomicU64::new(UNSEEN);
+        let board = Arc::new(Board { memory: unseen(), disk: unseen(), disk_free: unseen() });
         let (theirs, database) = (Arc::downgrade(&board), database.to_owned());
         let log = log_of(&database);
         thread::Builder::new().name("usage".to_owned()).spawn(move || {
             background::give_way();
             // It ends with the loop, at the latest at the next look.
             while let Some(board) = theirs.upgrade() {
-                let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-                board.memory.store(memory().unwrap_or(0), Ordering::Relaxed);
-                board.disk.store(size(&database) + size(&log), Ordering::Relaxed);
-                board.disk_free.store(free(&database).unwrap_or(0), Ordering::Relaxed);
+                let size = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.len());
+                // There need not be a log.
+                let disk = size(&database).map(|database| database + size(&log).unwrap_or(0));
+                board.memory.store(memory().unwrap_or(UNSEEN), Ordering::Relaxed);
+                board.disk.store(disk.unwrap_or(UNSEEN), Ordering::Relaxed);
+                board.disk_free.store(free(&database).unwrap_or(UNSEEN), Ordering::Relaxed);
                 drop(board);
                 thread::sleep(USAGE_LOOK_EVERY);
             }
@@ -61,7 +66,7 @@ impl UsageBoard {
 
     /// What was seen last.
     pub(super) fn read(&self) -> Usage {
-        let seen = |value: &AtomicU64| Some(value.load(Ordering::Relaxed)).filter(|&value| value > 0);
+        let seen = |value: &AtomicU64| Some(value.load(Ordering::Relaxed)).filter(|&value| value != UNSEEN);
         Usage { memory: seen(&self.0.memory), disk: seen(&self.0.disk), disk_free: seen(&self.0.disk_free) }
     }
 }

@@ -72,7 +72,7 @@ impl Site {
             return None;
         }
         let (path, accepts) = (request.path.as_str(), request.accepts);
-        if let Some(file) = self.files.get(path) {
+        if let Some(file) = path.starts_with(ASSETS_AT).then(|| self.files.get(path)).flatten() {
             // Another text has another path.
             let for_good = "public, max-age=31536000, immutable";
             return Some(file.response(Status::OK, accepts).with_header("Cache-Control", for_good));

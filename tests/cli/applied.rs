@@ -203,3 +203,21 @@ fn ten_thousand_jobs_are_applied_at_once() {
     apply(&test, &more[..1], &["--owner", "me", "--prune", "--yes"]).ends(0).errs(&["deleted 10000, unchanged 1"]);
     assert_eq!(count(&[]), 1);
 }
+
+#[test]
+fn a_body_keeps_its_digits_and_a_job_its_name_where_another_line_declares_it() {
+    let test = Setup::new(&[]);
+    let exact = r#"{"name":"exact","schedule":"@yearly","api":"http://127.0.0.1:9/","type":"ATLEAST_ONCE","json":{"a":1.50,"b":12345678901234567890123}}"#;
+    assert_eq!(test.api().send("POST", "/api/jobs", Some(exact)).status, 201);
+    let export = test.says(&["export"]);
+    assert!(export.contains(r#"{"a":1.50,"b":12345678901234567890123}"#), "{export}");
+    test.feed(&["apply", "-f", "-", "--dry-run"], &export).ends(0).errs(&["unchanged 1"]);
+    test.feed(&["apply", "-f", "-"], &format!("{exact}\n")).ends(0).errs(&["unchanged 1"]);
+
+    // With its id stands another name, and its own name in another line: so that is another job.
+    let id = test.api().get("/api/jobs")["jobs"][0]["jobId"].clone();
+    let lines = format!("{}\n{exact}\n", json!({ "jobId": id, "job": job("other", json!({})) }));
+    test.feed(&["apply", "-f", "-"], &lines).ends(0).errs(&["created 1, changed 0, deleted 0, unchanged 1"]);
+    assert_eq!(test.says(&["job", "ls", "-o", "name", "--sort", "name"]), "exact\nother\n");
+    test.feed(&["apply", "-f", "-"], &lines).ends(0).errs(&["created 0, changed 0, deleted 0, unchanged 2"]);
+}

@@ -60,9 +60,9 @@ fn every_line_of_a_crontab_becomes_a_job_or_is_named_with_its_reason() {
     imported.ends(1).errs(&[
         &summary,
         &counts,
-        ": left out: flock -n /tmp/lock",
-        ": -k is left out",
-        ": left out: the input",
+        ": not taken over: flock -n /tmp/lock",
+        ": -k is not taken over",
+        ": not taken over: the input",
     ]);
     assert!(jobs.iter().all(|job| job["owner"] == "me" && job["tags"] == json!(["cron"])));
 

@@ -133,3 +133,12 @@ fn members_are_set_and_removed_without_an_editor() {
     test.run(&["job", "edit", "one", "--set", "no.such.member=1"]).ends(2).errs(&["no"]);
     assert_eq!(test.told(&id), before);
 }
+
+#[test]
+fn whoever_leaves_a_mistake_as_it_is_gets_out() {
+    let test = Setup::new(&[]);
+    test.job("one", "/ok");
+    // The first time it makes a mistake, and then it does nothing.
+    let script = "grep -q nosuch \"$1\" || echo 'nosuch: 1' >> \"$1\"";
+    edit(&test, "one", script).ends(3).errs(&["the mistake was left as it is, so nothing is changed", "nosuch: 1"]);
+}

@@ -1,10 +1,12 @@
 //! Owns making the server's jobs what files say: what differs is shown, then changed; what is the same is left alone.
 //! It must not compare jobs itself: the server does, secrets included.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::asking::{Progress, sure};
@@ -112,19 +114,18 @@ pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, show
                 options.yes,
             )?;
         }
-        // What is the same already need not be sent again.
-        let (kept, sent): (Vec<_>, Vec<_>) =
-            results.into_iter().partition(|(_, told)| outcome(told) == "unchanged" || told.get("problem").is_some());
-        let mut differing: Vec<Line> = Vec::new();
-        let mut all: Vec<Option<Line>> = lines.into_iter().map(Some).collect();
-        differing.extend(sent.iter().filter_map(|(place, _)| all[*place].take()));
-        differing.extend(doomed);
-        results = kept;
-        let done = send(server, &differing, false)?;
-        for (place, mut told) in done {
-            let line = &differing[place];
+        // All of them again: which job a line means depends on what is declared beside it.
+        let refused: HashSet<usize> =
+            results.iter().filter(|(_, told)| told.get("problem").is_some()).map(|(place, _)| *place).collect();
+        lines.extend(doomed);
+        results = Vec::new();
+        for (place, mut told) in send(server, &lines, false)? {
+            let line = &lines[place];
             if told.get("problem").is_some() {
-                eprintln!("punctual: {}: {}", line.name, text(&told["problem"]["detail"]));
+                // What was refused before was told before.
+                if !refused.contains(&place) {
+                    eprintln!("punctual: {}: {}", line.name, text(&told["problem"]["detail"]));
+                }
             } else if line.place.is_none() {
                 told["outcome"] = "deleted".into();
                 show_deleted(shown, &line.name)?;
@@ -192,15 +193,19 @@ fn line_of(item: &Item, place: usize, options: &Options<'_>) -> Result<Line, Fai
         }
     }
     let name = job.get("name").and_then(Value::as_str).or(item.id()).map_or_else(|| item.place(), clean);
-    let mut apply = json!({ "job": job });
-    if let Some(id) = item.id() {
-        apply["jobId"] = id.into();
-    }
-    // Of a job that has had some of its runs; where it is new, only the others are left.
-    if let Some(runs) = item.value.get("job").and(item.value.get("runs")) {
-        apply["runs"] = runs.clone();
-    }
-    Ok(Line { text: json!({ "apply": apply }).to_string(), place: Some(place), is_calendar: false, name })
+    let members = job.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), raw(value)));
+    // A body as it was written, with the digits of its numbers.
+    let body = item.body().map(|body| ("json", body.to_owned()));
+    let members: BTreeMap<&str, Box<RawValue>> = members.chain(body).collect();
+    // Of a job that has had some of its runs only the others are left, where it is new.
+    let beside = ["jobId", "runs"].into_iter().filter_map(|member| Some((member, raw(item.beside(member)?))));
+    let apply: BTreeMap<&str, Box<RawValue>> = beside.chain([("job", raw(&members))]).collect();
+    let text = raw(&BTreeMap::from([("apply", apply)])).get().to_owned();
+    Ok(Line { text, place: Some(place), is_calendar: false, name })
+}
+
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).expect("it has string keys only")
 }
 
 /// Sends lines, as many at once as the server takes. What came of each, by its place among them.

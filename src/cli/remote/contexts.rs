@@ -10,6 +10,7 @@ use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
+use super::server::url_of;
 use super::shown::{self, Format, Table};
 
 /// All contexts.
@@ -80,6 +81,10 @@ pub(super) fn run(command: ContextCommand) -> Result<(), Failure> {
             all.current = Some(name);
         }
         ContextCommand::Set { name, server, token_file, ca_file } => {
+            if name.is_empty() {
+                return Err(Failure::usage("NAME: expected at least a letter"));
+            }
+            let server = url_of(&server)?;
             let token = match token_file {
                 Some(file) => Some(read_token(&file)?),
                 None => std::env::var("PUNCTUAL_TOKEN").ok().filter(|token| !token.is_empty()),

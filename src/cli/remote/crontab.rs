@@ -134,7 +134,7 @@ fn read(line: &str, is_system: bool) -> Line {
     }
     if let Some((name, value)) = assignment(line) {
         return match name {
-            "CRON_TZ" | "TZ" => Line::Zone(value.trim_matches(['"', '\'']).to_owned()),
+            "CRON_TZ" => Line::Zone(value.trim_matches(['"', '\'']).to_owned()),
             _ => Line::Left(format!("{name} is set for commands, and there are none here")),
         };
     }
@@ -155,9 +155,9 @@ fn read(line: &str, is_system: bool) -> Line {
         Some(place) => (&command[..place], Some(&command[place..])),
         None => (command, None),
     };
-    match curl::read(command) {
+    match curl::read(&command.replace("\\%", "%")) {
         Ok(mut sent) => {
-            sent.remarks.extend(input.map(|input| format!("left out: the input {input}")));
+            sent.remarks.extend(input.map(|input| format!("not taken over: the input {input}")));
             let mut job = Value::from(sent.job);
             job["schedule"] = schedule.split_whitespace().collect::<Vec<_>>().join(" ").into();
             job["type"] = json!("ATLEAST_ONCE");
@@ -204,12 +204,14 @@ mod tests {
         assert_eq!(job("@daily curl https://a", false)["schedule"], "@daily");
         assert_eq!(job("0 3 * * 1 www-data curl https://a", true)["api"], "https://a");
         assert_eq!(job("0 3 * * 1 curl https://a/\\%20?x=1 -d 'a' % input", false)["api"], "https://a/%20?x=1");
+        assert_eq!(job("0 3 * * 1 curl 'https://a/\\%20'", false)["api"], "https://a/%20");
         for silent in ["", "  # note", "\t"] {
             assert_eq!(read(silent, false), Line::Silent);
         }
         assert_eq!(read("CRON_TZ = \"Europe/Berlin\"", false), Line::Zone("Europe/Berlin".to_owned()));
         for left in [
             "MAILTO=a@b",
+            "TZ=Europe/Paris",
             "* * * * *",
             "* * * * curl https://a",
             "@reboot curl https://a",

@@ -52,6 +52,52 @@ const QUIET_WITH_VALUE: [&str; 12] = [
     "--dump-header",
     "--stderr",
 ];
+/// Those that a job has nothing for.
+const OTHERS_WITH_VALUE: &[&str] = &[
+    "-F",
+    "--form",
+    "--form-string",
+    "-x",
+    "--proxy",
+    "-T",
+    "--upload-file",
+    "--connect-to",
+    "--resolve",
+    "-E",
+    "--cert",
+    "--key",
+    "--cacert",
+    "--capath",
+    "--pass",
+    "-r",
+    "--range",
+    "-K",
+    "--config",
+    "-z",
+    "--time-cond",
+    "--interface",
+    "--limit-rate",
+    "-Q",
+    "--quote",
+    "-U",
+    "--proxy-user",
+    "--dns-servers",
+    "--max-redirs",
+    "--ciphers",
+    "--tls-max",
+    "--unix-socket",
+    "--proto",
+    "--noproxy",
+    "-Y",
+    "--speed-limit",
+    "-y",
+    "--speed-time",
+    "--max-filesize",
+    "--local-port",
+    "--oauth2-bearer",
+    "--aws-sigv4",
+    "--rate",
+];
 /// Short names of what means the same.
 const SAME: [(&str, &str); 12] = [
     ("--request", "-X"),
@@ -85,16 +131,13 @@ pub(super) fn read(line: &str) -> Result<Sent, String> {
     for words in &commands {
         let left = if words == command { &words[..start] } else { &words[..] };
         if !left.is_empty() {
-            sent.remarks.push(format!("left out: {}", left.join(" ")));
+            sent.remarks.push(format!("not taken over: {}", left.join(" ")));
         }
     }
-    let rest = &command[start + 1..];
-    if let Some(word) = rest
-        .iter()
-        .find(|word| word.contains("$(") || word.contains('`') || word.contains("${") || word.starts_with('$'))
-    {
-        return Err(format!("what the shell makes of {word} is not known"));
+    if let Some(unknown) = shell::unknown(line) {
+        return Err(format!("what the shell makes of {unknown} is not known"));
     }
+    let rest = &command[start + 1..];
     let mut request = Request::default();
     if command[start].ends_with("wget") {
         request.wget(rest, &mut sent)?
@@ -127,7 +170,11 @@ impl Request {
             } else if word.starts_with('-') && !word.starts_with("--") && word.chars().count() > 2 {
                 // -fsSd x is -f -s -S -d x, and -XPUT is -X PUT.
                 let rest = word.split_off(2);
-                if "XHduAebmowcD".contains(&word[1..]) { value = Some(rest) } else { left.push(format!("-{rest}")) }
+                if "XHduAebmowcDFxTErKzQUYy".contains(&word[1..]) {
+                    value = Some(rest)
+                } else {
+                    left.push(format!("-{rest}"))
+                }
             }
             let name = SAME.iter().find(|(long, _)| *long == word).map_or(word.as_str(), |(_, short)| short).to_owned();
             let mut take = || value.take().or_else(|| left.pop()).ok_or_else(|| format!("{name} has no value"));
@@ -158,11 +205,17 @@ impl Request {
                 }
                 "-G" | "--get" => self.is_query = true,
                 "-I" => self.method = Some("HEAD".to_owned()),
-                "-L" | "--location" => sent.remarks.push("-L is left out: redirects are not followed".to_owned()),
-                "-k" | "--insecure" => sent.remarks.push("-k is left out: certificates are always checked".to_owned()),
+                "-L" | "--location" => sent.remarks.push("-L is not taken over: redirects are not followed".to_owned()),
+                "-k" | "--insecure" => {
+                    sent.remarks.push("-k is not taken over: certificates are always checked".to_owned())
+                }
                 name if QUIET_WITH_VALUE.contains(&name) => drop(take()?),
+                name if OTHERS_WITH_VALUE.contains(&name) => {
+                    let value = take()?;
+                    sent.remarks.push(format!("not taken over: {name} {value}"));
+                }
                 name if QUIET.contains(&name) => {}
-                name if name.starts_with('-') => sent.remarks.push(format!("left out: {name}")),
+                name if name.starts_with('-') => sent.remarks.push(format!("not taken over: {name}")),
                 _ if self.url.is_some() => return Err("it has more than one URL".to_owned()),
                 _ => self.url = Some(word),
             }
@@ -191,7 +244,7 @@ impl Request {
                 "-O" | "-qO" | "-t" | "-o" | "--tries" | "--output-document" => drop(take()?),
                 "-q" | "--quiet" | "-nv" | "--no-verbose" | "--spider" => {}
                 name if name.starts_with("-O") || name.starts_with("-qO") => {}
-                name if name.starts_with('-') => sent.remarks.push(format!("left out: {name}")),
+                name if name.starts_with('-') => sent.remarks.push(format!("not taken over: {name}")),
                 _ if self.url.is_some() => return Err("it has more than one URL".to_owned()),
                 _ => self.url = Some(word.clone()),
             }

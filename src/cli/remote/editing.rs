@@ -55,8 +55,16 @@ pub(super) fn run(typed: &EditArguments) -> Result<(), Failure> {
     let before = server.ask(Ask::get(path.as_str()))?;
     let yaml = definition(&before)?;
     let mut text = yaml.clone();
+    let mut is_refused = false;
     loop {
-        text = edited(&text)?;
+        let before_edit = std::mem::take(&mut text);
+        text = edited(&before_edit)?;
+        if is_refused && text == before_edit {
+            return Err(Failure::no(format!(
+                "the mistake was left as it is, so nothing is changed; what you wrote:\n{text}"
+            )));
+        }
+        is_refused = true;
         let after: Value = match serde_saphyr::from_str(&text) {
             Ok(after) => after,
             Err(why) => {

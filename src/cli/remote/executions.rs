@@ -98,7 +98,12 @@ pub(super) fn run(command: ExecutionCommand) -> Result<(), Failure> {
 }
 
 /// The columns of a list of executions.
-pub(super) const HEADS: [&str; 7] = ["SCHEDULED", "STATUS", "HTTP", "DRIFT", "DURATION", "KIND", "EXECUTION ID"];
+pub(super) fn heads(shown: &Shown) -> Vec<&'static str> {
+    let more: &[&str] = if shown.is_wide() { &["RETRIES", "WHY"] } else { &[] };
+    [&HEADS[..], more].concat()
+}
+
+const HEADS: [&str; 7] = ["SCHEDULED", "STATUS", "HTTP", "DRIFT", "DURATION", "KIND", "EXECUTION ID"];
 
 /// An execution in such a list.
 pub(super) fn cells(execution: &Value, shown: &Shown) -> Vec<String> {
@@ -129,9 +134,7 @@ fn ls(typed: &ListArguments) -> Result<(), Failure> {
         ("from", typed.from.as_deref()),
         ("to", typed.to.as_deref()),
     ];
-    let wide = ["RETRIES", "WHY"];
-    let heads: Vec<&str> = HEADS.iter().chain(wide.iter().filter(|_| shown.is_wide())).copied().collect();
-    let mut table = Table::new(&heads);
+    let mut table = Table::new(&heads(&shown));
     pages(&server, "/api/executions", &pairs, &typed.page, |said, page| {
         let all = page["executions"].as_array().cloned().unwrap_or_default();
         match shown.format {

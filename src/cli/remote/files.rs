@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -27,7 +28,19 @@ impl Item {
 
     /// The id that an export gave it.
     pub(super) fn id(&self) -> Option<&str> {
-        self.value.get("job").and(self.value.get("jobId"))?.as_str()
+        self.beside("jobId")?.as_str()
+    }
+
+    /// What an export says beside the job.
+    pub(super) fn beside(&self, member: &str) -> Option<&Value> {
+        self.value.get("job").and(self.value.get(member))
+    }
+
+    /// What the job sends as JSON, as it was written; None: nothing, or it was not written as JSON.
+    pub(super) fn body(&self) -> Option<&RawValue> {
+        let Typed::Document { text, .. } = &self.typed else { return None };
+        let Written { job, json } = serde_json::from_str(text).ok()?;
+        job.map_or(json, |Body { json }| json)
     }
 
     /// The calendar that it is instead.
@@ -43,6 +56,21 @@ impl Item {
             Typed::Command { .. } => "the command".to_owned(),
         }
     }
+}
+
+/// As much of a text as the body of a job: of the job itself, or as an export wraps it.
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(borrow)]
+    job: Option<Body<'a>>,
+    #[serde(borrow)]
+    json: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    json: Option<&'a RawValue>,
 }
 
 const ENDINGS: [&str; 5] = ["yaml", "yml", "json", "ndjson", "jsonl"];

@@ -138,10 +138,7 @@ impl Server {
             .filter(|_| typed.context.is_none())
             .or_else(|| context.as_ref().map(|context| context.url.clone()));
         let url = url.unwrap_or_else(|| URL_DEFAULT.to_owned());
-        let url = url.trim_end_matches('/').trim_end_matches("/api").to_owned();
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(Failure::usage(format!("--server: expected a URL such as {URL_DEFAULT}, got {url:?}")));
-        }
+        let url = url_of(&url)?;
         let token = typed.token.clone().filter(|token| !token.is_empty()).or_else(|| context.as_ref()?.token.clone());
         let ca_file = typed.api_ca_file.clone().or_else(|| context.as_ref()?.ca_file.clone());
         let mut config = Agent::config_builder()
@@ -211,6 +208,15 @@ impl Server {
         };
         sent.map_err(|why| Failure::failed(format!("{} does not answer: {why}", self.url)))
     }
+}
+
+/// The URL of a server, as requests begin.
+pub(super) fn url_of(typed: &str) -> Result<String, Failure> {
+    let url = typed.trim_end_matches('/').trim_end_matches("/api");
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err(Failure::usage(format!("--server: expected a URL such as {URL_DEFAULT}, got {typed:?}")));
+    }
+    Ok(url.to_owned())
 }
 
 fn unsendable(why: ureq::http::Error) -> Failure {

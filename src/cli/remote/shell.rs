@@ -44,6 +44,32 @@ pub(super) fn commands(line: &str) -> Vec<Vec<String>> {
     commands
 }
 
+/// What in a line only the shell knows: a variable, or what a command says. In single quotes it stands for itself.
+pub(super) fn unknown(line: &str) -> Option<&str> {
+    let mut rest = line;
+    while let Some(place) = rest.find(['\'', '\\', '$', '`']) {
+        let (sign, behind) = (rest.as_bytes()[place], &rest[place + 1..]);
+        rest = match sign {
+            // Within double quotes an apostrophe is one.
+            b'\'' if line[..line.len() - rest.len() + place].matches('"').count() % 2 == 0 => {
+                &behind[behind.find('\'')? + 1..]
+            }
+            b'\\' => {
+                let mut chars = behind.chars();
+                chars.next();
+                chars.as_str()
+            }
+            b'`' => return Some("`"),
+            b'$' if behind.starts_with(|char: char| char.is_ascii_alphabetic() || "_{(".contains(char)) => {
+                let long = behind.find(|char: char| !char.is_ascii_alphanumeric() && !"_{(".contains(char));
+                return Some(&rest[place..place + 1 + long.unwrap_or(behind.len())]);
+            }
+            _ => behind,
+        };
+    }
+    None
+}
+
 fn end(commands: &mut [Vec<String>], word: &mut Option<String>) {
     if let (Some(last), Some(word)) = (commands.last_mut(), word.take()) {
         last.push(word);
@@ -94,6 +120,19 @@ fn redirection(rest: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_only_the_shell_knows_is_found_where_it_counts() {
+        for (line, found) in [
+            ("curl $URL", Some("$URL")),
+            ("curl \"https://a/$(date)\"", Some("$(date")),
+            ("curl -H \"X: it's ${K}\" x", Some("${K")),
+            ("curl `cat x`", Some("`")),
+            ("curl 'a $b `c`' \\$d 1$ $'e'", None),
+        ] {
+            assert_eq!(unknown(line), found, "{line}");
+        }
+    }
 
     #[test]
     fn lines_come_apart_as_a_shell_takes_them_apart() {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::executions::{FilterArguments, HEADS, cells};
+use super::executions::{FilterArguments, cells, heads};
 use super::failure::{Failure, Kind};
 use super::find::id_of;
 use super::server::{Ask, Server, ServerArguments, query};
@@ -133,7 +133,7 @@ fn print(all: &[Told], shown: &Shown, has_head: bool) -> Result<(), Failure> {
         Format::Name => shown::print_lines(all.iter().map(|one| shown::text(&one.value["executionId"]))),
         Format::Table | Format::Wide if all.is_empty() => Ok(()),
         Format::Table | Format::Wide => {
-            let mut table = if has_head { Table::new(&HEADS) } else { Table::new(&[]) };
+            let mut table = if has_head { Table::new(&heads(shown)) } else { Table::new(&[]) };
             all.iter().for_each(|one| table.row(aligned(cells(&one.value, shown))));
             table.print("")
         }
@@ -147,7 +147,7 @@ fn aligned(cells: Vec<String>) -> Vec<String> {
         Some(&width) => {
             let room =
                 width.saturating_sub(cell.chars().filter(|char| !('\u{2061}'..='\u{2064}').contains(char)).count());
-            format!("{cell}{}\u{a0}", "\u{a0}".repeat(room)).replace('\u{a0}', " ")
+            format!("{cell}{}", " ".repeat(room + 1))
         }
         None => cell,
     };

@@ -1,12 +1,11 @@
 // Owns the way to the API: requests, their answers, and what went wrong in words. The page asks nothing else.
 
 /** What the API refused, or that it did not answer (status 0). */
-export class Problem extends Error {
-  constructor(status, body, headers) {
+class Problem extends Error {
+  constructor(status, body) {
     super(body?.detail ?? body?.error ?? (status ? `the server answered ${status}` : 'the server does not answer'));
     this.status = status;
     this.errors = body?.errors ?? [];
-    this.retryAfter = Number(headers?.get('Retry-After')) || 0;
   }
 }
 
@@ -27,7 +26,7 @@ export async function ask(method, path, { query, body, headers = {}, signal } = 
   const told = parse(text);
   if (response.ok || response.status === 503 && path === '/api/health') return { told, text, response };
   if (response.status === 401) window.dispatchEvent(new Event('signedout'));
-  throw new Problem(response.status, told, response.headers);
+  throw new Problem(response.status, told);
 }
 
 export const get = async (path, query, signal) => (await ask('GET', path, { query, signal })).told;

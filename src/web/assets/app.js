@@ -38,13 +38,13 @@ let endShown = () => {};
 /** What of a view would be lost by leaving it: gives whether there is something. */
 let isTouched = () => false;
 
-/** Goes to an address of this page. `replaceIt`: Back does not lead here again. */
-async function go(href, { replaceIt = false } = {}) {
+/** Goes to an address of this page. */
+async function go(href) {
   if (!await mayLeave()) return null;
   const isSame = new URL(href, location.href).pathname === location.pathname;
   // Back finds the page where it was left.
   history.replaceState({ y: scrollY }, '');
-  history[replaceIt ? 'replaceState' : 'pushState'](null, '', href);
+  history.pushState(null, '', href);
   return show({ keepFocus: isSame });
 }
 

@@ -1,6 +1,6 @@
 // Owns small drawings: strips of runs, bars of seconds, and points over time that can be zoomed into.
 
-import { h, s, replace } from './dom.js';
+import { h, s } from './dom.js';
 import { text, millis, now } from './time.js';
 
 const WORDS = { SUCCESS: 'succeeded', FAILED: 'failed', SKIPPED: 'skipped', PENDING: 'pending' };
@@ -153,17 +153,4 @@ export function lane(past, due, from, to, label) {
   });
   const coming = due.map(iso => s('rect.due', { x: x(Date.parse(iso)), y: 4, width: 2, height: 8 }, s('title', text(iso))));
   return s('svg.lane', { viewBox: `0 0 ${wide} 16`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label }, ran, coming, s('line.mark', { x1: x(now()), x2: x(now()), y1: 0, y2: 16 }));
-}
-
-/** Redraws at most once a frame. */
-export function redrawing(place, draw) {
-  let asked = false;
-  return () => {
-    if (asked) return;
-    asked = true;
-    requestAnimationFrame(() => {
-      asked = false;
-      if (place.isConnected) replace(place, draw());
-    });
-  };
 }

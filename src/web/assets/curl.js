@@ -24,7 +24,7 @@ export function toCurl(job) {
 }
 
 /** What is sent as a body; null: nothing. */
-export function bodyOf(job) {
+function bodyOf(job) {
   if (job.json !== undefined) return JSON.stringify(job.json);
   if (job.body !== undefined && job.body !== null) return job.body;
   return ['POST', 'PUT', 'PATCH'].includes(job.method ?? 'POST') ? '{}' : null;
@@ -36,7 +36,7 @@ const FIELD = /^(\*|\?|L|W|[\d*,/~?#LW-]|SUN|MON|TUE|WED|THU|FRI|SAT|JAN|FEB|MAR
 /** A crontab line or a curl command as members of a job, with remarks about what is not taken over. Throws if it is neither. */
 export function fromPasted(text) {
   let line = text.replace(/\\\r?\n/g, ' ').trim();
-  const zone = /^(?:CRON_TZ|TZ)=["']?([\w/+-]+)["']?\s+/.exec(line);
+  const zone = /^CRON_TZ=["']?([\w/+-]+)["']?\s+/.exec(line);
   if (zone) line = line.slice(zone[0].length);
   const terms = zone ? { timeZone: zone[1] } : {};
   const macro = /^(@\w+(?:\s+\d+\w+)?)\s+(.+)$/s.exec(line);

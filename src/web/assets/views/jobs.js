@@ -6,7 +6,7 @@ import { strip } from '../charts.js';
 import { describe } from '../schedule.js';
 import { merge, p99 } from '../runs.js';
 import { countdown, count, millis } from '../time.js';
-import { action, choice, emptyState, field, jobState, link, nameOf, pager, question, status, table, toast } from '../parts.js';
+import { action, choice, field, jobState, link, nameOf, pager, question, status, table, toast } from '../parts.js';
 
 const LIMIT = 25;
 const RUNS = 60;
