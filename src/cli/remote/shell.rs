@@ -51,7 +51,7 @@ pub(super) fn unknown(line: &str) -> Option<&str> {
         let (sign, behind) = (rest.as_bytes()[place], &rest[place + 1..]);
         rest = match sign {
             // Within double quotes an apostrophe is one.
-            b'\'' if line[..line.len() - rest.len() + place].matches('"').count() % 2 == 0 => {
+            b'\'' if line[..line.len() - rest.len() + place].matches('"').count().is_multiple_of(2) => {
                 &behind[behind.find('\'')? + 1..]
             }
             b'\\' => {
