@@ -83,12 +83,16 @@ fn media_type(content_type: &str) -> &str {
 /// Names the member, if the error has one.
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     let path = shortened(&error.path().to_string());
-    let what = in_words_of_json(error.inner().to_string());
-    let what = shortened(&what);
+    let mut what = in_words_of_json(error.inner().to_string());
     // The path has no name where nothing could be read yet.
     if matches!(path.as_str(), "." | "?") {
-        return ApiError::at("#".to_owned(), "body", what);
+        return ApiError::at("#".to_owned(), "body", shortened(&what));
     }
+    // Where there is a name it says more than where in the text that was.
+    if let Some(place) = what.rfind(" at line ") {
+        what.truncate(place);
+    }
+    let what = nearest_name(&what).unwrap_or_else(|| shortened(&what));
     let mut pointer = "#".to_owned();
     for segment in error.path() {
         let name = match segment {
@@ -114,6 +118,16 @@ fn in_words_of_json(mut what: String) -> String {
         }
     }
     what
+}
+
+/// For a name that is not known, the known one that is most like it: it was meant, more likely than not.
+fn nearest_name(what: &str) -> Option<String> {
+    let (unknown, known) = what.strip_prefix("unknown field `")?.split_once("`, expected ")?;
+    let names = known.split('`').skip(1).step_by(2);
+    let likeness = |name: &str| strsim::jaro_winkler(name, unknown);
+    let nearest = names.max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
+    let unknown = shortened(unknown);
+    (likeness(nearest) > 0.8).then(|| format!("unknown field `{unknown}`: did you mean `{nearest}`?"))
 }
 
 /// How long a pointer to what is wrong may be.

@@ -130,7 +130,7 @@ pub(super) struct ReplayAllAsked {
     #[serde(default)]
     #[schemars(with = "Option<Second>")]
     to: Option<String>,
-    /// How many at most, the newest of them. Left out: 100.
+    /// How many at most, the newest of them; none that was done again already. Left out: 100.
     #[serde(default, deserialize_with = "whole")]
     #[schemars(range(min = 1, max = BACKFILL_MAX))]
     limit: Option<u64>,

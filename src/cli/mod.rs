@@ -2,10 +2,12 @@
 //! It must not hold logic of its own, and nobody below knows it.
 //!
 //! `serve` (with `listen`: where it listens), `bench` and `secrets` and `token` are the flags of the commands, `flag` the values and
-//! errors of any; `remote/` has those that talk to a server, `pages` makes completions and man pages of all.
+//! errors of any; `remote/` has those that talk to a server, `pages` makes completions and man pages of all, and
+//! `help` is what those tell beside the flags.
 
 mod bench;
 mod flag;
+mod help;
 mod listen;
 mod pages;
 mod remote;
@@ -15,21 +17,22 @@ mod token;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::{self as instrument, Options, Verdict};
 use crate::config::Config;
 use crate::server::{self, ServeError};
 use bench::BenchArguments;
 use pages::{CompletionsArguments, ManArguments};
-use remote::{EXIT_CODES, RemoteCommand};
+use remote::RemoteCommand;
 use secrets::SecretsCommand;
 use serve::ServeArguments;
 use token::{Failed, TokenCommand};
 
 /// An HTTP cron: POSTs to your URLs on the second, at least once, and tells you when it failed.
 #[derive(Parser, Debug)]
-#[command(name = "punctual", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+#[command(name = "punctual", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     /// What to do; without one, serve.
     #[command(subcommand)]
@@ -67,17 +70,30 @@ const FAILURE: u8 = 1;
 /// It was measured, and a promise was not kept.
 const BROKEN: u8 = 3;
 
+/// All commands. What somebody reads of them only is made where somebody does.
+fn commands() -> clap::Command {
+    let is_read = std::env::args().any(|word| matches!(word.as_str(), "--help" | "help" | "man"));
+    help::explained(Arguments::command(), is_read)
+}
+
 /// Does what the command line asks for; the exit code says how it went.
 pub fn run() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let mut command = commands();
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let arguments = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) if !error.use_stderr() => {
             // Help or version was asked for; nothing can be done if the output is closed.
             drop(error.print());
             return ExitCode::SUCCESS;
         }
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            drop(error.print());
+            return ExitCode::from(USAGE);
+        }
         Err(error) => {
-            eprintln!("punctual: {} (see punctual --help)", flag::first_line(&error));
+            let words = help::words_of(&command, std::env::args().skip(1));
+            eprintln!("punctual: {} (see {words} --help)", flag::first_line(&error));
             return ExitCode::from(USAGE);
         }
     };
@@ -87,8 +103,8 @@ pub fn run() -> ExitCode {
         Some(Command::Secrets(command)) => return keep_secrets(&command),
         Some(Command::Token(command)) => return about_tokens(command),
         Some(Command::Remote(command)) => return talk(command),
-        Some(Command::Completions(typed)) => return print(pages::complete(&typed, &mut Arguments::command()), USAGE),
-        Some(Command::Man(typed)) => return print(pages::man(&typed, Arguments::command()), FAILURE),
+        Some(Command::Completions(typed)) => return print(pages::complete(&typed, &mut commands()), USAGE),
+        Some(Command::Man(typed)) => return print(pages::man(&typed, commands()), FAILURE),
         None => arguments.serve,
     };
     let config = match Config::try_from(typed) {

@@ -27,11 +27,10 @@ fn what_differs_is_shown_and_changed_and_what_is_the_same_is_left_alone() {
     let test = Setup::new(&[]);
     let jobs =
         [job("a", json!({ "tags": ["x"] })), job("b", json!({})), job("c", json!({ "retry": { "maxAttempts": 3 } }))];
-    let dry =
-        apply(&test, &jobs, &["--dry-run"]).ends(3).errs(&["would be created 3, changed 0, deleted 0, unchanged 0"]);
+    let dry = apply(&test, &jobs, &["--dry-run"]).ends(3).errs(&["would create 3, change 0, delete 0, unchanged 0"]);
     assert_eq!(
         dry.out.lines().map(|line| line.split_whitespace().collect()).collect::<Vec<Vec<_>>>(),
-        [["created", "a"], ["created", "b"], ["created", "c"]]
+        [["create", "a"], ["create", "b"], ["create", "c"]]
     );
     assert!(test.says(&["job", "ls", "-o", "name"]).is_empty());
     apply(&test, &jobs, &[]).ends(0).errs(&["created 3, changed 0, deleted 0, unchanged 0, refused 0"]);
@@ -39,7 +38,7 @@ fn what_differs_is_shown_and_changed_and_what_is_the_same_is_left_alone() {
 
     let again = apply(&test, &jobs, &[]).ends(0).errs(&["created 0, changed 0, deleted 0, unchanged 3, refused 0"]);
     assert_eq!((again.out.as_str(), jobs_of(&test)), ("", before.clone()));
-    apply(&test, &jobs, &["--dry-run"]).ends(0).errs(&["would be created 0, changed 0, deleted 0, unchanged 3"]);
+    apply(&test, &jobs, &["--dry-run"]).ends(0).errs(&["would create 0, change 0, delete 0, unchanged 3"]);
     apply(&test, &jobs, &["-o", "wide"]).ends(0).prints(&["unchanged  a"]);
 
     let other = [
@@ -48,8 +47,8 @@ fn what_differs_is_shown_and_changed_and_what_is_the_same_is_left_alone() {
         job("c", json!({ "retry": { "maxAttempts": 4 } })),
     ];
     let expected =
-        ["changed  a\n", "    owner: - -> me\n", "tags: [\"x\"] -> [\"x\",\"y\"]", "changed  c\n", "maxAttempts"];
-    let dry = apply(&test, &other, &["--dry-run"]).ends(3).prints(&expected).errs(&["would be created 0, changed 2"]);
+        ["change  a\n", "    owner: - -> me\n", "tags: [\"x\"] -> [\"x\",\"y\"]", "change  c\n", "maxAttempts"];
+    let dry = apply(&test, &other, &["--dry-run"]).ends(3).prints(&expected).errs(&["would create 0, change 2"]);
     assert!(!dry.out.contains("  b"), "{dry:?}");
     assert_eq!(jobs_of(&test), before, "a dry run changes nothing");
     let said = apply(&test, &other, &["--dry-run", "-o", "json"]).ends(3);
@@ -58,7 +57,7 @@ fn what_differs_is_shown_and_changed_and_what_is_the_same_is_left_alone() {
     assert_eq!(apply(&test, &other, &["--dry-run", "-o", "name"]).ends(3).out, "a\nc\n");
     apply(&test, &other, &[])
         .ends(0)
-        .prints(&expected)
+        .prints(&expected.map(|line| line.replace("change  ", "changed  ")).each_ref().map(String::as_str))
         .errs(&["created 0, changed 2, deleted 0, unchanged 1, refused 0"]);
     assert!(test.says(&["job", "get", "a"]).contains("me"));
     apply(&test, &other, &[]).ends(0).errs(&["unchanged 3"]);
@@ -80,7 +79,7 @@ fn only_what_an_owner_has_is_pruned_for_him() {
     apply(&test, &left, &words).ends(2).errs(&["--yes"]);
     assert_eq!(jobs_of(&test), before);
     let dry = apply(&test, &left, &[&words[..], &["--dry-run"]].concat()).ends(3);
-    dry.prints(&["deleted", "m2", "m3"]).errs(&["would be created 1, changed 1, deleted 2, unchanged 0"]);
+    dry.prints(&["delete  m2", "m3"]).errs(&["would create 1, change 1, delete 2, unchanged 0"]);
     assert_eq!(jobs_of(&test), before);
     let pruned = apply(&test, &left, &[&words[..], &["--yes"]].concat()).ends(0);
     pruned.errs(&["created 1, changed 1, deleted 2, unchanged 0, refused 0"]);
@@ -155,7 +154,7 @@ fn what_is_exported_is_no_difference_here_and_the_same_elsewhere() {
     ] {
         let text = test.says(words);
         let applied = test.feed(&["apply", "-f", "-", "--dry-run"], &text).ends(0);
-        applied.errs(&["would be created 0, changed 0, deleted 0, unchanged ", "refused 0"]);
+        applied.errs(&["would create 0, change 0, delete 0, unchanged ", "refused 0"]);
     }
     assert_eq!(test.says(&["export", "--tag", "no"]).lines().count(), 1);
     test.run(&["export", "-o", "table"]).ends(2).errs(&["expected json or yaml"]);
@@ -169,7 +168,7 @@ fn what_is_exported_is_no_difference_here_and_the_same_elsewhere() {
     other.feed(&["apply", "-f", "-", "--dry-run"], &open).ends(3).errs(&["refused 0"]);
     assert!(other.says(&["export"]).is_empty());
     other.feed(&["apply", "-f", "-"], &open).ends(0).errs(&["refused 0"]);
-    other.feed(&["apply", "-f", "-", "--dry-run"], &open).ends(0).errs(&["changed 0"]);
+    other.feed(&["apply", "-f", "-", "--dry-run"], &open).ends(0).errs(&["change 0"]);
     let known = |text: &str| {
         let mut jobs: Vec<Value> = text
             .lines()

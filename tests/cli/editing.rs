@@ -74,7 +74,8 @@ fn what_somebody_else_changed_meanwhile_is_not_overwritten() {
     let id = test.job("one", "/ok");
     test.says(&["job", "edit", "one", "--set", "owner=me"]);
     let other = "\"$PUNCTUAL\" job edit one --set timeoutMs=4321 >/dev/null; sed -i 's/^owner: .*/owner: you/' \"$1\"";
-    let refused = edit(&test, "one", other).ends(6).errs(&["somebody else changed the job meanwhile", "owner: you"]);
+    let refused = edit(&test, "one", other).ends(6).errs(&["somebody else changed the job meanwhile"]);
+    assert!(kept(&refused).contains("owner: you"), "{refused:?}");
     assert!(refused.out.is_empty(), "{refused:?}");
     let told = test.told(&id);
     assert_eq!((&told["owner"], &told["timeoutMs"]), (&json!("me"), &json!(4321)));
@@ -97,7 +98,7 @@ fn a_mistake_comes_back_with_a_remark_until_it_is_none() {
     assert_eq!(test.told(&id)["schedule"], "@monthly");
     let round =
         |number: u32| std::fs::read_to_string(test.folder.path().join(format!("round{number}"))).expect("it came back");
-    assert!(!round(1).contains('#'), "{}", round(1));
+    assert!(round(1).starts_with("# Change what") && !round(1).contains("# punctual"), "{}", round(1));
     let second = round(2);
     assert!(second.starts_with("# punctual: ") && second.contains("schedule") && second.contains("^^^"), "{second}");
     let third = round(3);
@@ -140,5 +141,21 @@ fn whoever_leaves_a_mistake_as_it_is_gets_out() {
     test.job("one", "/ok");
     // The first time it makes a mistake, and then it does nothing.
     let script = "grep -q nosuch \"$1\" || echo 'nosuch: 1' >> \"$1\"";
-    edit(&test, "one", script).ends(3).errs(&["the mistake was left as it is, so nothing is changed", "nosuch: 1"]);
+    let left = edit(&test, "one", script).ends(3).errs(&["the mistake was left as it is, so nothing is changed"]);
+    assert!(kept(&left).contains("nosuch: 1"), "{left:?}");
+}
+
+/// What was written, in the file that the error names.
+fn kept(ran: &Ran) -> String {
+    let (_, path) = ran.err.trim_end().rsplit_once(" is in ").unwrap_or_else(|| panic!("{ran:?}"));
+    std::fs::read_to_string(path).unwrap_or_else(|why| panic!("{path}: {why}"))
+}
+
+#[test]
+fn without_a_terminal_there_is_no_editor_unless_it_is_named() {
+    let test = Setup::new(&[]);
+    test.job("one", "/ok");
+    let mut command = test.command(&["job", "edit", "one"]);
+    command.env_remove("EDITOR").env_remove("VISUAL").env_remove("PUNCTUAL_EDITOR");
+    run(command, "").ends(2).errs(&["there is no terminal for an editor", "--set"]);
 }

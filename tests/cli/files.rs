@@ -38,7 +38,7 @@ fn files_are_of_one_job_or_of_many_in_yaml_or_json() {
     test.run(&["apply", "-f", "nowhere.yaml"]).ends(1).errs(&["nowhere.yaml"]);
     test.feed(&["apply", "-f", "-"], "[1]").ends(2).errs(&["standard input:1", "expected a job"]);
     test.file("bad.yaml", &format!("{}---\n{}  x: [\n", yaml("z1", ""), yaml("z2", "")));
-    test.run(&["apply", "-f", "bad.yaml"]).ends(2).errs(&["bad.yaml", "line 6"]);
+    test.run(&["apply", "-f", "bad.yaml"]).ends(2).errs(&["bad.yaml", "line 10"]);
     test.file("bad.ndjson", &format!("{}\n{{\"name\"\n", json_of("z3")));
     test.run(&["apply", "-f", "bad.ndjson"]).ends(2).errs(&["bad.ndjson:2"]);
     assert_eq!(test.says(&["job", "ls", "-o", "name"]).lines().count(), 7);
@@ -67,7 +67,7 @@ fn secrets_come_from_elsewhere_and_are_never_printed() {
         apply(&["-o", format], "planted2").ends(0).errs(&["unchanged 2"]);
     }
     // They are compared all the same.
-    let other = apply(&["--dry-run"], "planted3").ends(3).errs(&["changed 2"]);
+    let other = apply(&["--dry-run"], "planted3").ends(3).errs(&["change 2"]);
     assert!(other.out.contains("secretHeaders") && other.out.contains("auth"), "{other:?}");
     apply(&[], "planted3").ends(0).errs(&["changed 2"]);
     // Only where secrets stand means something else than it says.
@@ -111,11 +111,11 @@ fn a_mistake_in_a_file_is_underlined_where_it_stands() {
     test.file("jobs.yaml", &text);
     let line_of = |part: &str| text.lines().position(|line| line.contains(part)).expect("it is there") + 1;
     let refused = test.run(&["apply", "-f", "jobs.yaml"]);
-    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_eq!(refused.code, 2, "{refused:?}");
     let expected = format!("  jobs.yaml:{}\n    maxAttempts: -1\n    ^^^^^^^^^^^^^^^\n", line_of("maxAttempts"));
     let refused = refused.errs(&[&expected, "refused 2"]);
     assert!(
-        refused.err.contains(&format!("jobs.yaml:{}", line_of("tagz"))) && refused.err.contains("tagz"),
+        refused.err.contains(&format!("jobs.yaml:{}", line_of("tagz"))) && refused.err.contains("did you mean `tags`?"),
         "{refused:?}"
     );
     // Beside what is refused, the others are done.
@@ -125,6 +125,6 @@ fn a_mistake_in_a_file_is_underlined_where_it_stands() {
     refused.errs(&["job.yaml:4\n  schedule: '61 * * * *'\n  ^^^^^^^^^^^^^^^^^^^^^^"]);
     let array = "[\n {\"name\": \"a\", \"schedule\": \"@yearly\", \"api\": \"http://a.example/\", \"type\": \"ATLEAST_ONCE\"},\n \
                  {\"name\": \"b\", \"schedule\": \"@never\", \"api\": \"http://a.example/\", \"type\": \"ATLEAST_ONCE\"}\n]\n";
-    let refused = test.feed(&["apply", "-f", "-", "--dry-run"], array).ends(1);
+    let refused = test.feed(&["apply", "-f", "-", "--dry-run"], array).ends(2);
     refused.errs(&["standard input:3\n", "\"@never\"", "^^^"]);
 }

@@ -111,7 +111,7 @@ fn jobs_are_listed_and_shown_in_every_format() {
     ] {
         let said = test.api().send("GET", &path, None).text;
         assert_eq!(test.says(&[words, &["-o", "json"]].concat()).trim_end(), said.trim_end(), "{words:?}");
-        let yaml: Value = serde_saphyr::from_str(&test.says(&[words, &["-o", "yaml"]].concat())).expect("it is YAML");
+        let yaml: Value = yaml_serde::from_str(&test.says(&[words, &["-o", "yaml"]].concat())).expect("it is YAML");
         assert_eq!(yaml, serde_json::from_str::<Value>(&said).expect("it is JSON"), "{words:?}");
     }
     assert_eq!(test.says(&["job", "ls", "-o", "name", "--sort", "name"]), "one\nthree\ntwo\n");

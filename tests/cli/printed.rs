@@ -107,7 +107,10 @@ fn a_schedule_is_explained() {
     assert_eq!(said["instants"].as_array().map(Vec::len), Some(3));
     let mut berlin = test.command(&words);
     berlin.env("TZ", "Asia/Tokyo");
-    assert!(run(berlin, "").ends(0).out.contains("2026-03-28 10:30:00"), "times are in the zone of whoever reads them");
+    assert!(
+        run(berlin, "").ends(0).out.contains("2026-03-28T10:30:00+09:00"),
+        "times are in the zone of whoever reads them"
+    );
     let never = test.run(&["schedule", "preview", "0 0 31 2 *"]);
     assert!(never.code == 2 || never.err.contains("it is never due"), "{never:?}");
 }

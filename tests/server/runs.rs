@@ -149,6 +149,15 @@ fn all_that_failed_is_done_again() {
     let bodies: Vec<String> = test.receiver.posts_to("/bad").into_iter().map(|post| post.body).collect();
     assert_eq!(bodies[..3], [jobs[0].clone(), jobs[1].clone(), jobs[1].clone()]);
     assert_eq!(bodies.len(), 6, "each with its own body again: {bodies:?}");
+    // What was done again is not done a third time: what its replay came to counts.
+    let (_, third) = post(&test, "/api/executions/replay", Some(json!({"status": "FAILED"})));
+    assert_eq!(third["count"], 0, "{third}");
+    test.receiver.script("/bad", Script::Status(500));
+    post(&test, &format!("/api/jobs/{}/run", jobs[0]), Some(json!({"wait": true})));
+    let (_, fourth) = post(&test, "/api/executions/replay", Some(json!({"status": "FAILED"})));
+    assert_eq!(ended(&test, fourth["executionIds"][0].as_str().expect("one"))["status"], "FAILED");
+    let (_, fifth) = post(&test, "/api/executions/replay", Some(json!({"status": "FAILED", "dryRun": true})));
+    assert_eq!((&fifth["count"], &fifth["executionIds"]), (&json!(1), &fourth["executionIds"]), "of both the replay");
     // Of one job only, the newest, and of a job that is gone.
     let of = |job: &str| json!({"jobId": job, "limit": 1});
     assert_eq!(post(&test, "/api/executions/replay", Some(of(&good))).1["count"], 1);

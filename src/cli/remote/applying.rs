@@ -1,7 +1,7 @@
 //! Owns making the server's jobs what files say: what differs is shown, then changed; what is the same is left alone.
 //! It must not compare jobs itself: the server does, secrets included.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -13,8 +13,8 @@ use super::asking::{Progress, sure};
 use super::exporting;
 use super::failure::{Failure, Kind};
 use super::files::{self, Item};
-use super::server::{Ask, Server, ServerArguments};
-use super::shown::{self, Format, OutputArguments, Shown, clean, standing, text};
+use super::server::{Ask, Server};
+use super::shown::{self, Format, Shown, clean, standing, text};
 
 /// How many jobs the server takes in one commit.
 const TOGETHER_MAX: usize = 10_000;
@@ -30,7 +30,7 @@ pub(in crate::cli) struct ApplyArguments {
     /// Only say what would change; exit code 3 if something would
     #[arg(long)]
     dry_run: bool,
-    /// Who looks after these jobs, where they do not say
+    /// Who looks after these jobs, where they do not say. What files do not say is taken away, an owner as well
     #[arg(long, value_name = "OWNER")]
     owner: Option<String>,
     /// Delete jobs of that owner that are not in the files
@@ -39,10 +39,6 @@ pub(in crate::cli) struct ApplyArguments {
     /// Do not ask before deleting
     #[arg(short, long)]
     yes: bool,
-    #[command(flatten)]
-    output: OutputArguments,
-    #[command(flatten)]
-    server: ServerArguments,
 }
 
 /// What came of the lines.
@@ -67,18 +63,35 @@ struct Line {
 }
 
 /// Applies them.
-pub(super) fn run(typed: &ApplyArguments) -> Result<(), Failure> {
-    let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
+pub(super) fn run(typed: &ApplyArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
     let mut items = Vec::new();
     for file in &typed.files {
         items.extend(files::read(file)?);
     }
+    check_twice(&items)?;
     apply(
-        &server,
+        server,
         &items,
         &Options { dry_run: typed.dry_run, owner: typed.owner.as_deref(), prune: typed.prune, yes: typed.yes },
-        &shown,
+        shown,
     )
+}
+
+/// No job is declared twice: which of the two should count?
+fn check_twice(items: &[Item]) -> Result<(), Failure> {
+    let mut places: HashMap<(bool, &str), &Item> = HashMap::new();
+    for item in items.iter().filter(|item| item.calendar().is_none()) {
+        let named = item.value.get("job").unwrap_or(&item.value).get("name").and_then(Value::as_str);
+        for (is_name, key) in [(true, named), (false, item.id())] {
+            let before = key.and_then(|key| places.insert((is_name, key), item));
+            if let (Some(before), Some(key)) = (before, key) {
+                let (here, there) = (item.place(), before.place());
+                let what = if is_name { "name" } else { "jobId" };
+                return Err(Failure::usage(format!("{here}: the {what} {key:?} is declared before, at {there}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// How items are applied.
@@ -103,7 +116,7 @@ pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, show
     let doomed = if options.prune { doomed(server, &results, options.owner.unwrap_or_default())? } else { Vec::new() };
     let has_difference = !doomed.is_empty() || results.iter().any(|(_, told)| outcome(told) != "unchanged");
     for (place, told) in &results {
-        show_difference(&lines[*place], told, items, shown)?;
+        show_difference(&lines[*place], told, items, options.dry_run, shown)?;
     }
     if !options.dry_run && has_difference {
         if !doomed.is_empty() {
@@ -124,17 +137,17 @@ pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, show
             if told.get("problem").is_some() {
                 // What was refused before was told before.
                 if !refused.contains(&place) {
-                    eprintln!("punctual: {}: {}", line.name, text(&told["problem"]["detail"]));
+                    eprintln!("punctual: {}: {}", line.name, detail(&told["problem"]));
                 }
             } else if line.place.is_none() {
                 told["outcome"] = "deleted".into();
-                show_deleted(shown, &line.name)?;
+                show_deleted(shown, &line.name, false)?;
             }
             results.push((place, told));
         }
     } else {
         for line in &doomed {
-            show_deleted(shown, &line.name)?;
+            show_deleted(shown, &line.name, options.dry_run)?;
             results.push((0, json!({ "outcome": "deleted" })));
         }
     }
@@ -155,20 +168,29 @@ fn finish(results: &[(usize, Value)], dry_run: bool, shown: &Shown) -> Result<()
         }
     }
     let Counts { created, changed, unchanged, deleted, refused, calendars } = counts;
-    let would = if dry_run { "would be " } else { "" };
     if matches!(shown.format, Format::Json | Format::Yaml) {
         let said = json!({ "created": created, "changed": changed, "unchanged": unchanged, "deleted": deleted, "refused": refused,
             "calendars": calendars, "dryRun": dry_run, "results": results.iter().map(|(_, told)| told).collect::<Vec<_>>() });
         shown::print_answer(&said.to_string(), shown.format)?;
     }
     let of_calendars = if calendars > 0 { format!(", calendars {calendars}") } else { String::new() };
-    eprintln!(
-        "{would}created {created}, changed {changed}, deleted {deleted}, unchanged {unchanged}, refused {refused}{of_calendars}"
-    );
+    let [create, change, delete] = ["created", "changed", "deleted"].map(|done| what_is(done, dry_run));
+    let said = format!("{create} {created}, {change} {changed}, {delete} {deleted}, unchanged {unchanged}");
+    eprintln!("{}{said}, refused {refused}{of_calendars}", if dry_run { "would " } else { "" });
     match () {
-        () if refused > 0 => Err(Failure::failed("")),
+        () if refused > 0 => Err(Failure::usage("")),
         () if dry_run && created + changed + deleted + calendars > 0 => Err(Failure::new(Kind::No, "")),
         () => Ok(()),
+    }
+}
+
+/// What came of a line, in a word; for a dry run what would.
+fn what_is(outcome: &str, dry_run: bool) -> &str {
+    match outcome {
+        "created" if dry_run => "create",
+        "changed" if dry_run => "change",
+        "deleted" if dry_run => "delete",
+        other => other,
     }
 }
 
@@ -198,7 +220,8 @@ fn line_of(item: &Item, place: usize, options: &Options<'_>) -> Result<Line, Fai
     let body = item.body().map(|body| ("json", body.to_owned()));
     let members: BTreeMap<&str, Box<RawValue>> = members.chain(body).collect();
     // Of a job that has had some of its runs only the others are left, where it is new.
-    let beside = ["jobId", "runs"].into_iter().filter_map(|member| Some((member, raw(item.beside(member)?))));
+    let beside = [("jobId", item.id().map(|id| raw(&id))), ("runs", item.beside("runs").map(|runs| raw(&runs)))];
+    let beside = beside.into_iter().filter_map(|(member, value)| Some((member, value?)));
     let apply: BTreeMap<&str, Box<RawValue>> = beside.chain([("job", raw(&members))]).collect();
     let text = raw(&BTreeMap::from([("apply", apply)])).get().to_owned();
     Ok(Line { text, place: Some(place), is_calendar: false, name })
@@ -273,17 +296,13 @@ fn doomed(server: &Server, results: &[(usize, Value)], owner: &str) -> Result<Ve
     Ok(doomed)
 }
 
-fn show_difference(line: &Line, told: &Value, items: &[Item], shown: &Shown) -> Result<(), Failure> {
+fn show_difference(line: &Line, told: &Value, items: &[Item], dry_run: bool, shown: &Shown) -> Result<(), Failure> {
     if let Some(problem) = told.get("problem") {
         let place = line.place.map(|place| &items[place]);
-        eprintln!("punctual: {}: {}", place.map(Item::place).unwrap_or_default(), text(&problem["detail"]));
+        eprintln!("punctual: {}: {}", place.map(Item::place).unwrap_or_default(), detail(problem));
         for fault in problem["errors"].as_array().into_iter().flatten() {
             let pointer = fault["pointer"].as_str().unwrap_or_default();
-            let path = pointer
-                .trim_start_matches("#/")
-                .trim_start_matches("apply/job/")
-                .trim_start_matches("apply/")
-                .replace('/', ".");
+            let path = own_member(pointer.trim_start_matches("#/"), '/').replace('/', ".");
             if let Some(there) = place.and_then(|item| item.typed.show(&path)) {
                 eprintln!("{there}");
             }
@@ -296,7 +315,7 @@ fn show_difference(line: &Line, told: &Value, items: &[Item], shown: &Shown) -> 
     match outcome(told) {
         "unchanged" if !shown.is_wide() => Ok(()),
         what => {
-            shown_line(shown, what, &line.name)?;
+            shown_line(shown, what_is(what, dry_run), &line.name)?;
             if shown.format == Format::Name {
                 return Ok(());
             }
@@ -308,9 +327,20 @@ fn show_difference(line: &Line, told: &Value, items: &[Item], shown: &Shown) -> 
     }
 }
 
-fn show_deleted(shown: &Shown, name: &str) -> Result<(), Failure> {
+/// The member in what somebody wrote: without what the lines of a batch put around it.
+fn own_member(path: &str, separator: char) -> &str {
+    let inner = path.strip_prefix("apply").and_then(|rest| rest.strip_prefix(separator)).unwrap_or(path);
+    inner.strip_prefix("job").and_then(|rest| rest.strip_prefix(separator)).unwrap_or(inner)
+}
+
+/// Why a line is refused, about members as they were written.
+fn detail(problem: &Value) -> String {
+    own_member(&text(&problem["detail"]), '.').to_owned()
+}
+
+fn show_deleted(shown: &Shown, name: &str, dry_run: bool) -> Result<(), Failure> {
     match shown.format {
-        Format::Table | Format::Wide | Format::Name => shown_line(shown, "deleted", name),
+        Format::Table | Format::Wide | Format::Name => shown_line(shown, what_is("deleted", dry_run), name),
         Format::Json | Format::Yaml => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::server::url_of;
-use super::shown::{self, Format, Table};
+use super::shown::{self, Format, Shown, Table};
 
 /// All contexts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,11 +39,7 @@ pub(super) struct Context {
 #[derive(Subcommand, Debug)]
 pub(in crate::cli) enum ContextCommand {
     /// List the contexts; the one with a star is used
-    Ls {
-        /// How it is printed: table, wide, json, yaml or name
-        #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-        output: String,
-    },
+    Ls,
     /// Use this context from now on
     Use {
         /// Its name
@@ -71,11 +67,11 @@ pub(in crate::cli) enum ContextCommand {
 }
 
 /// Does what was asked for.
-pub(super) fn run(command: ContextCommand) -> Result<(), Failure> {
+pub(super) fn run(command: ContextCommand, shown: &Shown) -> Result<(), Failure> {
     let path = path()?;
     let mut all = Contexts::read(&path)?;
     match command {
-        ContextCommand::Ls { output } => return all.list(Format::parse(&output)?),
+        ContextCommand::Ls => return all.list(shown.format),
         ContextCommand::Use { name } => {
             all.named(&name)?;
             all.current = Some(name);

@@ -7,8 +7,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::server::{Ask, Server, ServerArguments};
-use super::shown::{self, OutputArguments, Shown, text};
+use super::listing::name_of;
+use super::server::{Ask, Server};
+use super::shown::{self, Shown, text};
 use super::typed::Typed;
 use super::{files, members};
 
@@ -21,8 +22,8 @@ pub(in crate::cli) struct CreateArguments {
     /// What is POSTed to
     #[arg(value_name = "URL", required_unless_present_any = ["file", "at", "after"])]
     api: Option<String>,
-    /// Once, at this second, in place of a schedule; the URL is the only word then
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["file", "after"])]
+    /// Once, at this second, such as +2h or '2026-12-31 09:00', in place of a schedule; the URL is the only word then
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, conflicts_with_all = ["file", "after"])]
     at: Option<String>,
     /// Once, so many milliseconds from now
     #[arg(long, value_name = "MS", conflicts_with = "file")]
@@ -57,15 +58,10 @@ pub(in crate::cli) struct CreateArguments {
     /// Any other member, such as --set retry.maxAttempts=5
     #[arg(long = "set", value_name = "MEMBER=VALUE")]
     members: Vec<String>,
-    #[command(flatten)]
-    output: OutputArguments,
-    #[command(flatten)]
-    server: ServerArguments,
 }
 
 /// Creates it.
-pub(super) fn run(typed: &CreateArguments) -> Result<(), Failure> {
-    let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
+pub(super) fn run(typed: &CreateArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
     let (mut job, mut from) = match &typed.file {
         Some(file) => {
             let mut items = files::read(file)?;
@@ -87,9 +83,13 @@ pub(super) fn run(typed: &CreateArguments) -> Result<(), Failure> {
         .collect();
     let command: Vec<(&str, &str)> = command.iter().map(|(path, value)| (path.as_str(), value.as_str())).collect();
     let command = from.take().unwrap_or_else(|| Typed::command(&command));
+    if let Some(at) = &typed.at {
+        // What is no time the server says better, as it shows where it stands.
+        job["runAt"] = shown.read_time("--at", at).unwrap_or_else(|_| at.clone()).into();
+    }
     let answer = server.ask(Ask::post("/api/jobs", &job).typed(&command))?;
     let told = answer.json()?;
-    shown.one(&answer.text, told["jobId"].as_str().unwrap_or_default(), || {
+    shown.one(&answer.text, &name_of(&told), || {
         shown::print_lines([text(&told["jobId"])])?;
         eprintln!("{}", text(&told["preview"]["description"]));
         for warning in told["preview"]["warnings"].as_array().into_iter().flatten() {

@@ -11,8 +11,8 @@ use super::applying::{self, Options};
 use super::curl;
 use super::failure::Failure;
 use super::files::Item;
-use super::server::{Server, ServerArguments};
-use super::shown::{OutputArguments, Shown};
+use super::server::Server;
+use super::shown::Shown;
 use super::typed::Typed;
 use crate::limits::LABEL_LEN_MAX;
 
@@ -46,10 +46,6 @@ pub(in crate::cli) struct CrontabArguments {
     /// Their time zone, if the crontab has no CRON_TZ; unless given, the server's
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
-    #[command(flatten)]
-    output: OutputArguments,
-    #[command(flatten)]
-    server: ServerArguments,
 }
 
 /// What a line of a crontab is.
@@ -66,9 +62,8 @@ enum Line {
 }
 
 /// Imports it.
-pub(super) fn run(command: ImportCommand) -> Result<(), Failure> {
+pub(super) fn run(command: &ImportCommand, server: &Server, shown: &Shown) -> Result<(), Failure> {
     let ImportCommand::Crontab(typed) = command;
-    let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
     let text = if typed.file.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin())
     } else {
@@ -106,7 +101,7 @@ pub(super) fn run(command: ImportCommand) -> Result<(), Failure> {
     }
     eprintln!("{} of the lines become jobs, {left} are left out", items.len());
     let options = Options { dry_run: typed.dry_run, owner: typed.owner.as_deref(), prune: false, yes: false };
-    applying::apply(&server, &items, &options, &shown)
+    applying::apply(server, &items, &options, shown)
 }
 
 /// What a job is called: after its URL and its schedule, and a number if that is not enough.

@@ -5,10 +5,11 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::find::id_of;
-use super::jobs::{PageArguments, pages, took};
-use super::server::{Ask, Server, ServerArguments};
-use super::shown::{self, Format, OutputArguments, Shown, Table, millis, standing, text};
+use super::find::{Names, id_of};
+use super::jobs::{range, took};
+use super::listing::{PageArguments, finish, pages};
+use super::server::{Ask, Server};
+use super::shown::{self, Format, Shown, Table, millis, standing, text};
 use super::tail::{self, TailArguments};
 
 /// What can be done with executions.
@@ -40,17 +41,13 @@ pub(in crate::cli) struct ListArguments {
     #[command(flatten)]
     filter: FilterArguments,
     /// Only what belongs to this second or a later one
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
     /// Only what belongs to this second or an earlier one
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
     #[command(flatten)]
     page: PageArguments,
-    #[command(flatten)]
-    output: OutputArguments,
-    #[command(flatten)]
-    server: ServerArguments,
 }
 
 /// Which executions.
@@ -73,26 +70,20 @@ pub(in crate::cli) struct OneArguments {
     /// Its id
     #[arg(value_name = "EXECUTION")]
     execution: String,
-    #[command(flatten)]
-    output: OutputArguments,
-    #[command(flatten)]
-    server: ServerArguments,
 }
 
 /// Does what was asked for.
-pub(super) fn run(command: ExecutionCommand) -> Result<(), Failure> {
+pub(super) fn run(command: ExecutionCommand, server: &Server, shown: &Shown) -> Result<(), Failure> {
     match command {
-        ExecutionCommand::Ls(list) => ls(&list),
+        ExecutionCommand::Ls(list) => ls(&list, server, shown),
         ExecutionCommand::Get(one) => {
-            let (server, shown) = (Server::find(&one.server)?, Shown::of(&one.output)?);
             let answer = server.ask(Ask::get(format!("/api/executions/{}", one.execution)))?;
-            show(&answer.text, &answer.json()?, &shown)
+            show(&answer.text, &answer.json()?, shown)
         }
-        ExecutionCommand::Tail(typed) => tail::run(&typed),
+        ExecutionCommand::Tail(typed) => tail::run(&typed, server, shown),
         ExecutionCommand::Replay { execution, wait, force } => {
-            let (server, shown) = (Server::find(&execution.server)?, Shown::of(&execution.output)?);
             let path = format!("/api/executions/{}/replay", execution.execution);
-            started(&server, &path, &json!({ "wait": wait, "force": force }), &shown)
+            started(server, &path, &json!({ "wait": wait, "force": force }), shown)
         }
     }
 }
@@ -103,10 +94,10 @@ pub(super) fn heads(shown: &Shown) -> Vec<&'static str> {
     [&HEADS[..], more].concat()
 }
 
-const HEADS: [&str; 7] = ["SCHEDULED", "STATUS", "HTTP", "DRIFT", "DURATION", "KIND", "EXECUTION ID"];
+const HEADS: [&str; 8] = ["SCHEDULED", "STATUS", "HTTP", "DRIFT", "DURATION", "KIND", "JOB", "EXECUTION ID"];
 
 /// An execution in such a list.
-pub(super) fn cells(execution: &Value, shown: &Shown) -> Vec<String> {
+pub(super) fn cells(execution: &Value, shown: &Shown, names: &Names<'_>) -> Vec<String> {
     let mut cells = vec![
         shown.time(&execution["scheduledTime"]),
         standing(execution["status"].as_str().unwrap_or("-")),
@@ -114,6 +105,7 @@ pub(super) fn cells(execution: &Value, shown: &Shown) -> Vec<String> {
         millis(&execution["driftMs"]),
         took(execution),
         text(&execution["kind"]),
+        names.of(execution["jobId"].as_str().unwrap_or_default()),
         text(&execution["executionId"]),
     ];
     if shown.is_wide() {
@@ -123,31 +115,31 @@ pub(super) fn cells(execution: &Value, shown: &Shown) -> Vec<String> {
     cells
 }
 
-fn ls(typed: &ListArguments) -> Result<(), Failure> {
-    let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
-    let job = typed.filter.job.as_deref().map(|job| id_of(&server, job)).transpose()?;
+fn ls(typed: &ListArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
+    let job = typed.filter.job.as_deref().map(|job| id_of(server, job)).transpose()?;
     let status = typed.filter.status.as_deref().map(str::to_uppercase);
+    let (from, to) = range(shown, typed.from.as_deref(), typed.to.as_deref())?;
     let pairs = [
         ("jobId", job.as_deref()),
         ("status", status.as_deref()),
         ("kind", typed.filter.kind.as_deref()),
-        ("from", typed.from.as_deref()),
-        ("to", typed.to.as_deref()),
+        ("from", from.as_deref()),
+        ("to", to.as_deref()),
     ];
-    let mut table = Table::new(&heads(&shown));
-    pages(&server, "/api/executions", &pairs, &typed.page, |said, page| {
+    let (mut table, mut names) = (Table::new(&heads(shown)), Names::new(server));
+    let next = pages(server, "/api/executions", &pairs, &typed.page, |said, page| {
         let all = page["executions"].as_array().cloned().unwrap_or_default();
         match shown.format {
             Format::Json | Format::Yaml => return shown::print_answer(said, shown.format),
             Format::Name => return shown::print_lines(all.iter().map(|one| text(&one["executionId"]))),
-            Format::Table | Format::Wide => all.iter().for_each(|one| table.row(cells(one, &shown))),
+            Format::Table | Format::Wide => {
+                names.learn(all.iter().filter_map(|one| one["jobId"].as_str()))?;
+                all.iter().for_each(|one| table.row(cells(one, shown, &names)));
+            }
         }
         Ok(())
     })?;
-    if matches!(shown.format, Format::Table | Format::Wide) {
-        return table.print("no execution is like this");
-    }
-    Ok(())
+    finish(&mut table, "no execution is like this", next.as_deref(), shown)
 }
 
 /// Shows one execution.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::asking::Progress;
 use super::failure::{Failure, unprinted};
-use super::server::{Ask, Server, ServerArguments};
+use super::server::{Ask, Server};
 use super::shown::to_yaml;
 
 /// What is written out, and how.
@@ -23,22 +23,19 @@ pub(in crate::cli) struct ExportArguments {
     /// Only jobs with this tag
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
-    #[command(flatten)]
-    server: ServerArguments,
 }
 
 /// Writes them out.
-pub(super) fn run(typed: &ExportArguments) -> Result<(), Failure> {
+pub(super) fn run(typed: &ExportArguments, server: &Server) -> Result<(), Failure> {
     let is_yaml = match typed.output.as_str() {
         "json" => false,
         "yaml" => true,
         other => return Err(Failure::usage(format!("--output: expected json or yaml, got {other:?}"))),
     };
-    let server = Server::find(&typed.server)?;
     let progress = Progress::new("exported");
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut done = 0;
-    each(&server, |line| {
+    each(server, |line| {
         if !is_wanted(line, typed)? {
             return Ok(());
         }

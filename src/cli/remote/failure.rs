@@ -51,10 +51,6 @@ impl Kind {
     }
 }
 
-/// The exit codes, for `--help` and the man page.
-pub(in crate::cli) const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 what was typed is wrong; 3 it ran and the answer \
-     is no; 4 not allowed; 5 not found; 6 changed meanwhile.";
-
 impl Failure {
     pub(super) fn new(kind: Kind, message: impl Into<String>) -> Failure {
         Failure { kind, message: message.into() }

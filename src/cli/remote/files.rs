@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::editing::TOLD;
 use super::failure::Failure;
 use super::typed::Typed;
 
@@ -20,15 +21,21 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// The job: by itself, or as an export wraps it.
+    /// The job: by itself, as `job get` prints it, or as an export wraps it.
     pub(super) fn job(&self) -> Result<Value, Failure> {
-        let job = self.value.get("job").unwrap_or(&self.value);
-        if job.is_object() { Ok(job.clone()) } else { Err(Failure::usage(format!("{}: expected a job", self.place()))) }
+        let mut job = self.value.get("job").unwrap_or(&self.value).clone();
+        let members = job.as_object_mut();
+        let members = members.ok_or_else(|| Failure::usage(format!("{}: expected a job", self.place())))?;
+        if members.contains_key("jobId") {
+            TOLD.iter().for_each(|told| drop(members.remove(*told)));
+        }
+        members.entry("type").or_insert_with(|| "ATLEAST_ONCE".into());
+        Ok(job)
     }
 
-    /// The id that an export gave it.
+    /// The id that the server gave it.
     pub(super) fn id(&self) -> Option<&str> {
-        self.beside("jobId")?.as_str()
+        self.value.get("jobId")?.as_str()
     }
 
     /// What an export says beside the job.
@@ -75,8 +82,12 @@ struct Body<'a> {
 
 const ENDINGS: [&str; 5] = ["yaml", "yml", "json", "ndjson", "jsonl"];
 
-/// All that a file has, or all files of a folder, or standard input (`-`).
+/// All that a file has, or all files of a folder and of the folders in it, or standard input (`-`).
 pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
+    read_all(path, true)
+}
+
+fn read_all(path: &Path, is_named: bool) -> Result<Vec<Item>, Failure> {
     if path == Path::new("-") {
         let text = std::io::read_to_string(std::io::stdin())
             .map_err(|why| Failure::failed(format!("standard input: {why}")))?;
@@ -88,9 +99,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
     }
     let mut files: Vec<PathBuf> =
         fs::read_dir(path).map_err(failed)?.map(|entry| Ok(entry?.path())).collect::<Result<_, _>>().map_err(failed)?;
-    files.retain(|file| file.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)));
+    // What a folder hides, as .git, is none of this.
+    files.retain(|file| !file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')));
+    let has_ending =
+        |file: &PathBuf| file.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+    files.retain(|file| file.is_dir() || has_ending(file));
     files.sort();
-    if files.is_empty() {
+    if files.is_empty() && is_named {
         return Err(Failure::usage(format!(
             "{}: there is no file that ends in {}",
             path.display(),
@@ -99,7 +114,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
     }
     let mut all = Vec::new();
     for file in files {
-        all.extend(read(&file)?);
+        all.extend(read_all(&file, false)?);
     }
     Ok(all)
 }
@@ -138,8 +153,11 @@ fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
         }
     }
     for (line, document) in documents(text) {
-        let value: Option<Value> = serde_saphyr::from_str(document)
-            .map_err(|why| Failure::usage(format!("{name} (from line {line}): {why}")))?;
+        // People count lines of the file, not of the document.
+        let again = |_| yaml_serde::from_str(&format!("{}{document}", "\n".repeat(line - 1)));
+        let value: Option<Value> = yaml_serde::from_str(document)
+            .or_else(again)
+            .map_err(|why| Failure::usage(format!("{name}: this is no YAML: {why}")))?;
         match value.unwrap_or_default() {
             Value::Null => {}
             Value::Array(all) => {

@@ -1,10 +1,13 @@
-//! Owns finding the job that somebody means: by its id, or by its name.
+//! Owns finding the job that somebody means, by its id or by its name, and what jobs are called.
 //! It must not guess: a name is the whole name.
+
+use std::collections::HashMap;
 
 use serde_json::Value;
 
 use super::failure::{Failure, Kind};
 use super::server::{Ask, Server, query};
+use super::shown::clean;
 use crate::job::JobId;
 
 /// The id of the job that is called so.
@@ -31,5 +34,48 @@ fn named(server: &Server, name: &str) -> Result<Value, Failure> {
         if cursor.is_none() {
             return Err(Failure::new(Kind::NotFound, format!("no job has the id or the name {name:?}")));
         }
+    }
+}
+
+/// How many jobs are asked for at once.
+const TOGETHER_MAX: usize = 100;
+/// Beyond so many, all are forgotten: whoever follows executions may do so for weeks.
+const KNOWN_MAX: usize = 10_000;
+
+/// What jobs are called, as far as it was asked for.
+pub(super) struct Names<'a> {
+    server: &'a Server,
+    known: HashMap<String, String>,
+}
+
+impl Names<'_> {
+    pub(super) fn new(server: &Server) -> Names<'_> {
+        Names { server, known: HashMap::new() }
+    }
+
+    /// Asks what these jobs are called, unless that is known.
+    pub(super) fn learn<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+        let mut unknown: Vec<&str> = ids.filter(|id| !self.known.contains_key(*id)).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if self.known.len() + unknown.len() > KNOWN_MAX {
+            self.known.clear();
+        }
+        for some in unknown.chunks(TOGETHER_MAX) {
+            let path = query(&[("jobId", Some(&some.join(","))), ("limit", Some("1"))]);
+            let told = self.server.ask(Ask::get(format!("/api/strips{path}")))?.json()?;
+            for job in told["strips"].as_array().into_iter().flatten() {
+                let id = job["jobId"].as_str().unwrap_or_default();
+                // The name, as it is, may be a command of a terminal.
+                let name = job["name"].as_str().map_or_else(|| id.to_owned(), clean);
+                self.known.insert(id.to_owned(), name);
+            }
+        }
+        Ok(())
+    }
+
+    /// What this job is called: by its name, or by its id.
+    pub(super) fn of(&self, id: &str) -> String {
+        self.known.get(id).cloned().unwrap_or_else(|| id.to_owned())
     }
 }

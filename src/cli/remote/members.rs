@@ -10,7 +10,10 @@ pub(super) fn parse(typed: &str) -> Result<(String, Value), Failure> {
     let (path, value) = typed.split_once('=').filter(|(path, _)| !path.is_empty()).ok_or_else(|| {
         Failure::usage(format!("--set: expected MEMBER=VALUE, such as retry.maxAttempts=5, got {typed:?}"))
     })?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    // Headers are texts, whatever they look like.
+    let is_header = ["headers.", "secretHeaders."].iter().any(|start| path.starts_with(start));
+    let read = if is_header && value != "null" { None } else { serde_json::from_str(value).ok() };
+    let value = read.unwrap_or_else(|| value.into());
     Ok((path.to_owned(), value))
 }
 
@@ -62,12 +65,19 @@ mod tests {
     #[test]
     fn members_are_set_where_their_path_says() {
         let mut job = json!({ "name": "a" });
-        for typed in ["retry.maxAttempts=5", "name=b", "tags=[\"x\"]", "api=http://a/?b=c", "note="] {
+        for typed in [
+            "headers.X-Number=1",
+            "headers.X-None=null",
+            "retry.maxAttempts=5",
+            "name=b",
+            "tags=[\"x\"]",
+            "api=http://a/?b=c",
+            "note=",
+        ] {
             let (path, value) = parse(typed).expect("it is well-formed");
             put(&mut job, &path, value).expect("there is room");
         }
-        let expected =
-            json!({ "name": "b", "retry": { "maxAttempts": 5 }, "tags": ["x"], "api": "http://a/?b=c", "note": "" });
+        let expected = json!({ "name": "b", "headers": { "X-Number": "1", "X-None": null }, "retry": { "maxAttempts": 5 }, "tags": ["x"], "api": "http://a/?b=c", "note": "" });
         assert_eq!(job, expected);
         assert!(parse("retry").is_err() && parse("=5").is_err() && put(&mut job, "name.x", 1.into()).is_err());
     }

@@ -2,8 +2,8 @@
 //! It must not reach into the server's code or file: what it needs beyond the API is what the command line has.
 //!
 //! In reading order: `server` (which one, how one gets in, what its answers mean) with `contexts` (names for servers), `failure`
-//! (how a command ends) and `typed` (what was typed, shown again); `shown` (how answers are printed) and `asking`
-//! (questions, progress); `find` (the job that is meant); the commands: `jobs`, `creating`, `editing` with `members`, `executions`,
+//! (how a command ends) and `typed` (what was typed, shown again); `shown` (how answers are printed, with `times`) and `asking`
+//! (questions, progress); `find` (the job that is meant, names); the commands: `jobs` with `listing`, `creating`, `editing` with `members`, `executions`,
 //! `tail`, `schedules`, `exporting`, `applying` with `files`, and `crontab` with `curl` and `shell`.
 
 mod applying;
@@ -19,54 +19,117 @@ mod failure;
 mod files;
 mod find;
 mod jobs;
+mod listing;
 mod members;
 mod schedules;
 mod server;
 mod shell;
 mod shown;
 mod tail;
+mod times;
 mod typed;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-pub(super) use failure::{EXIT_CODES, Failure};
+pub(super) use failure::Failure;
+
+use applying::ApplyArguments;
+use contexts::ContextCommand;
+use crontab::ImportCommand;
+use executions::ExecutionCommand;
+use exporting::ExportArguments;
+use jobs::JobCommand;
+use schedules::ScheduleCommand;
+use server::{Server, ServerArguments};
+use shown::{OutputArguments, Shown};
 
 /// The commands that talk to a server.
 #[derive(Subcommand, Debug)]
 pub(super) enum RemoteCommand {
     /// Jobs: list, show, create, change, run, delete
-    #[command(subcommand, visible_alias = "jobs")]
-    Job(Box<jobs::JobCommand>),
+    #[command(visible_alias = "jobs")]
+    Job(Group<JobCommand>),
     /// Executions: list, show, follow, replay
-    #[command(subcommand, visible_alias = "executions")]
-    Execution(Box<executions::ExecutionCommand>),
+    #[command(visible_alias = "executions")]
+    Execution(Group<ExecutionCommand>),
     /// What a schedule means
-    #[command(subcommand)]
-    Schedule(schedules::ScheduleCommand),
+    Schedule(Group<ScheduleCommand>),
     /// Make the server's jobs what files say
     ///
     /// A job is found by its name, or by the jobId of an export. What differs is shown, then changed, in one commit; what is
     /// the same is left alone, so applying twice changes nothing. Secrets are written as ${VARIABLE} or file:PATH.
-    Apply(applying::ApplyArguments),
+    Apply {
+        #[command(flatten)]
+        typed: ApplyArguments,
+        #[command(flatten)]
+        with: With,
+    },
     /// Write out all jobs and calendars
-    Export(exporting::ExportArguments),
+    Export {
+        #[command(flatten)]
+        typed: ExportArguments,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
     /// Make jobs of what other programs have
-    #[command(subcommand)]
-    Import(crontab::ImportCommand),
+    Import(Group<ImportCommand>),
     /// Names for servers, each with its URL and token
+    Context {
+        #[command(flatten)]
+        output: OutputArguments,
+        #[command(subcommand)]
+        command: ContextCommand,
+    },
+}
+
+/// Commands about one kind of thing. Which server and which form are said once for all of them.
+#[derive(Args, Debug)]
+pub(super) struct Group<C: Subcommand> {
+    #[command(flatten)]
+    with: With,
     #[command(subcommand)]
-    Context(contexts::ContextCommand),
+    command: C,
+}
+
+/// Which server is asked, and how its answers are printed.
+#[derive(Args, Debug)]
+pub(super) struct With {
+    #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+impl With {
+    fn found(&self) -> Result<(Server, Shown), Failure> {
+        Ok((Server::find(&self.server)?, Shown::of(&self.output)?))
+    }
 }
 
 /// Does what was asked for.
 pub(super) fn run(command: RemoteCommand) -> Result<(), Failure> {
     match command {
-        RemoteCommand::Job(command) => jobs::run(*command),
-        RemoteCommand::Execution(command) => executions::run(*command),
-        RemoteCommand::Schedule(command) => schedules::run(command),
-        RemoteCommand::Apply(typed) => applying::run(&typed),
-        RemoteCommand::Export(typed) => exporting::run(&typed),
-        RemoteCommand::Import(command) => crontab::run(command),
-        RemoteCommand::Context(command) => contexts::run(command),
+        RemoteCommand::Job(Group { with, command }) => {
+            let (server, shown) = with.found()?;
+            jobs::run(command, &server, &shown)
+        }
+        RemoteCommand::Execution(Group { with, command }) => {
+            let (server, shown) = with.found()?;
+            executions::run(command, &server, &shown)
+        }
+        RemoteCommand::Schedule(Group { with, command }) => {
+            let (server, shown) = with.found()?;
+            schedules::run(&command, &server, &shown)
+        }
+        RemoteCommand::Apply { typed, with } => {
+            let (server, shown) = with.found()?;
+            applying::run(&typed, &server, &shown)
+        }
+        RemoteCommand::Export { typed, server } => exporting::run(&typed, &Server::find(&server)?),
+        RemoteCommand::Import(Group { with, command }) => {
+            let (server, shown) = with.found()?;
+            crontab::run(&command, &server, &shown)
+        }
+        RemoteCommand::Context { output, command } => contexts::run(command, &Shown::of(&output)?),
     }
 }

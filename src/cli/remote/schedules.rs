@@ -5,9 +5,9 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::jobs::given;
-use super::server::{Ask, Server, ServerArguments};
-use super::shown::{self, OutputArguments, Shown, Table, text};
+use super::jobs::{given, range};
+use super::server::{Ask, Server};
+use super::shown::{self, Shown, Table, text};
 use super::typed::Typed;
 
 /// What can be asked about schedules.
@@ -26,36 +26,36 @@ pub(in crate::cli) struct PreviewArguments {
     /// Its time zone, such as Europe/Berlin; unless given, the server's
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
-    /// From this second on, such as 2026-12-31T09:00:00Z
-    #[arg(long, value_name = "TIME")]
+    /// From this second on, such as '2026-12-31 09:00' or +1d
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
     /// Up to this second
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
     /// How many times (1-1000)
     #[arg(long, value_name = "N", default_value = "10")]
     count: u32,
-    #[command(flatten)]
-    output: OutputArguments,
-    #[command(flatten)]
-    server: ServerArguments,
 }
 
 /// Does what was asked for.
-pub(super) fn run(command: ScheduleCommand) -> Result<(), Failure> {
+pub(super) fn run(command: &ScheduleCommand, server: &Server, shown: &Shown) -> Result<(), Failure> {
     let ScheduleCommand::Preview(typed) = command;
-    let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
     let members = [
         ("schedule", Some(typed.schedule.as_str())),
         ("timeZone", typed.tz.as_deref()),
         ("from", typed.from.as_deref()),
         ("to", typed.to.as_deref()),
     ];
-    let typed_members: Vec<(&str, &str)> =
-        members.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
-    let command = Typed::command(&typed_members);
-    let [schedule, zone, from, to] = members.map(|(name, value)| (name, value.map(Value::from)));
-    let body = given([schedule, zone, from, to, ("count", Some(typed.count.into()))]);
+    let written: Vec<(&str, &str)> = members.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+    let command = Typed::command(&written);
+    let (from, to) = range(shown, typed.from.as_deref(), typed.to.as_deref())?;
+    let body = given([
+        ("schedule", Some(typed.schedule.as_str().into())),
+        ("timeZone", typed.tz.as_deref().map(Value::from)),
+        ("from", from.map(Value::from)),
+        ("to", to.map(Value::from)),
+        ("count", Some(typed.count.into())),
+    ]);
     let answer = server.ask(Ask::post("/api/schedules/preview", &body).typed(&command))?;
     let told = answer.json()?;
     shown.one(&answer.text, told["description"].as_str().unwrap_or_default(), || {

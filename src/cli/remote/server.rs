@@ -26,16 +26,23 @@ const URL_DEFAULT: &str = "http://127.0.0.1:3000";
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct ServerArguments {
     /// The URL of the server; unless given, that of the context, or http://127.0.0.1:3000
-    #[arg(long, env = "PUNCTUAL_URL", value_name = "URL", help_heading = "Server")]
+    #[arg(long, env = "PUNCTUAL_URL", value_name = "URL", help_heading = "Server", global = true)]
     server: Option<String>,
     /// The token to show; better in the environment or a context than in a command line that others can see
-    #[arg(long, env = "PUNCTUAL_TOKEN", value_name = "TOKEN", hide_env_values = true, help_heading = "Server")]
+    #[arg(
+        long,
+        env = "PUNCTUAL_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        help_heading = "Server",
+        global = true
+    )]
     token: Option<String>,
     /// The context to use, as `punctual context ls` lists them
-    #[arg(long, env = "PUNCTUAL_CONTEXT", value_name = "NAME", help_heading = "Server")]
+    #[arg(long, env = "PUNCTUAL_CONTEXT", value_name = "NAME", help_heading = "Server", global = true)]
     context: Option<String>,
     /// Certificates (PEM) to trust beside those of this machine
-    #[arg(long, env = "PUNCTUAL_API_CA_FILE", value_name = "FILE", help_heading = "Server")]
+    #[arg(long, env = "PUNCTUAL_API_CA_FILE", value_name = "FILE", help_heading = "Server", global = true)]
     api_ca_file: Option<PathBuf>,
 }
 

@@ -7,10 +7,10 @@ use std::io::{self, IsTerminal, Write};
 use clap::Args;
 use comfy_table::{ContentArrangement, Table as Layout, presets};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ZonedDateTime};
 use serde_json::Value;
 
 use super::failure::{Failure, unprinted};
+use super::times;
 
 /// How something is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +48,10 @@ impl Format {
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct OutputArguments {
     /// How it is printed: table, wide, json (what the API said), yaml or name
-    #[arg(short, long, value_name = "FORMAT", default_value = "table", help_heading = "Output")]
+    #[arg(short, long, value_name = "FORMAT", default_value = "table", help_heading = "Output", global = true)]
     output: String,
     /// Show times in UTC instead of the zone of this machine
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", global = true)]
     utc: bool,
 }
 
@@ -70,17 +70,17 @@ impl Shown {
 
     /// A time of the API for people; what is none is a dash.
     pub(super) fn time(&self, value: &Value) -> String {
-        let Some(text) = value.as_str() else { return "-".to_owned() };
-        let Ok(at) = text.parse::<Timestamp>() else { return text.to_owned() };
-        let shown = ZonedDateTime::new(at, self.zone.clone());
-        let is_whole = at.subsec_nanosecond() == 0;
-        let form = match (self.zone == TimeZone::UTC, is_whole) {
-            (true, true) => "%Y-%m-%dT%H:%M:%SZ",
-            (true, false) => "%Y-%m-%dT%H:%M:%S%.3fZ",
-            (false, true) => "%Y-%m-%d %H:%M:%S",
-            (false, false) => "%Y-%m-%d %H:%M:%S%.3f",
-        };
-        shown.strftime(form).to_string()
+        value.as_str().map_or_else(|| "-".to_owned(), |text| times::show(text, &self.zone))
+    }
+
+    /// A time as typed, as the API takes it. Without an offset it is meant as times are shown.
+    pub(super) fn read_time(&self, flag: &str, typed: &str) -> Result<String, Failure> {
+        times::read(flag, typed, &self.zone)
+    }
+
+    /// The same for a flag that may be left out.
+    pub(super) fn read_time_of(&self, flag: &str, typed: Option<&str>) -> Result<Option<String>, Failure> {
+        typed.map(|typed| self.read_time(flag, typed)).transpose()
     }
 
     /// Prints one thing: as a table with `table`, by its name, or as the API said it.
@@ -116,7 +116,7 @@ pub(super) fn print_answer(text: &str, format: Format) -> Result<(), Failure> {
 /// JSON as YAML.
 pub(super) fn to_yaml(text: &str) -> Result<String, Failure> {
     let mut read = serde_json::Deserializer::from_str(text);
-    let yaml = serde_saphyr::to_string(&serde_transcode::Transcoder::new(&mut read));
+    let yaml = yaml_serde::to_string(&serde_transcode::Transcoder::new(&mut read));
     yaml.map_err(|why| Failure::failed(format!("the answer cannot be shown as YAML: {why}")))
 }
 
@@ -140,8 +140,8 @@ const MARKS: [(char, &str); 4] =
 /// How something stands, in its colour.
 pub(super) fn standing(word: &str) -> String {
     let mark = match word {
-        "SUCCESS" | "active" | "DELIVERED" | "created" | "changed" => MARKS[0].0,
-        "FAILED" | "failing" | "held" | "deleted" => MARKS[1].0,
+        "SUCCESS" | "active" | "DELIVERED" | "created" | "changed" | "create" | "change" => MARKS[0].0,
+        "FAILED" | "failing" | "held" | "deleted" | "delete" => MARKS[1].0,
         _ => MARKS[2].0,
     };
     format!("{mark}{word}{}", MARKS[3].0)
@@ -226,7 +226,31 @@ mod tests {
         let yaml = to_yaml(r#"{"b":1,"a":[{"x":"yes","y":null}],"long":12345678901234567890}"#).expect("it is JSON");
         let places = ["b:", "a:", "long:"].map(|name| yaml.find(name).unwrap_or_else(|| panic!("{yaml}")));
         assert!(places.is_sorted(), "{yaml}");
-        assert!(yaml.contains("12345678901234567890") && yaml.contains("\"yes\"") | yaml.contains("'yes'"), "{yaml}");
+        assert!(yaml.contains("12345678901234567890"), "{yaml}");
+    }
+
+    #[test]
+    fn a_text_stays_a_text_in_yaml() {
+        let texts = [
+            "yes",
+            "null",
+            "~",
+            "true",
+            "1e3",
+            "12",
+            "0x1F",
+            "007",
+            "",
+            " x ",
+            "a: b",
+            "# c",
+            "- d",
+            "2026-01-01",
+            "e\nf\n",
+        ];
+        let json = serde_json::json!(texts);
+        let yaml = to_yaml(&json.to_string()).expect("it is JSON");
+        assert_eq!(yaml_serde::from_str::<Value>(&yaml).expect("it is YAML"), json, "{yaml}");
     }
 
     #[test]

@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 
 use super::executions::{FilterArguments, cells, heads};
 use super::failure::{Failure, Kind};
-use super::find::id_of;
-use super::server::{Ask, Server, ServerArguments, query};
-use super::shown::{self, Format, OutputArguments, Shown, Table};
+use super::find::{Names, id_of};
+use super::server::{Ask, Server, query};
+use super::shown::{self, Format, Shown, Table};
 
 const WAIT_MIN: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(15);
@@ -34,23 +34,20 @@ pub(in crate::cli) struct TailArguments {
     lines: u32,
     #[command(flatten)]
     filter: FilterArguments,
-    #[command(flatten)]
-    output: OutputArguments,
-    #[command(flatten)]
-    server: ServerArguments,
 }
 
 /// Shows what there was, and what comes.
-pub(super) fn run(typed: &TailArguments) -> Result<(), Failure> {
-    let (server, shown) = (Server::find(&typed.server)?, Shown::of(&typed.output)?);
-    let job = typed.filter.job.as_deref().map(|job| id_of(&server, job)).transpose()?;
+pub(super) fn run(typed: &TailArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
+    let job = typed.filter.job.as_deref().map(|job| id_of(server, job)).transpose()?;
     let status = typed.filter.status.as_deref().map(str::to_uppercase);
-    let lasts =
-        Lasts { server: &server, job: job.as_deref(), status: status.as_deref(), kind: typed.filter.kind.as_deref() };
+    let lasts = Lasts { server, job: job.as_deref(), status: status.as_deref(), kind: typed.filter.kind.as_deref() };
     if typed.follow {
-        return follow(&lasts, typed.lines as usize, &shown);
+        return follow(&lasts, typed.lines as usize, shown);
     }
-    if typed.lines == 0 { Ok(()) } else { print(&lasts.read(typed.lines as usize)?, &shown, true) }
+    if typed.lines == 0 {
+        return Ok(());
+    }
+    print(&lasts.read(typed.lines as usize)?, shown, &mut Names::new(server), true)
 }
 
 /// The last executions of those that are meant.
@@ -123,7 +120,7 @@ impl Told {
 }
 
 /// Prints executions. Each line stands for itself, so the columns are as wide as the usual value.
-fn print(all: &[Told], shown: &Shown, has_head: bool) -> Result<(), Failure> {
+fn print(all: &[Told], shown: &Shown, names: &mut Names<'_>, has_head: bool) -> Result<(), Failure> {
     match shown.format {
         Format::Json => shown::print_lines(all.iter().map(|one| &one.said)),
         Format::Yaml => all.iter().try_for_each(|one| {
@@ -133,8 +130,9 @@ fn print(all: &[Told], shown: &Shown, has_head: bool) -> Result<(), Failure> {
         Format::Name => shown::print_lines(all.iter().map(|one| shown::text(&one.value["executionId"]))),
         Format::Table | Format::Wide if all.is_empty() => Ok(()),
         Format::Table | Format::Wide => {
+            names.learn(all.iter().filter_map(|one| one.value["jobId"].as_str()))?;
             let mut table = if has_head { Table::new(&heads(shown)) } else { Table::new(&[]) };
-            all.iter().for_each(|one| table.row(aligned(cells(&one.value, shown))));
+            all.iter().for_each(|one| table.row(aligned(cells(&one.value, shown, names))));
             table.print("")
         }
     }
@@ -142,7 +140,7 @@ fn print(all: &[Told], shown: &Shown, has_head: bool) -> Result<(), Failure> {
 
 /// So wide that lines printed one by one stand below each other.
 fn aligned(cells: Vec<String>) -> Vec<String> {
-    const WIDTHS: [usize; 6] = [20, 10, 4, 10, 10, 9];
+    const WIDTHS: [usize; 7] = [25, 7, 4, 10, 10, 9, 20];
     let pad = |(place, cell): (usize, String)| match WIDTHS.get(place) {
         Some(&width) => {
             let room =
@@ -161,7 +159,7 @@ fn follow(lasts: &Lasts<'_>, lines: usize, shown: &Shown) -> Result<(), Failure>
         (told.value["status"] != "PENDING" || lasts.wants_pending())
             && lasts.kind.is_none_or(|kind| told.value["kind"] == kind)
     };
-    let mut seen = Seen::default();
+    let (mut seen, mut names) = (Seen::default(), Names::new(lasts.server));
     let (mut last_id, mut wait, mut has_begun) = (None::<String>, WAIT_MIN, false);
     loop {
         let ask = Ask::get(path.as_str())
@@ -177,11 +175,11 @@ fn follow(lasts: &Lasts<'_>, lines: usize, shown: &Shown) -> Result<(), Failure>
                     // Behind the stream's begin, so that nothing ends between the two.
                     let mut before = lasts.read(LASTS_MAX)?;
                     before.retain(|told| is_meant(told) && seen.add(told));
-                    print(&before[before.len().saturating_sub(lines)..], shown, true)?;
+                    print(&before[before.len().saturating_sub(lines)..], shown, &mut names, true)?;
                     has_begun = true;
                 }
                 read(stream, &mut last_id, |told| match told.value["event"].as_str() {
-                    Some("execution") if is_meant(&told) && seen.add(&told) => print(&[told], shown, false),
+                    Some("execution") if is_meant(&told) && seen.add(&told) => print(&[told], shown, &mut names, false),
                     Some("gap") => {
                         // What the stream does not have any more is in history.
                         let Ok(mut missed) = lasts.read(LASTS_MAX) else {
@@ -193,7 +191,7 @@ fn follow(lasts: &Lasts<'_>, lines: usize, shown: &Shown) -> Result<(), Failure>
                         if !is_all {
                             eprintln!("punctual: some were missed while this was away");
                         }
-                        print(&missed, shown, false)
+                        print(&missed, shown, &mut names, false)
                     }
                     Some("sampled") => {
                         eprintln!("punctual: {} more were too many to be told", told.value["leftOut"]);

@@ -1,7 +1,7 @@
 //! Owns the reads of history: pages over the ledger and the folded rows as if they were one table.
 //! It must not count or walk what a page does not show.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
@@ -47,19 +47,8 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
             page.filtered(filter).map(Answer::OfAll)
         }
         Query::ToReplay { limit, filter, now } => {
-            let mut page = Page { connection: &snapshot, index, start: start_of(None), limit: *limit, now: *now };
-            let mut all: Vec<ExecutionRecord> = Vec::new();
-            // A page may be short because its time was up.
-            loop {
-                let found = page.filtered(filter)?;
-                all.extend(found.executions.into_iter().filter(|found| found.record.status != Status::Pending));
-                match found.next {
-                    Some(next) if all.len() < *limit => page.start = next,
-                    Some(_) | None => break,
-                }
-            }
-            all.truncate(*limit);
-            Ok(Answer::ToReplay(all))
+            let page = Page { connection: &snapshot, index, start: start_of(None), limit: *limit, now: *now };
+            page.to_replay(filter).map(Answer::ToReplay)
         }
         Query::One { id, now } => {
             if public_id(&snapshot, id.job.key())? != Some(id.job) {
@@ -143,6 +132,32 @@ impl Page<'_> {
         let mut made = page.make(found)?;
         made.next = made.next.or(reached);
         Ok(made)
+    }
+
+    /// Those that a filter lets through and that may be done again, newest first. What was done again already is left
+    /// out: of it, what its replay came to counts.
+    fn to_replay(mut self, filter: &Filter) -> rusqlite::Result<Vec<ExecutionRecord>> {
+        let mut all: Vec<ExecutionRecord> = Vec::new();
+        let mut again: HashMap<(JobKey, Instant), HashSet<ExecutionKey>> = HashMap::new();
+        // A page may be short because its time was up.
+        loop {
+            let found = self.filtered(filter)?;
+            for found in found.executions {
+                let at = (found.id.job.key(), found.id.instant);
+                if !again.contains_key(&at) {
+                    again.insert(at, single::origins(self.connection, self.index, at.0, at.1, self.now)?);
+                }
+                if found.record.status != Status::Pending && !again[&at].contains(&found.id.key()) {
+                    all.push(found);
+                }
+            }
+            match found.next {
+                Some(next) if all.len() < self.limit => self.start = next,
+                Some(_) | None => break,
+            }
+        }
+        all.truncate(self.limit);
+        Ok(all)
     }
 
     /// One more than the page holds, to know whether there is more.

@@ -1,6 +1,8 @@
 //! Owns the reads of single executions: one by its identity, and what became of one second of a job.
 //! It must not walk what lies between.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::history::{Found, Page};
@@ -55,6 +57,23 @@ pub(super) fn at(
         key.instant == instant || (key.kind == Kind::Scheduled && covers)
     }));
     Ok(found)
+}
+
+/// What was done again of a second of a job, as far as the replays are there.
+pub(super) fn origins(
+    connection: &Connection,
+    index: &Index,
+    job: JobKey,
+    instant: Instant,
+    now: WallUs,
+) -> rusqlite::Result<HashSet<ExecutionKey>> {
+    let sql = format!("{} WHERE job_id = ?1 AND scheduled_time = ?2 AND kind = ?3", rows::SELECT_FOLDED);
+    let parameters = params![rows::integer(job.0), instant.as_secs(), Kind::Replay.code()];
+    let mut found: Vec<Found> =
+        connection.prepare_cached(&sql)?.query_map(parameters, rows::read_execution)?.collect::<Result<_, _>>()?;
+    found.extend(unfolded_down_to(connection, index, job, instant, Some(instant), now)?);
+    let origins = found.into_iter().filter_map(|(_, record)| record.details?.origin);
+    Ok(origins.map(|origin| origin.key()).collect())
 }
 
 /// Rows of a job in the ledger from `newest` (None: from the newest there is) down to a second.
