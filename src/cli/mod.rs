@@ -56,7 +56,7 @@ enum Command {
     #[command(subcommand, arg_required_else_help = false)]
     Token(TokenCommand),
     #[command(flatten)]
-    Remote(RemoteCommand),
+    Remote(Box<RemoteCommand>),
     /// Print completions for a shell
     Completions(CompletionsArguments),
     /// Print the man page
@@ -102,7 +102,7 @@ pub fn run() -> ExitCode {
         Some(Command::Bench(typed)) => return measure(*typed),
         Some(Command::Secrets(command)) => return keep_secrets(&command),
         Some(Command::Token(command)) => return about_tokens(command),
-        Some(Command::Remote(command)) => return talk(command),
+        Some(Command::Remote(command)) => return talk(*command),
         Some(Command::Completions(typed)) => return print(pages::complete(&typed, &mut commands()), USAGE),
         Some(Command::Man(typed)) => return print(pages::man(&typed, commands()), FAILURE),
         None => arguments.serve,

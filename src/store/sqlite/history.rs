@@ -1,7 +1,8 @@
 //! Owns the reads of history: pages over the ledger and the folded rows as if they were one table.
 //! It must not count or walk what a page does not show.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::collections::hash_map::{self, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
@@ -48,7 +49,7 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
         }
         Query::ToReplay { limit, filter, now } => {
             let page = Page { connection: &snapshot, index, start: start_of(None), limit: *limit, now: *now };
-            page.to_replay(filter).map(Answer::ToReplay)
+            page.not_done_again(filter).map(Answer::ToReplay)
         }
         Query::One { id, now } => {
             if public_id(&snapshot, id.job.key())? != Some(id.job) {
@@ -136,7 +137,7 @@ impl Page<'_> {
 
     /// Those that a filter lets through and that may be done again, newest first. What was done again already is left
     /// out: of it, what its replay came to counts.
-    fn to_replay(mut self, filter: &Filter) -> rusqlite::Result<Vec<ExecutionRecord>> {
+    fn not_done_again(mut self, filter: &Filter) -> rusqlite::Result<Vec<ExecutionRecord>> {
         let mut all: Vec<ExecutionRecord> = Vec::new();
         let mut again: HashMap<(JobKey, Instant), HashSet<ExecutionKey>> = HashMap::new();
         // A page may be short because its time was up.
@@ -144,10 +145,13 @@ impl Page<'_> {
             let found = self.filtered(filter)?;
             for found in found.executions {
                 let at = (found.id.job.key(), found.id.instant);
-                if !again.contains_key(&at) {
-                    again.insert(at, single::origins(self.connection, self.index, at.0, at.1, self.now)?);
-                }
-                if found.record.status != Status::Pending && !again[&at].contains(&found.id.key()) {
+                let origins = match again.entry(at) {
+                    hash_map::Entry::Occupied(known) => known.into_mut(),
+                    hash_map::Entry::Vacant(unknown) => {
+                        unknown.insert(single::origins(self.connection, self.index, at.0, at.1, self.now)?)
+                    }
+                };
+                if found.record.status != Status::Pending && !origins.contains(&found.id.key()) {
                     all.push(found);
                 }
             }
