@@ -47,8 +47,8 @@
 //! - [`alert`]: what somebody is told of a failure, and when. [`api`]: requests to calls, results to JSON. Both pure.
 //! - [`web`]: the page that people look at, as files that are served. Pure.
 //! - [`config`]: what the server runs with. [`server`]: the loop and all wiring.
-//! - [`bench`](mod@bench): the instrument that measures a server from outside. [`cli`]: the command line, with the client of
-//!   the API (`cli/remote`).
+//! - [`bench`](mod@bench): the instrument that measures a server from outside. [`cli`]: the command line. `client/` is a
+//!   package of its own: the commands that talk to a server.
 //!
 //! # The flows
 //!
@@ -367,8 +367,8 @@
 //!   for good; they are compressed once, at the start. `GET /` tells people from programs by whether `Accept` names HTML.
 //!   What it needed and the API lacked became API: strips, the timeline, targets, and two states of jobs.
 //!
-//! - **The command line is a client, too** (`cli/remote`): it knows what the API says and nothing of the server. What it prints as
-//!   JSON is the text of the answer; YAML is made of that text as it is read, so that members keep their order. Whether two jobs
+//! - **The command line is a client, too** (`src/client`, the package `punctual-client`): it knows what the API says and cannot
+//!   name anything of the server. Being a package it is compiled for size, which the hot path is not. What it prints as JSON is the text of the answer; YAML is made of that text as it is read, so that members keep their order. Whether two jobs
 //!   are the same only the server can tell, secrets included: so `apply` sends what there is to be and hears what differs,
 //!   first without changing anything. A member that is refused is looked for in what was typed, and underlined there.
 //!

@@ -2,7 +2,7 @@
 //! It must not hold logic of its own, and nobody below knows it.
 //!
 //! `serve` (with `listen`: where it listens), `bench` and `secrets` and `token` are the flags of the commands, `flag` the values and
-//! errors of any; `remote/` has those that talk to a server, `pages` makes completions and man pages of all, and
+//! errors of any; the package `punctual-client` has those that talk to a server, `pages` makes completions and man pages of all, and
 //! `help` is what those tell beside the flags.
 
 mod bench;
@@ -10,7 +10,6 @@ mod flag;
 mod help;
 mod listen;
 mod pages;
-mod remote;
 mod secrets;
 mod serve;
 mod token;
@@ -20,12 +19,13 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use punctual_client::{self as client, RemoteCommand};
+
 use crate::bench::{self as instrument, Options, Verdict};
 use crate::config::Config;
 use crate::server::{self, ServeError};
 use bench::BenchArguments;
 use pages::{CompletionsArguments, ManArguments};
-use remote::RemoteCommand;
 use secrets::SecretsCommand;
 use serve::ServeArguments;
 use token::{Failed, TokenCommand};
@@ -124,7 +124,7 @@ pub fn run() -> ExitCode {
 }
 
 fn talk(command: RemoteCommand) -> ExitCode {
-    let Err(failure) = remote::run(command) else { return ExitCode::SUCCESS };
+    let Err(failure) = client::run(command) else { return ExitCode::SUCCESS };
     if let Some(message) = failure.message() {
         eprintln!("punctual: {message}");
     }

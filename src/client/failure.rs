@@ -5,14 +5,14 @@ use std::fmt;
 
 /// Why a command ends otherwise than well.
 #[derive(Debug)]
-pub(in crate::cli) struct Failure {
+pub struct Failure {
     kind: Kind,
     message: String,
 }
 
 /// What kind of end that is. Each has an exit code of its own, so that scripts can go by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Kind {
+pub enum Kind {
     /// It could not be done.
     Failed,
     /// What was typed is wrong.
@@ -29,7 +29,7 @@ pub(in crate::cli) enum Kind {
 
 impl Kind {
     /// The kind of an answer with this status.
-    pub(super) fn of_status(status: u16) -> Kind {
+    pub(crate) fn of_status(status: u16) -> Kind {
         match status {
             400 | 413 | 415 | 422 => Kind::Usage,
             401 | 403 => Kind::NotAllowed,
@@ -52,35 +52,36 @@ impl Kind {
 }
 
 impl Failure {
-    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Failure {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Failure {
         Failure { kind, message: message.into() }
     }
 
     /// It could not be done.
-    pub(super) fn failed(message: impl Into<String>) -> Failure {
+    pub(crate) fn failed(message: impl Into<String>) -> Failure {
         Failure::new(Kind::Failed, message)
     }
 
     /// What was typed is wrong.
-    pub(super) fn usage(message: impl Into<String>) -> Failure {
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
         Failure::new(Kind::Usage, message)
     }
 
     /// The answer is no. Without a message, if what was printed says it.
-    pub(super) fn no(message: impl Into<String>) -> Failure {
+    pub(crate) fn no(message: impl Into<String>) -> Failure {
         Failure::new(Kind::No, message)
     }
 
-    pub(in crate::cli) fn code(&self) -> u8 {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
         self.kind.code()
     }
 
-    pub(super) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
     /// None: all was said.
-    pub(in crate::cli) fn message(&self) -> Option<&str> {
+    pub fn message(&self) -> Option<&str> {
         Some(self.message.as_str()).filter(|message| !message.is_empty())
     }
 }
@@ -92,7 +93,7 @@ impl fmt::Display for Failure {
 }
 
 /// What was to be printed could not be. A reader that has had enough, as `head` has, is no failure.
-pub(super) fn unprinted(why: &std::io::Error) -> Failure {
+pub(crate) fn unprinted(why: &std::io::Error) -> Failure {
     match why.kind() {
         std::io::ErrorKind::BrokenPipe => Failure::new(Kind::Failed, ""),
         _ => Failure::failed(format!("the output could not be written: {why}")),

@@ -7,11 +7,11 @@ use super::shell;
 
 /// What a command sends.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     /// Members of a job.
-    pub(super) job: Map<String, Value>,
+    pub(crate) job: Map<String, Value>,
     /// What of the command is not taken over.
-    pub(super) remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 /// Flags of curl that say nothing of what is sent.
@@ -118,7 +118,7 @@ const SAME: [(&str, &str); 12] = [
 ///
 /// # Errors
 /// Why nothing can be made of it.
-pub(super) fn read(line: &str) -> Result<Sent, String> {
+pub(crate) fn read(line: &str) -> Result<Sent, String> {
     let commands = shell::commands(line);
     let is_sending = |word: &String| matches!(word.rsplit('/').next(), Some("curl" | "wget"));
     let mut sending = commands.iter().filter(|words| words.iter().any(is_sending));

@@ -25,7 +25,7 @@ const SEEN_MAX: usize = 100_000;
 
 /// What is followed, and how.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct TailArguments {
+pub struct TailArguments {
     /// Go on with those that come, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
@@ -37,7 +37,7 @@ pub(in crate::cli) struct TailArguments {
 }
 
 /// Shows what there was, and what comes.
-pub(super) fn run(typed: &TailArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn run(typed: &TailArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
     let job = typed.filter.job.as_deref().map(|job| id_of(server, job)).transpose()?;
     let status = typed.filter.status.as_deref().map(str::to_uppercase);
     let lasts = Lasts { server, job: job.as_deref(), status: status.as_deref(), kind: typed.filter.kind.as_deref() };

@@ -8,11 +8,12 @@ use serde_json::Value;
 use super::failure::{Failure, Kind};
 use super::server::{Ask, Server, query};
 use super::shown::clean;
-use crate::job::JobId;
+
+use uuid::Uuid;
 
 /// The id of the job that is called so.
-pub(super) fn id_of(server: &Server, job: &str) -> Result<String, Failure> {
-    if job.parse::<JobId>().is_ok() {
+pub(crate) fn id_of(server: &Server, job: &str) -> Result<String, Failure> {
+    if Uuid::try_parse(job).is_ok() {
         return Ok(job.to_owned());
     }
     Ok(named(server, job)?["jobId"].as_str().unwrap_or_default().to_owned())
@@ -43,18 +44,18 @@ const TOGETHER_MAX: usize = 100;
 const KNOWN_MAX: usize = 10_000;
 
 /// What jobs are called, as far as it was asked for.
-pub(super) struct Names<'a> {
+pub(crate) struct Names<'a> {
     server: &'a Server,
     known: HashMap<String, String>,
 }
 
 impl Names<'_> {
-    pub(super) fn new(server: &Server) -> Names<'_> {
+    pub(crate) fn new(server: &Server) -> Names<'_> {
         Names { server, known: HashMap::new() }
     }
 
     /// Asks what these jobs are called, unless that is known.
-    pub(super) fn learn<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+    pub(crate) fn learn<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
         let mut unknown: Vec<&str> = ids.filter(|id| !self.known.contains_key(*id)).collect();
         unknown.sort_unstable();
         unknown.dedup();
@@ -75,7 +76,7 @@ impl Names<'_> {
     }
 
     /// What this job is called: by its name, or by its id.
-    pub(super) fn of(&self, id: &str) -> String {
+    pub(crate) fn of(&self, id: &str) -> String {
         self.known.get(id).cloned().unwrap_or_else(|| id.to_owned())
     }
 }

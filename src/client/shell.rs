@@ -2,7 +2,7 @@
 //! It must not run anything, nor fill in a variable.
 
 /// The commands of a line. Where their output goes is nothing that a job has.
-pub(super) fn commands(line: &str) -> Vec<Vec<String>> {
+pub(crate) fn commands(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let mut word: Option<String> = None;
     let mut rest = line;
@@ -45,7 +45,7 @@ pub(super) fn commands(line: &str) -> Vec<Vec<String>> {
 }
 
 /// What in a line only the shell knows: a variable, or what a command says. In single quotes it stands for itself.
-pub(super) fn unknown(line: &str) -> Option<&str> {
+pub(crate) fn unknown(line: &str) -> Option<&str> {
     let mut rest = line;
     while let Some(place) = rest.find(['\'', '\\', '$', '`']) {
         let (sign, behind) = (rest.as_bytes()[place], &rest[place + 1..]);

@@ -15,7 +15,7 @@ use super::{files, members};
 
 /// A new job.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct CreateArguments {
+pub struct CreateArguments {
     /// When it is due, such as '*/5 * * * *'; cron with or without seconds, or an @ word
     #[arg(value_name = "SCHEDULE", required_unless_present_any = ["file", "at", "after"])]
     schedule: Option<String>,
@@ -61,7 +61,7 @@ pub(in crate::cli) struct CreateArguments {
 }
 
 /// Creates it.
-pub(super) fn run(typed: &CreateArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn run(typed: &CreateArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
     let (mut job, mut from) = match &typed.file {
         Some(file) => {
             let mut items = files::read(file)?;

@@ -16,7 +16,7 @@ use super::{creating, editing};
 
 /// What can be done with jobs. JOB is an id, or a whole name.
 #[derive(Subcommand, Debug)]
-pub(in crate::cli) enum JobCommand {
+pub enum JobCommand {
     /// List jobs
     #[command(visible_alias = "list")]
     Ls(ListArguments),
@@ -122,7 +122,7 @@ pub(in crate::cli) enum JobCommand {
 
 /// One job.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct OneArguments {
+pub struct OneArguments {
     /// Its id or its name
     #[arg(value_name = "JOB")]
     job: String,
@@ -130,14 +130,14 @@ pub(in crate::cli) struct OneArguments {
 
 /// Some jobs.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Some {
+pub struct Some {
     /// Their ids or names
     #[arg(value_name = "JOB", required = true)]
     jobs: Vec<String>,
 }
 
 /// Does what was asked for.
-pub(super) fn run(command: JobCommand, server: &Server, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn run(command: JobCommand, server: &Server, shown: &Shown) -> Result<(), Failure> {
     match command {
         JobCommand::Ls(list) => ls(&list, server, shown),
         JobCommand::Get(one) => get(&one.job, server, shown),
@@ -196,7 +196,7 @@ pub(super) fn run(command: JobCommand, server: &Server, shown: &Shown) -> Result
 }
 
 /// Times as typed, as the API takes them.
-pub(super) fn range(
+pub(crate) fn range(
     shown: &Shown,
     from: Option<&str>,
     to: Option<&str>,
@@ -205,7 +205,7 @@ pub(super) fn range(
 }
 
 /// An object of what is given.
-pub(super) fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+pub(crate) fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     members
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))
@@ -288,6 +288,6 @@ fn many(server: &Server, path: &str, body: &Value, member: &str, shown: &Shown) 
 }
 
 /// How long a run took, for people.
-pub(super) fn took(execution: &Value) -> String {
+pub(crate) fn took(execution: &Value) -> String {
     millis(&execution["duration"])
 }

@@ -16,7 +16,7 @@ use super::shown::{self, Format, Shown, Table};
 /// All contexts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Contexts {
+pub(crate) struct Contexts {
     /// The one that counts where none is named.
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<String>,
@@ -26,18 +26,18 @@ pub(super) struct Contexts {
 /// One server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Context {
-    pub(super) url: String,
+pub(crate) struct Context {
+    pub(crate) url: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) token: Option<String>,
+    pub(crate) token: Option<String>,
     /// Certificates (PEM) to trust beside those of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) ca_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 /// What can be done with contexts.
 #[derive(Subcommand, Debug)]
-pub(in crate::cli) enum ContextCommand {
+pub enum ContextCommand {
     /// List the contexts; the one with a star is used
     Ls,
     /// Use this context from now on
@@ -67,7 +67,7 @@ pub(in crate::cli) enum ContextCommand {
 }
 
 /// Does what was asked for.
-pub(super) fn run(command: ContextCommand, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn run(command: ContextCommand, shown: &Shown) -> Result<(), Failure> {
     let path = path()?;
     let mut all = Contexts::read(&path)?;
     match command {
@@ -115,7 +115,7 @@ fn path() -> Result<PathBuf, Failure> {
 }
 
 /// The context with this name, or the one in use; None: there is none in use.
-pub(super) fn find(name: Option<&str>) -> Result<Option<Context>, Failure> {
+pub(crate) fn find(name: Option<&str>) -> Result<Option<Context>, Failure> {
     let path = match path() {
         Ok(path) => path,
         Err(_) if name.is_none() => return Ok(None),

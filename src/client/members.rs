@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::failure::Failure;
 
 /// `path=value` as a path and a value: JSON if it is some, else a text.
-pub(super) fn parse(typed: &str) -> Result<(String, Value), Failure> {
+pub(crate) fn parse(typed: &str) -> Result<(String, Value), Failure> {
     let (path, value) = typed.split_once('=').filter(|(path, _)| !path.is_empty()).ok_or_else(|| {
         Failure::usage(format!("--set: expected MEMBER=VALUE, such as retry.maxAttempts=5, got {typed:?}"))
     })?;
@@ -18,7 +18,7 @@ pub(super) fn parse(typed: &str) -> Result<(String, Value), Failure> {
 }
 
 /// Puts a value where the path says.
-pub(super) fn put(job: &mut Value, path: &str, value: Value) -> Result<(), Failure> {
+pub(crate) fn put(job: &mut Value, path: &str, value: Value) -> Result<(), Failure> {
     let mut place = job;
     let mut names = path.split('.').peekable();
     while let Some(name) = names.next() {
@@ -38,7 +38,7 @@ pub(super) fn put(job: &mut Value, path: &str, value: Value) -> Result<(), Failu
 }
 
 /// What makes `after` out of `before` (RFC 7396): what is gone is null. None: they are the same.
-pub(super) fn difference(before: &Value, after: &Value) -> Option<Value> {
+pub(crate) fn difference(before: &Value, after: &Value) -> Option<Value> {
     let (Some(old), Some(new)) = (before.as_object(), after.as_object()) else {
         return (before != after).then(|| after.clone());
     };

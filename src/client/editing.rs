@@ -18,7 +18,7 @@ use super::typed::Typed;
 
 /// A change of a job.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct EditArguments {
+pub struct EditArguments {
     /// Its id or its name
     #[arg(value_name = "JOB")]
     job: String,
@@ -31,11 +31,11 @@ pub(in crate::cli) struct EditArguments {
 }
 
 /// What the server says of a job that is no part of what it is.
-pub(super) const TOLD: [&str; 8] =
+pub(crate) const TOLD: [&str; 8] =
     ["jobId", "createdAt", "updatedAt", "nextExecution", "stats", "lastOutcome", "paused", "held"];
 
 /// Changes it.
-pub(super) fn run(typed: &EditArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn run(typed: &EditArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
     let id = id_of(server, &typed.job)?;
     let path = format!("/api/jobs/{id}");
     if !typed.set.is_empty() || !typed.unset.is_empty() {
@@ -157,7 +157,7 @@ fn editor() -> Result<String, Failure> {
 
 /// Puts the text in a file of its own, which others cannot read.
 fn keep(text: &str) -> Result<PathBuf, Failure> {
-    let name = format!("punctual-{}-{}.yaml", std::process::id(), crate::clock::mono().0);
+    let name = format!("punctual-{}-{}.yaml", std::process::id(), jiff::Timestamp::now().as_nanosecond());
     let path = std::env::temp_dir().join(name);
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);

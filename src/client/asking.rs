@@ -9,7 +9,7 @@ use super::failure::Failure;
 ///
 /// # Errors
 /// The answer is no, or there is nobody to ask.
-pub(super) fn sure(question: &str, yes: bool) -> Result<(), Failure> {
+pub(crate) fn sure(question: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
@@ -28,18 +28,18 @@ pub(super) fn sure(question: &str, yes: bool) -> Result<(), Failure> {
 
 /// How far something long is, on one line of the terminal.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     what: &'static str,
     is_shown: bool,
 }
 
 impl Progress {
-    pub(super) fn new(what: &'static str) -> Progress {
+    pub(crate) fn new(what: &'static str) -> Progress {
         Progress { what, is_shown: io::stderr().is_terminal() }
     }
 
     /// So many are done, of so many if that is known.
-    pub(super) fn tell(&self, done: usize, all: Option<usize>) {
+    pub(crate) fn tell(&self, done: usize, all: Option<usize>) {
         if self.is_shown {
             let of = all.map(|all| format!(" of {all}")).unwrap_or_default();
             eprint!("\r{} {done}{of}\u{1b}[K", self.what);

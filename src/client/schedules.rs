@@ -12,14 +12,14 @@ use super::typed::Typed;
 
 /// What can be asked about schedules.
 #[derive(Subcommand, Debug)]
-pub(in crate::cli) enum ScheduleCommand {
+pub enum ScheduleCommand {
     /// Say what a schedule means: in words, when it is due, and what is odd about it
     Preview(PreviewArguments),
 }
 
 /// A schedule, and which of its times are shown.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct PreviewArguments {
+pub struct PreviewArguments {
     /// The schedule, such as '0 9 * * MON-FRI'
     #[arg(value_name = "EXPR")]
     schedule: String,
@@ -38,7 +38,7 @@ pub(in crate::cli) struct PreviewArguments {
 }
 
 /// Does what was asked for.
-pub(super) fn run(command: &ScheduleCommand, server: &Server, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn run(command: &ScheduleCommand, server: &Server, shown: &Shown) -> Result<(), Failure> {
     let ScheduleCommand::Preview(typed) = command;
     let members = [
         ("schedule", Some(typed.schedule.as_str())),

@@ -24,7 +24,7 @@ const URL_DEFAULT: &str = "http://127.0.0.1:3000";
 
 /// Which server, as typed.
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct ServerArguments {
+pub struct ServerArguments {
     /// The URL of the server; unless given, that of the context, or http://127.0.0.1:3000
     #[arg(long, env = "PUNCTUAL_URL", value_name = "URL", help_heading = "Server", global = true)]
     server: Option<String>,
@@ -48,7 +48,7 @@ pub(in crate::cli) struct ServerArguments {
 
 /// A server, and how one gets in.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     agent: Agent,
     url: String,
     token: Option<String>,
@@ -56,15 +56,15 @@ pub(super) struct Server {
 
 /// An answer that says yes.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) etag: Option<String>,
-    pub(super) text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) etag: Option<String>,
+    pub(crate) text: String,
 }
 
 impl Answer {
     /// What it says.
-    pub(super) fn json(&self) -> Result<Value, Failure> {
+    pub(crate) fn json(&self) -> Result<Value, Failure> {
         serde_json::from_str(&self.text)
             .map_err(|_| Failure::failed("the answer is not JSON: is this a Punctual server?"))
     }
@@ -87,7 +87,7 @@ struct Fault {
 }
 
 /// A request in the making.
-pub(super) struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     method: Method,
     path: String,
     body: Option<(&'a str, String)>,
@@ -96,44 +96,44 @@ pub(super) struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
-    pub(super) fn get(path: impl Into<String>) -> Ask<'a> {
+    pub(crate) fn get(path: impl Into<String>) -> Ask<'a> {
         Ask::new(Method::GET, path)
     }
 
-    pub(super) fn post(path: impl Into<String>, body: &Value) -> Ask<'a> {
+    pub(crate) fn post(path: impl Into<String>, body: &Value) -> Ask<'a> {
         Ask::new(Method::POST, path).json(body.to_string())
     }
 
-    pub(super) fn delete(path: impl Into<String>) -> Ask<'a> {
+    pub(crate) fn delete(path: impl Into<String>) -> Ask<'a> {
         Ask::new(Method::DELETE, path)
     }
 
-    pub(super) fn new(method: Method, path: impl Into<String>) -> Ask<'a> {
+    pub(crate) fn new(method: Method, path: impl Into<String>) -> Ask<'a> {
         Ask { method, path: path.into(), body: None, headers: Vec::new(), typed: None }
     }
 
-    pub(super) fn json(self, body: String) -> Ask<'a> {
+    pub(crate) fn json(self, body: String) -> Ask<'a> {
         Ask { body: Some(("application/json", body)), ..self }
     }
 
-    pub(super) fn lines(self, body: String) -> Ask<'a> {
+    pub(crate) fn lines(self, body: String) -> Ask<'a> {
         Ask { body: Some(("application/x-ndjson", body)), ..self }
     }
 
-    pub(super) fn header(mut self, name: &'a str, value: Option<&str>) -> Ask<'a> {
+    pub(crate) fn header(mut self, name: &'a str, value: Option<&str>) -> Ask<'a> {
         self.headers.extend(value.map(|value| (name, value.to_owned())));
         self
     }
 
     /// What the body was made of: what the server does not like is shown there.
-    pub(super) fn typed(self, typed: &'a Typed) -> Ask<'a> {
+    pub(crate) fn typed(self, typed: &'a Typed) -> Ask<'a> {
         Ask { typed: Some(typed), ..self }
     }
 }
 
 impl Server {
     /// The server that is meant: what is typed counts before the environment, and that before the context.
-    pub(super) fn find(typed: &ServerArguments) -> Result<Server, Failure> {
+    pub(crate) fn find(typed: &ServerArguments) -> Result<Server, Failure> {
         let context = if typed.server.is_some() && typed.context.is_none() {
             None
         } else {
@@ -163,7 +163,7 @@ impl Server {
     ///
     /// # Errors
     /// The server does not answer, or says no.
-    pub(super) fn ask(&self, ask: Ask<'_>) -> Result<Answer, Failure> {
+    pub(crate) fn ask(&self, ask: Ask<'_>) -> Result<Answer, Failure> {
         let typed = ask.typed;
         let mut response = self.send(ask, Some(REQUEST_TIME_MAX))?;
         let status = response.status();
@@ -177,7 +177,7 @@ impl Server {
     }
 
     /// Asks for something long: lines as they come.
-    pub(super) fn stream(&self, ask: Ask<'_>) -> Result<impl BufRead + use<>, Failure> {
+    pub(crate) fn stream(&self, ask: Ask<'_>) -> Result<impl BufRead + use<>, Failure> {
         let mut response = self.send(ask, None)?;
         let status = response.status();
         if !status.is_success() {
@@ -218,7 +218,7 @@ impl Server {
 }
 
 /// The URL of a server, as requests begin.
-pub(super) fn url_of(typed: &str) -> Result<String, Failure> {
+pub(crate) fn url_of(typed: &str) -> Result<String, Failure> {
     let url = typed.trim_end_matches('/').trim_end_matches("/api");
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(Failure::usage(format!("--server: expected a URL such as {URL_DEFAULT}, got {typed:?}")));
@@ -290,7 +290,7 @@ fn member(pointer: &str) -> String {
 }
 
 /// A query, without what is not given.
-pub(super) fn query(pairs: &[(&str, Option<&str>)]) -> String {
+pub(crate) fn query(pairs: &[(&str, Option<&str>)]) -> String {
     let given = pairs.iter().filter_map(|(name, value)| Some((name, (*value)?)));
     let mut text = String::new();
     for (name, value) in given {
@@ -303,7 +303,7 @@ pub(super) fn query(pairs: &[(&str, Option<&str>)]) -> String {
 }
 
 /// A text as part of a path or a query: what RFC 3986 leaves unreserved stays.
-pub(super) fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, RESERVED).to_string()
 }

@@ -14,11 +14,13 @@ use super::files::Item;
 use super::server::Server;
 use super::shown::Shown;
 use super::typed::Typed;
-use crate::limits::LABEL_LEN_MAX;
+
+/// How many characters the server takes as a name.
+const LABEL_LEN_MAX: usize = 100;
 
 /// What can be imported.
 #[derive(Subcommand, Debug)]
-pub(in crate::cli) enum ImportCommand {
+pub enum ImportCommand {
     /// Make jobs of a crontab: of lines with curl or wget; every other line is listed with the reason
     ///
     /// Each job is called after its URL and its schedule, so importing the same file again changes nothing.
@@ -27,7 +29,7 @@ pub(in crate::cli) enum ImportCommand {
 
 /// A crontab, and how it is imported.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct CrontabArguments {
+pub struct CrontabArguments {
     /// The file; - or none is standard input, as in `crontab -l | punctual import crontab`
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
@@ -62,7 +64,7 @@ enum Line {
 }
 
 /// Imports it.
-pub(super) fn run(command: &ImportCommand, server: &Server, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn run(command: &ImportCommand, server: &Server, shown: &Shown) -> Result<(), Failure> {
     let ImportCommand::Crontab(typed) = command;
     let text = if typed.file.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin())

@@ -14,7 +14,7 @@ use super::times;
 
 /// How something is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// What people look for first.
     Table,
     /// All that fits a line.
@@ -36,7 +36,7 @@ impl Format {
         ("name", Format::Name),
     ];
 
-    pub(super) fn parse(text: &str) -> Result<Format, Failure> {
+    pub(crate) fn parse(text: &str) -> Result<Format, Failure> {
         let found = Format::NAMES.iter().find(|(name, _)| *name == text);
         found
             .map(|(_, format)| *format)
@@ -46,7 +46,7 @@ impl Format {
 
 /// How answers are printed, as typed.
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct OutputArguments {
+pub struct OutputArguments {
     /// How it is printed: table, wide, json (what the API said), yaml or name
     #[arg(short, long, value_name = "FORMAT", default_value = "table", help_heading = "Output", global = true)]
     output: String,
@@ -57,34 +57,34 @@ pub(in crate::cli) struct OutputArguments {
 
 /// How answers are printed.
 #[derive(Clone, Debug)]
-pub(super) struct Shown {
-    pub(super) format: Format,
+pub(crate) struct Shown {
+    pub(crate) format: Format,
     zone: TimeZone,
 }
 
 impl Shown {
-    pub(super) fn of(typed: &OutputArguments) -> Result<Shown, Failure> {
+    pub(crate) fn of(typed: &OutputArguments) -> Result<Shown, Failure> {
         let zone = if typed.utc { TimeZone::UTC } else { TimeZone::system() };
         Ok(Shown { format: Format::parse(&typed.output)?, zone })
     }
 
     /// A time of the API for people; what is none is a dash.
-    pub(super) fn time(&self, value: &Value) -> String {
+    pub(crate) fn time(&self, value: &Value) -> String {
         value.as_str().map_or_else(|| "-".to_owned(), |text| times::show(text, &self.zone))
     }
 
     /// A time as typed, as the API takes it. Without an offset it is meant as times are shown.
-    pub(super) fn read_time(&self, flag: &str, typed: &str) -> Result<String, Failure> {
+    pub(crate) fn read_time(&self, flag: &str, typed: &str) -> Result<String, Failure> {
         times::read(flag, typed, &self.zone)
     }
 
     /// The same for a flag that may be left out.
-    pub(super) fn read_time_of(&self, flag: &str, typed: Option<&str>) -> Result<Option<String>, Failure> {
+    pub(crate) fn read_time_of(&self, flag: &str, typed: Option<&str>) -> Result<Option<String>, Failure> {
         typed.map(|typed| self.read_time(flag, typed)).transpose()
     }
 
     /// Prints one thing: as a table with `table`, by its name, or as the API said it.
-    pub(super) fn one(
+    pub(crate) fn one(
         &self,
         text: &str,
         name: &str,
@@ -97,13 +97,13 @@ impl Shown {
         }
     }
 
-    pub(super) fn is_wide(&self) -> bool {
+    pub(crate) fn is_wide(&self) -> bool {
         self.format == Format::Wide
     }
 }
 
 /// Prints what the API said: as it said it, or as YAML in the same order.
-pub(super) fn print_answer(text: &str, format: Format) -> Result<(), Failure> {
+pub(crate) fn print_answer(text: &str, format: Format) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let printed = if format == Format::Yaml {
         out.write_all(to_yaml(text)?.as_bytes())
@@ -114,13 +114,13 @@ pub(super) fn print_answer(text: &str, format: Format) -> Result<(), Failure> {
 }
 
 /// JSON as YAML.
-pub(super) fn to_yaml(text: &str) -> Result<String, Failure> {
+pub(crate) fn to_yaml(text: &str) -> Result<String, Failure> {
     let mut read = serde_json::Deserializer::from_str(text);
     let yaml = yaml_serde::to_string(&serde_transcode::Transcoder::new(&mut read));
     yaml.map_err(|why| Failure::failed(format!("the answer cannot be shown as YAML: {why}")))
 }
 
-pub(super) fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), Failure> {
+pub(crate) fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let printed = lines.into_iter().try_for_each(|line| writeln!(out, "{line}"));
     printed.and_then(|()| out.flush()).map_err(|why| unprinted(&why))
@@ -138,7 +138,7 @@ const MARKS: [(char, &str); 4] =
     [('\u{2061}', "\u{1b}[32m"), ('\u{2062}', "\u{1b}[31m"), ('\u{2063}', "\u{1b}[2m"), ('\u{2064}', "\u{1b}[0m")];
 
 /// How something stands, in its colour.
-pub(super) fn standing(word: &str) -> String {
+pub(crate) fn standing(word: &str) -> String {
     let mark = match word {
         "SUCCESS" | "active" | "DELIVERED" | "created" | "changed" | "create" | "change" => MARKS[0].0,
         "FAILED" | "failing" | "held" | "deleted" | "delete" => MARKS[1].0,
@@ -148,7 +148,7 @@ pub(super) fn standing(word: &str) -> String {
 }
 
 /// A text from elsewhere, without what a terminal would take for a command.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars()
         .filter(|char| !MARKS.iter().any(|(mark, _)| mark == char))
         .map(|char| if char.is_control() { ' ' } else { char })
@@ -156,10 +156,10 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// Rows under heads, as wide as they have to be.
-pub(super) struct Table(Layout);
+pub(crate) struct Table(Layout);
 
 impl Table {
-    pub(super) fn new(heads: &[&str]) -> Table {
+    pub(crate) fn new(heads: &[&str]) -> Table {
         let mut layout = Layout::new();
         layout.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         if !heads.is_empty() {
@@ -168,12 +168,12 @@ impl Table {
         Table(layout)
     }
 
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.0.add_row(cells.into_iter().map(|cell| cell.replace('\n', " ")));
     }
 
     /// Prints it. If there are no rows, `none` is said where people look.
-    pub(super) fn print(&mut self, none: &str) -> Result<(), Failure> {
+    pub(crate) fn print(&mut self, none: &str) -> Result<(), Failure> {
         if self.0.is_empty() {
             eprintln!("{none}");
             return Ok(());
@@ -193,7 +193,7 @@ impl Table {
 }
 
 /// Names and values, one a line.
-pub(super) fn facts<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Result<(), Failure> {
+pub(crate) fn facts<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Result<(), Failure> {
     let mut table = Table::new(&[]);
     for (name, value) in pairs {
         if !value.is_empty() {
@@ -204,7 +204,7 @@ pub(super) fn facts<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> R
 }
 
 /// A text member; what is none is a dash.
-pub(super) fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => clean(text),
@@ -213,7 +213,7 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 /// Milliseconds of the API.
-pub(super) fn millis(value: &Value) -> String {
+pub(crate) fn millis(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2} ms"))
 }
 

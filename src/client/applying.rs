@@ -23,7 +23,7 @@ const TOGETHER_LEN_MAX: usize = 7 * 1024 * 1024;
 
 /// What is applied, and how.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct ApplyArguments {
+pub struct ApplyArguments {
     /// A file of jobs as YAML or JSON, a folder of such files, or - for standard input; several with several flags
     #[arg(short, long = "file", value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -63,7 +63,7 @@ struct Line {
 }
 
 /// Applies them.
-pub(super) fn run(typed: &ApplyArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn run(typed: &ApplyArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
     let mut items = Vec::new();
     for file in &typed.files {
         items.extend(files::read(file)?);
@@ -95,15 +95,15 @@ fn check_twice(items: &[Item]) -> Result<(), Failure> {
 }
 
 /// How items are applied.
-pub(super) struct Options<'a> {
-    pub(super) dry_run: bool,
-    pub(super) owner: Option<&'a str>,
-    pub(super) prune: bool,
-    pub(super) yes: bool,
+pub(crate) struct Options<'a> {
+    pub(crate) dry_run: bool,
+    pub(crate) owner: Option<&'a str>,
+    pub(crate) prune: bool,
+    pub(crate) yes: bool,
 }
 
 /// Makes the server's jobs what the items say.
-pub(super) fn apply(server: &Server, items: &[Item], options: &Options<'_>, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn apply(server: &Server, items: &[Item], options: &Options<'_>, shown: &Shown) -> Result<(), Failure> {
     // Jobs follow calendars, so these go first.
     let (calendars, jobs): (Vec<_>, Vec<_>) = items.iter().enumerate().partition(|(_, item)| item.calendar().is_some());
     let mut lines = Vec::new();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 /// What somebody typed, and where in it the members of a job are.
 #[derive(Debug)]
-pub(super) enum Typed {
+pub(crate) enum Typed {
     /// A command line: its text, and where which member stands.
     Command { text: String, members: Vec<(String, Range<usize>)> },
     /// A document in a file: what it is called, its text, and in which line of the file it begins.
@@ -15,7 +15,7 @@ pub(super) enum Typed {
 
 impl Typed {
     /// The command line as it was typed; each of `members` has its path and the text that was given for it.
-    pub(super) fn command(members: &[(&str, &str)]) -> Typed {
+    pub(crate) fn command(members: &[(&str, &str)]) -> Typed {
         let mut text = String::new();
         let mut found = Vec::new();
         for (place, argument) in std::env::args().enumerate() {
@@ -33,7 +33,7 @@ impl Typed {
     }
 
     /// The place of this member; None: it is not to be found there.
-    pub(super) fn show(&self, path: &str) -> Option<String> {
+    pub(crate) fn show(&self, path: &str) -> Option<String> {
         match self {
             Typed::Command { text, members } => {
                 let mut whole = path;
@@ -87,7 +87,7 @@ fn find<'a>(text: &'a str, path: &str) -> Option<(usize, &'a str)> {
 }
 
 /// A word as a POSIX shell takes it.
-pub(super) fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "_@%+=:,./-".contains(char);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()

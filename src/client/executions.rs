@@ -14,7 +14,7 @@ use super::tail::{self, TailArguments};
 
 /// What can be done with executions.
 #[derive(Subcommand, Debug)]
-pub(in crate::cli) enum ExecutionCommand {
+pub enum ExecutionCommand {
     /// List executions, newest first
     #[command(visible_alias = "list")]
     Ls(ListArguments),
@@ -37,7 +37,7 @@ pub(in crate::cli) enum ExecutionCommand {
 
 /// Which executions are listed, and how.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct ListArguments {
+pub struct ListArguments {
     #[command(flatten)]
     filter: FilterArguments,
     /// Only what belongs to this second or a later one
@@ -52,28 +52,28 @@ pub(in crate::cli) struct ListArguments {
 
 /// Which executions.
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct FilterArguments {
+pub struct FilterArguments {
     /// Only of this job: its id or its name
     #[arg(long, value_name = "JOB")]
-    pub(super) job: Option<String>,
+    pub(crate) job: Option<String>,
     /// Only those that stand so: PENDING, SUCCESS, FAILED or SKIPPED
     #[arg(long, value_name = "STATUS")]
-    pub(super) status: Option<String>,
+    pub(crate) status: Option<String>,
     /// Only of this kind: scheduled, manual, replay or backfill
     #[arg(long, value_name = "KIND")]
-    pub(super) kind: Option<String>,
+    pub(crate) kind: Option<String>,
 }
 
 /// One execution.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct OneArguments {
+pub struct OneArguments {
     /// Its id
     #[arg(value_name = "EXECUTION")]
     execution: String,
 }
 
 /// Does what was asked for.
-pub(super) fn run(command: ExecutionCommand, server: &Server, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn run(command: ExecutionCommand, server: &Server, shown: &Shown) -> Result<(), Failure> {
     match command {
         ExecutionCommand::Ls(list) => ls(&list, server, shown),
         ExecutionCommand::Get(one) => {
@@ -89,7 +89,7 @@ pub(super) fn run(command: ExecutionCommand, server: &Server, shown: &Shown) -> 
 }
 
 /// The columns of a list of executions.
-pub(super) fn heads(shown: &Shown) -> Vec<&'static str> {
+pub(crate) fn heads(shown: &Shown) -> Vec<&'static str> {
     let more: &[&str] = if shown.is_wide() { &["RETRIES", "WHY"] } else { &[] };
     [&HEADS[..], more].concat()
 }
@@ -97,7 +97,7 @@ pub(super) fn heads(shown: &Shown) -> Vec<&'static str> {
 const HEADS: [&str; 8] = ["SCHEDULED", "STATUS", "HTTP", "DRIFT", "DURATION", "KIND", "JOB", "EXECUTION ID"];
 
 /// An execution in such a list.
-pub(super) fn cells(execution: &Value, shown: &Shown, names: &Names<'_>) -> Vec<String> {
+pub(crate) fn cells(execution: &Value, shown: &Shown, names: &Names<'_>) -> Vec<String> {
     let mut cells = vec![
         shown.time(&execution["scheduledTime"]),
         standing(execution["status"].as_str().unwrap_or("-")),
@@ -187,7 +187,7 @@ fn show(said: &str, told: &Value, shown: &Shown) -> Result<(), Failure> {
 }
 
 /// Asks for a run, and says which it is, or how it ended.
-pub(super) fn started(server: &Server, path: &str, body: &Value, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn started(server: &Server, path: &str, body: &Value, shown: &Shown) -> Result<(), Failure> {
     let answer = server.ask(Ask::post(path, body))?;
     let told = answer.json()?;
     if answer.status == 202 {

@@ -11,7 +11,7 @@ use super::shown::{self, Format, Shown, Table, standing, text};
 
 /// Which jobs are listed, and how.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct ListArguments {
+pub struct ListArguments {
     /// Only jobs with this tag
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
@@ -33,20 +33,20 @@ pub(in crate::cli) struct ListArguments {
 
 /// How much of a list.
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct PageArguments {
+pub struct PageArguments {
     /// How many at most (1-1000)
     #[arg(long, value_name = "N", default_value = "100")]
-    pub(super) limit: u32,
+    pub(crate) limit: u32,
     /// Where to go on, as the page before said
     #[arg(long, value_name = "CURSOR")]
-    pub(super) cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     /// All of them, page by page; with JSON, each page is a line
     #[arg(long, conflicts_with = "cursor")]
-    pub(super) all: bool,
+    pub(crate) all: bool,
 }
 
 /// Lists them.
-pub(super) fn ls(typed: &ListArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn ls(typed: &ListArguments, server: &Server, shown: &Shown) -> Result<(), Failure> {
     let heads = ["NAME", "STATE", "SCHEDULE", "NEXT", "LAST", "JOB ID"];
     let wide = ["TARGET", "TAGS", "OWNER", "SUCCESS", "FAILED", "SKIPPED"];
     let mut table =
@@ -88,7 +88,7 @@ pub(super) fn ls(typed: &ListArguments, server: &Server, shown: &Shown) -> Resul
 }
 
 /// Pages of a list, one or all. Where it goes on, if there is more.
-pub(super) fn pages(
+pub(crate) fn pages(
     server: &Server,
     path: &str,
     pairs: &[(&str, Option<&str>)],
@@ -114,7 +114,7 @@ pub(super) fn pages(
 }
 
 /// Prints a list's table, and below it that there is more. JSON and YAML say so themselves.
-pub(super) fn finish(table: &mut Table, none: &str, next: Option<&str>, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn finish(table: &mut Table, none: &str, next: Option<&str>, shown: &Shown) -> Result<(), Failure> {
     match shown.format {
         Format::Json | Format::Yaml => return Ok(()),
         Format::Name => {}
@@ -127,7 +127,7 @@ pub(super) fn finish(table: &mut Table, none: &str, next: Option<&str>, shown: &
 }
 
 /// What a job is called by whoever types: its name, or its id.
-pub(super) fn name_of(job: &Value) -> String {
+pub(crate) fn name_of(job: &Value) -> String {
     text(job.get("name").filter(|name| name.is_string()).unwrap_or(&job["jobId"]))
 }
 
@@ -143,7 +143,7 @@ fn state_of(job: &Value) -> &'static str {
 }
 
 /// Shows one job.
-pub(super) fn show_job(said: &str, shown: &Shown) -> Result<(), Failure> {
+pub(crate) fn show_job(said: &str, shown: &Shown) -> Result<(), Failure> {
     let job: Value = serde_json::from_str(said).map_err(|_| Failure::failed("the answer is not JSON"))?;
     shown.one(said, &name_of(&job), || {
         let told = |name: &str| job.get(name).filter(|value| !value.is_null()).map(text).unwrap_or_default();

@@ -12,7 +12,7 @@ use super::failure::Failure;
 ///
 /// # Errors
 /// It is none of these.
-pub(super) fn read(flag: &str, typed: &str, zone: &TimeZone) -> Result<String, Failure> {
+pub(crate) fn read(flag: &str, typed: &str, zone: &TimeZone) -> Result<String, Failure> {
     let wrong = || {
         Failure::usage(format!(
             "{flag}: expected a time such as 2026-12-31T09:00:00Z, '2026-12-31 09:00' (local), +2h, -1d or now, got {typed:?}"
@@ -38,7 +38,7 @@ pub(super) fn read(flag: &str, typed: &str, zone: &TimeZone) -> Result<String, F
 }
 
 /// A time of the API in a zone, so that it can be typed again.
-pub(super) fn show(text: &str, zone: &TimeZone) -> String {
+pub(crate) fn show(text: &str, zone: &TimeZone) -> String {
     let Ok(at) = text.parse::<Timestamp>() else { return text.to_owned() };
     let shown = ZonedDateTime::new(at, zone.clone());
     let form = match (shown.offset().is_zero(), at.subsec_nanosecond() == 0) {

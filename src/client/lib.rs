@@ -31,7 +31,7 @@ mod typed;
 
 use clap::{Args, Subcommand};
 
-pub(super) use failure::Failure;
+pub use failure::Failure;
 
 use applying::ApplyArguments;
 use contexts::ContextCommand;
@@ -45,7 +45,7 @@ use shown::{OutputArguments, Shown};
 
 /// The commands that talk to a server.
 #[derive(Subcommand, Debug)]
-pub(super) enum RemoteCommand {
+pub enum RemoteCommand {
     /// Jobs: list, show, create, change, run, delete
     #[command(visible_alias = "jobs")]
     Job(Group<JobCommand>),
@@ -59,15 +59,19 @@ pub(super) enum RemoteCommand {
     /// A job is found by its name, or by the jobId of an export. What differs is shown, then changed, in one commit; what is
     /// the same is left alone, so applying twice changes nothing. Secrets are written as ${VARIABLE} or file:PATH.
     Apply {
+        /// What, and how.
         #[command(flatten)]
         typed: ApplyArguments,
+        /// Where.
         #[command(flatten)]
         with: With,
     },
     /// Write out all jobs and calendars
     Export {
+        /// What, and how.
         #[command(flatten)]
         typed: ExportArguments,
+        /// From where.
         #[command(flatten)]
         server: ServerArguments,
     },
@@ -75,8 +79,10 @@ pub(super) enum RemoteCommand {
     Import(Group<ImportCommand>),
     /// Names for servers, each with its URL and token
     Context {
+        /// How they are printed.
         #[command(flatten)]
         output: OutputArguments,
+        /// What is done with them.
         #[command(subcommand)]
         command: ContextCommand,
     },
@@ -84,7 +90,7 @@ pub(super) enum RemoteCommand {
 
 /// Commands about one kind of thing. Which server and which form are said once for all of them.
 #[derive(Args, Debug)]
-pub(super) struct Group<C: Subcommand> {
+pub struct Group<C: Subcommand> {
     #[command(flatten)]
     with: With,
     #[command(subcommand)]
@@ -93,7 +99,7 @@ pub(super) struct Group<C: Subcommand> {
 
 /// Which server is asked, and how its answers are printed.
 #[derive(Args, Debug)]
-pub(super) struct With {
+pub struct With {
     #[command(flatten)]
     output: OutputArguments,
     #[command(flatten)]
@@ -107,7 +113,10 @@ impl With {
 }
 
 /// Does what was asked for.
-pub(super) fn run(command: RemoteCommand) -> Result<(), Failure> {
+///
+/// # Errors
+/// It was not done, or the answer is no: with what to say, and the exit code.
+pub fn run(command: RemoteCommand) -> Result<(), Failure> {
     match command {
         RemoteCommand::Job(Group { with, command }) => {
             let (server, shown) = with.found()?;

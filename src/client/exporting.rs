@@ -13,7 +13,7 @@ use super::shown::to_yaml;
 
 /// What is written out, and how.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct ExportArguments {
+pub struct ExportArguments {
     /// How: json (one object a line, as the API says it) or yaml (documents)
     #[arg(short, long, value_name = "FORMAT", default_value = "json", help_heading = "Output")]
     output: String,
@@ -26,7 +26,7 @@ pub(in crate::cli) struct ExportArguments {
 }
 
 /// Writes them out.
-pub(super) fn run(typed: &ExportArguments, server: &Server) -> Result<(), Failure> {
+pub(crate) fn run(typed: &ExportArguments, server: &Server) -> Result<(), Failure> {
     let is_yaml = match typed.output.as_str() {
         "json" => false,
         "yaml" => true,
@@ -51,7 +51,7 @@ pub(super) fn run(typed: &ExportArguments, server: &Server) -> Result<(), Failur
 }
 
 /// Every line of the export.
-pub(super) fn each(server: &Server, mut take: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+pub(crate) fn each(server: &Server, mut take: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
     for line in server.stream(Ask::get("/api/export"))?.lines() {
         let line = line.map_err(|why| Failure::failed(format!("the export broke off: {why}")))?;
         if !line.is_empty() {

@@ -15,14 +15,14 @@ use super::typed::Typed;
 
 /// One job or calendar of a file, and where it stands there.
 #[derive(Debug)]
-pub(super) struct Item {
-    pub(super) value: Value,
-    pub(super) typed: Typed,
+pub(crate) struct Item {
+    pub(crate) value: Value,
+    pub(crate) typed: Typed,
 }
 
 impl Item {
     /// The job: by itself, as `job get` prints it, or as an export wraps it.
-    pub(super) fn job(&self) -> Result<Value, Failure> {
+    pub(crate) fn job(&self) -> Result<Value, Failure> {
         let mut job = self.value.get("job").unwrap_or(&self.value).clone();
         let members = job.as_object_mut();
         let members = members.ok_or_else(|| Failure::usage(format!("{}: expected a job", self.place())))?;
@@ -34,30 +34,30 @@ impl Item {
     }
 
     /// The id that the server gave it.
-    pub(super) fn id(&self) -> Option<&str> {
+    pub(crate) fn id(&self) -> Option<&str> {
         self.value.get("jobId")?.as_str()
     }
 
     /// What an export says beside the job.
-    pub(super) fn beside(&self, member: &str) -> Option<&Value> {
+    pub(crate) fn beside(&self, member: &str) -> Option<&Value> {
         self.value.get("job").and(self.value.get(member))
     }
 
     /// What the job sends as JSON, as it was written; None: nothing, or it was not written as JSON.
-    pub(super) fn body(&self) -> Option<&RawValue> {
+    pub(crate) fn body(&self) -> Option<&RawValue> {
         let Typed::Document { text, .. } = &self.typed else { return None };
         let Written { job, json } = serde_json::from_str(text).ok()?;
         job.map_or(json, |Body { json }| json)
     }
 
     /// The calendar that it is instead.
-    pub(super) fn calendar(&self) -> Option<(&str, &Value)> {
+    pub(crate) fn calendar(&self) -> Option<(&str, &Value)> {
         let calendar = self.value.get("calendar")?;
         Some((calendar.get("name")?.as_str()?, calendar.get("dates")?))
     }
 
     /// Where it stands, for people.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         match &self.typed {
             Typed::Document { name, line, .. } => format!("{name}:{line}"),
             Typed::Command { .. } => "the command".to_owned(),
@@ -83,7 +83,7 @@ struct Body<'a> {
 const ENDINGS: [&str; 5] = ["yaml", "yml", "json", "ndjson", "jsonl"];
 
 /// All that a file has, or all files of a folder and of the folders in it, or standard input (`-`).
-pub(super) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Item>, Failure> {
     read_all(path, true)
 }
 
