@@ -114,8 +114,8 @@ fn members() -> String {
     text
 }
 
-/// Which command somebody typed, as far as the words go.
-pub(super) fn words_of(command: &Command, typed: impl Iterator<Item = String>) -> String {
+/// Which command somebody typed, as far as the words go, and what it is called in full.
+pub(super) fn typed_of(command: &Command, typed: impl Iterator<Item = String>) -> (&Command, String) {
     let (mut place, mut words) = (command, command.get_name().to_owned());
     for word in typed {
         if let Some(inner) = place.find_subcommand(&word) {
@@ -123,7 +123,7 @@ pub(super) fn words_of(command: &Command, typed: impl Iterator<Item = String>) -
             words = format!("{words} {}", inner.get_name());
         }
     }
-    words
+    (place, words)
 }
 
 #[cfg(test)]
@@ -175,6 +175,7 @@ mod tests {
             assert!(members.lines().any(|line| line.trim_start().starts_with(member)), "{member} is not in {members}");
         }
         let command = explained(Arguments::command(), true);
-        assert_eq!(words_of(&command, ["x", "job", "ls", "get"].map(str::to_owned).into_iter()), "punctual job ls");
+        let typed = ["x", "job", "ls", "get"].map(str::to_owned);
+        assert_eq!(typed_of(&command, typed.into_iter()).1, "punctual job ls");
     }
 }

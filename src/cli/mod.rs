@@ -17,7 +17,7 @@ mod token;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use punctual_client::{self as client, RemoteCommand};
 
@@ -78,6 +78,9 @@ fn commands() -> clap::Command {
 
 /// Does what the command line asks for; the exit code says how it went.
 pub fn run() -> ExitCode {
+    if let Some(serve) = flags_of_serve() {
+        return run_server(serve);
+    }
     let mut command = commands();
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
     let arguments = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
@@ -87,12 +90,14 @@ pub fn run() -> ExitCode {
             drop(error.print());
             return ExitCode::SUCCESS;
         }
-        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            drop(error.print());
-            return ExitCode::from(USAGE);
-        }
         Err(error) => {
-            let words = help::words_of(&command, std::env::args().skip(1));
+            let (typed, words) = help::typed_of(&command, std::env::args().skip(1));
+            let is_unfinished = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+            if [ErrorKind::MissingSubcommand, is_unfinished].contains(&error.kind()) {
+                // What there is says more than that something is missing.
+                eprint!("{}", typed.clone().render_help());
+                return ExitCode::from(USAGE);
+            }
             eprintln!("punctual: {} (see {words} --help)", flag::first_line(&error));
             return ExitCode::from(USAGE);
         }
@@ -107,6 +112,25 @@ pub fn run() -> ExitCode {
         Some(Command::Man(typed)) => return print(pages::man(&typed, commands()), FAILURE),
         None => arguments.serve,
     };
+    run_server(typed)
+}
+
+/// What was typed, where nothing but `serve` can be meant. All other commands are not made then: on a small machine their
+/// flags would stay in the memory of a server that never needs them. What is wrong is left to those that explain it.
+fn flags_of_serve() -> Option<ServeArguments> {
+    let mut words = std::env::args_os().peekable();
+    let program = words.next()?;
+    match words.peek().and_then(|word| word.to_str()) {
+        Some("serve") => drop(words.next()),
+        Some(word) if !word.starts_with('-') => return None,
+        Some(_) | None => {}
+    }
+    let command = ServeArguments::augment_args(clap::Command::new("punctual"));
+    let matches = command.try_get_matches_from([program].into_iter().chain(words)).ok()?;
+    ServeArguments::from_arg_matches(&matches).ok()
+}
+
+fn run_server(typed: ServeArguments) -> ExitCode {
     let config = match Config::try_from(typed) {
         Ok(config) => config,
         Err(error) => {

@@ -1,11 +1,11 @@
 //! Owns making the server's jobs what files say: what differs is shown, then changed; what is the same is left alone.
 //! It must not compare jobs itself: the server does, secrets included.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
@@ -215,16 +215,40 @@ fn line_of(item: &Item, place: usize, options: &Options<'_>) -> Result<Line, Fai
         }
     }
     let name = job.get("name").and_then(Value::as_str).or(item.id()).map_or_else(|| item.place(), clean);
-    let members = job.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), raw(value)));
     // A body as it was written, with the digits of its numbers.
-    let body = item.body().map(|body| ("json", body.to_owned()));
-    let members: BTreeMap<&str, Box<RawValue>> = members.chain(body).collect();
+    let body = item.body();
+    let members = job.as_object().into_iter().flatten().filter(|(name, _)| body.is_none() || *name != "json");
+    let mut members: Vec<(&str, Box<RawValue>)> = members.map(|(name, value)| (name.as_str(), raw(value))).collect();
+    members.extend(body.map(|body| ("json", body.to_owned())));
     // Of a job that has had some of its runs only the others are left, where it is new.
-    let beside = [("jobId", item.id().map(|id| raw(&id))), ("runs", item.beside("runs").map(|runs| raw(&runs)))];
-    let beside = beside.into_iter().filter_map(|(member, value)| Some((member, value?)));
-    let apply: BTreeMap<&str, Box<RawValue>> = beside.chain([("job", raw(&members))]).collect();
-    let text = raw(&BTreeMap::from([("apply", apply)])).get().to_owned();
+    let apply = Declared { job_id: item.id(), runs: item.beside("runs"), job: Members(members) };
+    let text = raw(&Applied { apply }).get().to_owned();
     Ok(Line { text, place: Some(place), is_calendar: false, name })
+}
+
+/// A line of a batch that declares a job.
+#[derive(Serialize)]
+struct Applied<'a> {
+    apply: Declared<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Declared<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<&'a Value>,
+    job: Members<'a>,
+}
+
+/// The members of a job.
+struct Members<'a>(Vec<(&'a str, Box<RawValue>)>);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 fn raw(value: &impl Serialize) -> Box<RawValue> {

@@ -160,6 +160,8 @@ fn read(line: &str, is_system: bool) -> Line {
             job["type"] = json!("ATLEAST_ONCE");
             Line::Job(job, sent.remarks)
         }
+        // In a file of its own the same command may do; in a crontab it ends there.
+        Err(why) if input.is_some() => Line::Left(format!("{why}; % ends a command here unless it is written \\%")),
         Err(why) => Line::Left(why),
     }
 }

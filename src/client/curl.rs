@@ -1,21 +1,15 @@
 //! Owns what a curl or wget command sends, as members of a job, with remarks about what is not taken over.
 //! It must not send it.
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use super::shell;
-
-/// What a command sends.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Sent {
-    /// Members of a job.
-    pub(crate) job: Map<String, Value>,
-    /// What of the command is not taken over.
-    pub(crate) remarks: Vec<String>,
-}
+use super::request::{Request, Sent};
+use super::{shell, wget};
 
 /// Flags of curl that say nothing of what is sent.
 const QUIET: [&str; 20] = [
+    "-O",
+    "--remote-name",
     "-s",
     "--silent",
     "-S",
@@ -27,8 +21,6 @@ const QUIET: [&str; 20] = [
     "--verbose",
     "-i",
     "--include",
-    "-g",
-    "--globoff",
     "-N",
     "--no-buffer",
     "--compressed",
@@ -54,13 +46,8 @@ const QUIET_WITH_VALUE: [&str; 12] = [
 ];
 /// Those that a job has nothing for.
 const OTHERS_WITH_VALUE: &[&str] = &[
-    "-F",
-    "--form",
-    "--form-string",
     "-x",
     "--proxy",
-    "-T",
-    "--upload-file",
     "--connect-to",
     "--resolve",
     "-E",
@@ -71,8 +58,6 @@ const OTHERS_WITH_VALUE: &[&str] = &[
     "--pass",
     "-r",
     "--range",
-    "-K",
-    "--config",
     "-z",
     "--time-cond",
     "--interface",
@@ -85,7 +70,6 @@ const OTHERS_WITH_VALUE: &[&str] = &[
     "--max-redirs",
     "--ciphers",
     "--tls-max",
-    "--unix-socket",
     "--proto",
     "--noproxy",
     "-Y",
@@ -94,16 +78,14 @@ const OTHERS_WITH_VALUE: &[&str] = &[
     "--speed-time",
     "--max-filesize",
     "--local-port",
-    "--oauth2-bearer",
     "--aws-sigv4",
     "--rate",
 ];
 /// Short names of what means the same.
-const SAME: [(&str, &str); 12] = [
+const SAME: [(&str, &str); 11] = [
     ("--request", "-X"),
     ("--header", "-H"),
     ("--data", "-d"),
-    ("--data-raw", "-d"),
     ("--data-binary", "-d"),
     ("--data-ascii", "-d"),
     ("--user", "-u"),
@@ -114,12 +96,25 @@ const SAME: [(&str, &str); 12] = [
     ("--head", "-I"),
 ];
 
+/// Options that make something of the request that a job cannot be, each with the reason.
+const IMPOSSIBLE: [(&[&str], &str); 4] = [
+    (&["-F", "--form", "--form-string"], "its body is a form of several parts"),
+    (&["-T", "--upload-file"], "its body comes from a file"),
+    (&["-K", "--config"], "its options come from a file"),
+    (&["--unix-socket", "--abstract-unix-socket"], "it asks a socket of its own machine"),
+];
+/// Words of the shell after which a command is run never, once or often, as the shell finds.
+const LOOPS: [&str; 4] = ["for", "while", "until", "case"];
+
 /// What a line of shell sends, if one of its commands is curl or wget.
 ///
 /// # Errors
 /// Why nothing can be made of it.
 pub(crate) fn read(line: &str) -> Result<Sent, String> {
-    let commands = shell::commands(line);
+    let commands = run_by_shells(shell::commands(line));
+    if let Some(word) = commands.iter().find_map(|words| LOOPS.iter().find(|word| words[0] == **word)) {
+        return Err(format!("how often the shell runs it ({word}) is not known"));
+    }
     let is_sending = |word: &String| matches!(word.rsplit('/').next(), Some("curl" | "wget"));
     let mut sending = commands.iter().filter(|words| words.iter().any(is_sending));
     let Some(command) = sending.next() else { return Err("no command of it is curl or wget".to_owned()) };
@@ -131,7 +126,7 @@ pub(crate) fn read(line: &str) -> Result<Sent, String> {
     for words in &commands {
         let left = if words == command { &words[..start] } else { &words[..] };
         if !left.is_empty() {
-            sent.remarks.push(format!("not taken over: {}", left.join(" ")));
+            sent.left_out(&left.join(" "));
         }
     }
     if let Some(unknown) = shell::unknown(line) {
@@ -140,169 +135,104 @@ pub(crate) fn read(line: &str) -> Result<Sent, String> {
     let rest = &command[start + 1..];
     let mut request = Request::default();
     if command[start].ends_with("wget") {
-        request.wget(rest, &mut sent)?
+        wget::read(rest, &mut request, &mut sent)?;
     } else {
-        request.curl(rest, &mut sent)?
+        options(rest, &mut request, &mut sent)?;
     }
     request.finish(&mut sent)?;
     Ok(sent)
 }
 
-#[derive(Default)]
-struct Request {
-    url: Option<String>,
-    method: Option<String>,
-    headers: Map<String, Value>,
-    data: Vec<String>,
-    is_query: bool,
-    is_json: bool,
+/// The commands, with those in place of `sh -c '...'` that it runs.
+fn run_by_shells(commands: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let is_shell = |word: &String| matches!(word.rsplit('/').next(), Some("sh" | "bash" | "dash" | "ash" | "zsh"));
+    let is_flag = |word: &str| word.starts_with('-') && !word.starts_with("--") && word.ends_with('c');
+    let mut all = Vec::new();
+    for words in commands {
+        let flag = words.iter().position(is_shell).map(|shell| shell + 1);
+        let flag = flag.filter(|&flag| words.get(flag).is_some_and(|word| is_flag(word)));
+        match flag.and_then(|flag| words.get(flag + 1)) {
+            Some(line) => all.extend(shell::commands(line)),
+            None => all.push(words),
+        }
+    }
+    all
 }
 
-impl Request {
-    fn curl(&mut self, words: &[String], sent: &mut Sent) -> Result<(), String> {
-        let mut left: Vec<String> = words.iter().rev().cloned().collect();
-        while let Some(mut word) = left.pop() {
-            let mut value = None;
-            if word.starts_with("--")
-                && let Some((name, given)) = word.clone().split_once('=')
-            {
-                (word, value) = (name.to_owned(), Some(given.to_owned()));
-            } else if word.starts_with('-') && !word.starts_with("--") && word.chars().count() > 2 {
-                // -fsSd x is -f -s -S -d x, and -XPUT is -X PUT.
-                let rest = word.split_off(2);
-                if "XHduAebmowcDFxTErKzQUYy".contains(&word[1..]) {
-                    value = Some(rest)
-                } else {
-                    left.push(format!("-{rest}"))
-                }
-            }
-            let name = SAME.iter().find(|(long, _)| *long == word).map_or(word.as_str(), |(_, short)| short).to_owned();
-            let mut take = || value.take().or_else(|| left.pop()).ok_or_else(|| format!("{name} has no value"));
-            match name.as_str() {
-                "-X" => self.method = Some(take()?.to_uppercase()),
-                "-H" => self.header(&take()?, sent),
-                "-d" | "--data-urlencode" => self.data.push(take()?),
-                "--json" => {
-                    self.data.push(take()?);
-                    self.is_json = true;
-                }
-                "--url" => self.url = Some(take()?),
-                "-u" => {
-                    let user = take()?;
-                    let (name, password) = user.split_once(':').unwrap_or((&user, ""));
-                    sent.job.insert("auth".to_owned(), json!({ "basic": { "username": name, "password": password } }));
-                }
-                "-A" => drop(self.headers.insert("User-Agent".to_owned(), take()?.into())),
-                "-e" => drop(self.headers.insert("Referer".to_owned(), take()?.into())),
-                "-b" => drop(self.headers.insert("Cookie".to_owned(), take()?.into())),
-                "-m" => {
-                    let seconds: f64 = take()?.parse().map_err(|_| "-m is no number".to_owned())?;
-                    sent.job.insert("timeoutMs".to_owned(), ((seconds * 1000.0).round() as u64).into());
-                }
-                "--retry" => {
-                    let retries: u64 = take()?.parse().map_err(|_| "--retry is no number".to_owned())?;
-                    sent.job.insert("retry".to_owned(), json!({ "maxAttempts": retries + 1 }));
-                }
-                "-G" | "--get" => self.is_query = true,
-                "-I" => self.method = Some("HEAD".to_owned()),
-                "-L" | "--location" => sent.remarks.push("-L is not taken over: redirects are not followed".to_owned()),
-                "-k" | "--insecure" => {
-                    sent.remarks.push("-k is not taken over: certificates are always checked".to_owned())
-                }
-                name if QUIET_WITH_VALUE.contains(&name) => drop(take()?),
-                name if OTHERS_WITH_VALUE.contains(&name) => {
-                    let value = take()?;
-                    sent.remarks.push(format!("not taken over: {name} {value}"));
-                }
-                name if QUIET.contains(&name) => {}
-                name if name.starts_with('-') => sent.remarks.push(format!("not taken over: {name}")),
-                _ if self.url.is_some() => return Err("it has more than one URL".to_owned()),
-                _ => self.url = Some(word),
+/// Reads the words behind the program's name.
+fn options(words: &[String], request: &mut Request, sent: &mut Sent) -> Result<(), String> {
+    let mut left: Vec<String> = words.iter().rev().cloned().collect();
+    while let Some(mut word) = left.pop() {
+        let mut value = None;
+        if word.starts_with("--")
+            && let Some((name, given)) = word.clone().split_once('=')
+        {
+            (word, value) = (name.to_owned(), Some(given.to_owned()));
+        } else if word.starts_with('-') && !word.starts_with("--") && word.len() > 2 && word.is_char_boundary(2) {
+            // -fsSd x is -f -s -S -d x, and -XPUT is -X PUT.
+            let rest = word.split_off(2);
+            if "XHduAebmowcDFxTErKzQUYy".contains(&word[1..]) {
+                value = Some(rest)
+            } else {
+                left.push(format!("-{rest}"))
             }
         }
-        Ok(())
-    }
-
-    fn wget(&mut self, words: &[String], sent: &mut Sent) -> Result<(), String> {
-        let mut left = words.iter();
-        while let Some(word) = left.next() {
-            let (name, given) = word
-                .split_once('=')
-                .filter(|(name, _)| name.starts_with("--"))
-                .map_or((word.as_str(), None), |(name, given)| (name, Some(given)));
-            let mut take = || {
-                given.map(str::to_owned).or_else(|| left.next().cloned()).ok_or_else(|| format!("{name} has no value"))
-            };
-            match name {
-                "--header" => self.header(&take()?, sent),
-                "--post-data" | "--body-data" => self.data.push(take()?),
-                "--method" => self.method = Some(take()?.to_uppercase()),
-                "--timeout" | "-T" => {
-                    let seconds: u64 = take()?.parse().map_err(|_| format!("{name} is no number"))?;
-                    sent.job.insert("timeoutMs".to_owned(), (seconds * 1000).into());
+        let name = SAME.iter().find(|(long, _)| *long == word).map_or(word.as_str(), |(_, short)| short).to_owned();
+        let mut take = || value.take().or_else(|| left.pop()).ok_or_else(|| format!("{name} has no value"));
+        if let Some((_, why)) = IMPOSSIBLE.iter().find(|(names, _)| names.contains(&name.as_str())) {
+            return Err((*why).to_owned());
+        }
+        match name.as_str() {
+            "-X" => request.method = Some(take()?.to_uppercase()),
+            "-H" => request.header(&take()?, sent),
+            "-d" | "--data-urlencode" => {
+                let data = take()?;
+                if data.starts_with('@') {
+                    return Err("its body comes from a file".to_owned());
                 }
-                "-O" | "-qO" | "-t" | "-o" | "--tries" | "--output-document" => drop(take()?),
-                "-q" | "--quiet" | "-nv" | "--no-verbose" | "--spider" => {}
-                name if name.starts_with("-O") || name.starts_with("-qO") => {}
-                name if name.starts_with('-') => sent.remarks.push(format!("not taken over: {name}")),
-                _ if self.url.is_some() => return Err("it has more than one URL".to_owned()),
-                _ => self.url = Some(word.clone()),
+                request.data.push(data);
             }
-        }
-        Ok(())
-    }
-
-    fn header(&mut self, line: &str, sent: &mut Sent) {
-        let (name, value) = line.split_once(':').unwrap_or((line.trim_end_matches(';'), ""));
-        let (name, value) = (name.trim(), value.trim());
-        if !name.eq_ignore_ascii_case("authorization") {
-            self.headers.insert(name.to_owned(), value.into());
-            return;
-        }
-        match value.split_once(' ').filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer")) {
-            Some((_, token)) => drop(sent.job.insert("auth".to_owned(), json!({ "bearer": token.trim() }))),
-            None => drop(sent.job.insert("secretHeaders".to_owned(), json!({ "Authorization": value }))),
-        }
-    }
-
-    fn finish(mut self, sent: &mut Sent) -> Result<(), String> {
-        let mut url = self.url.ok_or_else(|| "the command has no URL".to_owned())?;
-        if !url.contains("://") {
-            url = format!("http://{url}");
-        }
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(format!("{url} is not of http or https"));
-        }
-        if self.data.iter().any(|part| part.starts_with('@')) {
-            return Err("its body comes from a file".to_owned());
-        }
-        let body = self.data.join("&");
-        if !self.data.is_empty() && self.is_query {
-            url.push(if url.contains('?') { '&' } else { '?' });
-            url.push_str(&body);
-        } else if !self.data.is_empty() {
-            self.method.get_or_insert_with(|| "POST".to_owned());
-            let has_type = self.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
-            if !has_type && !self.is_json {
-                self.headers.insert("Content-Type".to_owned(), "application/x-www-form-urlencoded".into());
+            "--data-raw" => request.data.push(take()?),
+            "-g" | "--globoff" => request.is_globless = true,
+            "--json" => {
+                request.data.push(take()?);
+                request.is_json = true;
             }
-            sent.job.insert("body".to_owned(), body.into());
+            "--url" => request.url(&take()?)?,
+            "-u" => {
+                let user = take()?;
+                let (name, password) = user.split_once(':').unwrap_or((&user, ""));
+                sent.basic(name, password);
+            }
+            "--oauth2-bearer" => drop(sent.job.insert("auth".to_owned(), json!({ "bearer": take()? }))),
+            "-A" => drop(request.headers.insert("User-Agent".to_owned(), take()?.into())),
+            "-e" => drop(request.headers.insert("Referer".to_owned(), take()?.into())),
+            "-b" => drop(request.headers.insert("Cookie".to_owned(), take()?.into())),
+            "-m" => sent.time_max("-m", &take()?)?,
+            "--retry" => {
+                let retries: u64 = take()?.parse().map_err(|_| "--retry is no number".to_owned())?;
+                sent.job.insert("retry".to_owned(), json!({ "maxAttempts": retries + 1 }));
+            }
+            "-G" | "--get" => request.is_query = true,
+            "-I" => request.method = Some("HEAD".to_owned()),
+            "-L" | "--location" => sent.remarks.push("-L is not taken over: redirects are not followed".to_owned()),
+            "-k" | "--insecure" => {
+                sent.remarks.push("-k is not taken over: certificates are always checked".to_owned())
+            }
+            name if QUIET_WITH_VALUE.contains(&name) => drop(take()?),
+            name if OTHERS_WITH_VALUE.contains(&name) => sent.left_out(&format!("{name} {}", take()?)),
+            name if QUIET.contains(&name) => {}
+            name if name.starts_with('-') => sent.left_out(name),
+            _ => request.url(&word)?,
         }
-        // curl asks by GET, a job by POST, unless it says otherwise.
-        let method = self.method.unwrap_or_else(|| "GET".to_owned());
-        if method != "POST" {
-            sent.job.insert("method".to_owned(), method.into());
-        }
-        if !self.headers.is_empty() {
-            sent.job.insert("headers".to_owned(), self.headers.into());
-        }
-        sent.job.insert("api".to_owned(), url.into());
-        Ok(())
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -316,6 +246,19 @@ mod tests {
             (
                 "wget -qO- --post-data='a=1' --timeout=9 a.example/x",
                 json!({ "api": "http://a.example/x", "body": "a=1", "timeoutMs": 9000, "headers": { "Content-Type": "application/x-www-form-urlencoded" } }),
+            ),
+            (
+                "curl -g --data-raw @a --oauth2-bearer t 'HTTPS://A/[1]' # why",
+                json!({ "api": "https://A/[1]", "body": "@a", "auth": { "bearer": "t" }, "headers": { "Content-Type": "application/x-www-form-urlencoded" } }),
+            ),
+            ("bash -lc 'curl http://[::1]:8080/'", json!({ "api": "http://[::1]:8080/", "method": "GET" })),
+            (
+                "( curl https://me:p%40w@a/ )",
+                json!({ "api": "https://a/", "method": "GET", "auth": { "basic": { "username": "me", "password": "p@w" } } }),
+            ),
+            (
+                "wget -t1 -P /x --user=me --password p -qO- https://a",
+                json!({ "api": "https://a", "method": "GET", "auth": { "basic": { "username": "me", "password": "p" } } }),
             ),
             (
                 "curl -XPUT --json '{\"a\":1}' -m 1.5 --retry 3 https://a",
@@ -345,6 +288,14 @@ mod tests {
             "/bin/backup.sh",
             "curl https://a https://b",
             "curl -d @file https://a",
+            "curl -F a=@b https://a",
+            "curl -T a https://a",
+            "curl https://a/[1-3]",
+            "curl 'https://a/{b,c}'",
+            "curl https://a/$?",
+            "wget -i urls",
+            "while true; do curl https://a; done",
+            "curl -\u{fc}x -- ",
             "curl",
             "curl $URL",
             "curl https://a/$(date)",

@@ -1,7 +1,7 @@
 //! Owns finding the job that somebody means, by its id or by its name, and what jobs are called.
 //! It must not guess: a name is the whole name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -56,9 +56,8 @@ impl Names<'_> {
 
     /// Asks what these jobs are called, unless that is known.
     pub(crate) fn learn<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
-        let mut unknown: Vec<&str> = ids.filter(|id| !self.known.contains_key(*id)).collect();
-        unknown.sort_unstable();
-        unknown.dedup();
+        let unknown: HashSet<&str> = ids.filter(|id| !self.known.contains_key(*id)).collect();
+        let unknown: Vec<&str> = unknown.into_iter().collect();
         if self.known.len() + unknown.len() > KNOWN_MAX {
             self.known.clear();
         }

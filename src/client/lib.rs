@@ -4,7 +4,8 @@
 //! In reading order: `server` (which one, how one gets in, what its answers mean) with `contexts` (names for servers), `failure`
 //! (how a command ends) and `typed` (what was typed, shown again); `shown` (how answers are printed, with `times`) and `asking`
 //! (questions, progress); `find` (the job that is meant, names); the commands: `jobs` with `listing`, `creating`, `editing` with `members`, `executions`,
-//! `tail`, `schedules`, `exporting`, `applying` with `files`, and `crontab` with `curl` and `shell`.
+//! `tail`, `schedules`, `exporting`, `applying` with `files`, and `crontab` with `curl`,
+//! `wget`, `request` and `shell`.
 
 mod applying;
 mod asking;
@@ -21,6 +22,7 @@ mod find;
 mod jobs;
 mod listing;
 mod members;
+mod request;
 mod schedules;
 mod server;
 mod shell;
@@ -28,6 +30,7 @@ mod shown;
 mod tail;
 mod times;
 mod typed;
+mod wget;
 
 use clap::{Args, Subcommand};
 

@@ -23,11 +23,16 @@ pub(crate) fn commands(line: &str) -> Vec<Vec<String>> {
         }
         let after = &rest[first.len_utf8()..];
         match first {
-            '|' | ';' | '&' | '\n' => {
+            '|' | ';' | '&' | '\n' | '(' | ')' => {
                 end(&mut commands, &mut word);
                 commands.push(Vec::new());
             }
             first if first.is_whitespace() => end(&mut commands, &mut word),
+            // A comment, up to the end of the line.
+            '#' if word.is_none() => {
+                rest = after.find('\n').map_or("", |end| &after[end..]);
+                continue;
+            }
             // In a crontab a percent sign is written behind a backslash.
             '\\' => {
                 let next = after.chars().next();
@@ -60,7 +65,7 @@ pub(crate) fn unknown(line: &str) -> Option<&str> {
                 chars.as_str()
             }
             b'`' => return Some("`"),
-            b'$' if behind.starts_with(|char: char| char.is_ascii_alphabetic() || "_{(".contains(char)) => {
+            b'$' if behind.starts_with(|char: char| char.is_ascii_alphanumeric() || "_{(?!#@*$-".contains(char)) => {
                 let long = behind.find(|char: char| !char.is_ascii_alphanumeric() && !"_{(".contains(char));
                 return Some(&rest[place..place + 1 + long.unwrap_or(behind.len())]);
             }
@@ -128,6 +133,7 @@ mod tests {
             ("curl \"https://a/$(date)\"", Some("$(date")),
             ("curl -H \"X: it's ${K}\" x", Some("${K")),
             ("curl `cat x`", Some("`")),
+            ("curl https://a/$?", Some("$")),
             ("curl 'a $b `c`' \\$d 1$ $'e'", None),
         ] {
             assert_eq!(unknown(line), found, "{line}");
@@ -146,6 +152,8 @@ mod tests {
             ("a&>x b; c", &[&["a", "b"], &["c"]]),
             ("a 2> 'x y' 12", &[&["a", "12"]]),
             ("a 'open", &[&["a", "'open"]]),
+            ("( a 'b' ) # c; d", &[&["a", "b"]]),
+            ("a#b", &[&["a#b"]]),
             ("", &[]),
         ];
         for (line, expected) in cases {

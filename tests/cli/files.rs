@@ -128,3 +128,36 @@ fn a_mistake_in_a_file_is_underlined_where_it_stands() {
     let refused = test.feed(&["apply", "-f", "-", "--dry-run"], array).ends(2);
     refused.errs(&["standard input:3\n", "\"@never\"", "^^^"]);
 }
+
+#[test]
+fn what_is_shown_of_a_job_can_be_applied_again() {
+    let test = Setup::new(&[]);
+    test.job("one", "/ok");
+    test.run(&["job", "pause", "one"]).ends(0);
+    for format in ["yaml", "json"] {
+        let shown = test.says(&["job", "get", "one", "-o", format]);
+        test.feed(&["apply", "-f", "-", "--dry-run"], &shown).ends(0).errs(&["unchanged 1, refused 0"]);
+    }
+    // With another name it is the same job, and by itself another one.
+    let renamed = test.says(&["job", "get", "one", "-o", "yaml"]).replace("name: one", "name: two");
+    test.feed(&["apply", "-f", "-"], &renamed).ends(0).prints(&["name: one -> two"]);
+    test.feed(&["job", "create", "-f", "-"], &renamed.replace("name: two", "name: three")).ends(0);
+    assert_eq!(test.says(&["job", "ls", "-o", "name", "--sort", "name"]), "three\ntwo\n");
+}
+
+#[test]
+fn a_folder_is_read_with_all_below_it_and_no_job_is_declared_twice() {
+    let test = Setup::new(&[]);
+    for folder in ["all", "all/deep", "all/.git"] {
+        std::fs::create_dir(test.folder.path().join(folder)).expect("a folder");
+    }
+    // What is usual need not be said.
+    test.file("all/a.yaml", "name: a\nschedule: '@yearly'\napi: http://a.example/\n");
+    test.file("all/deep/b.yaml", &yaml("b", ""));
+    test.file("all/.git/c.yaml", &yaml("c", ""));
+    test.run(&["apply", "-f", "all"]).ends(0).errs(&["created 2, "]);
+    test.file("all/deep/d.yaml", &format!("{}---\n{}", yaml("d", ""), yaml("a", "")));
+    let twice = test.run(&["apply", "-f", "all"]).ends(2);
+    let twice = twice.errs(&["d.yaml:6: the name \"a\" is declared before, at all/a.yaml:1"]);
+    assert!(twice.out.is_empty(), "{twice:?}");
+}

@@ -114,3 +114,64 @@ fn a_schedule_is_explained() {
     let never = test.run(&["schedule", "preview", "0 0 31 2 *"]);
     assert!(never.code == 2 || never.err.contains("it is never due"), "{never:?}");
 }
+
+#[test]
+fn times_are_typed_as_people_type_them() {
+    let test = Setup::new(&[]);
+    let id = test.job("one", "/ok");
+    let mut command = test.command(&["job", "pause", "one", "--until", "2099-12-31 09:00"]);
+    command.env("TZ", "Asia/Tokyo");
+    run(command, "").ends(0);
+    assert_eq!(test.told(&id)["paused"]["until"], "2099-12-31T00:00:00.000Z");
+    // What is shown can be typed again.
+    let mut shown = test.command(&["job", "get", "one"]);
+    shown.env("TZ", "Asia/Tokyo");
+    run(shown, "").ends(0).prints(&["until 2099-12-31T09:00:00+09:00"]);
+    test.run(&["job", "pause", "one", "--until", "2099-12-31T09:00:00+09:00"]).ends(0);
+    assert_eq!(test.told(&id)["paused"]["until"], "2099-12-31T00:00:00.000Z");
+    test.run(&["job", "resume", "one"]).ends(0);
+    test.run(&["job", "run", "one", "--wait"]).ends(0);
+    for (words, count) in [(&["--from", "-1h", "--to", "now"][..], 2), (&["--to", "-1h"], 0), (&["--from", "+1d"], 0)] {
+        let ran = test.run(&[&["execution", "ls"], words].concat()).ends(0);
+        assert_eq!(ran.out.lines().count(), count, "{words:?}: {ran:?}");
+    }
+    test.run(&["job", "why", "one", "--at", "-1m"]).ends(0).prints(&["Verdict:"]);
+    test.run(&["job", "create", "--at", "+1h", "http://a.example/", "--name", "later"]).ends(0);
+    for wrong in ["tomorrow", "9:00", "2h"] {
+        let ran = test.run(&["execution", "ls", "--from", wrong]).ends(2);
+        assert!(ran.err.starts_with("punctual: --from: expected a time such as "), "{ran:?}");
+    }
+}
+
+#[test]
+fn lists_name_jobs_and_say_below_that_there_is_more() {
+    let test = Setup::new(&[]);
+    let id = test.job("called so", "/ok");
+    for _ in 0..3 {
+        test.run(&["job", "run", "called so", "--wait"]).ends(0);
+    }
+    let table = test.run(&["execution", "ls", "--limit", "2"]).ends(0).prints(&["JOB", "called so"]);
+    assert!(table.err.starts_with("there is more: --cursor "), "{table:?}");
+    for format in ["json", "yaml"] {
+        assert_eq!(test.run(&["execution", "ls", "--limit", "2", "-o", format]).ends(0).err, "");
+    }
+    test.run(&["execution", "tail"]).ends(0).prints(&["called so"]);
+    // A job that is gone has its id left.
+    test.run(&["job", "rm", "called so", "--yes"]).ends(0);
+    assert!(test.says(&["execution", "ls"]).contains(&id));
+}
+
+#[test]
+fn a_mistake_names_the_page_that_helps() {
+    let test = Setup::new(&[]);
+    test.run(&["job", "ls", "--lmit", "3"]).ends(2).errs(&["(see punctual job ls --help)"]);
+    test.run(&["exection"]).ends(2).errs(&["(see punctual --help)"]);
+    for words in [&["job"][..], &["execution"], &["context"]] {
+        let ran = test.run(words).ends(2);
+        assert!(ran.out.is_empty() && ran.err.contains("Commands:") && ran.err.contains("  ls"), "{ran:?}");
+    }
+    let help = test.says(&["job", "create", "--help"]);
+    for told in ["Examples:\n  punctual job create ", "excludeCalendars", "PUNCTUAL_TOKEN", "Exit codes:"] {
+        assert!(help.contains(told), "{told} is not in {help}");
+    }
+}
