@@ -194,8 +194,11 @@ pub(super) struct JobMetric {
     help: &'static str,
     is_counter: bool,
     /// What it is now, by the status of executions where that tells values apart.
-    values: fn(&JobView) -> Vec<(Option<Ended>, f64)>,
+    values: fn(&JobView) -> Values,
 }
+
+/// Values of a job, each with the status that tells it from others, if there are any.
+type Values = Vec<(Option<Ended>, f64)>;
 
 /// All that is told of jobs.
 pub(super) const JOB_METRICS: [JobMetric; 6] = [

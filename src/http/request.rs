@@ -123,10 +123,10 @@ pub struct Accepts {
     pub html: bool,
     /// `Accept-Encoding` names `gzip`.
     pub gzip: bool,
-    /// How much `Accept` likes `application/openmetrics-text`, in thousandths; 0: it does not name it.
-    pub open_metrics: u16,
+    /// How much `Accept` likes `application/openmetrics-text`, in hundredths; 0: it does not name it.
+    pub open_metrics: u8,
     /// The same of `text/plain`.
-    pub plain_text: u16,
+    pub plain_text: u8,
 }
 
 impl Accepts {
@@ -147,26 +147,27 @@ impl Accepts {
     }
 }
 
-/// The most that a list likes this, in thousandths; 0: it does not name it, or only to say that it is not wanted.
-fn weight(list: &[u8], wanted: &[u8]) -> u16 {
+/// The most that a list likes this, in hundredths; 0: it does not name it, or only to say that it is not wanted.
+fn weight(list: &[u8], wanted: &[u8]) -> u8 {
     let items = list.split(|byte| *byte == b',').filter_map(|item| {
         let mut parts = item.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         parts.next().filter(|name| name.eq_ignore_ascii_case(wanted))?;
         let given = parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
-        Some(given.map_or(1_000, thousandths))
+        Some(given.map_or(100, hundredths))
     });
     items.max().unwrap_or(0)
 }
 
-/// A weight (RFC 9110, section 12.4.2). What is none counts as if it had not been given.
-fn thousandths(text: &[u8]) -> u16 {
+/// A weight (RFC 9110, section 12.4.2); its thousandths are rounded up, as whatever is not 0 is wanted. What is no weight
+/// counts as if it had not been given.
+fn hundredths(text: &[u8]) -> u8 {
     let digits = match text {
         [b'0'] => return 0,
         [b'0', b'.', digits @ ..] if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => digits,
-        _ => return 1_000,
+        _ => return 100,
     };
-    let digit = |place: usize| digits.get(place).map_or(0, |digit| u16::from(digit - b'0'));
-    digit(0) * 100 + digit(1) * 10 + digit(2)
+    let digit = |place: usize| digits.get(place).map_or(0, |digit| digit - b'0');
+    digit(0) * 10 + digit(1) + u8::from(digit(2) > 0)
 }
 
 /// The header fields that say who a client is. `Debug` does not show them.
@@ -286,7 +287,8 @@ mod tests {
             (vec!["text/plain;version=0.0.4;q=0.5", "application/openmetrics-text; q=0.6"], true),
             (vec!["application/OpenMetrics-Text"], true),
             (vec!["application/openmetrics-text;q=0.5, text/plain;q=0.5"], true),
-            (vec!["application/openmetrics-text;q=0.5, text/plain;q=0.501"], false),
+            (vec!["application/openmetrics-text;q=0.5, text/plain;q=0.51"], false),
+            (vec!["application/openmetrics-text;q=0.001"], true),
             (vec!["application/openmetrics-text;q=0.05, text/plain;q=0.1"], false),
             (vec!["application/openmetrics-text;q=0, */*"], false),
             (vec!["text/plain"], false),

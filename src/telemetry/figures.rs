@@ -40,6 +40,7 @@ pub enum Kind {
 
 /// The value of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a list of them is made for one answer, and no other is kept")]
 pub enum Value {
     /// A count.
     Whole(u64),
