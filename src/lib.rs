@@ -354,6 +354,12 @@
 //! - **A dry run asks the same questions and touches nothing** ([`core::Rehearsal`]): accepting and giving up would withhold
 //!   what is due meanwhile. It keeps which jobs and names would be taken, and the core lends itself to be read; a test
 //!   holds both against each other.
+//! - **A metric is a figure under another name** ([`telemetry::Shown`]): `/api/metrics` and `/metrics` show one list, so
+//!   neither counts anything for itself. What is there by kind, by outcome or in buckets is counted that way as it happens
+//!   (`core/counts.rs`, [`telemetry::Recorder`]); how long the oldest due execution waits is known from how many became due
+//!   in which second (`core/overdue.rs`). Jobs have metrics only for whoever names them: a label for each would cost memory
+//!   here and more in what reads it. `prometheus-client` writes the text and counts nothing; `contrib/` is held against
+//!   it by `tests/metrics.rs`.
 //! - **A large body** is received from [`limits::LARGE_BODIES_MAX`] clients at a time; whoever comes then is told so.
 //! - **The description of the API** (`GET /api/openapi.json`) is made from what answers requests: paths, parameters, header
 //!   fields and statuses from the table in `api/routes.rs`, bodies from the types that are read and written, their

@@ -226,6 +226,8 @@ pub const GATHERED_MAX: usize = 16 * 1024;
 pub const OUTPUT_MAX: usize = 32 * 1024 * 1024;
 /// Items on one page.
 pub const PAGE_MAX: u32 = 1_000;
+/// Jobs that may have metrics of their own in one text: each has a handful of lines.
+pub const METRICS_JOBS_MAX: usize = 100;
 /// Jobs whose last executions may be asked for at once.
 pub const STRIPS_MAX: usize = 50;
 /// Executions of each of them.

@@ -90,6 +90,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("use ring::", &["vault.rs", "job/signing.rs"]),
     ("thread_priority", &["background.rs"]),
     ("flate2", &["web"]),
+    ("prometheus_client", &["api/exposition.rs"]),
 ];
 
 /// A file beyond this is two things.

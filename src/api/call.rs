@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::batch::Lines;
+use super::exposition::Format;
 use super::patch::Patch;
 use super::schedules::PreviewCall;
 use super::stream::Stream;
@@ -123,6 +124,13 @@ pub enum Read {
     Metrics {
         /// How many jobs.
         limit: usize,
+    },
+    /// Metrics as text.
+    Exposition {
+        /// Of which jobs beside all that concerns none.
+        jobs: Box<[JobId]>,
+        /// In which format.
+        format: Format,
     },
     /// One calendar.
     Calendar(Arc<str>),

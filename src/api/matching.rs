@@ -124,9 +124,9 @@ pub(super) fn allow_all() -> String {
     allow(|_| true)
 }
 
-/// The endpoints as `/api/info` lists them. The root is there for people who open it, and no endpoint to build on.
+/// The endpoints as `/api/info` lists them.
 pub(super) fn endpoints() -> impl Iterator<Item = String> {
-    let listed = ROUTES.iter().filter(|route| route.path.starts_with("/api/"));
+    let listed = ROUTES.iter().filter(|route| route.is_told());
     listed.map(|route| format!("{} {}", route.method.name(), route.path))
 }
 
@@ -283,7 +283,7 @@ mod tests {
         let readme: &'static str = include_str!("../../README.md");
         let row = |line: &'static str| {
             let request = line.strip_prefix("| `")?.split('`').next()?;
-            let (method, path) = request.split_once(' ').filter(|(_, path)| path.starts_with("/api/"))?;
+            let (method, path) = request.split_once(' ')?;
             let (path, query) = path.split_once('?').unwrap_or((path, ""));
             let mut names: Vec<&str> = query.split('&').filter_map(|pair| pair.strip_suffix('=')).collect();
             names.sort_unstable();
@@ -292,7 +292,7 @@ mod tests {
         let table =
             readme.lines().skip_while(|line| !line.starts_with("| request |")).take_while(|line| !line.is_empty());
         let mut told: Vec<_> = table.filter_map(row).collect();
-        let routes = ROUTES.iter().filter(|route| route.path.starts_with("/api/"));
+        let routes = ROUTES.iter().filter(|route| route.is_told());
         let mut known: Vec<_> = routes
             .map(|route| {
                 let mut names: Vec<&str> = route.parameters.iter().map(|parameter| parameter.name).collect();
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn the_routes_are_listed_once_each_and_without_the_root() {
         let mut listed: Vec<String> = endpoints().collect();
-        let api = ROUTES.iter().filter(|route| route.path.starts_with("/api/")).count();
+        let api = ROUTES.iter().filter(|route| route.is_told()).count();
         assert_eq!(listed.len(), api);
         assert_eq!(listed.first().map(String::as_str), Some("POST /api/jobs"));
         listed.sort_unstable();

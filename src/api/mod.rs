@@ -4,7 +4,7 @@
 //! In reading order: `routes` (the one table of what can be asked for), `route` (what a line of it says), `matching`
 //! (which line is meant), `call` (what a request asks for), then a file for each resource with its request, its
 //! parameters and its answer: `jobs` and `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `strips`, `runs`, `why`,
-//! `series`, `trials`, `batch` (with what is declared, `apply`, and what is told of a `difference`), `export` and `import`, `calendars`, `alerts`, `metrics`, `targets`, `timeline`, `status`, `tokens` and `sessions`, `audit`, and `events`, which tell the `news` as
+//! `series`, `trials`, `batch` (with what is declared, `apply`, and what is told of a `difference`), `export` and `import`, `calendars`, `alerts`, `metrics` and the `exposition` of the same as text, `targets`, `timeline`, `status`, `tokens` and `sessions`, `audit`, and `events`, which tell the `news` as
 //! `event_text`; `openapi` describes them all from the table, their types and `examples`. They share `parameters`, `headers`, `links`, `body`, `json`, `errors` and
 //! `cors`; `answers` is the readers' way to them, and `stream` is for answers that are made in pieces.
 
@@ -24,6 +24,7 @@ mod events;
 mod examples;
 mod executions;
 mod export;
+mod exposition;
 mod headers;
 mod import;
 mod jobs;
@@ -63,6 +64,7 @@ pub use event_text::gap_text;
 pub use events::{EventId, Listening, Since, opening_text, silence_text};
 pub use executions::one as execution;
 pub use export::Export;
+pub use exposition::{Format, exposition};
 pub use jobs::{job, reply};
 pub use jobs_page::JobsPage;
 pub use links::ListOf;

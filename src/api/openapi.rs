@@ -52,7 +52,7 @@ const ANYWHERE: [Status; 11] = [
 fn document() -> Value {
     let mut described = Described::new();
     let mut paths: Map<String, Value> = Map::new();
-    for route in ROUTES.iter().filter(|route| route.path.starts_with("/api/")) {
+    for route in ROUTES.iter().filter(|route| route.is_told()) {
         let operation = described.operation(route);
         let path = paths.entry(path_of(route)).or_insert_with(|| json!({}));
         path[route.method.name().to_ascii_lowercase()] = operation;
@@ -147,7 +147,14 @@ impl Described {
     fn responses(&mut self, route: &Route) -> Map<String, Value> {
         let mut responses = Map::new();
         for answer in route.answers {
-            responses.insert(answer.status.code().to_string(), self.answer(route, answer));
+            let mut described = self.answer(route, answer);
+            match responses.get_mut(&answer.status.code().to_string()) {
+                // The same in another form.
+                Some(Value::Object(said)) => {
+                    said["content"][answer.media_type] = described["content"][answer.media_type].take()
+                }
+                _ => drop(responses.insert(answer.status.code().to_string(), described)),
+            }
         }
         // Whether a length must be stated depends on the method alone.
         let of_method = [Status::LENGTH_REQUIRED].into_iter().filter(|_| route.method.needs_length());
@@ -331,7 +338,7 @@ mod tests {
     #[test]
     fn every_route_is_described_and_every_reference_leads_somewhere() {
         let document = document();
-        for route in ROUTES.iter().filter(|route| route.path.starts_with("/api/")) {
+        for route in ROUTES.iter().filter(|route| route.is_told()) {
             let operation = &document["paths"][path_of(route)][route.method.name().to_ascii_lowercase()];
             assert_eq!(operation["operationId"], route.operation, "{}", route.path);
             assert!(!route.answers.is_empty(), "{} says nothing when all is well", route.path);

@@ -9,7 +9,7 @@ use crate::access::TokenId;
 use crate::core::{ExecutionKey, Kind, Status};
 use crate::http::query;
 use crate::job::{JobId, JobKey, instant};
-use crate::limits::{LABEL_LEN_MAX, PAGE_MAX, STRIP_LEN_MAX, STRIPS_MAX};
+use crate::limits::{LABEL_LEN_MAX, METRICS_JOBS_MAX, PAGE_MAX, STRIP_LEN_MAX, STRIPS_MAX};
 use crate::time::Instant;
 
 /// How many items a page holds unless asked otherwise.
@@ -80,6 +80,11 @@ pub(super) const JOBS: Parameter = Parameter {
     is_required: true,
     ..Parameter::new("jobId", Form::JobIds { count_max: STRIPS_MAX }, "The jobs, with commas between them.")
 };
+pub(super) const METRIC_JOBS: Parameter = Parameter::new(
+    "jobId",
+    Form::JobIds { count_max: METRICS_JOBS_MAX },
+    "Jobs that have metrics of their own, with commas between them; one that there is not has none.",
+);
 pub(super) const FROM: Parameter =
     Parameter::new("from", Form::Time, "Only what belongs to this second or a later one.");
 pub(super) const TO: Parameter =

@@ -34,7 +34,8 @@ pub(super) struct Route {
     pub(super) headers: &'static [&'static RequestHeader],
     /// What its body is, if it takes one.
     pub(super) body: Option<BodyOf>,
-    /// What it answers when all is well.
+    /// What it answers when all is well; of the same status in several media types. One that says nothing here is told of
+    /// nowhere.
     pub(super) answers: &'static [AnswerOf],
     /// Statuses of errors beside those that every route may have.
     pub(super) errors: &'static [Status],
@@ -88,6 +89,11 @@ impl AnswerOf {
     /// 200 with events, of which each carries a `T`.
     pub(super) const fn events<T: JsonSchema>(about: &'static str) -> AnswerOf {
         AnswerOf { media_type: EVENT_STREAM, ..AnswerOf::ok::<T>(about) }
+    }
+
+    /// 200 with a text of this type.
+    pub(super) const fn text(media_type: &'static str, about: &'static str) -> AnswerOf {
+        AnswerOf { media_type, ..AnswerOf::ok::<String>(about) }
     }
 
     /// 200 with a `T`.
@@ -201,6 +207,11 @@ impl Route {
     /// Whether a header field means something to it.
     pub(super) fn heeds_header(&self, header: &RequestHeader) -> bool {
         self.headers.iter().any(|heeded| heeded.name == header.name)
+    }
+
+    /// Whether it is told of to whoever builds on the API. Others are for people who open them, and for probes.
+    pub(super) const fn is_told(&self) -> bool {
+        !self.answers.is_empty()
     }
 
     /// If a request's path is this one: the text in it, or an empty one if it has none.

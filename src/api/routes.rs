@@ -8,13 +8,13 @@
 use super::headers::{CACHE_CONTROL, ETAG, IDEMPOTENCY_KEY, IF_MATCH, LAST_EVENT_ID, LINK, LOCATION, SET_COOKIE};
 use super::parameters::{
     ALERTS_CURSOR, AT, AUDIT_CURSOR, AUDIT_TOKEN, DRY_RUN, EVENT_JOB, EVENT_STATUS, EXECUTIONS_CURSOR, FROM, JOB, JOBS,
-    JOBS_CURSOR, KIND, LIMIT, Q, RUNS, SORT, STATE, STATUS, STEP, SUBJECT, TAG, TARGET, TO, TOPICS,
+    JOBS_CURSOR, KIND, LIMIT, METRIC_JOBS, Q, RUNS, SORT, STATE, STATUS, STEP, SUBJECT, TAG, TARGET, TO, TOPICS,
 };
 use super::route::{AnswerOf, Route};
 use super::{
-    alerts, audit, batch, calendars, event_text, events, examples, executions, export, import, jobs, jobs_page,
-    metrics, openapi, patch, pauses, runs, schedules, series, sessions, status, strips, targets, timeline, tokens,
-    trials, why,
+    alerts, audit, batch, calendars, event_text, events, examples, executions, export, exposition, import, jobs,
+    jobs_page, metrics, openapi, patch, pauses, runs, schedules, series, sessions, status, strips, targets, timeline,
+    tokens, trials, why,
 };
 use crate::access::Scope;
 use crate::http::{Method, Status};
@@ -173,6 +173,12 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/metrics", "getMetrics", "Figures, and which jobs fire next.", metrics::read)
         .with(&[&LIMIT])
         .gives(&[AnswerOf::ok::<metrics::MetricsShape>("The figures as they are now.")]),
+    Route::new(Method::Get, "/metrics", "getExposition", EXPOSITION, exposition::read)
+        .with(&[&METRIC_JOBS])
+        .gives(&[
+            AnswerOf::text(exposition::PLAIN, "As Prometheus or as OpenMetrics has it, whichever Accept likes more."),
+            AnswerOf::text(exposition::OPEN_METRICS, "The same."),
+        ]),
     Route::new(Method::Get, "/api/targets", "listTargets", "Lists the targets that matter most.", targets::list)
         .with(&[&LIMIT])
         .gives(&[AnswerOf::ok::<targets::TargetsBody>("The targets as they are now.")]),
@@ -221,8 +227,7 @@ pub(super) const ROUTES: &[Route] = &[
         .gives(&[AnswerOf::ok::<serde_json::Map<String, serde_json::Value>>("An OpenAPI 3.1 document.")]),
     Route::new(Method::Get, "/livez", "isLive", "Whether the server answers at all.", status::read_live).needs(None),
     Route::new(Method::Get, "/readyz", "isReady", "Whether clients may come.", status::read_ready).needs(None),
-    Route::new(Method::Get, "/", "getRoot", "Who is there.", status::read_info)
-        .gives(&[AnswerOf::ok::<status::InfoBody<'static>>("Name, version, endpoints.")]),
+    Route::new(Method::Get, "/", "getRoot", "Who is there.", status::read_info),
 ];
 
 const A_JOB: &str = "/api/jobs/:id";
@@ -251,6 +256,7 @@ const EXPORT: &str = "Everything that jobs and calendars are, as JSON, one objec
 const SERIES: &str = "What executions came to, by hour for a week and then by day.";
 const LISTEN: &str = "Tells what happens, as it happens, and what was missed after Last-Event-ID.";
 const WHY: &str = "Says what became of a second of a job, and why; also of one that was never due.";
+const EXPOSITION: &str = "The figures as text, for Prometheus and whoever reads the same.";
 const TIMELINE: &str = "Tells what ended in the last hour and what is due in the next one.";
 const STRIPS: &str = "Lists the last executions of some jobs, little of each, newest first.";
 const OF_JOB: &str = "Lists executions of a job, newest first.";

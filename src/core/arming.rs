@@ -283,7 +283,7 @@ impl Scheduler {
         (row.record.status, row.record.attempt) = (Status::Skipped, 0);
         row.record.error = Some(reason.into());
         self.jobs[slot].tally.add(&row);
-        self.counts.skipped += 1;
+        self.counts.ended.note(row.key.kind, Status::Skipped);
         self.persist(Persist::Row(row, None), Receipt::Nothing);
     }
 

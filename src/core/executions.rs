@@ -29,6 +29,7 @@ use slab::Slab;
 use super::attempt::Handle;
 use super::details::Wait;
 use super::key::Kind;
+use super::overdue::Overdue;
 use super::record::{AlertRecord, LedgerRow};
 use crate::time::{DeadlineHeap, Instant, MonoUs, WallUs};
 
@@ -137,6 +138,8 @@ pub(super) struct Executions {
     retry_heap: DeadlineHeap<MonoUs>,
     /// How many wait for others.
     waiting: usize,
+    /// Those that could be sent, by when they became due.
+    overdue: Overdue,
     /// Those of each job, by the slot of the job.
     lists: Vec<List>,
 }
@@ -241,9 +244,19 @@ impl Executions {
         self.leave_heaps(slot);
     }
 
+    /// Its next attempt is due at another time than its row said.
+    pub(super) fn set_due(&mut self, slot: u32, due: WallUs) {
+        let before = std::mem::replace(&mut self[slot].row.due, due);
+        if is_sendable(self[slot].state) {
+            self.overdue.remove(before);
+            self.overdue.add(due);
+        }
+    }
+
     /// It was taken back, or its end is on disk.
     pub(super) fn forget(&mut self, slot: u32) -> Execution {
         let gone = self.slab.remove(slot as usize);
+        debug_assert!(!is_sendable(gone.state), "what is forgotten below is not due");
         assert!(gone.key.is_none(), "an execution is forgotten that holds a key");
         let from = [State::Proposed, State::Withheld, State::Armed, State::Closing];
         assert!(from.contains(&gone.state), "an execution is forgotten that is {:?}", gone.state);
@@ -264,6 +277,9 @@ impl Executions {
     fn insert(&mut self, row: LedgerRow, job: u32, state: State, written_as: u64) -> u32 {
         if self.lists.len() <= job as usize {
             self.lists.resize(job as usize + 1, List::default());
+        }
+        if is_sendable(state) {
+            self.overdue.add(row.due);
         }
         let list = &mut self.lists[job as usize];
         list.to_run += u32::from(is_to_run(row.key.kind, state));
@@ -288,7 +304,12 @@ impl Executions {
         assert!(from.contains(&now), "an execution that is {now:?} cannot become {to:?}");
         execution.state = to;
         let is_waiting = |state| usize::from(state == State::Waiting);
-        let (job, kind) = (execution.job, execution.row.key.kind);
+        let (job, kind, due) = (execution.job, execution.row.key.kind, execution.row.due);
+        match (is_sendable(now), is_sendable(to)) {
+            (false, true) => self.overdue.add(due),
+            (true, false) => self.overdue.remove(due),
+            (true, true) | (false, false) => {}
+        }
         self.waiting = self.waiting + is_waiting(to) - is_waiting(now);
         let list = &mut self.lists[job as usize];
         list.to_run = list.to_run + u32::from(is_to_run(kind, to)) - u32::from(is_to_run(kind, now));
@@ -314,6 +335,11 @@ impl Executions {
     /// Those that wait for others: of their job, or of their key.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Since when the oldest has been due that only the disk, its target or a worker keeps from being sent.
+    pub(super) fn oldest_due(&self) -> Option<Instant> {
+        self.overdue.oldest()
     }
 
     /// Those that wait for a retry.
@@ -414,6 +440,10 @@ impl Executions {
         }
         let waiting = self.slab.iter().filter(|(_, execution)| execution.state == State::Waiting).count();
         assert_eq!(waiting, self.waiting, "those that wait are counted wrong");
+        let mut overdue = Overdue::default();
+        let sendable = self.slab.iter().filter(|(_, execution)| is_sendable(execution.state));
+        sendable.for_each(|(_, execution)| overdue.add(execution.row.due));
+        assert_eq!(overdue, self.overdue, "what is due is counted wrong");
         (in_flight, holders)
     }
 
@@ -426,6 +456,11 @@ impl Executions {
 /// Whether an execution in this state uses up one of the runs that a job may have.
 fn is_to_run(kind: Kind, state: State) -> bool {
     kind == Kind::Scheduled && !matches!(state, State::Withheld | State::Closing)
+}
+
+/// Whether an execution in this state is due, and neither another one nor its key keeps it from being sent.
+fn is_sendable(state: State) -> bool {
+    matches!(state, State::Held | State::Queued)
 }
 
 #[cfg(test)]

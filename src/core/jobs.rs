@@ -193,6 +193,8 @@ pub(super) struct Jobs {
     due_through: Option<Instant>,
     /// Jobs that are in force and active.
     active: usize,
+    /// Jobs that are in force and not active.
+    paused: usize,
 }
 
 impl Default for Jobs {
@@ -208,6 +210,7 @@ impl Default for Jobs {
             followers: BTreeMap::new(),
             due_through: None,
             active: 0,
+            paused: 0,
         }
     }
 }
@@ -255,7 +258,7 @@ impl Jobs {
     /// Keeps a job that was found on disk. It does nothing until it is put to work.
     pub(super) fn adopt(&mut self, job: Job) -> u32 {
         self.reserve_keys(job.key().0 + 1);
-        self.active += usize::from(job.spec().active);
+        *self.standing_like(job.spec().active) += 1;
         self.insert(Job { adopted: true, ..job })
     }
 
@@ -270,14 +273,14 @@ impl Jobs {
 
     /// A created job is in force.
     pub(super) fn enact(&mut self, slot: u32) {
-        self.active += usize::from(self[slot].spec().active);
+        *self.standing_like(self[slot].spec().active) += 1;
         let reached = self[slot].armed_through;
         self.advance(slot, reached);
     }
 
     /// Another revision is in force, and owes what comes after `armed_through`.
     pub(super) fn replace(&mut self, slot: u32, revision: Arc<Revision>, armed_through: Instant) {
-        self.active -= usize::from(self[slot].spec().active);
+        *self.standing_like(self[slot].spec().active) -= 1;
         self.unfollow(slot);
         let job = &mut self[slot];
         let old = job.set_revision(revision);
@@ -303,11 +306,16 @@ impl Jobs {
 
     /// The tombstone is on disk.
     pub(super) fn bury(&mut self, slot: u32) {
-        self.active -= usize::from(self[slot].spec().active);
+        *self.standing_like(self[slot].spec().active) -= 1;
         self.arm_heap.remove(slot);
         self.forget_name(slot);
         let job = &mut self[slot];
         (job.deleted, job.next) = (true, None);
+    }
+
+    /// How many jobs in force are active, or are not.
+    fn standing_like(&mut self, active: bool) -> &mut usize {
+        if active { &mut self.active } else { &mut self.paused }
     }
 
     /// Lets go of a job; the target it was for.
@@ -518,6 +526,11 @@ impl Jobs {
         self.active
     }
 
+    /// Jobs that are in force and not active.
+    pub(super) fn paused(&self) -> usize {
+        self.paused
+    }
+
     /// The slot of the job with this key.
     pub(super) fn find(&self, key: JobKey) -> Option<u32> {
         self.by_key.get(&key).copied()
@@ -570,9 +583,9 @@ impl Jobs {
             let named = job.spec().name().map(|name| self.names.get(name).copied());
             assert!(named.is_none_or(|found| found == Some(super::slot(index))), "a job is not found by its name");
         }
-        let counts = |job: &Job| job.spec().active && (job.is_visible() || job.adopted);
-        let active = self.slab.iter().filter(|(_, job)| counts(job)).count();
-        assert_eq!(active, self.active, "active jobs are counted wrong");
+        let in_force = self.slab.iter().filter(|(_, job)| job.is_visible() || job.adopted);
+        let (active, paused): (Vec<_>, Vec<_>) = in_force.partition(|(_, job)| job.spec().active);
+        assert_eq!((active.len(), paused.len()), (self.active, self.paused), "jobs are counted wrong");
     }
 }
 

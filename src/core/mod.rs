@@ -7,7 +7,7 @@
 //! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details` and `attempt`, the words it is said in.
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
-//! and asks the tables: `arming`, `admission`, `sending`, `changes` (with `applying` for jobs that are declared) and their `gathering`, which a `rehearsal` only tries, `runs`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts; `view` is
+//! and asks the tables: `arming`, `admission`, `sending`, `changes` (with `applying` for jobs that are declared) and their `gathering`, which a `rehearsal` only tries, `runs`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts, `counts` what happened in all, `overdue` what should have; `view` is
 //! what can be read, `listing` how jobs are found, `ranking` how targets are, and `forecast` what is due
 //! in the next hour.
 
@@ -17,6 +17,7 @@ mod arming;
 mod attempt;
 mod calendars;
 mod changes;
+mod counts;
 mod details;
 mod executions;
 mod forecast;
@@ -26,6 +27,7 @@ mod jobs;
 mod key;
 mod keys;
 mod listing;
+mod overdue;
 mod pausing;
 mod policies;
 #[cfg(test)]
@@ -43,6 +45,7 @@ mod targets;
 mod view;
 
 pub use attempt::{AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Outcome, Report};
+pub use counts::{AttemptCounts, Counts, EndedCounts};
 pub use details::{Details, PastAttempt, Timings, Wait};
 pub use forecast::{Ahead, Forecast};
 pub use io::{
@@ -54,7 +57,7 @@ pub use listing::{JobFilter, JobOrder, JobState, Listing, Place, TargetFilter};
 pub use ranking::{Ranking, TargetView};
 pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};
 pub use rehearsal::Rehearsal;
-pub use scheduler::{Counts, Scheduler};
+pub use scheduler::Scheduler;
 pub use tally::{Counters, LastOutcome, Tally, Totals};
 pub use view::{Herd, JobView, Load};
 

@@ -166,7 +166,8 @@ impl Scheduler {
         execution.row.record.attempt += 1;
         execution.row.record.recoveries += 1;
         execution.row.record.class = Class::Recovered;
-        execution.row.due = execution.row.due.min(now.wall).max(WallUs::of(key.instant));
+        let due = execution.row.due.min(now.wall).max(WallUs::of(key.instant));
+        self.executions.set_due(slot, due);
         self.counts.recovered += 1;
         self.write_row(slot);
         if lies_ahead {

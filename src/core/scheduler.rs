@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::admission::Line;
 use super::arming::{GapMemo, PassedOver};
 use super::calendars::CalendarTable;
+use super::counts::Counts;
 use super::details::Wait;
 use super::executions::{Executions, State};
 use super::gathering::Gathering;
@@ -52,37 +53,6 @@ pub(super) enum Phase {
     Restoring,
     Running,
     Draining,
-}
-
-/// What happened so far, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Rows armed.
-    pub armed: u64,
-    /// Attempts handed to workers.
-    pub fired: u64,
-    /// Attempts after the first of an execution.
-    pub retried: u64,
-    /// Executions that ended SUCCESS.
-    pub success: u64,
-    /// Executions that ended FAILED.
-    pub failed: u64,
-    /// Rows that ended SKIPPED.
-    pub skipped: u64,
-    /// Missed instants, as far as they were counted.
-    pub missed: u64,
-    /// Executions in doubt after a crash that were sent again.
-    pub recovered: u64,
-    /// Executions sent for missed instants.
-    pub caught_up: u64,
-    /// Executions that clients asked for.
-    pub asked_for: u64,
-    /// Reports and acknowledgements nobody waited for.
-    pub stale: u64,
-    /// Changes refused.
-    pub refused: u64,
-    /// Steps of the wall clock.
-    pub clock_steps: u64,
 }
 
 impl Scheduler {

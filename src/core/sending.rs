@@ -225,6 +225,7 @@ impl Scheduler {
         row.record.http_status = http_status;
         row.record.error = error;
         let succeeded = row.record.error.is_none();
+        self.counts.attempts.note((!succeeded).then_some(failure));
         self.give_key_back(slot);
         if first {
             self.output(Output::Dispatched(class, drift_us));
@@ -274,7 +275,7 @@ impl Scheduler {
         let execution = &mut self.executions[slot];
         note_past(&mut execution.row.record, dispatched);
         execution.row.record.attempt += 1;
-        execution.row.due = due;
+        self.executions.set_due(slot, due);
         if at_most_once {
             self.note_wait(slot, Some(Wait::Retry));
         }
@@ -302,12 +303,8 @@ impl Scheduler {
         row.record.status = status;
         let job = &mut self.jobs[execution.job];
         job.tally.add(row);
-        match status {
-            Status::Success => self.counts.success += 1,
-            Status::Failed => self.counts.failed += 1,
-            Status::Skipped => self.counts.skipped += 1,
-            Status::Pending => unreachable!("an execution does not finish as pending"),
-        }
+        assert_ne!(status, Status::Pending, "an execution does not finish as pending");
+        self.counts.ended.note(row.key.kind, status);
         if status == Status::Failed && !job.is_deleted() {
             execution.alert = Some(Box::new(alert_for(execution, job, now)));
         }

@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::counts::Counts;
 use super::executions::{Execution, State};
-use super::scheduler::{Counts, Phase, Scheduler};
+use super::scheduler::{Phase, Scheduler};
 use super::tally::Tally;
 use crate::job::{JobId, JobKey, Revision};
 use crate::schedule::Schedule;
@@ -31,6 +32,8 @@ pub struct JobView {
 pub struct Load {
     /// Jobs that are active.
     pub active_jobs: usize,
+    /// Jobs that are not, until somebody resumes them.
+    pub paused_jobs: usize,
     /// All jobs.
     pub jobs: usize,
     /// Executions that are not finished, armed ones included.
@@ -39,6 +42,8 @@ pub struct Load {
     pub armed: usize,
     /// Due ones that wait for their target.
     pub queued: usize,
+    /// Since when the oldest has been due that only the disk, its target or a worker keeps from being sent.
+    pub oldest_due: Option<Instant>,
     /// Attempts with the workers.
     pub in_flight: usize,
     /// Executions that wait for a retry.
@@ -132,10 +137,12 @@ impl Scheduler {
     pub fn load(&self, wall: WallUs) -> Load {
         Load {
             active_jobs: self.jobs.active(),
+            paused_jobs: self.jobs.paused(),
             jobs: self.jobs.len(),
             executions: self.executions.len(),
             armed: self.executions.armed(),
             queued: self.targets.queued(),
+            oldest_due: self.executions.oldest_due(),
             in_flight: self.targets.in_flight() as usize,
             backing_off: self.executions.backing_off(),
             waiting: self.executions.waiting(),
@@ -147,8 +154,8 @@ impl Scheduler {
     }
 
     /// What happened so far.
-    pub fn counts(&self) -> Counts {
-        self.counts
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Whether the scheduler fires: it is restored, and not draining.

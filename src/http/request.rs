@@ -123,30 +123,51 @@ pub struct Accepts {
     pub html: bool,
     /// `Accept-Encoding` names `gzip`.
     pub gzip: bool,
+    /// How much `Accept` likes `application/openmetrics-text`, in hundredths; 0: it does not name it.
+    pub open_metrics: u8,
+    /// The same of `text/plain`.
+    pub plain_text: u8,
 }
 
 impl Accepts {
+    /// Whether OpenMetrics is wanted, and nothing plainer more than that.
+    pub fn likes_open_metrics(self) -> bool {
+        self.open_metrics > 0 && self.open_metrics >= self.plain_text
+    }
+
     /// Takes note of a field; of one that says nothing of this, no note.
     pub(super) fn note(&mut self, name: &str, value: &[u8]) {
         if name.eq_ignore_ascii_case("accept") {
-            self.html |= names(value, b"text/html");
+            self.html |= weight(value, b"text/html") > 0;
+            self.open_metrics = self.open_metrics.max(weight(value, b"application/openmetrics-text"));
+            self.plain_text = self.plain_text.max(weight(value, b"text/plain"));
         } else if name.eq_ignore_ascii_case("accept-encoding") {
-            self.gzip |= names(value, b"gzip");
+            self.gzip |= weight(value, b"gzip") > 0;
         }
     }
 }
 
-/// Whether a list names this, and not only to say that it is not wanted (`q=0`).
-fn names(list: &[u8], wanted: &[u8]) -> bool {
-    list.split(|byte| *byte == b',').any(|item| {
+/// The most that a list likes this, in hundredths; 0: it does not name it, or only to say that it is not wanted.
+fn weight(list: &[u8], wanted: &[u8]) -> u8 {
+    let items = list.split(|byte| *byte == b',').filter_map(|item| {
         let mut parts = item.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let is_wanted = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
-        let is_refused = |part: &[u8]| {
-            let weight = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
-            weight.is_some_and(|weight| !weight.is_empty() && weight.iter().all(|byte| matches!(byte, b'0' | b'.')))
-        };
-        is_wanted && !parts.any(is_refused)
-    })
+        parts.next().filter(|name| name.eq_ignore_ascii_case(wanted))?;
+        let given = parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
+        Some(given.map_or(100, hundredths))
+    });
+    items.max().unwrap_or(0)
+}
+
+/// A weight (RFC 9110, section 12.4.2); its thousandths are rounded up, as whatever is not 0 is wanted. What is no weight
+/// counts as if it had not been given.
+fn hundredths(text: &[u8]) -> u8 {
+    let digits = match text {
+        [b'0'] => return 0,
+        [b'0', b'.', digits @ ..] if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => digits,
+        _ => return 100,
+    };
+    let digit = |place: usize| digits.get(place).map_or(0, |digit| digit - b'0');
+    digit(0) * 10 + digit(1) + u8::from(digit(2) > 0)
 }
 
 /// The header fields that say who a client is. `Debug` does not show them.
@@ -254,7 +275,30 @@ mod tests {
         for (name, value, (html, gzip)) in cases {
             let mut accepts = Accepts::default();
             accepts.note(name, value.as_bytes());
-            assert_eq!(accepts, Accepts { html, gzip }, "{name}: {value}");
+            assert_eq!((accepts.html, accepts.gzip), (html, gzip), "{name}: {value}");
+        }
+    }
+    #[test]
+    fn open_metrics_are_liked_as_much_as_anything_plainer() {
+        let prometheus = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                          text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        for (values, liked) in [
+            (vec![prometheus], true),
+            (vec!["text/plain;version=0.0.4;q=0.5", "application/openmetrics-text; q=0.6"], true),
+            (vec!["application/OpenMetrics-Text"], true),
+            (vec!["application/openmetrics-text;q=0.5, text/plain;q=0.5"], true),
+            (vec!["application/openmetrics-text;q=0.5, text/plain;q=0.51"], false),
+            (vec!["application/openmetrics-text;q=0.001"], true),
+            (vec!["application/openmetrics-text;q=0.05, text/plain;q=0.1"], false),
+            (vec!["application/openmetrics-text;q=0, */*"], false),
+            (vec!["text/plain"], false),
+            (vec!["*/*"], false),
+            (vec!["application/openmetrics-text+x"], false),
+            (vec![], false),
+        ] {
+            let mut accepts = Accepts::default();
+            values.iter().for_each(|value| accepts.note("accept", value.as_bytes()));
+            assert_eq!(accepts.likes_open_metrics(), liked, "{values:?}");
         }
     }
 }

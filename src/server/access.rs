@@ -36,6 +36,8 @@ pub(super) struct Access {
     /// Whether whoever has no token may read.
     anonymous_read: bool,
     guesses: Guesses,
+    /// Tokens that were shown and do not count.
+    wrong_tokens: u64,
     /// When it is looked next whether they have changed.
     look_at: MonoUs,
     /// Whether a reader is looking, and what was changed from here since it was asked: what it finds may lack that.
@@ -89,6 +91,7 @@ impl Access {
 
     /// Somebody showed what is no token that counts.
     fn guessed(&mut self, client: IpAddr, now: Now) -> Stranger {
+        self.wrong_tokens += 1;
         if self.guesses.note(client, now.mono) {
             let wait = Guesses::wait().as_secs();
             let message = format!("too many tokens that do not count; try again in {wait} s, with one that does");
@@ -96,6 +99,11 @@ impl Access {
         }
         let message = "the token does not count: it is unknown, revoked, or over";
         Stranger { error: ApiError::unauthorized(message), is_told: true }
+    }
+
+    /// How many tokens were shown that do not count.
+    pub(super) fn wrong_tokens(&self) -> u64 {
+        self.wrong_tokens
     }
 
     /// Whether an address has been wrong too often, this time included.

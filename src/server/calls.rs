@@ -544,6 +544,10 @@ impl Calls {
             Read::Calendars => api::calendars(core.calendars()),
             Read::Info => api::info(&self.zones),
             Read::OpenApi => api::described(&self.description),
+            Read::Exposition { jobs, format } => {
+                let views = jobs.iter().filter_map(|id| core.job(*id, now.wall)).collect();
+                api::exposition(&figures::collect(engine, self, clients, now), views, format)
+            }
             Read::Metrics { limit } => {
                 api::metrics(&figures::collect(engine, self, clients, now), &core.next_to_fire(limit, now.wall))
             }

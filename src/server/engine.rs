@@ -4,7 +4,7 @@
 use crate::access::TokenChange;
 use crate::alert::Alerts;
 use crate::core::{
-    Accepted, Attempt, Class, Errand, ErrandReport, Input, Notice, Output, Reply, Report, RequestId, Scheduler,
+    Accepted, Attempt, Class, Errand, ErrandReport, Input, Notice, Output, Reply, Report, RequestId, Scheduler, Status,
 };
 use crate::dispatch::{Pool, PoolStats};
 use crate::limits::{BURST_MIN, REPORTS_PER_TURN_MAX, REST_GAP, REST_TIME};
@@ -15,6 +15,30 @@ use crate::time::{Deadline, MonoUs, Now, WallUs};
 use super::events::Events;
 use super::outbox::Outbox;
 use super::together::{Heard, Together};
+
+/// What became of alerts since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AlertCounts {
+    pub(super) delivered: u64,
+    /// Given up.
+    pub(super) failed: u64,
+    /// Attempts that failed and are followed by another one.
+    pub(super) retries: u64,
+    /// There is nobody to deliver them to.
+    pub(super) logged: u64,
+}
+
+impl AlertCounts {
+    fn note(&mut self, state: AlertState) {
+        let count = match state {
+            AlertState::Delivered => &mut self.delivered,
+            AlertState::Failed => &mut self.failed,
+            AlertState::Pending => &mut self.retries,
+            AlertState::Logged => &mut self.logged,
+        };
+        *count += 1;
+    }
+}
 
 /// The core with its surroundings.
 #[derive(Debug)]
@@ -27,6 +51,8 @@ pub(super) struct Engine {
     pub(super) events: Events,
     drift: Recorder,
     late: Recorder,
+    durations: Recorder,
+    alert_counts: AlertCounts,
     minutes: Minutes,
     fires: Vec<Errand>,
     reports: Vec<ErrandReport>,
@@ -63,6 +89,8 @@ impl Engine {
             events,
             drift: Recorder::default(),
             late: Recorder::default(),
+            durations: Recorder::default(),
+            alert_counts: AlertCounts::default(),
             minutes: Minutes::new(began),
             fires: Vec::new(),
             reports: Vec::new(),
@@ -125,8 +153,10 @@ impl Engine {
                 }
             }
         }
-        let counts = self.core.counts();
-        let ended = Ended { success: counts.success, failed: counts.failed, skipped: counts.skipped };
+        let ended = self.core.counts().ended;
+        let [success, failed, skipped] =
+            [Status::Success, Status::Failed, Status::Skipped].map(|status| ended.all(status));
+        let ended = Ended { success, failed, skipped };
         self.minutes.note_totals(now.wall, ended);
     }
 
@@ -167,7 +197,10 @@ impl Engine {
         let mut reports = std::mem::take(&mut self.reports);
         for report in reports.drain(..) {
             match report {
-                ErrandReport::Execution(report) => self.input(Input::Report(report), now),
+                ErrandReport::Execution(report) => {
+                    self.durations.record(i64::try_from(report.duration_us).unwrap_or(i64::MAX));
+                    self.input(Input::Report(report), now);
+                }
                 ErrandReport::Trial(report) => self.trials.push(report),
                 ErrandReport::Alert(report) => {
                     let update = self.alerts.report(report, now);
@@ -331,6 +364,7 @@ impl Engine {
 
     fn note_alert(&mut self, update: Option<AlertUpdate>) {
         let Some(update) = update else { return };
+        self.alert_counts.note(update.state);
         match update.state {
             AlertState::Pending => {
                 tracing::warn!(
@@ -358,6 +392,11 @@ impl Engine {
         if self.draining { Some("the server is stopping".to_owned()) } else { self.outbox.trouble(mono) }
     }
 
+    /// Whether the store cannot be written, or does not answer.
+    pub(super) fn is_store_in_trouble(&self, mono: MonoUs) -> bool {
+        self.outbox.trouble(mono).is_some()
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.draining
     }
@@ -376,6 +415,15 @@ impl Engine {
 
     pub(super) fn late(&self) -> Percentiles {
         self.late.percentiles()
+    }
+
+    /// How long attempts took.
+    pub(super) fn durations(&self) -> Percentiles {
+        self.durations.percentiles()
+    }
+
+    pub(super) fn alert_counts(&self) -> AlertCounts {
+        self.alert_counts
     }
 
     pub(super) fn store_latency(&self) -> StoreLatency {

@@ -1,4 +1,4 @@
-//! Owns a distribution of microseconds: drift, commit latency.
+//! Owns a distribution of microseconds, as percentiles and as buckets: drift, commit latency.
 //! It must not keep single values.
 
 use hdrhistogram::Histogram;
@@ -8,15 +8,23 @@ const HIGHEST_US: u64 = 3_600_000_000;
 /// Two decimal digits: percentiles are right to 1 %, in 25 KiB.
 const DIGITS: u8 = 2;
 
+/// Up to where the buckets of a distribution go, in microseconds, each bound included: from 100 us to a minute. What is
+/// longer is in none.
+pub const BUCKETS_US: [u64; 18] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 30_000_000, 60_000_000,
+];
+
 /// Records values and tells their percentiles.
 #[derive(Debug)]
 pub struct Recorder {
     histogram: Histogram<u64>,
-    sum_us: u128,
+    buckets: [u64; BUCKETS_US.len()],
+    sum_us: u64,
     negative: u64,
 }
 
-/// Percentiles of what was recorded, in microseconds.
+/// What was recorded, as percentiles and as buckets, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Percentiles {
     /// How many values.
@@ -35,6 +43,10 @@ pub struct Percentiles {
     pub p999: u64,
     /// The highest.
     pub max: u64,
+    /// All of them together.
+    pub sum: u64,
+    /// How many lie in each bucket of [`BUCKETS_US`] and in none below it.
+    pub buckets: [u64; BUCKETS_US.len()],
 }
 
 /// How long batches of rows and changes took to be on disk.
@@ -51,7 +63,7 @@ pub struct StoreLatency {
 impl Default for Recorder {
     fn default() -> Self {
         let histogram = Histogram::new_with_bounds(1, HIGHEST_US, DIGITS).expect("the bounds are in order");
-        Recorder { histogram, sum_us: 0, negative: 0 }
+        Recorder { histogram, buckets: [0; BUCKETS_US.len()], sum_us: 0, negative: 0 }
     }
 }
 
@@ -61,7 +73,10 @@ impl Recorder {
         match u64::try_from(value_us) {
             Ok(value_us) => {
                 self.histogram.saturating_record(value_us);
-                self.sum_us += u128::from(value_us);
+                if let Some(bucket) = self.buckets.get_mut(BUCKETS_US.partition_point(|bound| *bound < value_us)) {
+                    *bucket += 1;
+                }
+                self.sum_us = self.sum_us.saturating_add(value_us);
             }
             Err(_) => self.negative += 1,
         }
@@ -80,6 +95,8 @@ impl Recorder {
             p99: at(0.99),
             p999: at(0.999),
             max: if count == 0 { 0 } else { self.histogram.max() },
+            sum: self.sum_us,
+            buckets: self.buckets,
         }
     }
 }
@@ -103,5 +120,16 @@ mod tests {
         {
             assert!((value as f64 / expected - 1.0).abs() < 0.01, "{value} is not {expected}");
         }
+    }
+    #[test]
+    fn a_value_is_in_the_first_bucket_that_reaches_it() {
+        let mut recorder = Recorder::default();
+        [-1, 0, 100, 101, 60_000_000, 60_000_001, i64::MAX].into_iter().for_each(|value| recorder.record(value));
+        let found = recorder.percentiles();
+        let mut expected = [0; BUCKETS_US.len()];
+        (expected[0], expected[1], expected[BUCKETS_US.len() - 1]) = (2, 1, 1);
+        assert_eq!((found.buckets, found.count, found.negative), (expected, 6, 1));
+        assert!(BUCKETS_US.is_sorted(), "each bucket goes further than the one before");
+        assert_eq!(found.sum, 100 + 101 + 60_000_000 + 60_000_001 + i64::MAX.unsigned_abs());
     }
 }

@@ -158,8 +158,8 @@ mod tests {
         site.answer(&request, |path| matches!(path, "/" | "/livez"))
     }
 
-    const BROWSER: Accepts = Accepts { html: true, gzip: true };
-    const CURL: Accepts = Accepts { html: false, gzip: false };
+    const BROWSER: Accepts = Accepts { html: true, gzip: true, open_metrics: 0, plain_text: 0 };
+    const CURL: Accepts = Accepts { html: false, gzip: false, ..BROWSER };
 
     #[test]
     fn browsers_get_the_page_and_others_what_the_api_says() {
