@@ -250,7 +250,7 @@ mod tests {
             ("7".to_owned(), "expected a JSON object with schedule, api and type"),
             ("{}".to_owned(), "missing field `api`"),
             (format!("{{{good}}} x"), "body: expected one JSON object"),
-            (format!("{{{good},\"retries\":3}}"), "unknown field `retries`, expected one of `schedule`"),
+            (format!("{{{good},\"retries\":3}}"), "unknown field `retries`: did you mean `retry`?"),
             (format!("{{{good},\"api\":\"http://b/\"}}"), "duplicate field `api`"),
             (format!("{{{good},\"active\":\"yes\"}}"), "active: invalid type: string \"yes\", expected a boolean"),
             (format!("{{{good},\"maxRuns\":-1}}"), "maxRuns: invalid value: integer `-1`, expected a whole number at"),
