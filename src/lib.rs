@@ -367,6 +367,14 @@
 //!   for good; they are compressed once, at the start. `GET /` tells people from programs by whether `Accept` names HTML.
 //!   What it needed and the API lacked became API: strips, the timeline, targets, and two states of jobs.
 //!
+//! - **The flags of `serve` are the only list of settings** (`cli/serve.rs`): variables and keys of the configuration file are
+//!   their names, what a key takes is what the flag takes, and what stands in the file is typed where nothing else was said
+//!   (`cli/settings.rs`). `contrib/punctual.toml` is made of them by a test.
+//! - **A configuration counts as a whole** (`server/reload.rs`): on SIGHUP a thread reads and checks it with all that it names;
+//!   the loop takes over what can be changed, or nothing. What threads were started with stays: how many they are, their
+//!   time limits, their trust, where they may connect to. The core hears of its defaults as of anything else
+//!   ([`core::Input::Defaults`]) and holds none of what follows from them.
+//!
 //! - **The command line is a client, too** (`cli/remote`): it knows what the API says and nothing of the server. What it prints as
 //!   JSON is the text of the answer; YAML is made of that text as it is read, so that members keep their order. Whether two jobs
 //!   are the same only the server can tell, secrets included: so `apply` sends what there is to be and hears what differs,

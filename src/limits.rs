@@ -515,6 +515,8 @@ pub const FILES_RESERVED: u64 =
     (CONNECTIONS_MAX + EVENT_CLIENTS_MAX) as u64 + 256 + 4 * (RESOLVER_THREADS_MAX + RESOLVER_SLOW_THREADS_MAX) as u64;
 /// The share of the other files that POSTs in flight may take, in per cent. Connections that rest get what is left.
 pub const FILES_IN_FLIGHT_PER_CENT: u64 = 75;
+/// How long a configuration file may be, in bytes: many times all that can be set.
+pub const CONFIG_FILE_LEN_MAX: u64 = 1 << 20;
 /// Threads that read history.
 pub const READERS: usize = 2;
 

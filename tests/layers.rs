@@ -77,10 +77,22 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("mio::", &["server", "dispatch", "bench"]),
     ("ureq", &["dispatch", "cli"]),
     ("clap", &["cli"]),
-    ("std::thread", &["dispatch", "store", "server/tls", "server/start.rs", "server/usage.rs", "bench", "cli/remote"]),
+    (
+        "std::thread",
+        &[
+            "dispatch",
+            "store",
+            "server/tls",
+            "server/start.rs",
+            "server/usage.rs",
+            "server/reload.rs",
+            "bench",
+            "cli/remote",
+        ],
+    ),
     ("std::net", &["access", "server", "dispatch", "config.rs", "bench", "cli"]),
     ("std::fs", &["store", "server", "bench", "vault.rs", "cli"]),
-    ("crossbeam_channel", &["dispatch", "store", "server/tls", "bench"]),
+    ("crossbeam_channel", &["dispatch", "store", "server/tls", "server/reload.rs", "bench"]),
     ("SystemTime", &["clock.rs"]),
     ("tracing", &["server", "telemetry"]),
     ("serde_json", &["store", "api", "alert", "bench", "job/json.rs", "cli"]),
@@ -88,6 +100,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("use ring::", &["vault.rs", "job/signing.rs"]),
     ("thread_priority", &["background.rs"]),
     ("flate2", &["web"]),
+    ("toml::", &["cli/file.rs"]),
 ];
 
 /// A file beyond this is two things.

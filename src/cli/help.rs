@@ -49,7 +49,13 @@ const EXAMPLES: [(&str, &[&str]); 27] = [
     ("context rm", &["punctual context rm production"]),
     ("completions", &["punctual completions bash"]),
     ("man", &["punctual man", "punctual man --dir /usr/local/share/man/man1"]),
-    ("serve", &["punctual serve --listen 127.0.0.1:3000 --db ./data/punctual.db"]),
+    (
+        "serve",
+        &[
+            "punctual serve --listen 127.0.0.1:3000 --db ./data/punctual.db",
+            "punctual serve --config /etc/punctual/punctual.toml --check",
+        ],
+    ),
 ];
 
 /// Files of jobs, for those who write some.

@@ -1,11 +1,14 @@
 //! Owns the command line: which commands there are, and how each ends.
 //! It must not hold logic of its own, and nobody below knows it.
 //!
-//! `serve` (with `listen`: where it listens), `bench` and `secrets` and `token` are the flags of the commands, `flag` the values and
+//! `serve` (with `listen`: where it listens) and its `settings`, from flags, environment and `file`, `bench` and `secrets` and `token` are the flags of the commands, `flag` the values and
 //! errors of any; `remote/` has those that talk to a server, `pages` makes completions and man pages of all, and
 //! `help` is what those tell beside the flags.
 
 mod bench;
+mod file;
+#[cfg(test)]
+mod file_tests;
 mod flag;
 mod help;
 mod listen;
@@ -13,21 +16,23 @@ mod pages;
 mod remote;
 mod secrets;
 mod serve;
+mod settings;
 mod token;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::{self as instrument, Options, Verdict};
-use crate::config::Config;
-use crate::server::{self, ServeError};
+use crate::server::{self, Reread, ServeError};
 use bench::BenchArguments;
 use pages::{CompletionsArguments, ManArguments};
 use remote::RemoteCommand;
 use secrets::SecretsCommand;
-use serve::ServeArguments;
+use serve::ServeCommand;
+use settings::{Settings, Typed};
 use token::{Failed, TokenCommand};
 
 /// An HTTP cron: POSTs to your URLs on the second, at least once, and tells you when it failed.
@@ -39,14 +44,14 @@ struct Arguments {
     command: Option<Command>,
     /// The flags of serve, so that they work without naming it.
     #[command(flatten)]
-    serve: ServeArguments,
+    serve: ServeCommand,
 }
 
 /// The subcommands.
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the server (the default)
-    Serve(Box<ServeArguments>),
+    Serve(Box<ServeCommand>),
     /// Measure a server: what arrives, what is missed, how late, at what cost
     Bench(Box<BenchArguments>),
     /// Make or change the key that secrets of jobs are sealed with
@@ -80,8 +85,9 @@ fn commands() -> clap::Command {
 pub fn run() -> ExitCode {
     let mut command = commands();
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
-    let arguments = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
-        Ok(arguments) => arguments,
+    let read = parsed.and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, matches)));
+    let (arguments, matches) = match read {
+        Ok(read) => read,
         Err(error) if !error.use_stderr() => {
             // Help or version was asked for; nothing can be done if the output is closed.
             drop(error.print());
@@ -97,30 +103,56 @@ pub fn run() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let typed = match arguments.command {
-        Some(Command::Serve(serve)) => *serve,
-        Some(Command::Bench(typed)) => return measure(*typed),
-        Some(Command::Secrets(command)) => return keep_secrets(&command),
-        Some(Command::Token(command)) => return about_tokens(command),
-        Some(Command::Remote(command)) => return talk(*command),
-        Some(Command::Completions(typed)) => return print(pages::complete(&typed, &mut commands()), USAGE),
-        Some(Command::Man(typed)) => return print(pages::man(&typed, commands()), FAILURE),
-        None => arguments.serve,
+    match arguments.command {
+        Some(Command::Serve(typed)) => serve(&typed, &matches),
+        None => serve(&arguments.serve, &matches),
+        Some(Command::Bench(typed)) => measure(*typed),
+        Some(Command::Secrets(command)) => keep_secrets(&command),
+        Some(Command::Token(command)) => about_tokens(command),
+        Some(Command::Remote(command)) => talk(*command),
+        Some(Command::Completions(typed)) => print(pages::complete(&typed, &mut commands()), USAGE),
+        Some(Command::Man(typed)) => print(pages::man(&typed, commands()), FAILURE),
+    }
+}
+
+fn serve(command: &ServeCommand, matches: &ArgMatches) -> ExitCode {
+    let typed = Typed::of(matches.subcommand().map_or(matches, |(_, matches)| matches));
+    let settings = match typed.settle() {
+        Ok(settings) => settings,
+        Err(faults) => return wrong(&faults),
     };
-    let config = match Config::try_from(typed) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("punctual: {error}");
-            return ExitCode::from(USAGE);
-        }
-    };
-    match server::run(&config) {
+    if command.check {
+        return check(&settings);
+    }
+    // Without a file to read again, a terminal that closes ends the server as ever.
+    let has_files = settings.has_file() || settings.config.tls.is_some();
+    let reread: Option<Reread> =
+        has_files.then(|| Arc::new(move || typed.settle().map(|settings| settings.config)) as Reread);
+    match server::run(&settings.config, reread) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("punctual: {error}");
             ExitCode::from(if matches!(error, ServeError::Open(_)) { USAGE } else { FAILURE })
         }
     }
+}
+
+/// Says whether a server could be started with this, as far as can be known without starting one.
+fn check(settings: &Settings) -> ExitCode {
+    let faults: Vec<String> = server::check(&settings.config).iter().map(ToString::to_string).collect();
+    if !faults.is_empty() {
+        return wrong(&faults);
+    }
+    let printed = remote::print_lines(settings.lines()).map_err(|why| why.to_string());
+    eprintln!("punctual: all is well; what counts is printed, with where it is from");
+    print(printed, FAILURE)
+}
+
+fn wrong(faults: &[String]) -> ExitCode {
+    for fault in faults {
+        eprintln!("punctual: {fault}");
+    }
+    ExitCode::from(USAGE)
 }
 
 fn talk(command: RemoteCommand) -> ExitCode {

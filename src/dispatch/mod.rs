@@ -46,6 +46,7 @@ use mio::{Poll, Waker};
 pub use allowlist::{Allowlist, MalformedAllowlist};
 pub use bell::Notify;
 pub use stats::{PoolStats, WorkerStats};
+pub use trust::check_roots;
 
 use crate::clock;
 use crate::core::{Errand, ErrandReport};

@@ -13,6 +13,14 @@ use crate::clock;
 use crate::limits::ROOTS_RETRY_WAIT;
 use crate::time::MonoUs;
 
+/// How many root certificates there are in a text in PEM format.
+///
+/// # Errors
+/// When it holds something else, or one that cannot be trusted as a root.
+pub fn check_roots(pem: &[u8]) -> io::Result<usize> {
+    Trust::new(pem).map(|trust| trust.extra.len())
+}
+
 /// This machine's root certificates, and why some could not be read.
 type Native = (Vec<CertificateDer<'static>>, Vec<String>);
 

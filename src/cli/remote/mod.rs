@@ -32,6 +32,7 @@ mod typed;
 use clap::{Args, Subcommand};
 
 pub(super) use failure::Failure;
+pub(super) use shown::print_lines;
 
 use applying::ApplyArguments;
 use contexts::ContextCommand;

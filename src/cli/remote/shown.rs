@@ -120,7 +120,7 @@ pub(super) fn to_yaml(text: &str) -> Result<String, Failure> {
     yaml.map_err(|why| Failure::failed(format!("the answer cannot be shown as YAML: {why}")))
 }
 
-pub(super) fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), Failure> {
+pub(in crate::cli) fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let printed = lines.into_iter().try_for_each(|line| writeln!(out, "{line}"));
     printed.and_then(|()| out.flush()).map_err(|why| unprinted(&why))

@@ -28,16 +28,10 @@ impl Identity {
         Ok(Identity { files: files.clone(), config: read(files)? })
     }
 
-    /// Reads both again; what cannot be used changes nothing.
-    pub(super) fn read_again(&mut self) {
+    /// Says that it is what is shown from now on.
+    pub(super) fn tell(&self) {
         let file = self.files.cert.display();
-        match read(&self.files) {
-            Ok(config) => {
-                self.config = config;
-                tracing::info!(%file, "new connections get the certificate as it is now");
-            }
-            Err(why) => tracing::error!(%why, "the certificate was not read again; the one before stays"),
-        }
+        tracing::info!(%file, "new connections get the certificate as it is now");
     }
 
     /// What connections are made with.
