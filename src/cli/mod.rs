@@ -1,11 +1,12 @@
 //! Owns the command line: which commands there are, and how each ends.
 //! It must not hold logic of its own, and nobody below knows it.
 //!
-//! `serve` (with `listen`: where it listens) and its `settings`, from flags, environment and `file`, `bench` and `secrets` and `token` are the flags of the commands, `flag` the values and
+//! `serve` (with `listen`: where it listens) and its `settings`, from flags, environment and `file`, `doctor`, `bench` and `secrets` and `token` are the flags of the commands, `flag` the values and
 //! errors of any; `remote/` has those that talk to a server, `pages` makes completions and man pages of all, and
 //! `help` is what those tell beside the flags.
 
 mod bench;
+mod doctor;
 mod file;
 #[cfg(test)]
 mod file_tests;
@@ -28,8 +29,9 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::bench::{self as instrument, Options, Verdict};
 use crate::server::{self, Reread, ServeError};
 use bench::BenchArguments;
+use doctor::DoctorArguments;
 use pages::{CompletionsArguments, ManArguments};
-use remote::RemoteCommand;
+use remote::{Failure, RemoteCommand};
 use secrets::SecretsCommand;
 use serve::ServeCommand;
 use settings::{Settings, Typed};
@@ -52,6 +54,11 @@ struct Arguments {
 enum Command {
     /// Run the server (the default)
     Serve(Box<ServeCommand>),
+    /// Look at what the server depends on: clock, disk, limits, ports, names, certificates, permissions
+    ///
+    /// It takes the flags of serve, and its configuration file, to know what to look at. Run it as the user of the server.
+    /// The exit code is 3 if something is wrong.
+    Doctor(Box<DoctorArguments>),
     /// Measure a server: what arrives, what is missed, how late, at what cost
     Bench(Box<BenchArguments>),
     /// Make or change the key that secrets of jobs are sealed with
@@ -72,7 +79,7 @@ enum Command {
 const USAGE: u8 = 2;
 /// It could not be done.
 const FAILURE: u8 = 1;
-/// It was measured, and a promise was not kept.
+/// It was measured or looked at, and a promise is not kept.
 const BROKEN: u8 = 3;
 
 /// All commands. What somebody reads of them only is made where somebody does.
@@ -106,6 +113,7 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Some(Command::Serve(typed)) => serve(&typed, &matches),
         None => serve(&arguments.serve, &matches),
+        Some(Command::Doctor(typed)) => examine(&typed, &matches),
         Some(Command::Bench(typed)) => measure(*typed),
         Some(Command::Secrets(command)) => keep_secrets(&command),
         Some(Command::Token(command)) => about_tokens(command),
@@ -115,8 +123,21 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// The flags of `serve` that were typed, with whatever command.
+fn typed_of(matches: &ArgMatches) -> Typed {
+    Typed::of(matches.subcommand().map_or(matches, |(_, matches)| matches))
+}
+
+fn examine(command: &DoctorArguments, matches: &ArgMatches) -> ExitCode {
+    match doctor::run(command, &typed_of(matches)) {
+        Ok(false) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::from(BROKEN),
+        Err(failure) => ended(&failure),
+    }
+}
+
 fn serve(command: &ServeCommand, matches: &ArgMatches) -> ExitCode {
-    let typed = Typed::of(matches.subcommand().map_or(matches, |(_, matches)| matches));
+    let typed = typed_of(matches);
     let settings = match typed.settle() {
         Ok(settings) => settings,
         Err(faults) => return wrong(&faults),
@@ -156,7 +177,10 @@ fn wrong(faults: &[String]) -> ExitCode {
 }
 
 fn talk(command: RemoteCommand) -> ExitCode {
-    let Err(failure) = remote::run(command) else { return ExitCode::SUCCESS };
+    remote::run(command).map_or_else(|failure| ended(&failure), |()| ExitCode::SUCCESS)
+}
+
+fn ended(failure: &Failure) -> ExitCode {
     if let Some(message) = failure.message() {
         eprintln!("punctual: {message}");
     }

@@ -21,6 +21,14 @@ pub fn check_roots(pem: &[u8]) -> io::Result<usize> {
     Trust::new(pem).map(|trust| trust.extra.len())
 }
 
+/// How many root certificates this machine has, and why some could not be read.
+pub fn machine_roots() -> (usize, Vec<String>) {
+    let (certificates, troubles) = read_native();
+    let mut roots = RootCertStore::empty();
+    let (count, _) = roots.add_parsable_certificates(certificates);
+    (count, troubles)
+}
+
 /// This machine's root certificates, and why some could not be read.
 type Native = (Vec<CertificateDer<'static>>, Vec<String>);
 

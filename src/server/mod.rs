@@ -54,5 +54,8 @@ mod zones;
 
 pub use access::new_token;
 pub use check::check;
+pub use files::{files_needed, room_in_flight};
 pub use reload::Reread;
 pub use start::{ServeError, run};
+pub use tls::{certificate_times, speaks_tls};
+pub use zones::system_zones;

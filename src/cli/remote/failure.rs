@@ -62,7 +62,7 @@ impl Failure {
     }
 
     /// What was typed is wrong.
-    pub(super) fn usage(message: impl Into<String>) -> Failure {
+    pub(in crate::cli) fn usage(message: impl Into<String>) -> Failure {
         Failure::new(Kind::Usage, message)
     }
 

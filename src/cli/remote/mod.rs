@@ -32,7 +32,7 @@ mod typed;
 use clap::{Args, Subcommand};
 
 pub(super) use failure::Failure;
-pub(super) use shown::print_lines;
+pub(super) use shown::{clean, coloured, print_lines};
 
 use applying::ApplyArguments;
 use contexts::ContextCommand;
@@ -105,6 +105,11 @@ impl With {
     fn found(&self) -> Result<(Server, Shown), Failure> {
         Ok((Server::find(&self.server)?, Shown::of(&self.output)?))
     }
+}
+
+/// The file with contexts, wherever that is.
+pub(super) fn contexts_file() -> Option<std::path::PathBuf> {
+    contexts::path().ok()
 }
 
 /// Does what was asked for.

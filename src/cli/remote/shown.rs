@@ -147,8 +147,18 @@ pub(super) fn standing(word: &str) -> String {
     format!("{mark}{word}{}", MARKS[3].0)
 }
 
+/// A word in the colour of how it stands, where standard output takes colours.
+pub(in crate::cli) fn coloured(word: &str) -> String {
+    let colour = match word {
+        "OK" => MARKS[0].1,
+        "FAIL" => MARKS[1].1,
+        _ => MARKS[2].1,
+    };
+    if has_colour() { format!("{colour}{word}{}", MARKS[3].1) } else { word.to_owned() }
+}
+
 /// A text from elsewhere, without what a terminal would take for a command.
-pub(super) fn clean(text: &str) -> String {
+pub(in crate::cli) fn clean(text: &str) -> String {
     text.chars()
         .filter(|char| !MARKS.iter().any(|(mark, _)| mark == char))
         .map(|char| if char.is_control() { ' ' } else { char })

@@ -22,6 +22,8 @@ use super::listeners::Listener;
 use super::peer::Peer;
 use crate::background;
 pub(super) use identity::Identity;
+pub use identity::certificate_times;
+pub use relay::speaks_tls;
 use terminator::Terminator;
 
 /// Wakes the loop.
