@@ -103,7 +103,7 @@ impl fmt::Display for Listen {
 }
 
 /// The certificate that clients see, and its key: files in PEM format.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate, and those that lead to a root.
     pub cert: PathBuf,

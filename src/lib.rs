@@ -47,6 +47,7 @@
 //! - [`alert`]: what somebody is told of a failure, and when. [`api`]: requests to calls, results to JSON. Both pure.
 //! - [`web`]: the page that people look at, as files that are served. Pure.
 //! - [`config`]: what the server runs with. [`server`]: the loop and all wiring.
+//! - [`doctor`]: what a machine lacks, and what to do about it.
 //! - [`bench`](mod@bench): the instrument that measures a server from outside. [`cli`]: the command line. `client/` is a
 //!   package of its own: the commands that talk to a server.
 //!
@@ -373,6 +374,20 @@
 //!   for good; they are compressed once, at the start. `GET /` tells people from programs by whether `Accept` names HTML.
 //!   What it needed and the API lacked became API: strips, the timeline, targets, and two states of jobs.
 //!
+//! - **The flags of `serve` are the only list of settings** (`cli/serve.rs`): variables and keys of the configuration file are
+//!   their names, what a key takes is what the flag takes, and what stands in the file is typed where nothing else was said
+//!   (`cli/settings.rs`). `contrib/punctual.toml` is made of them by a test.
+//! - **A configuration counts as a whole** (`server/reload.rs`): on SIGHUP a thread reads and checks it with all that it names;
+//!   the loop takes over what can be changed, or nothing. What threads were started with stays: how many they are, their
+//!   time limits, their trust, where they may connect to. The core hears of its defaults as of anything else
+//!   ([`core::Input::Defaults`]) and holds none of what follows from them.
+//!
+//! - **The doctor holds the machine against this server**, not against advice in general ([`doctor`]): each limit it goes by
+//!   is one of [`limits`], and it asks the server's own code what a start would find. What nobody can say is a WARN that says
+//!   so: whether the clock is synchronised only the kernel knows (adjtimex(2)), for which there is no safe wrapper, so those
+//!   are asked who set it. When a certificate ends is what the verifier says of a time long after it, as nothing else in the
+//!   tree reads X.509.
+//!
 //! - **The command line is a client, too** (`src/client`, the package `punctual-client`): it knows what the API says and cannot
 //!   name anything of the server. Being a package it is compiled for size, which the hot path is not. What it prints as JSON is the text of the answer; YAML is made of that text as it is read, so that members keep their order. Whether two jobs
 //!   are the same only the server can tell, secrets included: so `apply` sends what there is to be and hears what differs,
@@ -409,6 +424,7 @@ pub mod clock;
 pub mod config;
 pub mod core;
 pub mod dispatch;
+pub mod doctor;
 pub mod http;
 pub mod job;
 pub mod limits;

@@ -517,8 +517,39 @@ pub const FILES_RESERVED: u64 =
     (CONNECTIONS_MAX + EVENT_CLIENTS_MAX) as u64 + 256 + 4 * (RESOLVER_THREADS_MAX + RESOLVER_SLOW_THREADS_MAX) as u64;
 /// The share of the other files that POSTs in flight may take, in per cent. Connections that rest get what is left.
 pub const FILES_IN_FLIGHT_PER_CENT: u64 = 75;
+/// How long a configuration file may be, in bytes: many times all that can be set.
+pub const CONFIG_FILE_LEN_MAX: u64 = 1 << 20;
 /// Threads that read history.
 pub const READERS: usize = 2;
+
+// --- What `punctual doctor` holds against what it finds ---
+
+/// How long a program, a lookup or whoever listens somewhere has to answer.
+pub const DOCTOR_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long syncs are tried, and how many: whichever comes first, but a few in any case.
+pub const DOCTOR_SYNC_TIME: Duration = Duration::from_secs(2);
+/// See [`DOCTOR_SYNC_TIME`].
+pub const DOCTOR_SYNCS_MAX: usize = 200;
+/// See [`DOCTOR_SYNC_TIME`].
+pub const DOCTOR_SYNCS_MIN: usize = 5;
+/// A sync that takes longer than this, by the median, makes changes slow.
+pub const DISK_SYNC_GOOD: Duration = Duration::from_millis(50);
+/// A sync that takes longer than this makes executions late: their rows are not there in time.
+pub const DISK_SYNC_MAX: Duration = Duration::from_millis(1_500);
+/// With less than this left on the disk, in bytes, it is as good as full: the write-ahead log alone may take as much.
+pub const DISK_FREE_MIN: u64 = 64 << 20;
+/// A clock that is further off than this shows in what targets see.
+pub const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(100);
+/// A lookup that takes longer than this shows in the first execution for a target.
+pub const RESOLVER_TIME_GOOD: Duration = Duration::from_millis(500);
+/// A certificate that ends within this is told of.
+pub const CERTIFICATE_END_NEAR: Duration = Duration::from_secs(21 * 86_400);
+/// Memory of a server with little to do, in bytes: twice what was measured.
+pub const MEMORY_AT_REST: u64 = 24 << 20;
+/// Memory that a POST in flight takes with its connection, in bytes: 10,000 of them were measured at 29 MiB.
+pub const MEMORY_PER_IN_FLIGHT: u64 = 4 << 10;
+
+const _: () = assert!(DISK_SYNC_MAX.as_micros() == ARM_LEAD_US as u128, "rows are armed as long before their instant");
 
 // --- Alerts ---
 

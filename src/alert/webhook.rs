@@ -54,6 +54,11 @@ impl Alerts {
         }
     }
 
+    /// From now on alerts go to this webhook; those that wait keep theirs.
+    pub fn redirect(&mut self, webhook: Option<TargetUrl>) {
+        self.webhook = webhook;
+    }
+
     /// Tells of a failure. What became of it at once, if it will not be delivered.
     pub fn tell(&mut self, record: &AlertRecord) -> Option<AlertUpdate> {
         self.enqueue(record.seq, record.at, 0, record, record.at)

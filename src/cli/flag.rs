@@ -23,6 +23,20 @@ impl InvalidFlag {
     pub(super) fn with_environment(self) -> InvalidFlag {
         InvalidFlag { has_environment: true, ..self }
     }
+
+    /// The name of the flag without dashes.
+    pub(super) fn key(&self) -> &'static str {
+        self.flag.trim_start_matches('-')
+    }
+
+    /// The error, where the value is from this place of a file, if it is.
+    pub(super) fn told(&self, place: Option<&str>) -> String {
+        let InvalidFlag { value, expected, .. } = self;
+        place.map_or_else(
+            || self.to_string(),
+            |place| format!("{place}: {}: expected {expected}, got {value:?}", self.key()),
+        )
+    }
 }
 
 impl fmt::Display for InvalidFlag {

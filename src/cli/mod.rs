@@ -1,33 +1,40 @@
 //! Owns the command line: which commands there are, and how each ends.
 //! It must not hold logic of its own, and nobody below knows it.
 //!
-//! `serve` (with `listen`: where it listens), `bench` and `secrets` and `token` are the flags of the commands, `flag` the values and
-//! errors of any; the package `punctual-client` has those that talk to a server, `pages` makes completions and man pages of all, and
+//! `serve` (with `listen`: where it listens) and its `settings`, from flags, environment and `file`, `doctor`, `bench` and
+//! `secrets` and `token` are the flags of the commands, `flag` the values and errors of any; the package `punctual-client` has
+//! those that talk to a server, `pages` makes completions and man pages of all, and
 //! `help` is what those tell beside the flags.
 
 mod bench;
+mod doctor;
+mod file;
+#[cfg(test)]
+mod file_tests;
 mod flag;
 mod help;
 mod listen;
 mod pages;
 mod secrets;
 mod serve;
+mod settings;
 mod token;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-
-use punctual_client::{self as client, RemoteCommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use punctual_client::{self as client, Failure, RemoteCommand};
 
 use crate::bench::{self as instrument, Options, Verdict};
-use crate::config::Config;
-use crate::server::{self, ServeError};
+use crate::server::{self, Reread, ServeError};
 use bench::BenchArguments;
+use doctor::DoctorArguments;
 use pages::{CompletionsArguments, ManArguments};
 use secrets::SecretsCommand;
-use serve::ServeArguments;
+use serve::ServeCommand;
+use settings::{Settings, Typed};
 use token::{Failed, TokenCommand};
 
 /// An HTTP cron: POSTs to your URLs on the second, at least once, and tells you when it failed.
@@ -39,14 +46,19 @@ struct Arguments {
     command: Option<Command>,
     /// The flags of serve, so that they work without naming it.
     #[command(flatten)]
-    serve: ServeArguments,
+    serve: ServeCommand,
 }
 
 /// The subcommands.
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the server (the default)
-    Serve(Box<ServeArguments>),
+    Serve(Box<ServeCommand>),
+    /// Look at what the server depends on: clock, disk, limits, ports, names, certificates, permissions
+    ///
+    /// It takes the flags of serve, and its configuration file, to know what to look at. Run it as the user of the server.
+    /// The exit code is 3 if something is wrong.
+    Doctor(Box<DoctorArguments>),
     /// Measure a server: what arrives, what is missed, how late, at what cost
     Bench(Box<BenchArguments>),
     /// Make or change the key that secrets of jobs are sealed with
@@ -67,7 +79,7 @@ enum Command {
 const USAGE: u8 = 2;
 /// It could not be done.
 const FAILURE: u8 = 1;
-/// It was measured, and a promise was not kept.
+/// It was measured or looked at, and a promise is not kept.
 const BROKEN: u8 = 3;
 
 /// All commands. What somebody reads of them only is made where somebody does.
@@ -78,13 +90,14 @@ fn commands() -> clap::Command {
 
 /// Does what the command line asks for; the exit code says how it went.
 pub fn run() -> ExitCode {
-    if let Some(serve) = flags_of_serve() {
-        return run_server(serve);
+    if let Some((typed, matches)) = flags_of_serve() {
+        return serve(&typed, &matches);
     }
     let mut command = commands();
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
-    let arguments = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
-        Ok(arguments) => arguments,
+    let read = parsed.and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, matches)));
+    let (arguments, matches) = match read {
+        Ok(read) => read,
         Err(error) if !error.use_stderr() => {
             // Help or version was asked for; nothing can be done if the output is closed.
             drop(error.print());
@@ -102,22 +115,35 @@ pub fn run() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let typed = match arguments.command {
-        Some(Command::Serve(serve)) => *serve,
-        Some(Command::Bench(typed)) => return measure(*typed),
-        Some(Command::Secrets(command)) => return keep_secrets(&command),
-        Some(Command::Token(command)) => return about_tokens(command),
-        Some(Command::Remote(command)) => return talk(*command),
-        Some(Command::Completions(typed)) => return print(pages::complete(&typed, &mut commands()), USAGE),
-        Some(Command::Man(typed)) => return print(pages::man(&typed, commands()), FAILURE),
-        None => arguments.serve,
-    };
-    run_server(typed)
+    match arguments.command {
+        Some(Command::Serve(typed)) => serve(&typed, &matches),
+        None => serve(&arguments.serve, &matches),
+        Some(Command::Doctor(typed)) => examine(&typed, &matches),
+        Some(Command::Bench(typed)) => measure(*typed),
+        Some(Command::Secrets(command)) => keep_secrets(&command),
+        Some(Command::Token(command)) => about_tokens(command),
+        Some(Command::Remote(command)) => talk(*command),
+        Some(Command::Completions(typed)) => print(pages::complete(&typed, &mut commands()), USAGE),
+        Some(Command::Man(typed)) => print(pages::man(&typed, commands()), FAILURE),
+    }
+}
+
+/// The flags of `serve` that were typed, with whatever command.
+fn typed_of(matches: &ArgMatches) -> Typed {
+    Typed::of(matches.subcommand().map_or(matches, |(_, matches)| matches))
+}
+
+fn examine(command: &DoctorArguments, matches: &ArgMatches) -> ExitCode {
+    match doctor::run(command, &typed_of(matches)) {
+        Ok(false) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::from(BROKEN),
+        Err(failure) => ended(&failure),
+    }
 }
 
 /// What was typed, where nothing but `serve` can be meant. All other commands are not made then: on a small machine their
 /// flags would stay in the memory of a server that never needs them. What is wrong is left to those that explain it.
-fn flags_of_serve() -> Option<ServeArguments> {
+fn flags_of_serve() -> Option<(ServeCommand, ArgMatches)> {
     let mut words = std::env::args_os().peekable();
     let program = words.next()?;
     match words.peek().and_then(|word| word.to_str()) {
@@ -125,20 +151,25 @@ fn flags_of_serve() -> Option<ServeArguments> {
         Some(word) if !word.starts_with('-') => return None,
         Some(_) | None => {}
     }
-    let command = ServeArguments::augment_args(clap::Command::new("punctual"));
+    let command = ServeCommand::augment_args(clap::Command::new("punctual"));
     let matches = command.try_get_matches_from([program].into_iter().chain(words)).ok()?;
-    ServeArguments::from_arg_matches(&matches).ok()
+    Some((ServeCommand::from_arg_matches(&matches).ok()?, matches))
 }
 
-fn run_server(typed: ServeArguments) -> ExitCode {
-    let config = match Config::try_from(typed) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("punctual: {error}");
-            return ExitCode::from(USAGE);
-        }
+fn serve(command: &ServeCommand, matches: &ArgMatches) -> ExitCode {
+    let typed = typed_of(matches);
+    let settings = match typed.settle() {
+        Ok(settings) => settings,
+        Err(faults) => return wrong(&faults),
     };
-    match server::run(&config) {
+    if command.check {
+        return check(&settings);
+    }
+    // Without a file to read again, a terminal that closes ends the server as ever.
+    let has_files = settings.has_file() || settings.config.tls.is_some();
+    let reread: Option<Reread> =
+        has_files.then(|| Arc::new(move || typed.settle().map(|settings| settings.config)) as Reread);
+    match server::run(&settings.config, reread) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("punctual: {error}");
@@ -147,8 +178,29 @@ fn run_server(typed: ServeArguments) -> ExitCode {
     }
 }
 
+/// Says whether a server could be started with this, as far as can be known without starting one.
+fn check(settings: &Settings) -> ExitCode {
+    let faults: Vec<String> = server::check(&settings.config).iter().map(ToString::to_string).collect();
+    if !faults.is_empty() {
+        return wrong(&faults);
+    }
+    let printed = client::print_lines(settings.lines()).map_err(|why| why.to_string());
+    eprintln!("punctual: all is well; what counts is printed, with where it is from");
+    print(printed, FAILURE)
+}
+
+fn wrong(faults: &[String]) -> ExitCode {
+    for fault in faults {
+        eprintln!("punctual: {fault}");
+    }
+    ExitCode::from(USAGE)
+}
+
 fn talk(command: RemoteCommand) -> ExitCode {
-    let Err(failure) = client::run(command) else { return ExitCode::SUCCESS };
+    client::run(command).map_or_else(|failure| ended(&failure), |()| ExitCode::SUCCESS)
+}
+
+fn ended(failure: &Failure) -> ExitCode {
     if let Some(message) = failure.message() {
         eprintln!("punctual: {message}");
     }

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser};
+use clap::Args;
 use ipnet::IpNet;
 
 use super::flag::{self, InvalidFlag};
 use super::listen;
+use super::settings::Typed;
 use crate::config::Config;
 use crate::dispatch::{Allowlist, MalformedAllowlist};
 use crate::job::{Misfire, TargetUrl};
@@ -17,9 +18,24 @@ use crate::store::Keep;
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::vault;
 
-/// The flags of `serve`, as typed.
+/// The command, as typed.
+#[derive(Args, Debug, Clone)]
+pub struct ServeCommand {
+    #[command(flatten)]
+    settings: ServeArguments,
+    /// Start nothing: read the flags, the environment, the file of --config and all files they name, and say what is wrong
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// The flags of `serve`, as typed. They are the only list of what can be set: the environment's variables and the keys of
+/// the configuration file are made of it.
 #[derive(Args, Debug, Clone)]
 pub struct ServeArguments {
+    /// A file with settings (TOML): its keys are these flags without dashes. A flag counts before the environment, that
+    /// before the file. SIGHUP reads it again
+    #[arg(long, env = "PUNCTUAL_CONFIG", value_name = "FILE")]
+    pub config: Option<String>,
     /// Where the API listens: ADDRESS:PORT (port 0 takes any free one) or unix:/path/to.sock; several with commas or
     /// flags. With --tls-cert an address speaks TLS; http://ADDRESS:PORT is plain all the same
     #[arg(
@@ -236,15 +252,8 @@ fn invalid(flag: &'static str, value: &str, expected: &str) -> InvalidFlag {
 
 /// Reads flags of `serve` that stand somewhere else than on our own command line.
 pub(super) fn parse<'a>(flags: impl Iterator<Item = &'a str>) -> Result<Config, String> {
-    let typed = Alone::try_parse_from(std::iter::once("serve").chain(flags)).map_err(|why| flag::first_line(&why))?;
-    Config::try_from(typed.serve).map_err(|why| why.to_string())
-}
-
-/// The flags of `serve` without its name.
-#[derive(Parser)]
-struct Alone {
-    #[command(flatten)]
-    serve: ServeArguments,
+    let settings = Typed::of_words(flags).settle();
+    settings.map(|settings| settings.config).map_err(|faults| faults.join("; "))
 }
 
 #[cfg(test)]
@@ -257,7 +266,7 @@ mod tests {
 
     fn config(flags: &[&str]) -> Result<Config, InvalidFlag> {
         let typed = ["punctual"].iter().chain(flags);
-        Config::try_from(Arguments::try_parse_from(typed).expect("clap takes any text").serve)
+        Config::try_from(Arguments::try_parse_from(typed).expect("clap takes any text").serve.settings)
     }
 
     #[test]
@@ -267,7 +276,7 @@ mod tests {
         assert_eq!((listen, config.max_in_flight), (vec!["http://127.0.0.1:3000".to_owned()], 12_000));
         for argument in Arguments::command().get_arguments().filter(|argument| argument.get_long().is_some()) {
             let flag = argument.get_long().expect("filtered");
-            if flag != "help" && flag != "version" {
+            if !["help", "version", "check"].contains(&flag) {
                 let environment = argument.get_env().and_then(|name| name.to_str());
                 assert_eq!(environment, Some(environment_of(flag).as_str()));
                 assert!(argument.get_help().is_some(), "--{flag} has no help");

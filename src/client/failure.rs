@@ -62,7 +62,7 @@ impl Failure {
     }
 
     /// What was typed is wrong.
-    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+    pub fn usage(message: impl Into<String>) -> Failure {
         Failure::new(Kind::Usage, message)
     }
 

@@ -35,6 +35,7 @@ mod wget;
 use clap::{Args, Subcommand};
 
 pub use failure::Failure;
+pub use shown::{clean, coloured, print_lines};
 
 use applying::ApplyArguments;
 use contexts::ContextCommand;
@@ -113,6 +114,11 @@ impl With {
     fn found(&self) -> Result<(Server, Shown), Failure> {
         Ok((Server::find(&self.server)?, Shown::of(&self.output)?))
     }
+}
+
+/// The file with contexts, wherever that is.
+pub fn contexts_file() -> Option<std::path::PathBuf> {
+    contexts::path().ok()
 }
 
 /// Does what was asked for.

@@ -120,7 +120,11 @@ pub(crate) fn to_yaml(text: &str) -> Result<String, Failure> {
     yaml.map_err(|why| Failure::failed(format!("the answer cannot be shown as YAML: {why}")))
 }
 
-pub(crate) fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), Failure> {
+/// Prints lines to standard output.
+///
+/// # Errors
+/// It could not be written to.
+pub fn print_lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let printed = lines.into_iter().try_for_each(|line| writeln!(out, "{line}"));
     printed.and_then(|()| out.flush()).map_err(|why| unprinted(&why))
@@ -147,8 +151,18 @@ pub(crate) fn standing(word: &str) -> String {
     format!("{mark}{word}{}", MARKS[3].0)
 }
 
+/// A word in the colour of how it stands, where standard output takes colours.
+pub fn coloured(word: &str) -> String {
+    let colour = match word {
+        "OK" => MARKS[0].1,
+        "FAIL" => MARKS[1].1,
+        _ => MARKS[2].1,
+    };
+    if has_colour() { format!("{colour}{word}{}", MARKS[3].1) } else { word.to_owned() }
+}
+
 /// A text from elsewhere, without what a terminal would take for a command.
-pub(crate) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     text.chars()
         .filter(|char| !MARKS.iter().any(|(mark, _)| mark == char))
         .map(|char| if char.is_control() { ' ' } else { char })

@@ -30,6 +30,17 @@ pub struct Settings {
     pub noise: u64,
 }
 
+/// Those of them that may change while it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    /// As [`Settings::retry`].
+    pub retry: RetryPolicy,
+    /// As [`Settings::misfire`].
+    pub misfire: Misfire,
+    /// As [`Settings::lateness_max`].
+    pub lateness_max: Duration,
+}
+
 /// Everything that can happen to the core.
 #[derive(Debug)]
 pub enum Input {
@@ -58,6 +69,8 @@ pub enum Input {
     Report(Report),
     /// Wall time moved against monotonic time by this many microseconds since the last turn.
     ClockStep(i64),
+    /// What jobs do that do not say: from now on, for whatever is decided then.
+    Defaults(Defaults),
     /// Time has passed.
     Tick,
     /// Stop arming and firing; take unfired rows back.

@@ -49,8 +49,8 @@ pub use counts::{AttemptCounts, Counts, EndedCounts};
 pub use details::{Details, PastAttempt, Timings, Wait};
 pub use forecast::{Ahead, Forecast};
 pub use io::{
-    Accepted, Action, Applied, Apply, CalendarChange, Change, Command, Input, JobChange, Meant, Notice, Output,
-    Persist, Refusal, Reply, RequestId, Restored, Run, RunOf, Settings, StoredJob,
+    Accepted, Action, Applied, Apply, CalendarChange, Change, Command, Defaults, Input, JobChange, Meant, Notice,
+    Output, Persist, Refusal, Reply, RequestId, Restored, Run, RunOf, Settings, StoredJob,
 };
 pub use key::{ExecutionId, ExecutionKey, Kind};
 pub use listing::{JobFilter, JobOrder, JobState, Listing, Place, TargetFilter};

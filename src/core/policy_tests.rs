@@ -196,6 +196,33 @@ fn what_a_stop_finds_waiting_is_sent_at_the_next_start() {
 }
 
 #[test]
+fn what_jobs_do_that_do_not_say_may_change_while_they_run() {
+    let mut stage = Stage::of(&[r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#], Vec::new());
+    let with_retries = |count: u32| {
+        let retry = RetryPolicy::doubling(count, Duration::from_secs(1));
+        Input::Defaults(Defaults { retry, misfire: Misfire::Skip, lateness_max: Duration::from_secs(600) })
+    };
+    let failed = |stage: &Stage| {
+        let ended = stage.ended();
+        ended.iter().filter(|(_, status, _)| *status == Status::Failed).map(|(second, ..)| *second).collect::<Vec<_>>()
+    };
+    stage.pass(2);
+    let (first, second) = (stage.fired[0].clone(), stage.fired[1].clone());
+    stage.answer(&first, Outcome::Answered(500), true);
+    assert_eq!(failed(&stage), [1], "there are no retries");
+    stage.feed(with_retries(5));
+    stage.answer(&second, Outcome::Answered(500), true);
+    assert_eq!(failed(&stage), [1], "the next failure is repeated");
+    // What waits keeps its place; what becomes of it is decided when it has come.
+    stage.feed(with_retries(0));
+    stage.pass(3);
+    let again =
+        stage.fired.iter().find(|attempt| attempt.id == second.id && attempt.number == 2).expect("a retry").clone();
+    stage.answer(&again, Outcome::Answered(500), true);
+    assert_eq!(failed(&stage), [1, 2]);
+}
+
+#[test]
 fn what_a_stop_finds_on_its_way_to_the_disk_is_sent_at_the_next_start() {
     let job = r#""schedule":"* * * * * *","type":"ATMOST_ONCE""#;
     let mut stage = Stage::of(&[job], Vec::new());

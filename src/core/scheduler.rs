@@ -10,7 +10,7 @@ use super::counts::Counts;
 use super::details::Wait;
 use super::executions::{Executions, State};
 use super::gathering::Gathering;
-use super::io::{CalendarChange, Input, Notice, Output, Persist, Settings};
+use super::io::{CalendarChange, Defaults, Input, Notice, Output, Persist, Settings};
 use super::jobs::Jobs;
 use super::keys::Keys;
 use super::receipts::{Receipt, Receipts};
@@ -97,6 +97,9 @@ impl Scheduler {
             Input::Committed { through, rejected } => self.committed(through, &rejected, now),
             Input::Report(report) => self.report(report, now),
             Input::ClockStep(by_us) => self.clock_step(by_us, now),
+            Input::Defaults(Defaults { retry, misfire, lateness_max }) => {
+                self.settings = Settings { retry, misfire, lateness_max, ..self.settings };
+            }
             Input::Tick => self.tick(now),
             Input::Drain => self.drain(now),
         }

@@ -12,8 +12,11 @@ use super::allowlist::Allowlist;
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
-/// Whether requests may go to this address; if not, why. No list allows what is refused to everybody.
-pub(super) fn check(address: IpAddr, targets: &Allowlist) -> Result<(), String> {
+/// Whether requests may go to this address. No list allows what is refused to everybody.
+///
+/// # Errors
+/// Says why they may not.
+pub fn check(address: IpAddr, targets: &Allowlist) -> Result<(), String> {
     // An IPv6 address that carries one of IPv4 leads there, by way of the system or of a gateway.
     let leads_to = match address {
         IpAddr::V4(_) => address,

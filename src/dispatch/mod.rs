@@ -45,7 +45,9 @@ use mio::{Poll, Waker};
 
 pub use allowlist::{Allowlist, MalformedAllowlist};
 pub use bell::Notify;
+pub use guard::check as may_reach;
 pub use stats::{PoolStats, WorkerStats};
+pub use trust::{check_roots, machine_roots};
 
 use crate::clock;
 use crate::core::{Errand, ErrandReport};

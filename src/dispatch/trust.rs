@@ -13,6 +13,22 @@ use crate::clock;
 use crate::limits::ROOTS_RETRY_WAIT;
 use crate::time::MonoUs;
 
+/// How many root certificates there are in a text in PEM format.
+///
+/// # Errors
+/// When it holds something else, or one that cannot be trusted as a root.
+pub fn check_roots(pem: &[u8]) -> io::Result<usize> {
+    Trust::new(pem).map(|trust| trust.extra.len())
+}
+
+/// How many root certificates this machine has, and why some could not be read.
+pub fn machine_roots() -> (usize, Vec<String>) {
+    let (certificates, troubles) = read_native();
+    let mut roots = RootCertStore::empty();
+    let (count, _) = roots.add_parsable_certificates(certificates);
+    (count, troubles)
+}
+
 /// This machine's root certificates, and why some could not be read.
 type Native = (Vec<CertificateDer<'static>>, Vec<String>);
 

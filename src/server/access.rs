@@ -58,7 +58,17 @@ impl Access {
 
     /// Whether a server may begin: not if others than this machine reach it and there is nobody that it could let in.
     pub(super) fn may_serve(&self, now: WallUs) -> bool {
-        self.is_local || self.anonymous_read || self.tokens.has_live(now)
+        self.may_serve_with(self.anonymous_read, now)
+    }
+
+    /// The same if whoever has no token might read, or not.
+    pub(super) fn may_serve_with(&self, anonymous_read: bool, now: WallUs) -> bool {
+        self.is_local || anonymous_read || self.tokens.has_live(now)
+    }
+
+    /// From now on whoever has no token may read, or not.
+    pub(super) fn let_anonymous_read(&mut self, anonymous_read: bool) {
+        self.anonymous_read = anonymous_read;
     }
 
     /// Whether nobody is asked for a token.

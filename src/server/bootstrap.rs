@@ -1,6 +1,7 @@
 //! Owns the first token: it comes from a file, or is made and written to one, for whoever has no shell on the machine.
 //! It must not add one where there is one that counts, nor bring back one that was revoked.
 
+use std::fmt::Display;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -21,19 +22,12 @@ pub(super) fn add(store: &mut Store, path: &Path, tokens: &mut Vec<Token>, now: 
     if tokens.iter().any(|token| token.parent.is_none() && token.is_live(now)) {
         return Ok(());
     }
-    let failed = |what: &str, why: &dyn std::fmt::Display| format!("failed to {what} {}: {why}", path.display());
+    let failed = |what: &str, why: &dyn Display| failed(path, what, why);
     let (text, mut token) =
         made(NAME.to_owned(), Scope::Admin, None, None, now).map_err(|why| failed("make a token for", &why))?;
-    match fs::read_to_string(path) {
-        Ok(kept) => {
-            let expected = "expected a token that may administer, such as `punctual token create` prints";
-            let kept = TokenText::read(kept.trim()).filter(|token| token.scope() == Some(Scope::Admin));
-            token.digest = kept.ok_or_else(|| failed("read a token from", &expected))?.digest();
-        }
-        Err(why) if why.kind() == io::ErrorKind::NotFound => {
-            write(path, &text).map_err(|why| failed("write a token to", &why))?;
-        }
-        Err(why) => return Err(failed("read", &why)),
+    match read(path)? {
+        Some(kept) => token.digest = kept.digest(),
+        None => write(path, &text).map_err(|why| failed("write a token to", &why))?,
     }
     if tokens.iter().any(|known| known.digest == token.digest) {
         tracing::warn!(file = %path.display(), "the token in the file was revoked or is over; it stays so");
@@ -54,6 +48,35 @@ pub(super) fn add(store: &mut Store, path: &Path, tokens: &mut Vec<Token>, now: 
     tracing::info!(file = %path.display(), token = %token.id, "the first token is that of the file");
     tokens.push(token);
     Ok(())
+}
+
+/// Whether there is a token, or may be: its folder is there.
+///
+/// # Errors
+/// Says what is wrong with the file.
+pub(super) fn check(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match (read(path)?, folder) {
+        (None, Some(folder)) if !folder.is_dir() => Err(failed(path, "write a token to", &"its folder is not there")),
+        (Some(_) | None, _) => Ok(()),
+    }
+}
+
+/// The token in a file; None if there is no file.
+fn read(path: &Path) -> Result<Option<TokenText>, String> {
+    let expected = "expected a token that may administer, such as `punctual token create` prints";
+    match fs::read_to_string(path) {
+        Ok(kept) => {
+            let kept = TokenText::read(kept.trim()).filter(|token| token.scope() == Some(Scope::Admin));
+            kept.map(Some).ok_or_else(|| failed(path, "read a token from", &expected))
+        }
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(failed(path, "read", &why)),
+    }
+}
+
+fn failed(path: &Path, what: &str, why: &dyn Display) -> String {
+    format!("failed to {what} {}: {why}", path.display())
 }
 
 /// Only its owner reads it.

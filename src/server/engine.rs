@@ -7,8 +7,9 @@ use crate::core::{
     Accepted, Attempt, Class, Errand, ErrandReport, Input, Notice, Output, Reply, Report, RequestId, Scheduler, Status,
 };
 use crate::dispatch::{Pool, PoolStats};
+use crate::job::TargetUrl;
 use crate::limits::{BURST_MIN, REPORTS_PER_TURN_MAX, REST_GAP, REST_TIME};
-use crate::store::{AlertState, AlertUpdate, AuditRow, KeyedAnswer, Writer};
+use crate::store::{AlertState, AlertUpdate, AuditRow, Keep, KeyedAnswer, Writer};
 use crate::telemetry::{Ended, Minutes, Percentiles, Recorder, StoreLatency};
 use crate::time::{Deadline, MonoUs, Now, WallUs};
 
@@ -385,6 +386,16 @@ impl Engine {
             AlertState::Delivered | AlertState::Logged => {}
         }
         self.outbox.push_alert(update);
+    }
+
+    /// From now on so much history is kept.
+    pub(super) fn keep_history(&self, keep: Keep) {
+        self.writer.keep(keep);
+    }
+
+    /// From now on alerts go here.
+    pub(super) fn redirect_alerts(&mut self, webhook: Option<TargetUrl>) {
+        self.alerts.redirect(webhook);
     }
 
     /// Why the server is not healthy, if so.

@@ -1,6 +1,7 @@
 //! Owns the limit on open files: each POST in flight may need one, and so does each connection that rests.
 //! It must not fail: with fewer files there is less in flight, and a warning.
 
+use crate::config::Config;
 use crate::limits::{
     FILES_IN_FLIGHT_PER_CENT, FILES_PER_TLS_CONNECTION, FILES_RESERVED, FILES_TLS_PER_CENT, IDLE_CONNECTIONS_MAX,
     TLS_CONNECTIONS_MAX,
@@ -46,6 +47,28 @@ pub(super) fn fit(wanted: u32, has_tls: bool) -> Room {
     share_out(u64::MAX, wanted, has_tls)
 }
 
+/// Open files that this process may have, and how many POSTs may be in flight with them: what a start would find.
+pub fn room_in_flight(config: &Config) -> (u64, u32) {
+    let granted = hard_limit();
+    (granted, share_out(granted, config.max_in_flight, config.tls.is_some()).in_flight)
+}
+
+/// Open files with which as many POSTs may be in flight as the configuration says.
+pub fn files_needed(config: &Config) -> u64 {
+    let of_tls = if config.tls.is_some() { FILES_OF_TLS } else { 0 };
+    FILES_RESERVED + of_tls + (u64::from(config.max_in_flight) / FILES_IN_FLIGHT_PER_CENT + 1) * 100
+}
+
+#[cfg(unix)]
+fn hard_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
+#[cfg(not(unix))]
+fn hard_limit() -> u64 {
+    u64::MAX
+}
+
 const FILES_OF_TLS: u64 = TLS_CONNECTIONS_MAX as u64 * FILES_PER_TLS_CONNECTION;
 
 fn share_out(available: u64, wanted: u32, has_tls: bool) -> Room {
@@ -84,6 +107,18 @@ mod tests {
         assert_eq!(share_out(FILES_RESERVED + 1_000, 100, false), Room { in_flight: 100, idle: 900, tls: 0 });
         assert_eq!(share_out(FILES_RESERVED + 2_000, 100, true), Room { in_flight: 100, idle: 1_400, tls: 250 });
         assert_eq!(share_out(64, 12_000, true), Room { in_flight: 1, idle: 1, tls: 1 });
+    }
+
+    #[test]
+    fn what_is_needed_is_enough() {
+        for wanted in [1, 74, 75, 12_000, 99_999, 100_000] {
+            for has_tls in [false, true] {
+                let of_tls = if has_tls { FILES_OF_TLS } else { 0 };
+                let needed = FILES_RESERVED + of_tls + (u64::from(wanted) / FILES_IN_FLIGHT_PER_CENT + 1) * 100;
+                assert_eq!(share_out(needed, wanted, has_tls).in_flight, wanted, "{has_tls}");
+                assert!(share_out(needed / 2, wanted, has_tls).in_flight <= wanted);
+            }
+        }
     }
 
     #[cfg(unix)]

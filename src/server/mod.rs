@@ -2,7 +2,8 @@
 //! It must not decide anything about a job: an `if` about one here is a fault in the layering.
 //!
 //! In reading order: `start` (from configuration to a running loop, with as many open `files` as the system gives, and
-//! newer zone data if the machine has some: `zones`), `turn` (one turn of it), `engine` (the core and what its outputs
+//! newer zone data if the machine has some: `zones`; `check` looks at what the
+//! configuration names), `turn` (one turn of it), `engine` (the core and what its outputs
 //! go to), `outbox` (what waits for the writer), `together` (changes that are written together, as the core hears of
 //! them), `events` (what is to be told to clients that listen) and their `ring` (what was told last), `listeners` (where
 //! clients come in, with the file of a `unix_socket`), `connections`, `connection` and its `output` (the API's clients,
@@ -10,7 +11,7 @@
 //! answer, past the `gate`, which believes some `proxies`, and with its idempotency key in `keys`), `looks` (what memory
 //! is looked through for), `batches` (that of a request which changes many jobs), `access` (who is let in; the first one
 //! by `bootstrap`), `audits` (what is written down), `figures` (what is measured, collected, with `usage`: memory and
-//! disk), `timer`, `finish` (the wait for
+//! disk), `timer`, `reload` (the configuration once more), `finish` (the wait for
 //! the writer at the end). Beside it all `tls/`, a thread that encrypts.
 
 mod access;
@@ -19,6 +20,7 @@ mod audits;
 mod batches;
 mod bootstrap;
 mod calls;
+mod check;
 mod connection;
 mod connections;
 #[cfg(test)]
@@ -38,6 +40,7 @@ mod outbox;
 mod output;
 mod peer;
 mod proxies;
+mod reload;
 mod ring;
 mod socket;
 mod start;
@@ -50,4 +53,9 @@ mod usage;
 mod zones;
 
 pub use access::new_token;
+pub use check::check;
+pub use files::{files_needed, room_in_flight};
+pub use reload::Reread;
 pub use start::{ServeError, run};
+pub use tls::{certificate_times, speaks_tls};
+pub use zones::system_zones;

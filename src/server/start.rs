@@ -23,11 +23,12 @@ use super::gate::Gate;
 use super::keys::Keys;
 use super::listeners::{self, Bound, Listeners};
 use super::looks::Looks;
+use super::reload::{Reload, Reread};
 use super::timer::Timer;
 use super::tls::{Identity, Notify, Tls};
 use super::turn::{End, LISTENERS, Loop, SIGNALS, TIMER, WAKER};
 use super::usage::UsageBoard;
-use super::{bootstrap, files, zones};
+use super::{bootstrap, check, files, zones};
 use crate::alert::Alerts;
 use crate::api::{self, Cors};
 use crate::clock;
@@ -47,9 +48,11 @@ const USER_AGENT: &str = concat!("Punctual/", env!("CARGO_PKG_VERSION"));
 
 /// Runs the server until it is told to stop.
 ///
+/// With `reread` SIGHUP reads the configuration again, and what can be changed in a server that runs is changed.
+///
 /// # Errors
 /// Says what could not be done, in one line.
-pub fn run(config: &Config) -> Result<(), ServeError> {
+pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), ServeError> {
     let logs = Logs::start(config.log, config.log_format);
     // The port first: it tells at once of a second server, before anything is touched.
     let mut bound = listeners::bind(&config.listen, config.listen_mode).map_err(ServeError::Listen)?;
@@ -60,7 +63,8 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let vault = config.secrets_key.as_deref().map(Vault::open_file).transpose().map_err(ServeError::SecretsKey)?;
     let keys = Keys::new(vault.as_ref().map(Vault::blind));
     let store = Store::open(&config.db).map_err(ServeError::Store)?.with_vault(vault);
-    let (mut serving, jobs, is_open) = prepare(config, logs, (zones, zone), (bound, identity), (store, keys))?;
+    let (mut serving, jobs, is_open) =
+        prepare((config, reread), logs, (zones, zone), (bound, identity), (store, keys))?;
     greet(config, &addresses, jobs, is_open);
     let mut end = serving.run().map_err(ServeError::Loop)?;
     if end == End::Clean {
@@ -79,7 +83,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
 }
 
 fn prepare(
-    config: &Config,
+    (config, reread): (&Config, Option<Reread>),
     logs: Logs,
     (zones, zone): (Zones, Zone),
     (bound, identity): (Bound, Option<Identity>),
@@ -88,7 +92,7 @@ fn prepare(
     let poll = Poll::new().map_err(ServeError::Loop)?;
     let registry = poll.registry();
     // Where there is nothing to read again, a terminal that closes ends the server as ever.
-    let hang_up = config.tls.as_ref().map(|_| SIGHUP);
+    let hang_up = reread.as_ref().map(|_| SIGHUP);
     let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hang_up)).map_err(ServeError::Loop)?;
     registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(ServeError::Loop)?;
     let timer = Timer::new(registry, TIMER).map_err(ServeError::Loop)?;
@@ -140,13 +144,14 @@ fn prepare(
             connect_timeout: config.timeout.min(CONNECT_TIME_MAX),
             user_agent: USER_AGENT.to_owned(),
             targets: config.targets.clone(),
-            extra_roots: extra_roots(config)?,
+            extra_roots: check::extra_roots(config)?,
         },
         Arc::clone(&notify),
     )
     .map_err(ServeError::Thread)?;
     let alerts = Alerts::new(config.alert_webhook.clone());
     let readers = Readers::start(&store, READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
+    let reload = reread.map(|reread| Reload::new(reread, config.clone(), zones.clone(), Arc::clone(&notify)));
     let readers = readers.map_err(ServeError::Thread)?;
     let writer = Writer::start(store, config.keep, notify).map_err(ServeError::Thread)?;
 
@@ -193,7 +198,7 @@ fn prepare(
         listeners_refused: 0,
     };
     let connections = Connections::new(entrances, OUTPUT_MAX);
-    let serving = Loop::new(poll, timer, signals, connections, engine, calls, tls, config.drain, now);
+    let serving = Loop::new(poll, timer, signals, connections, engine, calls, tls, reload, config.drain, now);
     Ok((serving, loaded.jobs, is_open))
 }
 
@@ -205,11 +210,6 @@ fn aside<T: Clone + Send + 'static>(name: &str, make: fn() -> T) -> io::Result<T
     let made = thread.join().map_err(|_| io::Error::other(format!("the {name} could not be made")))?;
     // What the thread made would keep its memory.
     Ok(made.clone())
-}
-
-fn extra_roots(config: &Config) -> Result<Vec<u8>, ServeError> {
-    let Some(path) = &config.ca_file else { return Ok(Vec::new()) };
-    std::fs::read(path).map_err(|why| ServeError::CaFile(path.clone(), why))
 }
 
 /// What the person at the terminal needs to know next.

@@ -13,6 +13,7 @@ use super::calls::Calls;
 use super::connections::{Connections, FIRST_TOKEN};
 use super::engine::Engine;
 use super::finish;
+use super::reload::{Live, Reload};
 use super::timer::Timer;
 use super::tls::Tls;
 use crate::clock;
@@ -57,6 +58,8 @@ pub(super) struct Loop {
     calls: Calls,
     /// Behind the connections, so that it is left alone after them, and sends the rest of what they had.
     tls: Option<Tls>,
+    /// None where a signal means something else.
+    reload: Option<Reload>,
     /// Answers of the core that were not passed on yet.
     replies: VecDeque<(RequestId, Reply)>,
     drain_max: Duration,
@@ -79,6 +82,7 @@ impl Loop {
         engine: Engine,
         calls: Calls,
         tls: Option<Tls>,
+        reload: Option<Reload>,
         drain_max: Duration,
         now: Now,
     ) -> Loop {
@@ -93,6 +97,7 @@ impl Loop {
             engine,
             calls,
             tls,
+            reload,
             replies,
             drain_max,
             drain_until: None,
@@ -120,6 +125,7 @@ impl Loop {
             if let Some(end) = self.handle_events(&events, now) {
                 return Ok(end);
             }
+            self.apply_reload(now);
             self.engine.events.tick(now.mono);
             more |= self.serve(&mut now);
             self.calls.keep_planned(&mut self.engine, now);
@@ -281,7 +287,7 @@ impl Loop {
     fn handle_signals(&mut self, now: Now) -> Option<End> {
         for signal in self.signals.pending().collect::<Vec<_>>() {
             if signal == SIGHUP {
-                self.tls.iter().for_each(Tls::reload);
+                self.reload.iter_mut().for_each(Reload::begin);
                 continue;
             }
             if self.drain_until.is_some() {
@@ -292,6 +298,14 @@ impl Loop {
             self.engine.drain(now);
         }
         None
+    }
+
+    /// Takes over a configuration that was read again, if there is one.
+    fn apply_reload(&mut self, now: Now) {
+        let (engine, calls, drain_max) = (&mut self.engine, &mut self.calls, &mut self.drain_max);
+        if let Some(reload) = &mut self.reload {
+            reload.apply(Live { engine, calls, tls: self.tls.as_ref(), drain_max }, now);
+        }
     }
 
     fn end(&mut self, now: Now) -> Option<End> {

@@ -20,6 +20,11 @@ const FILES_MAX: usize = 4_000;
 /// Folders that hold all names once more: by other rules, or for other programs.
 const COPIES: [&str; 3] = ["posix", "right", "uclibc"];
 
+/// The edition of the machine's own zones, if it says one, such as `2026f`.
+pub fn system_zones() -> Option<String> {
+    version_of(Path::new(FOLDER))
+}
+
 /// The newer of the machine's zones and the bundled ones.
 pub(super) fn newest() -> Zones {
     let zones = newest_of(Path::new(FOLDER));

@@ -27,4 +27,4 @@ pub use messages::{
     FoundJobs, JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
     StoredAnswer, Strip, StripRun, WriterEvent,
 };
-pub use sqlite::{OpenError, Readers, ResealError, Resealed, Store, TokenFile, Writer, fill};
+pub use sqlite::{Looked, OpenError, Readers, ResealError, Resealed, Store, TokenFile, Writer, fill};

@@ -234,6 +234,19 @@ fn retention_takes_the_oldest_and_leaves_the_counters() {
 }
 
 #[test]
+fn retention_goes_by_what_it_is_told_last_and_does_not_wait() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Subject::open(folder.path());
+    let now = clock::wall().floor().as_secs();
+    store.write([put(1)]);
+    store.write((0..50).map(|age| Persist::Row(row(age as u64 + 1, 1, now - age * 60, Status::Success), None)));
+    store.fold();
+    let rest = store.sweep_from_now_on(EVERYTHING, Keep { rows_per_job: 7, ..EVERYTHING });
+    let kept = pages(&mut store, 100, |limit, before| Query::OfJob { job: job(1), limit, before, now: clock::wall() });
+    assert_eq!((rest, kept.len()), (Duration::ZERO, 7));
+}
+
+#[test]
 fn a_sweep_for_bytes_takes_its_share_of_a_long_history_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = Subject::open(folder.path());

@@ -3,8 +3,10 @@
 
 use std::io;
 
-use tracing::Level;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Registry, reload};
 
 use crate::limits::LOG_LINES_PENDING_MAX;
 
@@ -27,6 +29,17 @@ impl LogLevel {
         [("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info), ("debug", LogLevel::Debug)];
 }
 
+impl LogLevel {
+    fn filter(self) -> LevelFilter {
+        match self {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+        }
+    }
+}
+
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -45,6 +58,7 @@ impl LogFormat {
 #[derive(Debug)]
 pub struct Logs {
     dropped: ErrorCounter,
+    level: reload::Handle<LevelFilter, Registry>,
     _thread: WorkerGuard,
 }
 
@@ -54,19 +68,21 @@ impl Logs {
         let (writer, thread) =
             NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES_PENDING_MAX).lossy(true).finish(io::stderr());
         let dropped = writer.error_counter();
-        let level = match level {
-            LogLevel::Error => Level::ERROR,
-            LogLevel::Warn => Level::WARN,
-            LogLevel::Info => Level::INFO,
-            LogLevel::Debug => Level::DEBUG,
-        };
-        let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(writer).with_target(false);
+        let (filter, level) = reload::Layer::new(level.filter());
+        let registry = Registry::default().with(filter);
+        let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
         let installed = match format {
-            LogFormat::Text => tracing::subscriber::set_global_default(builder.with_ansi(false).finish()),
-            LogFormat::Json => tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish()),
+            LogFormat::Text => tracing::subscriber::set_global_default(registry.with(lines.with_ansi(false))),
+            LogFormat::Json => tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true))),
         };
         drop(installed);
-        Logs { dropped, _thread: thread }
+        Logs { dropped, level, _thread: thread }
+    }
+
+    /// From now on lines of this level and more severe ones are logged. Whether that is so: not where another log was
+    /// started before.
+    pub fn set_level(&self, level: LogLevel) -> bool {
+        self.level.reload(level.filter()).is_ok()
     }
 
     /// Lines dropped because too many waited.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ipnet::IpNet;
 use mio::Waker;
 use mio::net::UnixStream;
@@ -22,6 +22,8 @@ use super::listeners::Listener;
 use super::peer::Peer;
 use crate::background;
 pub(super) use identity::Identity;
+pub use identity::certificate_times;
+pub use relay::speaks_tls;
 use terminator::Terminator;
 
 /// Wakes the loop.
@@ -33,14 +35,18 @@ pub(super) type Opened = (UnixStream, Peer);
 /// The thread, as the loop sees it. Dropped, it sends what it has, for a moment, and ends.
 pub(super) struct Tls {
     shared: Arc<Shared>,
+    /// What is shown from now on, until the thread has seen it: the newest word counts.
+    renewals: (Sender<Renewal>, Receiver<Renewal>),
     waker: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What is shown to new connections, and which proxies are believed there.
+type Renewal = (Identity, Vec<IpNet>);
+
 /// What the loop and the thread tell each other beside connections.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    reload: AtomicBool,
     stop: AtomicBool,
     has_ended: AtomicBool,
     failures: AtomicU64,
@@ -75,8 +81,15 @@ impl Tls {
         let shared = Arc::new(Shared::default());
         let entrance = Entrance { opened, shared: Arc::clone(&shared) };
         let last = Last { shared: Arc::clone(&shared), notify: Arc::clone(&notify) };
-        let made =
-            Terminator::new(listeners, identity, (trusted, connections_max), (sender, notify), Arc::clone(&shared));
+        let renewals = crossbeam_channel::bounded(1);
+        let made = Terminator::new(
+            listeners,
+            (identity, trusted),
+            renewals.1.clone(),
+            connections_max,
+            (sender, notify),
+            Arc::clone(&shared),
+        );
         let (terminator, waker) = made?;
         let thread = std::thread::Builder::new().name("tls".to_owned()).spawn(move || {
             let _last = last;
@@ -85,12 +98,19 @@ impl Tls {
                 tracing::error!(%why, "failed to wait for TLS clients");
             }
         });
-        Ok((Tls { shared, waker, thread: Some(thread?) }, entrance))
+        Ok((Tls { shared, renewals, waker, thread: Some(thread?) }, entrance))
     }
 
-    /// Lets the thread read the files again: new connections get what is in them.
-    pub(super) fn reload(&self) {
-        self.order(&self.shared.reload);
+    /// From now on new connections get this certificate, and these proxies are believed. Never blocks.
+    pub(super) fn renew(&self, identity: Identity, trusted: Vec<IpNet>) {
+        let (say, said) = &self.renewals;
+        let mut renewal = (identity, trusted);
+        while let Err(TrySendError::Full(back)) = say.try_send(renewal) {
+            // Whoever takes what was said before, there is room then.
+            drop(said.try_recv());
+            renewal = back;
+        }
+        self.wake();
     }
 
     /// Whether the thread has ended, which it is not to do by itself.
@@ -100,6 +120,10 @@ impl Tls {
 
     fn order(&self, what: &AtomicBool) {
         what.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn wake(&self) {
         // It fails only if the poll is gone, and with it the thread.
         drop(self.waker.wake());
     }

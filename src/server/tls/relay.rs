@@ -23,6 +23,11 @@ const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     \r\n\
     This port speaks TLS: the URL begins with https.\n";
 
+/// Whether this is what a server of ours answers to whoever speaks HTTP where TLS is spoken.
+pub fn speaks_tls(answer: &[u8]) -> bool {
+    answer == PLAIN
+}
+
 /// What a connection needs next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {

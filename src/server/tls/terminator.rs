@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use ipnet::IpNet;
 use mio::event::Event;
 use mio::net::{TcpStream, UnixStream};
@@ -20,7 +20,7 @@ use super::super::peer::Peer;
 use super::super::proxies;
 use super::super::socket::Socket;
 use super::relay::{Relay, Step};
-use super::{Identity, Notify, Opened, Shared};
+use super::{Identity, Notify, Opened, Renewal, Shared};
 use crate::clock;
 use crate::limits::{
     ACCEPTS_PER_TURN_MAX, EXPIRIES_PER_TURN_MAX, LINGER_TIME_MAX, LISTENERS_MAX, TLS_ACCEPT_REST, TLS_END_TIME_MAX,
@@ -41,6 +41,7 @@ pub(super) struct Terminator {
     entrances: Listeners,
     trusted: Vec<IpNet>,
     identity: Identity,
+    renewals: Receiver<Renewal>,
     all: Slab<Relay>,
     connections_max: usize,
     /// Those that have not come as far as the loop, by when they must have: the first is the oldest.
@@ -62,8 +63,9 @@ pub(super) struct Terminator {
 impl Terminator {
     pub(super) fn new(
         listeners: Vec<Listener>,
-        identity: Identity,
-        (trusted, connections_max): (Vec<IpNet>, usize),
+        (identity, trusted): Renewal,
+        renewals: Receiver<Renewal>,
+        connections_max: usize,
         (opened, notify): (Sender<Opened>, Notify),
         shared: Arc<Shared>,
     ) -> io::Result<(Terminator, Arc<Waker>)> {
@@ -75,6 +77,7 @@ impl Terminator {
             entrances,
             trusted,
             identity,
+            renewals,
             all: Slab::new(),
             connections_max,
             handshakes: DeadlineHeap::default(),
@@ -127,8 +130,9 @@ impl Terminator {
     }
 
     fn take_orders(&mut self, mono: MonoUs) {
-        if self.shared.reload.swap(false, Ordering::SeqCst) {
-            self.identity.read_again();
+        if let Ok((identity, trusted)) = self.renewals.try_recv() {
+            identity.tell();
+            (self.identity, self.trusted) = (identity, trusted);
         }
         if self.end_by.is_none() && self.shared.stop.load(Ordering::SeqCst) {
             self.end_by = Some(mono.plus(TLS_END_TIME_MAX));

@@ -39,7 +39,7 @@ mod writer;
 mod subject;
 
 pub use fill::fill;
-pub use open::{OpenError, Store};
+pub use open::{Looked, OpenError, Store};
 pub use reader::Readers;
 pub use reseal::{ResealError, Resealed};
 #[cfg(test)]

@@ -40,6 +40,13 @@ pub struct Store {
     pub(super) lock: Arc<Lock>,
 }
 
+/// What a look at a database finds, beside that it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// Whether another process has it.
+    pub is_in_use: bool,
+}
+
 /// The lock that keeps other servers out: on the database file itself, so that neither another name for it nor a file
 /// that is removed lets a second one in. Released by the system when the process ends, however it ends.
 ///
@@ -80,6 +87,32 @@ impl Store {
         Store::open(path)
     }
 
+    /// Looks at a database without changing it; None if there is none. Not for a process that has it open.
+    ///
+    /// # Errors
+    /// When it cannot be read and written, or is none of ours, as [`Store::open`] has it.
+    pub fn look(path: &Path) -> Result<Option<Looked>, OpenError> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|why| OpenError::Unreadable(path.to_owned(), why))?,
+        };
+        let is_in_use = match file.try_lock() {
+            Ok(()) => false,
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(why)) => return Err(OpenError::Lock(path.to_owned(), why)),
+        };
+        check_header(path)?;
+        if !is_in_use {
+            // What a server has it has looked at.
+            let missing = beside(path).into_iter().filter(|file| !file.exists()).collect::<Vec<_>>();
+            let inspected = inspect(path);
+            // SQLite makes them to read, and they say nothing. Nobody else has them, as we have the lock.
+            missing.iter().for_each(|file| drop(fs::remove_file(file)));
+            inspected?;
+        }
+        Ok(Some(Looked { is_in_use }))
+    }
+
     /// The error of a file that SQLite cannot go on with.
     pub(super) fn damaged(&self, why: &rusqlite::Error) -> OpenError {
         damaged(&self.path, why)
@@ -89,6 +122,15 @@ impl Store {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The files that SQLite may make beside a database.
+fn beside(path: &Path) -> [PathBuf; 2] {
+    ["-wal", "-shm"].map(|end| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        name.into()
+    })
 }
 
 /// A read-only connection for a reader thread.

@@ -78,6 +78,14 @@ impl Retention {
         }
     }
 
+    /// From now on so much is kept. A sweep that is under way goes on by it; if none is, one begins.
+    pub(super) fn keep_from_now(&mut self, keep: Keep, now: Instant) {
+        self.keep = keep;
+        if matches!(self.phase, Phase::Rest) {
+            (self.next, self.sweep_by) = (now, now);
+        }
+    }
+
     /// When there is something to do.
     pub(super) fn due(&self) -> Instant {
         self.next

@@ -167,6 +167,25 @@ impl Subject {
         }
     }
 
+    /// Lets retention rest while this is kept, and then hear that so much is: how long it goes on resting.
+    pub(crate) fn sweep_from_now_on(&mut self, before: Keep, keep: Keep) -> Duration {
+        let store = self.store();
+        let mut retention = Retention::new(before, Arc::clone(store.index.index()));
+        let now = retention.due();
+        while retention.due() <= now + Duration::from_secs(5) {
+            let due = retention.due();
+            retention.slice(&mut store.connection, due).expect("it can be swept");
+        }
+        let now = retention.due() - Duration::from_secs(4);
+        retention.keep_from_now(keep, now);
+        let rest = retention.due().saturating_duration_since(now);
+        for hours in 1..200 {
+            let later = Instant::now() + Duration::from_secs(3600 * hours);
+            retention.slice(&mut store.connection, later).expect("it can be swept");
+        }
+        rest
+    }
+
     /// What the content takes up.
     pub(crate) fn bytes(&mut self) -> u64 {
         let connection = &self.store().connection;

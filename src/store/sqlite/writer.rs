@@ -35,6 +35,8 @@ use crate::vault::Vault;
 #[derive(Debug)]
 pub struct Writer {
     batches: Option<Sender<(Instant, Batch)>>,
+    /// How much is kept from now on, until the thread has seen it: the newest word counts.
+    keeps: (Sender<Keep>, Receiver<Keep>),
     events: Receiver<WriterEvent>,
     thread: Option<JoinHandle<()>>,
 }
@@ -46,6 +48,8 @@ impl Writer {
     /// When the thread cannot be started.
     pub fn start(store: Store, keep: Keep, notify: Arc<dyn Fn() + Send + Sync>) -> io::Result<Writer> {
         let (batches, work) = bounded(BATCHES_PENDING_MAX);
+        let keeps = bounded(1);
+        let theirs = keeps.1.clone();
         let (say, events) = bounded(4 * BATCHES_PENDING_MAX + 4);
         let checkpointer = Checkpointer::start(&store)?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
@@ -67,18 +71,28 @@ impl Writer {
                 checkpointer,
                 kept_house,
                 is_failing,
+                keeps: theirs,
                 say,
                 notify,
             }
             .run(&work);
         })?;
-        Ok(Writer { batches: Some(batches), events, thread: Some(thread) })
+        Ok(Writer { batches: Some(batches), keeps, events, thread: Some(thread) })
     }
 
     /// Hands a batch over. Never blocks: no more than `BATCHES_PENDING_MAX` may be unanswered.
     pub fn send(&self, batch: Batch) {
         let batches = self.batches.as_ref().expect("the writer runs until `stop`");
         batches.try_send((Instant::now(), batch)).expect("the channel holds every batch that may be unanswered");
+    }
+
+    /// From now on so much is kept. Never blocks; what was said before and not seen yet counts no more.
+    pub fn keep(&self, keep: Keep) {
+        let (say, said) = &self.keeps;
+        while say.try_send(keep).is_err() {
+            // Whoever takes it, there is room then.
+            said.try_recv().ok();
+        }
     }
 
     /// The next event, if there is one.
@@ -120,6 +134,7 @@ struct Thread {
     kept_house: Option<(Instant, Instant)>,
     /// Whether it was said that writing fails.
     is_failing: bool,
+    keeps: Receiver<Keep>,
     say: Sender<WriterEvent>,
     notify: Arc<dyn Fn() + Send + Sync>,
 }
@@ -209,6 +224,9 @@ impl Thread {
     /// it cannot read; writing goes on beside it.
     fn housekeep(&mut self) {
         let now = Instant::now();
+        if let Ok(keep) = self.keeps.try_recv() {
+            self.retention.keep_from_now(keep, now);
+        }
         if self.folding.due(self.fold.due()) <= now {
             let done = self.fold.slice(&mut self.store.connection, &mut self.store.index, now);
             if self.folding.note(&done, now) {
