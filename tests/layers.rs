@@ -100,7 +100,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("crossbeam_channel", &["dispatch", "store", "server/tls", "server/reload.rs", "bench"]),
     ("SystemTime", &["clock.rs"]),
     ("tracing", &["server", "telemetry"]),
-    ("serde_json", &["store", "api", "alert", "bench", "job/json.rs", "client"]),
+    ("serde_json", &["store", "api", "alert", "bench", "job/json.rs", "cli", "client"]),
     ("getrandom", &["server"]),
     ("use ring::", &["vault.rs", "job/signing.rs"]),
     ("thread_priority", &["background.rs"]),
