@@ -34,13 +34,18 @@ pub(super) type Opened = (UnixStream, Peer);
 pub(super) struct Tls {
     shared: Arc<Shared>,
     waker: Arc<Waker>,
+    /// Whether one of its sockets was inherited.
+    has_inherited: bool,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the loop and the thread tell each other beside connections.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    reload: AtomicBool,
+    /// How often the files were to be read again, and with which of these times that was done.
+    reloads: AtomicU64,
+    reloaded: AtomicU64,
+    leave: AtomicBool,
     stop: AtomicBool,
     has_ended: AtomicBool,
     failures: AtomicU64,
@@ -73,6 +78,7 @@ impl Tls {
         // Room for all that there can be: the thread never waits for the loop.
         let (sender, opened) = crossbeam_channel::bounded(connections_max);
         let shared = Arc::new(Shared::default());
+        let has_inherited = listeners.iter().any(|listener| !listener.is_ours());
         let entrance = Entrance { opened, shared: Arc::clone(&shared) };
         let last = Last { shared: Arc::clone(&shared), notify: Arc::clone(&notify) };
         let made =
@@ -85,12 +91,25 @@ impl Tls {
                 tracing::error!(%why, "failed to wait for TLS clients");
             }
         });
-        Ok((Tls { shared, waker, thread: Some(thread?) }, entrance))
+        Ok((Tls { shared, waker, has_inherited, thread: Some(thread?) }, entrance))
     }
 
     /// Lets the thread read the files again: new connections get what is in them.
     pub(super) fn reload(&self) {
-        self.order(&self.shared.reload);
+        self.shared.reloads.fetch_add(1, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Whether it has done so, as often as it was told to.
+    pub(super) fn has_reloaded(&self) -> bool {
+        self.shared.reloaded.load(Ordering::SeqCst) == self.shared.reloads.load(Ordering::SeqCst)
+    }
+
+    /// Lets the thread leave to the next process whoever comes from now on, where the socket is not ours. Whether there is
+    /// such a one.
+    pub(super) fn leave(&self) -> bool {
+        self.order(&self.shared.leave);
+        self.has_inherited
     }
 
     /// Whether the thread has ended, which it is not to do by itself.
@@ -100,6 +119,10 @@ impl Tls {
 
     fn order(&self, what: &AtomicBool) {
         what.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn wake(&self) {
         // It fails only if the poll is gone, and with it the thread.
         drop(self.waker.wake());
     }

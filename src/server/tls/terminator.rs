@@ -127,8 +127,14 @@ impl Terminator {
     }
 
     fn take_orders(&mut self, mono: MonoUs) {
-        if self.shared.reload.swap(false, Ordering::SeqCst) {
+        let reloads = self.shared.reloads.load(Ordering::SeqCst);
+        if self.shared.reloaded.load(Ordering::SeqCst) != reloads {
             self.identity.read_again();
+            self.shared.reloaded.store(reloads, Ordering::SeqCst);
+            (self.notify)();
+        }
+        if self.shared.leave.swap(false, Ordering::SeqCst) {
+            self.entrances.leave();
         }
         if self.end_by.is_none() && self.shared.stop.load(Ordering::SeqCst) {
             self.end_by = Some(mono.plus(TLS_END_TIME_MAX));
