@@ -42,7 +42,8 @@ impl World {
         let address = "127.0.0.1:0".parse().expect("it is an address");
         let listener = mio::net::TcpListener::bind(address).expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
-        let entrances = Listeners::new(vec![Listener::Tcp { listener, is_ours: true }], None, poll.registry(), Token(0));
+        let entrances =
+            Listeners::new(vec![Listener::Tcp { listener, is_ours: true }], None, poll.registry(), Token(0));
         let connections = Connections::new(entrances.expect("it can be watched"), UNSENT_MAX_OF_ALL);
         World { poll, connections, address, mono: MonoUs(1), rest_until: None }
     }

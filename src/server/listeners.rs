@@ -199,9 +199,7 @@ impl Bound {
     /// Takes over a socket as what `listen` says. Who made it decides how many clients may wait there, and who may come.
     fn inherit(&mut self, inherited: Inherited, listen: Listen) -> io::Result<()> {
         let listener = match inherited {
-            Inherited::Tcp(listener, _) => {
-                Listener::Tcp { listener: TcpListener::from_std(listener), is_ours: false }
-            }
+            Inherited::Tcp(listener, _) => Listener::Tcp { listener: TcpListener::from_std(listener), is_ours: false },
             Inherited::Unix(listener, _) => Listener::Unix(UnixSocket::inherit(listener)),
         };
         self.push(listen, listener)

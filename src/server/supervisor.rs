@@ -39,7 +39,11 @@ impl Supervisor {
         let Some(path) = given("NOTIFY_SOCKET") else { return Ok(Supervisor::default()) };
         let path = path.to_string_lossy();
         let malformed = |why: io::Error| {
-            MalformedVariable::new("NOTIFY_SOCKET", &path, &format!("the path of a unix socket, or @ and a name ({why})"))
+            MalformedVariable::new(
+                "NOTIFY_SOCKET",
+                &path,
+                &format!("the path of a unix socket, or @ and a name ({why})"),
+            )
         };
         let address = address_of(&path).map_err(malformed)?;
         let socket = UnixDatagram::unbound().map_err(malformed)?;
@@ -165,7 +169,8 @@ fn watchdog(usec: Option<&str>, pid: Option<&str>, own: u32) -> Result<Option<Du
     let is_meant = match pid {
         None => true,
         Some(pid) => {
-            pid.parse::<u32>().map_err(|_| MalformedVariable::new("WATCHDOG_PID", pid, "the number of a process"))? == own
+            pid.parse::<u32>().map_err(|_| MalformedVariable::new("WATCHDOG_PID", pid, "the number of a process"))?
+                == own
         }
     };
     Ok(is_meant.then_some(Duration::from_micros(time)))
@@ -208,7 +213,8 @@ mod tests {
 
     fn heard(listener: &UnixDatagram) -> Vec<String> {
         let mut buffer = [0; 512];
-        let mut next = || listener.recv(&mut buffer).ok().map(|length| String::from_utf8_lossy(&buffer[..length]).into());
+        let mut next =
+            || listener.recv(&mut buffer).ok().map(|length| String::from_utf8_lossy(&buffer[..length]).into());
         std::iter::from_fn(&mut next).collect()
     }
 

@@ -85,7 +85,8 @@ fn an_address_that_listen_names_is_what_it_says_there_and_others_join_it() {
     let flags = [&tls[..], &["--listen", &listen]].concat();
     let command = inheriting(&without_address(&db, &flags), vec![copy(&named), copy(&unnamed)]);
     let server = Server::spawn_quietly(command);
-    let addresses: Vec<&str> = server.greeting.lines().filter_map(|line| line.split_once(" on ")).map(|(_, at)| at).collect();
+    let addresses: Vec<&str> =
+        server.greeting.lines().filter_map(|line| line.split_once(" on ")).map(|(_, at)| at).collect();
     // In the order of --listen, then what it does not name, over TLS as there is a certificate.
     let [first, own, last] = addresses[..] else { panic!("{}", server.greeting) };
     assert_eq!((first, last), (format!("http://{plain}").as_str(), format!("https://{secure}").as_str()));

@@ -92,7 +92,11 @@ fn no_second_is_lost_over_five_restarts() {
     }
     let late = Duration::from_micros(u64::try_from(late_us).expect("nothing is early"));
     let posts: usize = came.0.values().map(BTreeMap::len).sum();
-    println!("{jobs} jobs, {posts} POSTs, {} missed, {} doubled, the latest {late:?} late", missed.len(), doubled.len());
+    println!(
+        "{jobs} jobs, {posts} POSTs, {} missed, {} doubled, the latest {late:?} late",
+        missed.len(),
+        doubled.len()
+    );
     assert!(missed.is_empty(), "missed: {missed:?}");
     assert!(doubled.is_empty(), "doubled: {doubled:?}");
     if asked.is_some() {
