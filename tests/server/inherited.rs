@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::raw::{Raw, Reply};
+use super::support::receiver::{Receiver, Script};
 use super::support::server::{Server, command};
-use super::support::service::inheriting;
+use super::support::service::{Notified, inheriting};
 use super::support::{PATIENCE, until};
 use super::tls::Files;
-use super::with_few_workers;
+use super::{once_at, this_second, with_few_workers};
 
 /// A socket that the test listens on, as systemd would.
 fn listening() -> (TcpListener, String) {
@@ -207,6 +208,39 @@ fn nobody_is_refused_or_cut_off_while_one_server_follows_another() {
     let before = clients.answered();
     until("clients are answered", || (clients.answered() >= before + 50).then_some(()));
     clients.finish();
+    server.stop();
+}
+
+#[test]
+fn whoever_comes_while_a_server_stops_is_left_to_the_next_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let db = folder.path().join("p.db");
+    let notified = Notified::new(folder.path());
+    let receiver = Receiver::start();
+    receiver.script("/slow", Script::SlowMs(4_000));
+    let (listener, address) = listening();
+    let start = || {
+        let mut command = without_address(&db, &[]);
+        command.env("NOTIFY_SOCKET", notified.path());
+        Server::spawn(inheriting(&command, vec![copy(&listener)]))
+    };
+    let server = start();
+    let mut kept = Raw::connect(&address);
+    kept.send("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_ne!(kept.answer().header("connection"), "close");
+    server.api.create(&once_at(this_second() + 3), &receiver.url("/slow"));
+    until("a POST", || receiver.posts_to("/slow").pop());
+    server.signal("TERM");
+    notified.next_with("STOPPING=1");
+    // Who is connected is answered, and asks the next one after that.
+    kept.send("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let last = kept.answer();
+    assert_eq!((last.status, last.header("connection")), (503, "close"));
+    let waiting = TcpStream::connect(&address).expect("it is listened on");
+    assert!(server.wait().success());
+    let server = start();
+    assert_eq!(get(waiting).expect("it is answered").expect("with something").status, 200, "by one that does not stop");
+    assert_eq!(receiver.posts_to("/slow").len(), 1, "what was in flight has finished");
     server.stop();
 }
 
