@@ -23,3 +23,11 @@ pub fn mono() -> MonoUs {
     static START: OnceLock<Instant> = OnceLock::new();
     MonoUs(u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX))
 }
+
+/// The monotonic clock as other processes of this machine read it (`CLOCK_MONOTONIC`), in microseconds.
+#[cfg(unix)]
+pub fn since_boot_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let us = time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000);
+    u64::try_from(us).unwrap_or_default()
+}

@@ -16,7 +16,8 @@ use crate::telemetry::{LogFormat, LogLevel};
 /// What the server runs with; every value is valid, and so are their relations.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the API listens.
+    /// Where the API listens, beside the sockets that the process was started with. Without either it listens on this
+    /// machine, port [`PORT_DEFAULT`].
     pub listen: Vec<Listen>,
     /// The mode of unix sockets.
     pub listen_mode: u32,
@@ -68,6 +69,9 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+/// The port that is listened on if nothing else is named.
+pub const PORT_DEFAULT: u16 = 3000;
+
 /// One place where the API listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
@@ -83,6 +87,15 @@ pub enum Listen {
 }
 
 impl Listen {
+    /// Whether both are the same place, whatever is spoken there.
+    pub fn is_at(&self, other: &Listen) -> bool {
+        match (self, other) {
+            (Listen::Tcp { address, .. }, Listen::Tcp { address: other, .. }) => address == other,
+            (Listen::Unix(path), Listen::Unix(other)) => path == other,
+            (Listen::Tcp { .. }, Listen::Unix(_)) | (Listen::Unix(_), Listen::Tcp { .. }) => false,
+        }
+    }
+
     /// Whether only this machine reaches it.
     pub fn is_local(&self) -> bool {
         match self {

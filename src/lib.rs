@@ -315,6 +315,12 @@
 //!   connection over TLS is one like any other there, and a handshake costs the loop nothing. It holds a record for each
 //!   direction; what a client does not read fills the pair, and then the loop's own bounds. Whoever is silent for longest
 //!   makes room for the next handshake; of those behind it the loop decides. It gives way like the writer.
+//! - **What was inherited is not ours**: a socket that systemd listens on outlives the server, so its file, mode and queue are left
+//!   alone, and from the drain on whoever comes there is left in its queue to the next server instead of being told 503. Who is
+//!   connected already is answered, and asked by `Connection: close` to come again.
+//! - **The watchdog is fed by the turn of the loop**, and by nothing else ([`server`], `supervisor`): a thread for it would tell that
+//!   the process is there. Its socket never blocks; what it does not take is told in a later turn. Thirty lines of ours, as
+//!   the crates for it block.
 //! - **A unix socket is this machine**: its clients have the address of loopback and no cap. `Host` is checked there, too, as
 //!   a proxy may pass on what a browser said.
 //! - **Long answers are made in pieces**: one in a turn of the loop for all clients together, and none while a client

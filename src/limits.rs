@@ -506,10 +506,16 @@ pub const WAKE_AHEAD_US: i64 = 200;
 pub const CLOCK_STEP_MIN_US: i64 = 500_000;
 /// How long a stop, once everything is done, waits for clients to take the answers that are there.
 pub const LAST_ANSWERS_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long a stop waits for the requests of clients that are connected already, where another process goes on.
+pub const LAST_REQUESTS_TIME_MAX: Duration = Duration::from_millis(200);
 /// How long the rest of a refused request is read and thrown away, so that the client gets to see the answer.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a stop waits for the writer to end once everything is on disk. What it then still does is housekeeping.
 pub const WRITER_END_TIME_MAX: Duration = Duration::from_secs(5);
+/// How often at most whoever started the server hears how things stand.
+pub const SUPERVISOR_STATUS_EVERY: Duration = Duration::from_secs(10);
+/// How soon it is told again what its queue did not take.
+pub const SUPERVISOR_RETRY_WAIT: Duration = Duration::from_millis(50);
 /// How often a stop looks whether the writer has ended, or a second signal has come.
 pub const WRITER_END_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Open files that are not connections to targets: clients, database, log, and up to four for each lookup under way.
@@ -601,6 +607,7 @@ const _: () = {
     assert!(2 * RUN_WAITERS_MAX < CLIENT_CHANGES_PENDING_MAX, "who waits for an execution must not stop all changes");
     assert!(READ_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "a slow read is answered by who knows why");
     assert!(LEFT_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis());
+    assert!(LAST_REQUESTS_TIME_MAX.as_millis() < LAST_ANSWERS_TIME_MAX.as_millis(), "nobody is late for its instant");
     assert!(REST_TIME.as_millis() < REST_GAP.as_millis(), "long answers rest for less time than they are made in");
     assert!(CONNECTIONS_PER_ADDRESS_MAX < TLS_HANDSHAKES_MAX, "one address must not hold all handshakes");
 };

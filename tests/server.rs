@@ -27,6 +27,8 @@ mod failures;
 mod history;
 #[path = "server/hostile.rs"]
 mod hostile;
+#[path = "server/inherited.rs"]
+mod inherited;
 #[path = "server/jobs.rs"]
 mod jobs;
 #[path = "server/keys.rs"]
@@ -61,12 +63,16 @@ mod stalls;
 mod start;
 #[path = "server/streams.rs"]
 mod streams;
+#[path = "server/supervised.rs"]
+mod supervised;
 #[path = "server/targets.rs"]
 mod targets;
 #[path = "server/tls.rs"]
 mod tls;
 #[path = "server/trials.rs"]
 mod trials;
+#[path = "server/upgrade.rs"]
+mod upgrade;
 #[path = "server/why.rs"]
 mod why;
 #[path = "server/wire.rs"]

@@ -7,7 +7,7 @@ use schemars::SchemaGenerator;
 use crate::job::Definition;
 
 /// What is typed how, by the words of a command. A test reads each as the command line does.
-const EXAMPLES: [(&str, &[&str]); 28] = [
+const EXAMPLES: [(&str, &[&str]); 29] = [
     ("job ls", &["punctual job ls --state failing", "punctual job ls --tag nightly -o json"]),
     ("job get", &["punctual job get backup", "punctual job get backup -o yaml > backup.yaml"]),
     (
@@ -43,6 +43,7 @@ const EXAMPLES: [(&str, &[&str]); 28] = [
     ),
     ("export", &["punctual export > all.ndjson", "punctual export -o yaml --tag nightly"]),
     ("import crontab", &["punctual import crontab /etc/crontab --system --dry-run", "punctual import crontab my.cron"]),
+    ("health", &["punctual health", "punctual health --server http://127.0.0.1:3000"]),
     ("context ls", &["punctual context ls"]),
     ("context use", &["punctual context use production"]),
     ("context set", &["punctual context set production --server https://cron.example.com:3443 --token-file token.txt"]),

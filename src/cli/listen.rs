@@ -28,7 +28,7 @@ pub(super) fn addresses(typed: &[String], tls: Option<&TlsFiles>) -> Result<Vec<
     let encrypts = all.iter().any(|listen| matches!(listen, Listen::Tcp { over_tls: true, .. }));
     match tls {
         // Whoever gives a certificate believes that it protects something.
-        Some(tls) if !encrypts => {
+        Some(tls) if !encrypts && !all.is_empty() => {
             Err(invalid("--tls-cert", &tls.cert.to_string_lossy(), "a --listen that speaks TLS, as ADDRESS:PORT does"))
         }
         Some(_) | None => Ok(all),
@@ -83,6 +83,7 @@ mod tests {
         assert_eq!(told(&typed, false).unwrap(), plain);
         assert_eq!(told(&typed, true).unwrap(), ["https://127.0.0.1:3000", plain[1], plain[2]]);
         assert_eq!(told(&["https://127.0.0.1:1"], true).unwrap(), ["https://127.0.0.1:1"]);
+        assert_eq!(told(&[], true).unwrap(), [""; 0], "it is not known yet where it will be spoken");
         for (typed, tls, why) in [
             (&["https://127.0.0.1:1"][..], false, "--tls-cert and --tls-key with https"),
             (&["http://127.0.0.1:1", "unix:/a"], true, "--tls-cert: expected a --listen that speaks TLS"),

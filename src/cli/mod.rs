@@ -173,7 +173,8 @@ fn serve(command: &ServeCommand, matches: &ArgMatches) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("punctual: {error}");
-            ExitCode::from(if matches!(error, ServeError::Open(_)) { USAGE } else { FAILURE })
+            let is_said = matches!(error, ServeError::Open(_) | ServeError::Environment(_));
+            ExitCode::from(if is_said { USAGE } else { FAILURE })
         }
     }
 }

@@ -37,14 +37,9 @@ pub struct ServeArguments {
     #[arg(long, env = "PUNCTUAL_CONFIG", value_name = "FILE")]
     pub config: Option<String>,
     /// Where the API listens: ADDRESS:PORT (port 0 takes any free one) or unix:/path/to.sock; several with commas or
-    /// flags. With --tls-cert an address speaks TLS; http://ADDRESS:PORT is plain all the same
-    #[arg(
-        long,
-        env = "PUNCTUAL_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:3000",
-        value_delimiter = ','
-    )]
+    /// flags. With --tls-cert an address speaks TLS; http://ADDRESS:PORT is plain all the same. Unless given, the sockets
+    /// that systemd hands over (LISTEN_FDS), or else 127.0.0.1:3000
+    #[arg(long, env = "PUNCTUAL_LISTEN", value_name = "ADDRESS", value_delimiter = ',')]
     pub listen: Vec<String>,
     /// The mode of unix sockets, in octal: who may use the API through them
     #[arg(long, env = "PUNCTUAL_LISTEN_MODE", value_name = "MODE", default_value = "0660")]
@@ -272,8 +267,8 @@ mod tests {
     #[test]
     fn the_defaults_are_valid_and_every_flag_has_its_environment_variable() {
         let config = config(&[]).expect("the defaults are valid");
-        let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
-        assert_eq!((listen, config.max_in_flight), (vec!["http://127.0.0.1:3000".to_owned()], 12_000));
+        assert!(config.listen.is_empty(), "the server knows whether it was handed sockets");
+        assert_eq!(config.max_in_flight, 12_000);
         for argument in Arguments::command().get_arguments().filter(|argument| argument.get_long().is_some()) {
             let flag = argument.get_long().expect("filtered");
             if !["help", "version", "check"].contains(&flag) {

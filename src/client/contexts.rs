@@ -107,7 +107,7 @@ fn read_token(file: &Path) -> Result<String, Failure> {
 }
 
 /// Where the file is: `PUNCTUAL_CONTEXTS`, or in the folder that is for such files (XDG Base Directory Specification).
-pub(super) fn path() -> Result<PathBuf, Failure> {
+pub(crate) fn path() -> Result<PathBuf, Failure> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = || set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
     let path = set("PUNCTUAL_CONTEXTS").or_else(|| folder().map(|folder| folder.join("punctual/contexts.json")));

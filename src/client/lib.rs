@@ -44,7 +44,7 @@ use executions::ExecutionCommand;
 use exporting::ExportArguments;
 use jobs::JobCommand;
 use schedules::ScheduleCommand;
-use server::{Server, ServerArguments};
+use server::{Ask, Server, ServerArguments};
 use shown::{OutputArguments, Shown};
 
 /// The commands that talk to a server.
@@ -81,6 +81,14 @@ pub enum RemoteCommand {
     },
     /// Make jobs of what other programs have
     Import(Group<ImportCommand>),
+    /// Ask whether the server answers at all: exit code 0 if so, 1 if not within 5 seconds
+    ///
+    /// For containers and other watchers that restart what does not answer. It needs no token.
+    Health {
+        /// Of which.
+        #[command(flatten)]
+        server: ServerArguments,
+    },
     /// Names for servers, each with its URL and token
     Context {
         /// How they are printed.
@@ -148,6 +156,7 @@ pub fn run(command: RemoteCommand) -> Result<(), Failure> {
             let (server, shown) = with.found()?;
             crontab::run(&command, &server, &shown)
         }
+        RemoteCommand::Health { server } => Server::find(&server)?.ask(Ask::health()).map(drop),
         RemoteCommand::Context { output, command } => contexts::run(command, &Shown::of(&output)?),
     }
 }

@@ -20,6 +20,8 @@ use super::typed::Typed;
 /// How long a request may take: longer than the server lets anybody wait for a run.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(90);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a server may take to say that it is there.
+const HEALTH_TIME_MAX: Duration = Duration::from_secs(5);
 const URL_DEFAULT: &str = "http://127.0.0.1:3000";
 
 /// Which server, as typed.
@@ -93,9 +95,15 @@ pub(crate) struct Ask<'a> {
     body: Option<(&'a str, String)>,
     headers: Vec<(&'a str, String)>,
     typed: Option<&'a Typed>,
+    time_max: Duration,
 }
 
 impl<'a> Ask<'a> {
+    /// Whether the server answers at all.
+    pub(crate) fn health() -> Ask<'a> {
+        Ask { time_max: HEALTH_TIME_MAX, ..Ask::get("/livez") }
+    }
+
     pub(crate) fn get(path: impl Into<String>) -> Ask<'a> {
         Ask::new(Method::GET, path)
     }
@@ -109,7 +117,8 @@ impl<'a> Ask<'a> {
     }
 
     pub(crate) fn new(method: Method, path: impl Into<String>) -> Ask<'a> {
-        Ask { method, path: path.into(), body: None, headers: Vec::new(), typed: None }
+        let path = path.into();
+        Ask { method, path, body: None, headers: Vec::new(), typed: None, time_max: REQUEST_TIME_MAX }
     }
 
     pub(crate) fn json(self, body: String) -> Ask<'a> {
@@ -164,8 +173,8 @@ impl Server {
     /// # Errors
     /// The server does not answer, or says no.
     pub(crate) fn ask(&self, ask: Ask<'_>) -> Result<Answer, Failure> {
-        let typed = ask.typed;
-        let mut response = self.send(ask, Some(REQUEST_TIME_MAX))?;
+        let (typed, time_max) = (ask.typed, ask.time_max);
+        let mut response = self.send(ask, Some(time_max))?;
         let status = response.status();
         let etag = response.headers().get(header::ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let text = response.body_mut().with_config().limit(u64::MAX).read_to_string();

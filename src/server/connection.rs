@@ -439,6 +439,18 @@ impl Connection {
         matches!(self.phase, Phase::Answering { .. })
     }
 
+    /// Whether a request is awaited or being answered.
+    pub(super) fn asks(&self) -> bool {
+        match self.phase {
+            Phase::Reading => self.left.is_none() || self.readable,
+            Phase::Answering { .. } => true,
+            Phase::Idle => self.readable || !self.input.is_empty() || self.unsent() > 0,
+            Phase::Streaming { .. } => !self.listens,
+            Phase::Ending { .. } => self.unsent() > 0,
+            Phase::Lingering => false,
+        }
+    }
+
     /// Whether it rests between two requests, and can be closed without loss to anybody.
     pub(super) fn is_idle(&self) -> bool {
         // What may have come and was not looked at yet may be a request.

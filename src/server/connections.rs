@@ -85,6 +85,8 @@ pub(super) struct Connections {
     pieces_left: u32,
     /// Until when none is made.
     rest_until: Option<MonoUs>,
+    /// Another process goes on where this one ends: each connection ends with its next answer.
+    is_handed_over: bool,
     /// There is no room for clients that wait to be accepted.
     is_full: bool,
     /// Requests so far: each has a number of its own, so that an answer that comes late finds nobody.
@@ -108,6 +110,7 @@ impl Connections {
             given_pieces: VecDeque::new(),
             pieces_left: PIECES_PER_TURN_MAX,
             rest_until: None,
+            is_handed_over: false,
             is_full: false,
             requests: 0,
             counts: Clients::default(),
@@ -136,6 +139,22 @@ impl Connections {
     /// Clients wait to be accepted at one of the addresses.
     pub(super) fn note_clients(&mut self, place: usize) {
         self.entrances.note(place);
+    }
+
+    /// The server stops. Where the socket is not ours, whoever comes from now on is left to the next process. Whether there
+    /// is such a one.
+    pub(super) fn leave(&mut self) -> bool {
+        self.entrances.leave()
+    }
+
+    /// Another process goes on: each connection ends with its next answer, so that its client asks there.
+    pub(super) fn hand_over(&mut self) {
+        self.is_handed_over = true;
+    }
+
+    /// Whether somebody asks, or is being answered, who would not be answered by the next process.
+    pub(super) fn has_asking(&self) -> bool {
+        self.is_handed_over && self.all.iter().any(|(_, connection)| connection.asks())
     }
 
     /// Takes up clients that wait: some in each turn. A full house makes room by closing what is dubious, or at rest.
@@ -274,7 +293,7 @@ impl Connections {
                 Step::Closed => return self.close(slot),
             };
             let (given, goes_on) = answer(connection.request, connection.peer, asked);
-            connection.give(given, last, date, mono);
+            connection.give(given, last || self.is_handed_over, date, mono);
             if !goes_on {
                 break;
             }
@@ -312,7 +331,7 @@ impl Connections {
         if connection.request != request {
             return;
         }
-        connection.give(given, false, date, mono);
+        connection.give(given, self.is_handed_over, date, mono);
         self.queue(slot);
         self.settle(slot);
     }

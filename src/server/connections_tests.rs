@@ -42,7 +42,8 @@ impl World {
         let address = "127.0.0.1:0".parse().expect("it is an address");
         let listener = mio::net::TcpListener::bind(address).expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
-        let entrances = Listeners::new(vec![Listener::Tcp(listener)], None, poll.registry(), Token(0));
+        let entrances =
+            Listeners::new(vec![Listener::Tcp { listener, is_ours: true }], None, poll.registry(), Token(0));
         let connections = Connections::new(entrances.expect("it can be watched"), UNSENT_MAX_OF_ALL);
         World { poll, connections, address, mono: MonoUs(1), rest_until: None }
     }
@@ -444,4 +445,36 @@ fn a_piece_may_come_later() {
     world.connections.give(request, piece(2, None), DATE, world.mono);
     world.connections.give(RequestId(u64::MAX), piece(2, None), DATE, world.mono);
     assert_eq!(world.turn(|_| panic!("there is no stream")), []);
+}
+
+#[test]
+fn where_another_process_goes_on_whoever_has_come_is_awaited_and_answered_once() {
+    let mut world = World::new();
+    world.connections.hand_over();
+    assert!(!world.connections.has_asking(), "nobody has come");
+    let mut client = world.client();
+    let request = world.one_request();
+    let silent = TcpStream::connect(world.address).expect("somebody listens");
+    let nothing = |_: RequestId, asked: Asked| panic!("{asked:?}");
+    for turn in 0.. {
+        if world.open() == 2 {
+            break;
+        }
+        assert!(turn < 1_000, "it is not accepted");
+        world.serve(nothing);
+    }
+    world.connections.give(request, Given::Answer(Response::new(Status::OK, Vec::new())), DATE, world.mono);
+    world.serve(nothing);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("the connection ends behind the answer");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    assert!(world.connections.has_asking(), "somebody has come and may ask");
+    drop((client, silent));
+    for turn in 0.. {
+        if !world.connections.has_asking() {
+            break;
+        }
+        assert!(turn < 1_000, "nobody is there any more");
+        world.serve(nothing);
+    }
 }

@@ -408,6 +408,16 @@ impl Engine {
         self.outbox.trouble(mono).is_some()
     }
 
+    /// How things stand, in a line.
+    pub(super) fn summary(&self, now: Now) -> String {
+        if let Some(why) = self.trouble(now.mono) {
+            return format!("unhealthy: {why}");
+        }
+        let load = self.core.load(now.wall);
+        let (jobs, active, in_flight) = (load.jobs, load.active_jobs, load.in_flight + load.queued);
+        format!("{jobs} {}, {active} active; {in_flight} executions in flight", if jobs == 1 { "job" } else { "jobs" })
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.draining
     }

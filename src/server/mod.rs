@@ -6,13 +6,13 @@
 //! configuration names), `turn` (one turn of it), `engine` (the core and what its outputs
 //! go to), `outbox` (what waits for the writer), `together` (changes that are written together, as the core hears of
 //! them), `events` (what is to be told to clients that listen) and their `ring` (what was told last), `listeners` (where
-//! clients come in, with the file of a `unix_socket`), `connections`, `connection` and its `output` (the API's clients,
+//! clients come in, with the file of a `unix_socket`, and what was `inherited`), `connections`, `connection` and its `output` (the API's clients,
 //! each with its `socket` and as a `peer`, of which `addresses` counts whose they are), `calls` (a request's way to its
 //! answer, past the `gate`, which believes some `proxies`, and with its idempotency key in `keys`), `looks` (what memory
 //! is looked through for), `batches` (that of a request which changes many jobs), `access` (who is let in; the first one
 //! by `bootstrap`), `audits` (what is written down), `figures` (what is measured, collected, with `usage`: memory and
-//! disk), `timer`, `reload` (the configuration once more), `finish` (the wait for
-//! the writer at the end). Beside it all `tls/`, a thread that encrypts.
+//! disk), `timer`, `reload` (the configuration once more), `supervisor` (what whoever started the server hears of it), `finish`
+//! (the wait for the writer at the end). Beside it all `tls/`, a thread that encrypts.
 
 mod access;
 mod addresses;
@@ -31,6 +31,7 @@ mod figures;
 mod files;
 mod finish;
 mod gate;
+mod inherited;
 mod keys;
 mod listeners;
 #[cfg(test)]
@@ -44,6 +45,7 @@ mod reload;
 mod ring;
 mod socket;
 mod start;
+mod supervisor;
 mod timer;
 mod tls;
 mod together;

@@ -77,6 +77,11 @@ impl Reload {
         }
     }
 
+    /// Whether it is being read.
+    pub(super) fn is_reading(&self) -> bool {
+        self.is_reading
+    }
+
     /// Takes over what was read, if something was: as a whole, or not at all.
     pub(super) fn apply(&mut self, live: Live<'_>, now: Now) {
         let Ok(found) = self.found.1.try_recv() else { return };

@@ -24,11 +24,12 @@ use super::keys::Keys;
 use super::listeners::{self, Bound, Listeners};
 use super::looks::Looks;
 use super::reload::{Reload, Reread};
+use super::supervisor::{MalformedVariable, Supervisor};
 use super::timer::Timer;
 use super::tls::{Identity, Notify, Tls};
 use super::turn::{End, LISTENERS, Loop, SIGNALS, TIMER, WAKER};
 use super::usage::UsageBoard;
-use super::{bootstrap, check, files, zones};
+use super::{bootstrap, check, files, inherited, zones};
 use crate::alert::Alerts;
 use crate::api::{self, Cors};
 use crate::clock;
@@ -53,10 +54,18 @@ const USER_AGENT: &str = concat!("Punctual/", env!("CARGO_PKG_VERSION"));
 /// # Errors
 /// Says what could not be done, in one line.
 pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), ServeError> {
+    // Before there is a second thread.
+    let inherited = inherited::take().map_err(ServeError::Environment)?;
+    let supervisor = Supervisor::of_environment().map_err(ServeError::Environment)?;
     let logs = Logs::start(config.log, config.log_format);
     // The port first: it tells at once of a second server, before anything is touched.
-    let mut bound = listeners::bind(&config.listen, config.listen_mode).map_err(ServeError::Listen)?;
-    let addresses = std::mem::take(&mut bound.addresses);
+    let bound = listeners::bind(&config.listen, config.listen_mode, inherited, config.tls.is_some());
+    let bound = bound.map_err(ServeError::Listen)?;
+    let addresses = bound.addresses.clone();
+    if config.tls.is_some() && bound.tls.is_empty() {
+        let why = "--tls-cert: expected a socket that speaks TLS among those of LISTEN_FDS, or a --listen that does";
+        return Err(ServeError::TlsFile(why.to_owned()));
+    }
     let identity = config.tls.as_ref().map(Identity::read).transpose().map_err(ServeError::TlsFile)?;
     let zones = zones::newest();
     let zone = zones.get(&config.time_zone).map_err(|why| ServeError::TimeZone(why.message().to_owned()))?;
@@ -64,8 +73,10 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), ServeError> {
     let keys = Keys::new(vault.as_ref().map(Vault::blind));
     let store = Store::open(&config.db).map_err(ServeError::Store)?.with_vault(vault);
     let (mut serving, jobs, is_open) =
-        prepare((config, reread), logs, (zones, zone), (bound, identity), (store, keys))?;
+        prepare((config, reread), logs, (zones, zone), (bound, identity), (store, keys), supervisor)?;
     greet(config, &addresses, jobs, is_open);
+    let now = clock::now();
+    serving.supervisor.ready(&serving.engine.summary(now), now.mono);
     let mut end = serving.run().map_err(ServeError::Loop)?;
     if end == End::Clean {
         end = serving.await_writer().map_err(ServeError::Loop)?;
@@ -88,11 +99,13 @@ fn prepare(
     (zones, zone): (Zones, Zone),
     (bound, identity): (Bound, Option<Identity>),
     (mut store, keys): (Store, Keys),
+    supervisor: Supervisor,
 ) -> Result<(Loop, usize, bool), ServeError> {
     let poll = Poll::new().map_err(ServeError::Loop)?;
     let registry = poll.registry();
-    // Where there is nothing to read again, a terminal that closes ends the server as ever.
-    let hang_up = reread.as_ref().map(|_| SIGHUP);
+    // Where there is nothing to read again, a terminal that closes ends the server as ever. Whoever started it as a service
+    // may ask it to reload all the same.
+    let hang_up = (reread.is_some() || supervisor.is_there()).then_some(SIGHUP);
     let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hang_up)).map_err(ServeError::Loop)?;
     registry.register(&mut signals, SIGNALS, Interest::READABLE).map_err(ServeError::Loop)?;
     let timer = Timer::new(registry, TIMER).map_err(ServeError::Loop)?;
@@ -123,7 +136,7 @@ fn prepare(
     if let Some(file) = &config.bootstrap_token_file {
         bootstrap::add(&mut store, file, &mut loaded.tokens.1, start.wall).map_err(ServeError::Bootstrap)?;
     }
-    let reached = config.listen.iter().find(|listen| !listen.is_local());
+    let reached = bound.addresses.iter().find(|listen| !listen.is_local());
     let access = Access::new(reached.is_none(), config.allow_anonymous_read, loaded.tokens);
     if let Some(reached) = reached.filter(|_| !access.may_serve(start.wall)) {
         return Err(ServeError::Open(reached.clone()));
@@ -198,7 +211,8 @@ fn prepare(
         listeners_refused: 0,
     };
     let connections = Connections::new(entrances, OUTPUT_MAX);
-    let serving = Loop::new(poll, timer, signals, connections, engine, calls, tls, reload, config.drain, now);
+    let serving =
+        Loop::new(poll, timer, signals, connections, engine, calls, tls, reload, supervisor, config.drain, now);
     Ok((serving, loaded.jobs, is_open))
 }
 
@@ -242,6 +256,8 @@ fn greet(config: &Config, listen: &[Listen], jobs: usize, is_open: bool) {
 /// Why the server could not run, or not end well.
 #[derive(Debug)]
 pub enum ServeError {
+    /// What whoever started the server says in the environment is malformed.
+    Environment(MalformedVariable),
     /// The address cannot be listened on.
     Listen((Listen, io::Error)),
     /// Others than this machine reach the address, and nobody would be asked for a token.
@@ -275,6 +291,7 @@ pub enum ServeError {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            ServeError::Environment(why) => why.fmt(f),
             ServeError::Listen((address, why)) => write!(f, "failed to listen on {address}: {why}"),
             ServeError::Open(address) => write!(
                 f,

@@ -14,14 +14,15 @@ use super::connections::{Connections, FIRST_TOKEN};
 use super::engine::Engine;
 use super::finish;
 use super::reload::{Live, Reload};
+use super::supervisor::Supervisor;
 use super::timer::Timer;
 use super::tls::Tls;
 use crate::clock;
 use crate::core::{Input, Reply, RequestId};
 use crate::http;
 use crate::limits::{
-    CLIENT_TIME_PER_TURN, CLOCK_STEP_MIN_US, LAST_ANSWERS_TIME_MAX, LISTENERS_MAX, TURN_MAX, WAKE_AHEAD_US,
-    WRITER_END_LOOK_EVERY,
+    CLIENT_TIME_PER_TURN, CLOCK_STEP_MIN_US, LAST_ANSWERS_TIME_MAX, LAST_REQUESTS_TIME_MAX, LISTENERS_MAX, TURN_MAX,
+    WAKE_AHEAD_US, WRITER_END_LOOK_EVERY,
 };
 use crate::time::{MonoUs, Now};
 
@@ -60,6 +61,7 @@ pub(super) struct Loop {
     tls: Option<Tls>,
     /// None where a signal means something else.
     reload: Option<Reload>,
+    pub(super) supervisor: Supervisor,
     /// Answers of the core that were not passed on yet.
     replies: VecDeque<(RequestId, Reply)>,
     drain_max: Duration,
@@ -83,6 +85,7 @@ impl Loop {
         calls: Calls,
         tls: Option<Tls>,
         reload: Option<Reload>,
+        supervisor: Supervisor,
         drain_max: Duration,
         now: Now,
     ) -> Loop {
@@ -98,6 +101,7 @@ impl Loop {
             calls,
             tls,
             reload,
+            supervisor,
             replies,
             drain_max,
             drain_until: None,
@@ -130,6 +134,7 @@ impl Loop {
             more |= self.serve(&mut now);
             self.calls.keep_planned(&mut self.engine, now);
             self.engine.flush(now.mono);
+            self.tell_supervisor(now);
             if let Some(end) = self.end(now) {
                 if end == End::Clean {
                     self.end_events(now);
@@ -137,6 +142,16 @@ impl Loop {
                 return Ok(end);
             }
         }
+    }
+
+    /// Whoever started the server hears that the loop turns, and how things stand.
+    fn tell_supervisor(&mut self, now: Now) {
+        let is_read = !self.reload.as_ref().is_some_and(Reload::is_reading);
+        if self.supervisor.is_reloading() && is_read && self.tls.as_ref().is_none_or(Tls::has_renewed) {
+            self.supervisor.reloaded();
+        }
+        let (engine, is_ending) = (&self.engine, self.drain_until.is_some());
+        self.supervisor.turned(now.mono, || if is_ending { None } else { Some(engine.summary(now)) });
     }
 
     /// Whoever listens is told the rest, and that it was the rest, as far as its socket takes it now.
@@ -153,10 +168,15 @@ impl Loop {
     pub(super) fn await_writer(&mut self) -> io::Result<End> {
         self.engine.finish_writer();
         let (engine, signals, poll) = (&self.engine, &mut self.signals, &mut self.poll);
+        let supervisor = &mut self.supervisor;
         let mut events = Events::with_capacity(16);
         let rest = || match poll.poll(&mut events, Some(WRITER_END_LOOK_EVERY)) {
             Err(why) if why.kind() != io::ErrorKind::Interrupted => Err(why),
-            Ok(()) | Err(_) => Ok(clock::mono()),
+            Ok(()) | Err(_) => {
+                let mono = clock::mono();
+                supervisor.turned(mono, || None);
+                Ok(mono)
+            }
         };
         finish::wait(
             clock::mono(),
@@ -179,8 +199,9 @@ impl Loop {
         }
         let events = self.engine.events.deadline();
         let tokens = Some(self.calls.access.deadline());
-        let mono = [deadline.mono, events, self.connections.deadline(), self.drain_until, tokens];
-        let mono = mono.into_iter().flatten().min();
+        let awaited = [self.drain_until, self.supervisor.deadline()];
+        let mono = [deadline.mono, events, self.connections.deadline(), tokens].into_iter().chain(awaited);
+        let mono = mono.flatten().min();
         let mut wait = TURN_MAX;
         if let Some(at) = mono {
             wait = wait.min(Duration::from_micros(at.0.saturating_sub(now.mono.0)));
@@ -287,6 +308,7 @@ impl Loop {
     fn handle_signals(&mut self, now: Now) -> Option<End> {
         for signal in self.signals.pending().collect::<Vec<_>>() {
             if signal == SIGHUP {
+                self.supervisor.reloading();
                 self.reload.iter_mut().for_each(Reload::begin);
                 continue;
             }
@@ -294,6 +316,11 @@ impl Loop {
                 return Some(End::Forced);
             }
             tracing::info!("stopping: finishing what is in flight; a second signal stops at once");
+            self.supervisor.stopping("stopping: what is in flight may finish");
+            let tls_left = self.tls.as_ref().is_some_and(Tls::leave);
+            if self.connections.leave() || tls_left {
+                self.connections.hand_over();
+            }
             self.drain_until = Some(now.mono.plus(self.drain_max));
             self.engine.drain(now);
         }
@@ -320,7 +347,10 @@ impl Loop {
             // Who is in line with many changes is told that nothing comes of them, and a long answer is sent as a whole.
             let owes = !self.calls.batches.is_empty() || self.connections.clients().unsent > 0;
             let drained = *self.drained.get_or_insert(now.mono);
-            if !owes || now.mono >= drained.plus(LAST_ANSWERS_TIME_MAX) {
+            let has_waited = |time| now.mono >= drained.plus(time);
+            let is_answered = !owes || has_waited(LAST_ANSWERS_TIME_MAX);
+            let is_asked = !self.connections.has_asking() || has_waited(LAST_REQUESTS_TIME_MAX);
+            if is_answered && is_asked {
                 return Some(End::Clean);
             }
         }

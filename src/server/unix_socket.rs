@@ -1,4 +1,5 @@
 //! Owns the file of a unix socket: made with its mode, put in the place of one that nobody listens on, removed at the end.
+//! The file of one that was inherited is left alone.
 //! It must not remove anything that is no socket, or that is somebody else's.
 
 use std::fs;
@@ -13,13 +14,19 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::limits::CLIENTS_QUEUED_MAX;
 
-/// A unix socket that is listened on. Dropped, its file goes.
+/// A unix socket that is listened on. Dropped, its file goes, if it is ours.
 #[derive(Debug)]
 pub(super) struct UnixSocket {
     pub(super) listener: UnixListener,
+    file: Option<OwnFile>,
+}
+
+/// The file of a socket that this process made.
+#[derive(Debug)]
+struct OwnFile {
     path: PathBuf,
     /// Device and number of the file: another one may be in its place some day.
-    file: (u64, u64),
+    id: (u64, u64),
 }
 
 impl UnixSocket {
@@ -41,11 +48,21 @@ impl UnixSocket {
         let listener = StdListener::from(socket);
         listener.set_nonblocking(true)?;
         // From here on the file is removed if anything goes wrong.
-        let file = (made.dev(), made.ino());
-        let socket = UnixSocket { listener: UnixListener::from_std(listener), path: path.to_owned(), file };
+        let file = OwnFile { path: path.to_owned(), id: (made.dev(), made.ino()) };
+        let socket = UnixSocket { listener: UnixListener::from_std(listener), file: Some(file) };
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         rustix::net::listen(&socket.listener, CLIENTS_QUEUED_MAX)?;
         Ok(socket)
+    }
+
+    /// One that another process listens on as well, which does not block.
+    pub(super) fn inherit(listener: StdListener) -> UnixSocket {
+        UnixSocket { listener: UnixListener::from_std(listener), file: None }
+    }
+
+    /// Whether this process made it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.file.is_some()
     }
 
     pub(super) fn accept(&self) -> io::Result<UnixStream> {
@@ -53,9 +70,9 @@ impl UnixSocket {
     }
 }
 
-impl Drop for UnixSocket {
+impl Drop for OwnFile {
     fn drop(&mut self) {
-        let is_ours = |found: fs::Metadata| (found.dev(), found.ino()) == self.file;
+        let is_ours = |found: fs::Metadata| (found.dev(), found.ino()) == self.id;
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
             // If it cannot be removed, the next start does it.
             drop(fs::remove_file(&self.path));

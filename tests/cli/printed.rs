@@ -175,3 +175,21 @@ fn a_mistake_names_the_page_that_helps() {
         assert!(help.contains(told), "{told} is not in {help}");
     }
 }
+
+#[test]
+fn health_is_an_exit_code_for_whoever_watches() {
+    let test = Setup::new(&[]);
+    let ran = test.run(&["health"]).ends(0);
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""), "nobody reads it");
+    // It is there and does not answer.
+    test.server.signal("STOP");
+    test.run(&["health"]).ends(1).errs(&["does not answer"]);
+    test.server.signal("CONT");
+    test.run(&["health"]).ends(0);
+    // No token is needed, and a wrong one does no harm.
+    test.run(&["health", "--token", "pun_r_wrong"]).ends(0);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let nobody = format!("http://{}", listener.local_addr().expect("it is bound"));
+    drop(listener);
+    test.run(&["health", "--server", &nobody]).ends(1).errs(&["does not answer"]);
+}

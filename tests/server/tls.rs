@@ -23,12 +23,12 @@ use super::support::until;
 type Secure = Raw<StreamOwned<ClientConnection, TcpStream>>;
 
 /// The files of a certificate and its key.
-struct Files {
+pub struct Files {
     folder: TempDir,
 }
 
 impl Files {
-    fn new() -> Files {
+    pub fn new() -> Files {
         Files { folder: tempfile::tempdir().expect("a folder") }
     }
 
@@ -36,12 +36,12 @@ impl Files {
         self.folder.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         self.path(name).to_str().expect("it is text").to_owned()
     }
 
     /// Writes a new certificate for `localhost`, and its key.
-    fn certify(&self) -> CertificateDer<'static> {
+    pub fn certify(&self) -> CertificateDer<'static> {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("it can be made");
         fs::write(self.path("cert.pem"), made.cert.pem()).expect("it can be written");
         fs::write(self.path("key.pem"), made.signing_key.serialize_pem()).expect("it can be written");

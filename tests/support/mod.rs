@@ -8,6 +8,7 @@ pub mod browser;
 pub mod history;
 pub mod receiver;
 pub mod server;
+pub mod service;
 pub mod webdriver;
 
 use std::time::{Duration, Instant};

@@ -31,6 +31,10 @@ pub fn command(flags: &[&str]) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PUNCTUAL_")) {
         command.env_remove(name);
     }
+    // Of whoever started the test.
+    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"] {
+        command.env_remove(name);
+    }
     command
 }
 

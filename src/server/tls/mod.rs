@@ -38,6 +38,8 @@ pub(super) struct Tls {
     /// What is shown from now on, until the thread has seen it: the newest word counts.
     renewals: (Sender<Renewal>, Receiver<Renewal>),
     waker: Arc<Waker>,
+    /// Whether one of its sockets was inherited.
+    has_inherited: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -47,6 +49,7 @@ type Renewal = (Identity, Vec<IpNet>);
 /// What the loop and the thread tell each other beside connections.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
+    leave: AtomicBool,
     stop: AtomicBool,
     has_ended: AtomicBool,
     failures: AtomicU64,
@@ -79,6 +82,7 @@ impl Tls {
         // Room for all that there can be: the thread never waits for the loop.
         let (sender, opened) = crossbeam_channel::bounded(connections_max);
         let shared = Arc::new(Shared::default());
+        let has_inherited = listeners.iter().any(|listener| !listener.is_ours());
         let entrance = Entrance { opened, shared: Arc::clone(&shared) };
         let last = Last { shared: Arc::clone(&shared), notify: Arc::clone(&notify) };
         let renewals = crossbeam_channel::bounded(1);
@@ -98,7 +102,7 @@ impl Tls {
                 tracing::error!(%why, "failed to wait for TLS clients");
             }
         });
-        Ok((Tls { shared, renewals, waker, thread: Some(thread?) }, entrance))
+        Ok((Tls { shared, renewals, waker, has_inherited, thread: Some(thread?) }, entrance))
     }
 
     /// From now on new connections get this certificate, and these proxies are believed. Never blocks.
@@ -111,6 +115,18 @@ impl Tls {
             renewal = back;
         }
         self.wake();
+    }
+
+    /// Whether the thread has taken over what it was told to.
+    pub(super) fn has_renewed(&self) -> bool {
+        self.renewals.1.is_empty()
+    }
+
+    /// Lets the thread leave to the next process whoever comes from now on, where the socket is not ours. Whether there is
+    /// such a one.
+    pub(super) fn leave(&self) -> bool {
+        self.order(&self.shared.leave);
+        self.has_inherited
     }
 
     /// Whether the thread has ended, which it is not to do by itself.

@@ -133,6 +133,11 @@ impl Terminator {
         if let Ok((identity, trusted)) = self.renewals.try_recv() {
             identity.tell();
             (self.identity, self.trusted) = (identity, trusted);
+            // Somebody may wait for that.
+            (self.notify)();
+        }
+        if self.shared.leave.swap(false, Ordering::SeqCst) {
+            self.entrances.leave();
         }
         if self.end_by.is_none() && self.shared.stop.load(Ordering::SeqCst) {
             self.end_by = Some(mono.plus(TLS_END_TIME_MAX));
