@@ -11,7 +11,8 @@ use super::Arguments;
 use super::file::{self, File, Kind};
 
 /// What stands in the example where there is no default.
-const EXAMPLES: [(&str, &str); 10] = [
+const EXAMPLES: [(&str, &str); 11] = [
+    ("listen", "[\"127.0.0.1:3000\"]"),
     ("tls-cert", r#""/etc/punctual/cert.pem""#),
     ("tls-key", r#""/etc/punctual/key.pem""#),
     ("workers", "2"),
@@ -58,7 +59,11 @@ fn example(command: &Command) -> String {
             (Kind::Texts { is_repeated: true }, all) => format!("{all:?}"),
             (Kind::Text | Kind::Texts { .. }, [one, ..]) => format!("{one:?}"),
         };
-        let remark = if found.is_some() { "  # an example; none unless given" } else { "" };
+        let remark = match found {
+            Some(("listen", _)) => "  # unless systemd hands over sockets",
+            Some(_) => "  # an example; none unless given",
+            None => "",
+        };
         writeln!(text, "# {key} = {value}{remark}").expect("a text takes all");
     }
     text

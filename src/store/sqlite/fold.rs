@@ -348,7 +348,7 @@ mod tests {
             let mut ageing = Ageing::new();
             let (mut due, mut failures) = (ageing.due(), 0);
             // A slice ends when its time is over: how many it takes depends on the machine.
-            for _ in 0..500 {
+            for _ in 0..20_000 {
                 if ageing.slice(&mut store.connection, due).is_err() {
                     failures += 1;
                     ageing.skip(due);
