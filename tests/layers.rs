@@ -54,6 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "time",
             "limits",
+            "background",
             "access",
             "clock",
             "vault",
@@ -77,7 +78,19 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("mio::", &["server", "dispatch", "bench"]),
     ("ureq", &["dispatch", "cli"]),
     ("clap", &["cli"]),
-    ("std::thread", &["dispatch", "store", "server/tls", "server/start.rs", "server/usage.rs", "bench", "cli/remote"]),
+    (
+        "std::thread",
+        &[
+            "dispatch",
+            "store",
+            "server/tls",
+            "server/start.rs",
+            "server/usage.rs",
+            "server/backups.rs",
+            "bench",
+            "cli/remote",
+        ],
+    ),
     ("std::net", &["access", "server", "dispatch", "config.rs", "bench", "cli"]),
     ("std::fs", &["store", "server", "bench", "vault.rs", "cli"]),
     ("crossbeam_channel", &["dispatch", "store", "server/tls", "bench"]),

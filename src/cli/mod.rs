@@ -1,16 +1,20 @@
 //! Owns the command line: which commands there are, and how each ends.
 //! It must not hold logic of its own, and nobody below knows it.
 //!
-//! `serve` (with `listen`: where it listens), `bench` and `secrets` and `token` are the flags of the commands, `flag` the values and
+//! `serve` (with `listen`: where it listens), `bench` and `secrets` and `token` are the flags of the commands, so are `backup` (which
+//! restores, too) and `check`, which end and print as `report` says; `flag` the values and
 //! errors of any; `remote/` has those that talk to a server, `pages` makes completions and man pages of all, and
 //! `help` is what those tell beside the flags.
 
+mod backup;
 mod bench;
+mod check;
 mod flag;
 mod help;
 mod listen;
 mod pages;
 mod remote;
+mod report;
 mod secrets;
 mod serve;
 mod token;
@@ -23,9 +27,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::bench::{self as instrument, Options, Verdict};
 use crate::config::Config;
 use crate::server::{self, ServeError};
+use backup::{BackupArguments, RestoreArguments};
 use bench::BenchArguments;
+use check::CheckArguments;
 use pages::{CompletionsArguments, ManArguments};
 use remote::RemoteCommand;
+use report::Undone;
 use secrets::SecretsCommand;
 use serve::ServeArguments;
 use token::{Failed, TokenCommand};
@@ -55,6 +62,21 @@ enum Command {
     /// Make, list and revoke tokens: who may do what
     #[command(subcommand, arg_required_else_help = false)]
     Token(TokenCommand),
+    /// Make a backup of the database, whether the server runs or not
+    ///
+    /// It is one state of the database: all that was acknowledged before it began. The server goes on meanwhile, and what is due
+    /// is not held up. The key of its secrets is not in it. The server can also make them by itself: serve --backup-dir.
+    Backup(BackupArguments),
+    /// Put a backup in place of the database; the server must be stopped
+    ///
+    /// The backup is copied beside the database, read as a whole, and looked at as `check` does. If anything is wrong, nothing is
+    /// changed. What is replaced is kept beside it. What was sent since the backup was taken may be sent again.
+    Restore(RestoreArguments),
+    /// Look at a database or a backup: whether it is whole, and what a start would do
+    ///
+    /// Nothing is started or changed. Pages, indexes, and what must hold between tables are looked at; then it is worked out what
+    /// a start would do now: what is sent again, what was missed. Exit code 3 if something is wrong.
+    Check(CheckArguments),
     #[command(flatten)]
     Remote(Box<RemoteCommand>),
     /// Print completions for a shell
@@ -67,8 +89,8 @@ enum Command {
 const USAGE: u8 = 2;
 /// It could not be done.
 const FAILURE: u8 = 1;
-/// It was measured, and a promise was not kept.
-const BROKEN: u8 = 3;
+/// It ran, and the answer is no.
+const NO: u8 = 3;
 
 /// All commands. What somebody reads of them only is made where somebody does.
 fn commands() -> clap::Command {
@@ -102,6 +124,9 @@ pub fn run() -> ExitCode {
         Some(Command::Bench(typed)) => return measure(*typed),
         Some(Command::Secrets(command)) => return keep_secrets(&command),
         Some(Command::Token(command)) => return about_tokens(command),
+        Some(Command::Backup(typed)) => return end(backup::back_up(&typed)),
+        Some(Command::Restore(typed)) => return end(backup::restore(&typed)),
+        Some(Command::Check(typed)) => return end(check::check(&typed)),
         Some(Command::Remote(command)) => return talk(*command),
         Some(Command::Completions(typed)) => return print(pages::complete(&typed, &mut commands()), USAGE),
         Some(Command::Man(typed)) => return print(pages::man(&typed, commands()), FAILURE),
@@ -129,6 +154,19 @@ fn talk(command: RemoteCommand) -> ExitCode {
         eprintln!("punctual: {message}");
     }
     ExitCode::from(failure.code())
+}
+
+fn end(done: Result<(), Undone>) -> ExitCode {
+    let (error, code) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Undone::Typed(error)) => (Some(error), USAGE),
+        Err(Undone::Failed(error)) => (Some(error), FAILURE),
+        Err(Undone::No(said)) => (said, NO),
+    };
+    if let Some(error) = error {
+        eprintln!("punctual: {error}");
+    }
+    ExitCode::from(code)
 }
 
 fn print(printed: Result<(), String>, code: u8) -> ExitCode {
@@ -170,7 +208,7 @@ fn measure(typed: BenchArguments) -> ExitCode {
         Ok(Verdict::Kept) => ExitCode::SUCCESS,
         Ok(Verdict::Broken(how)) => {
             eprintln!("punctual: not on the second, once: {how}");
-            ExitCode::from(BROKEN)
+            ExitCode::from(NO)
         }
         Err(error) => {
             eprintln!("punctual: {error}");

@@ -11,11 +11,12 @@
 //! is looked through for), `batches` (that of a request which changes many jobs), `access` (who is let in; the first one
 //! by `bootstrap`), `audits` (what is written down), `figures` (what is measured, collected, with `usage`: memory and
 //! disk), `timer`, `finish` (the wait for
-//! the writer at the end). Beside it all `tls/`, a thread that encrypts.
+//! the writer at the end), `backups` (a thread that makes them). `prospect` works out what a start would do. Beside it all `tls/`, a thread that encrypts.
 
 mod access;
 mod addresses;
 mod audits;
+mod backups;
 mod batches;
 mod bootstrap;
 mod calls;
@@ -37,6 +38,7 @@ mod looks;
 mod outbox;
 mod output;
 mod peer;
+mod prospect;
 mod proxies;
 mod ring;
 mod socket;
@@ -50,4 +52,5 @@ mod usage;
 mod zones;
 
 pub use access::new_token;
+pub use prospect::{Missed, Prospect, Told, prospect};
 pub use start::{ServeError, run};

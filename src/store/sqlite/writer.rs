@@ -27,7 +27,7 @@ use super::secrets;
 use super::tokens;
 use crate::background;
 use crate::core::{JobChange, Persist};
-use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WRITE_RETRY_WAIT};
+use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WAL_TRUNCATE_EVERY, WRITE_RETRY_WAIT};
 use crate::store::{Batch, Keep, WriterEvent};
 use crate::vault::Vault;
 
@@ -65,6 +65,7 @@ impl Writer {
                 ageing: Ageing::new(),
                 ageing_chore: Chore::new("the series"),
                 checkpointer,
+                truncated_next: Instant::now(),
                 kept_house,
                 is_failing,
                 say,
@@ -116,6 +117,8 @@ struct Thread {
     ageing: Ageing,
     ageing_chore: Chore,
     checkpointer: Checkpointer,
+    /// When the log may be truncated again.
+    truncated_next: Instant,
     /// From when to when this thread last did anything else than write a batch.
     kept_house: Option<(Instant, Instant)>,
     /// Whether it was said that writing fails.
@@ -233,10 +236,11 @@ impl Thread {
             }
             self.tell_failed(done, self.ageing_chore.name);
         }
-        if checkpoint::length_of(&self.wal) > WAL_LEN_MAX {
+        if checkpoint::length_of(&self.wal) > WAL_LEN_MAX && now >= self.truncated_next {
             // The checkpointer did not keep up with a writer that never rests.
-            // Busy while a reader reads: the next turn tries again.
             drop(self.store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
+            // It waits for whoever reads, and not for long; but while a backup is made that would be in vain each time.
+            self.truncated_next = Instant::now() + WAL_TRUNCATE_EVERY;
         }
         self.kept_house = Some((now, Instant::now()));
     }
