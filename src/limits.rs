@@ -487,7 +487,7 @@ pub const CHECKPOINT_ROUNDS: u32 = 4;
 pub const CHECKPOINT_WAL_MIN: u64 = 4 * 1024 * 1024;
 /// The size of the write-ahead log above which the writer truncates it itself, in bytes.
 pub const WAL_LEN_MAX: u64 = 48 * 1024 * 1024;
-/// How often the writer tries to.
+/// How long it lets that be after it could not.
 pub const WAL_TRUNCATE_EVERY: Duration = Duration::from_secs(1);
 /// The wait between two tries of a batch that failed.
 pub const WRITE_RETRY_WAIT: Duration = Duration::from_millis(250);

@@ -102,7 +102,8 @@ impl BackupSource {
     fn check_target(&self, target: &Path, is_replacing: bool) -> Result<(), CopyError> {
         let whole = whole_path(target);
         let own = ["", "-wal", "-shm", ".part"].map(|suffix| part::beside(&self.path, suffix));
-        let is_same_file = File::open(&self.path).is_ok_and(|database| part::is_named(&database, target));
+        // By its name, without opening it: closing it would drop the locks that SQLite has for this process.
+        let is_same_file = part::is_same(fs::metadata(&self.path), fs::metadata(target));
         if own.contains(&whole) || is_same_file {
             return Err(CopyError::Itself(target.to_owned()));
         }

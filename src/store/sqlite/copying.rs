@@ -113,13 +113,13 @@ impl CopyError {
                 | OpenError::Foreign(_)
                 | OpenError::Newer { .. }
                 | OpenError::Damaged(..)
-                | OpenError::Database(..)
                 | OpenError::Sealed(_)
                 | OpenError::OtherKey(_) => true,
                 OpenError::Folder(..)
                 | OpenError::Lock(..)
                 | OpenError::InUse(_)
                 | OpenError::Unreadable(..)
+                | OpenError::Database(..)
                 | OpenError::Backup(_) => false,
             },
             CopyError::Exists(_)

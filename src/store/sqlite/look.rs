@@ -143,7 +143,8 @@ impl Look {
         drop(file);
         let taken_at = if is_backup { whole::read(&path, |_| Ok(()), watch)? } else { None };
         let connection = open::open_reader(&path).map_err(|why| open::damaged(&path, &why))?;
-        connection.execute_batch("BEGIN").map_err(|why| open::damaged(&path, &why))?;
+        let begun = connection.execute_batch("PRAGMA temp_store = MEMORY; BEGIN");
+        begun.map_err(|why| open::damaged(&path, &why))?;
         Look::begin(path, connection, if is_backup { BACKUP_ID } else { APPLICATION_ID }, vault, taken_at)
     }
 
@@ -153,6 +154,7 @@ impl Look {
         let connection = Connection::open(path).map_err(failed)?;
         // What is tried out is taken back, and leaves no file beside it.
         connection.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(())).map_err(failed)?;
+        connection.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
         let version = open::version_of(&connection, path, APPLICATION_ID)?;
         let mut look = if version < migrations::current_version() {
             let transaction =
@@ -180,7 +182,6 @@ impl Look {
     ) -> Result<Look, CopyError> {
         let failed = |why: rusqlite::Error| CopyError::Open(open::damaged(&path, &why));
         let version = open::version_of(&connection, &path, mark)?;
-        connection.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
         let wal = wal_of(&path);
         // Whoever looks keeps the log from beginning anew: that must not go on for ever.
         let is_too_long = move || length_of(&wal) > BACKUP_WAL_MAX;

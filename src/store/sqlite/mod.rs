@@ -12,6 +12,8 @@ mod ageing;
 mod alerts;
 mod audit;
 mod backup;
+#[cfg(test)]
+mod backup_tests;
 mod calendars;
 mod checkpoint;
 mod chore;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::chore::is_of_page;
 use super::index::IndexWriter;
 use super::migrations;
 use super::part::is_named;
@@ -199,6 +200,9 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<String
 }
 
 pub(super) fn damaged(path: &Path, why: &rusqlite::Error) -> OpenError {
+    if is_of_page(why) {
+        return OpenError::Damaged(path.to_owned(), why.to_string());
+    }
     OpenError::Database(path.to_owned(), why.to_string())
 }
 

@@ -99,16 +99,22 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Whether this name leads to this open file.
-#[cfg(unix)]
 pub(super) fn is_named(file: &File, path: &Path) -> bool {
+    is_same(file.metadata(), fs::metadata(path))
+}
+
+/// Whether these are of one file.
+#[cfg(unix)]
+pub(super) fn is_same(one: io::Result<fs::Metadata>, other: io::Result<fs::Metadata>) -> bool {
     use std::os::unix::fs::MetadataExt;
     let place = |found: io::Result<fs::Metadata>| found.ok().map(|found| (found.dev(), found.ino()));
-    place(file.metadata()).is_some_and(|open| place(fs::metadata(path)) == Some(open))
+    place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 #[cfg(not(unix))]
-pub(super) fn is_named(_: &File, path: &Path) -> bool {
-    path.exists()
+pub(super) fn is_same(one: io::Result<fs::Metadata>, other: io::Result<fs::Metadata>) -> bool {
+    // Systems without inodes do not rename what is open.
+    one.is_ok() && other.is_ok()
 }
 
 /// Puts the names in the folder of this file on disk.

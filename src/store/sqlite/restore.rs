@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
 use super::backup::whole_path;
 use super::checkpoint::{length_of, wal_of};
+use super::chore::is_of_page;
 use super::copying::{CopyError, Watch};
 use super::look::Look;
 use super::open::{self, APPLICATION_ID, OpenError};
@@ -57,7 +58,7 @@ impl Prepared {
         // By a symbolic link it is what that leads to.
         let target = whole_path(database);
         let length = fs::metadata(from).map_err(|why| CopyError::read(from, why))?.len();
-        if File::open(from).is_ok_and(|file| part::is_named(&file, &target)) {
+        if part::is_same(fs::metadata(from), fs::metadata(&target)) {
             return Err(CopyError::Itself(from.to_owned()));
         }
         let lock = if target.exists() { Some(lock_replaced(&target)?) } else { None };
@@ -122,8 +123,8 @@ impl Prepared {
 /// The lock of what is to be replaced. It is ours, or cannot be read at all.
 fn lock_replaced(target: &Path) -> Result<File, CopyError> {
     let lock = open::lock(target)?;
-    let connection = open::open_reader(target).map_err(|why| open::damaged(target, &why))?;
-    match open::version_of(&connection, target, APPLICATION_ID) {
+    let connection = open::open_reader(target).map_err(|why| open::damaged(target, &why));
+    match connection.and_then(|connection| open::version_of(&connection, target, APPLICATION_ID)) {
         Err(why @ (OpenError::Foreign(_) | OpenError::Backup(_))) => Err(why.into()),
         // What it is replaced for may be that it is damaged, or too new.
         Ok(_) | Err(_) => Ok(lock),
@@ -145,9 +146,7 @@ fn close(target: &Path) -> Result<Option<Connection>, CopyError> {
     };
     match go() {
         Ok(connection) => Ok(Some(connection)),
-        Err(why) if matches!(why.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
-            Ok(None)
-        }
+        Err(why) if is_of_page(&why) => Ok(None),
         Err(why) => Err(OpenError::Database(target.to_owned(), format!("{why}; nothing was changed")).into()),
     }
 }

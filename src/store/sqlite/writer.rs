@@ -237,10 +237,12 @@ impl Thread {
             self.tell_failed(done, self.ageing_chore.name);
         }
         if checkpoint::length_of(&self.wal) > WAL_LEN_MAX && now >= self.truncated_next {
-            // The checkpointer did not keep up with a writer that never rests.
-            drop(self.store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
-            // It waits for whoever reads, and not for long; but while a backup is made that would be in vain each time.
-            self.truncated_next = Instant::now() + WAL_TRUNCATE_EVERY;
+            // The checkpointer did not keep up with a writer that never rests, or cannot, as somebody reads for long. In
+            // that case each try waits for the reader, and in vain.
+            let busy = self.store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+            if busy.unwrap_or(true) {
+                self.truncated_next = Instant::now() + WAL_TRUNCATE_EVERY;
+            }
         }
         self.kept_house = Some((now, Instant::now()));
     }
