@@ -199,8 +199,9 @@ impl Rehearsal {
         match (record.status, record.class) {
             (Status::Pending, Class::Recovered) => drop(self.again.insert(*key)),
             (Status::Pending, Class::CatchUp) => drop(self.caught_up.insert(*key)),
-            (Status::Failed, _) => drop(self.given_up.insert(*key)),
-            (Status::Pending | Status::Success | Status::Skipped, _) => {}
+            // What a deleted job left is closed as well, and nobody misses it.
+            (Status::Failed, _) if self.core.revision_of(key.job).is_some() => drop(self.given_up.insert(*key)),
+            (Status::Pending | Status::Success | Status::Failed | Status::Skipped, _) => {}
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, DropBehavior, ErrorCode, Transaction, TransactionBehavior};
 
 use super::checkpoint::{length_of, wal_of};
 use super::copying::{CopyError, Watch};
@@ -156,19 +156,13 @@ impl Look {
         connection.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(())).map_err(failed)?;
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
         let version = open::version_of(&connection, path, APPLICATION_ID)?;
-        let mut look = if version < migrations::current_version() {
-            let transaction =
-                rusqlite::Transaction::new_unchecked(&connection, rusqlite::TransactionBehavior::Immediate);
-            let migrated = transaction.and_then(|mut transaction| {
-                transaction.set_drop_behavior(rusqlite::DropBehavior::Ignore);
-                migrations::migrate(&transaction, version)
-            });
-            migrated.map_err(failed)?;
-            Look::begin(path.to_owned(), connection, APPLICATION_ID, vault, taken_at)?
+        let begun = if version < migrations::current_version() {
+            migrate_for_now(&connection, version)
         } else {
-            connection.execute_batch("BEGIN").map_err(failed)?;
-            Look::begin(path.to_owned(), connection, APPLICATION_ID, vault, taken_at)?
+            connection.execute_batch("BEGIN")
         };
+        begun.map_err(failed)?;
+        let mut look = Look::begin(path.to_owned(), connection, APPLICATION_ID, vault, taken_at)?;
         look.version = version;
         Ok(look)
     }
@@ -302,4 +296,11 @@ impl Look {
         self.connection.execute_batch("ROLLBACK").map_err(failed)?;
         self.connection.close().map_err(|(_, why)| CopyError::Open(open::damaged(&self.path, &why)))
     }
+}
+
+/// Brings a database up to date in a transaction that goes on.
+fn migrate_for_now(connection: &Connection, version: i64) -> rusqlite::Result<()> {
+    let mut transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    transaction.set_drop_behavior(DropBehavior::Ignore);
+    migrations::migrate(&transaction, version)
 }
