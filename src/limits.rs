@@ -504,11 +504,13 @@ pub const BACKUP_SLICE_TIME: Duration = Duration::from_millis(4);
 /// How long it rests at most.
 pub const BACKUP_REST_MAX: Duration = Duration::from_secs(1);
 /// How long before a full second a copy rests, in microseconds.
-pub const BACKUP_QUIET_AHEAD_US: i64 = 10_000;
+pub const BACKUP_QUIET_AHEAD_US: i64 = 20_000;
+/// The same for what keeps the disk busy for longer, at most: else nothing would ever be done on a slow one.
+pub const BACKUP_AHEAD_MAX_US: i64 = 400_000;
 /// How long after a full second it does, in microseconds: what is due then goes out meanwhile.
 pub const BACKUP_QUIET_AFTER_US: i64 = 100_000;
 /// Bytes of a copy that may wait to be put on disk. More would hold up the next commit, which waits for them, too.
-pub const BACKUP_SYNC_LEN: u64 = 4 * 1024 * 1024;
+pub const BACKUP_SYNC_LEN: u64 = 1024 * 1024;
 /// The size of the write-ahead log from which a copy does not rest any more, in bytes.
 pub const BACKUP_WAL_HURRY: u64 = 128 * 1024 * 1024;
 /// The size of the write-ahead log above which a backup is given up, in bytes.
@@ -604,7 +606,8 @@ const _: () = {
     assert!(READ_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "a slow read is answered by who knows why");
     assert!(LEFT_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis());
     assert!(WAL_LEN_MAX < BACKUP_WAL_HURRY && BACKUP_WAL_HURRY < BACKUP_WAL_MAX);
-    assert!(BACKUP_QUIET_AHEAD_US + BACKUP_QUIET_AFTER_US < 500_000, "most of a second is left to copy in");
+    assert!(BACKUP_QUIET_AHEAD_US < BACKUP_AHEAD_MAX_US);
+    assert!(BACKUP_AHEAD_MAX_US + BACKUP_QUIET_AFTER_US <= 500_000, "half of a second is left to copy in");
     assert!(REST_TIME.as_millis() < REST_GAP.as_millis(), "long answers rest for less time than they are made in");
     assert!(CONNECTIONS_PER_ADDRESS_MAX < TLS_HANDSHAKES_MAX, "one address must not hold all handshakes");
 };

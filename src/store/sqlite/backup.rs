@@ -9,7 +9,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
@@ -133,7 +133,7 @@ impl BackupSource {
         prepare(&copy).map_err(unwritten)?;
         let wal = wal_of(&self.path);
         let (mut wal_bytes_max, mut is_in_hurry, mut synced) = (0, false, 0);
-        let mut pace = Pace::new();
+        let (mut pace, mut sync_time) = (Pace::new(), Duration::ZERO);
         {
             let backup = Backup::new(&source, &mut copy).map_err(unwritten)?;
             loop {
@@ -151,8 +151,10 @@ impl BackupSource {
                 }
                 if done >= synced + BACKUP_SYNC_LEN {
                     // A little at a time: what waits to be written would hold up the next commit.
+                    pace.keep_off(2 * sync_time);
+                    let began = Instant::now();
                     part.sync()?;
-                    synced = done;
+                    (synced, sync_time) = (done, began.elapsed());
                     wal_bytes_max = length_of(&wal).max(wal_bytes_max);
                     is_in_hurry = wal_bytes_max > BACKUP_WAL_HURRY;
                     if wal_bytes_max > BACKUP_WAL_MAX {

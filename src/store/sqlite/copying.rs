@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::OpenError;
 use crate::clock;
-use crate::limits::{BACKUP_QUIET_AFTER_US, BACKUP_QUIET_AHEAD_US, BACKUP_REST_MAX, BACKUP_SLICE_TIME};
+use crate::limits::{
+    BACKUP_AHEAD_MAX_US, BACKUP_QUIET_AFTER_US, BACKUP_QUIET_AHEAD_US, BACKUP_REST_MAX, BACKUP_SLICE_TIME,
+};
 use crate::time::US_PER_SECOND;
 
 /// How far a copy is.
@@ -41,25 +43,33 @@ impl Pace {
 
     /// To be called between slices of work. In a hurry it only keeps off full seconds.
     pub(super) fn rest(&mut self, is_in_hurry: bool) {
-        let quiet = until_quiet_is_over(clock::wall().0.rem_euclid(US_PER_SECOND));
         let worked = self.since.elapsed();
-        let rest = if is_in_hurry || worked < BACKUP_SLICE_TIME { Duration::ZERO } else { worked.min(BACKUP_REST_MAX) };
-        let rest = rest.max(quiet);
-        if !rest.is_zero() {
-            thread::sleep(rest);
+        if !is_in_hurry && worked >= BACKUP_SLICE_TIME {
+            thread::sleep(worked.min(BACKUP_REST_MAX));
+            self.since = Instant::now();
+        }
+        self.keep_off(Duration::ZERO);
+    }
+
+    /// Waits until something that takes so long ends before the next full second: what a disk is busy with costs the cores
+    /// something, too.
+    pub(super) fn keep_off(&mut self, length: Duration) {
+        let length_us = i64::try_from(length.as_micros()).unwrap_or(i64::MAX).min(BACKUP_AHEAD_MAX_US);
+        let ahead_us = length_us.max(BACKUP_QUIET_AHEAD_US);
+        let wait = until_quiet_is_over(clock::wall().0.rem_euclid(US_PER_SECOND), ahead_us);
+        if !wait.is_zero() {
+            thread::sleep(wait);
             self.since = Instant::now();
         }
     }
 }
 
-/// How long a full second and what is due at it is to be left alone, given how far this second is in microseconds.
-fn until_quiet_is_over(passed_us: i64) -> Duration {
+/// How long a full second and what is due at it is to be left alone by something that takes so long, given how far this
+/// second is, all in microseconds.
+fn until_quiet_is_over(passed_us: i64, ahead_us: i64) -> Duration {
     let left_us = US_PER_SECOND - passed_us;
-    let wait_us = if left_us < BACKUP_QUIET_AHEAD_US {
-        left_us + BACKUP_QUIET_AFTER_US
-    } else {
-        (BACKUP_QUIET_AFTER_US - passed_us).max(0)
-    };
+    let wait_us =
+        if left_us < ahead_us { left_us + BACKUP_QUIET_AFTER_US } else { (BACKUP_QUIET_AFTER_US - passed_us).max(0) };
     Duration::from_micros(wait_us.unsigned_abs())
 }
 
@@ -189,7 +199,12 @@ mod tests {
             (US_PER_SECOND - BACKUP_QUIET_AHEAD_US + 1, BACKUP_QUIET_AHEAD_US - 1 + after),
             (US_PER_SECOND - 1, 1 + after),
         ] {
-            assert_eq!(until_quiet_is_over(passed), Duration::from_micros(wait.unsigned_abs()), "{passed}");
+            let found = until_quiet_is_over(passed, BACKUP_QUIET_AHEAD_US);
+            assert_eq!(found, Duration::from_micros(wait.unsigned_abs()), "{passed}");
         }
+        // What takes longer begins earlier, or afterwards.
+        assert_eq!(until_quiet_is_over(700_000, 300_000), Duration::ZERO);
+        let wait = Duration::from_micros(299_999 + after.unsigned_abs());
+        assert_eq!(until_quiet_is_over(700_001, 300_000), wait);
     }
 }
