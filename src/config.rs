@@ -45,6 +45,8 @@ pub struct Config {
     pub drain: Duration,
     /// How much history is kept.
     pub keep: Keep,
+    /// The backups that are made by the server; None: it makes none.
+    pub backups: Option<BackupPlan>,
     /// Where failures are POSTed to.
     pub alert_webhook: Option<TargetUrl>,
     /// Where requests may go.
@@ -122,4 +124,15 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// Its key.
     pub key: PathBuf,
+}
+
+/// The backups that the server makes by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupPlan {
+    /// The folder they are in.
+    pub folder: PathBuf,
+    /// How long after one the next is made.
+    pub every: Duration,
+    /// How many of them are kept.
+    pub keep: u32,
 }

@@ -217,6 +217,18 @@
 //!   have secrets in them, and whoever has the database could try passwords until a plain digest fits.
 //! - **Another key is for a server at rest** (`store/sqlite/reseal.rs`): one transaction seals all, or nothing, and who
 //!   does it again goes on where it was broken off. `VACUUM` follows, as free pages keep what the old key opens.
+//! - **A backup is a copy by SQLite itself, out of one read transaction** (`store/sqlite/backup.rs`), by another process or a
+//!   thread of its own. Without the transaction a copy begins anew with each commit; `VACUUM INTO` cannot rest, and costs the
+//!   cores several times as much. The price is that the log cannot begin anew meanwhile: its length is bounded, and the writer tries to truncate it
+//!   once a second only, as each try waits for whoever reads.
+//! - **What waits to be written holds up whoever commits next**, on file systems that order data before their journal. So a copy
+//!   is put on disk every [`limits::BACKUP_SYNC_LEN`] bytes, and rests as long as it worked.
+//! - **A backup is no database** (`store/sqlite/seal.rs`): it has another mark, so that nobody serves it and fires what the original
+//!   fires, and behind its last page a digest. SQLite finds structure that is damaged, and no text that is.
+//! - **What a start would do is asked of the core** (`server/prospect.rs`), with what the store has and a disk that writes at once.
+//!   Nothing else can know it, and nothing else has to change when a policy does.
+//! - **An exchange of files is one step** (`store/sqlite/restore.rs`): the old database takes in its log first, as the new one must not meet that,
+//!   and is held so that nobody writes to it until its name is the new one's. Whoever locks a file looks afterwards whether it still has the name.
 //! - **Traces are derived, not drawn**: the same attempt has the same ids over restarts, and the core needs no randomness.
 //! - **Addresses race** (RFC 8305): the next one joins after [`limits::ADDRESS_HEAD_START`], the first to connect wins
 //!   and is remembered.

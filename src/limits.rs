@@ -489,11 +489,48 @@ pub const CHECKPOINT_ROUNDS: u32 = 4;
 pub const CHECKPOINT_WAL_MIN: u64 = 4 * 1024 * 1024;
 /// The size of the write-ahead log above which the writer truncates it itself, in bytes.
 pub const WAL_LEN_MAX: u64 = 48 * 1024 * 1024;
+/// How long it lets that be after it could not.
+pub const WAL_TRUNCATE_EVERY: Duration = Duration::from_secs(1);
 /// The wait between two tries of a batch that failed.
 pub const WRITE_RETRY_WAIT: Duration = Duration::from_millis(250);
 
 /// How long a batch may go unanswered before health says so.
 pub const STORE_STALL_MAX: Duration = Duration::from_secs(5);
+
+// --- Backups ---
+
+/// Pages that are copied at once, for a fraction of a millisecond.
+pub const BACKUP_SLICE_PAGES: i32 = 64;
+/// How long a copy goes on before it rests for as long.
+pub const BACKUP_SLICE_TIME: Duration = Duration::from_millis(4);
+/// How long it rests at most.
+pub const BACKUP_REST_MAX: Duration = Duration::from_secs(1);
+/// How long before a full second a copy rests, in microseconds.
+pub const BACKUP_QUIET_AHEAD_US: i64 = 20_000;
+/// The same for what keeps the disk busy for longer, at most: else nothing would ever be done on a slow one.
+pub const BACKUP_AHEAD_MAX_US: i64 = 400_000;
+/// How long after a full second it does, in microseconds: what is due then goes out meanwhile.
+pub const BACKUP_QUIET_AFTER_US: i64 = 100_000;
+/// Bytes of a copy that may wait to be put on disk. More would hold up the next commit, which waits for them, too.
+pub const BACKUP_SYNC_LEN: u64 = 1024 * 1024;
+/// The size of the write-ahead log from which a copy does not rest any more, in bytes.
+pub const BACKUP_WAL_HURRY: u64 = 128 * 1024 * 1024;
+/// The size of the write-ahead log above which a backup is given up, in bytes.
+pub const BACKUP_WAL_MAX: u64 = 1024 * 1024 * 1024;
+/// What a copy leaves of its disk, in bytes: a server may be writing to the same one.
+pub const BACKUP_ROOM_MIN: u64 = 64 * 1024 * 1024;
+/// How long after a start the server makes a backup at the earliest: a start has better things to do.
+pub const BACKUP_START_WAIT: Duration = Duration::from_secs(10);
+/// How long after one that failed it is tried again.
+pub const BACKUP_RETRY_WAIT: Duration = Duration::from_secs(60);
+/// How often the server looks whether a backup is due.
+pub const BACKUP_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Rows of one kind that are wrong and counted.
+pub const FINDINGS_MAX: u32 = 1_000;
+/// Rows of one kind that are wrong and named.
+pub const FINDINGS_NAMED_MAX: usize = 3;
+/// How long it is worked out what a start would do, in time that passes there.
+pub const PROSPECT_TIME_MAX: Duration = Duration::from_secs(60);
 
 // --- The loop ---
 
@@ -608,6 +645,9 @@ const _: () = {
     assert!(READ_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "a slow read is answered by who knows why");
     assert!(LEFT_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis());
     assert!(LAST_REQUESTS_TIME_MAX.as_millis() < LAST_ANSWERS_TIME_MAX.as_millis(), "nobody is late for its instant");
+    assert!(WAL_LEN_MAX < BACKUP_WAL_HURRY && BACKUP_WAL_HURRY < BACKUP_WAL_MAX);
+    assert!(BACKUP_QUIET_AHEAD_US < BACKUP_AHEAD_MAX_US);
+    assert!(BACKUP_AHEAD_MAX_US + BACKUP_QUIET_AFTER_US <= 500_000, "half of a second is left to copy in");
     assert!(REST_TIME.as_millis() < REST_GAP.as_millis(), "long answers rest for less time than they are made in");
     assert!(CONNECTIONS_PER_ADDRESS_MAX < TLS_HANDSHAKES_MAX, "one address must not hold all handshakes");
 };

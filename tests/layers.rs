@@ -57,6 +57,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "time",
             "limits",
+            "background",
             "access",
             "clock",
             "vault",
@@ -89,6 +90,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
             "server/tls",
             "server/start.rs",
             "server/usage.rs",
+            "server/backups.rs",
             "server/reload.rs",
             "doctor",
             "bench",

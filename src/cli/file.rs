@@ -18,7 +18,7 @@ const RESEMBLANCE_MIN: f64 = 0.7;
 const NO_KEYS: [&str; 4] = ["config", "check", "help", "version"];
 
 /// What the names of values mean that are numbers. Each of them is a whole one.
-const NUMBERS: [&str; 4] = ["N", "MS", "DAYS", "MIB"];
+const NUMBERS: [&str; 5] = ["N", "MS", "MINUTES", "DAYS", "MIB"];
 
 /// What stands in a configuration file.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use schemars::SchemaGenerator;
 use crate::job::Definition;
 
 /// What is typed how, by the words of a command. A test reads each as the command line does.
-const EXAMPLES: [(&str, &[&str]); 29] = [
+const EXAMPLES: [(&str, &[&str]); 32] = [
     ("job ls", &["punctual job ls --state failing", "punctual job ls --tag nightly -o json"]),
     ("job get", &["punctual job get backup", "punctual job get backup -o yaml > backup.yaml"]),
     (
@@ -58,6 +58,15 @@ const EXAMPLES: [(&str, &[&str]); 29] = [
             "punctual serve --config /etc/punctual/punctual.toml --check",
         ],
     ),
+    (
+        "backup",
+        &[
+            "punctual backup /var/backups/punctual.db",
+            "punctual backup today.db --db ./data/punctual.db --replace -o json",
+        ],
+    ),
+    ("restore", &["punctual restore /var/backups/punctual.db --db ./data/punctual.db --secrets-key secrets.key"]),
+    ("check", &["punctual check --db ./data/punctual.db", "punctual check /var/backups/punctual.db -o json"]),
 ];
 
 /// Files of jobs, for those who write some.
@@ -84,7 +93,7 @@ pub(super) fn explained(mut command: Command, is_read: bool) -> Command {
     for (words, examples) in EXAMPLES {
         let path: Vec<&str> = words.split(' ').collect();
         command = at(command, &path, |command| {
-            let is_local = ["serve", "doctor", "completions", "man"].contains(&words);
+            let is_local = ["backup", "restore", "check", "serve", "doctor", "completions", "man"].contains(&words);
             let mut long = format!("Examples:\n  {}\n", examples.join("\n  "));
             if matches!(words, "job create" | "apply") {
                 long += &format!("\nFiles: {FILES}\n");

@@ -2,11 +2,14 @@
 //! It must not hold logic of its own, and nobody below knows it.
 //!
 //! `serve` (with `listen`: where it listens) and its `settings`, from flags, environment and `file`, `doctor`, `bench` and
-//! `secrets` and `token` are the flags of the commands, `flag` the values and errors of any; the package `punctual-client` has
-//! those that talk to a server, `pages` makes completions and man pages of all, and
+//! `secrets` and `token` are the flags of the commands, so are `backup` (which restores, too) and `check`, which end and print
+//! as `report` says; `flag` the values and errors of any; the package `punctual-client` has those that talk to a server, `pages`
+//! makes completions and man pages of all, and
 //! `help` is what those tell beside the flags.
 
+mod backup;
 mod bench;
+mod check;
 mod doctor;
 mod file;
 #[cfg(test)]
@@ -15,6 +18,7 @@ mod flag;
 mod help;
 mod listen;
 mod pages;
+mod report;
 mod secrets;
 mod serve;
 mod settings;
@@ -29,9 +33,12 @@ use punctual_client::{self as client, Failure, RemoteCommand};
 
 use crate::bench::{self as instrument, Options, Verdict};
 use crate::server::{self, Reread, ServeError};
+use backup::{BackupArguments, RestoreArguments};
 use bench::BenchArguments;
+use check::CheckArguments;
 use doctor::DoctorArguments;
 use pages::{CompletionsArguments, ManArguments};
+use report::Undone;
 use secrets::SecretsCommand;
 use serve::ServeCommand;
 use settings::{Settings, Typed};
@@ -67,6 +74,21 @@ enum Command {
     /// Make, list and revoke tokens: who may do what
     #[command(subcommand, arg_required_else_help = false)]
     Token(TokenCommand),
+    /// Make a backup of the database, whether the server runs or not
+    ///
+    /// It is one state of the database: all that was acknowledged before it began. The server goes on meanwhile, and what is due
+    /// is not held up. The key of its secrets is not in it. The server can also make them by itself: serve --backup-dir.
+    Backup(BackupArguments),
+    /// Put a backup in place of the database; the server must be stopped
+    ///
+    /// The backup is copied beside the database, read as a whole, and looked at as `check` does. If anything is wrong, nothing is
+    /// changed. What is replaced is kept beside it. What was sent since the backup was taken may be sent again.
+    Restore(RestoreArguments),
+    /// Look at a database or a backup: whether it is whole, and what a start would do
+    ///
+    /// Nothing is started or changed. Pages, indexes, and what must hold between tables are looked at; then it is worked out what
+    /// a start would do now: what is sent again, what was missed. Exit code 3 if something is wrong.
+    Check(CheckArguments),
     #[command(flatten)]
     Remote(Box<RemoteCommand>),
     /// Print completions for a shell
@@ -79,8 +101,8 @@ enum Command {
 const USAGE: u8 = 2;
 /// It could not be done.
 const FAILURE: u8 = 1;
-/// It was measured or looked at, and a promise is not kept.
-const BROKEN: u8 = 3;
+/// It was measured or looked at, and the answer is no, or a promise is not kept.
+const NO: u8 = 3;
 
 /// All commands. What somebody reads of them only is made where somebody does.
 fn commands() -> clap::Command {
@@ -122,6 +144,9 @@ pub fn run() -> ExitCode {
         Some(Command::Bench(typed)) => measure(*typed),
         Some(Command::Secrets(command)) => keep_secrets(&command),
         Some(Command::Token(command)) => about_tokens(command),
+        Some(Command::Backup(typed)) => end(backup::back_up(&typed)),
+        Some(Command::Restore(typed)) => end(backup::restore(&typed)),
+        Some(Command::Check(typed)) => end(check::check(&typed)),
         Some(Command::Remote(command)) => talk(*command),
         Some(Command::Completions(typed)) => print(pages::complete(&typed, &mut commands()), USAGE),
         Some(Command::Man(typed)) => print(pages::man(&typed, commands()), FAILURE),
@@ -136,7 +161,7 @@ fn typed_of(matches: &ArgMatches) -> Typed {
 fn examine(command: &DoctorArguments, matches: &ArgMatches) -> ExitCode {
     match doctor::run(command, &typed_of(matches)) {
         Ok(false) => ExitCode::SUCCESS,
-        Ok(true) => ExitCode::from(BROKEN),
+        Ok(true) => ExitCode::from(NO),
         Err(failure) => ended(&failure),
     }
 }
@@ -163,7 +188,7 @@ fn serve(command: &ServeCommand, matches: &ArgMatches) -> ExitCode {
         Err(faults) => return wrong(&faults),
     };
     if command.check {
-        return check(&settings);
+        return check_settings(&settings);
     }
     // Without a file to read again, a terminal that closes ends the server as ever.
     let has_files = settings.has_file() || settings.config.tls.is_some();
@@ -180,7 +205,7 @@ fn serve(command: &ServeCommand, matches: &ArgMatches) -> ExitCode {
 }
 
 /// Says whether a server could be started with this, as far as can be known without starting one.
-fn check(settings: &Settings) -> ExitCode {
+fn check_settings(settings: &Settings) -> ExitCode {
     let faults: Vec<String> = server::check(&settings.config).iter().map(ToString::to_string).collect();
     if !faults.is_empty() {
         return wrong(&faults);
@@ -206,6 +231,19 @@ fn ended(failure: &Failure) -> ExitCode {
         eprintln!("punctual: {message}");
     }
     ExitCode::from(failure.code())
+}
+
+fn end(done: Result<(), Undone>) -> ExitCode {
+    let (error, code) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Undone::Typed(error)) => (Some(error), USAGE),
+        Err(Undone::Failed(error)) => (Some(error), FAILURE),
+        Err(Undone::No(said)) => (said, NO),
+    };
+    if let Some(error) = error {
+        eprintln!("punctual: {error}");
+    }
+    ExitCode::from(code)
 }
 
 fn print(printed: Result<(), String>, code: u8) -> ExitCode {
@@ -247,7 +285,7 @@ fn measure(typed: BenchArguments) -> ExitCode {
         Ok(Verdict::Kept) => ExitCode::SUCCESS,
         Ok(Verdict::Broken(how)) => {
             eprintln!("punctual: not on the second, once: {how}");
-            ExitCode::from(BROKEN)
+            ExitCode::from(NO)
         }
         Err(error) => {
             eprintln!("punctual: {error}");

@@ -11,12 +11,17 @@ use ipnet::IpNet;
 use super::flag::{self, InvalidFlag};
 use super::listen;
 use super::settings::Typed;
-use crate::config::Config;
+use crate::config::{BackupPlan, Config};
 use crate::dispatch::{Allowlist, MalformedAllowlist};
 use crate::job::{Misfire, TargetUrl};
 use crate::store::Keep;
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::vault;
+
+/// How many minutes lie between two backups, unless it is said.
+const BACKUP_EVERY_MINUTES: u32 = 1_440;
+/// How many are kept, unless it is said.
+const BACKUP_KEEP: u32 = 7;
 
 /// The command, as typed.
 #[derive(Args, Debug, Clone)]
@@ -93,6 +98,15 @@ pub struct ServeArguments {
     /// How many days it is kept who did what (1-3650)
     #[arg(long, env = "PUNCTUAL_KEEP_AUDIT_DAYS", value_name = "DAYS", default_value = "365")]
     pub keep_audit_days: String,
+    /// A folder in which the server keeps backups of the database that it makes while it runs; none are made unless given
+    #[arg(long, env = "PUNCTUAL_BACKUP_DIR", value_name = "FOLDER")]
+    pub backup_dir: Option<String>,
+    /// How many minutes after a backup the next one is made (1-525600); unless given, 1440, which is a day
+    #[arg(long, env = "PUNCTUAL_BACKUP_EVERY_MINUTES", value_name = "MINUTES")]
+    pub backup_every_minutes: Option<String>,
+    /// How many of these backups are kept (1-1000); unless given, 7
+    #[arg(long, env = "PUNCTUAL_BACKUP_KEEP", value_name = "N")]
+    pub backup_keep: Option<String>,
     /// Where failures are POSTed to; without one they are only logged and listed
     #[arg(long, env = "PUNCTUAL_ALERT_WEBHOOK", value_name = "URL")]
     pub alert_webhook: Option<String>,
@@ -171,6 +185,7 @@ impl TryFrom<ServeArguments> for Config {
                 audit_age: days("--keep-audit-days", &typed.keep_audit_days)?,
                 bytes: u64::from(number("--keep-mib", &typed.keep_mib, 16, 1_000_000)?) << 20,
             },
+            backups: backups(typed.backup_dir, typed.backup_every_minutes.as_deref(), typed.backup_keep.as_deref())?,
             alert_webhook,
             targets: targets(&typed.targets)?,
             ca_file: typed.ca_file.map(PathBuf::from),
@@ -184,6 +199,31 @@ impl TryFrom<ServeArguments> for Config {
             log_format: choice("--log-format", &typed.log_format, &LogFormat::NAMES)?,
         })
     }
+}
+
+/// What the server backs up by itself.
+fn backups(folder: Option<String>, every: Option<&str>, keep: Option<&str>) -> Result<Option<BackupPlan>, InvalidFlag> {
+    let minutes = |text| number("--backup-every-minutes", text, 1, 525_600);
+    let (minutes, keep) = (every.map(minutes).transpose()?, keep.map(|text| number("--backup-keep", text, 1, 1_000)));
+    let keep = keep.transpose()?;
+    match folder {
+        Some(folder) if folder.is_empty() => Err(invalid("--backup-dir", &folder, "the path of a folder")),
+        Some(folder) => Ok(Some(BackupPlan {
+            folder: folder.into(),
+            every: Duration::from_secs(60 * u64::from(minutes.unwrap_or(BACKUP_EVERY_MINUTES))),
+            keep: keep.unwrap_or(BACKUP_KEEP),
+        })),
+        None => match (minutes, keep) {
+            (Some(minutes), _) => Err(lone("--backup-every-minutes", minutes)),
+            (None, Some(keep)) => Err(lone("--backup-keep", keep)),
+            (None, None) => Ok(None),
+        },
+    }
+}
+
+/// A flag that says how, without the one that says that.
+fn lone(flag: &'static str, value: u32) -> InvalidFlag {
+    invalid(flag, &value.to_string(), "--backup-dir beside it")
 }
 
 /// `*`, or a scheme and an authority: what browsers send as `Origin` (RFC 6454 section 6.2).
@@ -280,6 +320,14 @@ mod tests {
     }
 
     #[test]
+    fn backups_are_made_every_day_for_a_week_unless_it_is_said() {
+        assert_eq!(config(&[]).expect("valid").backups, None);
+        let plan = |flags: &[&str]| config(flags).expect("valid").backups.map(|plan| (plan.every.as_secs(), plan.keep));
+        assert_eq!(plan(&["--backup-dir=b"]), Some((86_400, 7)));
+        assert_eq!(plan(&["--backup-dir=b", "--backup-every-minutes=5", "--backup-keep=2"]), Some((300, 2)));
+    }
+
+    #[test]
     fn names_and_networks_may_be_several() {
         let config = config(&["--allowed-host=a.example,b", "--allowed-host=c", "--trusted-proxy=10.0.0.0/8,::1"]);
         let config = config.expect("all are valid");
@@ -303,6 +351,11 @@ mod tests {
             ("--timeout-ms", "1s", "a number from 1 to 3600000"),
             ("--retries", "101", "a number from 0 to 100"),
             ("--misfire", "never", "once, all or skip"),
+            ("--backup-dir", "", "the path of a folder"),
+            ("--backup-every-minutes", "5", "--backup-dir beside it"),
+            ("--backup-every-minutes", "0", "a number from 1 to 525600"),
+            ("--backup-keep", "3", "--backup-dir beside it"),
+            ("--backup-keep", "all", "a number from 1 to 1000"),
             ("--alert-webhook", "example.com", "an absolute"),
             ("--targets", "public,example.com", "any, public, lan or networks"),
             ("--cors-origin", "https://example.com/", "no path"),

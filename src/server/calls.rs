@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::access::{Access, OWN_REQUEST};
 use super::audits::{Asking, Audits};
+use super::backups::Backups;
 use super::batches::Batches;
 use super::connection::{Given, Overdue};
 use super::connections::{Asked, Clients};
@@ -84,6 +85,8 @@ pub(super) struct Calls {
     pub(super) access: Access,
     /// Requests that are written down.
     pub(super) audits: Audits,
+    /// The thread that makes backups.
+    pub(super) backups: Option<Backups>,
     /// What is to be made again if the job changes meanwhile.
     pub(super) patches: BTreeMap<RequestId, Box<Patch>>,
     /// Changes that the core has not answered.

@@ -12,11 +12,13 @@
 //! is looked through for), `batches` (that of a request which changes many jobs), `access` (who is let in; the first one
 //! by `bootstrap`), `audits` (what is written down), `figures` (what is measured, collected, with `usage`: memory and
 //! disk), `timer`, `reload` (the configuration once more), `supervisor` (what whoever started the server hears of it), `finish`
-//! (the wait for the writer at the end). Beside it all `tls/`, a thread that encrypts.
+//! (the wait for the writer at the end), `backups` (a thread that makes them). `prospect` works out what a start would do.
+//! Beside it all `tls/`, a thread that encrypts.
 
 mod access;
 mod addresses;
 mod audits;
+mod backups;
 mod batches;
 mod bootstrap;
 mod calls;
@@ -40,6 +42,7 @@ mod looks;
 mod outbox;
 mod output;
 mod peer;
+mod prospect;
 mod proxies;
 mod reload;
 mod ring;
@@ -57,6 +60,7 @@ mod zones;
 pub use access::new_token;
 pub use check::check;
 pub use files::{files_needed, room_in_flight};
+pub use prospect::{Missed, Prospect, Told, prospect};
 pub use reload::Reread;
 pub use start::{ServeError, run};
 pub use tls::{certificate_times, speaks_tls};

@@ -13,7 +13,7 @@ use super::calls::Calls;
 use super::check::check;
 use super::engine::Engine;
 use super::tls::{Identity, Notify, Tls};
-use crate::config::Config;
+use crate::config::{BackupPlan, Config};
 use crate::core::{Defaults, Input};
 use crate::job::RetryPolicy;
 use crate::schedule::{Zone, Zones};
@@ -198,7 +198,11 @@ fn differences(old: &Config, new: &Config) -> (Vec<&'static str>, Vec<&'static s
         trusted_proxies,
         log,
         log_format,
+        backups,
     } = new;
+    let folder = |plan: &Option<BackupPlan>| plan.as_ref().map(|plan| plan.folder.clone());
+    let every = |plan: &Option<BackupPlan>| plan.as_ref().map(|plan| plan.every);
+    let kept = |plan: &Option<BackupPlan>| plan.as_ref().map(|plan| plan.keep);
     let files = |config: &Config| config.tls.as_ref().map(|tls| (tls.cert.clone(), tls.key.clone()));
     let (old_files, new_files) = (files(old), files(new));
     // Whether there is TLS at all is a matter of where is listened.
@@ -240,6 +244,9 @@ fn differences(old: &Config, new: &Config) -> (Vec<&'static str>, Vec<&'static s
         ("secrets-key", *secrets_key != old.secrets_key),
         ("bootstrap-token-file", *bootstrap_token_file != old.bootstrap_token_file),
         ("log-format", *log_format != old.log_format),
+        ("backup-dir", folder(backups) != folder(&old.backups)),
+        ("backup-every-minutes", every(backups) != every(&old.backups)),
+        ("backup-keep", kept(backups) != kept(&old.backups)),
     ];
     let named =
         |all: &[(&'static str, bool)]| all.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();

@@ -14,6 +14,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::access::Access;
 use super::audits::Audits;
+use super::backups::Backups;
 use super::batches::Batches;
 use super::calls::Calls;
 use super::connections::Connections;
@@ -166,6 +167,9 @@ fn prepare(
     let readers = Readers::start(&store, READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
     let reload = reread.map(|reread| Reload::new(reread, config.clone(), zones.clone(), Arc::clone(&notify)));
     let readers = readers.map_err(ServeError::Thread)?;
+    let source = store.backup_source();
+    let backups = config.backups.clone().map(|plan| Backups::start(plan, source)).transpose();
+    let backups = backups.map_err(ServeError::Thread)?;
     let writer = Writer::start(store, config.keep, notify).map_err(ServeError::Thread)?;
 
     let mut engine = Engine::new(core, writer, pool, alerts, Events::new(start.wall), start.wall);
@@ -192,6 +196,7 @@ fn prepare(
         batches: Batches::default(),
         access,
         audits: Audits::default(),
+        backups,
         description: aside("description", api::openapi).map_err(ServeError::Thread)?,
         usage: UsageBoard::start(&config.db).map_err(ServeError::Thread)?,
         site: aside("page", Site::make).map_err(ServeError::Thread)?,

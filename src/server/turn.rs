@@ -9,6 +9,7 @@ use mio::{Events, Poll, Token};
 use signal_hook::consts::SIGHUP;
 use signal_hook_mio::v1_0::Signals;
 
+use super::backups::Backups;
 use super::calls::Calls;
 use super::connections::{Connections, FIRST_TOKEN};
 use super::engine::Engine;
@@ -322,6 +323,7 @@ impl Loop {
                 self.connections.hand_over();
             }
             self.drain_until = Some(now.mono.plus(self.drain_max));
+            self.calls.backups.iter().for_each(Backups::give_up);
             self.engine.drain(now);
         }
         None

@@ -27,4 +27,7 @@ pub use messages::{
     FoundJobs, JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
     StoredAnswer, Strip, StripRun, WriterEvent,
 };
-pub use sqlite::{Looked, OpenError, Readers, ResealError, Resealed, Store, TokenFile, Writer, fill};
+pub use sqlite::{
+    BackedUp, BackupSource, CopyError, Examined, Finding, Look, Looked, OpenError, Prepared, Progress, Readers,
+    Replaced, ResealError, Resealed, SecretsState, Store, TokenFile, Watch, Writer, fill,
+};

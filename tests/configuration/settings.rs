@@ -31,6 +31,9 @@ fn samples(home: &Home) -> Vec<(&'static str, String, String)> {
         ("keep-per-job", number("9")),
         ("keep-mib", number("99")),
         ("keep-audit-days", number("4")),
+        ("backup-dir", file("backups")),
+        ("backup-every-minutes", number("7")),
+        ("backup-keep", number("3")),
         ("alert-webhook", text("http://127.0.0.1:9")),
         ("targets", text("public,10.0.0.0/8")),
         ("ca-file", file("cert.pem")),
@@ -62,6 +65,7 @@ fn every_flag_is_set_in_three_ways_and_nothing_else_is() {
         let beside = match *key {
             "tls-cert" => vec!["--tls-key".to_owned(), home.text("key.pem")],
             "tls-key" => vec!["--tls-cert".to_owned(), home.text("cert.pem")],
+            "backup-every-minutes" | "backup-keep" => vec!["--backup-dir".to_owned(), home.text("backups")],
             _ => Vec::new(),
         };
         let beside: Vec<&str> = beside.iter().map(String::as_str).collect();

@@ -160,7 +160,9 @@ fn all_that_failed_is_done_again() {
     assert_eq!((&fifth["count"], &fifth["executionIds"]), (&json!(1), &fourth["executionIds"]), "of both the replay");
     // Of one job only, the newest, and of a job that is gone.
     let of = |job: &str| json!({"jobId": job, "limit": 1});
-    assert_eq!(post(&test, "/api/executions/replay", Some(of(&good))).1["count"], 1);
+    let (_, one) = post(&test, "/api/executions/replay", Some(of(&good)));
+    assert_eq!(one["count"], 1, "{one}");
+    ended(&test, one["executionIds"][0].as_str().expect("one"));
     test.api().send("DELETE", &format!("/api/jobs/{good}"), None);
     let (_, gone) = post(&test, "/api/executions/replay", Some(of(&good)));
     assert_eq!((&gone["count"], &gone["skipped"]), (&json!(0), &json!(1)));

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::index::IndexWriter;
-use super::secrets::Found;
+use super::secrets::{self, Found};
 use super::{OpenError, Store, alerts, calendars, rows, tokens};
 use crate::core::{LedgerRow, Restored, Status, StoredJob, Totals};
 use crate::job::{Context, JobKey};
@@ -25,14 +25,15 @@ impl Store {
         mut job: impl FnMut(StoredJob),
         mut row: impl FnMut(LedgerRow),
     ) -> Result<Loaded, OpenError> {
-        let secrets = self.open_secrets()?;
+        let secrets = secrets::open_all(&self.connection, self.path(), self.vault.as_ref())?;
         let index = &mut self.index;
         let loaded = load(&self.connection, &secrets, index, context, &mut job, &mut row);
         loaded.map_err(|why| self.damaged(&why))
     }
 }
 
-fn load(
+/// The same of any open database.
+pub(super) fn load(
     connection: &Connection,
     secrets: &Found,
     index: &mut IndexWriter,

@@ -4,44 +4,61 @@
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
 //! with `fold`, `retention`, `ageing`, `checkpoint` beside it, each a `chore`, `reader` with `history`
 //! (pages), `strips`, `single` executions, `found` jobs and `series`; `index` with `stand`, `rollups`, `alerts`, `calendars`,
-//! idempotency `keys`, `tombstones`, `secrets`, which `reseal` gives another key, `tokens` and the `audit` log. `fill` makes a long history for measurements, `subject` takes the steps of the threads one by one for tests.
+//! idempotency `keys`, `tombstones`, `secrets`, which `reseal` gives another key, `tokens` and the `audit` log. A `backup` is a copy of all of it, made as `copying` says, out of a `part`, with a `seal`;
+//! `whole` tells whether a file is one, `look` what is in it and whether its tables fit together (`invariants`, `sums`), and `restore`
+//! puts it in place of a database. `fill` makes a long history for measurements, `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
 mod alerts;
 mod audit;
+mod backup;
+#[cfg(test)]
+mod backup_tests;
 mod calendars;
 mod checkpoint;
 mod chore;
+mod copying;
 mod fill;
 mod fold;
 mod found;
 mod history;
 mod index;
+mod invariants;
 mod keys;
 mod load;
+mod look;
 mod migrations;
 mod open;
+mod part;
 mod reader;
 mod reseal;
+mod restore;
 mod retention;
 mod rollups;
 mod rows;
+mod seal;
 mod secrets;
 mod series;
 mod single;
 mod stand;
 mod strips;
+mod sums;
 mod tokens;
 mod tombstones;
+mod whole;
 mod writer;
 
 #[cfg(test)]
 mod subject;
 
+pub use backup::{BackedUp, BackupSource};
+pub use copying::{CopyError, Progress, Watch};
 pub use fill::fill;
+pub use look::{Examined, Finding, Look, SecretsState};
 pub use open::{Looked, OpenError, Store};
 pub use reader::Readers;
 pub use reseal::{ResealError, Resealed};
+pub use restore::{Prepared, Replaced};
 #[cfg(test)]
 pub(in crate::store) use subject::Subject;
 pub use tokens::TokenFile;

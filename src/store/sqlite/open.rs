@@ -10,16 +10,20 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::chore::is_of_page;
 use super::index::IndexWriter;
 use super::migrations;
+use super::part::is_named;
 use crate::vault::Vault;
 
 /// Marks a SQLite file as Punctual's ("Pnct").
-const APPLICATION_ID: i64 = 0x506e_6374;
+pub(super) const APPLICATION_ID: i64 = 0x506e_6374;
+/// Marks one as a backup ("Pncb"): nobody serves it by mistake, and fires what the original fires.
+pub(super) const BACKUP_ID: i64 = 0x506e_6362;
 /// What must be whole for the server to go on.
 const CHECKED_TABLES: [&str; 4] = ["jobs", "ledger", "job_totals", "marks"];
 /// The first bytes of every SQLite file.
-const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
+pub(super) const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 /// How long a statement waits for another connection's lock before it says so.
 const BUSY_WAIT: Duration = Duration::from_millis(20);
 /// Pages kept in memory by the writer, in KiB.
@@ -155,7 +159,7 @@ fn open_locked(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true);
     // Jobs may hold what is nobody else's business. SQLite gives its log the mode of the database.
@@ -163,8 +167,9 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path).map_err(|why| OpenError::Lock(path.to_owned(), why))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Ok(()) if is_named(&file, path) => Ok(file),
+        // A backup was put in its place between the two.
+        Ok(()) | Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
         Err(TryLockError::Error(why)) => Err(OpenError::Lock(path.to_owned(), why)),
     }
 }
@@ -189,16 +194,7 @@ fn inspect(path: &Path) -> Result<i64, OpenError> {
     }
     let damaged = |why| damaged(path, &why);
     let connection = open_reader(path).map_err(damaged)?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(damaged)?;
-    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(damaged)?;
-    if tables > 0 && application != APPLICATION_ID {
-        return Err(OpenError::Foreign(path.to_owned()));
-    }
-    let version = migrations::version_of(&connection).map_err(damaged)?;
-    if version > migrations::current_version() {
-        return Err(OpenError::Newer { path: path.to_owned(), version, current: migrations::current_version() });
-    }
+    let version = version_of(&connection, path, APPLICATION_ID)?;
     // Not the whole file: history may be large, and what is needed to go on is in these.
     for table in CHECKED_TABLES.iter().filter(|_| version > 0) {
         let sql = format!("PRAGMA quick_check({table})");
@@ -206,6 +202,23 @@ fn inspect(path: &Path) -> Result<i64, OpenError> {
         if verdict != "ok" {
             return Err(OpenError::Damaged(path.to_owned(), verdict.replace('\n', "; ")));
         }
+    }
+    Ok(version)
+}
+
+/// The version of an open database that has this mark, if it is one that this build knows.
+pub(super) fn version_of(connection: &Connection, path: &Path, mark: i64) -> Result<i64, OpenError> {
+    let damaged = |why| damaged(path, &why);
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(damaged)?;
+    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(damaged)?;
+    if tables > 0 && application != mark {
+        let is_backup = application == BACKUP_ID;
+        return Err(if is_backup { OpenError::Backup(path.to_owned()) } else { OpenError::Foreign(path.to_owned()) });
+    }
+    let version = migrations::version_of(connection).map_err(damaged)?;
+    if version > migrations::current_version() {
+        return Err(OpenError::Newer { path: path.to_owned(), version, current: migrations::current_version() });
     }
     Ok(version)
 }
@@ -229,6 +242,9 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<String
 }
 
 pub(super) fn damaged(path: &Path, why: &rusqlite::Error) -> OpenError {
+    if is_of_page(why) {
+        return OpenError::Damaged(path.to_owned(), why.to_string());
+    }
     OpenError::Database(path.to_owned(), why.to_string())
 }
 
@@ -247,6 +263,8 @@ pub enum OpenError {
     NotADatabase(PathBuf),
     /// The file is somebody else's SQLite database.
     Foreign(PathBuf),
+    /// The file is a backup.
+    Backup(PathBuf),
     /// The file was written by a newer version.
     Newer {
         /// The file.
@@ -279,6 +297,11 @@ impl fmt::Display for OpenError {
             OpenError::Foreign(path) => {
                 write!(f, "failed to open {}: it is a database of another program", path.display())
             }
+            OpenError::Backup(path) => write!(
+                f,
+                "failed to open {}: it is a backup; `punctual restore` puts it in place of a database",
+                path.display()
+            ),
             OpenError::Newer { path, version, current } => write!(
                 f,
                 "failed to open {}: its schema has version {version}, and this build knows up to {current}; \

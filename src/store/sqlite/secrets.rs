@@ -2,10 +2,11 @@
 //! It must not hand one out in clear but to the job whose it is.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::open::OpenError;
+use super::open::{self, OpenError};
 use super::{Store, rows};
 use crate::job::{JobId, JobKey, Revision, Secret};
 use crate::vault::{UnsealError, Vault};
@@ -43,27 +44,26 @@ impl Store {
         self.vault = vault;
         self
     }
+}
 
-    /// Opens all secrets.
-    pub(super) fn open_secrets(&self) -> Result<Found, OpenError> {
-        let damaged = |why| self.damaged(&why);
-        let sql =
-            "SELECT public_id, secrets.name, sealed FROM secrets JOIN jobs ON id = job_id WHERE deleted_at IS NULL";
-        let mut statement = self.connection.prepare(sql).map_err(damaged)?;
-        let mut found = statement.query([]).map_err(damaged)?;
-        let mut secrets = Found::new();
-        while let Some(row) = found.next().map_err(damaged)? {
-            let Some(vault) = &self.vault else { return Err(OpenError::Sealed(self.path().to_owned())) };
-            let job = rows::job_id(row, 0).map_err(damaged)?;
-            let (name, sealed): (String, Vec<u8>) = (row.get(1).map_err(damaged)?, row.get(2).map_err(damaged)?);
-            let secret = vault.unseal(&place(job, &name), &sealed).map_err(|why| match why {
-                UnsealError::OtherKey => OpenError::OtherKey(self.path().to_owned()),
-                UnsealError::Damaged => {
-                    OpenError::Damaged(self.path().to_owned(), format!("{name} of job {job} cannot be opened"))
-                }
-            })?;
-            secrets.entry(job.key()).or_default().push((name, Secret::new(secret)));
-        }
-        Ok(secrets)
+/// Opens all secrets of a database.
+pub(super) fn open_all(connection: &Connection, path: &Path, vault: Option<&Vault>) -> Result<Found, OpenError> {
+    let damaged = |why| open::damaged(path, &why);
+    let sql = "SELECT public_id, secrets.name, sealed FROM secrets JOIN jobs ON id = job_id WHERE deleted_at IS NULL";
+    let mut statement = connection.prepare(sql).map_err(damaged)?;
+    let mut found = statement.query([]).map_err(damaged)?;
+    let mut secrets = Found::new();
+    while let Some(row) = found.next().map_err(damaged)? {
+        let Some(vault) = vault else { return Err(OpenError::Sealed(path.to_owned())) };
+        let job = rows::job_id(row, 0).map_err(damaged)?;
+        let (name, sealed): (String, Vec<u8>) = (row.get(1).map_err(damaged)?, row.get(2).map_err(damaged)?);
+        let secret = vault.unseal(&place(job, &name), &sealed).map_err(|why| match why {
+            UnsealError::OtherKey => OpenError::OtherKey(path.to_owned()),
+            UnsealError::Damaged => {
+                OpenError::Damaged(path.to_owned(), format!("{name} of job {job} cannot be opened"))
+            }
+        })?;
+        secrets.entry(job.key()).or_default().push((name, Secret::new(secret)));
     }
+    Ok(secrets)
 }

@@ -27,7 +27,7 @@ use super::secrets;
 use super::tokens;
 use crate::background;
 use crate::core::{JobChange, Persist};
-use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WRITE_RETRY_WAIT};
+use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WAL_TRUNCATE_EVERY, WRITE_RETRY_WAIT};
 use crate::store::{Batch, Keep, WriterEvent};
 use crate::vault::Vault;
 
@@ -69,6 +69,7 @@ impl Writer {
                 ageing: Ageing::new(),
                 ageing_chore: Chore::new("the series"),
                 checkpointer,
+                truncated_next: Instant::now(),
                 kept_house,
                 is_failing,
                 keeps: theirs,
@@ -130,6 +131,8 @@ struct Thread {
     ageing: Ageing,
     ageing_chore: Chore,
     checkpointer: Checkpointer,
+    /// When the log may be truncated again.
+    truncated_next: Instant,
     /// From when to when this thread last did anything else than write a batch.
     kept_house: Option<(Instant, Instant)>,
     /// Whether it was said that writing fails.
@@ -251,10 +254,13 @@ impl Thread {
             }
             self.tell_failed(done, self.ageing_chore.name);
         }
-        if checkpoint::length_of(&self.wal) > WAL_LEN_MAX {
-            // The checkpointer did not keep up with a writer that never rests.
-            // Busy while a reader reads: the next turn tries again.
-            drop(self.store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
+        if checkpoint::length_of(&self.wal) > WAL_LEN_MAX && now >= self.truncated_next {
+            // The checkpointer did not keep up with a writer that never rests, or cannot, as somebody reads for long. In
+            // that case each try waits for the reader, and in vain.
+            let busy = self.store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+            if busy.unwrap_or(true) {
+                self.truncated_next = Instant::now() + WAL_TRUNCATE_EVERY;
+            }
         }
         self.kept_house = Some((now, Instant::now()));
     }
