@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::request::{Request, Sent};
+use super::server::encoded;
 use super::{shell, wget};
 
 /// Flags of curl that say nothing of what is sent.
@@ -185,7 +186,16 @@ fn options(words: &[String], request: &mut Request, sent: &mut Sent) -> Result<(
         match name.as_str() {
             "-X" => request.method = Some(take()?.to_uppercase()),
             "-H" => request.header(&take()?, sent),
-            "-d" | "--data-urlencode" => {
+            "--data-urlencode" => {
+                let data = take()?;
+                let (name, text) = data.split_once('=').map_or(("", data.as_str()), |(name, text)| (name, text));
+                if name.contains('@') || data.starts_with('@') {
+                    return Err("its body comes from a file".to_owned());
+                }
+                let equals = if name.is_empty() { "" } else { "=" };
+                request.data.push(format!("{name}{equals}{}", encoded(text)));
+            }
+            "-d" => {
                 let data = take()?;
                 if data.starts_with('@') {
                     return Err("its body comes from a file".to_owned());
@@ -263,6 +273,10 @@ mod tests {
             (
                 "curl -XPUT --json '{\"a\":1}' -m 1.5 --retry 3 https://a",
                 json!({ "api": "https://a", "method": "PUT", "body": "{\"a\":1}", "timeoutMs": 1500, "retry": { "maxAttempts": 4 } }),
+            ),
+            (
+                "curl -G --data-urlencode 'q=a b&c' --data-urlencode =d https://a",
+                json!({ "api": "https://a?q=a%20b%26c&d", "method": "GET" }),
             ),
             ("curl -d a=1 -d b=2 -G https://a/?z=3", json!({ "api": "https://a/?z=3&a=1&b=2", "method": "GET" })),
             (
