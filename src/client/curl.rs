@@ -189,7 +189,7 @@ fn options(words: &[String], request: &mut Request, sent: &mut Sent) -> Result<(
             "--data-urlencode" => {
                 let data = take()?;
                 let (name, text) = data.split_once('=').map_or(("", data.as_str()), |(name, text)| (name, text));
-                if name.contains('@') || data.starts_with('@') {
+                if name.contains('@') || (!data.contains('=') && data.contains('@')) {
                     return Err("its body comes from a file".to_owned());
                 }
                 let equals = if name.is_empty() { "" } else { "=" };
@@ -303,6 +303,7 @@ mod tests {
             "curl https://a https://b",
             "curl -d @file https://a",
             "curl -F a=@b https://a",
+            "curl --data-urlencode a@b https://a",
             "curl -T a https://a",
             "curl https://a/[1-3]",
             "curl 'https://a/{b,c}'",
