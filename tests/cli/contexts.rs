@@ -124,3 +124,26 @@ fn what_is_typed_counts_before_the_environment_and_that_before_the_context() {
     secret.env("PUNCTUAL_TOKEN", "planted");
     assert!(help.out.contains("PUNCTUAL_TOKEN") && !run(secret, "").out.contains("planted"));
 }
+
+#[test]
+fn a_certificate_is_checked_and_may_be_one_of_ones_own() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("it can be made");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    fs::write(&cert, made.cert.pem()).expect("it is written");
+    fs::write(&key, made.signing_key.serialize_pem()).expect("it is written");
+    let [cert, key] = [&cert, &key].map(|path| path.to_str().expect("a text").to_owned());
+    let test = Setup::new(&["--listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key]);
+    test.job("a", "/ok");
+    let (_, port) = test.server.address("https://").rsplit_once(':').expect("a port");
+    let url = format!("https://localhost:{port}");
+    let home = test.folder.path();
+    let unknown = run(bare(home, &["job", "ls", "--server", &url]), "").ends(1);
+    assert!(unknown.out.is_empty() && unknown.err.contains("does not answer"), "{unknown:?}");
+    let trusting = ["job", "ls", "-o", "name", "--server", &url, "--api-ca-file", &cert];
+    assert_eq!(run(bare(home, &trusting), "").ends(0).out, "a\n");
+    // A context knows it, too.
+    run(bare(home, &["context", "set", "safe", "--server", &url, "--ca-file", &cert]), "").ends(0);
+    assert_eq!(run(bare(home, &["job", "ls", "-o", "name"]), "").ends(0).out, "a\n");
+    run(bare(home, &["job", "ls", "--server", &url, "--api-ca-file", &key]), "").ends(1).errs(&["certificates in PEM"]);
+}
