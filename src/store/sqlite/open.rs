@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::chore::is_of_page;
 use super::index::IndexWriter;
 use super::migrations;
-use super::part::is_named;
+use super::part::{beside, is_named};
 use crate::vault::Vault;
 
 /// Marks a SQLite file as Punctual's ("Pnct").
@@ -108,7 +108,8 @@ impl Store {
         check_header(path)?;
         if !is_in_use {
             // What a server has it has looked at.
-            let missing = beside(path).into_iter().filter(|file| !file.exists()).collect::<Vec<_>>();
+            let missing = ["-wal", "-shm"].map(|suffix| beside(path, suffix));
+            let missing: Vec<PathBuf> = missing.into_iter().filter(|file| !file.exists()).collect();
             let inspected = inspect(path);
             // SQLite makes them to read, and they say nothing. Nobody else has them, as we have the lock.
             missing.iter().for_each(|file| drop(fs::remove_file(file)));
@@ -126,15 +127,6 @@ impl Store {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// The files that SQLite may make beside a database.
-fn beside(path: &Path) -> [PathBuf; 2] {
-    ["-wal", "-shm"].map(|end| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        name.into()
-    })
 }
 
 /// A read-only connection for a reader thread.
