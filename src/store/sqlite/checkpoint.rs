@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
 
 use super::Store;
+use super::part::beside;
 use crate::background;
 use crate::limits::{CHECKPOINT_EVERY, CHECKPOINT_ROUNDS, CHECKPOINT_WAL_MIN};
 
@@ -72,9 +73,7 @@ fn is_all_copied(connection: &Connection) -> bool {
 
 /// The write-ahead log of a database.
 pub(super) fn wal_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    PathBuf::from(name)
+    beside(path, "-wal")
 }
 
 /// A file's length in bytes; 0 if there is none.
