@@ -36,9 +36,11 @@ fn reports(pool: &mut Pool, bell: &Receiver<()>, count: usize) -> Vec<Report> {
 }
 
 /// Serves connections one after the other, so that it needs one file only; each for as many requests as come.
-fn target() -> String {
+/// Its second part hears of each connection that both ends have closed.
+fn target() -> (String, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (closed, hears) = unbounded();
     std::thread::spawn(move || {
         loop {
             let Ok((mut socket, _)) = listener.accept() else {
@@ -49,9 +51,12 @@ fn target() -> String {
             while matches!(socket.read(&mut request), Ok(len) if len > 0) {
                 socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap_or_default();
             }
+            drop(socket);
+            // The test may be over by now.
+            closed.send(()).unwrap_or_default();
         }
     });
-    url
+    (url, hears)
 }
 
 #[test]
@@ -68,10 +73,12 @@ fn no_more_files() {
         extra_roots: Vec::new(),
     };
     let mut pool = Pool::start(settings, Arc::new(move || ring.send(()).unwrap())).unwrap();
-    let (first, second) = (target(), target());
+    let ((first, first_closed), (second, _)) = (target(), target());
     // An attempt with TLS needs the machine's certificates, so that after it nobody reads files any more.
     pool.send(vec![attempt(&first.replace("http:", "https:"), 1)]);
     assert!(matches!(reports(&mut pool, &bell, 1)[0].outcome, Outcome::ConnectionFailed(_)));
+    // Its files, here and at the target, are free again: or they would be while there are to be none.
+    first_closed.recv_timeout(Duration::from_secs(20)).unwrap();
     let limit = Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) };
     setrlimit(Resource::Nofile, limit).unwrap();
     let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
