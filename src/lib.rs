@@ -437,6 +437,7 @@ pub mod alert;
 pub mod api;
 pub mod background;
 pub mod bench;
+pub mod channel;
 pub mod cli;
 pub mod clock;
 pub mod config;

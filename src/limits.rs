@@ -602,8 +602,39 @@ pub const ALERTS_PENDING_MAX: usize = 10_000;
 pub const ALERT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long one delivery of an alert may take.
 pub const ALERT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Deliveries under way at once, on top of what may be in flight of executions.
+/// Deliveries of the plain webhook under way at once, on top of what may be in flight of executions.
 pub const ALERTS_IN_FLIGHT_MAX: u32 = 1;
+
+// --- Incidents, silences, channels ---
+
+/// Failures in a row that a policy may ask for.
+pub const FAILURES_MAX: u64 = 1_000_000;
+/// The longest period of a policy.
+pub const PERIOD_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// An open incident is told no more often than this.
+pub const REMIND_MIN: Duration = Duration::from_secs(60);
+/// Open incidents; beyond, what goes wrong stands in history and in the log only.
+pub const INCIDENTS_OPEN_MAX: usize = 100_000;
+/// Closed incidents that are kept, whatever their age.
+pub const INCIDENTS_KEPT_MAX: u64 = 100_000;
+/// Channels. Each has one delivery under way at most, on top of what may be in flight of executions.
+pub const CHANNELS_MAX: usize = 32;
+/// Channels of e-mail among them: each has a thread of its own while it has something to send.
+pub const MAIL_CHANNELS_MAX: usize = 8;
+/// How long the name of a channel may be.
+pub const CHANNEL_NAME_LEN_MAX: usize = 64;
+/// Silences.
+pub const SILENCES_MAX: usize = 1_000;
+/// How long a silence may last.
+pub const SILENCE_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Policies of tags.
+pub const TAG_POLICIES_MAX: usize = 1_000;
+/// Messages that a channel sends one by one within [`DIGEST_TIME`]; what comes beyond is sent together.
+pub const DIGEST_AFTER: usize = 5;
+/// See [`DIGEST_AFTER`].
+pub const DIGEST_TIME: Duration = Duration::from_secs(30);
+/// How many incidents a digest names; of the others it says how many there are.
+pub const DIGEST_SHOWN_MAX: usize = 50;
 
 const _: () = {
     assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");

@@ -53,6 +53,8 @@ fn again(answer: StoredAnswer) -> Response {
 /// What a reader found.
 pub fn answer(answer: Result<Answer, ReadError>) -> Found {
     Found::Response(match answer {
+        // To be shown.
+        Ok(Answer::Incidents(_) | Answer::Incident(_)) => ApiError::no_such_calendar().response(),
         Ok(Answer::One(found)) => return Found::Execution(found),
         Ok(Answer::ToReplay(found)) => return Found::Executions(found),
         Ok(Answer::Jobs(found)) => return Found::Jobs(found),

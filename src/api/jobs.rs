@@ -182,6 +182,9 @@ pub fn reply(reply: &Reply, herd: Option<Herd>) -> Response {
         Reply::Nameless => ApiError::nameless().response(),
         Reply::CalendarPut { name, dates, jobs } => calendars::changed(name, dates, *jobs),
         Reply::CalendarDeleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
+        Reply::Set(_) | Reply::NoSuchSetting | Reply::Acknowledged(_) | Reply::NoSuchIncident => {
+            ApiError::no_such_calendar().response()
+        }
         Reply::NoSuchCalendar => ApiError::no_such_calendar().response(),
         Reply::Started(ids) => runs::started(ids),
         Reply::StartedAll(ids, passed_over) => runs::started_all(ids, *passed_over),

@@ -154,6 +154,7 @@ impl News {
             }
             Persist::Change(change) => Some((Rank::Other, job_of(change))),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => None,
+            Persist::Setting(_) | Persist::Incident(_) => None,
         }
     }
 
@@ -163,6 +164,7 @@ impl News {
             Persist::Row(row, _) => Some(News::Ended(Box::new(told(row, before.id)))),
             Persist::Change(change) => Some(of_change(change, before, wall)),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => None,
+            Persist::Setting(_) | Persist::Incident(_) => None,
         }
     }
 

@@ -49,6 +49,9 @@ impl Scheduler {
         match (command.action, job) {
             (Action::PutCalendar { name, dates }, _) => self.put_calendar(command.request, name, dates),
             (Action::DeleteCalendar { name }, _) => self.delete_calendar(command.request, name),
+            (Action::Set(setting), _) => self.set(command.request, setting, now),
+            (Action::Silence(silence), _) => self.silence(command.request, silence, now),
+            (Action::Acknowledge { id, by, note }, _) => self.acknowledge(command.request, id, by, note, now),
             (Action::ReplayAll(origins), _) => self.replay_all(command.request, origins, now),
             (Action::Create { spec, entropy, pause }, _) => {
                 let since = owed_since(&spec, command.read_at, now);
@@ -82,7 +85,7 @@ impl Scheduler {
     pub(super) fn job_of(&self, action: &Action) -> Result<Option<u32>, Reply> {
         let id = match action {
             Action::Create { .. } | Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => return Ok(None),
-            Action::ReplayAll(_) => return Ok(None),
+            Action::ReplayAll(_) | Action::Set(_) | Action::Silence(_) | Action::Acknowledge { .. } => return Ok(None),
             Action::Apply(apply) => return self.declared(apply),
             Action::Update { id, .. } | Action::Delete { id, .. } | Action::Release { id } => *id,
             Action::Pause { id, .. } | Action::Resume { id, .. } => *id,
@@ -98,6 +101,7 @@ impl Scheduler {
             Action::Pause { expected, .. } | Action::Resume { expected, .. } => expected.as_deref(),
             Action::Create { .. } | Action::Release { .. } | Action::Run(_) | Action::ReplayAll(_) => None,
             Action::PutCalendar { .. } | Action::DeleteCalendar { .. } | Action::Apply(_) => None,
+            Action::Set(_) | Action::Silence(_) | Action::Acknowledge { .. } => None,
         };
         let number = job.map(|job| self.jobs[job].revision().number);
         match expected.zip(number) {

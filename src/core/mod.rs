@@ -12,6 +12,7 @@
 //! in the next hour.
 
 mod admission;
+mod alerting;
 mod applying;
 mod arming;
 mod attempt;
@@ -22,6 +23,7 @@ mod details;
 mod executions;
 mod forecast;
 mod gathering;
+mod incident;
 mod io;
 mod jobs;
 mod key;
@@ -40,6 +42,7 @@ mod restore;
 mod runs;
 mod scheduler;
 mod sending;
+mod setting;
 mod tally;
 mod targets;
 mod view;
@@ -48,9 +51,12 @@ pub use attempt::{AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandRepo
 pub use counts::{AttemptCounts, Counts, EndedCounts};
 pub use details::{Details, PastAttempt, Timings, Wait};
 pub use forecast::{Ahead, Forecast};
+pub use incident::{
+    Acknowledged, Cause, Closed, Event, Incident, IncidentChange, IncidentId, JobLabel, Message, RowNews, Subject,
+};
 pub use io::{
     Accepted, Action, Applied, Apply, CalendarChange, Change, Command, Defaults, Input, JobChange, Meant, Notice,
-    Output, Persist, Refusal, Reply, RequestId, Restored, Run, RunOf, Settings, StoredJob,
+    Output, Persist, Refusal, Reply, RequestId, Restored, Run, RunOf, Settings, StoredJob, Trouble,
 };
 pub use key::{ExecutionId, ExecutionKey, Kind};
 pub use listing::{JobFilter, JobOrder, JobState, Listing, Place, TargetFilter};
@@ -58,6 +64,7 @@ pub use ranking::{Ranking, TargetView};
 pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};
 pub use rehearsal::Rehearsal;
 pub use scheduler::Scheduler;
+pub use setting::{PolicyScope, Setting, Silence, SilenceId, Silenced};
 pub use tally::{Counters, LastOutcome, Tally, Totals};
 pub use view::{Herd, JobView, Load};
 

@@ -62,7 +62,7 @@ impl Stage {
                         Persist::Row(row, _) => self.rows.push(row),
                         Persist::Change(_) => self.changes += 1,
                         Persist::Remove(seq) => self.rows.retain(|row| row.seq != seq),
-                        Persist::Calendar(_) => {}
+                        Persist::Calendar(_) | Persist::Setting(_) | Persist::Incident(_) => {}
                         Persist::Runs(rows) => self.rows.extend(rows),
                     }
                 }
@@ -72,7 +72,7 @@ impl Stage {
                 Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_)) => panic!("{output:?}"),
                 Output::Reply(..) | Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
                 Output::Gathered(..) | Output::Together(..) => {}
-                Output::Alert(_) | Output::Notice(_) => {}
+                Output::Alert(_) | Output::Tell(_) | Output::Notice(_) => {}
             }
         }
     }

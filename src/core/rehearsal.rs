@@ -89,6 +89,7 @@ impl Rehearsal {
             Action::Delete { .. } | Action::Pause { .. } => (None, None),
             Action::Release { .. } | Action::Run(_) | Action::ReplayAll(_) => (None, None),
             Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => (None, None),
+            Action::Set(_) | Action::Silence(_) | Action::Acknowledge { .. } => (None, None),
         };
         let name = new.as_ref().and_then(|spec| spec.name());
         self.names.extend(name.filter(|name| old.and_then(|old| old.spec.name()) != Some(name)).map(Into::into));

@@ -90,6 +90,8 @@ impl Scheduler {
             Input::RestoreCalendar(CalendarChange { name, dates }) => {
                 dates.into_iter().for_each(|dates| self.adopt_calendar(&name, dates));
             }
+            Input::RestoreSetting(setting) => self.adopt_setting(setting),
+            Input::RestoreIncident(incident) => self.adopt_incident(*incident),
             Input::RestoreDone(restored) => self.judge(restored, now),
             Input::Command(command) => self.command(*command, now),
             Input::Gather(command) => self.gather(*command, now),
@@ -97,6 +99,7 @@ impl Scheduler {
             Input::Committed { through, rejected } => self.committed(through, &rejected, now),
             Input::Report(report) => self.report(report, now),
             Input::ClockStep(by_us) => self.clock_step(by_us, now),
+            Input::Trouble(trouble) => self.trouble(trouble, now),
             Input::Defaults(Defaults { retry, misfire, lateness_max }) => {
                 self.settings = Settings { retry, misfire, lateness_max, ..self.settings };
             }

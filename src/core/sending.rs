@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::attempt::{Answer, Attempt, Handle, Outcome, Report};
 use super::details::{PastAttempt, Wait};
 use super::executions::{Execution, State};
+use super::incident::RowNews;
 use super::io::{Notice, Output, Persist};
 use super::jobs::Job;
 use super::receipts::Receipt;
@@ -306,7 +307,8 @@ impl Scheduler {
         assert_ne!(status, Status::Pending, "an execution does not finish as pending");
         self.counts.ended.note(row.key.kind, status);
         if status == Status::Failed && !job.is_deleted() {
-            execution.alert = Some(Box::new(alert_for(execution, job, now)));
+            let alert = Some(alert_for(execution, job, now));
+            execution.news = Some(Box::new(RowNews { alert, incidents: Vec::new() }));
         }
         let job = execution.job;
         self.give_key_back(slot);
@@ -329,7 +331,7 @@ impl Scheduler {
     pub(super) fn write_row(&mut self, slot: u32) {
         let execution = &self.executions[slot];
         let handle = self.executions.handle(slot);
-        let item = Persist::Row(execution.row.clone(), execution.alert.clone());
+        let item = Persist::Row(execution.row.clone(), execution.news.clone());
         self.executions[slot].written_as = self.persist(item, Receipt::Row(handle));
     }
 
@@ -343,9 +345,9 @@ impl Scheduler {
         match execution.state() {
             State::Closing => {
                 let (job, is_backfill) = (execution.job, execution.is_backfill());
-                if let Some(alert) = execution.alert.take() {
-                    self.output(Output::Alert(alert));
-                }
+                let RowNews { alert, incidents } = execution.news.take().map(|news| *news).unwrap_or_default();
+                alert.into_iter().for_each(|alert| self.output(Output::Alert(Box::new(alert))));
+                incidents.into_iter().for_each(|change| self.tell(change));
                 let goes_on = !self.jobs[job].is_deleted();
                 self.tell_end(handle);
                 self.forget(handle.slot);

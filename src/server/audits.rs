@@ -117,9 +117,11 @@ fn status_of(reply: &Reply) -> Status {
     match reply {
         Reply::Created(_) => Status::CREATED,
         Reply::Updated(_) | Reply::Unchanged(_) | Reply::CalendarPut { .. } | Reply::Ended(..) => Status::OK,
+        Reply::Set(_) | Reply::Acknowledged(_) => Status::OK,
         Reply::Started(_) | Reply::StartedAll(..) => Status::ACCEPTED,
         Reply::Deleted | Reply::CalendarDeleted => Status::NO_CONTENT,
         Reply::NotFound | Reply::Nameless | Reply::NoSuchCalendar => Status::NOT_FOUND,
+        Reply::NoSuchSetting | Reply::NoSuchIncident => Status::NOT_FOUND,
         Reply::TooMany(_) | Reply::Invalid(_) => Status::BAD_REQUEST,
         Reply::NameTaken(_) | Reply::Conflict(_) => Status::CONFLICT,
         Reply::Changed(_) => Status::PRECONDITION_FAILED,

@@ -588,6 +588,7 @@ fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
         Reply::Deleted | Reply::NotFound | Reply::Conflict(_) | Reply::Invalid(_) | Reply::Refused(_) => None,
         Reply::Started(_) | Reply::StartedAll(..) | Reply::Ended(..) | Reply::NameTaken(_) | Reply::Changed(_) => None,
         Reply::CalendarPut { .. } | Reply::CalendarDeleted | Reply::NoSuchCalendar | Reply::TooMany(_) => None,
+        Reply::Set(_) | Reply::NoSuchSetting | Reply::Acknowledged(_) | Reply::NoSuchIncident => None,
     }
 }
 

@@ -147,6 +147,7 @@ impl Engine {
                     let update = self.alerts.tell(&record);
                     self.note_alert(update);
                 }
+                Output::Tell(_) => {}
                 Output::Hurry => self.outbox.hurry(),
                 Output::Notice(notice) => {
                     self.events.note_notice(&notice, now);

@@ -181,6 +181,7 @@ impl Rehearsal {
                 | Output::Fire(_)
                 | Output::Dispatched(..)
                 | Output::Alert(_)
+                | Output::Tell(_)
                 | Output::Hurry => {}
             }
         }
@@ -191,6 +192,7 @@ impl Rehearsal {
             Persist::Row(row, _) => self.note_row(row),
             Persist::Change(change) => change.rows.iter().for_each(|row| self.note_row(row)),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => {}
+            Persist::Setting(_) | Persist::Incident(_) => {}
         }
     }
 

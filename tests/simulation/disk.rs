@@ -92,6 +92,7 @@ impl Disk {
                 })
                 .map(|row| row.key.instant),
             Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => None,
+            Persist::Setting(_) | Persist::Incident(_) => None,
         })
     }
 
@@ -110,12 +111,12 @@ impl Disk {
         let batch: Vec<Queued> = self.queue.drain(..len).collect();
         for Queued { item, peak, .. } in batch {
             match item {
-                Persist::Row(row, alert) => {
-                    if let Some(alert) = alert {
+                Persist::Row(row, news) => {
+                    if let Some(alert) = news.and_then(|news| news.alert) {
                         assert_eq!(alert.seq, row.seq, "an alert belongs to the row it comes with");
                         assert_eq!(row.record.status, Status::Failed, "only a failed row has an alert");
                         assert!(!self.alerts.contains_key(&row.seq), "a failure raises one alert");
-                        self.alerts.insert(row.seq, *alert);
+                        self.alerts.insert(row.seq, alert);
                     }
                     self.put_row(row);
                 }
@@ -130,6 +131,7 @@ impl Disk {
                     }
                 }
                 Persist::Change(change) => self.change(*change, peak),
+                Persist::Setting(_) | Persist::Incident(_) => {}
                 Persist::Runs(rows) => rows.into_iter().for_each(|row| self.put_row(row)),
             }
         }
@@ -142,8 +144,10 @@ impl Disk {
         let mut rows = Vec::new();
         for queued in batch {
             match &queued.item {
-                Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => self.rejected.push(queued.number),
-                Persist::Row(..) | Persist::Remove(_) => rows.push(queued),
+                Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) | Persist::Setting(_) => {
+                    self.rejected.push(queued.number)
+                }
+                Persist::Row(..) | Persist::Remove(_) | Persist::Incident(_) => rows.push(queued),
             }
         }
         let kept = rows.len();

@@ -11,7 +11,7 @@ use super::{alerts, audit, found, keys, rows, series, single, strips, tokens};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
-use crate::store::{Answer, ExecutionPage, ExecutionRecord, Filter, Query};
+use crate::store::{Answer, ExecutionPage, ExecutionRecord, Filter, IncidentPage, Query};
 use crate::time::{Instant, WallUs};
 
 /// Older than the start of a page.
@@ -86,6 +86,8 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
         Query::Strips { jobs, limit, now } => {
             strips::strips(&snapshot, (index, settled), jobs, *limit, *now).map(Answer::Strips)
         }
+        Query::Incidents(_) => Ok(Answer::Incidents(IncidentPage { incidents: Vec::new(), more: false })),
+        Query::Incident(_) => Ok(Answer::Incident(None)),
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
     }
 }

@@ -63,6 +63,10 @@ pub(super) fn load(
         },
         alerts: alerts::undelivered(connection)?,
         calendars: calendars::read_all(connection)?,
+        settings: Vec::new(),
+        channels: Vec::new(),
+        incidents: Vec::new(),
+        messages: Vec::new(),
         tokens: (tokens::version(connection)?, tokens::read_all(connection)?),
         jobs,
     })

