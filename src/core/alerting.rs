@@ -174,8 +174,7 @@ impl Scheduler {
     }
 
     fn check_channels(&self, policy: &AlertPolicy) -> Result<(), Reply> {
-        let is_there =
-            |name: &str| self.settings().channel(name).is_some() && !self.alerting.leaving.contains(name);
+        let is_there = |name: &str| self.settings().channel(name).is_some() && !self.alerting.leaving.contains(name);
         let unknown = policy.channels.iter().flat_map(|names| names.iter()).find(|name| !is_there(name));
         unknown.map_or(Ok(()), |name| {
             let why = format_args!("expected names of channels, but there is no channel {name:?}");
@@ -196,7 +195,8 @@ impl Scheduler {
                 all.insert(name, channel);
                 let mails = all.values().filter(|channel| channel.is_mail()).count();
                 if all.len() > CHANNELS_MAX || mails > MAIL_CHANNELS_MAX {
-                    let why = format!("expected at most {CHANNELS_MAX} channels, {MAIL_CHANNELS_MAX} of them of e-mail");
+                    let why =
+                        format!("expected at most {CHANNELS_MAX} channels, {MAIL_CHANNELS_MAX} of them of e-mail");
                     return Err(Reply::TooMany(why));
                 }
                 true

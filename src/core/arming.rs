@@ -218,14 +218,7 @@ impl Scheduler {
     }
 
     /// Settles the instants up to `through` by one policy.
-    fn settle_stretch(
-        &mut self,
-        slot: u32,
-        through: Instant,
-        policy: Misfire,
-        reason: &'static str,
-        now: Now,
-    ) -> u32 {
+    fn settle_stretch(&mut self, slot: u32, through: Instant, policy: Misfire, reason: &'static str, now: Now) -> u32 {
         let job = &self.jobs[slot];
         let (after, id) = (job.armed_through(), job.revision().id);
         let schedule = Arc::clone(&job.spec().schedule);

@@ -146,9 +146,7 @@ impl Scheduler {
         };
         let target = match (&incident.subject, job) {
             (Subject::Target(name), _) => Some(name.to_string()),
-            (_, Some(job)) if settings.silences().next().is_some() => {
-                Some(job.spec().post.url.target().to_string())
-            }
+            (_, Some(job)) if settings.silences().next().is_some() => Some(job.spec().post.url.target().to_string()),
             (Subject::Job(_) | Subject::Server, _) => None,
         };
         let covers = |of: &Silenced| match of {
@@ -225,8 +223,7 @@ impl Scheduler {
         }
         changed.messages += 1;
         let number = changed.messages;
-        let message =
-            Message { incident: Arc::clone(&incident), number, event: Event::Closed, at: now.wall, channels };
+        let message = Message { incident: Arc::clone(&incident), number, event: Event::Closed, at: now.wall, channels };
         Some(IncidentChange { incident, message: Some(message) })
     }
 
@@ -267,8 +264,8 @@ impl Scheduler {
         }
         // It cannot wait for the disk; if it was not delivered when it is there, another process does that.
         self.incidents.unwritten.push_back((IncidentChange { message: None, ..change.clone() }, None));
-        change.message.clone().into_iter().for_each(|message| self.output(Output::Tell(message)));
-        self.persist(Persist::Incident(Box::new(change)), Receipt::Incident);
+        self.persist(Persist::Incident(Box::new(change.clone())), Receipt::Incident);
+        self.tell(change);
     }
 
     /// A target began to fail, or answers again.
@@ -467,6 +464,11 @@ impl Scheduler {
             self.jobs[job].incidents += 1;
         }
         self.incidents.insert(incident);
+    }
+
+    /// Ids below this are used up.
+    pub(super) fn reserve_incidents(&mut self, next: u64) {
+        self.incidents.newest = self.incidents.newest.max(next.saturating_sub(1));
     }
 
     /// All jobs were found: what became of incidents while nobody looked.
