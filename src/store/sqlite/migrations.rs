@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0003_find_and_pause.sql"),
     include_str!("../../../migrations/0004_series.sql"),
     include_str!("../../../migrations/0005_access.sql"),
+    include_str!("../../../migrations/0006_incidents.sql"),
 ];
 
 /// The version this build writes.
