@@ -46,11 +46,13 @@ impl Store {
     /// Forgets what was heard of messages whose rows never came, as the process before ended in between: nobody knows of
     /// them any more, and another message may have their name.
     pub(super) fn forget_unwritten(&self) -> rusqlite::Result<()> {
-        self.connection.execute("DELETE FROM messages WHERE event IS NULL", []).map(drop)
+        self.connection.execute(FORGET_UNWRITTEN, []).map(drop)
     }
 }
 
-const UNDELIVERED: &str = "FROM messages m LEFT JOIN incidents i ON i.id = m.incident \
+pub(super) const FORGET_UNWRITTEN: &str = "DELETE FROM messages WHERE event IS NULL";
+
+pub(super) const UNDELIVERED: &str = "FROM messages m LEFT JOIN incidents i ON i.id = m.incident \
      WHERE m.delivery = 'PENDING' AND m.event IS NOT NULL ORDER BY m.created_at, m.incident, m.number, m.channel";
 
 /// Every message that is still to be delivered, over one channel each, in the order in which they were made.
@@ -80,13 +82,12 @@ pub(super) fn undelivered(connection: &Connection) -> rusqlite::Result<Vec<Undel
     Ok(all)
 }
 
+pub(super) const OF_INCIDENT: &str = "FROM messages m WHERE incident = ?1 AND event IS NOT NULL \
+     ORDER BY number DESC, channel DESC LIMIT ?2";
+
 /// The newest messages of an incident, oldest first.
 pub(super) fn of_incident(connection: &Connection, incident: IncidentId) -> rusqlite::Result<Vec<SentMessage>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM messages m WHERE incident = ?1 AND event IS NOT NULL \
-         ORDER BY number DESC, channel DESC LIMIT ?2"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} {OF_INCIDENT}"))?;
     let most = rows::integer(INCIDENT_MESSAGES_SHOWN_MAX as u64);
     let found = statement.query_map(params![rows::integer(incident.0), most], read)?;
     let mut messages = found.collect::<rusqlite::Result<Vec<SentMessage>>>()?;
@@ -127,7 +128,7 @@ pub(super) fn delete_before(connection: &Connection, oldest_us: i64, most: u32) 
     delete.execute(params![oldest_us, most]).map(|gone| rows::small(gone as u64))
 }
 
-const DELETE_BEFORE: &str = "DELETE FROM messages WHERE (incident, number, channel) IN (SELECT incident, number, channel \
+pub(super) const DELETE_BEFORE: &str = "DELETE FROM messages WHERE (incident, number, channel) IN (SELECT incident, number, channel \
      FROM messages INDEXED BY idx_messages_done WHERE created_at < ?1 AND delivery <> 'PENDING' \
      ORDER BY created_at LIMIT ?2)";
 

@@ -93,7 +93,8 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Incident> {
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => return Err(bad(first + 11, "half of an end")),
     };
-    let acknowledged = time(13)?.map(|at| Ok::<_, rusqlite::Error>(Acknowledged { at, by: text(14)?, note: text(15)? }));
+    let acknowledged =
+        time(13)?.map(|at| Ok::<_, rusqlite::Error>(Acknowledged { at, by: text(14)?, note: text(15)? }));
     Ok(Incident {
         id: IncidentId(rows::unsigned(row, first)?),
         cause: Cause::from_name(name).ok_or_else(|| bad(first + 1, &format!("unknown cause {name:?}")))?,
@@ -128,7 +129,7 @@ pub(super) fn open(connection: &Connection) -> rusqlite::Result<Vec<Incident>> {
     connection.prepare(&open_sql())?.query_map([], |row| read(row, 0))?.collect()
 }
 
-fn open_sql() -> String {
+pub(super) fn open_sql() -> String {
     format!("SELECT {COLUMNS} FROM incidents i INDEXED BY idx_incidents_open WHERE i.closed_at IS NULL ORDER BY i.id")
 }
 
@@ -150,7 +151,7 @@ pub(super) fn page(connection: &Connection, query: &IncidentQuery) -> rusqlite::
 }
 
 /// The index is named, as SQLite does not know which of them leaves less to walk over.
-fn page_sql(query: &IncidentQuery) -> (String, Vec<Sql>) {
+pub(super) fn page_sql(query: &IncidentQuery) -> (String, Vec<Sql>) {
     let IncidentQuery { limit, before, open, job, cause } = query;
     let index = match (job, open, cause) {
         (Some(_), Some(true), _) => "INDEXED BY idx_incidents_open_of_job",
@@ -179,12 +180,7 @@ fn page_sql(query: &IncidentQuery) -> (String, Vec<Sql>) {
 
 /// Deletes up to so many incidents that are over, and messages of those: what is older than this, and what is too much.
 /// How many rows. An incident goes behind its last message, and a message only when it is no longer to be delivered.
-pub(super) fn delete_old(
-    connection: &Connection,
-    oldest_us: i64,
-    bytes_max: u64,
-    most: u32,
-) -> rusqlite::Result<u32> {
+pub(super) fn delete_old(connection: &Connection, oldest_us: i64, bytes_max: u64, most: u32) -> rusqlite::Result<u32> {
     let mut delete = connection.prepare_cached(DELETE_BEFORE)?;
     let mut gone = rows::small(delete.execute(params![oldest_us, most])? as u64);
     let mut count = connection.prepare_cached("SELECT count(*) FROM incidents WHERE closed_at IS NOT NULL")?;
@@ -214,11 +210,11 @@ pub(super) fn delete_old(
 }
 
 /// Deletes incidents that have been over for long and of which no message is left, among the oldest.
-const DELETE_BEFORE: &str = "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents INDEXED BY idx_incidents_closed_at \
+pub(super) const DELETE_BEFORE: &str = "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents INDEXED BY idx_incidents_closed_at \
      WHERE closed_at < ?1 ORDER BY closed_at LIMIT ?2) AND NOT EXISTS (SELECT 1 FROM messages WHERE incident = id)";
 
 /// Incidents that are over and of which nothing is to be delivered any more, among the oldest.
-const OLDEST_DONE: &str = "SELECT id FROM (SELECT id FROM incidents INDEXED BY idx_incidents_closed_at \
+pub(super) const OLDEST_DONE: &str = "SELECT id FROM (SELECT id FROM incidents INDEXED BY idx_incidents_closed_at \
      WHERE closed_at IS NOT NULL ORDER BY closed_at LIMIT ?1) \
      WHERE NOT EXISTS (SELECT 1 FROM messages WHERE incident = id AND delivery = 'PENDING')";
 

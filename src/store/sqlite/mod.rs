@@ -32,6 +32,8 @@ mod look;
 mod migrations;
 mod open;
 mod part;
+#[cfg(test)]
+mod plan_tests;
 mod reader;
 mod reseal;
 mod restore;

@@ -96,9 +96,7 @@ fn reseal_one(
             Ok(None)
         }
         Err(UnsealError::OtherKey) => Err(OpenError::OtherKey(path.to_owned())),
-        Err(UnsealError::Damaged) => {
-            Err(OpenError::Damaged(path.to_owned(), format!("{} cannot be opened", what())))
-        }
+        Err(UnsealError::Damaged) => Err(OpenError::Damaged(path.to_owned(), format!("{} cannot be opened", what()))),
     }
 }
 

@@ -154,7 +154,8 @@ fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T
 
 /// How every channel fared.
 pub(super) fn read_health(connection: &Connection) -> rusqlite::Result<Vec<(Arc<str>, ChannelHealth)>> {
-    let mut statement = connection.prepare("SELECT name, delivered_at, failed_at, error FROM channels ORDER BY name")?;
+    let mut statement =
+        connection.prepare("SELECT name, delivered_at, failed_at, error FROM channels ORDER BY name")?;
     let found = statement.query_map([], |row| {
         let time = |column: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(WallUs));
         Ok((row.get(0)?, ChannelHealth { delivered_at: time(1)?, failed_at: time(2)?, error: row.get(3)? }))
