@@ -59,6 +59,7 @@ pub(super) fn load(
         restored: Restored {
             next_seq: above(seq),
             next_job: above(key),
+            next_incident: 1,
             newest: newest.into_iter().flatten().max().map(WallUs),
         },
         alerts: alerts::undelivered(connection)?,
