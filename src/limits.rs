@@ -581,6 +581,12 @@ pub const DISK_SYNC_GOOD: Duration = Duration::from_millis(50);
 pub const DISK_SYNC_MAX: Duration = Duration::from_millis(1_500);
 /// With less than this left on the disk, in bytes, it is as good as full: the write-ahead log alone may take as much.
 pub const DISK_FREE_MIN: u64 = 64 << 20;
+/// With less than this left on the disk, in bytes, somebody is told.
+pub const DISK_LOW: u64 = 4 * DISK_FREE_MIN;
+/// From this on all is well again.
+pub const DISK_LOW_OVER: u64 = 2 * DISK_LOW;
+/// How long the store must be in trouble before somebody is told.
+pub const STORE_TROUBLE_MIN: Duration = Duration::from_secs(3);
 /// A clock that is further off than this shows in what targets see.
 pub const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(100);
 /// A lookup that takes longer than this shows in the first execution for a target.

@@ -53,6 +53,7 @@ mod supervisor;
 mod timer;
 mod tls;
 mod together;
+mod troubles;
 mod turn;
 mod unix_socket;
 mod usage;

@@ -180,6 +180,12 @@ fn prepare(
     for calendar in loaded.calendars {
         engine.input(Input::RestoreCalendar(calendar), now);
     }
+    for setting in loaded.settings {
+        engine.input(Input::RestoreSetting(setting), now);
+    }
+    for incident in loaded.incidents {
+        engine.input(Input::RestoreIncident(Box::new(incident)), now);
+    }
     engine.input(Input::RestoreDone(loaded.restored), now);
     engine.resume_alerts(&loaded.alerts, now);
 
