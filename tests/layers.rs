@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("schedule", &["time", "limits", "mix"]),
     ("telemetry", &["time", "limits"]),
     ("job", &["time", "limits", "mix", "schedule"]),
-    ("channel", &["time", "limits", "job"]),
+    ("channel", &["limits", "job"]),
     ("core", &["time", "limits", "schedule", "job", "channel"]),
     ("dispatch", &["time", "limits", "mix", "clock", "job", "core"]),
     ("mail", &["time", "limits", "clock", "channel", "core", "dispatch"]),
