@@ -581,6 +581,12 @@ pub const DISK_SYNC_GOOD: Duration = Duration::from_millis(50);
 pub const DISK_SYNC_MAX: Duration = Duration::from_millis(1_500);
 /// With less than this left on the disk, in bytes, it is as good as full: the write-ahead log alone may take as much.
 pub const DISK_FREE_MIN: u64 = 64 << 20;
+/// With less than this left on the disk, in bytes, somebody is told.
+pub const DISK_LOW: u64 = 4 * DISK_FREE_MIN;
+/// From this on all is well again.
+pub const DISK_LOW_OVER: u64 = 2 * DISK_LOW;
+/// How long the store must be in trouble before somebody is told.
+pub const STORE_TROUBLE_MIN: Duration = Duration::from_secs(3);
 /// A clock that is further off than this shows in what targets see.
 pub const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(100);
 /// A lookup that takes longer than this shows in the first execution for a target.
@@ -616,8 +622,14 @@ pub const PERIOD_MAX: Duration = Duration::from_secs(366 * 86_400);
 pub const REMIND_MIN: Duration = Duration::from_secs(60);
 /// Open incidents; beyond, what goes wrong stands in history and in the log only.
 pub const INCIDENTS_OPEN_MAX: usize = 100_000;
+/// How many of them are looked at in a turn, to be told or told again.
+pub const INCIDENTS_PER_TURN: usize = 500;
+/// How many jobs are looked at in a turn after a policy has changed that may be theirs.
+pub const RECONSIDERED_PER_TURN: usize = 1_000;
 /// Closed incidents that are kept, whatever their age.
 pub const INCIDENTS_KEPT_MAX: u64 = 100_000;
+/// Messages of an incident that are shown with it: the newest, each once for each of its channels.
+pub const INCIDENT_MESSAGES_SHOWN_MAX: usize = 1_000;
 /// Channels. Each has one delivery under way at most, on top of what may be in flight of executions.
 pub const CHANNELS_MAX: usize = 32;
 /// Channels of e-mail among them: each has a thread of its own while it has something to send.

@@ -24,6 +24,7 @@ mod executions;
 mod forecast;
 mod gathering;
 mod incident;
+mod incidents;
 mod io;
 mod jobs;
 mod key;
@@ -46,7 +47,9 @@ mod setting;
 mod tally;
 mod targets;
 mod view;
+mod watching;
 
+pub use alerting::{AlertSettings, Whose};
 pub use attempt::{
     AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Letter, MailAttempt, MailReport,
     MessageAttempt, MessageReport, Outcome, ParcelId, Report,

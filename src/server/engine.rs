@@ -405,6 +405,11 @@ impl Engine {
         if self.draining { Some("the server is stopping".to_owned()) } else { self.outbox.trouble(mono) }
     }
 
+    /// Why the store cannot be written, or does not answer, if so.
+    pub(super) fn store_trouble(&self, mono: MonoUs) -> Option<String> {
+        self.outbox.trouble(mono)
+    }
+
     /// Whether the store cannot be written, or does not answer.
     pub(super) fn is_store_in_trouble(&self, mono: MonoUs) -> bool {
         self.outbox.trouble(mono).is_some()

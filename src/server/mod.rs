@@ -28,6 +28,7 @@ mod connections;
 #[cfg(test)]
 mod connections_tests;
 mod engine;
+mod engine_stub;
 mod events;
 mod figures;
 mod files;
@@ -52,6 +53,7 @@ mod supervisor;
 mod timer;
 mod tls;
 mod together;
+mod troubles;
 mod turn;
 mod unix_socket;
 mod usage;

@@ -7,12 +7,16 @@
 
 mod audit;
 mod incidents;
+#[cfg(test)]
+mod incidents_tests;
 mod messages;
 mod rollup;
 #[cfg(test)]
 mod secrets_tests;
 #[cfg(test)]
 mod series_tests;
+#[cfg(test)]
+mod settings_tests;
 mod sketch;
 mod sqlite;
 mod steps;
@@ -22,7 +26,7 @@ mod strips_tests;
 mod tests;
 mod varint;
 
-pub use audit::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference, members_between, shown};
+pub use audit::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference, members_between, shown, values_between};
 pub use incidents::{ChannelHealth, Delivery, IncidentPage, IncidentQuery, SentMessage, UndeliveredMessage};
 pub use messages::{
     AlertPage, AlertState, AlertUpdate, Answer, Batch, Called, Distribution, ExecutionPage, ExecutionRecord, Filter,
