@@ -602,7 +602,8 @@ const _: () = assert!(DISK_SYNC_MAX.as_micros() == ARM_LEAD_US as u128, "rows ar
 
 // --- Alerts ---
 
-/// Alerts that wait to be delivered; beyond, the log alone has them.
+/// Alerts that wait to be delivered to the plain webhook, and messages that wait for each channel; beyond, they are given
+/// up, and the store alone has them.
 pub const ALERTS_PENDING_MAX: usize = 10_000;
 /// How long an alert is tried.
 pub const ALERT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
