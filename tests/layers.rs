@@ -66,6 +66,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "schedule",
             "telemetry",
             "job",
+            "channel",
             "dispatch",
             "store",
             "api",
