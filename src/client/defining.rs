@@ -63,7 +63,14 @@ impl DefinitionArguments {
             given.push((member, set.as_str()));
         }
         if let Some(object) = value.as_object_mut() {
-            self.unset.iter().for_each(|name| drop(object.remove(name)));
+            for name in &self.unset {
+                // A secret that is only left out stays.
+                drop(if SECRETS.contains(&name.as_str()) {
+                    object.insert(name.clone(), Value::Null)
+                } else {
+                    object.remove(name)
+                });
+            }
             SECRETS.iter().try_for_each(|name| object.get_mut(*name).map_or(Ok(()), files::secret))?;
         }
         let given: Vec<(&str, &str)> = given.iter().map(|(member, set)| (member.as_str(), *set)).collect();

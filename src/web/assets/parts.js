@@ -137,8 +137,9 @@ export function field(label, control, hintText) {
   return h('div.field', parts);
 }
 
-/** Asks; `inside` are controls. Gives what `read` makes of them, or null if it was broken off. */
-export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '', must = false, read = () => true } = {}) {
+/** Asks; `inside` are controls. Gives what `read` makes of them, or null if it was broken off. What `send` is refused is said
+ * there, so that nobody has to write it again. */
+export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '', must = false, read = () => true, send } = {}) {
   return new Promise(done => {
     const id = newId();
     const form = h('form', { method: 'dialog' }, h('h2', { id }, title), ...[inside].flat(),
@@ -148,15 +149,28 @@ export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '',
     // What is said once is not closed by accident.
     if (must) dialog.addEventListener('cancel', event => event.preventDefault());
     let answer = null;
+    const complain = why => {
+      form.querySelector('p.error')?.remove();
+      form.querySelector('.buttons').before(h('p.error', { role: 'alert' }, why.message));
+    };
+    const sent = busy(form, async () => {
+      try {
+        await send(answer);
+        dialog.close('yes');
+      } catch (why) {
+        complain(why);
+      }
+    });
     form.addEventListener('submit', event => {
       if (event.submitter?.value !== 'yes') return;
+      if (send || form.getAttribute('aria-busy')) event.preventDefault();
       try {
         answer = read(form);
       } catch (why) {
         event.preventDefault();
-        form.querySelector('.error')?.remove();
-        form.querySelector('.buttons').before(h('p.error', { role: 'alert' }, why.message));
+        return complain(why);
       }
+      if (send) sent();
     });
     dialog.addEventListener('close', () => {
       dialog.remove();
