@@ -10,7 +10,7 @@ use crate::support::api::Answer;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 12] = [
     "/",
     "/jobs",
     "/jobs/7",
@@ -20,6 +20,8 @@ const PAGES: [&str; 10] = [
     "/executions/7-1",
     "/timeline",
     "/alerts",
+    "/alerts/log",
+    "/alerts/1764421200123456",
     "/system",
 ];
 

@@ -70,7 +70,7 @@ export const GROUPS = [
     { path: 'excludeDates', label: 'Not on these dates', kind: 'texts', hint: 'such as 2026-12-25' },
     { path: 'excludeCalendars', label: 'Not on dates of calendars', kind: 'texts' },
   ] },
-  { title: 'Alerts', closed: true, fields: POLICY.map(field => ({ ...field, path: `alerts.${field.path}` })) },
+  { title: 'Alert policy', closed: true, fields: POLICY.map(field => ({ ...field, path: `alerts.${field.path}` })) },
   { title: 'Secrets', closed: true, fields: [
     { path: 'auth.basic.username', label: 'User', kind: 'text' },
     { path: 'auth.basic.password', label: 'Password', kind: 'secret' },

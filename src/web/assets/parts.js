@@ -66,6 +66,7 @@ export function table(caption, columns, rows, { empty, key } = {}) {
   };
   /** Other rows. Those that are there already stay as they are, but for what has changed. */
   box.rows = list => {
+    const hadFocus = body.contains(document.activeElement);
     const known = new Map([...body.children].map(tr => [tr.dataset.key, tr]));
     const fresh = list.map(row => {
       const tr = line(row);
@@ -74,6 +75,7 @@ export function table(caption, columns, rows, { empty, key } = {}) {
     });
     if (fresh.length) arrange(body, fresh);
     else replace(body, h('tr', h('td', { colspan: columns.length }, emptyState(empty ?? 'Nothing here.'))));
+    if (hadFocus && !body.contains(document.activeElement)) box.focus({ preventScroll: true });
   };
   box.rows(rows);
   return box;

@@ -31,14 +31,14 @@ export default async function alerts(context) {
   const over = table('Incidents that are over', incidentColumns(), [], { key: one => one.incidentId, empty: 'None yet.' });
   const silenced = table('Silences', silenceColumns(renew), [], { key: one => one.silenceId, empty: 'Nothing is silenced.' });
   const channelPlace = channelTable([], renew);
-  const policyPlace = policyTable(policies, renew);
+  const policyPlace = policyTable(() => policies, renew);
   const draw = () => {
     opened.rows(open.incidents);
     refresh(more, open.nextCursor ? `the newest ${OPEN_MAX}; there are more` : null);
     over.rows(closed.incidents);
     silenced.rows(silences.silences);
     channelPlace.rows(channels.channels);
-    policyPlace.rows([{ tag: null, policy: policies.server }, ...policies.tags]);
+    policyPlace.draw();
   };
   draw();
   live.begin(paced(1000, renew));
@@ -49,7 +49,7 @@ export default async function alerts(context) {
     section('Open incidents', opened, more),
     section('Silences', silenced, may('write') ? h('div.buttons', action('New silence…', () => silence(null, renew))) : null),
     section('Channels', channelPlace, may('admin') ? h('div.buttons', action('New channel…', () => createChannel(() => channels.channels.map(one => one.name), renew))) : null),
-    section('Policies', policyPlace, may('write') ? h('div.buttons', action('Policy of a tag…', () => createPolicy(() => policies, renew))) : null),
+    section('Policies', policyPlace.list, may('write') ? h('div.buttons', action('Policy of a tag…', () => createPolicy(() => policies, renew))) : null),
     section('Over', over, pager(closed.nextCursor, Boolean(query.cursor), href)),
   ];
 }
