@@ -621,6 +621,8 @@ pub const INCIDENTS_KEPT_MAX: u64 = 100_000;
 pub const CHANNELS_MAX: usize = 32;
 /// Channels of e-mail among them: each has a thread of its own while it has something to send.
 pub const MAIL_CHANNELS_MAX: usize = 8;
+/// Tests of channels under way, for which clients wait.
+pub const CHANNEL_TESTS_MAX: usize = 8;
 /// How long the name of a channel may be.
 pub const CHANNEL_NAME_LEN_MAX: usize = 64;
 /// Silences.

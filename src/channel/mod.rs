@@ -32,7 +32,11 @@ impl Channel {
     ///
     /// # Errors
     /// Names the member that is wrong, and what was expected.
-    pub fn compile(definition: &ChannelDefinition, _before: Option<&Channel>) -> Result<Channel, FieldError> {
+    pub fn compile(
+        definition: &ChannelDefinition,
+        _before: Option<&Channel>,
+        _seals: bool,
+    ) -> Result<Channel, FieldError> {
         Ok(Channel { definition: definition.clone() })
     }
 

@@ -13,6 +13,7 @@
 
 mod admission;
 mod alerting;
+mod alerting_stub;
 mod applying;
 mod arming;
 mod attempt;
@@ -47,6 +48,7 @@ mod tally;
 mod targets;
 mod view;
 
+pub use alerting_stub::AlertSettings;
 pub use attempt::{AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Outcome, Report};
 pub use counts::{AttemptCounts, Counts, EndedCounts};
 pub use details::{Details, PastAttempt, Timings, Wait};

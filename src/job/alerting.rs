@@ -1,13 +1,15 @@
 //! Owns what a policy of alerts says: when somebody is told of trouble, how often, and over which channels.
 //! It must not know what happened: the core does.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::number::whole;
-use super::shapes::{ChannelName, Period};
+use super::shapes::{KnownChannel, Period};
 use super::{FieldError, bounded};
 use crate::limits::{CHANNEL_NAME_LEN_MAX, CHANNELS_MAX, FAILURES_MAX, PERIOD_MAX, REMIND_MIN};
 use crate::schedule::{duration, duration_text};
@@ -45,8 +47,29 @@ pub struct AlertDefinition {
     pub on_server_trouble: Option<bool>,
     /// Over which channels it is told. Nobody says: over all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Vec<ChannelName>>", length(max = CHANNELS_MAX))]
+    #[schemars(with = "Option<Vec<KnownChannel>>", length(max = CHANNELS_MAX), extend("uniqueItems" = true))]
     pub channels: Option<Vec<String>>,
+}
+
+/// That of a job or a tag, for the description.
+#[derive(Clone, Copy, Debug)]
+pub enum JobAlerts {}
+
+impl JsonSchema for JobAlerts {
+    fn schema_name() -> Cow<'static, str> {
+        "JobAlerts".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = AlertDefinition::json_schema(generator);
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        properties.and_then(|members| members.remove("onServerTrouble")).expect("the server's has it");
+        schema.insert(
+            "description".to_owned(),
+            "A policy of alerts. What is left out is as the next wider one says.".into(),
+        );
+        schema
+    }
 }
 
 /// The same, checked.

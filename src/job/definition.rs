@@ -10,7 +10,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::alerting::AlertDefinition;
+use super::alerting::{AlertDefinition, JobAlerts};
 use super::auth::AuthDefinition;
 use super::concurrency::ConcurrencyDefinition;
 use super::headers::HeadersOf;
@@ -82,6 +82,7 @@ pub struct Definition {
     pub pause_on: Option<Vec<StatusDefinition>>,
     /// When somebody is told of trouble with it. Left out: as the policies of its tags and of the server say.
     #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<JobAlerts>")]
     pub alerts: Option<AlertDefinition>,
     /// How the target is asked. Left out: `POST`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

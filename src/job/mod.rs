@@ -40,7 +40,7 @@ mod target;
 mod template;
 mod timing;
 
-pub use alerting::{AlertDefinition, AlertPolicy, channel_name};
+pub use alerting::{AlertDefinition, AlertPolicy, JobAlerts, channel_name};
 pub use auth::AuthDefinition;
 pub use body::OwnBody;
 pub use concurrency::{ConcurrencyKey, Rate};
@@ -50,7 +50,7 @@ pub use delivery::Delivery;
 pub use given::Given;
 pub use id::{JOB_KEY_MAX, JobId, JobKey, MalformedId};
 pub use json::Json;
-pub use labels::Labels;
+pub use labels::{Labels, label};
 pub use misfire::{Misfire, MisfireRule};
 pub use named::Named;
 pub use number::whole;

@@ -1,8 +1,9 @@
 //! Owns a request's way: routed, then asked of the core, of its memory, or of a reader, and answered.
 //! It must not format JSON: `api` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::access::{Access, OWN_REQUEST};
 use super::audits::{Asking, Audits};
@@ -18,16 +19,19 @@ use super::looks::{Look, Looks, TooMany};
 use super::peer::Peer;
 use super::usage::UsageBoard;
 use crate::access::Who;
-use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
+use crate::api::{
+    self, ApiError, Beside, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream,
+};
+use crate::channel::ChannelDefinition;
 use crate::core::{
-    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Input, JobFilter, Kind, Reply, Report,
-    RequestId, Run, Scheduler, Seq,
+    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Incident, Input, JobFilter, Kind, Refusal,
+    Reply, Report, RequestId, Run, Scheduler, Seq, Setting, Silence, Silenced,
 };
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
 use crate::limits::{
-    CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, OUTPUT_MAX, PIECE_JOBS_MAX,
-    SEED_END, TRIALS_MAX,
+    CHANNEL_TESTS_MAX, CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, OUTPUT_MAX,
+    PIECE_JOBS_MAX, SEED_END, TRIALS_MAX,
 };
 use crate::schedule::{Zone, Zones};
 use crate::store::{Query, Readers};
@@ -61,6 +65,10 @@ pub(super) struct Calls {
     pub(super) then: BTreeMap<RequestId, Then>,
     /// What is being tried out.
     pub(super) trials: BTreeMap<RequestId, Arc<Post>>,
+    /// Who waits for what comes of a test of a channel.
+    pub(super) channel_tests: BTreeSet<RequestId>,
+    /// Channels whose change the core has not answered.
+    pub(super) channels_changing: BTreeMap<RequestId, Arc<str>>,
     /// Which lists pages are of that come later.
     pub(super) lists: BTreeMap<RequestId, ListOf>,
     /// What memory is being looked through for.
@@ -182,7 +190,7 @@ impl Calls {
                 return refuse(&error);
             }
             Ok(Routed { call, key, operation, subject }) => {
-                let asking = || Asking { operation, subject: subject.into(), ..asking };
+                let asking = || Asking { operation, subject: subject.as_ref().into(), ..asking };
                 if let Call::Token(call) = call {
                     return self.about_tokens(engine, now, request, &asking(), call);
                 }
@@ -194,9 +202,18 @@ impl Calls {
                     }
                     return given;
                 }
+                if let Call::TestChannel(name) = call {
+                    let row = asking().row(None, Status::OK, now.wall);
+                    let given = self.test_channel(engine, request, &name);
+                    if let Given::MuchLater = given {
+                        engine.write_down(None, row, now.mono);
+                    }
+                    return given;
+                }
                 if call.changes() {
                     self.audits.begin(request, asking());
                 }
+                let call = call.by(|| self.access.name_of(asking().who));
                 (call, key)
             }
         };
@@ -274,7 +291,7 @@ impl Calls {
             }
             Call::Batch { .. } => self.go_on_with_batch(request),
             Call::Token(_) => unreachable!("what is asked of tokens has no key, and is carried out before"),
-            Call::Try(_) => unreachable!("a trial has no key, and is carried out before"),
+            Call::Try(_) | Call::TestChannel(_) => unreachable!("a trial has no key, and is carried out before"),
             Call::Replay(id, run) => {
                 self.then.insert(request, Then::Run(run));
                 self.query(request, Query::One { id, now: now.wall })
@@ -286,8 +303,60 @@ impl Calls {
                 }
                 self.change(engine, now, request, Action::Create { spec, entropy, pause: None })
             }
+            Call::Change(Action::Silence(Silence { of: Silenced::Job(id), .. }))
+                if engine.core().job(id, now.wall).is_none() =>
+            {
+                refuse(&ApiError::no_such_job())
+            }
             Call::Change(action) => self.change(engine, now, request, action),
+            Call::PutChannel(name, definition) => self.put_channel(engine, now, request, name, &definition),
         }
+    }
+
+    /// Makes a channel over the one that has its name, so that secrets are kept that are left out. What is being written
+    /// is not known yet: another change of it has to wait for that.
+    fn put_channel(
+        &mut self,
+        engine: &mut Engine,
+        now: Now,
+        request: RequestId,
+        name: Arc<str>,
+        definition: &ChannelDefinition,
+    ) -> Given {
+        if self.channels_changing.values().any(|other| *other == name) {
+            return refuse(&ApiError::from(Refusal::ChangesPending));
+        }
+        let before = engine.core().settings().channel(&name).map(AsRef::as_ref);
+        match api::channel_over(definition, before, self.seals) {
+            Ok(channel) => {
+                let setting = Setting::Channel(Arc::clone(&name), Some(channel));
+                let given = self.change(engine, now, request, Action::Set(setting));
+                if matches!(given, Given::Later) {
+                    self.channels_changing.insert(request, name);
+                }
+                given
+            }
+            Err(error) => refuse(&error),
+        }
+    }
+
+    /// Sends something over a channel once. Whether it arrives is waited for like the end of an execution.
+    fn test_channel(&mut self, engine: &mut Engine, request: RequestId, name: &str) -> Given {
+        if engine.core().settings().channel(name).is_none() {
+            return refuse(&ApiError::no_such_channel());
+        }
+        if self.channel_tests.len() >= CHANNEL_TESTS_MAX {
+            return refuse(&ApiError::too_many("too many tests of channels are under way; try again"));
+        }
+        self.channel_tests.insert(request);
+        engine.test_channel(request, name);
+        Given::MuchLater
+    }
+
+    /// What came of a test of a channel.
+    pub(super) fn channel_tested(&mut self, request: RequestId, result: Result<Duration, String>) -> Given {
+        self.channel_tests.remove(&request);
+        Given::Answer(self.cors.mark(api::channel_tested(result)))
     }
 
     /// What is answered at once is the end of a request.
@@ -312,8 +381,8 @@ impl Calls {
             if !self.keys.has(request) {
                 continue;
             }
-            let herd = herd_of(engine.core(), &reply);
-            if let Some(answer) = self.keys.plan(request, api::reply(&reply, herd), now.wall) {
+            let beside = self.beside(engine.core(), request, &reply);
+            if let Some(answer) = self.keys.plan(request, api::reply(&reply, beside), now.wall) {
                 engine.keep(number, answer);
             }
         }
@@ -419,6 +488,8 @@ impl Calls {
             return Given::Later;
         }
         self.changes_pending -= 1;
+        self.channels_changing.remove(&request);
+        let beside = self.beside(engine.core(), request, reply);
         let patch = self.patches.remove(&request).filter(|patch| patch.is_for_any_revision());
         if let (Reply::Changed(_), Some(patch)) = (reply, patch) {
             return match self.patch(engine, now, request, patch) {
@@ -442,9 +513,20 @@ impl Calls {
             (Some(planned), Reply::Created(_) | Reply::Updated(_) | Reply::Started(_) | Reply::StartedAll(..)) => {
                 planned
             }
-            _ => api::reply(reply, herd_of(engine.core(), reply)),
+            (Some(planned), Reply::Set(_) | Reply::Acknowledged(_)) => planned,
+            _ => api::reply(reply, beside),
         };
         Given::Answer(self.cors.mark(response))
+    }
+
+    /// What a client is told beside the core's answer. To be asked for before the request is over.
+    fn beside(&self, core: &Scheduler, request: RequestId, reply: &Reply) -> Beside {
+        let is_of_policy = self.audits.get(request).is_some_and(|asking| api::is_of_policy(asking.operation));
+        let silenced_by = match reply {
+            Reply::Acknowledged(incident) => core.silence_of(incident),
+            _ => None,
+        };
+        Beside { herd: herd_of(core, reply), silenced_by, is_of_policy }
     }
 
     /// Looks further for one client that still waits for what memory is looked through for. What that is given, once all
@@ -496,6 +578,13 @@ impl Calls {
                 Ok(call) => self.carry_out(engine, clients, now, request, *call),
                 Err(response) => Given::Answer(response),
             },
+            (Found::Incidents(page), _) => {
+                Given::Answer(api::incidents(&page, |incident| engine.core().silence_of(incident)))
+            }
+            (Found::Incident(found), _) => {
+                let silence_of = |incident: &Incident| engine.core().silence_of(incident);
+                Given::Answer(api::incident(found.as_deref(), silence_of))
+            }
             (Found::Execution(found), None) => Given::Answer(api::execution(found.map(|found| *found))),
             (Found::Jobs(found), Some(Then::Show(filter))) => {
                 let shown = engine.core().visible_of(found.keys.clone(), &filter, now.wall);
@@ -545,14 +634,28 @@ impl Calls {
             Read::Calendar(name) => api::calendar(core.calendars(), &name),
             Read::Past { id, from, to } => api::past(id, core.past_instants(id, from, to, now.wall)),
             Read::Calendars => api::calendars(core.calendars()),
+            Read::Channels => api::channels(core.settings(), |name| figures::of_channel(engine, name)),
+            Read::Channel(name) => api::channel(core.settings(), &name, |name| figures::of_channel(engine, name)),
+            Read::Silences => api::silences(core.settings()),
+            Read::Policies => api::policies(core.settings()),
+            Read::Policy(id) => match core.job(id, now.wall) {
+                Some(view) => api::policy_of(&view.revision, core.settings()),
+                None => ApiError::no_such_job().response(),
+            },
             Read::Info => api::info(&self.zones),
             Read::OpenApi => api::described(&self.description),
             Read::Exposition { jobs, format } => {
                 let views = jobs.iter().filter_map(|id| core.job(*id, now.wall)).collect();
-                api::exposition(&figures::collect(engine, self, clients, now), views, format)
+                api::exposition(
+                    &figures::collect(engine, self, clients, now),
+                    figures::of_channels(engine),
+                    views,
+                    format,
+                )
             }
             Read::Metrics { limit } => {
-                api::metrics(&figures::collect(engine, self, clients, now), &core.next_to_fire(limit, now.wall))
+                let figures = figures::collect(engine, self, clients, now);
+                api::metrics(&figures, &figures::of_channels(engine), &core.next_to_fire(limit, now.wall))
             }
         }
     }

@@ -28,6 +28,7 @@ mod connections;
 #[cfg(test)]
 mod connections_tests;
 mod engine;
+mod engine_stub;
 mod events;
 mod figures;
 mod files;

@@ -1,7 +1,7 @@
 //! Owns start and stop: from a configuration to a running loop, and from its end to a result.
 //! It must not hold anything that happens in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -206,6 +206,8 @@ fn prepare(
         changes_pending: 0,
         then: BTreeMap::new(),
         trials: BTreeMap::new(),
+        channel_tests: BTreeSet::new(),
+        channels_changing: BTreeMap::new(),
         lists: BTreeMap::new(),
         looks: Looks::default(),
         patches: BTreeMap::new(),

@@ -257,6 +257,10 @@ impl Loop {
                 self.connections.give(request, given, &self.date.1, now.mono);
             }
         }
+        for (request, result) in self.engine.take_channel_tests() {
+            let given = self.calls.channel_tested(request, result);
+            self.connections.give(request, given, &self.date.1, now.mono);
+        }
         self.calls.look_at_tokens(now.mono);
         for (request, given) in self.calls.tokens_written(&mut self.engine) {
             self.connections.give(request, given, &self.date.1, now.mono);

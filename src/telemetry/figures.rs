@@ -255,6 +255,9 @@ figures! {
     /// Alerts that were only logged, as there is no webhook.
     alerts_logged: u64 = Counter "alerts.logged", Among(&ALERTS, &["none", "logged"]);
 
+    /// Incidents that are open.
+    incidents_open: u64 = Gauge "incidents.open", Alone("punctual_incidents_open", Count);
+
     /// Clients that listen to events.
     events_listeners: u64 = Gauge "events.listeners", Alone("punctual_event_listeners", Count);
     /// Events told.
