@@ -615,6 +615,10 @@ pub const PERIOD_MAX: Duration = Duration::from_secs(366 * 86_400);
 pub const REMIND_MIN: Duration = Duration::from_secs(60);
 /// Open incidents; beyond, what goes wrong stands in history and in the log only.
 pub const INCIDENTS_OPEN_MAX: usize = 100_000;
+/// How many of them are looked at in a turn, to be told or told again.
+pub const INCIDENTS_PER_TURN: usize = 500;
+/// How many jobs are looked at in a turn after a policy has changed that may be theirs.
+pub const RECONSIDERED_PER_TURN: usize = 1_000;
 /// Closed incidents that are kept, whatever their age.
 pub const INCIDENTS_KEPT_MAX: u64 = 100_000;
 /// Channels. Each has one delivery under way at most, on top of what may be in flight of executions.

@@ -11,9 +11,9 @@ use super::call::{Call, Read};
 use super::errors::ApiError;
 use super::json::ok;
 use super::matching::Matched;
-use crate::core::{Action, AlertSettings, PolicyScope, Setting};
+use crate::core::{Action, AlertSettings, PolicyScope, Setting, Whose};
 use crate::http::{Response, query};
-use crate::job::{AlertDefinition, AlertPolicy, FieldError, JobAlerts, Label, Revision, label};
+use crate::job::{AlertDefinition, AlertPolicy, FieldError, JobAlerts, JobSpec, Label, label};
 
 const EXPECTED: &str = "a JSON object such as {\"after\":3}";
 
@@ -170,31 +170,23 @@ pub(super) struct OfJobBody {
 }
 
 /// What counts for a job, and who said it.
-pub fn policy_of(job: &Revision, settings: &AlertSettings) -> Response {
-    let tags = settings.tag_policies().map(|(tag, policy)| (tag, policy.as_ref()));
+pub fn policy_of(job: &JobSpec, settings: &AlertSettings) -> Response {
     let channels = settings.channels().map(|(name, _)| name.to_string()).collect();
-    ok(&effective(job, tags, settings.server_policy(), channels))
+    ok(&effective(settings.policies_of(job), channels))
 }
 
-fn effective<'a>(
-    job: &'a Revision,
-    tags: impl Iterator<Item = (&'a str, &'a AlertPolicy)>,
-    server: &'a AlertPolicy,
-    channels: Vec<String>,
-) -> OfJobBody {
-    let labels = job.spec.labels();
-    let has = |tag: &str| labels.is_some_and(|labels| labels.tags.iter().any(|own| **own == *tag));
-    let own = job.spec.alerts().map(|policy| ("job".to_owned(), policy));
-    let mut of_tags: Vec<_> = tags.filter(|(tag, _)| has(tag)).collect();
-    of_tags.sort_unstable_by_key(|(tag, _)| *tag);
-    let of_tags = of_tags.into_iter().map(|(tag, policy)| (format!("tag:{tag}"), policy));
-    // From the narrowest to the widest.
-    let all: Vec<(String, &AlertPolicy)> =
-        own.into_iter().chain(of_tags).chain([("server".to_owned(), server)]).collect();
+/// From policies, the narrowest first; `channels` are all there are.
+fn effective<'a>(policies: impl Iterator<Item = (Whose<'a>, &'a AlertPolicy)>, channels: Vec<String>) -> OfJobBody {
+    let all: Vec<(Whose<'_>, &AlertPolicy)> = policies.collect();
     let policy = all.iter().fold(AlertPolicy::default(), |narrower, (_, policy)| narrower.over(policy));
     let from = |says: fn(&AlertPolicy) -> bool| {
         let found = all.iter().find(|(_, policy)| says(policy));
-        found.map_or_else(|| "default".to_owned(), |(who, _)| who.clone())
+        match found {
+            Some((Whose::Job, _)) => "job".to_owned(),
+            Some((Whose::Tag(tag), _)) => format!("tag:{tag}"),
+            Some((Whose::Server, _)) => "server".to_owned(),
+            None => "default".to_owned(),
+        }
     };
     let AlertDefinition {
         after, recovery, remind_every, no_success_for, late_by, on_auto_pause, channels: some, ..
@@ -226,27 +218,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::job::{Context, Definition, JobId, JobKey, JobSpec};
-    use crate::time::{Instant, WallUs};
 
     fn policy(text: &str) -> AlertPolicy {
         AlertPolicy::compile(&serde_json::from_str(text).expect("JSON")).expect("it is valid")
     }
 
-    fn job(text: &str) -> Revision {
-        let text = format!(r#"{{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE",{text}}}"#);
-        let definition: Definition = serde_json::from_str(&text).expect("JSON");
-        let spec = JobSpec::compile(&definition, &Context::at(Instant::from_secs(0))).expect("it is valid");
-        Revision::first(JobId::new(JobKey(1), [0; 10]), spec, WallUs(0))
-    }
-
     #[test]
     fn each_member_is_of_the_narrowest_that_says_it() {
-        let job = job(r#""tags":["z","a"],"alerts":{"after":3}"#);
+        let own = policy(r#"{"after":3}"#);
         let (of_a, of_z) = (policy(r#"{"after":9,"lateBy":"5s"}"#), policy(r#"{"lateBy":"7s","recovery":false}"#));
-        let (other, server) = (policy(r#"{"onAutoPause":false}"#), policy(r#"{"recovery":true,"noSuccessFor":"26h"}"#));
-        let tags = [("z", &of_z), ("b", &other), ("a", &of_a)];
-        let found = effective(&job, tags.into_iter(), &server, vec!["mail".to_owned(), "ops".to_owned()]);
+        let server = policy(r#"{"recovery":true,"noSuccessFor":"26h"}"#);
+        let all = [(Whose::Job, &own), (Whose::Tag("a"), &of_a), (Whose::Tag("z"), &of_z), (Whose::Server, &server)];
+        let found = effective(all.into_iter(), vec!["mail".to_owned(), "ops".to_owned()]);
         let expected = json!({
             "effective": {
                 "after": 3, "recovery": false, "remindEvery": null, "noSuccessFor": "1d2h", "lateBy": "5s",
@@ -262,8 +245,8 @@ mod tests {
 
     #[test]
     fn nobody_is_told_where_that_is_said() {
-        let (job, nobody) = (job(r#""active":true"#), policy(r#"{"channels":[]}"#));
-        let found = effective(&job, std::iter::empty(), &nobody, vec!["ops".to_owned()]);
+        let nobody = policy(r#"{"channels":[]}"#);
+        let found = effective([(Whose::Server, &nobody)].into_iter(), vec!["ops".to_owned()]);
         assert_eq!((found.effective.channels.len(), found.from.channels.as_str()), (0, "server"));
         assert_eq!((found.effective.after, found.from.after.as_str()), (1, "default"));
     }

@@ -40,6 +40,11 @@ impl Channel {
         Ok(Channel { definition: definition.clone() })
     }
 
+    /// Whether it is e-mail, which takes a thread.
+    pub fn is_mail(&self) -> bool {
+        self.definition.kind == "email"
+    }
+
     /// The definition that means this; its secrets are only said to be set.
     pub fn define(&self) -> ChannelDefinition {
         self.definition.clone()

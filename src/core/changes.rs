@@ -49,7 +49,7 @@ impl Scheduler {
         match (command.action, job) {
             (Action::PutCalendar { name, dates }, _) => self.put_calendar(command.request, name, dates),
             (Action::DeleteCalendar { name }, _) => self.delete_calendar(command.request, name),
-            (Action::Set(setting), _) => self.set(command.request, setting, now),
+            (Action::Set(setting), _) => self.set(command.request, setting),
             (Action::Silence(silence), _) => self.silence(command.request, silence, now),
             (Action::Acknowledge { id, by, note }, _) => self.acknowledge(command.request, id, by, note, now),
             (Action::ReplayAll(origins), _) => self.replay_all(command.request, origins, now),
@@ -119,6 +119,7 @@ impl Scheduler {
         is_taken: impl Fn(&str) -> bool,
     ) -> Result<(), Reply> {
         spec.inherit_secrets(old).map_err(Reply::Invalid)?;
+        self.check_channels_of(spec)?;
         let name = spec.name().filter(|name| old.and_then(JobSpec::name) != Some(name));
         if let Some(taken) = name.filter(|name| self.jobs.is_name_taken(name) || is_taken(name)) {
             return Err(Reply::NameTaken(taken.into()));
@@ -333,6 +334,8 @@ impl Scheduler {
         match change {
             PendingChange::Create => {
                 self.jobs.enact(slot);
+                self.watch(slot, now);
+                self.weigh_pause(slot, now);
                 self.activate(slot, now);
                 let view = self.view(slot, now.wall);
                 self.reply(request, Reply::Created(view));
@@ -374,6 +377,12 @@ impl Scheduler {
         if self.phase == Phase::Draining {
             // The job may have come to send at most once.
             self.keep_for_start();
+        }
+        self.watch(slot, now);
+        self.weigh_pause(slot, now);
+        if self.jobs[slot].incidents > 0 {
+            self.reconsider_those_of(slot, now);
+            self.tell_untold(now);
         }
         self.activate(slot, now);
     }
@@ -426,6 +435,8 @@ impl Scheduler {
 
     /// The tombstone is on disk: nothing of the job is sent any more; what is in flight finishes.
     fn close_deleted(&mut self, slot: u32, now: Now) {
+        self.close_all_of(slot, "the job was deleted", now);
+        self.watches.forget_job(slot);
         self.jobs.bury(slot);
         for execution in self.executions.of_job(slot).collect::<Vec<u32>>() {
             match self.executions[execution].state() {

@@ -13,7 +13,6 @@
 
 mod admission;
 mod alerting;
-mod alerting_stub;
 mod applying;
 mod arming;
 mod attempt;
@@ -25,6 +24,7 @@ mod executions;
 mod forecast;
 mod gathering;
 mod incident;
+mod incidents;
 mod io;
 mod jobs;
 mod key;
@@ -47,8 +47,9 @@ mod setting;
 mod tally;
 mod targets;
 mod view;
+mod watching;
 
-pub use alerting_stub::AlertSettings;
+pub use alerting::{AlertSettings, Whose};
 pub use attempt::{AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Outcome, Report};
 pub use counts::{AttemptCounts, Counts, EndedCounts};
 pub use details::{Details, PastAttempt, Timings, Wait};

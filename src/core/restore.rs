@@ -68,6 +68,8 @@ impl Scheduler {
         self.next_seq = self.next_seq.max(restored.next_seq);
         self.jobs.reserve_keys(restored.next_job);
         let Adoption { mut jobs, executions: mut slots } = std::mem::take(&mut self.adoption);
+        self.judge_incidents(now);
+        self.watch_all(now);
         // A row is armed at most a lead before its instant, so instants further ahead tell the time too.
         let latest = jobs.iter().map(|&job| WallUs::of(self.jobs[job].armed_through()).plus_us(-ARM_LEAD_US)).max();
         for &job in &jobs {

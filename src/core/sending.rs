@@ -58,6 +58,7 @@ impl Scheduler {
     /// An execution is to be sent as soon as its row is on disk and its target has room.
     pub(super) fn become_due(&mut self, slot: u32, now: Now) {
         self.executions[slot].ready = Some(now.mono);
+        self.watch_start(slot, now);
         self.release(slot, now);
     }
 
@@ -178,6 +179,7 @@ impl Scheduler {
             }
             self.targets.fired(target, lane);
             self.executions.fly(handle.slot, target);
+            self.watches.forget_execution(handle.slot);
             self.fire(handle);
         }
     }
@@ -232,6 +234,7 @@ impl Scheduler {
             self.output(Output::Dispatched(class, drift_us));
         }
         if let Some((name, failing)) = self.targets.finished(target, lane, reached) {
+            self.target_turned(&name, failing, now);
             self.output(Output::Notice(Notice::Target { name, failing }));
         }
         if succeeded {
@@ -306,11 +309,15 @@ impl Scheduler {
         job.tally.add(row);
         assert_ne!(status, Status::Pending, "an execution does not finish as pending");
         self.counts.ended.note(row.key.kind, status);
-        if status == Status::Failed && !job.is_deleted() {
-            let alert = Some(alert_for(execution, job, now));
-            execution.news = Some(Box::new(RowNews { alert, incidents: Vec::new() }));
-        }
+        let alert = (status == Status::Failed && !job.is_deleted()).then(|| alert_for(execution, job, now));
         let job = execution.job;
+        // Most end well, and nothing follows from it.
+        if alert.is_some() || self.jobs[job].incidents > 0 || self.jobs[job].is_watched {
+            let row = self.executions[slot].row.clone();
+            let incidents = self.weigh(job, &row, now);
+            let has_news = alert.is_some() || !incidents.is_empty();
+            self.executions[slot].news = has_news.then(|| Box::new(RowNews { alert, incidents }));
+        }
         self.give_key_back(slot);
         self.executions.close(slot);
         self.write_row(slot);

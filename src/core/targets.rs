@@ -137,6 +137,8 @@ pub(super) struct Targets {
     failing: usize,
     /// Targets that may have room for stalled jobs.
     roomy: VecDeque<u32>,
+    /// Targets that failed when they were forgotten.
+    gone: Vec<String>,
 }
 
 impl Targets {
@@ -153,6 +155,7 @@ impl Targets {
             queued: 0,
             failing: 0,
             roomy: VecDeque::new(),
+            gone: Vec::new(),
         }
     }
 
@@ -348,6 +351,23 @@ impl Targets {
         turned
     }
 
+    /// Targets that were forgotten while they failed, since this was asked last.
+    pub(super) fn take_gone(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// At a start, before anything is sent: this target failed when the process before ended. Whether there is one.
+    pub(super) fn assume_failing(&mut self, name: &str) -> bool {
+        let found = self.targets.iter_mut().find(|(_, target)| target.name.to_string() == name);
+        let Some((_, target)) = found else { return false };
+        assert!(target.in_flight == 0 && target.ringed == [false; 2], "nothing is sent yet");
+        if !target.is_failing() {
+            target.failures = FAILING_AFTER;
+            self.failing += 1;
+        }
+        true
+    }
+
     /// Attempts with the workers.
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight
@@ -415,7 +435,10 @@ impl Targets {
     fn forget_if_unused(&mut self, target: u32) {
         if self.targets[target as usize].is_unused() {
             let state = self.targets.remove(target as usize);
-            self.failing -= usize::from(state.is_failing());
+            if state.is_failing() {
+                self.failing -= 1;
+                self.gone.push(state.name.to_string());
+            }
             self.by_name.remove(&state.name);
         }
     }

@@ -639,7 +639,7 @@ impl Calls {
             Read::Silences => api::silences(core.settings()),
             Read::Policies => api::policies(core.settings()),
             Read::Policy(id) => match core.job(id, now.wall) {
-                Some(view) => api::policy_of(&view.revision, core.settings()),
+                Some(view) => api::policy_of(&view.revision.spec, core.settings()),
                 None => ApiError::no_such_job().response(),
             },
             Read::Info => api::info(&self.zones),

@@ -128,6 +128,9 @@ pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now
         alerts_logged: alerts.logged,
 
         incidents_open: core.open_incidents() as u64,
+        incidents_opened: counts.incidents_opened,
+        incidents_closed: counts.incidents_closed,
+        incidents_passed_over: counts.incidents_passed_over,
 
         events_listeners: clients.listeners as u64,
         events_told,

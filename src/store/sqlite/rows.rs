@@ -111,7 +111,7 @@ pub(super) fn write_totals(
     totals: &Totals,
     kept: u64,
 ) -> rusqlite::Result<usize> {
-    let Totals { tally: Tally { counters, last, failures_in_row }, finished_through } = totals;
+    let Totals { tally: Tally { counters, last, failures_in_row, last_success: _ }, finished_through } = totals;
     let Counters { success, failed, skipped, duration_us, timed, runs } = *counters;
     let last = last.expect("totals are written once a row was counted");
     statement.execute(params![
@@ -154,7 +154,7 @@ fn read_totals(row: &Row<'_>, first: usize) -> rusqlite::Result<Totals> {
     let era: u32 = row.get(first + 9)?;
     Ok(Totals {
         finished_through: row.get::<_, Option<i64>>(first)?.map(|through| (era, Instant::from_secs(through))),
-        tally: Tally { counters, last: Some(last), failures_in_row: row.get(first + 11)? },
+        tally: Tally { counters, last: Some(last), failures_in_row: row.get(first + 11)?, last_success: None },
     })
 }
 
