@@ -621,6 +621,8 @@ pub const INCIDENTS_PER_TURN: usize = 500;
 pub const RECONSIDERED_PER_TURN: usize = 1_000;
 /// Closed incidents that are kept, whatever their age.
 pub const INCIDENTS_KEPT_MAX: u64 = 100_000;
+/// Messages of an incident that are shown with it: the newest, each once for each of its channels.
+pub const INCIDENT_MESSAGES_SHOWN_MAX: usize = 1_000;
 /// Channels. Each has one delivery under way at most, on top of what may be in flight of executions.
 pub const CHANNELS_MAX: usize = 32;
 /// Channels of e-mail among them: each has a thread of its own while it has something to send.

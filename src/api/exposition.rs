@@ -465,7 +465,7 @@ mod tests {
         };
         let counters = Counters { success: 5, failed: 2, duration_us: 1_500_000, ..Counters::default() };
         let last = LastOutcome { instant: Instant::from_secs(60), status: Ended::Failed, http_status: None };
-        let tally = Tally { counters, last: Some(last), failures_in_row: 2 };
+        let tally = Tally { counters, last: Some(last), failures_in_row: 2, last_success: None };
         let jobs = vec![view(1, Some("a \"b\"\\c"), tally), view(2, None, Tally::default())];
         let ids: Vec<String> = jobs.iter().map(|view| view.revision.id.to_string()).collect();
         let text = written(&figures(), jobs, Format::OpenMetrics);

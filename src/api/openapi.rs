@@ -393,7 +393,7 @@ mod tests {
                 check(&[name, inner], member);
             }
         }
-        assert_eq!(found, 15);
+        assert_eq!(found, 16);
     }
 
     #[test]

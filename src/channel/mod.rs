@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::job::{FieldError, Given, SecretDefinition};
+use crate::job::{FieldError, Given, Secret, SecretDefinition};
 
 /// A channel as clients write it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +47,31 @@ impl Channel {
 
     /// The definition that means this; its secrets are only said to be set.
     pub fn define(&self) -> ChannelDefinition {
-        self.definition.clone()
+        let signing_secret = self.definition.signing_secret.value().map(|_| SecretDefinition::Set).into();
+        ChannelDefinition { signing_secret, ..self.definition.clone() }
+    }
+
+    /// The secrets in clear, by the members that they stand in.
+    pub fn secrets(&self) -> Vec<(&'static str, &str)> {
+        match self.definition.signing_secret.value() {
+            Some(SecretDefinition::New(secret)) => vec![(SIGNING_SECRET, secret.expose())],
+            Some(SecretDefinition::Set) | None => Vec::new(),
+        }
+    }
+
+    /// The channel that was defined like this and had these secrets.
+    ///
+    /// # Errors
+    /// When a secret is missing, or something else is wrong with it.
+    pub fn restore(definition: &ChannelDefinition, secrets: Vec<(String, String)>) -> Result<Channel, FieldError> {
+        let mut definition = definition.clone();
+        if definition.signing_secret.value().is_some() {
+            let secret = secrets.into_iter().find(|(name, _)| name == SIGNING_SECRET).map(|(_, secret)| secret);
+            let secret = secret.ok_or_else(|| FieldError::new(SIGNING_SECRET, "it is set, and is not there"))?;
+            definition.signing_secret = Given::Value(SecretDefinition::New(Secret::new(secret)));
+        }
+        Channel::compile(&definition, None)
     }
 }
+
+const SIGNING_SECRET: &str = "signingSecret";

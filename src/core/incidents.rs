@@ -264,8 +264,8 @@ impl Scheduler {
         }
         // It cannot wait for the disk; if it was not delivered when it is there, another process does that.
         self.incidents.unwritten.push_back((IncidentChange { message: None, ..change.clone() }, None));
-        change.message.clone().into_iter().for_each(|message| self.output(Output::Tell(message)));
-        self.persist(Persist::Incident(Box::new(change)), Receipt::Incident);
+        self.persist(Persist::Incident(Box::new(change.clone())), Receipt::Incident);
+        self.tell(change);
     }
 
     /// A target began to fail, or answers again.
@@ -464,6 +464,11 @@ impl Scheduler {
             self.jobs[job].incidents += 1;
         }
         self.incidents.insert(incident);
+    }
+
+    /// Ids below this are used up.
+    pub(super) fn reserve_incidents(&mut self, next: u64) {
+        self.incidents.newest = self.incidents.newest.max(next.saturating_sub(1));
     }
 
     /// All jobs were found: what became of incidents while nobody looked.

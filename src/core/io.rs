@@ -512,6 +512,8 @@ pub struct Restored {
     pub next_seq: u64,
     /// Above every job key ever used.
     pub next_job: u64,
+    /// Above the id of every incident that is kept.
+    pub next_incident: u64,
     /// The newest time in the store, to notice a clock that stepped back while nobody looked.
     pub newest: Option<WallUs>,
 }

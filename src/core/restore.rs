@@ -67,6 +67,7 @@ impl Scheduler {
         self.phase = Phase::Running;
         self.next_seq = self.next_seq.max(restored.next_seq);
         self.jobs.reserve_keys(restored.next_job);
+        self.reserve_incidents(restored.next_incident);
         let Adoption { mut jobs, executions: mut slots } = std::mem::take(&mut self.adoption);
         self.judge_incidents(now);
         self.watch_all(now);

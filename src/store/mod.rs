@@ -7,12 +7,16 @@
 
 mod audit;
 mod incidents;
+#[cfg(test)]
+mod incidents_tests;
 mod messages;
 mod rollup;
 #[cfg(test)]
 mod secrets_tests;
 #[cfg(test)]
 mod series_tests;
+#[cfg(test)]
+mod settings_tests;
 mod sketch;
 mod sqlite;
 mod steps;

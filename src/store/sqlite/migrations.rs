@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0003_find_and_pause.sql"),
     include_str!("../../../migrations/0004_series.sql"),
     include_str!("../../../migrations/0005_access.sql"),
+    include_str!("../../../migrations/0006_incidents.sql"),
 ];
 
 /// The version this build writes.
@@ -56,6 +57,10 @@ mod tests {
             assert_eq!(version_of(&store.connection).expect("it has one"), current_version());
             let count = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
             assert_eq!(count("SELECT success + failed + kept FROM job_totals"), 12);
+            assert_eq!(count("SELECT count(*) FROM job_totals WHERE last_success IS NULL"), 1);
+            for table in ["incidents", "messages", "channels", "channel_secrets", "policies", "silences"] {
+                assert_eq!(count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+            }
             assert_eq!(count("SELECT (SELECT count(*) FROM series_hours) + (SELECT count(*) FROM series_days)"), 0);
         }
     }

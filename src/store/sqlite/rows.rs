@@ -83,8 +83,8 @@ pub(super) fn read_job(row: &Row<'_>, context: &Context<'_>, secrets: &Found) ->
     let id = job_id(row, 0)?;
     let context = Context { anchor, seals: true, ..*context };
     let mut spec = JobSpec::compile(&definition, &context).map_err(|why| bad(2, &why.to_string()))?;
-    let secrets = secrets.get(&id.key()).map(Vec::as_slice).unwrap_or_default();
-    let secret = |name: &str| secrets.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone());
+    let secret =
+        |name: &str| secrets.of_job(id.key()).iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone());
     spec.find_secrets(secret).map_err(|why| bad(2, &why.to_string()))?;
     let pause = row.get_ref(7)?.as_str_or_null().map_err(|why| bad(7, &why.to_string()))?;
     let pause = pause.map(serde_json::from_str).transpose().map_err(|why| bad(7, &why.to_string()))?;
