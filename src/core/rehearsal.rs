@@ -178,7 +178,10 @@ mod tests {
                 let revision = Revision::first(*id, spec, WallUs::of(START));
                 core.handle_input(Input::RestoreJob(Box::new(StoredJob { revision, totals: Totals::default() })), now);
             }
-            core.handle_input(Input::RestoreDone(Restored { next_seq: 1, next_job: 9, next_incident: 1, newest: None }), now);
+            core.handle_input(
+                Input::RestoreDone(Restored { next_seq: 1, next_job: 9, next_incident: 1, newest: None }),
+                now,
+            );
             while core.poll_output().is_some() {}
             let mut drawn = |most: u64| {
                 seed = mixed(seed);

@@ -57,7 +57,7 @@ fn fill(db: &Path, jobs: u64, rows: u64) {
             ..Counters::default()
         };
         let outcome = LastOutcome { instant: last, status: status(job), http_status: Some(200) };
-        let tally = Tally { counters, last: Some(outcome), failures_in_row: u32::from(is_failed) };
+        let tally = Tally { counters, last: Some(outcome), failures_in_row: u32::from(is_failed), last_success: None };
         // Whatever else it was due for is over.
         let through = Instant::from_secs(wall_us() / 1_000_000);
         (Revision::first(id, spec, WallUs::of(since)), Totals { tally, finished_through: Some((0, through)) })
