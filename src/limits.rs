@@ -627,8 +627,22 @@ pub const INCIDENT_MESSAGES_SHOWN_MAX: usize = 1_000;
 pub const CHANNELS_MAX: usize = 32;
 /// Channels of e-mail among them: each has a thread of its own while it has something to send.
 pub const MAIL_CHANNELS_MAX: usize = 8;
-/// Tests of channels under way, for which clients wait.
-pub const CHANNEL_TESTS_MAX: usize = 8;
+/// How long a letter may take until a mail server has taken it, the lookup of the server's name included.
+pub const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Threads that send letters: one for each channel of e-mail, and for tests of them. What comes beyond waits.
+pub const MAIL_THREADS_MAX: usize = MAIL_CHANNELS_MAX + CHANNEL_TESTS_MAX;
+/// Addresses that a channel of e-mail writes to.
+pub const MAIL_ADDRESSES_MAX: usize = 10;
+/// How long an address may be, in bytes (RFC 5321, section 4.5.3.1.3).
+pub const MAIL_ADDRESS_LEN_MAX: usize = 254;
+/// How long the name may be that a mail server is told, in bytes.
+pub const MAIL_USERNAME_LEN_MAX: usize = 255;
+/// How long a line of a mail server's reply may be, in bytes; four times of what it may by RFC 5321, section 4.5.3.1.5.
+pub const MAIL_LINE_LEN_MAX: usize = 2_048;
+/// Lines that a reply of a mail server may have.
+pub const MAIL_REPLY_LINES_MAX: usize = 100;
+/// Tests of channels under way at once, on top of what may be in flight of executions.
+pub const CHANNEL_TESTS_MAX: usize = 4;
 /// How long the name of a channel may be.
 pub const CHANNEL_NAME_LEN_MAX: usize = 64;
 /// Silences.
@@ -643,6 +657,14 @@ pub const DIGEST_AFTER: usize = 5;
 pub const DIGEST_TIME: Duration = Duration::from_secs(30);
 /// How many incidents a digest names; of the others it says how many there are.
 pub const DIGEST_SHOWN_MAX: usize = 50;
+/// How long a text in Slack's form may be, in characters: Discord takes no more than 2,000.
+pub const SLACK_TEXT_LEN_MAX: usize = 1_900;
+/// How long a text for ntfy may be, in bytes: of more than 4,096 it makes an attachment.
+pub const NTFY_TEXT_LEN_MAX: usize = 4_000;
+/// How long a title or a subject may be, in characters.
+pub const TITLE_LEN_MAX: usize = 150;
+/// How long a text in a letter may be, in bytes: more than any has.
+pub const LETTER_TEXT_LEN_MAX: usize = 256 * 1024;
 
 const _: () = {
     assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");

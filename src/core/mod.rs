@@ -50,7 +50,10 @@ mod view;
 mod watching;
 
 pub use alerting::{AlertSettings, Whose};
-pub use attempt::{AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Outcome, Report};
+pub use attempt::{
+    AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Letter, MailAttempt, MailReport,
+    MessageAttempt, MessageReport, Outcome, ParcelId, Report,
+};
 pub use counts::{AttemptCounts, Counts, EndedCounts};
 pub use details::{Details, PastAttempt, Timings, Wait};
 pub use forecast::{Ahead, Forecast};

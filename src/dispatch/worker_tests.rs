@@ -50,6 +50,7 @@ fn outcomes(driver: &mut Driver) -> Vec<(u64, Outcome)> {
     let outcome = |report| match report {
         ErrandReport::Execution(report) | ErrandReport::Trial(report) => (report.handle.seq.0, report.outcome),
         ErrandReport::Alert(report) => (report.seq.0, report.outcome),
+        ErrandReport::Message(report) => panic!("nobody sent a message: {report:?}"),
     };
     driver.reports.drain(..).map(outcome).collect()
 }

@@ -59,7 +59,8 @@ pub use overlap::Overlap;
 pub use post::{Content, Post};
 pub use retry::{Failure, RetryPolicy};
 pub use revision::{Pause, Revision};
-pub use secret::{Secret, SecretDefinition};
+pub use secret::{Secret, SecretDefinition, UNSEALABLE};
+pub use secrets::choose_secret;
 pub use shapes::{
     CalendarName, ChannelName, Day, KnownCalendar, Label, Period, ScheduleText, Second, ZoneName, any_of, body_or_json,
     one_of,

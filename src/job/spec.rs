@@ -10,7 +10,7 @@ use super::secrets::{Secrets, Wanted};
 use super::timing::{Drawn, Timing};
 use super::{
     AlertPolicy, ConcurrencyKey, Context, Definition, Delivery, Failure, FieldError, Labels, MisfireRule, Overlap,
-    Post, RetryPolicy, Statuses, TargetUrl, bounded, headers,
+    Post, RetryPolicy, Statuses, TargetUrl, UNSEALABLE, bounded, headers,
 };
 use crate::schedule::{Rule, Schedule};
 use crate::time::Instant;
@@ -128,9 +128,7 @@ impl JobSpec {
         let delivery = Delivery::compile(delivery)?;
         let wanted = Wanted { auth: auth.clone(), headers: secret_headers.clone(), signing: signing_secret.clone() };
         if let (false, Some(member)) = (context.seals, wanted.named()) {
-            let why = "expected no secret, as the server has no key to seal it with; start it with --secrets-key FILE, \
-                       which `punctual secrets init FILE` makes";
-            return Err(FieldError::new(member, why));
+            return Err(FieldError::new(member, UNSEALABLE));
         }
         let rare = Rare {
             misfire: misfire.as_ref().map(MisfireRule::compile).transpose()?,

@@ -204,6 +204,7 @@ impl Engine {
                     self.input(Input::Report(report), now);
                 }
                 ErrandReport::Trial(report) => self.trials.push(report),
+                ErrandReport::Message(_) => {}
                 ErrandReport::Alert(report) => {
                     let update = self.alerts.report(report, now);
                     self.note_alert(update);

@@ -25,7 +25,7 @@ fn open(folder: &Path) -> Subject {
 
 fn channel(members: &str) -> Arc<Channel> {
     let text = format!(r#"{{"kind":"webhook","url":"https://localhost/hook"{members}}}"#);
-    Arc::new(Channel::compile(&serde_json::from_str(&text).expect(&text), None).expect(&text))
+    Arc::new(Channel::compile(&serde_json::from_str(&text).expect(&text), None, true).expect(&text))
 }
 
 fn signed() -> Arc<Channel> {
