@@ -152,7 +152,7 @@ fn get(incident: &str, server: &Server, shown: &Shown) -> Result<(), Failure> {
         if messages.is_empty() {
             return Ok(());
         }
-        let mut table = Table::new(&["MADE", "EVENT", "CHANNEL", "DELIVERY", "DELIVERED", "ATTEMPTS", "ERROR"]);
+        let mut table = Table::new(&["MADE", "EVENT", "CHANNEL", "DELIVERY", "SINCE", "ATTEMPTS", "ERROR"]);
         for message in &messages {
             table.row([
                 shown.time(&message["at"]),

@@ -212,14 +212,14 @@ fn incidents_are_listed_shown_and_acknowledged() {
     }
 
     // Who is told, and whether that went well.
-    let delivered = || test.says(&["incident", "get", incident]).contains("DELIVERED");
-    until("it is told", || delivered().then_some(()));
+    let path = format!("/api/incidents/{incident}");
+    until("it is told", || (test.api().get(&path)["messages"][0]["delivery"] == "DELIVERED").then_some(()));
     let shown = test.says(&["incident", "get", incident]);
-    for part in ["OPENED", "ops", "Execution:", &id] {
+    for part in ["OPENED", "ops", "DELIVERED", "Execution:", &id] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let json = test.says(&["incident", "get", incident, "-o", "json"]);
-    assert_eq!(json.trim_end(), test.text(&format!("/api/incidents/{incident}")));
+    assert_eq!(json.trim_end(), test.text(&path));
 
     test.run(&["incident", "ack", incident, "--note", "on \u{1b}it"]).ends(0).prints(&["acknowledged"]);
     let shown = test.says(&["incident", "get", incident]);
