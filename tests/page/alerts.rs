@@ -219,7 +219,7 @@ fn an_incident_is_seen_known_silenced_and_over_without_a_load() {
     person.opens("/");
     person.marks();
     ids.iter().for_each(|id| drop(run(id)));
-    person.reads_under("Needs attention", "● open");
+    person.reads_under("Needs attention", "worse: an execution failed");
     let tile = "return [...document.querySelectorAll('a.tile')].find(one => one.textContent === '2open incidents')";
     person.clicks("both are counted", tile, &[]);
     person.is_at("/alerts");

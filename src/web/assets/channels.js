@@ -30,7 +30,7 @@ export function channelTable(channels, done) {
       action('Test', () => test(one.name, done), { kind: 'quiet', title: `Send a test message over ${one.name}` }),
       action('Change…', async () => change(one.name, await get(at(one.name)), done), { kind: 'quiet', title: `Change ${one.name}` }),
       action('Delete', () => remove(one.name, done), { kind: 'danger', title: `Delete ${one.name}` })) }] : []),
-  ], channels, { key: one => one.name, empty: 'There is no channel, so nobody is told of incidents.' });
+  ], channels, { stacked: true, key: one => one.name, empty: 'There is no channel, so nobody is told of incidents.' });
   return list;
 }
 

@@ -14,10 +14,14 @@ export function incidentState(incident) {
   return [h('span.badge', { class: kind }, said), ' ', h('span.soft', CAUSES[incident.cause] ?? incident.cause)];
 }
 
-/** With what something is wrong. */
-export function subject({ jobId, jobName, api, target }) {
-  if (jobId) return link(`/jobs/${jobId}`, jobName ?? api?.replace(/^https?:\/\//, '') ?? jobId);
-  return target ? link(`/jobs?target=${encodeURIComponent(target)}`, target) : 'this server';
+/** What something is wrong with. */
+export const called = ({ jobId, jobName, api, target }) => (jobId ? jobName ?? api?.replace(/^https?:\/\//, '') ?? jobId : target ?? 'this server');
+
+/** The same, leading there. */
+export function subject(incident) {
+  const { jobId, target } = incident;
+  if (jobId) return link(`/jobs/${jobId}`, called(incident));
+  return target ? link(`/jobs?target=${encodeURIComponent(target)}`, target) : called(incident);
 }
 
 export const loadOpen = (query, signal) => get('/api/incidents', { state: 'open', ...query }, signal);

@@ -52,14 +52,15 @@ export function toast(text, kind = 'good', ...more) {
   if (kind !== 'bad' && !more.length) setTimeout(() => element.remove(), 8000);
 }
 
-/** A table. A column has a `title`, what is in its `cell`, and a `class`; `key` says which row is which. */
-export function table(caption, columns, rows, { empty, key } = {}) {
+/** A table. A column has a `title`, what is in its `cell`, and a `class`; `key` says which row is which. One that is `stacked` has
+ * its cells below each other where there is little room. */
+export function table(caption, columns, rows, { empty, key, stacked } = {}) {
   const body = h('tbody');
   const head = h('tr', columns.map(column => h('th', { scope: 'col', class: column.class, 'aria-sort': column.sorted }, column.head ?? column.title)));
-  const element = h('table', h('caption.visually-hidden', caption), h('thead', head), body);
+  const element = h('table', { class: stacked ? 'stacked' : null }, h('caption.visually-hidden', caption), h('thead', head), body);
   const box = h('div.scroll', { role: 'group', 'aria-label': caption, tabindex: '0' }, element);
   const line = row => {
-    const cells = columns.map((column, place) => h(column.isHead ? 'th' : 'td', { class: column.class, scope: column.isHead ? 'row' : null }, column.cell(row, place)));
+    const cells = columns.map((column, place) => h(column.isHead ? 'th' : 'td', { class: column.class, scope: column.isHead ? 'row' : null, 'data-title': stacked && column.title }, column.cell(row, place)));
     const tr = h('tr', cells);
     if (key) tr.dataset.key = key(row);
     return tr;

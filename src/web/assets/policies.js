@@ -24,7 +24,7 @@ export function policyTable(policies, done) {
     ...(may('write') ? [{ title: 'Do', cell: ({ tag }) => h('div.choices',
       action('Change…', () => change(tag, policies, done), { kind: 'quiet', title: `Change the policy of ${tag ?? 'the server'}` }),
       tag === null ? null : action('Remove', () => remove(tag, done), { kind: 'danger', title: `Remove the policy of ${tag}` })) }] : []),
-  ], rowsOf(policies()), { key: ({ tag }) => `of ${tag}` });
+  ], rowsOf(policies()), { stacked: true, key: ({ tag }) => `of ${tag}` });
   return { list, draw: () => list.rows(rowsOf(policies())) };
 }
 

@@ -26,10 +26,10 @@ export default async function alerts(context) {
       draw();
     } catch { /* What concerns the whole page is said above. */ }
   };
-  const opened = table('Open incidents', incidentColumns(renew), [], { key: one => one.incidentId, empty: 'Nothing is wrong.' });
+  const opened = table('Open incidents', incidentColumns(renew), [], { stacked: true, key: one => one.incidentId, empty: 'Nothing is wrong.' });
   const more = h('p');
-  const over = table('Incidents that are over', incidentColumns(), [], { key: one => one.incidentId, empty: 'None yet.' });
-  const silenced = table('Silences', silenceColumns(renew), [], { key: one => one.silenceId, empty: 'Nothing is silenced.' });
+  const over = table('Incidents that are over', incidentColumns(), [], { stacked: true, key: one => one.incidentId, empty: 'None yet.' });
+  const silenced = table('Silences', silenceColumns(renew), [], { stacked: true, key: one => one.silenceId, empty: 'Nothing is silenced.' });
   const channelPlace = channelTable([], renew);
   const policyPlace = policyTable(() => policies, renew);
   const draw = () => {

@@ -4,7 +4,7 @@ import { h, paced, refresh } from '../dom.js';
 import { get } from '../api.js';
 import { bars, outcomes } from '../charts.js';
 import { count, countdown, millis, moment, now, text } from '../time.js';
-import { incidentState, loadOpen } from '../incidents.js';
+import { called, incidentState, loadOpen } from '../incidents.js';
 import { emptyState, jobState, link, nameOf, section, table, tile } from '../parts.js';
 
 const SECONDS = 60;
@@ -156,6 +156,8 @@ function sayHow({ metrics, hour, attention }) {
   say(attention.autoPaused, 'one job paused itself', 'jobs paused themselves');
   const targets = metrics.scheduler.failingTargets;
   if (targets) bad.push(`${count(targets)} ${targets === 1 ? 'target does' : 'targets do'} not answer`);
+  const open = attention.incidents.incidents.length;
+  if (open && !bad.length) bad.push(open === 1 ? 'one incident is open' : `${open} incidents are open`);
   const failed = failedOf(hour);
   const ended = `${count(endedOf(hour))} executions ${inHour(hour)}, ${failed ? `${count(failed)} of them failed` : 'none failed'}`;
   const active = `${count(metrics.scheduler.activeJobs)} active ${metrics.scheduler.activeJobs === 1 ? 'job' : 'jobs'}`;
@@ -205,7 +207,7 @@ function attentionOf({ attention: { incidents, failing, held, autoPaused, target
   const late = targets.map(target => h('li', link(`/jobs?target=${encodeURIComponent(target.target)}`, target.target), ' ',
     h('span.badge', { class: target.failing ? 'failed' : 'held' }, target.failing ? '✕ does not answer' : '… late'), h('span.soft', ` ${count(target.waiting)} waiting, ${count(target.retries)} of them for a retry`)));
   const told = notices.map(({ at, said }) => h('li', h('span.badge.held', '! '), said, h('span.soft', ' ', moment(new Date(at).toISOString()))));
-  const open = incidents.incidents.slice(0, NAMED).map(one => h('li', incidentState(one), ' ', link(`/alerts/${one.incidentId}`, one.summary), h('span.soft', ' ', moment(one.openedAt))));
+  const open = incidents.incidents.slice(0, NAMED).map(one => h('li', incidentState(one), ' ', link(`/alerts/${one.incidentId}`, called(one), ': ', one.summary), h('span.soft', ' ', moment(one.openedAt))));
   if (incidents.incidents.length > NAMED) open.push(h('li', link('/alerts', 'all open incidents')));
   const all = [told, open, group(failing, 'failing', 'failing'), group(held, 'held', 'held'), group(autoPaused, 'autoPaused', 'paused by themselves'), late].filter(part => part && part.length !== 0);
   return all.length ? h('ul.plain', all) : emptyState('Nothing.');

@@ -4,7 +4,7 @@ import { h, paced } from '../dom.js';
 import { get } from '../api.js';
 import { moment, text } from '../time.js';
 import { facts, link, section, table } from '../parts.js';
-import { incidentActions, incidentState, subject } from '../incidents.js';
+import { called, incidentActions, incidentState, subject } from '../incidents.js';
 
 const EVENTS = { OPENED: 'it began', REMINDED: 'it goes on', CLOSED: 'it is over' };
 const SIGNS = { DELIVERED: ['success', '✓ delivered'], FAILED: ['failed', '✕ given up'], PENDING: ['pending', '… on its way'] };
@@ -15,8 +15,8 @@ export default async function incident(context) {
   const live = await context.live({ type: 'incidents' });
   const load = () => get(`/api/incidents/${id}`, {}, signal);
   const told = await load();
-  context.title(told.summary);
-  const messages = table('Messages', columns, told.messages, { key: one => one.messageId, empty: 'Nothing was told of it.' });
+  context.title(`${called(told)}: ${told.summary}`);
+  const messages = table('Messages', columns, told.messages, { stacked: true, key: one => one.messageId, empty: 'Nothing was told of it.' });
   const again = () => document.querySelector('dialog[open]') || context.again();
   const shown = JSON.stringify({ ...told, messages: null });
   const renew = async () => {

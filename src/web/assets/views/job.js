@@ -97,7 +97,7 @@ function alertsOf(job, signal) {
   const target = job.api.startsWith('https') ? 443 : 80;
   const url = new URL(job.api);
   const covers = one => one.jobId === job.jobId || job.tags?.includes(one.tag) || one.target === `${url.protocol}//${url.hostname}:${url.port || target}`;
-  const list = table('Open incidents', incidentColumns(() => renew(), { ofJob: true }), [], { key: one => one.incidentId });
+  const list = table('Open incidents', incidentColumns(() => renew(), { ofJob: true }), [], { stacked: true, key: one => one.incidentId });
   const renew = async () => {
     try {
       const [{ incidents }, { silences }, told] = await Promise.all([loadOpen({ job: job.jobId, limit: 20 }, signal), get('/api/silences', {}, signal), get(`/api/jobs/${job.jobId}/policy`, {}, signal)]);
