@@ -101,5 +101,7 @@ CREATE TABLE silences (
     created_by TEXT
 ) STRICT;
 
--- The highest instant of a folded execution that ended SUCCESS, in seconds.
+-- The latest second in which a folded execution was sent that ended SUCCESS. Of older ones it is known where that was
+-- the last one.
 ALTER TABLE job_totals ADD COLUMN last_success INTEGER;
+UPDATE job_totals SET last_success = last_scheduled_time WHERE last_status = 0;

@@ -20,7 +20,7 @@ pub(super) struct Told {
 }
 
 /// Members of which the parts are told apart.
-const OBJECTS: [&str; 7] = ["retry", "misfire", "concurrencyKey", "dst", "headers", "secretHeaders", "auth"];
+const OBJECTS: [&str; 8] = ["retry", "misfire", "concurrencyKey", "dst", "headers", "secretHeaders", "auth", "alerts"];
 
 /// Members that differ, each with its old and its new value.
 type Differing = BTreeMap<String, [Box<RawValue>; 2]>;

@@ -242,7 +242,7 @@ mod tests {
         let lateness_max = Duration::from_secs(600);
         let mut core =
             Scheduler::new(Settings { in_flight_max: 100, retry, misfire: Misfire::Once, lateness_max, noise: 1 });
-        let done = || Input::RestoreDone(Restored { next_seq: 1, next_job: 1, newest: None });
+        let done = || Input::RestoreDone(Restored { next_seq: 1, next_job: 1, next_incident: 1, newest: None });
         feed(&mut core, Input::RestoreJob(Box::new(stored(1))), at(START));
         feed(&mut core, done(), at(START));
         feed(&mut core, Input::Tick, at(START));

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::access::{Access, OWN_REQUEST};
 use super::audits::{Asking, Audits};
@@ -19,19 +18,16 @@ use super::looks::{Look, Looks, TooMany};
 use super::peer::Peer;
 use super::usage::UsageBoard;
 use crate::access::Who;
-use crate::api::{
-    self, ApiError, Beside, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream,
-};
-use crate::channel::ChannelDefinition;
+use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
 use crate::core::{
-    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Incident, Input, JobFilter, Kind, Refusal,
-    Reply, Report, RequestId, Run, Scheduler, Seq, Setting, Silence, Silenced,
+    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Incident, Input, JobFilter, Kind, Reply,
+    Report, RequestId, Run, Scheduler, Seq, Silence, Silenced,
 };
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
 use crate::limits::{
-    CHANNEL_TESTS_MAX, CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, OUTPUT_MAX,
-    PIECE_JOBS_MAX, SEED_END, TRIALS_MAX,
+    CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, OUTPUT_MAX, PIECE_JOBS_MAX,
+    SEED_END, TRIALS_MAX,
 };
 use crate::schedule::{Zone, Zones};
 use crate::store::{Query, Readers};
@@ -313,52 +309,6 @@ impl Calls {
         }
     }
 
-    /// Makes a channel over the one that has its name, so that secrets are kept that are left out. What is being written
-    /// is not known yet: another change of it has to wait for that.
-    fn put_channel(
-        &mut self,
-        engine: &mut Engine,
-        now: Now,
-        request: RequestId,
-        name: Arc<str>,
-        definition: &ChannelDefinition,
-    ) -> Given {
-        if self.channels_changing.values().any(|other| *other == name) {
-            return refuse(&ApiError::from(Refusal::ChangesPending));
-        }
-        let before = engine.core().settings().channel(&name).map(AsRef::as_ref);
-        match api::channel_over(definition, before, self.seals) {
-            Ok(channel) => {
-                let setting = Setting::Channel(Arc::clone(&name), Some(channel));
-                let given = self.change(engine, now, request, Action::Set(setting));
-                if matches!(given, Given::Later) {
-                    self.channels_changing.insert(request, name);
-                }
-                given
-            }
-            Err(error) => refuse(&error),
-        }
-    }
-
-    /// Sends something over a channel once. Whether it arrives is waited for like the end of an execution.
-    fn test_channel(&mut self, engine: &mut Engine, request: RequestId, name: &str) -> Given {
-        if engine.core().settings().channel(name).is_none() {
-            return refuse(&ApiError::no_such_channel());
-        }
-        if self.channel_tests.len() >= CHANNEL_TESTS_MAX {
-            return refuse(&ApiError::too_many("too many tests of channels are under way; try again"));
-        }
-        self.channel_tests.insert(request);
-        engine.test_channel(request, name);
-        Given::MuchLater
-    }
-
-    /// What came of a test of a channel.
-    pub(super) fn channel_tested(&mut self, request: RequestId, result: Result<Duration, String>) -> Given {
-        self.channel_tests.remove(&request);
-        Given::Answer(self.cors.mark(api::channel_tested(result)))
-    }
-
     /// What is answered at once is the end of a request.
     pub(super) fn end_unless_later(&mut self, request: RequestId, given: Given) -> Given {
         match given {
@@ -448,7 +398,7 @@ impl Calls {
     }
 
     /// Hands a change to the core, whose answer comes later, unless it could not be written.
-    fn change(&mut self, engine: &mut Engine, now: Now, request: RequestId, action: Action) -> Given {
+    pub(super) fn change(&mut self, engine: &mut Engine, now: Now, request: RequestId, action: Action) -> Given {
         if engine.is_failing() {
             return refuse(&ApiError::unavailable("the store cannot be written; nothing has changed"));
         }
@@ -517,16 +467,6 @@ impl Calls {
             _ => api::reply(reply, beside),
         };
         Given::Answer(self.cors.mark(response))
-    }
-
-    /// What a client is told beside the core's answer. To be asked for before the request is over.
-    fn beside(&self, core: &Scheduler, request: RequestId, reply: &Reply) -> Beside {
-        let is_of_policy = self.audits.get(request).is_some_and(|asking| api::is_of_policy(asking.operation));
-        let silenced_by = match reply {
-            Reply::Acknowledged(incident) => core.silence_of(incident),
-            _ => None,
-        };
-        Beside { herd: herd_of(core, reply), silenced_by, is_of_policy }
     }
 
     /// Looks further for one client that still waits for what memory is looked through for. What that is given, once all
@@ -682,7 +622,7 @@ fn page(core: &Scheduler, now: Now, page: JobsPage) -> Given {
 }
 
 /// What else is due when a job that was changed is due next.
-fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
+pub(super) fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
     match reply {
         Reply::Created(view) | Reply::Updated(view) => {
             view.next.map(|next| core.herd(next, Some(view.revision.id), HERD_LOOKS_OF_CHANGE))

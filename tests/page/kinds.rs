@@ -148,7 +148,7 @@ fn held(db: &std::path::Path) -> String {
     let id = JobId::new(JobKey(1), [3; 10]);
     let counters = Counters { success: 1, timed: 1, duration_us: 900, runs: 1, ..Counters::default() };
     let outcome = LastOutcome { instant: tomorrow, status: Status::Success, http_status: Some(200) };
-    let tally = Tally { counters, last: Some(outcome), failures_in_row: 0, last_success: Some(tomorrow) };
+    let tally = Tally { counters, last: Some(outcome), failures_in_row: 0, last_success: None };
     let job = (Revision::first(id, spec, WallUs::of(since)), Totals { tally, finished_through: Some((0, tomorrow)) });
     let executed = Some(WallUs::of(tomorrow).plus_us(350));
     let (http_status, duration_us) = (Some(200), Some(900));

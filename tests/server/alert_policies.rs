@@ -59,7 +59,7 @@ fn what_is_wrong_with_a_policy_is_named_as_its_own_member() {
     let tag = "/api/policies/tags/a";
     for (path, body, why) in [
         (SERVER, json!({ "after": 0 }), "after: expected a number from 1 to"),
-        (SERVER, json!({ "after": 1.5 }), "after: invalid type"),
+        (SERVER, json!({ "after": 1.5 }), "after: invalid value"),
         (SERVER, json!({ "recovery": "yes" }), "recovery: invalid type"),
         (SERVER, json!({ "remindEvery": "10s" }), "remindEvery: expected 1m to 366d"),
         (SERVER, json!({ "noSuccessFor": "26" }), "noSuccessFor: expected 1s to 366d"),

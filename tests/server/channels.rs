@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::support::receiver::Script;
 use super::support::server::command;
 use super::{Setup, error_of};
 

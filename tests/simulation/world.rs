@@ -133,6 +133,10 @@ impl World {
             let command = self.clients.create(&self.calendars(), &mut self.rng, self.clock.now().wall);
             self.feed(Input::Command(Box::new(command)));
         }
+        for _ in 0..self.plan.channels {
+            let command = self.clients.steer_channel(&self.disk, &mut self.rng);
+            self.feed(Input::Command(Box::new(command)));
+        }
         while self.clock.true_us < self.plan.length_us {
             self.turn();
         }

@@ -56,7 +56,8 @@ fn row(job: u64, second: i64, status: Status) -> Persist {
 fn told() -> Vec<Persist> {
     let text =
         r#"{"kind":"webhook","url":"https://localhost/","signingSecret":"whsec_cGxhbnRlZC1zaWduaW5nLXNlY3JldC14MQ=="}"#;
-    let channel = Channel::compile(&serde_json::from_str(text).expect("it is a definition"), None, true).expect("valid");
+    let channel =
+        Channel::compile(&serde_json::from_str(text).expect("it is a definition"), None, true).expect("valid");
     let silence = Silence {
         of: Silenced::Tag("a".into()),
         note: "known".into(),

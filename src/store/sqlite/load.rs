@@ -60,7 +60,7 @@ pub(super) fn load(
         restored: Restored {
             next_seq: above(seq),
             next_job: above(key),
-            next_incident: 1,
+            next_incident: above(max("SELECT max(id) FROM incidents")?),
             newest: newest.into_iter().flatten().max().map(WallUs),
         },
         alerts: alerts::undelivered(connection)?,
