@@ -67,6 +67,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "schedule",
             "telemetry",
             "job",
+            "channel",
             "dispatch",
             "store",
             "api",
