@@ -195,7 +195,11 @@ fn assert_told(incidents: &[Value], got: &BTreeMap<&str, Vec<Value>>) -> String 
         numbers.sort_unstable();
         numbers.dedup();
         let told = incident["told"] == true;
-        assert_eq!(numbers.first().map(|(number, event)| (*number, *event)), told.then_some((1, "OPENED")), "{incident}");
+        assert_eq!(
+            numbers.first().map(|(number, event)| (*number, *event)),
+            told.then_some((1, "OPENED")),
+            "{incident}"
+        );
         assert!(numbers.len() <= 2 && numbers.get(1).is_none_or(|second| *second == (2, "CLOSED")), "{incident}");
     }
     let (mut deliveries, mut digests, mut twice) = (0, 0, 0);
@@ -243,7 +247,7 @@ fn assert_covered(api: &Api, jobs: &[String], incidents: &[Value]) -> usize {
             }
             failures += 1;
             let sent = execution.get("lastExecutedTime").unwrap_or(&execution["executedTime"]);
-            let took_ms = execution["durationMs"].as_f64().expect("it took a while");
+            let took_ms = execution["durationMs"].as_f64().unwrap_or_else(|| panic!("it took a while: {execution}"));
             let ended = us(sent) + (took_ms * 1000.0) as i64;
             let is_again = execution["retryCount"].as_u64().expect("a number") > 0;
             let slack = if is_again { SLACK_OVER_KILL_US } else { SLACK_US };
