@@ -23,12 +23,6 @@ pub(super) struct Told {
 const OBJECTS: [&str; 8] = ["retry", "misfire", "concurrencyKey", "dst", "headers", "secretHeaders", "auth", "alerts"];
 
 /// Members that differ, each with its old and its new value.
-type Differing = BTreeMap<String, [Box<RawValue>; 2]>;
-
-impl Told {
-    /// What differs between what a job was and what it is to be.
-    pub(super) fn between(old: &JobSpec, new: &JobSpec, with_values: bool) -> Told {
-        let (old, new) = (old.plain(), new.plain());
         let mut differing = members_between(Some(&old), Some(&new));
         let known: BTreeMap<String, &str> = old.secrets().map(|(name, secret)| (name, secret.expose())).collect();
         for (name, secret) in new.secrets() {
