@@ -650,6 +650,9 @@ pub const MAIL_LINE_LEN_MAX: usize = 2_048;
 pub const MAIL_REPLY_LINES_MAX: usize = 100;
 /// Tests of channels under way at once, on top of what may be in flight of executions.
 pub const CHANNEL_TESTS_MAX: usize = 4;
+/// What workers send for channels at once, on top of what may be in flight of executions.
+#[allow(clippy::cast_possible_truncation, reason = "both are small")]
+pub const CHANNEL_PARCELS_MAX: u32 = (CHANNELS_MAX + CHANNEL_TESTS_MAX) as u32;
 /// How long the name of a channel may be.
 pub const CHANNEL_NAME_LEN_MAX: usize = 64;
 /// Silences.

@@ -46,6 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "dispatch",
             "store",
             "alert",
+            "mail",
             "api",
             "web",
             "config",
