@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use crate::job::JobSpec;
-use crate::store::{members_between, shown};
+use crate::store::{Differing, members_between, shown};
 
 /// What differs.
 #[derive(Debug, Default)]
@@ -22,7 +22,10 @@ pub(super) struct Told {
 /// Members of which the parts are told apart.
 const OBJECTS: [&str; 8] = ["retry", "misfire", "concurrencyKey", "dst", "headers", "secretHeaders", "auth", "alerts"];
 
-/// Members that differ, each with its old and its new value.
+impl Told {
+    /// What differs between what a job was and what it is to be.
+    pub(super) fn between(old: &JobSpec, new: &JobSpec, with_values: bool) -> Told {
+        let (old, new) = (old.plain(), new.plain());
         let mut differing = members_between(Some(&old), Some(&new));
         let known: BTreeMap<String, &str> = old.secrets().map(|(name, secret)| (name, secret.expose())).collect();
         for (name, secret) in new.secrets() {

@@ -55,10 +55,7 @@ pub fn members_between(old: Option<&JobSpec>, new: Option<&JobSpec>) -> Differin
 }
 
 /// The same of two objects of any kind.
-pub fn values_between(
-    old: Option<&impl Serialize>,
-    new: Option<&impl Serialize>,
-) -> Differing {
+pub fn values_between(old: Option<&impl Serialize>, new: Option<&impl Serialize>) -> Differing {
     let (old, new) = (old.map(text_of), new.map(text_of));
     let (old, mut new) = (members(old.as_deref()), members(new.as_deref()));
     let mut differing = BTreeMap::new();
