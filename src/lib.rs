@@ -43,6 +43,7 @@
 //! - [`job`]: what a client says a job is: the one list of members, and what they mean. Pure.
 //! - [`core`]: the pure state machine that takes every decision. Start at [`core::Scheduler`].
 //! - [`dispatch`]: the workers that send: few threads, each with thousands of connections.
+//! - [`mail`]: letters to mail servers, each by a thread of its own.
 //! - [`store`]: what is kept, behind one door for writing and one for reading.
 //! - [`alert`]: what somebody is told of a failure, and when. [`api`]: requests to calls, results to JSON. Both pure.
 //! - [`web`]: the page that people look at, as files that are served. Pure.
@@ -447,6 +448,7 @@ pub mod doctor;
 pub mod http;
 pub mod job;
 pub mod limits;
+pub mod mail;
 pub mod mix;
 pub mod schedule;
 pub mod server;

@@ -581,6 +581,12 @@ pub const DISK_SYNC_GOOD: Duration = Duration::from_millis(50);
 pub const DISK_SYNC_MAX: Duration = Duration::from_millis(1_500);
 /// With less than this left on the disk, in bytes, it is as good as full: the write-ahead log alone may take as much.
 pub const DISK_FREE_MIN: u64 = 64 << 20;
+/// With less than this left on the disk, in bytes, somebody is told.
+pub const DISK_LOW: u64 = 4 * DISK_FREE_MIN;
+/// From this on all is well again.
+pub const DISK_LOW_OVER: u64 = 2 * DISK_LOW;
+/// How long the store must be in trouble before somebody is told.
+pub const STORE_TROUBLE_MIN: Duration = Duration::from_secs(3);
 /// A clock that is further off than this shows in what targets see.
 pub const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(100);
 /// A lookup that takes longer than this shows in the first execution for a target.
@@ -596,7 +602,8 @@ const _: () = assert!(DISK_SYNC_MAX.as_micros() == ARM_LEAD_US as u128, "rows ar
 
 // --- Alerts ---
 
-/// Alerts that wait to be delivered; beyond, the log alone has them.
+/// Alerts that wait to be delivered to the plain webhook, and messages that wait for each channel; beyond, they are given
+/// up, and the store alone has them.
 pub const ALERTS_PENDING_MAX: usize = 10_000;
 /// How long an alert is tried.
 pub const ALERT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -643,6 +650,9 @@ pub const MAIL_LINE_LEN_MAX: usize = 2_048;
 pub const MAIL_REPLY_LINES_MAX: usize = 100;
 /// Tests of channels under way at once, on top of what may be in flight of executions.
 pub const CHANNEL_TESTS_MAX: usize = 4;
+/// What workers send for channels at once, on top of what may be in flight of executions.
+#[allow(clippy::cast_possible_truncation, reason = "both are small")]
+pub const CHANNEL_PARCELS_MAX: u32 = (CHANNELS_MAX + CHANNEL_TESTS_MAX) as u32;
 /// How long the name of a channel may be.
 pub const CHANNEL_NAME_LEN_MAX: usize = 64;
 /// Silences.

@@ -1,9 +1,11 @@
 //! Owns what a channel is over which alerts are told: read, checked, and made compact.
 //! It must not send anything, or know what is told.
 //!
-//! `definition` is what clients write, this file what it means; a `mailbox` is what is special about e-mail.
+//! `definition` is what clients write, this file what it means; a `mailbox` is what is special about e-mail, and
+//! `encoded` how titles and subjects stand in headers.
 
 mod definition;
+mod encoded;
 mod mailbox;
 
 use std::fmt;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use crate::job::{FieldError, Given, Post, Secret, SecretDefinition, Signing, TargetUrl, UNSEALABLE, choose_secret};
 
 pub use definition::ChannelDefinition;
+pub use encoded::encoded;
 pub use mailbox::{Login, MailAddress, MailServer, Mailbox, Privacy};
 
 /// A channel.

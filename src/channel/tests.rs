@@ -147,3 +147,16 @@ fn without_a_key_no_secret_is_taken() {
         assert!(Channel::compile(&read(text), None, false).is_ok(), "{text}");
     }
 }
+
+#[test]
+fn the_description_names_the_kinds_and_what_a_secret_looks_like_in_answers() {
+    let schema = schemars::generate::SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let schema = serde_json::to_value(schema.into_root_schema_for::<ChannelDefinition>()).expect("JSON");
+    let kinds = serde_json::json!(["webhook", "slack", "ntfy", "email"]);
+    assert_eq!(schema["properties"]["kind"]["enum"], kinds, "{schema}");
+    for kind in kinds.as_array().expect("they are several") {
+        let definition = ChannelDefinition { kind: kind.as_str().expect("a text").to_owned(), ..read(ALL[0]) };
+        let why = Channel::compile(&definition, None, true).err().map(|why| why.member);
+        assert_ne!(why, Some("kind"), "each of them is one");
+    }
+}

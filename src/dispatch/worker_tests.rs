@@ -206,6 +206,7 @@ impl Running {
         match self.driver.reports.pop().unwrap() {
             ErrandReport::Execution(report) | ErrandReport::Trial(report) => report,
             ErrandReport::Alert(report) => panic!("nobody sent an alert: {report:?}"),
+            ErrandReport::Message(report) => panic!("nobody sent a message: {report:?}"),
         }
     }
 

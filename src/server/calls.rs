@@ -200,7 +200,7 @@ impl Calls {
                 }
                 if let Call::TestChannel(name) = call {
                     let row = asking().row(None, Status::OK, now.wall);
-                    let given = self.test_channel(engine, request, &name);
+                    let given = self.test_channel(engine, now, request, &name);
                     if let Given::MuchLater = given {
                         engine.write_down(None, row, now.mono);
                     }

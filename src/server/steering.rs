@@ -43,7 +43,7 @@ impl Calls {
     }
 
     /// Sends something over a channel once. Whether it arrives is waited for like the end of an execution.
-    pub(super) fn test_channel(&mut self, engine: &mut Engine, request: RequestId, name: &str) -> Given {
+    pub(super) fn test_channel(&mut self, engine: &mut Engine, now: Now, request: RequestId, name: &str) -> Given {
         if engine.core().settings().channel(name).is_none() {
             return refuse(&ApiError::no_such_channel());
         }
@@ -51,7 +51,7 @@ impl Calls {
             return refuse(&ApiError::too_many("too many tests of channels are under way; try again"));
         }
         self.channel_tests.insert(request);
-        engine.test_channel(request, name);
+        engine.test_channel(request, name, now);
         Given::MuchLater
     }
 

@@ -142,8 +142,8 @@ impl Clients {
             ..ChannelDefinition::default()
         };
         let is_there = disk.settings.channels.contains_key(&name);
-        let put =
-            (!is_there || rng.per_cent(50)).then(|| Arc::new(Channel::compile(&definition, None).expect("a channel")));
+        let put = (!is_there || rng.per_cent(50))
+            .then(|| Arc::new(Channel::compile(&definition, None, true).expect("a channel")));
         let setting = Setting::Channel(name, put);
         self.ask(Asked::Set { setting: setting.clone() }, Action::Set(setting))
     }
