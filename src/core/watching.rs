@@ -15,7 +15,7 @@ use super::incidents::Wrong;
 use super::key::Kind;
 use super::record::{LedgerRow, Status};
 use super::scheduler::Scheduler;
-use crate::job::JobKey;
+use crate::job::{AlertPolicy, JobKey};
 use crate::limits::RECONSIDERED_PER_TURN;
 use crate::schedule::duration_text;
 use crate::time::{DeadlineHeap, MonoUs, Now, US_PER_SECOND, WallUs};
@@ -109,7 +109,7 @@ impl Scheduler {
     pub(super) fn watch(&mut self, job: u32, now: Now) {
         self.watches.forget_job(job);
         let may = !self.jobs[job].is_deleted() && self.may_watch(self.jobs[job].spec());
-        let policy = may.then(|| self.settings().policy_of(self.jobs[job].spec())).unwrap_or_default();
+        let policy = if may { self.settings().policy_of(self.jobs[job].spec()) } else { AlertPolicy::default() };
         self.jobs[job].is_watched = policy.no_success_for.is_some() || policy.late_by.is_some();
         if let Some(most) = policy.no_success_for {
             let revision = self.jobs[job].revision();

@@ -151,8 +151,7 @@ impl Incidents {
 
     pub(crate) fn persist(
         &mut self,
-        number: u64,
-        item: &Persist,
+        (number, item): (u64, &Persist),
         now: Now,
         core: &Scheduler,
         disk: &Disk,

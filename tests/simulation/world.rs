@@ -295,7 +295,7 @@ impl World {
                 self.watch.persist(number, &item, now, &self.disk, &self.clients, &mut self.coverage);
                 self.demands.persist(&item, now, &self.disk, &self.clients);
                 if let Some(core) = &self.core {
-                    self.incidents.persist(number, &item, now, core, &self.disk, &self.watch, &mut self.coverage);
+                    self.incidents.persist((number, &item), now, core, &self.disk, &self.watch, &mut self.coverage);
                 }
                 let peak = self.watch.peak.unwrap_or(now.wall);
                 self.persist(number, item, peak);
