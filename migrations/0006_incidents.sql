@@ -101,7 +101,12 @@ CREATE TABLE silences (
     created_by TEXT
 ) STRICT;
 
--- The latest second in which a folded execution was sent that ended SUCCESS. Of older ones it is known where that was
--- the last one.
+-- The latest second in which one was sent that ended SUCCESS, of those that are folded.
 ALTER TABLE job_totals ADD COLUMN last_success INTEGER;
-UPDATE job_totals SET last_success = last_scheduled_time WHERE last_status = 0;
+-- Of those before this it is looked for in history, but not through all of it for a job that has failed for long.
+UPDATE job_totals SET last_success = ifnull((
+    SELECT sent FROM (
+        SELECT status, scheduled_time + ifnull(executed_after, 0) / 1000000 AS sent FROM job_executions e
+        WHERE e.job_id = job_totals.job_id ORDER BY scheduled_time DESC LIMIT 1000
+    ) WHERE status = 0 LIMIT 1
+), iif(last_status = 0, last_scheduled_time, NULL));

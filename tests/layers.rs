@@ -68,6 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "schedule",
             "telemetry",
             "job",
+            "channel",
             "dispatch",
             "store",
             "api",

@@ -14,7 +14,7 @@ use crate::time::{Instant, WallUs};
 
 const KEY: [u8; 32] = [7; 32];
 const SECRET: &str = "whsec_cGxhbnRlZC1zaWduaW5nLXNlY3JldC14MQ==";
-const PLANTED: [&str; 2] = ["cGxhbnRlZC1zaWduaW5n", "planted-signing-secret"];
+const PLANTED: [&str; 4] = ["cGxhbnRlZC1zaWduaW5n", "planted-signing-secret", "planted-token", "planted-password"];
 
 fn open(folder: &Path) -> Subject {
     let mut store = Subject::open(folder);
@@ -24,8 +24,25 @@ fn open(folder: &Path) -> Subject {
 }
 
 fn channel(members: &str) -> Arc<Channel> {
-    let text = format!(r#"{{"kind":"webhook","url":"https://localhost/hook"{members}}}"#);
-    Arc::new(Channel::compile(&serde_json::from_str(&text).expect(&text), None, true).expect(&text))
+    compiled(&format!(r#"{{"kind":"webhook","url":"https://localhost/hook"{members}}}"#))
+}
+
+/// One of each other kind, with what is secret of it.
+fn others() -> [(&'static str, Arc<Channel>); 3] {
+    [
+        ("slack", compiled(r#"{"kind":"slack","url":"https://localhost/services/planted-path"}"#)),
+        ("topic", compiled(r#"{"kind":"ntfy","url":"https://localhost/topic","token":"planted-token"}"#)),
+        (
+            "mail",
+            compiled(
+                r#"{"kind":"email","url":"smtps://mail.example:465","username":"u","password":"planted-password","from":"p@example.com","to":["ann@example.com"]}"#,
+            ),
+        ),
+    ]
+}
+
+fn compiled(text: &str) -> Arc<Channel> {
+    Arc::new(Channel::compile(&serde_json::from_str(text).expect(text), None, true).expect(text))
 }
 
 fn signed() -> Arc<Channel> {
@@ -151,6 +168,7 @@ fn secrets_of_channels_stand_nowhere_in_clear_and_need_the_key() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = open(folder.path());
     store.write([put("ops", &signed())]);
+    store.write(others().iter().map(|(name, channel)| put(name, channel)));
     for _ in 0..2 {
         // First they are in the log, then in the file.
         let files = std::fs::read_dir(folder.path()).expect("it is there").map(|entry| entry.expect("listed").path());
@@ -159,6 +177,11 @@ fn secrets_of_channels_stand_nowhere_in_clear_and_need_the_key() {
         assert!(is_there("https://localhost/hook"), "this is where to look");
         PLANTED.iter().for_each(|planted| assert!(!is_there(planted), "{planted}"));
         store.reopen();
+        let settings = store.load().2.settings;
+        for (name, channel) in &others() {
+            let is_same = |setting: &Setting| matches!(setting, Setting::Channel(found, Some(kept)) if **found == **name && kept == channel);
+            assert!(settings.iter().any(is_same), "{name}");
+        }
     }
     store.key = None;
     let why = store.try_reopen().expect_err("they cannot be opened");

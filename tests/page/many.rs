@@ -145,7 +145,8 @@ fn the_first_pages_of_many_jobs_and_a_long_history_are_there_soon() {
         "the minutes and thirty lanes",
         "return document.querySelectorAll('main svg.lane').length >= 30",
     );
-    person.times("/alerts", "the alerts", "return document.querySelector('main table') !== null");
+    person.times("/alerts", "incidents and channels", "return document.querySelectorAll('main table').length > 3");
+    person.times("/alerts/log", "the alerts", "return document.querySelector('main table') !== null");
     person.times("/system", "the figures", "return document.querySelectorAll('.tile').length > 3");
     let id = JobId::new(JobKey(7), [5; 10]);
     person.times(
