@@ -205,6 +205,9 @@ fn expect(reply: &Reply, to: &str, code: u16) -> Result<(), String> {
     Err(format!("the mail server answered {} to {to}{colon}{text}", reply.code))
 }
 
+/// A secret shorter than this is found in too much that is none.
+const MASKED_LEN_MIN: usize = 4;
+
 /// An error of the conversation without the password, should the server repeat it.
 fn mask(why: String, login: &Login) -> String {
     let Login { username, password } = login;
@@ -213,7 +216,7 @@ fn mask(why: String, login: &Login) -> String {
         STANDARD.encode(password.expose()),
         password.expose().to_owned(),
     ];
-    secrets.iter().filter(|secret| !secret.is_empty()).fold(why, |why, secret| why.replace(secret, "***"))
+    secrets.iter().filter(|secret| secret.len() >= MASKED_LEN_MIN).fold(why, |why, secret| why.replace(secret, "***"))
 }
 
 fn describe(error: &io::Error) -> String {
