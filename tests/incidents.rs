@@ -195,7 +195,11 @@ fn assert_told(incidents: &[Value], got: &BTreeMap<&str, Vec<Value>>) -> String 
         numbers.sort_unstable();
         numbers.dedup();
         let told = incident["told"] == true;
-        assert_eq!(numbers.first().map(|(number, event)| (*number, *event)), told.then_some((1, "OPENED")), "{incident}");
+        assert_eq!(
+            numbers.first().map(|(number, event)| (*number, *event)),
+            told.then_some((1, "OPENED")),
+            "{incident}"
+        );
         assert!(numbers.len() <= 2 && numbers.get(1).is_none_or(|second| *second == (2, "CLOSED")), "{incident}");
     }
     let (mut deliveries, mut digests, mut twice) = (0, 0, 0);
