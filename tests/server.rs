@@ -41,6 +41,8 @@ mod inherited;
 mod jobs;
 #[path = "server/keys.rs"]
 mod keys;
+#[path = "server/letters.rs"]
+mod letters;
 #[path = "server/listen.rs"]
 mod listen;
 #[path = "server/lists.rs"]

@@ -206,6 +206,13 @@ pub struct IncidentChange {
     pub message: Option<Message>,
 }
 
+impl IncidentChange {
+    /// How many rows it is on disk.
+    pub(super) fn rows(&self) -> usize {
+        1 + self.message.as_ref().map_or(0, |message| message.channels.len())
+    }
+}
+
 /// What follows from how an execution ended, and is written with its row.
 #[derive(Clone, Debug, Default)]
 pub struct RowNews {

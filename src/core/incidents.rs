@@ -216,7 +216,8 @@ impl Scheduler {
         }
         self.counts.incidents_closed += 1;
         let changed = Arc::make_mut(&mut incident);
-        changed.closed = Some(Closed { at: now.wall, why: why.into() });
+        // The clock may have stepped back.
+        changed.closed = Some(Closed { at: now.wall.max(changed.opened_at), why: why.into() });
         let channels = self.channels_of(&policy);
         if !changed.told || policy.recovery == Some(false) || channels.is_empty() {
             return Some(IncidentChange { incident, message: None });

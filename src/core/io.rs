@@ -172,8 +172,11 @@ impl Persist {
     /// How much of a transaction it takes up: the rows it has, a change counting as one.
     pub fn rows(&self) -> usize {
         match self {
-            Persist::Row(..) | Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) => 1,
-            Persist::Setting(_) | Persist::Incident(_) => 1,
+            Persist::Row(_, news) => {
+                1 + news.iter().flat_map(|news| &news.incidents).map(IncidentChange::rows).sum::<usize>()
+            }
+            Persist::Incident(change) => change.rows(),
+            Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Setting(_) => 1,
             Persist::Runs(rows) => rows.len(),
         }
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::number::whole;
 use super::shapes::{KnownChannel, Period};
@@ -62,7 +61,7 @@ impl JsonSchema for JobAlerts {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = AlertDefinition::json_schema(generator);
-        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        let properties = schema.get_mut("properties").and_then(|members| members.as_object_mut());
         properties.and_then(|members| members.remove("onServerTrouble")).expect("the server's has it");
         schema.insert(
             "description".to_owned(),

@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde_json::value::RawValue;
-
 use super::access::Stranger;
 use super::calls::Calls;
 use super::engine::Engine;
@@ -14,7 +12,7 @@ use crate::api::{self, ApiError};
 use crate::core::{AlertSettings, PolicyScope, Reply, RequestId, Scheduler, Setting};
 use crate::http::{Request, Status};
 use crate::job::{AlertPolicy, JobId};
-use crate::store::{AuditRow, Difference, values_between};
+use crate::store::{AuditRow, Difference, Differing, values_between};
 use crate::time::{Now, WallUs};
 
 /// A request as far as it is written down.
@@ -111,7 +109,10 @@ fn told(core: &Scheduler, asking: &Asking, reply: &Reply, at: WallUs) -> AuditRo
     // While a change is on its way to the disk, what is in force is what it changes.
     let old = asking.subject.parse().ok().filter(|_| !is_new).and_then(|id: JobId| core.revision_of(id.key()));
     let difference = match (reply, changed) {
-        (Reply::Set(setting), None) => Difference::Members(change_of(core.settings(), setting)),
+        (Reply::Set(setting), None) => match change_of(core.settings(), setting) {
+            differing if differing.is_empty() => Difference::None,
+            differing => Difference::Members(differing),
+        },
         (_, Some(new)) => Difference::Job(old.cloned(), Some(new.clone())),
         (Reply::Deleted, None) if old.is_some() => Difference::Job(old.cloned(), None),
         _ => Difference::None,
@@ -120,7 +121,7 @@ fn told(core: &Scheduler, asking: &Asking, reply: &Reply, at: WallUs) -> AuditRo
 }
 
 /// The members in which a setting that is on its way to the disk differs from that in force.
-fn change_of(settings: &AlertSettings, setting: &Setting) -> BTreeMap<String, [Box<RawValue>; 2]> {
+fn change_of(settings: &AlertSettings, setting: &Setting) -> Differing {
     match setting {
         Setting::Channel(name, new) => {
             let (old, new) = (settings.channel(name).map(|old| old.define()), new.as_ref().map(|new| new.define()));

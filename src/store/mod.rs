@@ -26,7 +26,9 @@ mod strips_tests;
 mod tests;
 mod varint;
 
-pub use audit::{AuditPage, AuditQuery, AuditRecord, AuditRow, Difference, members_between, shown, values_between};
+pub use audit::{
+    AuditPage, AuditQuery, AuditRecord, AuditRow, Difference, Differing, members_between, shown, values_between,
+};
 pub use incidents::{ChannelHealth, Delivery, IncidentPage, IncidentQuery, SentMessage, UndeliveredMessage};
 pub use messages::{
     AlertPage, AlertState, AlertUpdate, Answer, Batch, Called, Distribution, ExecutionPage, ExecutionRecord, Filter,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::support::server::command;
+use super::support::until;
 use super::{Setup, error_of};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr";
@@ -189,4 +190,41 @@ fn who_set_a_channel_is_written_down_with_what_changed() {
         json!(["putChannel", 200, [null, one]]),
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn what_is_told_is_read_by_readers_steered_by_writers_and_channels_are_set_by_admins() {
+    let test = Setup::new(&[]);
+    set(&test, "ops", &test.receiver.url("/ops/secret-path"));
+    let scopes = ["read", "write", "admin"];
+    let apis = scopes.map(|scope| test.api().with_token(&super::access::made(&test, scope)));
+    let channel = json!({ "kind": "webhook", "url": test.receiver.url("/ops/secret-path") }).to_string();
+    let silence = json!({ "tag": "a", "note": "b", "endsAt": super::silences::in_an_hour() }).to_string();
+    for (method, path, body, statuses) in [
+        ("GET", "/api/channels", None, [200, 200, 200]),
+        ("GET", "/api/channels/ops", None, [403, 403, 200]),
+        ("PUT", "/api/channels/ops", Some(channel.as_str()), [403, 403, 200]),
+        ("POST", "/api/channels/nobody/test", None, [403, 403, 404]),
+        ("DELETE", "/api/channels/nobody", None, [403, 403, 404]),
+        ("GET", "/api/policies", None, [200, 200, 200]),
+        ("PUT", "/api/policies/server", Some("{}"), [403, 200, 200]),
+        ("PUT", "/api/policies/tags/a", Some("{}"), [403, 200, 200]),
+        ("DELETE", "/api/policies/tags/b", None, [403, 404, 404]),
+        ("GET", "/api/silences", None, [200, 200, 200]),
+        ("POST", "/api/silences", Some(&silence), [403, 201, 201]),
+        ("DELETE", "/api/silences/1", None, [403, 404, 404]),
+        ("GET", "/api/incidents", None, [200, 200, 200]),
+        ("GET", "/api/incidents/1", None, [404, 404, 404]),
+        ("POST", "/api/incidents/1/acknowledge", None, [403, 404, 404]),
+    ] {
+        let found = apis.each_ref().map(|api| api.send(method, path, body).status);
+        assert_eq!(found, statuses, "{method} {path} with {scopes:?}");
+    }
+    let listed = apis[0].send("GET", "/api/channels", None).text;
+    assert!(!listed.contains("secret-path"), "{listed}");
+    // What was not allowed is written down, too.
+    until("it is on disk", || {
+        let rows = apis[2].get("/api/audit?limit=1000")["audit"].as_array().expect("a list").clone();
+        (rows.iter().filter(|row| row["status"] == 403).count() == 14).then_some(())
+    });
 }
