@@ -177,7 +177,7 @@ fn jobs_are_told_when_they_change_whoever_changes_them() {
         assert_eq!(listener.told(&told), expected);
     }
     assert_eq!(run(&test, &job)["status"], "FAILED");
-    let reason = "1 executions in a row failed";
+    let reason = "an execution failed";
     assert_eq!(listener.told(&told), json!(["job", job, "paused", 5, true, null, reason]));
     assert_eq!(test.api().send("DELETE", &path, None).status, 204);
     assert_eq!(listener.told(&told), json!(["job", job, "deleted", null, false, null, null]));
