@@ -665,6 +665,8 @@ pub const TAG_POLICIES_MAX: usize = 1_000;
 pub const DIGEST_AFTER: usize = 5;
 /// See [`DIGEST_AFTER`].
 pub const DIGEST_TIME: Duration = Duration::from_secs(30);
+/// How many messages are in a digest; the rest is in the next one. Receivers bound what they read.
+pub const DIGEST_MAX: usize = 1_000;
 /// How many incidents a digest names; of the others it says how many there are.
 pub const DIGEST_SHOWN_MAX: usize = 50;
 /// How long a text in Slack's form may be, in characters: Discord takes no more than 2,000.

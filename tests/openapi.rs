@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use punctual::limits::CHANNELS_MAX;
 use serde_json::{Value, json};
 use support::server::{Server, command, end_of};
 use support::wall_us;
@@ -18,11 +19,11 @@ use support::wall_us;
 /// The same cases each time.
 const SEED: &str = "20261125";
 /// How many cases there are at most for an operation and a way to find some.
-const CASES: &str = "100";
+const CASES: &str = "60";
 /// How long the fuzz and the generator may take on a slow machine; usually it is about a minute.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A server that takes secrets, with a calendar and a channel that cannot be deleted.
+/// A server that takes secrets, with a calendar and channels that cannot be deleted.
 fn server(folder: &Path) -> Server {
     let key = folder.join("key");
     let made = command(&["secrets", "init"]).arg(&key).output().expect("the binary is there");
@@ -31,14 +32,18 @@ fn server(folder: &Path) -> Server {
     // What fails is not sent again: nobody listens where jobs POST to.
     let flags = ["--max-in-flight", "16", "--retries", "0", "--secrets-key", key, "--trusted-proxy", "127.0.0.1"];
     let server = Server::start(&folder.join("p.db"), &flags);
+    // As many as there may be, as a policy may name as many.
+    let names: Vec<String> = (0..CHANNELS_MAX).map(|number| format!("kept-{number}")).collect();
     let dates = json!({ "dates": ["2026-12-25"] });
     assert_eq!(server.api.send("PUT", "/api/calendars/kept", Some(&dates.to_string())).status, 200);
     let job = json!({
         "schedule": "@yearly", "api": "http://127.0.0.1:9/", "type": "ATLEAST_ONCE", "excludeCalendars": ["kept"],
-        "alerts": { "channels": ["kept"] },
+        "alerts": { "channels": names },
     });
     let channel = json!({ "kind": "webhook", "url": "http://127.0.0.1:9/" });
-    assert_eq!(server.api.send("PUT", "/api/channels/kept", Some(&channel.to_string())).status, 200);
+    for name in &names {
+        assert_eq!(server.api.send("PUT", &format!("/api/channels/{name}"), Some(&channel.to_string())).status, 200);
+    }
     assert_eq!(server.api.send("POST", "/api/jobs", Some(&job.to_string())).status, 201);
     server
 }

@@ -12,7 +12,9 @@ use super::form::{self, Parcel};
 use super::line::{Line, Waiting};
 use crate::channel::Channel;
 use crate::core::{MailReport, Message, MessageReport, Outcome, ParcelId, RequestId};
-use crate::limits::{ALERT_AGE_MAX, ALERTS_PENDING_MAX, CHANNEL_TESTS_MAX, ERROR_LEN_MAX};
+use crate::limits::{
+    ALERT_AGE_MAX, ALERTS_PENDING_MAX, CHANNEL_TESTS_MAX, CHANNELS_MAX, DIGEST_SHOWN_MAX, ERROR_LEN_MAX,
+};
 use crate::store::{AlertState, ChannelHealth, Delivery, UndeliveredMessage};
 use crate::time::{MonoUs, Now, WallUs};
 
@@ -90,6 +92,9 @@ impl Channels {
     /// What is to be sent now, if anything. To be asked until there is nothing. `find` knows channels by their names.
     pub fn next_parcel(&mut self, now: MonoUs, find: impl Fn(&str) -> Option<Arc<Channel>>) -> Option<Parcel> {
         loop {
+            if self.is_full() {
+                return None;
+            }
             let is_due = |(_, lane): &(&Arc<str>, &Lane)| lane.line.due().is_some_and(|due| due <= now);
             let name = Arc::clone(self.lines.iter().find(is_due)?.0);
             let Some(channel) = find(&name) else {
@@ -109,6 +114,10 @@ impl Channels {
 
     /// When [`Channels::next_parcel`] is to be asked at the latest.
     pub fn deadline(&self) -> Option<MonoUs> {
+        if self.is_full() {
+            // A report comes first.
+            return None;
+        }
         self.lines.values().filter_map(|lane| lane.line.due()).min()
     }
 
@@ -171,6 +180,11 @@ impl Channels {
     /// What became of messages over a channel.
     pub fn counts(&self, name: &str) -> MessageCounts {
         self.lines.get(name).map(|lane| lane.counts).unwrap_or_default()
+    }
+
+    /// Whether as much is under way as there may be channels: some of it is of those that are gone.
+    fn is_full(&self) -> bool {
+        self.under_way.keys().filter(|id| matches!(id, ParcelId::Queued(_))).count() >= CHANNELS_MAX
     }
 
     /// The name as all that is known of this channel has it.
@@ -256,7 +270,8 @@ impl Channels {
                 let (old, again): (Vec<_>, Vec<_>) =
                     messages.into_iter().partition(|waiting| is_too_old(waiting.message.at, now.wall));
                 let pending = |of: &Waiting| delivery(name, of, AlertState::Pending, None, Some(why.clone()));
-                self.deliveries.extend(again.iter().map(pending));
+                // Of many the first stand for all: the same is so of the others, and a dead channel must not fill the disk's queue.
+                self.deliveries.extend(again.iter().take(DIGEST_SHOWN_MAX).map(pending));
                 lane.counts.retried += again.len() as u64;
                 let noise = again.first().map_or(0, |waiting| waiting.message.incident.id.0);
                 lane.line.note_failed(again, asked, noise, now.mono);

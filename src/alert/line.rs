@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::core::Message;
 use crate::job::RetryPolicy;
-use crate::limits::{DIGEST_AFTER, DIGEST_TIME};
+use crate::limits::{DIGEST_AFTER, DIGEST_MAX, DIGEST_TIME};
 use crate::time::MonoUs;
 
 /// The waits between tries of a channel that fails; what waits ends by age.
@@ -81,7 +81,8 @@ impl Line {
         }
         let is_over = self.window.is_some_and(|window| window.ends <= now);
         if self.failures > 0 || is_over {
-            let all = Vec::from(mem::take(&mut self.waiting));
+            let count = self.waiting.len().min(DIGEST_MAX);
+            let all: Vec<Waiting> = self.waiting.drain(..count).collect();
             let sent = if all.len() > 1 { DIGEST_AFTER } else { 1 };
             self.window = Some(Window { ends: now.plus(DIGEST_TIME), sent });
             return Some(all);

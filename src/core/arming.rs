@@ -231,7 +231,7 @@ impl Scheduler {
         let first = schedule.next_in(after, through).expect("the gap holds an instant");
         let covers = Covers { from: first, count: gap.count, more: gap.more };
         match policy {
-            Misfire::Once => self.catch_up(slot, gap.latest, (gap.count > 1 || gap.more).then_some(covers)),
+            Misfire::Once => self.catch_up(slot, gap.latest, (gap.count > 1 || gap.more).then_some(covers), now),
             // Under overload most gaps are one instant.
             Misfire::Skip if passes_over && gap.count == 1 => self.record_missed(slot, gap.latest, None, reason, now),
             Misfire::Skip => self.record_missed(slot, gap.latest, Some(covers), reason, now),
@@ -248,7 +248,7 @@ impl Scheduler {
                     steps += count + 64 * MISFIRE_ALL_MAX;
                 }
                 while let Some(next) = schedule.next_in(cursor, through) {
-                    self.catch_up(slot, next, None);
+                    self.catch_up(slot, next, None, now);
                     cursor = next;
                     steps += 1;
                 }
@@ -271,9 +271,10 @@ impl Scheduler {
     }
 
     /// Arms a run for an instant that has passed.
-    fn catch_up(&mut self, slot: u32, instant: Instant, covers: Option<Covers>) {
+    fn catch_up(&mut self, slot: u32, instant: Instant, covers: Option<Covers>, now: Now) {
         let armed = self.arm_row(slot, instant, Class::CatchUp, covers);
         self.executions.hold(armed);
+        self.watch_start(armed, now);
         self.counts.caught_up += 1;
     }
 

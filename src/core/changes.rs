@@ -382,7 +382,6 @@ impl Scheduler {
         self.weigh_pause(slot, now);
         if self.jobs[slot].incidents > 0 {
             self.reconsider_those_of(slot, now);
-            self.tell_untold(now);
         }
         self.activate(slot, now);
     }

@@ -45,6 +45,8 @@ pub(super) struct Incidents {
     /// Changes on their way to the disk that no row carries, oldest first, each with who waits for it.
     unwritten: VecDeque<(IncidentChange, Option<RequestId>)>,
     newest: u64,
+    /// How the parts of this server are, as it was told last.
+    troubles: BTreeMap<Cause, Option<String>>,
 }
 
 impl Incidents {
@@ -116,6 +118,9 @@ impl Incidents {
     }
 }
 
+/// Why an incident ends that no policy asks for any more.
+pub(super) const NOT_ASKED: &str = "its policy does not ask for it any more";
+
 /// What is wrong, as it is noticed.
 pub(super) struct Wrong {
     pub(super) cause: Cause,
@@ -135,6 +140,11 @@ impl Scheduler {
     pub fn open_incidents_of(&self, key: JobKey) -> impl Iterator<Item = &Arc<Incident>> {
         let job = self.jobs.find(key).map(|slot| self.jobs[slot].revision().id);
         job.into_iter().flat_map(|job| self.incidents.of_job(job)).map(|slot| self.incidents.get(slot))
+    }
+
+    /// Whether an incident of this is open.
+    pub(super) fn is_open(&self, subject: &Subject, cause: Cause) -> bool {
+        self.incidents.find(subject, cause).is_some()
     }
 
     /// The silence that covers an incident now; of several the oldest.
@@ -168,7 +178,8 @@ impl Scheduler {
         if self.incidents.find(&subject, cause).is_some() {
             return None;
         }
-        if self.incidents.slab.len() >= INCIDENTS_OPEN_MAX {
+        // There are few of the server and of targets, and they say more.
+        if matches!(subject, Subject::Job(_)) && self.incidents.slab.len() >= INCIDENTS_OPEN_MAX {
             self.counts.incidents_passed_over += 1;
             return None;
         }
@@ -254,16 +265,22 @@ impl Scheduler {
     /// A part of this server is as it says.
     pub(super) fn trouble(&mut self, trouble: Trouble, now: Now) {
         let Trouble { cause, why } = trouble;
+        self.incidents.troubles.insert(cause, why.clone());
         let Some(summary) = why else {
             return self.close_alone(&Subject::Server, cause, "it is well again", now);
         };
         let is_told = self.settings().server_policy().on_server_trouble != Some(false);
         let wrong = Wrong { cause, subject: Subject::Server, summary, execution: None };
         let Some(change) = is_told.then(|| self.open(wrong, now)).flatten() else { return };
-        if cause != Cause::StoreFailing {
+        self.write_or_tell_now(change);
+    }
+
+    /// Asks for a change to be written; what the store itself is the matter of cannot wait for that.
+    fn write_or_tell_now(&mut self, change: IncidentChange) {
+        if change.incident.cause != Cause::StoreFailing || change.incident.closed.is_some() {
             return self.write_incident(Some(change));
         }
-        // It cannot wait for the disk; if it was not delivered when it is there, another process does that.
+        // If it was not delivered when it is on disk, another process does that.
         self.incidents.unwritten.push_back((IncidentChange { message: None, ..change.clone() }, None));
         self.persist(Persist::Incident(Box::new(change.clone())), Receipt::Incident);
         self.tell(change);
@@ -375,6 +392,13 @@ impl Scheduler {
         message
     }
 
+    fn tell_and_write(&mut self, slot: u32, event: Event, now: Now) {
+        if let Some(message) = self.tell_open(slot, event, now) {
+            let incident = Arc::clone(self.incidents.get(slot));
+            self.write_or_tell_now(IncidentChange { incident, message: Some(message) });
+        }
+    }
+
     fn set_reminder(&mut self, slot: u32, wait: Duration, now: Now) {
         let incident = self.incidents.get(slot);
         if incident.told && incident.acknowledged.is_none() {
@@ -387,27 +411,23 @@ impl Scheduler {
         if self.end_silences(now) {
             self.tell_untold(now);
         }
+        // No more than that is on its way to the disk at a time: rows of what is due must not stand behind it, and while
+        // the store fails nothing piles up.
+        let mut left = INCIDENTS_PER_TURN.saturating_sub(self.incidents.unwritten.len());
         if now.mono < self.incidents.rest_until {
             return;
         }
-        let mut left = INCIDENTS_PER_TURN;
         while left > 0
             && let Some(slot) = self.incidents.reminders.pop_due(now.mono)
         {
             left -= 1;
-            if let Some(message) = self.tell_open(slot, Event::Reminded, now) {
-                let incident = Arc::clone(self.incidents.get(slot));
-                self.write_incident(Some(IncidentChange { incident, message: Some(message) }));
-            }
+            self.tell_and_write(slot, Event::Reminded, now);
         }
         let from = self.incidents.retell.take();
         let untold = from.map(|from| self.incidents.untold.range(from..).take(left).copied().collect::<Vec<u32>>());
         let untold = untold.unwrap_or_default();
         for &slot in &untold {
-            if let Some(message) = self.tell_open(slot, Event::Opened, now) {
-                let incident = Arc::clone(self.incidents.get(slot));
-                self.write_incident(Some(IncidentChange { incident, message: Some(message) }));
-            }
+            self.tell_and_write(slot, Event::Opened, now);
         }
         if from.is_some() && untold.len() == left {
             self.incidents.retell = untold.last().map(|&last| last + 1).or(from);
@@ -419,10 +439,9 @@ impl Scheduler {
 
     /// Somebody may hear now of what nobody was told.
     pub(super) fn tell_untold(&mut self, now: Now) {
+        // The next tick does it.
         self.incidents.retell = Some(0);
-        if self.is_running() {
-            self.remind(now);
-        }
+        self.incidents.rest_until = self.incidents.rest_until.max(now.mono);
     }
 
     /// The policy of an incident may be another now: when it is told again.
@@ -436,8 +455,23 @@ impl Scheduler {
         }
     }
 
-    /// The same of all that are not a job's.
+    /// The same of all that are not a job's; and whether they are told at all may be another thing now.
     pub(super) fn reconsider_others(&mut self, now: Now) {
+        let is_told = self.settings().server_policy().on_server_trouble != Some(false);
+        for (cause, why) in self.incidents.troubles.clone() {
+            match why {
+                Some(why) if is_told => self.trouble(Trouble { cause, why: Some(why) }, now),
+                Some(_) => self.close_alone(&Subject::Server, cause, NOT_ASKED, now),
+                None => {}
+            }
+        }
+        for name in self.targets.failing_names() {
+            if is_told {
+                self.target_turned(&name, true, now);
+            } else {
+                self.close_alone(&Subject::Target(name.into()), Cause::TargetFailing, NOT_ASKED, now);
+            }
+        }
         let others = self.incidents.slab.iter().filter(|(_, incident)| !matches!(incident.subject, Subject::Job(_)));
         for slot in others.map(|(slot, _)| super::slot(slot)).collect::<Vec<u32>>() {
             self.reconsider(slot, now);
@@ -450,6 +484,9 @@ impl Scheduler {
             let id = self.jobs[job].revision().id;
             for slot in self.incidents.of_job(id).collect::<Vec<u32>>() {
                 self.reconsider(slot, now);
+                if !self.incidents.get(slot).told {
+                    self.tell_and_write(slot, Event::Opened, now);
+                }
             }
         }
     }
@@ -475,6 +512,11 @@ impl Scheduler {
     /// All jobs were found: what became of incidents while nobody looked.
     pub(super) fn judge_incidents(&mut self, now: Now) {
         let open: Vec<u32> = self.incidents.by_id.values().copied().collect();
+        let failed = open.iter().filter_map(|&slot| match &self.incidents.get(slot).subject {
+            Subject::Target(name) => Some(name.to_string()),
+            Subject::Job(_) | Subject::Server => None,
+        });
+        let failing = self.targets.assume_failing(failed.collect());
         for slot in open {
             let (subject, cause) = (self.incidents.get(slot).subject.clone(), self.incidents.get(slot).cause);
             match &subject {
@@ -482,7 +524,7 @@ impl Scheduler {
                     self.close_alone(&subject, cause, "the job was deleted", now);
                     continue;
                 }
-                Subject::Target(name) if !self.targets.assume_failing(name) => {
+                Subject::Target(name) if !failing.contains(&**name) => {
                     self.close_alone(&subject, cause, "no job has this target any more", now);
                     continue;
                 }

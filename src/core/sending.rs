@@ -358,6 +358,9 @@ impl Scheduler {
                 let goes_on = !self.jobs[job].is_deleted();
                 self.tell_end(handle);
                 self.forget(handle.slot);
+                if goes_on {
+                    self.end_lateness(job, now);
+                }
                 if goes_on && (self.jobs[job].overlap() != Overlap::Allow || is_backfill) {
                     self.let_next_run(job, is_backfill, now);
                 }

@@ -1,7 +1,7 @@
 //! Owns the queues in front of the targets: who may be sent to next, so that no target holds more than its share.
 //! It must not know what waits in the queues beyond a handle.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 use slab::Slab;
@@ -356,16 +356,28 @@ impl Targets {
         std::mem::take(&mut self.gone)
     }
 
-    /// At a start, before anything is sent: this target failed when the process before ended. Whether there is one.
-    pub(super) fn assume_failing(&mut self, name: &str) -> bool {
-        let found = self.targets.iter_mut().find(|(_, target)| target.name.to_string() == name);
-        let Some((_, target)) = found else { return false };
-        assert!(target.in_flight == 0 && target.ringed == [false; 2], "nothing is sent yet");
-        if !target.is_failing() {
-            target.failures = FAILING_AFTER;
-            self.failing += 1;
+    /// At a start, before anything is sent: these targets failed when the process before ended. Those that there are.
+    pub(super) fn assume_failing(&mut self, mut names: BTreeSet<String>) -> BTreeSet<String> {
+        if names.is_empty() {
+            return names;
         }
-        true
+        let mut found = BTreeSet::new();
+        for (_, target) in &mut self.targets {
+            let Some(name) = names.take(&target.name.to_string()) else { continue };
+            assert!(target.in_flight == 0 && target.ringed == [false; 2], "nothing is sent yet");
+            if !target.is_failing() {
+                target.failures = FAILING_AFTER;
+                self.failing += 1;
+            }
+            found.insert(name);
+        }
+        found
+    }
+
+    /// The names of those that fail.
+    pub(super) fn failing_names(&self) -> Vec<String> {
+        let failing = self.by_name.iter().filter(|&(_, &slot)| self.targets[slot as usize].is_failing());
+        failing.map(|(name, _)| name.to_string()).collect()
     }
 
     /// Attempts with the workers.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::executions::State;
 use super::incident::{Cause, IncidentChange, Subject};
-use super::incidents::Wrong;
+use super::incidents::{NOT_ASKED, Wrong};
 use super::key::Kind;
 use super::record::{LedgerRow, Status};
 use super::scheduler::Scheduler;
@@ -19,6 +19,9 @@ use crate::job::{AlertPolicy, JobKey};
 use crate::limits::RECONSIDERED_PER_TURN;
 use crate::schedule::duration_text;
 use crate::time::{DeadlineHeap, MonoUs, Now, US_PER_SECOND, WallUs};
+
+/// When it is tried again to say that a job has no success, where there was no room for it.
+const NO_ROOM_WAIT: Duration = Duration::from_secs(60);
 
 /// What is waited for.
 #[derive(Debug, Default)]
@@ -117,13 +120,31 @@ impl Scheduler {
             let quiet = Duration::from_micros(now.wall.since_us(last).max(0).unsigned_abs());
             self.set_quiet(job, most.saturating_sub(quiet), now);
         }
+        if policy.late_by.is_some() {
+            for execution in self.executions.of_job(job).collect::<Vec<u32>>() {
+                let state = self.executions[execution].state();
+                if matches!(state, State::Held | State::Waiting | State::Queued) {
+                    self.watch_start(execution, now);
+                }
+            }
+        }
+        self.end_lateness(job, now);
         if self.jobs[job].incidents > 0 {
             let subject = Subject::Job(self.jobs[job].revision().id);
             let asked = [(Cause::NoSuccess, policy.no_success_for), (Cause::Late, policy.late_by)];
             for (cause, _) in asked.into_iter().filter(|(_, asked)| asked.is_none()) {
-                self.close_alone(&subject, cause, "its policy does not ask for it any more", now);
+                self.close_alone(&subject, cause, NOT_ASKED, now);
             }
         }
+    }
+
+    /// Nothing of a job is due any more that could begin in time: then nothing is late either.
+    pub(super) fn end_lateness(&mut self, job: u32, now: Now) {
+        if self.jobs[job].incidents == 0 || self.next_of(job).is_some() || self.executions.to_run(job) > 0 {
+            return;
+        }
+        let subject = Subject::Job(self.jobs[job].revision().id);
+        self.close_alone(&subject, Cause::Late, "the job is not due any more", now);
     }
 
     /// A job has a success: the next one is waited for anew.
@@ -170,10 +191,13 @@ impl Scheduler {
             return;
         };
         let mut policies = self.settings().policies_of(self.jobs[job].spec());
-        if policies.find_map(|(_, policy)| policy.on_auto_pause) != Some(false) {
+        let is_told = policies.find_map(|(_, policy)| policy.on_auto_pause) != Some(false);
+        drop(policies);
+        if is_told {
             let summary = format!("it was paused by its own policy: {reason}");
-            drop(policies);
             self.open_alone(Wrong { cause: Cause::AutoPaused, subject, summary, execution: None }, now);
+        } else if self.jobs[job].incidents > 0 {
+            self.close_alone(&subject, Cause::AutoPaused, NOT_ASKED, now);
         }
     }
 
@@ -194,6 +218,7 @@ impl Scheduler {
             let jobs: Vec<u32> = self.jobs.after(after).take(left).collect();
             for &job in jobs.iter().filter(|&&job| self.jobs[job].is_visible()).collect::<Vec<_>>() {
                 self.watch(job, now);
+                self.weigh_pause(job, now);
                 self.reconsider_those_of(job, now);
             }
             let last = jobs.last().map(|&job| self.jobs[job].key());
@@ -256,7 +281,11 @@ impl Scheduler {
         };
         let summary = format!("no success for {}: {since}{rests}", duration_text(most));
         let subject = Subject::Job(revision.id);
-        self.open_alone(Wrong { cause: Cause::NoSuccess, subject, summary, execution: None }, now);
+        self.open_alone(Wrong { cause: Cause::NoSuccess, subject: subject.clone(), summary, execution: None }, now);
+        if !self.is_open(&subject, Cause::NoSuccess) {
+            // Too many are open.
+            self.set_quiet(job, NO_ROOM_WAIT, now);
+        }
     }
 
     /// At a start: what is waited for, and what is wrong since before.

@@ -39,7 +39,7 @@ use crate::config::{Config, Listen};
 use crate::core::{Input, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::job::{Context, RetryPolicy};
-use crate::limits::{ALERTS_IN_FLIGHT_MAX, CHANNEL_PARCELS_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS};
+use crate::limits::{ALERTS_IN_FLIGHT_MAX, CHANNEL_PARCELS_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS, TRIALS_MAX};
 use crate::schedule::{Zone, Zones};
 use crate::store::{OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
@@ -153,7 +153,7 @@ fn prepare(
     let pool = Pool::start(
         DispatchSettings {
             workers,
-            in_flight_max: in_flight_max + ALERTS_IN_FLIGHT_MAX + CHANNEL_PARCELS_MAX,
+            in_flight_max: in_flight_max + ALERTS_IN_FLIGHT_MAX + CHANNEL_PARCELS_MAX + TRIALS_MAX as u32,
             idle_max,
             timeout: config.timeout,
             connect_timeout: config.timeout.min(CONNECT_TIME_MAX),

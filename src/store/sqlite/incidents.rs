@@ -214,9 +214,8 @@ pub(super) const DELETE_BEFORE: &str = "DELETE FROM incidents WHERE id IN (SELEC
      WHERE closed_at < ?1 ORDER BY closed_at LIMIT ?2) AND NOT EXISTS (SELECT 1 FROM messages WHERE incident = id)";
 
 /// Incidents that are over and of which nothing is to be delivered any more, among the oldest.
-pub(super) const OLDEST_DONE: &str = "SELECT id FROM (SELECT id FROM incidents INDEXED BY idx_incidents_closed_at \
-     WHERE closed_at IS NOT NULL ORDER BY closed_at LIMIT ?1) \
-     WHERE NOT EXISTS (SELECT 1 FROM messages WHERE incident = id AND delivery = 'PENDING')";
+pub(super) const OLDEST_DONE: &str = "SELECT id FROM incidents INDEXED BY idx_incidents_closed_at WHERE closed_at IS NOT NULL \
+     AND NOT EXISTS (SELECT 1 FROM messages WHERE incident = id AND delivery = 'PENDING') ORDER BY closed_at LIMIT ?1";
 
 /// Incidents that no version writes.
 pub(super) fn unread(connection: &Connection) -> rusqlite::Result<Option<Finding>> {
