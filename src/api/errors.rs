@@ -158,7 +158,7 @@ impl ApiError {
 
     /// 404 for an incident, or for one that is over where only an open one will do.
     pub fn no_such_incident() -> ApiError {
-        ApiError::new(Status::NOT_FOUND, "Incident not found")
+        ApiError::new(Status::NOT_FOUND, "Incident not found, or it is over")
     }
 
     /// 404 for a silence.

@@ -13,7 +13,7 @@ use super::json::ok;
 use super::matching::Matched;
 use crate::core::{Action, AlertSettings, PolicyScope, Setting, Whose};
 use crate::http::{Response, query};
-use crate::job::{AlertDefinition, AlertPolicy, FieldError, JobAlerts, JobSpec, Label, label};
+use crate::job::{AlertDefinition, AlertPolicy, FieldError, JobAlerts, JobSpec, Label, Term, label};
 
 const EXPECTED: &str = "a JSON object such as {\"after\":3}";
 
@@ -191,13 +191,14 @@ fn effective<'a>(policies: impl Iterator<Item = (Whose<'a>, &'a AlertPolicy)>, c
     let AlertDefinition {
         after, recovery, remind_every, no_success_for, late_by, on_auto_pause, channels: some, ..
     } = policy.define();
+    let said = |term: Option<Term>, text: Option<String>| term.and_then(Term::time).and(text);
     OfJobBody {
         effective: Effective {
             after: after.unwrap_or(1),
             recovery: recovery.unwrap_or(true),
-            remind_every,
-            no_success_for,
-            late_by,
+            remind_every: said(policy.remind_every, remind_every),
+            no_success_for: said(policy.no_success_for, no_success_for),
+            late_by: said(policy.late_by, late_by),
             on_auto_pause: on_auto_pause.unwrap_or(true),
             channels: some.unwrap_or(channels),
         },

@@ -160,7 +160,7 @@ impl Seen {
         }
         lines.extend(self.refused.as_ref().map(|why| format!("A start would be refused: {why}")));
         lines.extend(findings.iter().map(|finding| format!("Wrong: {}", finding_text(finding))));
-        if findings.is_empty() {
+        if findings.is_empty() && self.refused.is_none() {
             lines.push("Nothing is wrong with it".to_owned());
         }
         lines.join("\n")

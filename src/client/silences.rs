@@ -33,7 +33,7 @@ pub enum SilenceCommand {
 pub struct CreateArguments {
     #[command(flatten)]
     of: OfArguments,
-    /// Through this second, such as +2h or '2026-12-31 09:00'
+    /// Until this second, such as +2h or '2026-12-31 09:00'
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: String,
     /// Why, for people

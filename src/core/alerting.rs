@@ -10,7 +10,7 @@ use super::receipts::Receipt;
 use super::scheduler::Scheduler;
 use super::setting::{PolicyScope, Setting, Silence, SilenceId};
 use crate::channel::Channel;
-use crate::job::{AlertPolicy, FieldError, JobKey, JobSpec};
+use crate::job::{AlertPolicy, FieldError, JobKey, JobSpec, Term};
 use crate::limits::{CHANNELS_MAX, MAIL_CHANNELS_MAX, SILENCES_MAX, TAG_POLICIES_MAX};
 use crate::time::{Now, WallUs};
 
@@ -72,7 +72,9 @@ impl AlertSettings {
 
     /// Whether any job is looked at whose own policy says nothing.
     fn watches(&self) -> bool {
-        let watches = |policy: &AlertPolicy| policy.no_success_for.is_some() || policy.late_by.is_some();
+        let watches = |policy: &AlertPolicy| {
+            policy.no_success_for.and_then(Term::time).is_some() || policy.late_by.and_then(Term::time).is_some()
+        };
         watches(&self.server) || self.tags.values().any(|policy| watches(policy))
     }
 

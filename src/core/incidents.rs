@@ -24,7 +24,7 @@ use super::key::ExecutionId;
 use super::receipts::Receipt;
 use super::scheduler::Scheduler;
 use super::setting::{SilenceId, Silenced};
-use crate::job::{AlertPolicy, JobKey};
+use crate::job::{AlertPolicy, JobKey, Term};
 use crate::limits::{INCIDENTS_OPEN_MAX, INCIDENTS_PER_TURN};
 use crate::time::{DeadlineHeap, MonoUs, Now};
 
@@ -118,6 +118,9 @@ impl Incidents {
     }
 }
 
+/// The wait before it is looked again whether the disk has taken what was told.
+const DISK_REST_US: u64 = 100_000;
+
 /// Why an incident ends that no policy asks for any more.
 pub(super) const NOT_ASKED: &str = "its policy does not ask for it any more";
 
@@ -140,6 +143,11 @@ impl Scheduler {
     pub fn open_incidents_of(&self, key: JobKey) -> impl Iterator<Item = &Arc<Incident>> {
         let job = self.jobs.find(key).map(|slot| self.jobs[slot].revision().id);
         job.into_iter().flat_map(|job| self.incidents.of_job(job)).map(|slot| self.incidents.get(slot))
+    }
+
+    /// The open incident of this.
+    pub(super) fn open_one(&self, subject: &Subject, cause: Cause) -> Option<&Arc<Incident>> {
+        self.incidents.find(subject, cause).map(|slot| self.incidents.get(slot))
     }
 
     /// Whether an incident of this is open.
@@ -340,8 +348,12 @@ impl Scheduler {
         let Some(&slot) = self.incidents.by_id.get(&id) else {
             return self.output(Output::Reply(request, Reply::NoSuchIncident));
         };
-        let acknowledged = Some(Box::new(Acknowledged { at: now.wall, by, note }));
-        let incident = self.incidents.change(slot, |incident| incident.acknowledged = acknowledged);
+        let new = Box::new(Acknowledged { at: now.wall, by, note });
+        let incident = self.incidents.change(slot, |incident| {
+            // Who says it again and nothing more leaves what was said.
+            let known = incident.acknowledged.take().filter(|_| new.note.is_none());
+            incident.acknowledged = Some(known.unwrap_or(new));
+        });
         self.incidents.reminders.remove(slot);
         let change = IncidentChange { incident: Arc::clone(&incident), message: None };
         self.incidents.unwritten.push_back((change.clone(), Some(request)));
@@ -386,7 +398,7 @@ impl Scheduler {
             });
             Message { number: incident.messages, incident, event, at: now.wall, channels }
         });
-        if let Some(every) = policy.remind_every {
+        if let Some(every) = policy.remind_every.and_then(Term::time) {
             self.set_reminder(slot, every, now);
         }
         message
@@ -433,7 +445,9 @@ impl Scheduler {
             self.incidents.retell = untold.last().map(|&last| last + 1).or(from);
         }
         if self.incidents.deadline().is_some_and(|due| due <= now.mono) {
-            self.incidents.rest_until = now.mono.plus_us(super::arming::RESUME_US);
+            let waits_for_disk = self.incidents.unwritten.len() >= INCIDENTS_PER_TURN;
+            let rest_us = if waits_for_disk { DISK_REST_US } else { super::arming::RESUME_US };
+            self.incidents.rest_until = now.mono.plus_us(rest_us);
         }
     }
 
@@ -448,7 +462,7 @@ impl Scheduler {
     fn reconsider(&mut self, slot: u32, now: Now) {
         self.incidents.reminders.remove(slot);
         let policy = self.policy_for(self.incidents.get(slot));
-        if let Some(every) = policy.remind_every {
+        if let Some(every) = policy.remind_every.and_then(Term::time) {
             let told_at = self.incidents.get(slot).told_at.unwrap_or(now.wall);
             let since = Duration::from_micros(now.wall.since_us(told_at).max(0).unsigned_abs());
             self.set_reminder(slot, every.saturating_sub(since), now);

@@ -15,10 +15,10 @@ use super::incidents::{NOT_ASKED, Wrong};
 use super::key::Kind;
 use super::record::{LedgerRow, Status};
 use super::scheduler::Scheduler;
-use crate::job::{AlertPolicy, JobKey};
+use crate::job::{AlertPolicy, JobKey, Term};
 use crate::limits::RECONSIDERED_PER_TURN;
 use crate::schedule::duration_text;
-use crate::time::{DeadlineHeap, MonoUs, Now, US_PER_SECOND, WallUs};
+use crate::time::{DeadlineHeap, MonoUs, Now, WallUs};
 
 /// When it is tried again to say that a job has no success, where there was no room for it.
 const NO_ROOM_WAIT: Duration = Duration::from_secs(60);
@@ -93,19 +93,47 @@ impl Scheduler {
         }
         if let Some(late_by) = self.late_by(job).filter(|_| row.key.kind == Kind::Scheduled) {
             let began = row.record.executed;
-            let late_us = began.unwrap_or(now.wall).since_us(WallUs::of(row.key.instant));
+            // A row that stands for several is as late as the first of them.
+            let instant = row.record.covers.map_or(row.key.instant, |covers| covers.from);
+            let late_us = began.unwrap_or(now.wall).since_us(WallUs::of(instant));
             if i128::from(late_us) >= late_by.as_micros().cast_signed() {
+                let late = duration_text(Duration::from_micros(late_us.max(0).unsigned_abs()));
                 let summary = match began {
-                    Some(_) => format!("an execution began {} s after its time", late_us / US_PER_SECOND),
+                    Some(_) => format!("an execution began {late} after its time"),
                     None => format!("an execution did not begin: {}", row.record.error.as_deref().unwrap_or_default()),
                 };
                 let wrong = Wrong { cause: Cause::Late, subject, summary, execution: Some(execution) };
                 changes.extend(self.open(wrong, now));
-            } else if began.is_some() {
+            } else if began.is_some() && self.is_behind_the_late_one(&subject, row) {
                 changes.extend(self.close(&subject, Cause::Late, "an execution began in time", now));
             }
         }
         changes
+    }
+
+    /// Whether an execution is due after the one that was late: one from before says nothing of whether that is over.
+    fn is_behind_the_late_one(&self, subject: &Subject, row: &LedgerRow) -> bool {
+        let late = self.open_one(subject, Cause::Late).and_then(|incident| incident.execution);
+        late.is_none_or(|late| late.instant < row.key.instant)
+    }
+
+    /// What is wrong with a job by a policy that has changed may be allowed now.
+    pub(super) fn end_what_is_allowed(&mut self, job: u32, now: Now) {
+        if self.jobs[job].incidents == 0 {
+            return;
+        }
+        let policy = self.settings().policy_of(self.jobs[job].spec());
+        let (revision, tally) = (self.jobs[job].revision(), &self.jobs[job].tally);
+        let last = tally.last_success.map_or(revision.created_at, WallUs::of);
+        let quiet = Duration::from_micros(now.wall.since_us(last).max(0).unsigned_abs());
+        let is_quiet_for_less = policy.no_success_for.and_then(Term::time).is_some_and(|most| quiet < most);
+        let fails_less = tally.failures_in_row < policy.after.unwrap_or(1);
+        let subject = Subject::Job(revision.id);
+        for (cause, is_allowed) in [(Cause::Failing, fails_less), (Cause::NoSuccess, is_quiet_for_less)] {
+            if is_allowed {
+                self.close_alone(&subject, cause, "its policy allows that now", now);
+            }
+        }
     }
 
     /// A job is in force as it is now: what is waited for, and what its policy asks for no more.
@@ -113,14 +141,16 @@ impl Scheduler {
         self.watches.forget_job(job);
         let may = !self.jobs[job].is_deleted() && self.may_watch(self.jobs[job].spec());
         let policy = if may { self.settings().policy_of(self.jobs[job].spec()) } else { AlertPolicy::default() };
-        self.jobs[job].is_watched = policy.no_success_for.is_some() || policy.late_by.is_some();
-        if let Some(most) = policy.no_success_for {
+        let (no_success_for, late_by) =
+            (policy.no_success_for.and_then(Term::time), policy.late_by.and_then(Term::time));
+        self.jobs[job].is_watched = no_success_for.is_some() || late_by.is_some();
+        if let Some(most) = no_success_for {
             let revision = self.jobs[job].revision();
             let last = self.jobs[job].tally.last_success.map_or(revision.created_at, WallUs::of);
             let quiet = Duration::from_micros(now.wall.since_us(last).max(0).unsigned_abs());
             self.set_quiet(job, most.saturating_sub(quiet), now);
         }
-        if policy.late_by.is_some() {
+        if late_by.is_some() {
             for execution in self.executions.of_job(job).collect::<Vec<u32>>() {
                 let state = self.executions[execution].state();
                 if matches!(state, State::Held | State::Waiting | State::Queued) {
@@ -131,7 +161,7 @@ impl Scheduler {
         self.end_lateness(job, now);
         if self.jobs[job].incidents > 0 {
             let subject = Subject::Job(self.jobs[job].revision().id);
-            let asked = [(Cause::NoSuccess, policy.no_success_for), (Cause::Late, policy.late_by)];
+            let asked = [(Cause::NoSuccess, no_success_for), (Cause::Late, late_by)];
             for (cause, _) in asked.into_iter().filter(|(_, asked)| asked.is_none()) {
                 self.close_alone(&subject, cause, NOT_ASKED, now);
             }
@@ -151,7 +181,7 @@ impl Scheduler {
     fn watch_success(&mut self, job: u32, now: Now) {
         if self.watches.quiet.key(job).is_none() {
             let policies = self.settings().policies_of(self.jobs[job].spec());
-            let most = policies.into_iter().find_map(|(_, policy)| policy.no_success_for);
+            let most = policies.into_iter().find_map(|(_, policy)| policy.no_success_for).and_then(Term::time);
             most.into_iter().for_each(|most| self.set_quiet(job, most, now));
         }
     }
@@ -163,7 +193,7 @@ impl Scheduler {
 
     fn late_by(&self, job: u32) -> Option<Duration> {
         let job = Some(&self.jobs[job]).filter(|job| job.is_watched)?;
-        self.settings().policies_of(job.spec()).find_map(|(_, policy)| policy.late_by)
+        self.settings().policies_of(job.spec()).find_map(|(_, policy)| policy.late_by)?.time()
     }
 
     /// An execution is due: if it does not begin in time, that is noticed.
@@ -219,6 +249,7 @@ impl Scheduler {
             for &job in jobs.iter().filter(|&&job| self.jobs[job].is_visible()).collect::<Vec<_>>() {
                 self.watch(job, now);
                 self.weigh_pause(job, now);
+                self.end_what_is_allowed(job, now);
                 self.reconsider_those_of(job, now);
             }
             let last = jobs.last().map(|&job| self.jobs[job].key());
@@ -259,7 +290,7 @@ impl Scheduler {
     fn note_quiet(&mut self, job: u32, now: Now) {
         let before = self.watches.successes.remove(&job);
         let mut policies = self.settings().policies_of(self.jobs[job].spec());
-        let Some(most) = policies.find_map(|(_, policy)| policy.no_success_for) else { return };
+        let Some(most) = policies.find_map(|(_, policy)| policy.no_success_for).and_then(Term::time) else { return };
         drop(policies);
         let (tally, revision) = (&self.jobs[job].tally, self.jobs[job].revision());
         if before != Some(tally.counters.success) {

@@ -25,15 +25,15 @@ pub struct AlertDefinition {
     /// Whether it is told that an incident is over, if it was told that it began. Nobody says: yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<bool>,
-    /// How often an open incident is told again, such as `4h`. Nobody says: it is not.
+    /// How often an open incident is told again, such as `4h`, or `never`. Nobody says: it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Period>")]
     pub remind_every: Option<String>,
-    /// How long a job may be without a success, such as `26h`, whatever the reason. Nobody says: any time.
+    /// How long a job may be without a success, such as `26h`, whatever the reason; `never`: any time. Nobody says: any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Period>")]
     pub no_success_for: Option<String>,
-    /// How late a scheduled execution may begin, such as `30s`. Nobody says: any time.
+    /// How late a scheduled execution may begin, such as `30s`; `never`: any time. Nobody says: any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Period>")]
     pub late_by: Option<String>,
@@ -71,6 +71,32 @@ impl JsonSchema for JobAlerts {
     }
 }
 
+/// A period that a policy says; or that there is none, whatever a wider policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Term {
+    /// There is none.
+    Never,
+    /// So long.
+    After(Duration),
+}
+
+impl Term {
+    /// The period, if there is one.
+    pub fn time(self) -> Option<Duration> {
+        match self {
+            Term::Never => None,
+            Term::After(time) => Some(time),
+        }
+    }
+
+    fn text(self) -> String {
+        self.time().map_or_else(|| NEVER.to_owned(), duration_text)
+    }
+}
+
+/// How clients write that there is no period.
+const NEVER: &str = "never";
+
 /// The same, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertPolicy {
@@ -79,11 +105,11 @@ pub struct AlertPolicy {
     /// Whether it is told that an incident is over.
     pub recovery: Option<bool>,
     /// How often an open incident is told again.
-    pub remind_every: Option<Duration>,
+    pub remind_every: Option<Term>,
     /// How long a job may be without a success.
-    pub no_success_for: Option<Duration>,
+    pub no_success_for: Option<Term>,
     /// How late a scheduled execution may begin.
-    pub late_by: Option<Duration>,
+    pub late_by: Option<Term>,
     /// Whether it is told that a job was paused by its own policy.
     pub on_auto_pause: Option<bool>,
     /// Whether the server's own trouble is told.
@@ -138,9 +164,9 @@ impl AlertPolicy {
         AlertDefinition {
             after: self.after.map(u64::from),
             recovery: self.recovery,
-            remind_every: self.remind_every.map(duration_text),
-            no_success_for: self.no_success_for.map(duration_text),
-            late_by: self.late_by.map(duration_text),
+            remind_every: self.remind_every.map(Term::text),
+            no_success_for: self.no_success_for.map(Term::text),
+            late_by: self.late_by.map(Term::text),
             on_auto_pause: self.on_auto_pause,
             on_server_trouble: self.on_server_trouble,
             channels: self.channels.as_deref().map(|names| names.iter().map(|name| name.to_string()).collect()),
@@ -163,21 +189,24 @@ impl AlertPolicy {
     }
 }
 
-fn period(member: &'static str, text: Option<&str>, least: Duration) -> Result<Option<Duration>, FieldError> {
+fn period(member: &'static str, text: Option<&str>, least: Duration) -> Result<Option<Term>, FieldError> {
     let Some(text) = text else { return Ok(None) };
+    if text == NEVER {
+        return Ok(Some(Term::Never));
+    }
     let found = duration(text).filter(|found| (least..=PERIOD_MAX).contains(found));
     let expected = |_| {
         let least = duration_text(least);
         FieldError::new(
             member,
             format_args!(
-                "expected {least} to {}, whole numbers with d, h, m or s as in 1h30m, got {:?}",
+                "expected {least} to {}, whole numbers with d, h, m or s as in 1h30m, or never, got {:?}",
                 duration_text(PERIOD_MAX),
                 super::definition::shortened(text)
             ),
         )
     };
-    found.map(Some).ok_or(()).map_err(expected)
+    found.map(|found| Some(Term::After(found))).ok_or(()).map_err(expected)
 }
 
 fn names(given: &[String]) -> Result<Box<[Box<str>]>, FieldError> {
@@ -227,6 +256,7 @@ mod tests {
             "{}",
             r#"{"after":3,"recovery":false,"remindEvery":"4h","noSuccessFor":"1d2h","lateBy":"1m30s","onAutoPause":true,"channels":["ops","mail-2"]}"#,
             r#"{"channels":[]}"#,
+            r#"{"remindEvery":"never","lateBy":"never"}"#,
         ] {
             let policy = compile(text).expect(text);
             assert_eq!(serde_json::to_string(&policy.define()).expect("JSON"), text);
@@ -258,6 +288,8 @@ mod tests {
         let server = compile(r#"{"after":2,"lateBy":"5s","channels":["a"]}"#).expect("valid");
         let both = compile(r#"{"after":3,"lateBy":"5s","channels":["a"]}"#).expect("valid");
         assert_eq!(job.over(&server), both);
+        let never = compile(r#"{"lateBy":"never"}"#).expect("valid").over(&server);
+        assert_eq!(never.late_by.map(Term::time), Some(None), "a wider policy is left aside");
         let none = compile(r#"{"channels":[]}"#).expect("valid");
         assert_eq!(none.over(&server).channels.as_deref(), Some(&[][..]), "nobody is somebody else than everybody");
     }

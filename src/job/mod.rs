@@ -40,7 +40,7 @@ mod target;
 mod template;
 mod timing;
 
-pub use alerting::{AlertDefinition, AlertPolicy, JobAlerts, channel_name};
+pub use alerting::{AlertDefinition, AlertPolicy, JobAlerts, Term, channel_name};
 pub use auth::AuthDefinition;
 pub use body::OwnBody;
 pub use concurrency::{ConcurrencyKey, Rate};

@@ -92,8 +92,8 @@ shapes! {
         "format": "channel",
         "pattern": format!("^[a-z0-9][a-z0-9._-]{{0,{}}}$", CHANNEL_NAME_LEN_MAX - 1),
     });
-    /// A duration, such as `1h30m`.
-    Period = json_schema!({ "type": "string", "format": "period", "pattern": "^([0-9]+[Dd])?([0-9]+[Hh])?([0-9]+[Mm])?([0-9]+[Ss])?$" });
+    /// A duration, such as `1h30m`, or `never`.
+    Period = json_schema!({ "type": "string", "format": "period", "pattern": "^(never|([0-9]+[Dd])?([0-9]+[Hh])?([0-9]+[Mm])?([0-9]+[Ss])?)$" });
     /// A short line.
     Label = json_schema!({
         "type": "string",

@@ -68,7 +68,7 @@ for name, strategy in {
     "channel": st.sampled_from([f"kept-{number}" for number in range(32)]),
     # None too short to be told again after it, none longer than a year.
     "period": st.one_of(
-        st.sampled_from(["1m", "26h", "1d2h", "1h30m", "366d", "7D"]),
+        st.sampled_from(["1m", "26h", "1d2h", "1h30m", "366d", "7D", "never"]),
         st.builds("{}d{}h{}m{}s".format, st.integers(1, 300), st.integers(0, 90), st.integers(0, 90), st.integers(0, 90)),
     ),
     "incidents-cursor": st.integers(1, 1 << 50).map(str),

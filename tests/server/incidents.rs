@@ -143,7 +143,7 @@ fn what_cannot_be_asked_for_is_refused_by_name() {
     }
     for id in ["1", "01", "x", "99999999999999999999"] {
         let answer = test.api().send("GET", &format!("/api/incidents/{id}"), None);
-        assert_eq!((answer.status, error_of(&answer.json())), (404, "Incident not found"), "{id}");
+        assert_eq!((answer.status, error_of(&answer.json())), (404, "Incident not found, or it is over"), "{id}");
         assert_eq!(acknowledge(&test, id, Some("{}")).0, 404, "{id}");
     }
     for (body, why) in [

@@ -127,7 +127,7 @@ pub(crate) struct Clients {
     /// What is to be written together.
     pub(crate) batch: Option<Batch>,
     targets: u64,
-    profile: Option<Profile>,
+    pub(crate) profile: Option<Profile>,
     pub(crate) has_policies: bool,
 }
 

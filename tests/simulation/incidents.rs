@@ -10,7 +10,7 @@ use punctual::core::{
     Cause, Event, Incident, IncidentChange, IncidentId, Kind, LedgerRow, Message, Persist, Scheduler, Setting,
     Silenced, Status, Subject,
 };
-use punctual::job::{AlertPolicy, JobKey, JobSpec};
+use punctual::job::{AlertPolicy, JobKey, JobSpec, Term};
 use punctual::time::{MonoUs, Now, WallUs};
 
 use super::coverage::Coverage;
@@ -213,12 +213,15 @@ impl Incidents {
             }
             Status::Failed | Status::Skipped | Status::Pending => {}
         }
-        if let Some(late_by) = policy.late_by.filter(|_| row.key.kind == Kind::Scheduled) {
-            let late_us = row.record.executed.unwrap_or(now.wall).since_us(WallUs::of(row.key.instant));
+        if let Some(late_by) = policy.late_by.and_then(Term::time).filter(|_| row.key.kind == Kind::Scheduled) {
+            let instant = row.record.covers.map_or(row.key.instant, |covers| covers.from);
+            let late_us = row.record.executed.unwrap_or(now.wall).since_us(WallUs::of(instant));
             let is_late = i128::from(late_us) >= late_by.as_micros().cast_signed();
             assert!(!is_late || is_open(Cause::Late), "an execution is {late_us} us late, and nobody says so: {row:?}");
             let in_time = !is_late && row.record.executed.is_some();
-            assert!(!in_time || !is_open(Cause::Late), "an execution began in time: {row:?}");
+            let late = self.open.get(&(Subject::Job(revision.id), Cause::Late)).and_then(|late| late.execution);
+            let is_before = late.is_some_and(|late| late.instant >= row.key.instant);
+            assert!(!in_time || is_before || !is_open(Cause::Late), "an execution began in time: {row:?}");
         }
     }
 
@@ -290,7 +293,7 @@ impl Incidents {
             Event::Opened => assert!(!was_told && incident.closed.is_none(), "the first message is of the beginning"),
             Event::Reminded => {
                 assert!(was_told && incident.closed.is_none() && incident.acknowledged.is_none());
-                let every = policy.remind_every.unwrap_or_default();
+                let every = policy.remind_every.and_then(Term::time).unwrap_or_default();
                 assert!(!is_sure || every > Duration::ZERO, "nobody asks to be reminded");
                 let last = self.told_at.get(&incident.id);
                 let waited = last.map(|last| Duration::from_micros(now.mono.0 - last.0));
@@ -356,11 +359,14 @@ impl Incidents {
             // A policy that came later says nothing of a pause before.
             let may_say = !self.hides_pauses;
             assert!(!by_policy || !may_say || is_open(Cause::AutoPaused), "nobody says that {id} is paused");
-            assert!(policy.no_success_for.is_some() || !is_open(Cause::NoSuccess), "nobody asks any more");
-            assert!(policy.late_by.is_some() || !is_open(Cause::Late), "nobody asks any more");
+            assert!(
+                policy.no_success_for.and_then(Term::time).is_some() || !is_open(Cause::NoSuccess),
+                "nobody asks any more"
+            );
+            assert!(policy.late_by.and_then(Term::time).is_some() || !is_open(Cause::Late), "nobody asks any more");
             let since = self.steady_since.max(self.succeeded.get(&id.key()).copied().unwrap_or_default());
             let quiet = Duration::from_micros(now.mono.0 - since.0);
-            if let Some(most) = policy.no_success_for.filter(|&most| quiet > 2 * most + SLACK) {
+            if let Some(most) = policy.no_success_for.and_then(Term::time).filter(|&most| quiet > 2 * most + SLACK) {
                 assert!(is_open(Cause::NoSuccess), "no success of {id} within {most:?}, and nobody says so");
                 coverage.hit("no success to the end");
             }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use punctual::channel::{Channel, ChannelDefinition};
 use punctual::core::{Action, Command, IncidentId, PolicyScope, Refusal, Reply, Setting, Silence, SilenceId, Silenced};
-use punctual::job::{AlertDefinition, AlertPolicy};
+use punctual::job::{AlertDefinition, AlertPolicy, Term};
 use punctual::time::{Instant, WallUs};
 
 use super::clients::{Asked, Clients};
 use super::coverage::Coverage;
 use super::disk::Disk;
+use super::plan::Profile;
 use super::rng::Rng;
 
 /// The tags there may be.
@@ -58,13 +59,21 @@ fn period(rng: &mut Rng) -> Duration {
     Duration::from_secs(*rng.pick(&PERIODS_S))
 }
 
+fn term(rng: &mut Rng) -> Term {
+    if rng.per_cent(10) { Term::Never } else { Term::After(period(rng)) }
+}
+
 /// A policy that says some things.
-fn policy(disk: &Disk, rng: &mut Rng) -> AlertPolicy {
+fn policy(disk: &Disk, is_long: bool, rng: &mut Rng) -> AlertPolicy {
     let after = rng.per_cent(40).then(|| u32::try_from(rng.within(1..=3)).expect("small"));
     let recovery = rng.per_cent(30).then(|| rng.per_cent(50));
-    let remind_every = rng.per_cent(40).then(|| period(rng));
-    let no_success_for = rng.per_cent(40).then(|| period(rng));
-    let late_by = rng.per_cent(40).then(|| period(rng));
+    // Of days, not every few seconds.
+    let remind_every = rng.per_cent(40).then(|| match (is_long, term(rng)) {
+        (true, Term::After(_)) => Term::After(Duration::from_secs(3_600)),
+        (_, term) => term,
+    });
+    let no_success_for = rng.per_cent(40).then(|| term(rng));
+    let late_by = rng.per_cent(40).then(|| term(rng));
     let on_auto_pause = rng.per_cent(30).then(|| rng.per_cent(50));
     // Now and then one that is not there.
     let known = |name: &&&str| disk.settings.channels.contains_key(**name);
@@ -111,7 +120,7 @@ impl Clients {
                     false => PolicyScope::Tag((*rng.pick(&TAGS)).into()),
                 };
                 let put = rng.per_cent(75).then(|| {
-                    let policy = policy(disk, rng);
+                    let policy = policy(disk, self.profile == Some(Profile::Sparse), rng);
                     let on_server_trouble = (scope == PolicyScope::Server && rng.per_cent(20)).then_some(false);
                     Arc::new(AlertPolicy { on_server_trouble, ..policy })
                 });
