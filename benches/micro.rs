@@ -122,7 +122,10 @@ fn core(schedule: impl Fn(u64) -> String) -> Scheduler {
         let job = StoredJob { revision, totals: Totals::default() };
         core.handle_input(Input::RestoreJob(Box::new(job)), now);
     }
-    core.handle_input(Input::RestoreDone(Restored { next_seq: 1, next_job: JOBS + 1, newest: None }), now);
+    core.handle_input(
+        Input::RestoreDone(Restored { next_seq: 1, next_job: JOBS + 1, next_incident: 1, newest: None }),
+        now,
+    );
     while core.poll_output().is_some() {}
     core
 }

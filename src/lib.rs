@@ -41,8 +41,10 @@
 //! - [`http`]: bytes to requests, answers to bytes. Pure. [`telemetry`]: figures and logs.
 //! - [`schedule`]: when a schedule is due. Pure.
 //! - [`job`]: what a client says a job is: the one list of members, and what they mean. Pure.
+//! - [`channel`]: what a channel is over which somebody is told: four kinds, and secrets that follow to no other server. Pure.
 //! - [`core`]: the pure state machine that takes every decision. Start at [`core::Scheduler`].
 //! - [`dispatch`]: the workers that send: few threads, each with thousands of connections.
+//! - [`mail`]: letters to mail servers, each by a thread of its own.
 //! - [`store`]: what is kept, behind one door for writing and one for reading.
 //! - [`alert`]: what somebody is told of a failure, and when. [`api`]: requests to calls, results to JSON. Both pure.
 //! - [`web`]: the page that people look at, as files that are served. Pure.
@@ -64,6 +66,8 @@
 //!   ([`core::Output::Planned`]) -> that goes to the disk with the change.
 //! - **A secret**: body -> [`job::SecretDefinition`] -> core ([`job::JobSpec::inherit_secrets`]: kept, dropped or new) ->
 //!   part of what is sent, [`job::Post`], and sealed by the writer into a table of its own. The definition says `{"set":true}`.
+//! - **A message**: core -> disk, with its incident -> [`core::Output::Tell`] -> [`alert::Channels`] -> a worker, or a thread of
+//!   [`mail`] -> [`store::Delivery`] and [`store::ChannelHealth`] back to the writer.
 //! - **An attempt** carries an `Arc` of [`job::Post`], what is to be sent, and nothing of the job.
 //!
 //! # What a member of a job costs
@@ -79,6 +83,7 @@
 //! | `retry` | `job/retry.rs`, `core/sending.rs` |
 //! | `concurrencyKey` | `job/concurrency.rs`, `core/keys.rs` (a table of its own), `core/admission.rs` |
 //! | `maxRuns`, `autoPauseAfter`, `pauseOn` | `core/pausing.rs` |
+//! | `alerts` | `job/alerting.rs`, `core/alerting.rs` (whose counts), `core/watching.rs` (what follows) |
 //! | when: zone, spread, bounds, exclusions | `job/timing.rs`, `schedule/terms.rs` and `schedule/rare.rs` |
 //! | what is sent: method, headers, body, secrets | a file each in `job/`, `dispatch/head.rs` |
 //!
@@ -102,6 +107,11 @@
 //! | drift | first dispatch minus the instant; recovered, catch-up and manual runs are counted apart |
 //! | missed | an instant that passed while nobody could fire it |
 //! | target | scheme, host and port of a URL: what is slow or down as a whole |
+//! | incident | something that is wrong, from when it is noticed until it is over: one of a cause and a subject at a time |
+//! | message | what is told of an incident: that it was opened, is still open, is over |
+//! | channel | over which messages go to people |
+//! | policy (of alerts) | when somebody is told, of a job, a tag or the server |
+//! | silence | nothing is told of a job, a tag or a target until then |
 //! | outcome | what an attempt came to: a status, a timeout, a connection error |
 //!
 //! # How an execution comes about
@@ -199,6 +209,39 @@
 //! - **Driven workers.** The workers in [`dispatch`] drive all their connections from one poll, with ureq's own protocol
 //!   core (ureq-proto) and rustls; the first ones sent one POST at a time with ureq. A slow target costs a socket instead
 //!   of a thread. One worker for every two cores: on two cores a second one made the big burst slower.
+//! - **An incident is decided where its cause is**: how an execution ended opens and closes one in the row that says so
+//!   ([`core::RowNews`]), so no crash comes between. What no row decides (a pause, a target, time that passes) is an item of
+//!   its own, asked for before whatever makes it come again, and looked at anew at each start: so a crash repeats it, and loses nothing.
+//! - **Its id is the microsecond of its opening**, or the next one that is free: unique without a counter, so that what is told while
+//!   the store fails, and may never be written, has the id of nothing else.
+//! - **What comes by time alone is waited for on the monotonic clock** (`core/watching.rs`): no success for too long, and a due execution
+//!   that does not begin. A wall clock that stepped back, which holds jobs, hides neither. Whether there was a success meanwhile is
+//!   told by their number, so a success costs nothing.
+//! - **Policies are merged when they are asked for**, member by member, and kept nowhere: of an execution that ends well only a flag of its
+//!   job is looked at. When a policy changes all jobs are looked at, some in each turn.
+//! - **Who was not told is told later**: an open incident of which nobody heard, as a silence covered it or there was no channel, is told
+//!   when that ends. So a silence hides nothing that lasts longer.
+//! - **A message is a row for each channel**, written in the transaction of what it tells of. Writing it again leaves what became of
+//!   it, and what was delivered stays delivered: so all that is persisted may be written twice.
+//! - **What is told before it can be written** (the store fails) may be delivered before it is a row: the delivery is kept, and the row
+//!   comes to it. What is left of such at a start belongs to nobody and is forgotten.
+//! - **An incident goes behind its last message**, and a message only once it is delivered or given up. Messages of what is open
+//!   age, too: an incident that is told every minute for a year must not keep them all.
+//! - **Pages of incidents name their index**: SQLite has no statistics here, and the wrong one walks over all that are over. A
+//!   test holds the plan of each.
+//! - **That an incident is open only once is checked, not enforced**: a constraint that a write breaks would stop the writer for good.
+//! - **Each channel has one parcel under way at most**, on top of `--max-in-flight`: no channel takes a place from a job or from
+//!   another channel.
+//! - **A digest is made when it is sent**, of whatever waits then: nothing of it is stored, so a crash in between costs a repeated
+//!   message and no bookkeeping.
+//! - **Letters go by a thread each**, for a bounded time: SMTP is a conversation of turns that few servers are worth an event loop for, and
+//!   a name lookup blocks anyway. The SMTP client is our own: it bounds a delivery as a whole, connects to no address that `--targets`
+//!   leaves out, and shares the pool's trust; the smallest library brought some 25 crates. STARTTLS drops the conversation and begins
+//!   another: what came in clear behind the reply fails the delivery.
+//! - **A channel's figures are not among those of alerts.** Names of channels are the client's, and one may be called like the plain webhook.
+//! - **A channel is made over the one in force, and one change of it at a time.** So a secret that is left out is the one that counts.
+//! - **Which silence covers an incident is asked of memory when it is shown**, and kept nowhere.
+//! - **Who made a silence or acknowledged is put in where tokens are known**: routing is pure, and knows an id at most.
 //! - **Alerts are attempts like any other**: the same pool, the same resolver, the same trusted roots. What they need
 //!   beside that, a queue, backoff and an age, is a state machine that the loop drives.
 //! - **The status decides.** Once the head of a final answer is read, that is the outcome, and it is reported. The body
@@ -437,6 +480,7 @@ pub mod alert;
 pub mod api;
 pub mod background;
 pub mod bench;
+pub mod channel;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -446,6 +490,7 @@ pub mod doctor;
 pub mod http;
 pub mod job;
 pub mod limits;
+pub mod mail;
 pub mod mix;
 pub mod schedule;
 pub mod server;

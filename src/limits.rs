@@ -581,6 +581,12 @@ pub const DISK_SYNC_GOOD: Duration = Duration::from_millis(50);
 pub const DISK_SYNC_MAX: Duration = Duration::from_millis(1_500);
 /// With less than this left on the disk, in bytes, it is as good as full: the write-ahead log alone may take as much.
 pub const DISK_FREE_MIN: u64 = 64 << 20;
+/// With less than this left on the disk, in bytes, somebody is told.
+pub const DISK_LOW: u64 = 4 * DISK_FREE_MIN;
+/// From this on all is well again.
+pub const DISK_LOW_OVER: u64 = 2 * DISK_LOW;
+/// How long the store must be in trouble before somebody is told.
+pub const STORE_TROUBLE_MIN: Duration = Duration::from_secs(3);
 /// A clock that is further off than this shows in what targets see.
 pub const CLOCK_OFFSET_MAX: Duration = Duration::from_millis(100);
 /// A lookup that takes longer than this shows in the first execution for a target.
@@ -596,14 +602,81 @@ const _: () = assert!(DISK_SYNC_MAX.as_micros() == ARM_LEAD_US as u128, "rows ar
 
 // --- Alerts ---
 
-/// Alerts that wait to be delivered; beyond, the log alone has them.
+/// Alerts that wait to be delivered to the plain webhook, and messages that wait for each channel; beyond, they are given
+/// up, and the store alone has them.
 pub const ALERTS_PENDING_MAX: usize = 10_000;
 /// How long an alert is tried.
 pub const ALERT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long one delivery of an alert may take.
 pub const ALERT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Deliveries under way at once, on top of what may be in flight of executions.
+/// Deliveries of the plain webhook under way at once, on top of what may be in flight of executions.
 pub const ALERTS_IN_FLIGHT_MAX: u32 = 1;
+
+// --- Incidents, silences, channels ---
+
+/// Failures in a row that a policy may ask for.
+pub const FAILURES_MAX: u64 = 1_000_000;
+/// The longest period of a policy.
+pub const PERIOD_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// An open incident is told no more often than this.
+pub const REMIND_MIN: Duration = Duration::from_secs(60);
+/// Open incidents; beyond, what goes wrong stands in history and in the log only.
+pub const INCIDENTS_OPEN_MAX: usize = 100_000;
+/// How many of them are looked at in a turn, to be told or told again.
+pub const INCIDENTS_PER_TURN: usize = 500;
+/// How many jobs are looked at in a turn after a policy has changed that may be theirs.
+pub const RECONSIDERED_PER_TURN: usize = 1_000;
+/// Closed incidents that are kept, whatever their age.
+pub const INCIDENTS_KEPT_MAX: u64 = 100_000;
+/// Messages of an incident that are shown with it: the newest, each once for each of its channels.
+pub const INCIDENT_MESSAGES_SHOWN_MAX: usize = 1_000;
+/// Channels. Each has one delivery under way at most, on top of what may be in flight of executions.
+pub const CHANNELS_MAX: usize = 32;
+/// Channels of e-mail among them: each has a thread of its own while it has something to send.
+pub const MAIL_CHANNELS_MAX: usize = 8;
+/// How long a letter may take until a mail server has taken it, the lookup of the server's name included.
+pub const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Threads that send letters: one for each channel of e-mail, and for tests of them. What comes beyond waits.
+pub const MAIL_THREADS_MAX: usize = MAIL_CHANNELS_MAX + CHANNEL_TESTS_MAX;
+/// Addresses that a channel of e-mail writes to.
+pub const MAIL_ADDRESSES_MAX: usize = 10;
+/// How long an address may be, in bytes (RFC 5321, section 4.5.3.1.3).
+pub const MAIL_ADDRESS_LEN_MAX: usize = 254;
+/// How long the name may be that a mail server is told, in bytes.
+pub const MAIL_USERNAME_LEN_MAX: usize = 255;
+/// How long a line of a mail server's reply may be, in bytes; four times of what it may by RFC 5321, section 4.5.3.1.5.
+pub const MAIL_LINE_LEN_MAX: usize = 2_048;
+/// Lines that a reply of a mail server may have.
+pub const MAIL_REPLY_LINES_MAX: usize = 100;
+/// Tests of channels under way at once, on top of what may be in flight of executions.
+pub const CHANNEL_TESTS_MAX: usize = 4;
+/// What workers send for channels at once, on top of what may be in flight of executions.
+#[allow(clippy::cast_possible_truncation, reason = "both are small")]
+pub const CHANNEL_PARCELS_MAX: u32 = (CHANNELS_MAX + CHANNEL_TESTS_MAX) as u32;
+/// How long the name of a channel may be.
+pub const CHANNEL_NAME_LEN_MAX: usize = 64;
+/// Silences.
+pub const SILENCES_MAX: usize = 1_000;
+/// How long a silence may last.
+pub const SILENCE_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Policies of tags.
+pub const TAG_POLICIES_MAX: usize = 1_000;
+/// Messages that a channel sends one by one within [`DIGEST_TIME`]; what comes beyond is sent together.
+pub const DIGEST_AFTER: usize = 5;
+/// See [`DIGEST_AFTER`].
+pub const DIGEST_TIME: Duration = Duration::from_secs(30);
+/// How many messages are in a digest; the rest is in the next one. Receivers bound what they read.
+pub const DIGEST_MAX: usize = 1_000;
+/// How many incidents a digest names; of the others it says how many there are.
+pub const DIGEST_SHOWN_MAX: usize = 50;
+/// How long a text in Slack's form may be, in characters: Discord takes no more than 2,000.
+pub const SLACK_TEXT_LEN_MAX: usize = 1_900;
+/// How long a text for ntfy may be, in bytes: of more than 4,096 it makes an attachment.
+pub const NTFY_TEXT_LEN_MAX: usize = 4_000;
+/// How long a title or a subject may be, in characters.
+pub const TITLE_LEN_MAX: usize = 150;
+/// How long a text in a letter may be, in bytes: more than any has.
+pub const LETTER_TEXT_LEN_MAX: usize = 256 * 1024;
 
 const _: () = {
     assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");

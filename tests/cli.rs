@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "cli/alerts.rs"]
+mod alerts;
 #[path = "cli/applied.rs"]
 mod applied;
 #[path = "cli/contexts.rs"]

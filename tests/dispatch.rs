@@ -4,6 +4,7 @@ mod dispatch {
     mod answers;
     mod connections;
     mod limits;
+    mod messages;
     mod names;
     mod once;
     mod requests;

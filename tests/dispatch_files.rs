@@ -31,6 +31,7 @@ fn reports(pool: &mut Pool, bell: &Receiver<()>, count: usize) -> Vec<Report> {
     let report = |report| match report {
         ErrandReport::Execution(report) | ErrandReport::Trial(report) => report,
         ErrandReport::Alert(report) => panic!("nobody sent an alert: {report:?}"),
+        ErrandReport::Message(report) => panic!("nobody sent a message: {report:?}"),
     };
     reports.into_iter().map(report).collect()
 }

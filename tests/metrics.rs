@@ -73,6 +73,8 @@ impl Setup {
         let test = Setup::new();
         test.receiver.script("/fails", Script::Status(503));
         test.receiver.script("/vanishes", Script::Vanish);
+        let channel = json!({ "kind": "webhook", "url": test.receiver.url("/told") }).to_string();
+        assert_eq!(test.api().send("PUT", "/api/channels/ops", Some(&channel)).status, 200);
         let works = test.job("/works", json!({ "name": "works" }));
         test.run(&works);
         test.run(&works);
@@ -165,6 +167,9 @@ fn both_lists_of_metrics_say_the_same() {
         ("/scheduler/pausedJobs", "punctual_jobs", &[("state", "paused")]),
         ("/workers/inFlightMax", "punctual_in_flight_max", &[]),
         ("/alerts/webhook/delivered", "punctual_alerts_total", &[("channel", "webhook"), ("outcome", "delivered")]),
+        ("/incidents/open", "punctual_incidents_open", &[]),
+        ("/incidents/opened", "punctual_incidents_opened_total", &[]),
+        ("/channels/0/waiting", "punctual_channel_queued", &[("channel", "ops")]),
         ("/refused/tokens", "punctual_refused_total", &[("what", "tokens")]),
     ] {
         let there = json.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path}: {json}"));

@@ -11,17 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use punctual::limits::CHANNELS_MAX;
 use serde_json::{Value, json};
 use support::server::{Server, command, end_of};
+use support::wall_us;
 
 /// The same cases each time.
 const SEED: &str = "20261125";
 /// How many cases there are at most for an operation and a way to find some.
-const CASES: &str = "100";
+const CASES: &str = "60";
 /// How long the fuzz and the generator may take on a slow machine; usually it is about a minute.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A server that takes secrets, with a calendar that cannot be deleted.
+/// A server that takes secrets, with a calendar and channels that cannot be deleted.
 fn server(folder: &Path) -> Server {
     let key = folder.join("key");
     let made = command(&["secrets", "init"]).arg(&key).output().expect("the binary is there");
@@ -30,11 +32,18 @@ fn server(folder: &Path) -> Server {
     // What fails is not sent again: nobody listens where jobs POST to.
     let flags = ["--max-in-flight", "16", "--retries", "0", "--secrets-key", key, "--trusted-proxy", "127.0.0.1"];
     let server = Server::start(&folder.join("p.db"), &flags);
+    // As many as there may be, as a policy may name as many.
+    let names: Vec<String> = (0..CHANNELS_MAX).map(|number| format!("kept-{number}")).collect();
     let dates = json!({ "dates": ["2026-12-25"] });
     assert_eq!(server.api.send("PUT", "/api/calendars/kept", Some(&dates.to_string())).status, 200);
     let job = json!({
         "schedule": "@yearly", "api": "http://127.0.0.1:9/", "type": "ATLEAST_ONCE", "excludeCalendars": ["kept"],
+        "alerts": { "channels": names },
     });
+    let channel = json!({ "kind": "webhook", "url": "http://127.0.0.1:9/" });
+    for name in &names {
+        assert_eq!(server.api.send("PUT", &format!("/api/channels/{name}"), Some(&channel.to_string())).status, 200);
+    }
     assert_eq!(server.api.send("POST", "/api/jobs", Some(&job.to_string())).status, 201);
     server
 }
@@ -80,6 +89,7 @@ fn every_example_is_accepted() {
     let server = server(folder.path());
     let description = server.api.get("/api/openapi.json");
     let plain = json!({ "schedule": "@yearly", "api": "http://127.0.0.1:9/", "type": "ATLEAST_ONCE" }).to_string();
+    let tomorrow = time_at(wall_us() / 1_000_000 + 86_400);
     let mut sent = 0;
     for (path, methods) in description["paths"].as_object().expect("it has paths") {
         for (method, operation) in methods.as_object().expect("a path has methods") {
@@ -89,13 +99,20 @@ fn every_example_is_accepted() {
             // Once there is a token everybody needs one; those have tests of their own.
             let examples = examples.filter(|_| !["/api/tokens", "/api/session"].contains(&path.as_str()));
             for (name, example) in examples.into_iter().flatten() {
-                let body = example["value"].to_string().replace("https://example.com/", "http://127.0.0.1:9/");
+                let mut example = example["value"].clone();
+                if path == "/api/silences" {
+                    example["endsAt"] = tomorrow.as_str().into();
+                }
+                let body = example.to_string().replace("https://example.com/", "http://127.0.0.1:9/");
                 let kind = [("Content-Type", content.map_or("", |(kind, _)| kind))];
                 let job = server.api.send("POST", "/api/jobs", Some(&plain)).json()["jobId"].clone();
                 let job = job.as_str().expect("it is a text");
                 let execution = if path.starts_with("/api/executions/") { ended(&server, job) } else { String::new() };
                 let id = if execution.is_empty() { job } else { &execution };
-                let path = path.replace("{id}", id).replace("{name}", "holidays");
+                let incident =
+                    if path.starts_with("/api/incidents/") { opened(&server, &plain) } else { String::new() };
+                let id = if incident.is_empty() { id } else { &incident };
+                let path = path.replace("{id}", id).replace("{name}", "holidays").replace("{tag}", "billing");
                 let answer = server.api.send_with(&method.to_uppercase(), &path, &kind, Some(&body));
                 let is_accepted = (200..300).contains(&answer.status) && answer.json()["refused"].as_u64() != Some(1);
                 assert!(is_accepted, "{method} {path} {name}: {}", answer.text);
@@ -108,6 +125,20 @@ fn every_example_is_accepted() {
         }
     }
     assert!(sent > 10, "{sent} examples");
+}
+
+/// An incident: of a job that nobody answers.
+fn opened(server: &Server, job: &str) -> String {
+    let job = server.api.send("POST", "/api/jobs", Some(job)).json()["jobId"].clone();
+    ended(server, job.as_str().expect("it is a text"));
+    let path = format!("/api/incidents?state=open&job={}", job.as_str().expect("it is a text"));
+    server.api.get(&path)["incidents"][0]["incidentId"].as_str().expect("it is a text").to_owned()
+}
+
+/// A Unix second as clients write it.
+fn time_at(second: i64) -> String {
+    let time = chrono::DateTime::from_timestamp(second, 0).expect("it is a time");
+    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// An execution of a job that has ended.

@@ -9,6 +9,8 @@ mod support;
 
 #[path = "page/accessible.rs"]
 mod accessible;
+#[path = "page/alerts.rs"]
+mod alerts;
 #[path = "page/changes.rs"]
 mod changes;
 #[path = "page/cut_off.rs"]

@@ -5,6 +5,8 @@ mod support;
 
 #[path = "server/access.rs"]
 mod access;
+#[path = "server/alert_policies.rs"]
+mod alert_policies;
 #[path = "server/applied.rs"]
 mod applied;
 #[path = "server/batches.rs"]
@@ -13,6 +15,10 @@ mod batches;
 mod calendars;
 #[path = "server/changes.rs"]
 mod changes;
+#[path = "server/channel_tests.rs"]
+mod channel_tests;
+#[path = "server/channels.rs"]
+mod channels;
 #[path = "server/chatty.rs"]
 mod chatty;
 #[path = "server/doors.rs"]
@@ -27,12 +33,16 @@ mod failures;
 mod history;
 #[path = "server/hostile.rs"]
 mod hostile;
+#[path = "server/incidents.rs"]
+mod incidents;
 #[path = "server/inherited.rs"]
 mod inherited;
 #[path = "server/jobs.rs"]
 mod jobs;
 #[path = "server/keys.rs"]
 mod keys;
+#[path = "server/letters.rs"]
+mod letters;
 #[path = "server/listen.rs"]
 mod listen;
 #[path = "server/lists.rs"]
@@ -57,6 +67,8 @@ mod schedules;
 mod schema;
 #[path = "server/series.rs"]
 mod series;
+#[path = "server/silences.rs"]
+mod silences;
 #[path = "server/stalls.rs"]
 mod stalls;
 #[path = "server/start.rs"]
@@ -69,6 +81,8 @@ mod supervised;
 mod targets;
 #[path = "server/tls.rs"]
 mod tls;
+#[path = "server/told.rs"]
+mod told;
 #[path = "server/trials.rs"]
 mod trials;
 #[path = "server/upgrade.rs"]

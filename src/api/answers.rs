@@ -4,9 +4,10 @@
 use super::errors::ApiError;
 use super::{alerts, audit, executions, series, strips};
 use crate::access::Token;
+use crate::core::Incident;
 use crate::http::{Body, Response, Status};
 use crate::job::JobId;
-use crate::store::{Answer, ExecutionRecord, FoundJobs, ReadError, StoredAnswer};
+use crate::store::{Answer, ExecutionRecord, FoundJobs, IncidentPage, ReadError, SentMessage, StoredAnswer};
 use crate::time::Instant;
 
 /// What becomes of what a reader found.
@@ -24,6 +25,10 @@ pub enum Found {
     Executions(Vec<ExecutionRecord>),
     /// What there is of a second of a job.
     Why(JobId, Instant, Vec<ExecutionRecord>),
+    /// Incidents.
+    Incidents(IncidentPage),
+    /// One incident with its messages; None: there is no such one.
+    Incident(Option<Box<(Incident, Vec<SentMessage>)>>),
     /// An execution, which may be what a request is to go on with; None: there is no such one.
     Execution(Option<Box<ExecutionRecord>>),
 }
@@ -53,6 +58,8 @@ fn again(answer: StoredAnswer) -> Response {
 /// What a reader found.
 pub fn answer(answer: Result<Answer, ReadError>) -> Found {
     Found::Response(match answer {
+        Ok(Answer::Incidents(page)) => return Found::Incidents(page),
+        Ok(Answer::Incident(found)) => return Found::Incident(found),
         Ok(Answer::One(found)) => return Found::Execution(found),
         Ok(Answer::ToReplay(found)) => return Found::Executions(found),
         Ok(Answer::Jobs(found)) => return Found::Jobs(found),

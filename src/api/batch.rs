@@ -201,6 +201,7 @@ impl Deed {
             Action::Update { .. } | Action::Apply(_) | Action::Release { .. } => Deed::Updated,
             Action::Run(_) | Action::ReplayAll(_) => Deed::Updated,
             Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => Deed::Updated,
+            Action::Set(_) | Action::Silence(_) | Action::Acknowledge { .. } => Deed::Updated,
         }
     }
 
@@ -505,6 +506,8 @@ impl Batch {
             Reply::CalendarPut { .. } => return,
             Reply::Created(_) | Reply::Deleted | Reply::CalendarDeleted => None,
             Reply::Started(_) | Reply::StartedAll(..) | Reply::Ended(..) => None,
+            // No line asks for these.
+            Reply::Set(_) | Reply::NoSuchSetting | Reply::Acknowledged(_) | Reply::NoSuchIncident => None,
             Reply::NotFound => Some(ApiError::no_such_job()),
             Reply::Nameless => Some(ApiError::nameless()),
             Reply::NoSuchCalendar => Some(ApiError::no_such_calendar()),

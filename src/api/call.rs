@@ -9,7 +9,8 @@ use super::patch::Patch;
 use super::schedules::PreviewCall;
 use super::stream::Stream;
 use crate::access::{Scope, TokenId, TokenText};
-use crate::core::{Action, ExecutionId, JobFilter, Listing, Ranking, Run};
+use crate::channel::ChannelDefinition;
+use crate::core::{Action, ExecutionId, JobFilter, Listing, Ranking, Run, Silence};
 use crate::http::Response;
 use crate::job::{JobId, JobSpec, Post};
 use crate::store::{JobSearch, Query};
@@ -24,6 +25,10 @@ pub enum Call {
     Change(Action),
     /// A change of a few members of a job, made over what it is now.
     Patch(Box<Patch>),
+    /// A channel, for the core; what it becomes depends on what it is.
+    PutChannel(Arc<str>, Box<ChannelDefinition>),
+    /// Something that is sent once over a channel.
+    TestChannel(Arc<str>),
     /// Executions that are looked up, and all done again.
     ReplayAll {
         /// Which.
@@ -95,6 +100,7 @@ impl Call {
             Call::Create(_)
             | Call::Change(_)
             | Call::Patch(_)
+            | Call::PutChannel(..)
             | Call::Replay(..)
             | Call::ReplayAll { .. }
             | Call::Batch { dry_run: false, .. }
@@ -108,9 +114,22 @@ impl Call {
             | Call::Timeline
             | Call::Search(..)
             | Call::Try(_)
+            | Call::TestChannel(_)
             | Call::Stream(_)
             | Call::Token(TokenCall::List | TokenCall::SignIn(_) | TokenCall::SignOut | TokenCall::WhoAmI)
             | Call::Ready(_) => false,
+        }
+    }
+
+    /// The same, saying by whom it is where that is kept with what it makes.
+    #[must_use]
+    pub fn by(self, name: impl FnOnce() -> Option<Box<str>>) -> Call {
+        match self {
+            Call::Change(Action::Silence(silence)) => Call::Change(Action::Silence(Silence { by: name(), ..silence })),
+            Call::Change(Action::Acknowledge { id, note, .. }) => {
+                Call::Change(Action::Acknowledge { id, by: name(), note })
+            }
+            other => other,
         }
     }
 }
@@ -136,6 +155,16 @@ pub enum Read {
     Calendar(Arc<str>),
     /// All calendars.
     Calendars,
+    /// All channels.
+    Channels,
+    /// One channel.
+    Channel(Arc<str>),
+    /// All silences.
+    Silences,
+    /// The policies of the server and of tags.
+    Policies,
+    /// The policy that counts for a job.
+    Policy(JobId),
     /// The instants of the past that a job's schedule has between two seconds.
     Past {
         /// Which job.

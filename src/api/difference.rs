@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use crate::job::JobSpec;
-use crate::store::{members_between, shown};
+use crate::store::{Differing, members_between, shown};
 
 /// What differs.
 #[derive(Debug, Default)]
@@ -20,10 +20,7 @@ pub(super) struct Told {
 }
 
 /// Members of which the parts are told apart.
-const OBJECTS: [&str; 7] = ["retry", "misfire", "concurrencyKey", "dst", "headers", "secretHeaders", "auth"];
-
-/// Members that differ, each with its old and its new value.
-type Differing = BTreeMap<String, [Box<RawValue>; 2]>;
+const OBJECTS: [&str; 8] = ["retry", "misfire", "concurrencyKey", "dst", "headers", "secretHeaders", "auth", "alerts"];
 
 impl Told {
     /// What differs between what a job was and what it is to be.

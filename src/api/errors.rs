@@ -156,6 +156,26 @@ impl ApiError {
         ApiError::new(Status::NOT_FOUND, "Calendar not found")
     }
 
+    /// 404 for an incident, or for one that is over where only an open one will do.
+    pub fn no_such_incident() -> ApiError {
+        ApiError::new(Status::NOT_FOUND, "Incident not found, or it is over")
+    }
+
+    /// 404 for a silence.
+    pub(super) fn no_such_silence() -> ApiError {
+        ApiError::new(Status::NOT_FOUND, "Silence not found")
+    }
+
+    /// 404 for a channel.
+    pub fn no_such_channel() -> ApiError {
+        ApiError::new(Status::NOT_FOUND, "Channel not found")
+    }
+
+    /// 404 for whichever of them was to be removed.
+    pub(super) fn no_such_setting() -> ApiError {
+        ApiError::new(Status::NOT_FOUND, "Channel, policy or silence not found")
+    }
+
     /// 405, with the methods that are allowed.
     pub fn method_not_allowed(allow: String) -> ApiError {
         let message = format!("method not allowed; allowed: {allow}");

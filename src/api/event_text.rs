@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::events::EventId;
 use super::executions::{ExecutionBody, execution};
+use super::incidents::IncidentBody;
 use super::json::{Millis, Moment, append};
-use super::news::{JobTurn, News};
+use super::news::{IncidentTurn, JobTurn, News};
 use crate::core::Record;
 use crate::job::JobId;
 use crate::store::ExecutionRecord;
@@ -36,6 +37,15 @@ pub(super) enum EventBody {
     Job(JobNewsBody),
     /// A target began to fail, or answers again.
     Target(TargetBody),
+    /// An incident is open, or the silence is over that had kept it from being told; that is on disk.
+    #[serde(rename = "incident.opened")]
+    IncidentOpened(Box<IncidentBody>),
+    /// Somebody knows of an incident.
+    #[serde(rename = "incident.acknowledged")]
+    IncidentAcknowledged(Box<IncidentBody>),
+    /// An incident is over.
+    #[serde(rename = "incident.closed")]
+    IncidentClosed(Box<IncidentBody>),
     /// More is due than the targets take.
     Overload(OverloadBody),
     /// The wall clock stepped.
@@ -53,6 +63,9 @@ impl EventBody {
             EventBody::Execution(_) => "execution",
             EventBody::Job(_) => "job",
             EventBody::Target(_) => "target",
+            EventBody::IncidentOpened(_) => "incident.opened",
+            EventBody::IncidentAcknowledged(_) => "incident.acknowledged",
+            EventBody::IncidentClosed(_) => "incident.closed",
             EventBody::Overload(_) => "overload",
             EventBody::ClockStep(_) => "clockStep",
             EventBody::Sampled(_) => "sampled",
@@ -142,6 +155,14 @@ impl From<News> for EventBody {
             }
             News::Target { name, failing, at } => {
                 EventBody::Target(TargetBody { target: name, failing, at: at.to_string() })
+            }
+            News::Incident { turn, incident, silenced_by } => {
+                let body = Box::new(IncidentBody::of(&incident, silenced_by));
+                match turn {
+                    IncidentTurn::Opened => EventBody::IncidentOpened(body),
+                    IncidentTurn::Acknowledged => EventBody::IncidentAcknowledged(body),
+                    IncidentTurn::Closed => EventBody::IncidentClosed(body),
+                }
             }
             News::Overload { jobs, instants } => EventBody::Overload(OverloadBody { jobs, instants }),
             News::ClockStep { by_us, held_jobs } => {

@@ -64,3 +64,15 @@ pub(super) const PREVIEW: Examples = &[
     ),
 ];
 pub(super) const CALENDAR: Examples = &[("holidays", r#"{"dates":["2026-12-25","2026-12-26","2027-01-01"]}"#)];
+pub(super) const ACKNOWLEDGE: Examples = &[("known", r#"{"note":"the supplier is on it"}"#)];
+/// A test sends them with another end: none may lie more than a year ahead.
+pub(super) const SILENCE: Examples = &[
+    ("aTag", r#"{"tag":"billing","note":"the ledger is being moved","endsAt":"2099-01-04T07:00:00Z"}"#),
+    ("aTarget", r#"{"target":"https://example.com/","note":"maintenance","endsAt":"2099-01-04T07:00:00+01:00"}"#),
+];
+pub(super) const CHANNEL: Examples = &[
+    ("aWebhook", r#"{"kind":"webhook","url":"https://example.com/alerts"}"#),
+    ("aChat", r#"{"kind":"slack","url":"https://example.com/hooks/x"}"#),
+];
+pub(super) const SERVER_POLICY: Examples = &[("some", r#"{"after":2,"remindEvery":"4h","onServerTrouble":true}"#)];
+pub(super) const TAG_POLICY: Examples = &[("nightly", r#"{"after":1,"noSuccessFor":"26h","lateBy":"10m"}"#)];

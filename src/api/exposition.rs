@@ -3,6 +3,7 @@
 //! It must not measure, or know any one figure.
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, prometheus_text, text};
@@ -11,6 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit as Suffix};
 
 use super::call::{Call, Read};
+use super::channels::ChannelFigures;
 use super::errors::ApiError;
 use super::matching::Matched;
 use super::parameters::METRIC_JOBS;
@@ -52,10 +54,15 @@ pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
     Ok(Call::Read(Read::Exposition { jobs, format }))
 }
 
-/// Metrics as they are now, with those of these jobs.
-pub fn exposition(figures: &Figures, jobs: Vec<JobView>, format: Format) -> Response {
+/// Metrics as they are now, with those of all channels and of these jobs.
+pub fn exposition(
+    figures: &Figures,
+    channels: Vec<(Arc<str>, ChannelFigures)>,
+    jobs: Vec<JobView>,
+    format: Format,
+) -> Response {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Exposition { figures: figures.list(), jobs }));
+    registry.register_collector(Box::new(Exposition { figures: figures.list(), channels, jobs }));
     let mut written = String::new();
     let done = match format {
         Format::Plain => prometheus_text::encode(&mut written, &registry),
@@ -73,6 +80,7 @@ fn shown(response: Response, format: Format) -> Response {
 #[derive(Debug)]
 struct Exposition {
     figures: Vec<Figure>,
+    channels: Vec<(Arc<str>, ChannelFigures)>,
     jobs: Vec<JobView>,
 }
 
@@ -102,6 +110,7 @@ impl Collector for Exposition {
                 }
             }
         }
+        encode_channels(&mut encoder, &self.channels)?;
         encode_jobs(&mut encoder, &self.jobs)
     }
 }
@@ -163,6 +172,66 @@ fn write_histogram(encoder: &mut MetricEncoder<'_>, found: &Percentiles) -> fmt:
 fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
 }
+
+/// Writes down what is known of channels, under a metric for each thing that is. There may be one that is called like the
+/// plain webhook, so that these are not among its metrics.
+fn encode_channels(encoder: &mut DescriptorEncoder<'_>, channels: &[(Arc<str>, ChannelFigures)]) -> fmt::Result {
+    for metric in CHANNEL_METRICS.iter().filter(|_| !channels.is_empty()) {
+        let kind = if metric.is_counter { MetricType::Counter } else { MetricType::Gauge };
+        let mut family = encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
+        for (name, figures) in channels {
+            for (outcome, value) in (metric.values)(figures) {
+                let outcome = (!outcome.is_empty()).then_some(("outcome", outcome));
+                let labels: Vec<_> = [("channel", name.as_ref())].into_iter().chain(outcome).collect();
+                let mut one = family.encode_family(&labels)?;
+                if metric.is_counter {
+                    write_counter(&mut one, value)?;
+                } else {
+                    one.encode_gauge(&value)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is told of a channel.
+#[derive(Debug)]
+struct ChannelMetric {
+    name: &'static str,
+    help: &'static str,
+    is_counter: bool,
+    /// What it is now, by the outcome of messages where that tells values apart.
+    values: fn(&ChannelFigures) -> Vec<(&'static str, u64)>,
+}
+
+/// All that is told of channels.
+const CHANNEL_METRICS: [ChannelMetric; 4] = [
+    ChannelMetric {
+        name: "punctual_channel_messages",
+        help: "Messages of incidents that a channel took, or that were given up, by channel and outcome.",
+        is_counter: true,
+        values: |figures| vec![("delivered", figures.delivered), ("failed", figures.failed)],
+    },
+    ChannelMetric {
+        name: "punctual_channel_retries",
+        help: "Tries to deliver messages that failed and are followed by another one, by channel.",
+        is_counter: true,
+        values: |figures| vec![("", figures.retries)],
+    },
+    ChannelMetric {
+        name: "punctual_channel_queued",
+        help: "Messages that wait for a channel.",
+        is_counter: false,
+        values: |figures| vec![("", figures.waiting as u64)],
+    },
+    ChannelMetric {
+        name: "punctual_channel_failing",
+        help: "Whether the last try to deliver something over a channel failed.",
+        is_counter: false,
+        values: |figures| vec![("", u64::from(figures.health.error.is_some()))],
+    },
+];
 
 /// Writes down what is known of jobs, under a metric for each thing that is.
 fn encode_jobs(encoder: &mut DescriptorEncoder<'_>, jobs: &[JobView]) -> fmt::Result {
@@ -257,17 +326,25 @@ pub(super) const JOB_METRICS: [JobMetric; 6] = [
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     use super::*;
     use crate::core::{Counters, LastOutcome, Tally};
     use crate::http::Body;
     use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
+    use crate::store::ChannelHealth;
     use crate::time::{Instant, WallUs};
 
     fn written(figures: &Figures, jobs: Vec<JobView>, format: Format) -> String {
-        let Body::Whole(bytes) = exposition(figures, jobs, format).body else { panic!("metrics are no stream") };
+        let Body::Whole(bytes) = exposition(figures, channels(), jobs, format).body else {
+            panic!("metrics are no stream")
+        };
         String::from_utf8(bytes).expect("it is text")
+    }
+
+    fn channels() -> Vec<(Arc<str>, ChannelFigures)> {
+        let failing = ChannelHealth { error: Some("refused".to_owned()), ..ChannelHealth::default() };
+        let ops = ChannelFigures { health: failing, waiting: 3, delivered: 5, failed: 1, retries: 2 };
+        vec![("mail".into(), ChannelFigures::default()), ("ops".into(), ops)]
     }
 
     fn figures() -> Figures {
@@ -338,6 +415,25 @@ mod tests {
     }
 
     #[test]
+    fn channels_have_metrics_of_their_own() {
+        let text = written(&figures(), Vec::new(), Format::Plain);
+        for line in [
+            "punctual_channel_messages_total{channel=\"ops\",outcome=\"delivered\"} 5",
+            "punctual_channel_messages_total{channel=\"ops\",outcome=\"failed\"} 1",
+            "punctual_channel_messages_total{channel=\"mail\",outcome=\"failed\"} 0",
+            "punctual_channel_retries_total{channel=\"ops\"} 2",
+            "punctual_channel_queued{channel=\"ops\"} 3",
+            "punctual_channel_failing{channel=\"ops\"} 1",
+            "punctual_channel_failing{channel=\"mail\"} 0",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+        }
+        for metric in CHANNEL_METRICS {
+            assert!(metric.help.ends_with('.'), "{metric:?}");
+        }
+    }
+
+    #[test]
     fn a_distribution_adds_its_buckets_up_and_counts_what_is_beyond() {
         let text = written(&figures(), Vec::new(), Format::Plain);
         let lines = of(&text, "punctual_drift_seconds");
@@ -369,7 +465,7 @@ mod tests {
         };
         let counters = Counters { success: 5, failed: 2, duration_us: 1_500_000, ..Counters::default() };
         let last = LastOutcome { instant: Instant::from_secs(60), status: Ended::Failed, http_status: None };
-        let tally = Tally { counters, last: Some(last), failures_in_row: 2 };
+        let tally = Tally { counters, last: Some(last), failures_in_row: 2, last_success: None };
         let jobs = vec![view(1, Some("a \"b\"\\c"), tally), view(2, None, Tally::default())];
         let ids: Vec<String> = jobs.iter().map(|view| view.revision.id.to_string()).collect();
         let text = written(&figures(), jobs, Format::OpenMetrics);

@@ -12,9 +12,9 @@ use super::json::{Millis, Moment, json, ok, time_of};
 use super::matching::Matched;
 use super::parameters::STATUSES;
 use super::pauses::PauseBody;
-use super::runs;
 use super::schedules::PreviewBody;
-use crate::core::{Action, Herd, JobView, LastOutcome, Reply};
+use super::{channels, incidents, policies, runs, silences};
+use crate::core::{Action, Herd, JobView, LastOutcome, Reply, Setting, SilenceId};
 use crate::http::{self, Request, Response};
 use crate::job::{Context, Definition, JobId, JobSpec, Revision};
 use crate::time::Instant;
@@ -168,8 +168,20 @@ pub(super) struct ChangedBody {
     preview: PreviewBody,
 }
 
-/// The answer to a change. `herd` is what else is due when the job is due next.
-pub fn reply(reply: &Reply, herd: Option<Herd>) -> Response {
+/// What the answer to a change tells beside what the core replied.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside {
+    /// What else is due when the job is due next.
+    pub herd: Option<Herd>,
+    /// The silence that covers the incident.
+    pub silenced_by: Option<SilenceId>,
+    /// Whether a policy was sent that is no member of a job.
+    pub is_of_policy: bool,
+}
+
+/// The answer to a change.
+pub fn reply(reply: &Reply, beside: Beside) -> Response {
+    let Beside { herd, silenced_by, is_of_policy } = beside;
     match reply {
         Reply::Created(view) => {
             let body = changed(view, "Job created successfully", herd);
@@ -182,6 +194,10 @@ pub fn reply(reply: &Reply, herd: Option<Herd>) -> Response {
         Reply::Nameless => ApiError::nameless().response(),
         Reply::CalendarPut { name, dates, jobs } => calendars::changed(name, dates, *jobs),
         Reply::CalendarDeleted => Response::new(http::Status::NO_CONTENT, Vec::new()),
+        Reply::Set(setting) => set(setting),
+        Reply::NoSuchSetting => ApiError::no_such_setting().response(),
+        Reply::Acknowledged(incident) => incidents::acknowledged(incident, silenced_by),
+        Reply::NoSuchIncident => ApiError::no_such_incident().response(),
         Reply::NoSuchCalendar => ApiError::no_such_calendar().response(),
         Reply::Started(ids) => runs::started(ids),
         Reply::StartedAll(ids, passed_over) => runs::started_all(ids, *passed_over),
@@ -190,8 +206,21 @@ pub fn reply(reply: &Reply, herd: Option<Herd>) -> Response {
         Reply::NameTaken(name) => ApiError::name_taken(name).response(),
         Reply::Changed(number) => ApiError::changed(*number).response(),
         Reply::Conflict(why) => ApiError::new(http::Status::CONFLICT, *why).response(),
+        Reply::Invalid(error) if is_of_policy => policies::by_itself(error).response(),
         Reply::Invalid(error) => ApiError::from(error.clone()).response(),
         Reply::Refused(refusal) => ApiError::from(*refusal).response(),
+    }
+}
+
+/// A setting that is on disk, or gone.
+fn set(setting: &Setting) -> Response {
+    match setting {
+        Setting::Channel(name, Some(channel)) => channels::changed(name, channel),
+        Setting::Policy(_, Some(policy)) => policies::changed(policy),
+        Setting::Silence(id, Some(silence)) => silences::begun(*id, silence),
+        Setting::Channel(_, None) | Setting::Policy(_, None) | Setting::Silence(_, None) => {
+            Response::new(http::Status::NO_CONTENT, Vec::new())
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Owns how a request finds its line in the table of routes, and what is answered where there is none.
 //! It must not name a route: whatever it says of one comes from the table.
 
+use std::borrow::Cow;
+
 use super::call::Call;
 use super::errors::ApiError;
 use super::headers::{self, IDEMPOTENCY_KEY, IF_MATCH, LAST_EVENT_ID};
@@ -9,7 +11,7 @@ use super::route::Route;
 use super::routes::ROUTES;
 use crate::access::Who;
 use crate::core::ExecutionId;
-use crate::http::{Method, Request, Response, Status};
+use crate::http::{Method, Request, Response, Status, query};
 use crate::job::{Context, JobId};
 use crate::limits::BODY_LEN_MAX;
 
@@ -77,8 +79,8 @@ pub struct Routed<'a> {
     pub key: Option<&'a str>,
     /// What it is called.
     pub operation: &'static str,
-    /// The text in its path.
-    pub subject: &'a str,
+    /// The text in its path, decoded.
+    pub subject: Cow<'a, str>,
 }
 
 /// Finds the call of a request, if whoever asks may do that. A job or a schedule in it is read with `context`.
@@ -93,7 +95,12 @@ pub fn route<'a>(request: &'a Request, context: &Context<'_>, who: Who) -> Resul
         let call = (route.call)(&Matched { request, context, route, text, who })?;
         let key = if route.heeds_header(&IDEMPOTENCY_KEY) { headers::idempotency_key(request)? } else { None };
         let key = key.filter(|_| call.changes());
-        return Ok(Routed { call, key, operation: route.operation, subject: text });
+        return Ok(Routed {
+            call,
+            key,
+            operation: route.operation,
+            subject: query::segment(text).unwrap_or(Cow::Borrowed(text)),
+        });
     }
     let asks_for_methods = request.method == Method::Options;
     let allow = match find_path(&request.path) {
@@ -104,7 +111,7 @@ pub fn route<'a>(request: &'a Request, context: &Context<'_>, who: Who) -> Resul
     };
     if asks_for_methods {
         let response = Response::new(Status::NO_CONTENT, Vec::new()).with_header("Allow", allow);
-        return Ok(Routed { call: Call::Ready(response), key: None, operation: "options", subject: "" });
+        return Ok(Routed { call: Call::Ready(response), key: None, operation: "options", subject: Cow::Borrowed("") });
     }
     Err(ApiError::method_not_allowed(allow))
 }
@@ -200,6 +207,8 @@ mod tests {
                 Call::Create(_)
                 | Call::Batch { .. }
                 | Call::Change(_)
+                | Call::PutChannel(..)
+                | Call::TestChannel(_)
                 | Call::Jobs(_)
                 | Call::Targets(_)
                 | Call::Timeline
@@ -232,6 +241,9 @@ mod tests {
         format!(
             "{}{query}",
             path.replace("/api/tokens/:id", "/api/tokens/0123456789ab")
+                .replace("/api/incidents/:id", "/api/incidents/1764421200123456")
+                .replace("/api/silences/:id", "/api/silences/1764421200123456")
+                .replace(":tag", "a%20b")
                 .replace(":id", &id)
                 .replace(":name", "holidays")
         )
@@ -314,7 +326,10 @@ mod tests {
         let without: Vec<&str> =
             posts.filter(|route| !route.heeds_header(&IDEMPOTENCY_KEY)).map(|route| route.path).collect();
         // These leave nothing behind, or answer with a secret, which is not kept.
-        assert_eq!(without, ["/api/schedules/preview", "/api/try", "/api/tokens", "/api/session"]);
+        assert_eq!(
+            without,
+            ["/api/schedules/preview", "/api/try", "/api/channels/:name/test", "/api/tokens", "/api/session"]
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! It must not measure, or know any one figure.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::ser::SerializeMap;
@@ -9,13 +10,14 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::call::{Call, Read};
+use super::channels::ChannelFigures;
 use super::errors::ApiError;
 use super::json::{Millis, Moment, ok, time_of};
 use super::matching::Matched;
 use super::parameters::PAGE_DEFAULT;
 use crate::core::JobView;
 use crate::http::{Method, Response, Status};
-use crate::job::JobId;
+use crate::job::{ChannelName, JobId};
 use crate::telemetry::{Figure, Figures, Percentiles, Value};
 
 /// Metrics, with the next jobs to fire.
@@ -31,7 +33,25 @@ pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
 struct MetricsBody<'a> {
     #[serde(flatten)]
     figures: Group<'a>,
+    channels: Vec<ChannelBody<'a>>,
     jobs: Vec<NextBody<'a>>,
+}
+
+/// What became of messages over a channel since the start.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChannelFigures")]
+struct ChannelBody<'a> {
+    #[schemars(with = "ChannelName")]
+    name: &'a str,
+    delivered: u64,
+    /// Given up.
+    failed: u64,
+    /// Tries that failed and are followed by another one.
+    retries: u64,
+    /// Messages that wait.
+    waiting: usize,
+    /// Whether the last try failed.
+    failing: bool,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -47,8 +67,16 @@ struct NextBody<'a> {
     next_execution: Option<String>,
 }
 
-/// Metrics as they are now, with the next jobs to fire.
-pub fn metrics(figures: &Figures, next: &[JobView]) -> Response {
+/// Metrics as they are now, with those of channels and the next jobs to fire.
+pub fn metrics(figures: &Figures, channels: &[(Arc<str>, ChannelFigures)], next: &[JobView]) -> Response {
+    let channels = channels.iter().map(|(name, figures)| ChannelBody {
+        name,
+        delivered: figures.delivered,
+        failed: figures.failed,
+        retries: figures.retries,
+        waiting: figures.waiting,
+        failing: figures.health.error.is_some(),
+    });
     let jobs = next.iter().map(|view| NextBody {
         job_id: view.revision.id.to_string(),
         name: view.revision.spec.name(),
@@ -56,7 +84,9 @@ pub fn metrics(figures: &Figures, next: &[JobView]) -> Response {
         schedule: view.revision.spec.schedule.text(),
         next_execution: view.next.map(time_of),
     });
-    ok(&MetricsBody { figures: Group { figures: &figures.list(), named_len: 0 }, jobs: jobs.collect() })
+    let figures = figures.list();
+    let figures = Group { figures: &figures, named_len: 0 };
+    ok(&MetricsBody { figures, channels: channels.collect(), jobs: jobs.collect() })
 }
 
 /// Figures whose paths begin alike, as one object. The first `named_len` bytes of each path name the objects around it.
@@ -119,8 +149,11 @@ impl JsonSchema for MetricsShape {
             }
         }
         let properties = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+        let channels = generator.subschema_for::<Vec<ChannelBody<'static>>>();
         let jobs = generator.subschema_for::<Vec<NextBody<'static>>>();
-        properties.expect("it has some").insert("jobs".to_owned(), jobs.into());
+        let properties = properties.expect("it has some");
+        properties.insert("channels".to_owned(), channels.into());
+        properties.insert("jobs".to_owned(), jobs.into());
         schema
     }
 }
@@ -177,7 +210,7 @@ mod tests {
     use crate::http::Body;
 
     fn text(figures: &Figures) -> String {
-        let Body::Whole(bytes) = metrics(figures, &[]).body else { panic!("metrics are no stream") };
+        let Body::Whole(bytes) = metrics(figures, &[], &[]).body else { panic!("metrics are no stream") };
         String::from_utf8(bytes).expect("JSON is text")
     }
 
@@ -198,7 +231,7 @@ mod tests {
         }
         let values = figures.list().into_iter().map(|figure| serde_json::to_value(ValueBody(figure.value)));
         let expected: usize = values.map(|value| leaves(&value.expect("it is JSON"))).sum();
-        assert_eq!(leaves(&json), expected + 1, "and the next jobs");
+        assert_eq!(leaves(&json), expected + 2, "and the channels and the next jobs");
     }
 
     #[test]
@@ -224,6 +257,6 @@ mod tests {
         );
         assert!(text.contains("\"late\":{\"count\":0,\"negative\":0,\"meanMs\":null,\"p50Ms\":0.0,"), "{text}");
         assert!(text.contains("\"utilization\":0.0,"), "{text}");
-        assert!(text.ends_with(",\"uptimeSeconds\":0,\"connections\":7,\"jobs\":[]}"), "{text}");
+        assert!(text.ends_with(",\"uptimeSeconds\":0,\"connections\":7,\"channels\":[],\"jobs\":[]}"), "{text}");
     }
 }

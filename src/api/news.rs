@@ -5,13 +5,16 @@
 //! What an execution is told with is what a page of executions shows, without what the target said and without earlier
 //! attempts: whoever wants to know asks for it by its id.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::event_text::{EventBody, event_text};
 use super::events::EventId;
 use crate::core::{
-    Attempt, Change, Class, Details, ExecutionId, JobChange, LedgerRow, Notice, Persist, Record, Status,
+    Attempt, Change, Class, Details, Event, ExecutionId, Incident, IncidentChange, JobChange, LedgerRow, Notice,
+    Persist, Record, SilenceId, Status, Subject,
 };
 use crate::job::{JobId, JobKey, Revision};
 use crate::store::ExecutionRecord;
@@ -28,11 +31,13 @@ pub enum Topic {
     Target,
     /// What concerns the server as a whole.
     Notice,
+    /// Incidents: opened, acknowledged, closed.
+    Incidents,
 }
 
 impl Topic {
-    pub(super) const ALL: [Topic; 4] = [Topic::Execution, Topic::Job, Topic::Target, Topic::Notice];
-    pub(super) const NAMES: [&'static str; 4] = ["execution", "job", "target", "notice"];
+    pub(super) const ALL: [Topic; 5] = [Topic::Execution, Topic::Job, Topic::Target, Topic::Notice, Topic::Incidents];
+    pub(super) const NAMES: [&'static str; 5] = ["execution", "job", "target", "notice", "incidents"];
 }
 
 /// What is left out first when there is too much, from the first on.
@@ -93,6 +98,15 @@ pub enum News {
         /// Since when.
         at: WallUs,
     },
+    /// An incident is another one now.
+    Incident {
+        /// What became of it.
+        turn: IncidentTurn,
+        /// As it is with that.
+        incident: Arc<Incident>,
+        /// The silence that covers it.
+        silenced_by: Option<SilenceId>,
+    },
     /// More is due than can be sent.
     Overload {
         /// For how many looks at a job.
@@ -130,6 +144,17 @@ pub enum JobTurn {
     Deleted,
 }
 
+/// What became of an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IncidentTurn {
+    /// It is new, or the silence is over that had kept it from being told.
+    Opened,
+    /// Somebody knows of it.
+    Acknowledged,
+    /// It is over.
+    Closed,
+}
+
 /// What a job is now, as far as it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobNow {
@@ -154,6 +179,7 @@ impl News {
             }
             Persist::Change(change) => Some((Rank::Other, job_of(change))),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => None,
+            Persist::Setting(_) | Persist::Incident(_) => None,
         }
     }
 
@@ -163,7 +189,33 @@ impl News {
             Persist::Row(row, _) => Some(News::Ended(Box::new(told(row, before.id)))),
             Persist::Change(change) => Some(of_change(change, before, wall)),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => None,
+            Persist::Setting(_) | Persist::Incident(_) => None,
         }
+    }
+
+    /// The changes of incidents that are written with an item, or are all of it.
+    pub fn incidents_of(item: &Persist) -> &[IncidentChange] {
+        match item {
+            Persist::Row(_, Some(news)) => &news.incidents,
+            Persist::Incident(change) => std::slice::from_ref(change),
+            Persist::Row(_, None) | Persist::Remove(_) | Persist::Change(_) => &[],
+            Persist::Calendar(_) | Persist::Setting(_) | Persist::Runs(_) => &[],
+        }
+    }
+
+    /// What is told of a change of an incident, once it is on disk. That it is told again is no news.
+    pub fn of_incident(change: &IncidentChange, silenced_by: Option<SilenceId>) -> Option<News> {
+        let incident = Arc::clone(&change.incident);
+        let event = change.message.as_ref().map(|message| message.event);
+        let turn = match (&incident.closed, event, &incident.acknowledged) {
+            (Some(_), _, _) => IncidentTurn::Closed,
+            (None, Some(Event::Opened), _) => IncidentTurn::Opened,
+            (None, Some(Event::Reminded | Event::Closed), _) => return None,
+            (None, None, Some(_)) => IncidentTurn::Acknowledged,
+            // Over no channel, or under a silence.
+            (None, None, None) => IncidentTurn::Opened,
+        };
+        Some(News::Incident { turn, incident, silenced_by })
     }
 
     /// An attempt is sent.
@@ -193,6 +245,13 @@ impl News {
             }
             News::Job { id, .. } => About { job: Some(*id), ..about(Topic::Job) },
             News::Target { .. } => about(Topic::Target),
+            News::Incident { incident, .. } => {
+                let job = match incident.subject {
+                    Subject::Job(id) => Some(id),
+                    Subject::Target(_) | Subject::Server => None,
+                };
+                About { job, ..about(Topic::Incidents) }
+            }
             News::Overload { .. } | News::ClockStep { .. } => about(Topic::Notice),
             News::Sampled { .. } => About { topic: None, job: None, status: None },
         }

@@ -15,7 +15,7 @@ use super::routes::ROUTES;
 use super::sessions::COOKIE;
 use crate::core::ExecutionId;
 use crate::http::{Response, Status};
-use crate::job::{CalendarName, JobId, Second};
+use crate::job::{CalendarName, ChannelName, JobId, Label, Second};
 
 /// The description.
 pub(super) fn read(matched: &Matched<'_>) -> Result<Call, ApiError> {
@@ -309,12 +309,17 @@ fn header_parameter(header: &RequestHeader) -> Value {
     json!({ "name": header.name, "in": "header", "required": false, "description": header.about, "schema": schema })
 }
 
-/// What may stand in a path. A calendar is named by whoever makes it; all other texts are ids.
+/// What may stand in a path. What is named by whoever makes it has a name there; all other texts are ids.
 fn path_parameter(name: &str, path: &str) -> Value {
     let schema = match name {
         "id" if path.starts_with("/api/executions/") => schema_of::<ExecutionId>(),
         "id" if path.starts_with("/api/tokens/") => token_id(),
+        "id" if ["/api/incidents/", "/api/silences/"].iter().any(|start| path.starts_with(start)) => {
+            json!({ "type": "string", "pattern": "^[1-9][0-9]{0,17}$" })
+        }
         "id" => schema_of::<JobId>(),
+        "tag" => schema_of::<Label>(),
+        _ if path.starts_with("/api/channels/") => schema_of::<ChannelName>(),
         _ => schema_of::<CalendarName>(),
     };
     json!({ "name": name, "in": "path", "required": true, "schema": schema })
@@ -388,7 +393,7 @@ mod tests {
                 check(&[name, inner], member);
             }
         }
-        assert_eq!(found, 15);
+        assert_eq!(found, 16);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::jobs_page::{SORTS, STATES};
 use super::news::Topic;
 use super::series::STEPS;
 use crate::access::TokenId;
-use crate::core::{ExecutionKey, Kind, Status};
+use crate::core::{Cause, ExecutionKey, Kind, Status};
 use crate::http::query;
 use crate::job::{JobId, JobKey, instant};
 use crate::limits::{LABEL_LEN_MAX, METRICS_JOBS_MAX, PAGE_MAX, STRIP_LEN_MAX, STRIPS_MAX};
@@ -109,6 +109,15 @@ pub(super) const STEP: Parameter = Parameter::new("step", Form::Name(&STEPS), "H
 pub(super) const AT: Parameter =
     Parameter { is_required: true, ..Parameter::new("at", Form::Time, "The second that is asked about.") };
 
+pub(super) const INCIDENTS_CURSOR: Parameter = cursor("incidents-cursor", "^[1-9][0-9]{0,17}$");
+pub(super) const INCIDENT_STATE: Parameter = Parameter::new(
+    "state",
+    Form::Name(&INCIDENT_STATES),
+    "Only incidents that are still open, or only those that are not.",
+);
+pub(super) const INCIDENT_JOB: Parameter = Parameter::new("job", Form::JobId, "Only incidents of this job.");
+pub(super) const CAUSE: Parameter = Parameter::new("cause", Form::Name(&CAUSES), "Only incidents with this cause.");
+
 pub(super) const DRY_RUN: Parameter =
     Parameter::new("dryRun", Form::Flag, "Only say what would become of each line: nothing is changed.");
 
@@ -123,6 +132,18 @@ pub(super) const KINDS: [&str; 4] =
     [Kind::Scheduled.name(), Kind::Manual.name(), Kind::Replay.name(), Kind::Backfill.name()];
 pub(super) const STATUSES: [&str; 4] =
     [Status::Pending.name(), Status::Success.name(), Status::Failed.name(), Status::Skipped.name()];
+
+pub(super) const INCIDENT_STATES: [&str; 2] = ["open", "closed"];
+pub(super) const CAUSES: [&str; 7] = names_of_causes();
+
+const fn names_of_causes() -> [&'static str; 7] {
+    let (mut names, mut at) = ([""; 7], 0);
+    while at < names.len() {
+        names[at] = Cause::ALL[at].name();
+        at += 1;
+    }
+    names
+}
 
 /// The parameters of one request.
 #[derive(Debug)]
@@ -241,6 +262,11 @@ impl Parameters {
     pub(super) fn kind(&self) -> Result<Option<Kind>, ApiError> {
         let all = [Kind::Scheduled, Kind::Manual, Kind::Replay, Kind::Backfill];
         Ok(self.name(&KIND)?.map(|place| all[place]))
+    }
+
+    /// Which cause is asked for.
+    pub(super) fn cause(&self) -> Result<Option<Cause>, ApiError> {
+        Ok(self.name(&CAUSE)?.map(|place| Cause::ALL[place]))
     }
 
     /// Of which job.

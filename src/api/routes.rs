@@ -7,18 +7,20 @@
 
 use super::headers::{CACHE_CONTROL, ETAG, IDEMPOTENCY_KEY, IF_MATCH, LAST_EVENT_ID, LINK, LOCATION, SET_COOKIE};
 use super::parameters::{
-    ALERTS_CURSOR, AT, AUDIT_CURSOR, AUDIT_TOKEN, DRY_RUN, EVENT_JOB, EVENT_STATUS, EXECUTIONS_CURSOR, FROM, JOB, JOBS,
-    JOBS_CURSOR, KIND, LIMIT, METRIC_JOBS, Q, RUNS, SORT, STATE, STATUS, STEP, SUBJECT, TAG, TARGET, TO, TOPICS,
+    ALERTS_CURSOR, AT, AUDIT_CURSOR, AUDIT_TOKEN, CAUSE, DRY_RUN, EVENT_JOB, EVENT_STATUS, EXECUTIONS_CURSOR, FROM,
+    INCIDENT_JOB, INCIDENT_STATE, INCIDENTS_CURSOR, JOB, JOBS, JOBS_CURSOR, KIND, LIMIT, METRIC_JOBS, Q, RUNS, SORT,
+    STATE, STATUS, STEP, SUBJECT, TAG, TARGET, TO, TOPICS,
 };
 use super::route::{AnswerOf, Route};
 use super::{
-    alerts, audit, batch, calendars, event_text, events, examples, executions, export, exposition, import, jobs,
-    jobs_page, metrics, openapi, patch, pauses, runs, schedules, series, sessions, status, strips, targets, timeline,
-    tokens, trials, why,
+    alerts, audit, batch, calendars, channels, event_text, events, examples, executions, export, exposition, import,
+    incidents, jobs, jobs_page, metrics, openapi, patch, pauses, policies, runs, schedules, series, sessions, silences,
+    status, strips, targets, timeline, tokens, trials, why,
 };
 use crate::access::Scope;
+use crate::channel::ChannelDefinition;
 use crate::http::{Method, Status};
-use crate::job::Definition;
+use crate::job::{AlertDefinition, Definition};
 use crate::limits::{BATCH_BODY_LEN_MAX, BODY_LEN_MAX};
 
 /// Every endpoint, in the order in which `/api/info` lists them.
@@ -187,6 +189,67 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/api/alerts", "listAlerts", "Lists alerts, newest first.", alerts::list)
         .with(&[&LIMIT, &ALERTS_CURSOR])
         .gives(&[AnswerOf::ok::<alerts::AlertsBody>("A page of alerts.").with(&[&LINK])]),
+    Route::new(Method::Get, "/api/incidents", "listIncidents", "Lists incidents, newest first.", incidents::list)
+        .with(&[&LIMIT, &INCIDENTS_CURSOR, &INCIDENT_STATE, &INCIDENT_JOB, &CAUSE])
+        .gives(&[AnswerOf::ok::<incidents::IncidentsBody>("A page of incidents.").with(&[&LINK])]),
+    Route::new(Method::Get, AN_INCIDENT, "getIncident", "Shows an incident with what was told of it.", incidents::read)
+        .gives(&[AnswerOf::ok::<incidents::WithMessagesBody>("The incident, with its messages.")])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Post, "/api/incidents/:id/acknowledge", "acknowledgeIncident", ACKNOWLEDGE, incidents::acknowledge)
+        .heeds(&[&IDEMPOTENCY_KEY])
+        .may_take::<incidents::AcknowledgeAsked>("AcknowledgeOptions", BODY_LEN_MAX)
+        .such_as(examples::ACKNOWLEDGE)
+        .gives(&[AnswerOf::ok::<incidents::IncidentBody>("The incident, with who knows of it.")])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Get, "/api/silences", "listSilences", "Lists the silences.", silences::list)
+        .gives(&[AnswerOf::ok::<silences::SilencesBody<'static>>("All that are not over.")]),
+    Route::new(Method::Post, "/api/silences", "createSilence", SILENCE, silences::create)
+        .heeds(&[&IDEMPOTENCY_KEY])
+        .takes::<silences::SilenceAsked>("SilenceDefinition", BODY_LEN_MAX)
+        .such_as(examples::SILENCE)
+        .gives(&[AnswerOf::json::<silences::SilenceBody<'static>>(Status::CREATED, "It has begun.").with(&[&LOCATION]).leading(&[(A_SILENCE, "/silenceId")])])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Delete, A_SILENCE, "endSilence", "Ends a silence before its time.", silences::delete)
+        .gives(&[AnswerOf::empty("It is over.")])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Get, "/api/channels", "listChannels", "Lists channels, and how they fared last.", channels::list)
+        .gives(&[AnswerOf::ok::<channels::ChannelsBody<'static>>("All of them, and nothing that is secret.")]),
+    Route::new(Method::Put, A_CHANNEL, "putChannel", "Registers or replaces a channel.", channels::put)
+        .needs(Some(Scope::Admin))
+        .takes::<ChannelDefinition>("ChannelDefinition", BODY_LEN_MAX)
+        .such_as(examples::CHANNEL)
+        .gives(&[AnswerOf::ok::<channels::ChannelBody<'static>>("It is on disk.").leading(&[(A_CHANNEL, "/name")])]),
+    Route::new(Method::Get, A_CHANNEL, "getChannel", "Shows a channel.", channels::read)
+        .needs(Some(Scope::Admin))
+        .gives(&[AnswerOf::ok::<channels::ChannelBody<'static>>("The channel; of its secrets, that they are set.")])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Delete, A_CHANNEL, "deleteChannel", "Deletes a channel.", channels::delete)
+        .needs(Some(Scope::Admin))
+        .gives(&[AnswerOf::empty("It is gone.")])
+        .or(&[Status::CONFLICT, Status::NOT_FOUND]),
+    Route::new(Method::Post, "/api/channels/:name/test", "testChannel", TEST_CHANNEL, channels::test)
+        .needs(Some(Scope::Admin))
+        .gives(&[AnswerOf::ok::<channels::TestBody>("Whether it arrived, or why not.")])
+        .or(&[Status::NOT_FOUND, Status::TOO_MANY_REQUESTS]),
+    Route::new(Method::Get, "/api/policies", "listPolicies", "Lists the policies of alerts.", policies::list)
+        .gives(&[AnswerOf::ok::<policies::PoliciesBody<'static>>("That of the server, and those of tags.")]),
+    Route::new(Method::Put, SERVER_POLICY, policies::PUT_OF_SERVER, "Sets the policy of the server.", policies::put_of_server)
+        .takes::<AlertDefinition>("AlertPolicyDefinition", BODY_LEN_MAX)
+        .such_as(examples::SERVER_POLICY)
+        .gives(&[AnswerOf::ok::<policies::PolicyBody>("It is on disk.")]),
+    Route::new(Method::Delete, SERVER_POLICY, "deleteServerPolicy", "Lets the server say nothing.", policies::delete_of_server)
+        .gives(&[AnswerOf::empty("The defaults count.")])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Put, TAG_POLICY, policies::PUT_OF_TAG, "Sets the policy of jobs with a tag.", policies::put_of_tag)
+        .takes::<policies::TagPolicyAsked>("TagPolicyDefinition", BODY_LEN_MAX)
+        .such_as(examples::TAG_POLICY)
+        .gives(&[AnswerOf::ok::<policies::PolicyBody>("It is on disk.")]),
+    Route::new(Method::Delete, TAG_POLICY, "deleteTagPolicy", "Lets a tag say nothing.", policies::delete_of_tag)
+        .gives(&[AnswerOf::empty("It is gone.")])
+        .or(&[Status::NOT_FOUND]),
+    Route::new(Method::Get, "/api/jobs/:id/policy", "getPolicyOfJob", POLICY_OF_JOB, policies::of_job)
+        .gives(&[AnswerOf::ok::<policies::OfJobBody>("Each member, and who said it.")])
+        .or(&[Status::NOT_FOUND]),
     Route::new(Method::Get, "/api/tokens", "listTokens", "Lists tokens, and sessions of browsers.", tokens::list)
         .needs(Some(Scope::Admin))
         .gives(&[AnswerOf::ok::<tokens::TokensBody>("All of them, and nothing that is secret.")]),
@@ -234,6 +297,11 @@ const A_JOB: &str = "/api/jobs/:id";
 const AN_EXECUTION: &str = "/api/executions/:id";
 const A_CALENDAR: &str = "/api/calendars/:name";
 const A_TOKEN: &str = "/api/tokens/:id";
+const AN_INCIDENT: &str = "/api/incidents/:id";
+const A_SILENCE: &str = "/api/silences/:id";
+const A_CHANNEL: &str = "/api/channels/:name";
+const SERVER_POLICY: &str = "/api/policies/server";
+const TAG_POLICY: &str = "/api/policies/tags/:tag";
 
 /// What follows a request to run something.
 const RUN: [AnswerOf; 2] = [
@@ -242,6 +310,10 @@ const RUN: [AnswerOf; 2] = [
         .leading(&[(AN_EXECUTION, "/executionId")]),
     AnswerOf::ok::<executions::ExecutionBody>("With wait: how it ended."),
 ];
+const ACKNOWLEDGE: &str = "Says that somebody knows of an open incident.";
+const SILENCE: &str = "Begins a silence: nothing is told of a job, a tag or a target until it ends.";
+const TEST_CHANNEL: &str = "Sends something over a channel, and says whether it arrived.";
+const POLICY_OF_JOB: &str = "Says which policy of alerts counts for a job, and who said what of it.";
 const BATCH: &str = "Creates, changes, pauses, resumes or deletes jobs, or lets them be what is declared, up to 10,000, in one transaction.";
 const IMPORT: &str = "Registers what an export gave, calendars one by one and jobs in one transaction.";
 const PATCH: &str = "Changes some members of a job (RFC 7396); null removes one.";

@@ -45,7 +45,7 @@ fn totals(rows: u32, last: Instant) -> Totals {
     let (success, timed) = (u64::from(rows), u64::from(rows));
     let counters = Counters { success, timed, duration_us: timed * DURATION_US, ..Counters::default() };
     let last_outcome = LastOutcome { instant: last, status: Status::Success, http_status: Some(200) };
-    let tally = Tally { counters, last: Some(last_outcome), failures_in_row: 0 };
+    let tally = Tally { counters, last: Some(last_outcome), failures_in_row: 0, last_success: Some(last) };
     Totals { tally, finished_through: Some((0, last)) }
 }
 

@@ -2,12 +2,13 @@
 //! It must not know what a command does.
 
 use clap::Command;
-use schemars::SchemaGenerator;
+use schemars::{JsonSchema, SchemaGenerator};
 
-use crate::job::Definition;
+use crate::channel::ChannelDefinition;
+use crate::job::{AlertDefinition, Definition};
 
 /// What is typed how, by the words of a command. A test reads each as the command line does.
-const EXAMPLES: [(&str, &[&str]); 32] = [
+const EXAMPLES: [(&str, &[&str]); 48] = [
     ("job ls", &["punctual job ls --state failing", "punctual job ls --tag nightly -o json"]),
     ("job get", &["punctual job get backup", "punctual job get backup -o yaml > backup.yaml"]),
     (
@@ -33,6 +34,41 @@ const EXAMPLES: [(&str, &[&str]); 32] = [
     ("execution tail", &["punctual execution tail -f", "punctual execution tail -f --status FAILED -o json"]),
     ("execution replay", &["punctual execution replay 0197f6a1-0000-8000-8000-000000000001.1790000000 --wait"]),
     ("schedule preview", &["punctual schedule preview '0 30 2 * * *' --tz Europe/Berlin --from 2027-03-27"]),
+    ("incident ls", &["punctual incident ls --open", "punctual incident ls --job backup --cause FAILING -o json"]),
+    ("incident get", &["punctual incident get 1764421200123456"]),
+    ("incident ack", &["punctual incident ack 1764421200123456 --note 'disk is being replaced'"]),
+    ("silence ls", &["punctual silence ls"]),
+    (
+        "silence create",
+        &[
+            "punctual silence create --job backup --until +2h --note 'disk is being replaced'",
+            "punctual silence create --target https://example.com --until '2026-12-31 09:00' --note maintenance",
+        ],
+    ),
+    ("silence rm", &["punctual silence rm 1764421200123456"]),
+    ("channel ls", &["punctual channel ls -o wide"]),
+    ("channel get", &["punctual channel get ops", "punctual channel get ops -o yaml > ops.yaml"]),
+    (
+        "channel set",
+        &[
+            "punctual channel set ops --set kind=slack --set 'url=${SLACK_URL}'",
+            "punctual channel set phone --set kind=ntfy --set url=https://ntfy.sh/my-topic --set token=file:token.txt",
+            "punctual channel set mail -f mail.yaml",
+        ],
+    ),
+    ("channel rm", &["punctual channel rm ops --yes"]),
+    ("channel test", &["punctual channel test ops"]),
+    ("policy ls", &["punctual policy ls"]),
+    ("policy get", &["punctual policy get server", "punctual policy get tag:nightly -o yaml"]),
+    (
+        "policy set",
+        &[
+            "punctual policy set server --set after=3 --set remindEvery=4h",
+            "punctual policy set tag:nightly --set noSuccessFor=26h --set 'channels=[\"ops\"]'",
+        ],
+    ),
+    ("policy rm", &["punctual policy rm tag:nightly"]),
+    ("policy of", &["punctual policy of backup"]),
     (
         "apply",
         &[
@@ -89,7 +125,7 @@ const ENVIRONMENT: &str = "PUNCTUAL_URL, PUNCTUAL_TOKEN and PUNCTUAL_CONTEXT say
 
 /// The commands with all that is told of them. `is_read` says that somebody will read it: that takes a moment longer.
 pub(super) fn explained(mut command: Command, is_read: bool) -> Command {
-    let members = if is_read { members() } else { String::new() };
+    let members = |members: fn() -> String| if is_read { members() } else { String::new() };
     for (words, examples) in EXAMPLES {
         let path: Vec<&str> = words.split(' ').collect();
         command = at(command, &path, |command| {
@@ -99,7 +135,13 @@ pub(super) fn explained(mut command: Command, is_read: bool) -> Command {
                 long += &format!("\nFiles: {FILES}\n");
             }
             if matches!(words, "job create" | "job edit" | "apply") {
-                long += &format!("\nMembers of a job:\n{members}");
+                long += &format!("\nMembers of a job:\n{}", members(members_of::<Definition>));
+            }
+            if words == "channel set" {
+                long += &format!("\nMembers of a channel:\n{}", members(members_of::<ChannelDefinition>));
+            }
+            if words == "policy set" {
+                long += &format!("\nMembers of a policy:\n{}", members(members_of::<AlertDefinition>));
             }
             if !is_local {
                 long += &format!("\n{ENVIRONMENT}\n");
@@ -120,9 +162,9 @@ fn at(command: Command, words: &[&str], change: impl FnOnce(Command) -> Command)
     }
 }
 
-/// The members of a job, each with what it means, as the description of the API has them.
-fn members() -> String {
-    let schema = SchemaGenerator::default().into_root_schema_for::<Definition>();
+/// The members of a definition, each with what it means, as the description of the API has them.
+fn members_of<T: JsonSchema>() -> String {
+    let schema = SchemaGenerator::default().into_root_schema_for::<T>();
     let mut text = String::new();
     for (name, member) in schema.get("properties").and_then(|all| all.as_object()).into_iter().flatten() {
         let meaning = member["description"].as_str().unwrap_or_default().replace(['\n', '`'], " ");
@@ -187,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_members_of_a_job_are_told() {
-        let members = members();
+        let members = members_of::<Definition>();
         for member in ["schedule", "api", "type", "secretHeaders", "excludeCalendars"] {
             assert!(members.lines().any(|line| line.trim_start().starts_with(member)), "{member} is not in {members}");
         }

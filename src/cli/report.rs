@@ -160,7 +160,7 @@ impl Seen {
         }
         lines.extend(self.refused.as_ref().map(|why| format!("A start would be refused: {why}")));
         lines.extend(findings.iter().map(|finding| format!("Wrong: {}", finding_text(finding))));
-        if findings.is_empty() {
+        if findings.is_empty() && self.refused.is_none() {
             lines.push("Nothing is wrong with it".to_owned());
         }
         lines.join("\n")
@@ -191,8 +191,8 @@ pub(super) fn finding_text(finding: &Finding) -> String {
 }
 
 fn prospect_json(prospect: &Prospect) -> Value {
-    let Prospect { at, jobs, active_jobs, held_jobs, unfinished, sent_again, given_up, missed, catch_up, alerts, next } =
-        prospect;
+    let Prospect { at, jobs, active_jobs, held_jobs, unfinished, sent_again, given_up, .. } = prospect;
+    let Prospect { missed, catch_up, alerts, incidents, messages, next, .. } = prospect;
     let missed: serde_json::Map<String, Value> = missed
         .iter()
         .map(|(policy, missed)| {
@@ -211,13 +211,15 @@ fn prospect_json(prospect: &Prospect) -> Value {
         "missed": missed,
         "catchUp": catch_up,
         "alerts": alerts,
+        "openIncidents": incidents,
+        "messages": messages,
         "nextExecution": next.map(|next| next.to_string()),
     })
 }
 
 fn prospect_lines(prospect: &Prospect) -> Vec<String> {
-    let Prospect { at, jobs, active_jobs, held_jobs, unfinished, sent_again, given_up, missed, catch_up, alerts, next } =
-        prospect;
+    let Prospect { at, jobs, active_jobs, held_jobs, unfinished, sent_again, given_up, .. } = prospect;
+    let Prospect { missed, catch_up, alerts, incidents, messages, next, .. } = prospect;
     let at = at.map(|at| format!(" at {at}")).unwrap_or_default();
     let next = next.map(|next| format!("; the next is due {next}")).unwrap_or_default();
     let mut lines = vec![
@@ -235,6 +237,8 @@ fn prospect_lines(prospect: &Prospect) -> Vec<String> {
     more(*given_up, "end {} as FAILED that may have been sent, and are sent at most once");
     more(*held_jobs, "hold {} jobs, as the clock is behind what they fired");
     more(*alerts, "go on delivering {} alerts");
+    more(*incidents, "go on with {} open incidents");
+    more(*messages, "go on delivering {} messages of incidents");
     for (policy, missed) in missed {
         let more = if missed.more { "more than " } else { "" };
         lines.push(format!(

@@ -221,7 +221,8 @@ fn resolved(mut value: Value) -> Result<Value, Failure> {
     Ok(value)
 }
 
-fn secret(value: &mut Value) -> Result<(), Failure> {
+/// What this secret is: itself, or what stands where it points.
+pub(crate) fn secret(value: &mut Value) -> Result<(), Failure> {
     let Some(text) = value.as_str() else { return Ok(()) };
     let found = if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
         std::env::var(name).map_err(|_| Failure::usage(format!("${{{name}}} is not set")))?

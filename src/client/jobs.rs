@@ -125,7 +125,7 @@ pub enum JobCommand {
 pub struct OneArguments {
     /// Its id or its name
     #[arg(value_name = "JOB")]
-    job: String,
+    pub(crate) job: String,
 }
 
 /// Some jobs.
@@ -214,26 +214,35 @@ pub(crate) fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Valu
 }
 
 impl Some {
-    /// Does something to each. What goes wrong with one does not keep the others; the first of it is how the command ends.
+    /// Does something to each.
     fn each(
         &self,
         server: &Server,
         done: &str,
         mut change: impl FnMut(&str) -> Result<Answer, Failure>,
     ) -> Result<(), Failure> {
-        let mut first = None;
-        for job in &self.jobs {
-            match id_of(server, job).and_then(|id| change(&id)) {
-                Ok(_) => shown::print_lines([format!("{} {done}", shown::clean(job))])?,
-                Err(failure) if self.jobs.len() == 1 => return Err(failure),
-                Err(failure) => {
-                    eprintln!("punctual: {job}: {failure}");
-                    first.get_or_insert(Failure::new(failure.kind(), ""));
-                }
+        each(&self.jobs, done, |job| id_of(server, job).and_then(|id| change(&id)))
+    }
+}
+
+/// Does something to each. What goes wrong with one does not keep the others; the first of it is how the command ends.
+pub(crate) fn each(
+    all: &[String],
+    done: &str,
+    mut change: impl FnMut(&str) -> Result<Answer, Failure>,
+) -> Result<(), Failure> {
+    let mut first = None;
+    for one in all {
+        match change(one) {
+            Ok(_) => shown::print_lines([format!("{} {done}", shown::clean(one))])?,
+            Err(failure) if all.len() == 1 => return Err(failure),
+            Err(failure) => {
+                eprintln!("punctual: {one}: {failure}");
+                first.get_or_insert(Failure::new(failure.kind(), ""));
             }
         }
-        first.map_or(Ok(()), Err)
     }
+    first.map_or(Ok(()), Err)
 }
 
 fn get(job: &str, server: &Server, shown: &Shown) -> Result<(), Failure> {

@@ -4,29 +4,34 @@
 //! In reading order: `server` (which one, how one gets in, what its answers mean) with `contexts` (names for servers), `failure`
 //! (how a command ends) and `typed` (what was typed, shown again); `shown` (how answers are printed, with `times`) and `asking`
 //! (questions, progress); `find` (the job that is meant, names); the commands: `jobs` with `listing`, `creating`, `editing` with `members`, `executions`,
-//! `tail`, `schedules`, `exporting`, `applying` with `files`, and `crontab` with `curl`,
+//! `tail`, `schedules`, `incidents`, `silences`, `channels` and `policies` with `defining`, `exporting`, `applying` with `files`, and `crontab` with `curl`,
 //! `wget`, `request` and `shell`.
 
 mod applying;
 mod asking;
+mod channels;
 mod contexts;
 mod creating;
 mod crontab;
 mod curl;
+mod defining;
 mod editing;
 mod executions;
 mod exporting;
 mod failure;
 mod files;
 mod find;
+mod incidents;
 mod jobs;
 mod listing;
 mod members;
+mod policies;
 mod request;
 mod schedules;
 mod server;
 mod shell;
 mod shown;
+mod silences;
 mod tail;
 mod times;
 mod typed;
@@ -38,14 +43,18 @@ pub use failure::Failure;
 pub use shown::{clean, coloured, print_lines};
 
 use applying::ApplyArguments;
+use channels::ChannelCommand;
 use contexts::ContextCommand;
 use crontab::ImportCommand;
 use executions::ExecutionCommand;
 use exporting::ExportArguments;
+use incidents::IncidentCommand;
 use jobs::JobCommand;
+use policies::PolicyCommand;
 use schedules::ScheduleCommand;
 use server::{Ask, Server, ServerArguments};
 use shown::{OutputArguments, Shown};
+use silences::SilenceCommand;
 
 /// The commands that talk to a server.
 #[derive(Subcommand, Debug)]
@@ -58,6 +67,18 @@ pub enum RemoteCommand {
     Execution(Group<ExecutionCommand>),
     /// What a schedule means
     Schedule(Group<ScheduleCommand>),
+    /// Incidents: list, show, acknowledge
+    #[command(visible_alias = "incidents")]
+    Incident(Group<IncidentCommand>),
+    /// Silences: have nothing told for some time
+    #[command(visible_alias = "silences")]
+    Silence(Group<SilenceCommand>),
+    /// Channels over which alerts are told: list, show, set, test, delete
+    #[command(visible_alias = "channels")]
+    Channel(Group<ChannelCommand>),
+    /// Policies: when somebody is told of trouble, how often, over which channels
+    #[command(visible_alias = "policies")]
+    Policy(Group<PolicyCommand>),
     /// Make the server's jobs what files say
     ///
     /// A job is found by its name, or by the jobId of an export. What differs is shown, then changed, in one commit; what is
@@ -146,6 +167,22 @@ pub fn run(command: RemoteCommand) -> Result<(), Failure> {
         RemoteCommand::Schedule(Group { with, command }) => {
             let (server, shown) = with.found()?;
             schedules::run(&command, &server, &shown)
+        }
+        RemoteCommand::Incident(Group { with, command }) => {
+            let (server, shown) = with.found()?;
+            incidents::run(command, &server, &shown)
+        }
+        RemoteCommand::Silence(Group { with, command }) => {
+            let (server, shown) = with.found()?;
+            silences::run(&command, &server, &shown)
+        }
+        RemoteCommand::Channel(Group { with, command }) => {
+            let (server, shown) = with.found()?;
+            channels::run(&command, &server, &shown)
+        }
+        RemoteCommand::Policy(Group { with, command }) => {
+            let (server, shown) = with.found()?;
+            policies::run(&command, &server, &shown)
         }
         RemoteCommand::Apply { typed, with } => {
             let (server, shown) = with.found()?;

@@ -145,7 +145,7 @@ const MARKS: [(char, &str); 4] =
 pub(crate) fn standing(word: &str) -> String {
     let mark = match word {
         "SUCCESS" | "active" | "DELIVERED" | "created" | "changed" | "create" | "change" => MARKS[0].0,
-        "FAILED" | "failing" | "held" | "deleted" | "delete" => MARKS[1].0,
+        "FAILED" | "OPEN" | "failing" | "held" | "deleted" | "delete" => MARKS[1].0,
         _ => MARKS[2].0,
     };
     format!("{mark}{word}{}", MARKS[3].0)

@@ -203,7 +203,7 @@ impl Scheduler {
         let job = &self.jobs[slot];
         let through = now.wall.floor();
         if job.overload != Overload::None {
-            return self.settle_stretch(slot, through, Misfire::Skip, BACKLOG_FULL);
+            return self.settle_stretch(slot, through, Misfire::Skip, BACKLOG_FULL, now);
         }
         let policy = self.misfire_of(job);
         let mut steps = 0;
@@ -211,14 +211,14 @@ impl Scheduler {
             let lateness_us = i64::try_from(lateness_max.as_micros()).unwrap_or(i64::MAX);
             let too_late = now.wall.plus_us(-lateness_us).plus_us(-1).floor();
             if job.next().is_some_and(|next| next <= too_late) {
-                steps += self.settle_stretch(slot, too_late, Misfire::Skip, TOO_LATE);
+                steps += self.settle_stretch(slot, too_late, Misfire::Skip, TOO_LATE, now);
             }
         }
-        steps + self.settle_stretch(slot, through, policy, NOBODY_COULD_FIRE)
+        steps + self.settle_stretch(slot, through, policy, NOBODY_COULD_FIRE, now)
     }
 
     /// Settles the instants up to `through` by one policy.
-    fn settle_stretch(&mut self, slot: u32, through: Instant, policy: Misfire, reason: &'static str) -> u32 {
+    fn settle_stretch(&mut self, slot: u32, through: Instant, policy: Misfire, reason: &'static str, now: Now) -> u32 {
         let job = &self.jobs[slot];
         let (after, id) = (job.armed_through(), job.revision().id);
         let schedule = Arc::clone(&job.spec().schedule);
@@ -231,10 +231,10 @@ impl Scheduler {
         let first = schedule.next_in(after, through).expect("the gap holds an instant");
         let covers = Covers { from: first, count: gap.count, more: gap.more };
         match policy {
-            Misfire::Once => self.catch_up(slot, gap.latest, (gap.count > 1 || gap.more).then_some(covers)),
+            Misfire::Once => self.catch_up(slot, gap.latest, (gap.count > 1 || gap.more).then_some(covers), now),
             // Under overload most gaps are one instant.
-            Misfire::Skip if passes_over && gap.count == 1 => self.record_missed(slot, gap.latest, None, reason),
-            Misfire::Skip => self.record_missed(slot, gap.latest, Some(covers), reason),
+            Misfire::Skip if passes_over && gap.count == 1 => self.record_missed(slot, gap.latest, None, reason, now),
+            Misfire::Skip => self.record_missed(slot, gap.latest, Some(covers), reason, now),
             Misfire::All => {
                 let mut cursor = after;
                 if gap.count > runs_max || gap.more {
@@ -244,11 +244,11 @@ impl Scheduler {
                         Count::MoreThan(count) => (count, true),
                     };
                     let latest = schedule.latest_in(after, cursor).expect("more instants than are run");
-                    self.record_missed(slot, latest, Some(Covers { from: first, count, more }), reason);
+                    self.record_missed(slot, latest, Some(Covers { from: first, count, more }), reason, now);
                     steps += count + 64 * MISFIRE_ALL_MAX;
                 }
                 while let Some(next) = schedule.next_in(cursor, through) {
-                    self.catch_up(slot, next, None);
+                    self.catch_up(slot, next, None, now);
                     cursor = next;
                     steps += 1;
                 }
@@ -271,19 +271,22 @@ impl Scheduler {
     }
 
     /// Arms a run for an instant that has passed.
-    fn catch_up(&mut self, slot: u32, instant: Instant, covers: Option<Covers>) {
+    fn catch_up(&mut self, slot: u32, instant: Instant, covers: Option<Covers>, now: Now) {
         let armed = self.arm_row(slot, instant, Class::CatchUp, covers);
         self.executions.hold(armed);
+        self.watch_start(armed, now);
         self.counts.caught_up += 1;
     }
 
     /// Writes one row for instants that are not run.
-    fn record_missed(&mut self, slot: u32, instant: Instant, covers: Option<Covers>, reason: &str) {
+    fn record_missed(&mut self, slot: u32, instant: Instant, covers: Option<Covers>, reason: &str, now: Now) {
         let mut row = self.new_row(slot, instant, Class::CatchUp, covers);
         (row.record.status, row.record.attempt) = (Status::Skipped, 0);
         row.record.error = Some(reason.into());
         self.jobs[slot].tally.add(&row);
         self.counts.ended.note(row.key.kind, Status::Skipped);
+        // Before the row: if that is not written, the gap is found again.
+        self.weigh(slot, &row, now).into_iter().for_each(|change| self.write_incident(Some(change)));
         self.persist(Persist::Row(row, None), Receipt::Nothing);
     }
 

@@ -1,11 +1,14 @@
-//! Owns what a worker is given and what it gives back: one POST, for an execution or for an alert, and what it came to.
+//! Owns what a worker is given and what it gives back: one POST, for an execution, for an alert or for messages of a
+//! channel, and what it came to; and the same of a letter.
 //! It must not decide what an outcome leads to.
 
 use std::sync::Arc;
 
 use super::details::Timings;
+use super::io::RequestId;
 use super::key::ExecutionId;
 use super::record::{Class, Seq};
+use crate::channel::Mailbox;
 use crate::job::Post;
 use crate::time::WallUs;
 
@@ -27,6 +30,8 @@ pub enum Errand {
     Alert(AlertAttempt),
     /// A job that is not saved, sent once. Its handle names nothing but this errand.
     Trial(Attempt),
+    /// What a channel has to tell, which is signed like an execution.
+    Message(MessageAttempt),
 }
 
 impl Errand {
@@ -35,6 +40,7 @@ impl Errand {
         match self {
             Errand::Execution(attempt) | Errand::Trial(attempt) => &attempt.post,
             Errand::Alert(attempt) => &attempt.post,
+            Errand::Message(attempt) => &attempt.post,
         }
     }
 }
@@ -48,6 +54,12 @@ impl From<Attempt> for Errand {
 impl From<AlertAttempt> for Errand {
     fn from(attempt: AlertAttempt) -> Errand {
         Errand::Alert(attempt)
+    }
+}
+
+impl From<MessageAttempt> for Errand {
+    fn from(attempt: MessageAttempt) -> Errand {
+        Errand::Message(attempt)
     }
 }
 
@@ -87,6 +99,50 @@ pub struct AlertAttempt {
     pub post: Arc<Post>,
 }
 
+/// What is sent over a channel: comes back with its report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ParcelId {
+    /// Messages that waited. Counts what this process sent.
+    Queued(u64),
+    /// A test, for which this client waits.
+    Test(RequestId),
+}
+
+/// One POST over a channel.
+#[derive(Clone, Debug)]
+pub struct MessageAttempt {
+    /// What it is.
+    pub id: ParcelId,
+    /// Sent as `Idempotency-Key`, and as `webhook-id` where it is signed: the same each time the same is sent.
+    pub key: Box<str>,
+    /// What to send.
+    pub post: Arc<Post>,
+}
+
+/// One letter over a channel of e-mail.
+#[derive(Clone, Debug)]
+pub struct MailAttempt {
+    /// What it is.
+    pub id: ParcelId,
+    /// By which server, from whom, to whom.
+    pub mailbox: Arc<Mailbox>,
+    /// What to send.
+    pub letter: Letter,
+}
+
+/// A letter as it is said, before it is put into a form that servers understand. Its texts may hold anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// Names it, the same each time it is sent: the left part of its `Message-ID`.
+    pub key: Box<str>,
+    /// The key of the letter that it follows.
+    pub follows: Option<Box<str>>,
+    /// What it is about, in a line.
+    pub subject: String,
+    /// What it says.
+    pub text: String,
+}
+
 /// What one attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -109,6 +165,8 @@ pub enum ErrandReport {
     Alert(AlertReport),
     /// Of a trial.
     Trial(Report),
+    /// Of a POST over a channel.
+    Message(MessageReport),
 }
 
 /// A worker's report of an execution's attempt.
@@ -154,4 +212,30 @@ pub struct AlertReport {
     pub attempt: u32,
     /// What it came to.
     pub outcome: Outcome,
+}
+
+/// A worker's report of a POST over a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageReport {
+    /// What was sent.
+    pub id: ParcelId,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The beginning of the answer's body as text, if it was no success.
+    pub response: Option<Box<str>>,
+    /// How long the channel wants to be left alone, in seconds from now.
+    pub retry_after_s: Option<u32>,
+    /// From the start of the attempt to its outcome, in microseconds.
+    pub duration_us: u64,
+}
+
+/// What became of a letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailReport {
+    /// Which.
+    pub id: ParcelId,
+    /// Whether the mail server took it: for whom it did not, if for some; or why it did not.
+    pub taken: Result<Option<String>, String>,
+    /// How long that took, in microseconds.
+    pub duration_us: u64,
 }

@@ -49,6 +49,9 @@ impl Scheduler {
         match (command.action, job) {
             (Action::PutCalendar { name, dates }, _) => self.put_calendar(command.request, name, dates),
             (Action::DeleteCalendar { name }, _) => self.delete_calendar(command.request, name),
+            (Action::Set(setting), _) => self.set(command.request, setting),
+            (Action::Silence(silence), _) => self.silence(command.request, silence, now),
+            (Action::Acknowledge { id, by, note }, _) => self.acknowledge(command.request, id, by, note, now),
             (Action::ReplayAll(origins), _) => self.replay_all(command.request, origins, now),
             (Action::Create { spec, entropy, pause }, _) => {
                 let since = owed_since(&spec, command.read_at, now);
@@ -82,7 +85,7 @@ impl Scheduler {
     pub(super) fn job_of(&self, action: &Action) -> Result<Option<u32>, Reply> {
         let id = match action {
             Action::Create { .. } | Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => return Ok(None),
-            Action::ReplayAll(_) => return Ok(None),
+            Action::ReplayAll(_) | Action::Set(_) | Action::Silence(_) | Action::Acknowledge { .. } => return Ok(None),
             Action::Apply(apply) => return self.declared(apply),
             Action::Update { id, .. } | Action::Delete { id, .. } | Action::Release { id } => *id,
             Action::Pause { id, .. } | Action::Resume { id, .. } => *id,
@@ -98,6 +101,7 @@ impl Scheduler {
             Action::Pause { expected, .. } | Action::Resume { expected, .. } => expected.as_deref(),
             Action::Create { .. } | Action::Release { .. } | Action::Run(_) | Action::ReplayAll(_) => None,
             Action::PutCalendar { .. } | Action::DeleteCalendar { .. } | Action::Apply(_) => None,
+            Action::Set(_) | Action::Silence(_) | Action::Acknowledge { .. } => None,
         };
         let number = job.map(|job| self.jobs[job].revision().number);
         match expected.zip(number) {
@@ -115,6 +119,7 @@ impl Scheduler {
         is_taken: impl Fn(&str) -> bool,
     ) -> Result<(), Reply> {
         spec.inherit_secrets(old).map_err(Reply::Invalid)?;
+        self.check_channels_of(spec)?;
         let name = spec.name().filter(|name| old.and_then(JobSpec::name) != Some(name));
         if let Some(taken) = name.filter(|name| self.jobs.is_name_taken(name) || is_taken(name)) {
             return Err(Reply::NameTaken(taken.into()));
@@ -329,6 +334,8 @@ impl Scheduler {
         match change {
             PendingChange::Create => {
                 self.jobs.enact(slot);
+                self.watch(slot, now);
+                self.weigh_pause(slot, now);
                 self.activate(slot, now);
                 let view = self.view(slot, now.wall);
                 self.reply(request, Reply::Created(view));
@@ -370,6 +377,12 @@ impl Scheduler {
         if self.phase == Phase::Draining {
             // The job may have come to send at most once.
             self.keep_for_start();
+        }
+        self.watch(slot, now);
+        self.weigh_pause(slot, now);
+        if self.jobs[slot].incidents > 0 {
+            self.end_what_is_allowed(slot, now);
+            self.reconsider_those_of(slot, now);
         }
         self.activate(slot, now);
     }
@@ -422,6 +435,8 @@ impl Scheduler {
 
     /// The tombstone is on disk: nothing of the job is sent any more; what is in flight finishes.
     fn close_deleted(&mut self, slot: u32, now: Now) {
+        self.close_all_of(slot, "the job was deleted", now);
+        self.watches.forget_job(slot);
         self.jobs.bury(slot);
         for execution in self.executions.of_job(slot).collect::<Vec<u32>>() {
             match self.executions[execution].state() {

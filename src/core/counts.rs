@@ -32,6 +32,12 @@ pub struct Counts {
     pub refused: u64,
     /// Steps of the wall clock.
     pub clock_steps: u64,
+    /// Incidents that were opened.
+    pub incidents_opened: u64,
+    /// Incidents that were closed.
+    pub incidents_closed: u64,
+    /// Incidents that were not opened, as too many are open.
+    pub incidents_passed_over: u64,
 }
 
 /// Executions that ended, by kind and status. None ends PENDING.

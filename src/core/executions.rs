@@ -28,9 +28,10 @@ use slab::Slab;
 
 use super::attempt::Handle;
 use super::details::Wait;
+use super::incident::RowNews;
 use super::key::Kind;
 use super::overdue::Overdue;
-use super::record::{AlertRecord, LedgerRow};
+use super::record::LedgerRow;
 use crate::time::{DeadlineHeap, Instant, MonoUs, WallUs};
 
 /// Where a live execution stands in memory.
@@ -75,8 +76,8 @@ pub(super) struct Execution {
     pub(super) runs: bool,
     /// Whether an attempt of it may have reached its target.
     pub(super) maybe_sent: bool,
-    /// The alert its final row carries.
-    pub(super) alert: Option<Box<AlertRecord>>,
+    /// What its final row carries beside itself.
+    pub(super) news: Option<Box<RowNews>>,
     /// Neighbours in the job's list of executions.
     prev: Option<u32>,
     next: Option<u32>,
@@ -285,9 +286,9 @@ impl Executions {
         list.to_run += u32::from(is_to_run(row.key.kind, state));
         list.asked_for += u32::from(row.key.kind != Kind::Scheduled);
         let next = list.newest;
-        let (ready, sent_to, key, runs, alert, prev) = (None, 0, None, false, None, None);
+        let (ready, sent_to, key, runs, news, prev) = (None, 0, None, false, None, None);
         let mut new =
-            Execution { row, job, state, written_as, ready, sent_to, key, runs, maybe_sent: false, alert, prev, next };
+            Execution { row, job, state, written_as, ready, sent_to, key, runs, maybe_sent: false, news, prev, next };
         // Found on disk, what was tried before may have been sent, unless its row says that it was not.
         new.maybe_sent = new.row.record.attempt > 1 && new.waits_for() != Some(Wait::Retry);
         let slot = super::slot(self.slab.insert(new));

@@ -289,7 +289,10 @@ mod tests {
             let job = StoredJob { revision, totals: Totals::default() };
             core.handle_input(Input::RestoreJob(Box::new(job)), now());
         }
-        core.handle_input(Input::RestoreDone(Restored { next_seq: 1, next_job: 1_000_000, newest: None }), now());
+        core.handle_input(
+            Input::RestoreDone(Restored { next_seq: 1, next_job: 1_000_000, next_incident: 1, newest: None }),
+            now(),
+        );
         while core.poll_output().is_some() {}
         core
     }

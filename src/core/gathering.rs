@@ -54,6 +54,7 @@ pub(super) fn follow(action: &mut Action, calendars: &Calendars) -> Result<(), R
         Action::PutCalendar { .. } | Action::DeleteCalendar { .. } | Action::Run(_) | Action::ReplayAll(_) => {
             return Ok(());
         }
+        Action::Set(_) | Action::Silence(_) | Action::Acknowledge { .. } => return Ok(()),
     };
     if spec.schedule.calendars().any(|calendar| calendars.get(&calendar.name).is_none()) {
         return Err(Reply::Conflict(NO_CALENDAR));

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{Attempt, Report};
+use super::incident::{Cause, Incident, IncidentChange, IncidentId, Message, RowNews};
 use super::key::ExecutionId;
 use super::record::{AlertRecord, Class, LedgerRow, Record, Seq, Status};
+use super::setting::{Setting, Silence};
 use super::tally::Totals;
 use super::view::JobView;
 use crate::job::{FieldError, JobId, JobKey, JobSpec, Misfire, OwnBody, Pause, RetryPolicy, Revision};
@@ -50,6 +52,10 @@ pub enum Input {
     RestoreRow(Box<LedgerRow>),
     /// At start: a calendar as the store has it.
     RestoreCalendar(CalendarChange),
+    /// At start: a channel, a policy or a silence as the store has it.
+    RestoreSetting(Setting),
+    /// At start, after the jobs: an incident that is open.
+    RestoreIncident(Box<Incident>),
     /// At start: that was all.
     RestoreDone(Restored),
     /// A client wants a change.
@@ -69,12 +75,23 @@ pub enum Input {
     Report(Report),
     /// Wall time moved against monotonic time by this many microseconds since the last turn.
     ClockStep(i64),
+    /// How this server is: told at the start, and whenever it changes.
+    Trouble(Trouble),
     /// What jobs do that do not say: from now on, for whatever is decided then.
     Defaults(Defaults),
     /// Time has passed.
     Tick,
     /// Stop arming and firing; take unfired rows back.
     Drain,
+}
+
+/// How a part of this server is, which only it can know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which part: [`Cause::StoreFailing`] or [`Cause::DiskNearlyFull`].
+    pub cause: Cause,
+    /// What is wrong with it; None: nothing.
+    pub why: Option<String>,
 }
 
 /// Everything the core asks for.
@@ -98,6 +115,8 @@ pub enum Output {
     Hurry,
     /// This failure is on disk: tell somebody.
     Alert(Box<AlertRecord>),
+    /// This message is on disk, or cannot wait for that as the store fails: send it over its channels.
+    Tell(Message),
     /// Something an operator should find in the log.
     Notice(Notice),
 }
@@ -123,14 +142,18 @@ pub enum Applied {
 /// What to write. Writing an item twice is the same as writing it once.
 #[derive(Debug, Clone)]
 pub enum Persist {
-    /// Put this row into the ledger, whole, and with it the alert its failure raises.
-    Row(LedgerRow, Option<Box<AlertRecord>>),
+    /// Put this row into the ledger, whole, and with it what follows from how it ended.
+    Row(LedgerRow, Option<Box<RowNews>>),
     /// Take an unfired row back.
     Remove(Seq),
     /// A client's change: all of it or nothing.
     Change(Box<Change>),
     /// A client's change of a calendar.
     Calendar(Box<CalendarChange>),
+    /// A client's change of a channel, a policy or a silence, or the end of a silence.
+    Setting(Setting),
+    /// An incident that no row decides about, as it is to be.
+    Incident(Box<IncidentChange>),
     /// Executions that a client asked for: all of their rows or none.
     Runs(Vec<LedgerRow>),
 }
@@ -140,15 +163,20 @@ impl Persist {
     /// costs a repeated POST, and nothing else.
     pub fn is_awaited(&self) -> bool {
         match self {
-            Persist::Row(row, alert) => row.record.status == Status::Pending || alert.is_some(),
+            Persist::Row(row, news) => row.record.status == Status::Pending || news.is_some(),
             Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => true,
+            Persist::Setting(_) | Persist::Incident(_) => true,
         }
     }
 
     /// How much of a transaction it takes up: the rows it has, a change counting as one.
     pub fn rows(&self) -> usize {
         match self {
-            Persist::Row(..) | Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) => 1,
+            Persist::Row(_, news) => {
+                1 + news.iter().flat_map(|news| &news.incidents).map(IncidentChange::rows).sum::<usize>()
+            }
+            Persist::Incident(change) => change.rows(),
+            Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Setting(_) => 1,
             Persist::Runs(rows) => rows.len(),
         }
     }
@@ -313,6 +341,19 @@ pub enum Action {
         /// Which.
         name: Arc<str>,
     },
+    /// Register or replace a channel or a policy, or remove one, or end a silence.
+    Set(Setting),
+    /// Begin a silence.
+    Silence(Silence),
+    /// Say that somebody knows of an incident.
+    Acknowledge {
+        /// Of which.
+        id: IncidentId,
+        /// The name of the token, if one was shown.
+        by: Option<Box<str>>,
+        /// What the client says of it.
+        note: Option<Box<str>>,
+    },
     /// Let a job go on that is held because the clock stepped back.
     Release {
         /// Which.
@@ -409,6 +450,14 @@ pub enum Reply {
     CalendarDeleted,
     /// There is no such calendar.
     NoSuchCalendar,
+    /// This channel, policy or silence is on disk, or gone.
+    Set(Setting),
+    /// There is none to be removed.
+    NoSuchSetting,
+    /// The incident with who knows of it is on disk.
+    Acknowledged(Arc<Incident>),
+    /// There is no open incident with this id.
+    NoSuchIncident,
     /// The rows of what was asked for are on disk.
     Started(Vec<ExecutionId>),
     /// The same of executions of several jobs; and how many were passed over, as their job is gone or their time lies ahead.
@@ -466,6 +515,8 @@ pub struct Restored {
     pub next_seq: u64,
     /// Above every job key ever used.
     pub next_job: u64,
+    /// Above the id of every incident that is kept.
+    pub next_incident: u64,
     /// The newest time in the store, to notice a clock that stepped back while nobody looked.
     pub newest: Option<WallUs>,
 }

@@ -38,6 +38,10 @@ pub(super) struct Job {
     has_policies: bool,
     /// A calendar that it follows has changed since its schedule was made.
     pub(super) is_stale: bool,
+    /// Whether a policy asks for a success within some time, or for executions that are not late.
+    pub(super) is_watched: bool,
+    /// How many incidents of it are open.
+    pub(super) incidents: u8,
     /// Nothing of it is judged yet: it was found on disk a moment ago.
     adopted: bool,
     /// The tombstone is on disk; the job stays here until its last execution has ended.
@@ -98,6 +102,8 @@ impl Job {
             in_arm_queue: false,
             overload: Overload::None,
             is_stale: false,
+            is_watched: false,
+            incidents: 0,
             adopted: false,
             deleted: false,
         }

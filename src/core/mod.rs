@@ -7,11 +7,13 @@
 //! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details` and `attempt`, the words it is said in.
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
-//! and asks the tables: `arming`, `admission`, `sending`, `changes` (with `applying` for jobs that are declared) and their `gathering`, which a `rehearsal` only tries, `runs`, `pausing`, `restore`. `policies` is what a job says to their questions, `tally` the one rule of what counts, `counts` what happened in all, `overdue` what should have; `view` is
+//! and asks the tables: `arming`, `admission`, `sending`, `changes` (with `applying` for jobs that are declared) and their `gathering`, which a `rehearsal` only tries, `runs`, `pausing`, `restore`. What goes wrong: `incident` and `setting` are its words, `watching` notices, `incidents` is the table of what is open and says
+//! when it is told, `alerting` holds what clients set. `policies` is what a job says to their questions, `tally` the one rule of what counts, `counts` what happened in all, `overdue` what should have; `view` is
 //! what can be read, `listing` how jobs are found, `ranking` how targets are, and `forecast` what is due
 //! in the next hour.
 
 mod admission;
+mod alerting;
 mod applying;
 mod arming;
 mod attempt;
@@ -22,6 +24,8 @@ mod details;
 mod executions;
 mod forecast;
 mod gathering;
+mod incident;
+mod incidents;
 mod io;
 mod jobs;
 mod key;
@@ -40,17 +44,26 @@ mod restore;
 mod runs;
 mod scheduler;
 mod sending;
+mod setting;
 mod tally;
 mod targets;
 mod view;
+mod watching;
 
-pub use attempt::{AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Outcome, Report};
+pub use alerting::{AlertSettings, Whose};
+pub use attempt::{
+    AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Letter, MailAttempt, MailReport,
+    MessageAttempt, MessageReport, Outcome, ParcelId, Report,
+};
 pub use counts::{AttemptCounts, Counts, EndedCounts};
 pub use details::{Details, PastAttempt, Timings, Wait};
 pub use forecast::{Ahead, Forecast};
+pub use incident::{
+    Acknowledged, Cause, Closed, Event, Incident, IncidentChange, IncidentId, JobLabel, Message, RowNews, Subject,
+};
 pub use io::{
     Accepted, Action, Applied, Apply, CalendarChange, Change, Command, Defaults, Input, JobChange, Meant, Notice,
-    Output, Persist, Refusal, Reply, RequestId, Restored, Run, RunOf, Settings, StoredJob,
+    Output, Persist, Refusal, Reply, RequestId, Restored, Run, RunOf, Settings, StoredJob, Trouble,
 };
 pub use key::{ExecutionId, ExecutionKey, Kind};
 pub use listing::{JobFilter, JobOrder, JobState, Listing, Place, TargetFilter};
@@ -58,6 +71,7 @@ pub use ranking::{Ranking, TargetView};
 pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};
 pub use rehearsal::Rehearsal;
 pub use scheduler::Scheduler;
+pub use setting::{PolicyScope, Setting, Silence, SilenceId, Silenced};
 pub use tally::{Counters, LastOutcome, Tally, Totals};
 pub use view::{Herd, JobView, Load};
 

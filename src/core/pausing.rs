@@ -18,9 +18,10 @@ impl Scheduler {
         let job = &self.jobs[slot];
         let reason = match (http_status, job.auto_pause_after()) {
             (Some(status), _) if job.is_paused_by(status) => format!("the target answered {status}"),
-            (_, Some(most)) if failed && job.tally.failures_in_row >= most => {
-                format!("{} executions in a row failed", job.tally.failures_in_row)
-            }
+            (_, Some(most)) if failed && job.tally.failures_in_row >= most => match job.tally.failures_in_row {
+                1 => "an execution failed".to_owned(),
+                many => format!("{many} executions in a row failed"),
+            },
             _ => return,
         };
         self.pause(slot, reason, now);

@@ -46,7 +46,7 @@ impl Stage {
         for row in rows {
             stage.feed(Input::RestoreRow(Box::new(row)));
         }
-        stage.feed(Input::RestoreDone(Restored { next_seq, next_job: 1_000, newest: None }));
+        stage.feed(Input::RestoreDone(Restored { next_seq, next_job: 1_000, next_incident: 1, newest: None }));
         stage.feed(Input::Tick);
         stage
     }
@@ -62,7 +62,7 @@ impl Stage {
                         Persist::Row(row, _) => self.rows.push(row),
                         Persist::Change(_) => self.changes += 1,
                         Persist::Remove(seq) => self.rows.retain(|row| row.seq != seq),
-                        Persist::Calendar(_) => {}
+                        Persist::Calendar(_) | Persist::Setting(_) | Persist::Incident(_) => {}
                         Persist::Runs(rows) => self.rows.extend(rows),
                     }
                 }
@@ -72,7 +72,7 @@ impl Stage {
                 Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_)) => panic!("{output:?}"),
                 Output::Reply(..) | Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
                 Output::Gathered(..) | Output::Together(..) => {}
-                Output::Alert(_) | Output::Notice(_) => {}
+                Output::Alert(_) | Output::Tell(_) | Output::Notice(_) => {}
             }
         }
     }
@@ -370,7 +370,7 @@ fn an_attempt_that_is_repeated_is_no_failure_in_a_row() {
     failed.totals.tally.failures_in_row = 2;
     let mut stage = Stage::of(&[], Vec::new());
     stage.feed(Input::RestoreJob(Box::new(failed)));
-    stage.feed(Input::RestoreDone(Restored { next_seq: 1, next_job: 1_000, newest: None }));
+    stage.feed(Input::RestoreDone(Restored { next_seq: 1, next_job: 1_000, next_incident: 1, newest: None }));
     stage.feed(Input::Tick);
     stage.settle();
     stage.pass(1);
@@ -506,7 +506,7 @@ fn a_pause_with_an_end_says_nothing_of_the_time_at_a_start() {
     stage.feed(Input::RestoreRow(Box::new(retry)));
     let key = ExecutionKey::scheduled(JobKey(12), Instant::from_secs(START + 1));
     stage.feed(Input::RestoreRow(Box::new(LedgerRow::pending(Seq(2), key, Class::OnTime))));
-    stage.feed(Input::RestoreDone(Restored { next_seq: 3, next_job: 1_000, newest: None }));
+    stage.feed(Input::RestoreDone(Restored { next_seq: 3, next_job: 1_000, next_incident: 1, newest: None }));
     stage.settle();
     assert_eq!((stage.ended(), stage.fired()), (Vec::new(), Vec::new()), "neither was due before");
     stage.pass(1);

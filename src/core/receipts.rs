@@ -16,6 +16,10 @@ pub(super) enum Receipt {
     Gathered(u32),
     /// A change of a calendar, by its number.
     Calendar(u64),
+    /// A change of a setting, by its number.
+    Setting(u64),
+    /// An incident, the oldest that is not on disk.
+    Incident,
     /// Executions that a client asked for, by the number of the request.
     Runs(u64),
     /// Nobody waits for it.
@@ -35,10 +39,10 @@ impl Receipt {
     /// Whether it counts among the changes of which there may be so many.
     fn is_counted(self) -> bool {
         match self {
-            Receipt::Change(_) | Receipt::Calendar(_) | Receipt::Runs(_) => true,
+            Receipt::Change(_) | Receipt::Calendar(_) | Receipt::Setting(_) | Receipt::Runs(_) => true,
             // They are bounded together.
             Receipt::Gathered(_) => false,
-            Receipt::Row(_) | Receipt::Nothing => false,
+            Receipt::Row(_) | Receipt::Incident | Receipt::Nothing => false,
         }
     }
 }

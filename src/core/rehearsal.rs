@@ -89,6 +89,7 @@ impl Rehearsal {
             Action::Delete { .. } | Action::Pause { .. } => (None, None),
             Action::Release { .. } | Action::Run(_) | Action::ReplayAll(_) => (None, None),
             Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => (None, None),
+            Action::Set(_) | Action::Silence(_) | Action::Acknowledge { .. } => (None, None),
         };
         let name = new.as_ref().and_then(|spec| spec.name());
         self.names.extend(name.filter(|name| old.and_then(|old| old.spec.name()) != Some(name)).map(Into::into));
@@ -177,7 +178,10 @@ mod tests {
                 let revision = Revision::first(*id, spec, WallUs::of(START));
                 core.handle_input(Input::RestoreJob(Box::new(StoredJob { revision, totals: Totals::default() })), now);
             }
-            core.handle_input(Input::RestoreDone(Restored { next_seq: 1, next_job: 9, newest: None }), now);
+            core.handle_input(
+                Input::RestoreDone(Restored { next_seq: 1, next_job: 9, next_incident: 1, newest: None }),
+                now,
+            );
             while core.poll_output().is_some() {}
             let mut drawn = |most: u64| {
                 seed = mixed(seed);

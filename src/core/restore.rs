@@ -67,7 +67,10 @@ impl Scheduler {
         self.phase = Phase::Running;
         self.next_seq = self.next_seq.max(restored.next_seq);
         self.jobs.reserve_keys(restored.next_job);
+        self.reserve_incidents(restored.next_incident);
         let Adoption { mut jobs, executions: mut slots } = std::mem::take(&mut self.adoption);
+        self.judge_incidents(now);
+        self.watch_all(now);
         // A row is armed at most a lead before its instant, so instants further ahead tell the time too.
         let latest = jobs.iter().map(|&job| WallUs::of(self.jobs[job].armed_through()).plus_us(-ARM_LEAD_US)).max();
         for &job in &jobs {
@@ -239,7 +242,7 @@ mod tests {
         let lateness_max = Duration::from_secs(600);
         let mut core =
             Scheduler::new(Settings { in_flight_max: 100, retry, misfire: Misfire::Once, lateness_max, noise: 1 });
-        let done = || Input::RestoreDone(Restored { next_seq: 1, next_job: 1, newest: None });
+        let done = || Input::RestoreDone(Restored { next_seq: 1, next_job: 1, next_incident: 1, newest: None });
         feed(&mut core, Input::RestoreJob(Box::new(stored(1))), at(START));
         feed(&mut core, done(), at(START));
         feed(&mut core, Input::Tick, at(START));

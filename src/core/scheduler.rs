@@ -4,12 +4,14 @@
 use std::collections::VecDeque;
 
 use super::admission::Line;
+use super::alerting::Alerting;
 use super::arming::{GapMemo, PassedOver};
 use super::calendars::CalendarTable;
 use super::counts::Counts;
 use super::details::Wait;
 use super::executions::{Executions, State};
 use super::gathering::Gathering;
+use super::incidents::Incidents;
 use super::io::{CalendarChange, Defaults, Input, Notice, Output, Persist, Settings};
 use super::jobs::Jobs;
 use super::keys::Keys;
@@ -18,6 +20,7 @@ use super::record::Class;
 use super::restore::Adoption;
 use super::runs::Runs;
 use super::targets::Targets;
+use super::watching::Watches;
 use crate::job::{Delivery, JobSpec};
 use crate::time::{Deadline, MonoUs, Now};
 
@@ -33,6 +36,9 @@ pub struct Scheduler {
     pub(super) targets: Targets,
     pub(super) keys: Keys,
     pub(super) calendars: CalendarTable,
+    pub(super) alerting: Alerting,
+    pub(super) incidents: Incidents,
+    pub(super) watches: Watches,
     pub(super) runs: Runs,
     /// Whether it is to be said what the command at hand will be answered.
     pub(super) plans: bool,
@@ -66,6 +72,9 @@ impl Scheduler {
             targets: Targets::new(settings.in_flight_max),
             keys: Keys::default(),
             calendars: CalendarTable::default(),
+            alerting: Alerting::default(),
+            incidents: Incidents::default(),
+            watches: Watches::default(),
             runs: Runs::default(),
             plans: false,
             gathering: Gathering::default(),
@@ -90,6 +99,8 @@ impl Scheduler {
             Input::RestoreCalendar(CalendarChange { name, dates }) => {
                 dates.into_iter().for_each(|dates| self.adopt_calendar(&name, dates));
             }
+            Input::RestoreSetting(setting) => self.adopt_setting(setting),
+            Input::RestoreIncident(incident) => self.adopt_incident(*incident),
             Input::RestoreDone(restored) => self.judge(restored, now),
             Input::Command(command) => self.command(*command, now),
             Input::Gather(command) => self.gather(*command, now),
@@ -97,12 +108,14 @@ impl Scheduler {
             Input::Committed { through, rejected } => self.committed(through, &rejected, now),
             Input::Report(report) => self.report(report, now),
             Input::ClockStep(by_us) => self.clock_step(by_us, now),
+            Input::Trouble(trouble) => self.trouble(trouble, now),
             Input::Defaults(Defaults { retry, misfire, lateness_max }) => {
                 self.settings = Settings { retry, misfire, lateness_max, ..self.settings };
             }
             Input::Tick => self.tick(now),
             Input::Drain => self.drain(now),
         }
+        self.forget_gone_targets(now);
         if cfg!(debug_assertions) && self.executions.len() + self.jobs.len() < 64 {
             self.check();
         }
@@ -118,8 +131,15 @@ impl Scheduler {
         if self.phase != Phase::Running {
             return Deadline::default();
         }
-        let wall = [self.jobs.next_arming(), self.executions.next_instant()];
-        let mono = [self.executions.next_retry(), self.keys.deadline(), self.arm_resume, self.runs.next_impatient()];
+        let wall = [self.jobs.next_arming(), self.executions.next_instant(), self.next_silence_end()];
+        let mono = [
+            self.executions.next_retry(),
+            self.keys.deadline(),
+            self.arm_resume,
+            self.runs.next_impatient(),
+            self.incidents.deadline(),
+            self.watches.deadline(),
+        ];
         Deadline { wall: wall.into_iter().flatten().min(), mono: mono.into_iter().flatten().min() }
     }
 
@@ -142,6 +162,8 @@ impl Scheduler {
         self.arm_due(now);
         self.tell_impatient(now);
         self.tell_overload(now);
+        self.look_around(now);
+        self.remind(now);
         assert!(!self.poll_timeout().is_reached(now), "a tick must leave nothing due behind");
     }
 
@@ -151,8 +173,9 @@ impl Scheduler {
             match self.receipts.reject(number) {
                 Some(Receipt::Change(job) | Receipt::Gathered(job)) => self.change_settled(job, false, now),
                 Some(Receipt::Calendar(id)) => self.calendar_settled(id, false, now),
+                Some(Receipt::Setting(id)) => self.setting_settled(id, false, now),
                 Some(Receipt::Runs(id)) => self.runs_settled(id, false, now),
-                Some(Receipt::Row(_) | Receipt::Nothing) | None => continue,
+                Some(Receipt::Row(_) | Receipt::Incident | Receipt::Nothing) | None => continue,
             }
             any = true;
         }
@@ -162,6 +185,8 @@ impl Scheduler {
                 Receipt::Row(handle) => self.row_written(handle, now),
                 Receipt::Change(job) | Receipt::Gathered(job) => self.change_settled(job, true, now),
                 Receipt::Calendar(id) => self.calendar_settled(id, true, now),
+                Receipt::Setting(id) => self.setting_settled(id, true, now),
+                Receipt::Incident => self.incident_written(),
                 Receipt::Runs(id) => self.runs_settled(id, true, now),
                 Receipt::Nothing => {}
             }
@@ -255,6 +280,7 @@ impl Scheduler {
     /// Lets go of an execution, and of its job if that was only waiting for it.
     pub(super) fn forget(&mut self, slot: u32) {
         let job = self.executions.forget(slot).job;
+        self.watches.forget_execution(slot);
         self.forget_job_if_over(job);
     }
 
@@ -267,6 +293,7 @@ impl Scheduler {
 
     pub(super) fn forget_job(&mut self, slot: u32) {
         self.leave_key(slot);
+        self.watches.forget_job(slot);
         let target = self.jobs.remove(slot);
         self.targets.leave(target);
     }
@@ -291,6 +318,8 @@ impl Scheduler {
         let (in_flight, holders) = self.executions.check(self.jobs.after(None));
         self.keys.check(holders);
         assert_eq!(in_flight, self.targets.in_flight());
+        self.check_incidents();
+        self.check_watches();
         for slot in self.jobs.after(None).filter(|&slot| self.jobs[slot].is_deleted()) {
             assert!(self.executions.of_job(slot).next().is_some(), "a deleted job outlives its executions");
         }

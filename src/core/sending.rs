@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::attempt::{Answer, Attempt, Handle, Outcome, Report};
 use super::details::{PastAttempt, Wait};
 use super::executions::{Execution, State};
+use super::incident::RowNews;
 use super::io::{Notice, Output, Persist};
 use super::jobs::Job;
 use super::receipts::Receipt;
@@ -57,6 +58,7 @@ impl Scheduler {
     /// An execution is to be sent as soon as its row is on disk and its target has room.
     pub(super) fn become_due(&mut self, slot: u32, now: Now) {
         self.executions[slot].ready = Some(now.mono);
+        self.watch_start(slot, now);
         self.release(slot, now);
     }
 
@@ -177,6 +179,7 @@ impl Scheduler {
             }
             self.targets.fired(target, lane);
             self.executions.fly(handle.slot, target);
+            self.watches.forget_execution(handle.slot);
             self.fire(handle);
         }
     }
@@ -231,6 +234,7 @@ impl Scheduler {
             self.output(Output::Dispatched(class, drift_us));
         }
         if let Some((name, failing)) = self.targets.finished(target, lane, reached) {
+            self.target_turned(&name, failing, now);
             self.output(Output::Notice(Notice::Target { name, failing }));
         }
         if succeeded {
@@ -305,10 +309,15 @@ impl Scheduler {
         job.tally.add(row);
         assert_ne!(status, Status::Pending, "an execution does not finish as pending");
         self.counts.ended.note(row.key.kind, status);
-        if status == Status::Failed && !job.is_deleted() {
-            execution.alert = Some(Box::new(alert_for(execution, job, now)));
-        }
+        let alert = (status == Status::Failed && !job.is_deleted()).then(|| alert_for(execution, job, now));
         let job = execution.job;
+        // Most end well, and nothing follows from it.
+        if alert.is_some() || self.jobs[job].incidents > 0 || self.jobs[job].is_watched {
+            let row = self.executions[slot].row.clone();
+            let incidents = self.weigh(job, &row, now);
+            let has_news = alert.is_some() || !incidents.is_empty();
+            self.executions[slot].news = has_news.then(|| Box::new(RowNews { alert, incidents }));
+        }
         self.give_key_back(slot);
         self.executions.close(slot);
         self.write_row(slot);
@@ -329,7 +338,7 @@ impl Scheduler {
     pub(super) fn write_row(&mut self, slot: u32) {
         let execution = &self.executions[slot];
         let handle = self.executions.handle(slot);
-        let item = Persist::Row(execution.row.clone(), execution.alert.clone());
+        let item = Persist::Row(execution.row.clone(), execution.news.clone());
         self.executions[slot].written_as = self.persist(item, Receipt::Row(handle));
     }
 
@@ -343,12 +352,15 @@ impl Scheduler {
         match execution.state() {
             State::Closing => {
                 let (job, is_backfill) = (execution.job, execution.is_backfill());
-                if let Some(alert) = execution.alert.take() {
-                    self.output(Output::Alert(alert));
-                }
+                let RowNews { alert, incidents } = execution.news.take().map(|news| *news).unwrap_or_default();
+                alert.into_iter().for_each(|alert| self.output(Output::Alert(Box::new(alert))));
+                incidents.into_iter().for_each(|change| self.tell(change));
                 let goes_on = !self.jobs[job].is_deleted();
                 self.tell_end(handle);
                 self.forget(handle.slot);
+                if goes_on {
+                    self.end_lateness(job, now);
+                }
                 if goes_on && (self.jobs[job].overlap() != Overlap::Allow || is_backfill) {
                     self.let_next_run(job, is_backfill, now);
                 }

@@ -3,7 +3,7 @@
 
 use super::key::Kind;
 use super::record::{LedgerRow, Status};
-use crate::time::Instant;
+use crate::time::{Instant, WallUs};
 
 /// What became of a job's executions so far. Rebuilt at start, kept in memory, never counted by a scan of history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct Tally {
     pub last: Option<LastOutcome>,
     /// How many ended FAILED since the last that ended SUCCESS, in the order in which they were counted.
     pub failures_in_row: u32,
+    /// The latest second in which one was sent that ended SUCCESS.
+    pub last_success: Option<Instant>,
 }
 
 impl Tally {
@@ -69,7 +71,10 @@ impl Tally {
         }
         counters.runs += u64::from(row.key.kind == Kind::Scheduled && row.record.status != Status::Skipped);
         match row.record.status {
-            Status::Success => self.failures_in_row = 0,
+            Status::Success => {
+                let sent = row.record.executed.map_or(row.key.instant, WallUs::floor);
+                (self.failures_in_row, self.last_success) = (0, self.last_success.max(Some(sent)));
+            }
             Status::Failed => self.failures_in_row = self.failures_in_row.saturating_add(1),
             Status::Skipped | Status::Pending => {}
         }
@@ -95,6 +100,7 @@ impl Tally {
         all.runs += more.runs;
         let before = if more.success == 0 { self.failures_in_row } else { 0 };
         self.failures_in_row = before.saturating_add(recent.failures_in_row);
+        self.last_success = self.last_success.max(recent.last_success);
         if let Some(last) = recent.last {
             self.note_last(last);
         }

@@ -1,7 +1,7 @@
 //! Owns the queues in front of the targets: who may be sent to next, so that no target holds more than its share.
 //! It must not know what waits in the queues beyond a handle.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 use slab::Slab;
@@ -137,6 +137,8 @@ pub(super) struct Targets {
     failing: usize,
     /// Targets that may have room for stalled jobs.
     roomy: VecDeque<u32>,
+    /// Targets that failed when they were forgotten.
+    gone: Vec<String>,
 }
 
 impl Targets {
@@ -153,6 +155,7 @@ impl Targets {
             queued: 0,
             failing: 0,
             roomy: VecDeque::new(),
+            gone: Vec::new(),
         }
     }
 
@@ -348,6 +351,35 @@ impl Targets {
         turned
     }
 
+    /// Targets that were forgotten while they failed, since this was asked last.
+    pub(super) fn take_gone(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// At a start, before anything is sent: these targets failed when the process before ended. Those that there are.
+    pub(super) fn assume_failing(&mut self, mut names: BTreeSet<String>) -> BTreeSet<String> {
+        if names.is_empty() {
+            return names;
+        }
+        let mut found = BTreeSet::new();
+        for (_, target) in &mut self.targets {
+            let Some(name) = names.take(&target.name.to_string()) else { continue };
+            assert!(target.in_flight == 0 && target.ringed == [false; 2], "nothing is sent yet");
+            if !target.is_failing() {
+                target.failures = FAILING_AFTER;
+                self.failing += 1;
+            }
+            found.insert(name);
+        }
+        found
+    }
+
+    /// The names of those that fail.
+    pub(super) fn failing_names(&self) -> Vec<String> {
+        let failing = self.by_name.iter().filter(|&(_, &slot)| self.targets[slot as usize].is_failing());
+        failing.map(|(name, _)| name.to_string()).collect()
+    }
+
     /// Attempts with the workers.
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight
@@ -415,7 +447,10 @@ impl Targets {
     fn forget_if_unused(&mut self, target: u32) {
         if self.targets[target as usize].is_unused() {
             let state = self.targets.remove(target as usize);
-            self.failing -= usize::from(state.is_failing());
+            if state.is_failing() {
+                self.failing -= 1;
+                self.gone.push(state.name.to_string());
+            }
             self.by_name.remove(&state.name);
         }
     }

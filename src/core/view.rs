@@ -209,7 +209,10 @@ mod tests {
             let revision = Revision::first(JobId::new(JobKey(number + 1), [0; 10]), spec, now.wall);
             core.handle_input(Input::RestoreJob(Box::new(StoredJob { revision, totals: Totals::default() })), now);
         }
-        core.handle_input(Input::RestoreDone(Restored { next_seq: 1, next_job: 1_001, newest: None }), now);
+        core.handle_input(
+            Input::RestoreDone(Restored { next_seq: 1, next_job: 1_001, next_incident: 1, newest: None }),
+            now,
+        );
         while core.poll_output().is_some() {}
         let midnight = Instant::from_secs(1_767_225_600 + 86_400);
         let first = core.jobs_after(None, 1, now.wall).first().map(|view| view.revision.id);

@@ -8,7 +8,7 @@ use super::course::{Course, Phase};
 use super::race::Race;
 use super::told::{Telling, Told};
 use crate::clock;
-use crate::core::{AlertReport, Answer, Attempt, Errand, ErrandReport, Outcome, Report, Timings};
+use crate::core::{AlertReport, Answer, Attempt, Errand, ErrandReport, MessageReport, Outcome, Report, Timings};
 use crate::job::{Delivery, Post};
 use crate::limits::CONNECT_TIME_MAX;
 use crate::time::{MonoUs, Now, WallUs};
@@ -143,6 +143,8 @@ impl Flight {
             Errand::Execution(_) => Telling::Beginning,
             Errand::Alert(_) => Telling::Nothing,
             Errand::Trial(_) => Telling::All,
+            Errand::Message(message) if message.post.is_success(status) => Telling::Nothing,
+            Errand::Message(_) => Telling::Beginning,
         }
     }
 
@@ -152,9 +154,9 @@ impl Flight {
         let answer = answer(self.course.map(|course| course.end(now)), self.told.as_deref(), self.errand.post());
         let (dispatched, was_sent) = (self.dispatched, self.was_sent);
         let duration_us = now.0.saturating_sub(self.start.0);
-        let report = |attempt: &Attempt, outcome| Report {
-            handle: attempt.handle,
-            attempt: attempt.number,
+        let report = |handle, attempt, outcome, answer| Report {
+            handle,
+            attempt,
             outcome,
             dispatched: dispatched.unwrap_or_else(|| clock::now().wall),
             duration_us,
@@ -162,10 +164,22 @@ impl Flight {
             answer,
         };
         match &self.errand {
-            Errand::Execution(attempt) => ErrandReport::Execution(report(attempt, outcome)),
-            Errand::Trial(attempt) => ErrandReport::Trial(report(attempt, outcome)),
+            Errand::Execution(Attempt { handle, number, .. }) => {
+                ErrandReport::Execution(report(*handle, *number, outcome, answer))
+            }
+            Errand::Trial(Attempt { handle, number, .. }) => {
+                ErrandReport::Trial(report(*handle, *number, outcome, answer))
+            }
             Errand::Alert(attempt) => {
                 ErrandReport::Alert(AlertReport { seq: attempt.seq, attempt: attempt.number, outcome })
+            }
+            Errand::Message(message) => {
+                let Answer { timings: _, retry_after_s, response, headers: _ } =
+                    answer.map_or_else(Answer::default, |answer| *answer);
+                // Who quotes the URL quotes its path, which is the secret of some channels.
+                let path = message.post.url.uri().path_and_query().map_or("/", |path| path.as_str());
+                let response = response.map(|said| if path == "/" { said } else { said.replace(path, "***").into() });
+                ErrandReport::Message(MessageReport { id: message.id, outcome, response, retry_after_s, duration_us })
             }
         }
     }

@@ -75,7 +75,14 @@ impl Heads {
                 add(&mut call, self.execution(attempt))?;
                 if let Some(signing) = post.signing() {
                     let body = body.map(|(_, body)| body).unwrap_or_default();
-                    add(&mut call, signature(attempt, signing, body, clock::now().wall)?)?;
+                    add(&mut call, signature(&attempt.id.to_string(), signing, body, clock::now().wall)?)?;
+                }
+            }
+            Errand::Message(message) => {
+                add(&mut call, [(IDEMPOTENCY_KEY, header(&message.key)?)])?;
+                if let Some(signing) = post.signing() {
+                    let body = body.map(|(_, body)| body).unwrap_or_default();
+                    add(&mut call, signature(&message.key, signing, body, clock::now().wall)?)?;
                 }
             }
             // What an alert tells stands in its body.
@@ -148,16 +155,14 @@ pub(super) fn len_max(post: &Post) -> usize {
 }
 
 /// By which a target knows that a request is ours.
-fn signature(
-    attempt: &Attempt,
-    signing: &Signing,
-    body: &[u8],
-    now: WallUs,
-) -> Result<[(HeaderName, HeaderValue); 3], String> {
-    let (id, second) = (attempt.id.to_string(), now.floor().as_secs());
-    let signature = signing.sign(&id, second, body);
-    let value = |text: &str| HeaderValue::from_str(text).map_err(|error| error.to_string());
-    Ok([(WEBHOOK_ID, value(&id)?), (WEBHOOK_TIMESTAMP, second.into()), (WEBHOOK_SIGNATURE, value(&signature)?)])
+fn signature(id: &str, signing: &Signing, body: &[u8], now: WallUs) -> Result<[(HeaderName, HeaderValue); 3], String> {
+    let second = now.floor().as_secs();
+    let signature = signing.sign(id, second, body);
+    Ok([(WEBHOOK_ID, header(id)?), (WEBHOOK_TIMESTAMP, second.into()), (WEBHOOK_SIGNATURE, header(&signature)?)])
+}
+
+fn header(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text).map_err(|error| error.to_string())
 }
 
 fn add<const N: usize>(call: &mut Call<Prepare>, headers: [(HeaderName, HeaderValue); N]) -> Result<(), String> {

@@ -46,8 +46,9 @@ use mio::{Poll, Waker};
 pub use allowlist::{Allowlist, MalformedAllowlist};
 pub use bell::Notify;
 pub use guard::check as may_reach;
+pub use resolver::{System, ask_system, resolve};
 pub use stats::{PoolStats, WorkerStats};
-pub use trust::{check_roots, machine_roots};
+pub use trust::{Trust, check_roots, machine_roots};
 
 use crate::clock;
 use crate::core::{Errand, ErrandReport};
@@ -59,7 +60,6 @@ use flight::TimeLimits;
 use head::Heads;
 use resolver::{Resolver, WakeWorker};
 use stats::Counters;
-use trust::Trust;
 use worker::{MAILBOX, Mailbox, Worker};
 
 /// Fewer attempts than this in one call are not worth waking another worker for.
@@ -217,6 +217,11 @@ impl Pool {
         if !self.received.is_empty() || !self.reports.is_empty() {
             self.bell.ring();
         }
+    }
+
+    /// Whom its targets are trusted by.
+    pub fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust)
     }
 
     /// Why some of the machine's root certificates could not be read, once; they are tried again.

@@ -23,7 +23,7 @@ use crate::limits::{
 pub(super) use super::names::Lookup;
 
 /// What looks names up; blocks. The system's own in the product.
-pub(super) type System = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
+pub type System = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
 /// What wakes the worker with this number.
 pub(super) type WakeWorker = Arc<dyn Fn(usize) + Send + Sync>;
@@ -217,11 +217,18 @@ pub(super) fn literal(host: &str, targets: &Allowlist) -> Option<Lookup> {
 }
 
 /// Looks a name up by way of the system.
-pub(super) fn ask_system(host: &str) -> io::Result<Vec<IpAddr>> {
+///
+/// # Errors
+/// When the system does not know the name.
+pub fn ask_system(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
-fn resolve(system: &System, targets: &Allowlist, host: &str) -> Result<Vec<IpAddr>, String> {
+/// The addresses of a host that requests may go to. Blocks for as long as the lookup takes.
+///
+/// # Errors
+/// Says why there is none.
+pub fn resolve(system: &System, targets: &Allowlist, host: &str) -> Result<Vec<IpAddr>, String> {
     let found = match catch_unwind(AssertUnwindSafe(|| system(host))) {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return Err(format!("name not found: {host} ({error})")),

@@ -4,6 +4,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -34,7 +35,7 @@ type Native = (Vec<CertificateDer<'static>>, Vec<String>);
 
 /// Whom to trust.
 #[derive(Debug)]
-pub(super) struct Trust {
+pub struct Trust {
     extra: Vec<CertificateDer<'static>>,
     /// Reads the machine's.
     native: fn() -> Native,
@@ -56,7 +57,10 @@ struct State {
 
 impl Trust {
     /// Trusts what the machine trusts and the certificates in `extra_pem`.
-    pub(super) fn new(extra_pem: &[u8]) -> io::Result<Trust> {
+    ///
+    /// # Errors
+    /// When that is no text in PEM format, or holds what cannot be trusted as a root.
+    pub fn new(extra_pem: &[u8]) -> io::Result<Trust> {
         let malformed =
             |why: String| io::Error::new(ErrorKind::InvalidData, format!("malformed root certificates: {why}"));
         let mut extra = Vec::new();
@@ -90,6 +94,18 @@ impl Trust {
             thread.map(drop).unwrap_or_default();
         }
         state.config.clone().expect("it was read if it was not there")
+    }
+
+    /// What connections are made with that do not speak HTTP. It may read files.
+    ///
+    /// # Errors
+    /// When TLS cannot be had at all.
+    pub fn config_of_others(self: &Arc<Trust>, now: MonoUs) -> Result<ClientConfig, String> {
+        let mut config = ClientConfig::clone(&*self.config(now)?);
+        config.alpn_protocols.clear();
+        // What an HTTP server of the same name gave is of no use here.
+        config.resumption = Resumption::disabled();
+        Ok(config)
     }
 
     /// Why some of the machine's certificates could not be read, once.

@@ -50,6 +50,7 @@ fn outcomes(driver: &mut Driver) -> Vec<(u64, Outcome)> {
     let outcome = |report| match report {
         ErrandReport::Execution(report) | ErrandReport::Trial(report) => (report.handle.seq.0, report.outcome),
         ErrandReport::Alert(report) => (report.seq.0, report.outcome),
+        ErrandReport::Message(report) => panic!("nobody sent a message: {report:?}"),
     };
     driver.reports.drain(..).map(outcome).collect()
 }
@@ -205,6 +206,7 @@ impl Running {
         match self.driver.reports.pop().unwrap() {
             ErrandReport::Execution(report) | ErrandReport::Trial(report) => report,
             ErrandReport::Alert(report) => panic!("nobody sent an alert: {report:?}"),
+            ErrandReport::Message(report) => panic!("nobody sent a message: {report:?}"),
         }
     }
 

@@ -36,12 +36,20 @@ pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 pub fn pairs(query: &str) -> impl Iterator<Item = Result<Pair<'_>, DecodeError>> {
     query.split('&').filter(|piece| !piece.is_empty()).map(|piece| {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-        Ok((decode(name)?, decode(value)?))
+        Ok((decode(name, true)?, decode(value, true)?))
     })
 }
 
-fn decode(text: &str) -> Result<Cow<'_, str>, DecodeError> {
-    let is_encoded = |byte: u8| byte == b'%' || byte == b'+';
+/// Reads a segment of a path, in which `+` is a plus sign.
+///
+/// # Errors
+/// When it cannot be decoded.
+pub fn segment(text: &str) -> Result<Cow<'_, str>, DecodeError> {
+    decode(text, false)
+}
+
+fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>, DecodeError> {
+    let is_encoded = |byte: u8| byte == b'%' || byte == b'+' && plus_is_space;
     if !text.bytes().any(is_encoded) {
         return Ok(Cow::Borrowed(text));
     }
@@ -55,7 +63,7 @@ fn decode(text: &str) -> Result<Cow<'_, str>, DecodeError> {
                 decoded.push(byte);
                 tail
             }
-            [b'+', tail @ ..] => {
+            [b'+', tail @ ..] if plus_is_space => {
                 decoded.push(b' ');
                 tail
             }
@@ -104,6 +112,15 @@ mod tests {
             let read: Vec<_> = read.iter().map(|(name, value)| (&**name, &**value)).collect();
             assert_eq!(read, expected, "{query}");
         }
+    }
+
+    #[test]
+    fn a_segment_has_plus_signs() {
+        for (text, expected) in [("a", "a"), ("a+b%2Fc%20d", "a+b/c d"), ("%2B", "+"), ("%E2%82%AC", "\u{20ac}")] {
+            assert_eq!(segment(text).as_deref(), Ok(expected), "{text}");
+        }
+        assert_eq!(segment("%4"), Err(DecodeError::EscapeMalformed));
+        assert_eq!(segment("%ff"), Err(DecodeError::NotText));
     }
 
     #[test]

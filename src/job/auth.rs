@@ -87,14 +87,18 @@ impl Auth {
             }
             AuthDefinition { basic: None, bearer: Some(token) } => {
                 let token = secret(TOKEN, token)?;
-                let value = sensitive(&format!("Bearer {}", token.expose()))
-                    .ok_or_else(|| FieldError::new(TOKEN, "expected printable ASCII"))?;
-                Ok(Auth { scheme: Scheme::Bearer(token), value })
+                Auth::bearer(token).ok_or_else(|| FieldError::new(TOKEN, "expected printable ASCII"))
             }
             AuthDefinition { basic: Some(_), bearer: Some(_) } | AuthDefinition { basic: None, bearer: None } => {
                 Err(FieldError::new("auth", "expected either basic or bearer"))
             }
         }
+    }
+
+    /// With this token, if it is printable ASCII.
+    pub(super) fn bearer(token: Secret) -> Option<Auth> {
+        let value = sensitive(&format!("Bearer {}", token.expose()))?;
+        Some(Auth { scheme: Scheme::Bearer(token), value })
     }
 
     /// The definition that means this.

@@ -10,6 +10,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::alerting::{AlertDefinition, JobAlerts};
 use super::auth::AuthDefinition;
 use super::concurrency::ConcurrencyDefinition;
 use super::headers::HeadersOf;
@@ -79,6 +80,10 @@ pub struct Definition {
     /// Statuses that pause the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_on: Option<Vec<StatusDefinition>>,
+    /// When somebody is told of trouble with it. Left out: as the policies of its tags and of the server say.
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<JobAlerts>")]
+    pub alerts: Option<AlertDefinition>,
     /// How the target is asked. Left out: `POST`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<NameOf<MethodName>>")]
@@ -182,7 +187,7 @@ pub struct FieldError {
 
 impl FieldError {
     /// The error of a member.
-    pub(super) fn new(member: &'static str, message: impl fmt::Display) -> FieldError {
+    pub fn new(member: &'static str, message: impl fmt::Display) -> FieldError {
         FieldError { member, message: message.to_string() }
     }
 

@@ -37,8 +37,11 @@ impl Labels {
     }
 }
 
-/// A text that is printed in one line, and that nobody takes for another.
-fn label(member: &'static str, text: &str) -> Result<Box<str>, FieldError> {
+/// A text that is printed in one line, and that nobody takes for another: the value of this member.
+///
+/// # Errors
+/// When it is too long, or no such line.
+pub fn label(member: &'static str, text: &str) -> Result<Box<str>, FieldError> {
     let is_plain = !text.chars().any(char::is_control) && text.trim() == text;
     if is_plain && (1..=LABEL_LEN_MAX).contains(&text.chars().count()) {
         return Ok(text.into());

@@ -4,11 +4,12 @@
 //! In reading order: `definition` is the list of members as clients write them; `spec` is what they mean, compiled with a
 //! `context`, and a `revision` is what holds from some moment on; then one policy a file: `labels` (what it is called), `timing` (when), `target` (where to), `delivery` (how often at most), `misfire` (what becomes of missed
 //! instants), `retry` (whether and when there is another attempt), `overlap` (what becomes of one that is due while
-//! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name. What is asked of
+//! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name, and `alerting` (when somebody is told). What is asked of
 //! the target is `request`, with its `headers` and its `body`, a `template`. A `secret` is never shown: `secrets` are all
 //! of a job's, in headers, in `auth`, and for `signing`. `named`, `given`, `object`, `number` and `json` are how clients write
 //! members, and `shapes` how the description of the API has them. `post` is what of it a worker sends, `id` is how a job is named.
 
+mod alerting;
 mod auth;
 mod body;
 mod concurrency;
@@ -39,6 +40,7 @@ mod target;
 mod template;
 mod timing;
 
+pub use alerting::{AlertDefinition, AlertPolicy, JobAlerts, Term, channel_name};
 pub use auth::AuthDefinition;
 pub use body::OwnBody;
 pub use concurrency::{ConcurrencyKey, Rate};
@@ -48,7 +50,7 @@ pub use delivery::Delivery;
 pub use given::Given;
 pub use id::{JOB_KEY_MAX, JobId, JobKey, MalformedId};
 pub use json::Json;
-pub use labels::Labels;
+pub use labels::{Labels, label};
 pub use misfire::{Misfire, MisfireRule};
 pub use named::Named;
 pub use number::whole;
@@ -57,9 +59,11 @@ pub use overlap::Overlap;
 pub use post::{Content, Post};
 pub use retry::{Failure, RetryPolicy};
 pub use revision::{Pause, Revision};
-pub use secret::{Secret, SecretDefinition};
+pub use secret::{Secret, SecretDefinition, UNSEALABLE};
+pub use secrets::choose_secret;
 pub use shapes::{
-    CalendarName, Day, KnownCalendar, Label, ScheduleText, Second, ZoneName, any_of, body_or_json, one_of,
+    CalendarName, ChannelName, Day, KnownCalendar, Label, Period, ScheduleText, Second, ZoneName, any_of, body_or_json,
+    one_of,
 };
 pub use signing::Signing;
 pub use spec::JobSpec;

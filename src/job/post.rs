@@ -6,11 +6,12 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method};
 
+use super::auth::Auth;
 use super::body::{Body, OwnBody};
 use super::headers::Header;
 use super::request;
 use super::secrets::Secrets;
-use super::{Delivery, FieldError, Signing, Statuses, TargetUrl, Template};
+use super::{Delivery, FieldError, Secret, Signing, Statuses, TargetUrl, Template};
 
 /// The body unless another is set, with those methods that have one.
 const BODY: &[u8] = b"{}";
@@ -60,8 +61,43 @@ impl Post {
 
     /// The same with this body of JSON, which is sent as it is, and with a time limit of its own.
     pub fn with(self, body: Box<str>, timeout: Duration) -> Post {
-        let body = Some(Body::Json(Template::fixed(body)));
-        Post { rare: Some(Box::new(Rare { body, timeout: Some(timeout), ..Rare::default() })), ..self }
+        self.with_fixed(Body::Json(Template::fixed(body)), timeout)
+    }
+
+    /// The same with a body of plain text.
+    pub fn with_text(self, body: Box<str>, timeout: Duration) -> Post {
+        self.with_fixed(Body::Text(Template::fixed(body)), timeout)
+    }
+
+    fn with_fixed(self, body: Body, timeout: Duration) -> Post {
+        self.changed(|rare| (rare.body, rare.timeout) = (Some(body), Some(timeout)))
+    }
+
+    /// The same with a header that everybody may see, beside those it has.
+    pub fn with_header(self, name: HeaderName, value: HeaderValue) -> Post {
+        self.changed(|rare| {
+            let written = name.as_str().into();
+            let mut headers = std::mem::take(&mut rare.headers).into_vec();
+            headers.push(Header { name, value, written });
+            rare.headers = headers.into();
+        })
+    }
+
+    /// The same, signed.
+    pub fn with_signing(self, signing: Signing) -> Post {
+        self.changed(|rare| rare.secrets.get_or_insert_default().signing = Some(signing))
+    }
+
+    /// The same with a token by which its target knows who asks; None: the token is not printable ASCII.
+    pub fn with_bearer(self, token: &Secret) -> Option<Post> {
+        let auth = Auth::bearer(token.clone())?;
+        Some(self.changed(|rare| rare.secrets.get_or_insert_default().auth = Some(auth)))
+    }
+
+    fn changed(self, change: impl FnOnce(&mut Rare)) -> Post {
+        let mut rare = self.rare.unwrap_or_default();
+        change(&mut rare);
+        Post { rare: Some(rare), ..self }
     }
 
     /// The same with a body that takes the place of its own.
@@ -167,5 +203,19 @@ mod tests {
     #[test]
     fn what_few_have_costs_the_others_a_word() {
         assert!(size_of::<Post>() <= size_of::<(TargetUrl, Delivery)>() + size_of::<usize>());
+    }
+
+    #[test]
+    fn what_is_added_takes_nothing_away() {
+        let url = TargetUrl::parse("http://a/").expect("a URL");
+        let post = Post::to(url.clone()).with_bearer(&Secret::new("planted")).expect("printable");
+        let post = post.with_text("a {{attempt}}".into(), Duration::from_secs(1));
+        let post = post.with_header(HeaderName::from_static("title"), HeaderValue::from_static("b"));
+        let headers: Vec<_> = post.headers().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!(headers, [("title", &b"b"[..]), ("authorization", b"Bearer planted")]);
+        assert!(matches!(post.content(), Content::Fixed(b"a {{attempt}}", TEXT)), "{post:?}");
+        assert_eq!(post.mask("it was planted".into()), "it was ***".into());
+        assert!(!format!("{post:?}").contains("planted"));
+        assert!(Post::to(url).with_bearer(&Secret::new("a\nb")).is_none());
     }
 }

@@ -43,6 +43,10 @@ pub enum SecretDefinition {
     Set,
 }
 
+/// What is said of a secret where none can be kept.
+pub const UNSEALABLE: &str = "expected no secret, as the server has no key to seal it with; start it with --secrets-key FILE, \
+                              which `punctual secrets init FILE` makes";
+
 /// What a client is told to write. Nothing of what it wrote instead is repeated: it may be the secret.
 const EXPECTED: &str = "a text, or {\"set\":true} to keep what is set";
 

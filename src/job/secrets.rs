@@ -89,7 +89,21 @@ impl Wanted {
     }
 }
 
-/// The secret that is meant.
+/// The secret that the value of a member means, where `known` is what there was. `why`: what is said of one that is to be
+/// kept and is not there.
+///
+/// # Errors
+/// When there is none to be kept, or the one that is given is empty or too long.
+pub fn choose_secret(
+    member: &'static str,
+    definition: SecretDefinition,
+    known: Option<&Secret>,
+    why: &'static str,
+) -> Result<Secret, FieldError> {
+    choose(member, None, definition, known, why)
+}
+
+/// The same, of a header.
 fn choose(
     member: &'static str,
     header: Option<&str>,

@@ -8,7 +8,9 @@ use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::limits::{CALENDAR_NAME_LEN_MAX, LABEL_LEN_MAX, SCHEDULE_LEN_MAX, SECRET_LEN_MAX, URL_LEN_MAX};
+use crate::limits::{
+    CALENDAR_NAME_LEN_MAX, CHANNEL_NAME_LEN_MAX, LABEL_LEN_MAX, SCHEDULE_LEN_MAX, SECRET_LEN_MAX, URL_LEN_MAX,
+};
 
 /// Makes a type that stands for a shape wherever a member is a plain text.
 macro_rules! shapes {
@@ -79,6 +81,19 @@ shapes! {
         "format": "calendar",
         "pattern": format!("^[a-z0-9][a-z0-9._-]{{0,{}}}$", CALENDAR_NAME_LEN_MAX - 1),
     });
+    /// The name of a channel over which alerts are told.
+    ChannelName = json_schema!({
+        "type": "string",
+        "pattern": format!("^[a-z0-9][a-z0-9._-]{{0,{}}}$", CHANNEL_NAME_LEN_MAX - 1),
+    });
+    /// The name of a channel that there is.
+    KnownChannel = json_schema!({
+        "type": "string",
+        "format": "channel",
+        "pattern": format!("^[a-z0-9][a-z0-9._-]{{0,{}}}$", CHANNEL_NAME_LEN_MAX - 1),
+    });
+    /// A duration, such as `1h30m`, or `never`.
+    Period = json_schema!({ "type": "string", "format": "period", "pattern": "^(never|([0-9]+[Dd])?([0-9]+[Hh])?([0-9]+[Mm])?([0-9]+[Ss])?)$" });
     /// A short line.
     Label = json_schema!({
         "type": "string",

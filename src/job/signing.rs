@@ -26,7 +26,10 @@ const EXPECTED: &str = "expected whsec_ and 24 to 64 bytes in base64, or two suc
 
 impl Signing {
     /// Reads a secret, or two of them.
-    pub(super) fn compile(secret: Secret) -> Result<Signing, FieldError> {
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn compile(secret: Secret) -> Result<Signing, FieldError> {
         let keys: Option<Box<[hmac::Key]>> = secret.expose().split(' ').map(key).collect();
         match keys {
             Some(keys) if keys.len() <= 2 => Ok(Signing { secret, keys }),
@@ -35,7 +38,7 @@ impl Signing {
     }
 
     /// The secret it was read from.
-    pub(super) fn secret(&self) -> &Secret {
+    pub fn secret(&self) -> &Secret {
         &self.secret
     }
 

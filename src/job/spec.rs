@@ -9,8 +9,8 @@ use super::retry::Retry;
 use super::secrets::{Secrets, Wanted};
 use super::timing::{Drawn, Timing};
 use super::{
-    ConcurrencyKey, Context, Definition, Delivery, Failure, FieldError, Labels, MisfireRule, Overlap, Post,
-    RetryPolicy, Statuses, TargetUrl, bounded, headers,
+    AlertPolicy, ConcurrencyKey, Context, Definition, Delivery, Failure, FieldError, Labels, MisfireRule, Overlap,
+    Post, RetryPolicy, Statuses, TargetUrl, UNSEALABLE, bounded, headers,
 };
 use crate::schedule::{Rule, Schedule};
 use crate::time::Instant;
@@ -42,6 +42,7 @@ struct Rare {
     auto_pause_after: Option<u32>,
     pause_on: Option<Statuses>,
     labels: Option<Box<Labels>>,
+    alerts: Option<Box<AlertPolicy>>,
     /// What was said of secrets, until it is known which are meant.
     wanted: Option<Box<Wanted>>,
 }
@@ -58,6 +59,7 @@ impl Rare {
             auto_pause_after,
             pause_on,
             labels: _,
+            alerts: _,
             wanted: _,
         } = self;
         let may_run = *overlap != Overlap::default() || concurrency_key.is_some() || max_runs.is_some();
@@ -86,6 +88,7 @@ impl JobSpec {
             max_runs,
             auto_pause_after,
             pause_on,
+            alerts,
             method,
             headers,
             secret_headers,
@@ -125,9 +128,7 @@ impl JobSpec {
         let delivery = Delivery::compile(delivery)?;
         let wanted = Wanted { auth: auth.clone(), headers: secret_headers.clone(), signing: signing_secret.clone() };
         if let (false, Some(member)) = (context.seals, wanted.named()) {
-            let why = "expected no secret, as the server has no key to seal it with; start it with --secrets-key FILE, \
-                       which `punctual secrets init FILE` makes";
-            return Err(FieldError::new(member, why));
+            return Err(FieldError::new(member, UNSEALABLE));
         }
         let rare = Rare {
             misfire: misfire.as_ref().map(MisfireRule::compile).transpose()?,
@@ -138,6 +139,7 @@ impl JobSpec {
             auto_pause_after: count("autoPauseAfter", *auto_pause_after)?,
             pause_on: pause_on.as_deref().map(|entries| Statuses::compile("pauseOn", entries)).transpose()?,
             labels: Labels::compile(definition)?,
+            alerts: alerts.as_ref().map(AlertPolicy::compile).transpose()?.map(Box::new),
             wanted: (wanted != Wanted::default()).then(|| Box::new(wanted)),
         };
         let request = request::compile(RequestDefinition {
@@ -215,6 +217,11 @@ impl JobSpec {
         self.rare.as_deref().and_then(|rare| rare.pause_on.as_ref()).is_some_and(|statuses| statuses.contains(status))
     }
 
+    /// When somebody is told of trouble with it, as far as it says so.
+    pub fn alerts(&self) -> Option<&AlertPolicy> {
+        self.rare.as_deref()?.alerts.as_deref()
+    }
+
     /// What was said of secrets, which is to be looked into now.
     pub(super) fn take_wanted(&mut self) -> Wanted {
         let Some(rare) = self.rare.as_deref_mut() else { return Wanted::default() };
@@ -263,6 +270,7 @@ impl JobSpec {
                 retry: rare.retry.as_ref().and_then(Retry::plain),
                 pause_on: rare.pause_on.clone().filter(|statuses| !statuses.is_empty()),
                 labels,
+                alerts: rare.alerts.clone().filter(|policy| **policy != AlertPolicy::default()),
                 ..rare.clone()
             }
         });
@@ -323,8 +331,18 @@ impl From<&JobSpec> for Definition {
             exclude_dates,
             exclude_calendars,
         } = Timing::define(schedule);
-        let Rare { misfire, retry, overlap, concurrency_key, max_runs, auto_pause_after, pause_on, labels, wanted } =
-            rare.as_deref().cloned().unwrap_or_default();
+        let Rare {
+            misfire,
+            retry,
+            overlap,
+            concurrency_key,
+            max_runs,
+            auto_pause_after,
+            pause_on,
+            labels,
+            alerts,
+            wanted,
+        } = rare.as_deref().cloned().unwrap_or_default();
         assert!(wanted.is_none(), "secrets are known before a job is defined to anybody");
         let Wanted { auth, headers: secret_headers, signing: signing_secret } =
             post.secrets().map(Secrets::define).unwrap_or_default();
@@ -346,6 +364,7 @@ impl From<&JobSpec> for Definition {
             max_runs: max_runs.map(u64::from),
             auto_pause_after: auto_pause_after.map(u64::from),
             pause_on: pause_on.map(|statuses| statuses.define()),
+            alerts: alerts.map(|policy| policy.define()),
             method,
             headers,
             secret_headers,
@@ -393,7 +412,7 @@ mod tests {
         for text in [
             r#"{"schedule":"@every 90s","api":"http://Example.com","type":"ATLEAST_ONCE","active":true}"#,
             r#"{"schedule":"* * * * * *","api":"http://a/","type":"ATLEAST_ONCE","active":false,"misfire":{"policy":"skip"}}"#,
-            r#"{"schedule":"@daily","api":"http://a/","type":"ATMOST_ONCE","active":true,"misfire":{"policy":"all","maxLatenessMs":5000,"maxCatchUp":3},"retry":{"maxAttempts":5,"untilNext":true},"overlap":"queue_one","concurrencyKey":{"name":"billing","limit":2},"maxRuns":10,"autoPauseAfter":3,"pauseOn":[410]}"#,
+            r#"{"schedule":"@daily","api":"http://a/","type":"ATMOST_ONCE","active":true,"misfire":{"policy":"all","maxLatenessMs":5000,"maxCatchUp":3},"retry":{"maxAttempts":5,"untilNext":true},"overlap":"queue_one","concurrencyKey":{"name":"billing","limit":2},"maxRuns":10,"autoPauseAfter":3,"pauseOn":[410],"alerts":{"after":3,"noSuccessFor":"1d2h","channels":["ops"]}}"#,
         ] {
             let spec = compile(text).expect(text);
             assert_eq!(serde_json::to_string(&Definition::from(&spec)).expect("JSON"), text);

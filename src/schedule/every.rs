@@ -1,6 +1,9 @@
 //! Owns schedules of a steady period, `@every 90s`: their text and their arithmetic.
 //! Must not know the calendar: a period is the same number of seconds on every day and in every zone.
 
+use std::fmt::Write;
+use std::time::Duration;
+
 use super::error::{ScheduleError, quoted};
 use crate::time::Instant;
 
@@ -87,6 +90,24 @@ impl Every {
     }
 }
 
+/// Reads a duration such as `90s` or `1h30m`, as it stands after `@every`.
+pub fn duration(text: &str) -> Option<Duration> {
+    duration_s(text).map(|seconds| Duration::from_secs(seconds.unsigned_abs()))
+}
+
+/// The shortest text that [`duration`] reads as this, to the second.
+pub fn duration_text(duration: Duration) -> String {
+    let mut rest = duration.as_secs();
+    let mut text = String::new();
+    for (name, unit_s) in UNITS.map(|(name, unit_s)| (name, unit_s.unsigned_abs())) {
+        if rest >= unit_s {
+            write!(text, "{}{name}", rest / unit_s).expect("a string takes any text");
+            rest %= unit_s;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 /// The seconds a duration's text stands for; `None` if it is not one or far too long to count.
 fn duration_s(text: &str) -> Option<i64> {
     let mut total_s = 0_i64;
@@ -111,6 +132,18 @@ mod tests {
 
     fn at(secs: i64) -> Instant {
         Instant::from_secs(secs)
+    }
+
+    #[test]
+    fn a_duration_is_written_as_it_is_read() {
+        for text in ["1s", "59s", "1m", "1m30s", "26h", "1d2h", "366d", "0s"] {
+            let found = duration(text).expect(text);
+            let written = duration_text(found);
+            assert_eq!(duration(&written), Some(found), "{text}");
+        }
+        assert_eq!(duration_text(Duration::from_secs(26 * 3600)), "1d2h");
+        assert_eq!(duration_text(Duration::from_millis(1_999)), "1s");
+        assert_eq!((duration(""), duration("1x"), duration("5")), (None, None, None));
     }
 
     #[test]

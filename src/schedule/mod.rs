@@ -52,6 +52,7 @@ pub use absence::Absence;
 pub use dates::{Calendars, Date, Dates, NamedDates, check_calendar_name};
 pub use dst::{Dst, Gap, Overlap};
 pub use error::ScheduleError;
+pub use every::{duration, duration_text};
 pub use preview::{LeftOut, Preview, Remark, Upcoming};
 pub use terms::{Rule, Terms};
 pub use zone::Zone;

@@ -91,6 +91,11 @@ impl Access {
         }
     }
 
+    /// What the token is called by which somebody is called to account.
+    pub(super) fn name_of(&self, who: Who) -> Option<Box<str>> {
+        self.tokens.get(who.principal?).map(|token| token.name.as_str().into())
+    }
+
     /// Whether somebody may still read who could when he came: a stream of events has no end of its own.
     pub(super) fn still_may(&self, who: Who, now: WallUs) -> bool {
         match who.token {

@@ -8,11 +8,11 @@ use super::access::Stranger;
 use super::calls::Calls;
 use super::engine::Engine;
 use crate::access::Who;
-use crate::api::ApiError;
-use crate::core::{Reply, RequestId, Scheduler};
+use crate::api::{self, ApiError};
+use crate::core::{AlertSettings, PolicyScope, Reply, RequestId, Scheduler, Setting};
 use crate::http::{Request, Status};
-use crate::job::JobId;
-use crate::store::{AuditRow, Difference};
+use crate::job::{AlertPolicy, JobId};
+use crate::store::{AuditRow, Difference, Differing, values_between};
 use crate::time::{Now, WallUs};
 
 /// A request as far as it is written down.
@@ -100,11 +100,19 @@ fn told(core: &Scheduler, asking: &Asking, reply: &Reply, at: WallUs) -> AuditRo
         Reply::Created(view) | Reply::Updated(view) => Some(&view.revision),
         _ => None,
     };
-    let row = asking.row(changed.map(|revision| revision.id.to_string().into()), status, at);
+    let set = match reply {
+        Reply::Set(setting) => Some(name_of(setting)),
+        _ => None,
+    };
+    let row = asking.row(changed.map(|revision| revision.id.to_string().into()).or(set), status, at);
     let is_new = matches!(reply, Reply::Created(_));
     // While a change is on its way to the disk, what is in force is what it changes.
     let old = asking.subject.parse().ok().filter(|_| !is_new).and_then(|id: JobId| core.revision_of(id.key()));
     let difference = match (reply, changed) {
+        (Reply::Set(setting), None) => match change_of(core.settings(), setting) {
+            differing if differing.is_empty() => Difference::None,
+            differing => Difference::Members(differing),
+        },
         (_, Some(new)) => Difference::Job(old.cloned(), Some(new.clone())),
         (Reply::Deleted, None) if old.is_some() => Difference::Job(old.cloned(), None),
         _ => Difference::None,
@@ -112,14 +120,55 @@ fn told(core: &Scheduler, asking: &Asking, reply: &Reply, at: WallUs) -> AuditRo
     AuditRow { difference, ..row }
 }
 
+/// The members in which a setting that is on its way to the disk differs from that in force.
+fn change_of(settings: &AlertSettings, setting: &Setting) -> Differing {
+    match setting {
+        Setting::Channel(name, new) => {
+            let (old, new) = (settings.channel(name).map(|old| old.define()), new.as_ref().map(|new| new.define()));
+            values_between(old.as_ref(), new.as_ref())
+        }
+        Setting::Policy(scope, new) => {
+            let old = match scope {
+                PolicyScope::Server => Some(settings.server_policy()),
+                PolicyScope::Tag(tag) => {
+                    settings.tag_policies().find(|(other, _)| **other == **tag).map(|(_, policy)| policy.as_ref())
+                }
+            };
+            let (old, new) = (old.map(AlertPolicy::define), new.as_ref().map(|new| new.define()));
+            values_between(old.as_ref(), new.as_ref())
+        }
+        Setting::Silence(id, new) => {
+            let old = settings.silences().find(|(other, _)| other == id).map(|(_, silence)| silence);
+            let [old, new] = [old, new.as_ref()].map(|silence| silence.map(|silence| api::silence(*id, silence)));
+            values_between(old.as_ref(), new.as_ref())
+        }
+    }
+}
+
+/// What a setting is called where a path does not name it.
+fn name_of(setting: &Setting) -> Box<str> {
+    match setting {
+        Setting::Channel(name, _) => name.as_ref().into(),
+        Setting::Policy(PolicyScope::Server, _) => "server".into(),
+        Setting::Policy(PolicyScope::Tag(tag), _) => tag.clone(),
+        Setting::Silence(id, _) => id.to_string().into(),
+    }
+}
+
 /// The status of the answer to a change.
 fn status_of(reply: &Reply) -> Status {
     match reply {
         Reply::Created(_) => Status::CREATED,
         Reply::Updated(_) | Reply::Unchanged(_) | Reply::CalendarPut { .. } | Reply::Ended(..) => Status::OK,
+        Reply::Set(Setting::Channel(_, None) | Setting::Policy(_, None) | Setting::Silence(_, None)) => {
+            Status::NO_CONTENT
+        }
+        Reply::Set(Setting::Silence(_, Some(_))) => Status::CREATED,
+        Reply::Set(Setting::Channel(_, Some(_)) | Setting::Policy(_, Some(_))) | Reply::Acknowledged(_) => Status::OK,
         Reply::Started(_) | Reply::StartedAll(..) => Status::ACCEPTED,
         Reply::Deleted | Reply::CalendarDeleted => Status::NO_CONTENT,
         Reply::NotFound | Reply::Nameless | Reply::NoSuchCalendar => Status::NOT_FOUND,
+        Reply::NoSuchSetting | Reply::NoSuchIncident => Status::NOT_FOUND,
         Reply::TooMany(_) | Reply::Invalid(_) => Status::BAD_REQUEST,
         Reply::NameTaken(_) | Reply::Conflict(_) => Status::CONFLICT,
         Reply::Changed(_) => Status::PRECONDITION_FAILED,

@@ -1,7 +1,7 @@
 //! Owns a request's way: routed, then asked of the core, of its memory, or of a reader, and answered.
 //! It must not format JSON: `api` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::access::{Access, OWN_REQUEST};
@@ -20,8 +20,8 @@ use super::usage::UsageBoard;
 use crate::access::Who;
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
 use crate::core::{
-    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Input, JobFilter, Kind, Reply, Report,
-    RequestId, Run, Scheduler, Seq,
+    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Incident, Input, JobFilter, Kind, Reply,
+    Report, RequestId, Run, Scheduler, Seq, Silence, Silenced,
 };
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
@@ -61,6 +61,10 @@ pub(super) struct Calls {
     pub(super) then: BTreeMap<RequestId, Then>,
     /// What is being tried out.
     pub(super) trials: BTreeMap<RequestId, Arc<Post>>,
+    /// Who waits for what comes of a test of a channel.
+    pub(super) channel_tests: BTreeSet<RequestId>,
+    /// Channels whose change the core has not answered.
+    pub(super) channels_changing: BTreeMap<RequestId, Arc<str>>,
     /// Which lists pages are of that come later.
     pub(super) lists: BTreeMap<RequestId, ListOf>,
     /// What memory is being looked through for.
@@ -182,7 +186,7 @@ impl Calls {
                 return refuse(&error);
             }
             Ok(Routed { call, key, operation, subject }) => {
-                let asking = || Asking { operation, subject: subject.into(), ..asking };
+                let asking = || Asking { operation, subject: subject.as_ref().into(), ..asking };
                 if let Call::Token(call) = call {
                     return self.about_tokens(engine, now, request, &asking(), call);
                 }
@@ -194,9 +198,18 @@ impl Calls {
                     }
                     return given;
                 }
+                if let Call::TestChannel(name) = call {
+                    let row = asking().row(None, Status::OK, now.wall);
+                    let given = self.test_channel(engine, now, request, &name);
+                    if let Given::MuchLater = given {
+                        engine.write_down(None, row, now.mono);
+                    }
+                    return given;
+                }
                 if call.changes() {
                     self.audits.begin(request, asking());
                 }
+                let call = call.by(|| self.access.name_of(asking().who));
                 (call, key)
             }
         };
@@ -274,7 +287,7 @@ impl Calls {
             }
             Call::Batch { .. } => self.go_on_with_batch(request),
             Call::Token(_) => unreachable!("what is asked of tokens has no key, and is carried out before"),
-            Call::Try(_) => unreachable!("a trial has no key, and is carried out before"),
+            Call::Try(_) | Call::TestChannel(_) => unreachable!("a trial has no key, and is carried out before"),
             Call::Replay(id, run) => {
                 self.then.insert(request, Then::Run(run));
                 self.query(request, Query::One { id, now: now.wall })
@@ -286,7 +299,13 @@ impl Calls {
                 }
                 self.change(engine, now, request, Action::Create { spec, entropy, pause: None })
             }
+            Call::Change(Action::Silence(Silence { of: Silenced::Job(id), .. }))
+                if engine.core().job(id, now.wall).is_none() =>
+            {
+                refuse(&ApiError::no_such_job())
+            }
             Call::Change(action) => self.change(engine, now, request, action),
+            Call::PutChannel(name, definition) => self.put_channel(engine, now, request, name, &definition),
         }
     }
 
@@ -312,8 +331,8 @@ impl Calls {
             if !self.keys.has(request) {
                 continue;
             }
-            let herd = herd_of(engine.core(), &reply);
-            if let Some(answer) = self.keys.plan(request, api::reply(&reply, herd), now.wall) {
+            let beside = self.beside(engine.core(), request, &reply);
+            if let Some(answer) = self.keys.plan(request, api::reply(&reply, beside), now.wall) {
                 engine.keep(number, answer);
             }
         }
@@ -379,7 +398,7 @@ impl Calls {
     }
 
     /// Hands a change to the core, whose answer comes later, unless it could not be written.
-    fn change(&mut self, engine: &mut Engine, now: Now, request: RequestId, action: Action) -> Given {
+    pub(super) fn change(&mut self, engine: &mut Engine, now: Now, request: RequestId, action: Action) -> Given {
         if engine.is_failing() {
             return refuse(&ApiError::unavailable("the store cannot be written; nothing has changed"));
         }
@@ -419,6 +438,8 @@ impl Calls {
             return Given::Later;
         }
         self.changes_pending -= 1;
+        self.channels_changing.remove(&request);
+        let beside = self.beside(engine.core(), request, reply);
         let patch = self.patches.remove(&request).filter(|patch| patch.is_for_any_revision());
         if let (Reply::Changed(_), Some(patch)) = (reply, patch) {
             return match self.patch(engine, now, request, patch) {
@@ -442,7 +463,8 @@ impl Calls {
             (Some(planned), Reply::Created(_) | Reply::Updated(_) | Reply::Started(_) | Reply::StartedAll(..)) => {
                 planned
             }
-            _ => api::reply(reply, herd_of(engine.core(), reply)),
+            (Some(planned), Reply::Set(_) | Reply::Acknowledged(_)) => planned,
+            _ => api::reply(reply, beside),
         };
         Given::Answer(self.cors.mark(response))
     }
@@ -496,6 +518,13 @@ impl Calls {
                 Ok(call) => self.carry_out(engine, clients, now, request, *call),
                 Err(response) => Given::Answer(response),
             },
+            (Found::Incidents(page), _) => {
+                Given::Answer(api::incidents(&page, |incident| engine.core().silence_of(incident)))
+            }
+            (Found::Incident(found), _) => {
+                let silence_of = |incident: &Incident| engine.core().silence_of(incident);
+                Given::Answer(api::incident(found.as_deref(), silence_of))
+            }
             (Found::Execution(found), None) => Given::Answer(api::execution(found.map(|found| *found))),
             (Found::Jobs(found), Some(Then::Show(filter))) => {
                 let shown = engine.core().visible_of(found.keys.clone(), &filter, now.wall);
@@ -545,14 +574,28 @@ impl Calls {
             Read::Calendar(name) => api::calendar(core.calendars(), &name),
             Read::Past { id, from, to } => api::past(id, core.past_instants(id, from, to, now.wall)),
             Read::Calendars => api::calendars(core.calendars()),
+            Read::Channels => api::channels(core.settings(), |name| figures::of_channel(engine, name)),
+            Read::Channel(name) => api::channel(core.settings(), &name, |name| figures::of_channel(engine, name)),
+            Read::Silences => api::silences(core.settings()),
+            Read::Policies => api::policies(core.settings()),
+            Read::Policy(id) => match core.job(id, now.wall) {
+                Some(view) => api::policy_of(&view.revision.spec, core.settings()),
+                None => ApiError::no_such_job().response(),
+            },
             Read::Info => api::info(&self.zones),
             Read::OpenApi => api::described(&self.description),
             Read::Exposition { jobs, format } => {
                 let views = jobs.iter().filter_map(|id| core.job(*id, now.wall)).collect();
-                api::exposition(&figures::collect(engine, self, clients, now), views, format)
+                api::exposition(
+                    &figures::collect(engine, self, clients, now),
+                    figures::of_channels(engine),
+                    views,
+                    format,
+                )
             }
             Read::Metrics { limit } => {
-                api::metrics(&figures::collect(engine, self, clients, now), &core.next_to_fire(limit, now.wall))
+                let figures = figures::collect(engine, self, clients, now);
+                api::metrics(&figures, &figures::of_channels(engine), &core.next_to_fire(limit, now.wall))
             }
         }
     }
@@ -579,7 +622,7 @@ fn page(core: &Scheduler, now: Now, page: JobsPage) -> Given {
 }
 
 /// What else is due when a job that was changed is due next.
-fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
+pub(super) fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
     match reply {
         Reply::Created(view) | Reply::Updated(view) => {
             view.next.map(|next| core.herd(next, Some(view.revision.id), HERD_LOOKS_OF_CHANGE))
@@ -588,6 +631,7 @@ fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
         Reply::Deleted | Reply::NotFound | Reply::Conflict(_) | Reply::Invalid(_) | Reply::Refused(_) => None,
         Reply::Started(_) | Reply::StartedAll(..) | Reply::Ended(..) | Reply::NameTaken(_) | Reply::Changed(_) => None,
         Reply::CalendarPut { .. } | Reply::CalendarDeleted | Reply::NoSuchCalendar | Reply::TooMany(_) => None,
+        Reply::Set(_) | Reply::NoSuchSetting | Reply::Acknowledged(_) | Reply::NoSuchIncident => None,
     }
 }
 

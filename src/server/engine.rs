@@ -1,6 +1,9 @@
 //! Owns the core and everything its outputs go to: writer, workers, alerts, listeners, measurements, log.
 //! It must not decide: it carries outputs out, and messages in.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::access::TokenChange;
 use crate::alert::Alerts;
 use crate::core::{
@@ -9,12 +12,13 @@ use crate::core::{
 use crate::dispatch::{Pool, PoolStats};
 use crate::job::TargetUrl;
 use crate::limits::{BURST_MIN, REPORTS_PER_TURN_MAX, REST_GAP, REST_TIME};
-use crate::store::{AlertState, AlertUpdate, AuditRow, Keep, KeyedAnswer, Writer};
+use crate::store::{AlertState, AlertUpdate, AuditRow, ChannelHealth, Keep, KeyedAnswer, UndeliveredMessage, Writer};
 use crate::telemetry::{Ended, Minutes, Percentiles, Recorder, StoreLatency};
 use crate::time::{Deadline, MonoUs, Now, WallUs};
 
 use super::events::Events;
 use super::outbox::Outbox;
+use super::telling::Telling;
 use super::together::{Heard, Together};
 
 /// What became of alerts since the start.
@@ -49,6 +53,7 @@ pub(super) struct Engine {
     writer: Writer,
     pool: Pool,
     alerts: Alerts,
+    telling: Telling,
     pub(super) events: Events,
     drift: Recorder,
     late: Recorder,
@@ -77,7 +82,7 @@ impl Engine {
         core: Scheduler,
         writer: Writer,
         pool: Pool,
-        alerts: Alerts,
+        (alerts, telling): (Alerts, Telling),
         events: Events,
         began: WallUs,
     ) -> Engine {
@@ -87,6 +92,7 @@ impl Engine {
             writer,
             pool,
             alerts,
+            telling,
             events,
             drift: Recorder::default(),
             late: Recorder::default(),
@@ -120,7 +126,10 @@ impl Engine {
                     self.events.note_item(number, &item, &self.core, now);
                     self.outbox.push(number, item, now.mono);
                 }
-                Output::Reply(request, reply) => self.replies.push((request, reply)),
+                Output::Reply(request, reply) => {
+                    self.telling.note_reply(&reply, now.mono);
+                    self.replies.push((request, reply));
+                }
                 Output::Planned(number, request, reply) => self.planned.push((number, request, reply)),
                 Output::Gathered(_, accepted) => self.gathered = Some(accepted),
                 Output::Together(request, numbers) => {
@@ -147,6 +156,7 @@ impl Engine {
                     let update = self.alerts.tell(&record);
                     self.note_alert(update);
                 }
+                Output::Tell(message) => self.telling.tell(&message, now.mono),
                 Output::Hurry => self.outbox.hurry(),
                 Output::Notice(notice) => {
                     self.events.note_notice(&notice, now);
@@ -203,6 +213,7 @@ impl Engine {
                     self.input(Input::Report(report), now);
                 }
                 ErrandReport::Trial(report) => self.trials.push(report),
+                ErrandReport::Message(report) => self.telling.report(report, now),
                 ErrandReport::Alert(report) => {
                     let update = self.alerts.report(report, now);
                     self.note_alert(update);
@@ -210,6 +221,7 @@ impl Engine {
             }
         }
         self.reports = reports;
+        self.telling.take_letters(now);
         self.send_fired();
         more
     }
@@ -270,6 +282,8 @@ impl Engine {
         while let Some(attempt) = self.alerts.next_attempt(mono) {
             self.fires.push(Errand::Alert(attempt));
         }
+        self.telling.flush(&self.core, &mut self.fires, mono);
+        self.telling.write_down(&mut self.outbox);
         self.send_fired();
         self.outbox.flush(&self.writer, mono, self.draining);
     }
@@ -321,7 +335,8 @@ impl Engine {
 
     pub(super) fn deadline(&self) -> Deadline {
         let core = self.core.poll_timeout();
-        let mono = [core.mono, self.outbox.deadline(), self.alerts.deadline()].into_iter().flatten().min();
+        let own = [self.outbox.deadline(), self.alerts.deadline(), self.telling.deadline()];
+        let mono = own.into_iter().chain([core.mono]).flatten().min();
         Deadline { mono, ..core }
     }
 
@@ -363,6 +378,38 @@ impl Engine {
         }
     }
 
+    /// Goes on telling what an earlier process left.
+    pub(super) fn resume_telling(
+        &mut self,
+        healths: Vec<(Arc<str>, ChannelHealth)>,
+        left: Vec<UndeliveredMessage>,
+        now: Now,
+    ) {
+        self.telling.restore(healths, left, now);
+    }
+
+    /// Sends a test over a channel. What becomes of it comes with `take_channel_tests`.
+    pub(super) fn test_channel(&mut self, request: RequestId, name: &str, now: Now) {
+        self.telling.test(&self.core, &mut self.fires, request, name, now);
+        self.send_fired();
+    }
+
+    pub(super) fn take_channel_tests(&mut self) -> Vec<(RequestId, Result<Duration, String>)> {
+        self.telling.take_tests()
+    }
+
+    pub(super) fn channel_health(&self, name: &str) -> ChannelHealth {
+        self.telling.health(name)
+    }
+
+    pub(super) fn channel_waiting(&self, name: &str) -> usize {
+        self.telling.waiting(name)
+    }
+
+    pub(super) fn channel_counts(&self, name: &str) -> AlertCounts {
+        self.telling.counts(name)
+    }
+
     fn note_alert(&mut self, update: Option<AlertUpdate>) {
         let Some(update) = update else { return };
         self.alert_counts.note(update.state);
@@ -401,6 +448,11 @@ impl Engine {
     /// Why the server is not healthy, if so.
     pub(super) fn trouble(&self, mono: MonoUs) -> Option<String> {
         if self.draining { Some("the server is stopping".to_owned()) } else { self.outbox.trouble(mono) }
+    }
+
+    /// Why the store cannot be written, or does not answer, if so.
+    pub(super) fn store_trouble(&self, mono: MonoUs) -> Option<String> {
+        self.outbox.trouble(mono)
     }
 
     /// Whether the store cannot be written, or does not answer.

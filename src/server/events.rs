@@ -85,15 +85,31 @@ impl Events {
         if self.asked.is_none() {
             return;
         }
-        let Some((rank, job)) = News::announced(item) else { return };
-        if !self.may_tell(rank, now.mono) {
-            return;
+        if let Some((rank, job)) = News::announced(item)
+            && self.may_note(rank, now.mono)
+        {
+            let news = core.revision_of(job).and_then(|before| News::of_item(item, before, now.wall));
+            self.unwritten.extend(news.map(|news| (number, news)));
         }
-        if self.unwritten.len() >= EVENTS_UNWRITTEN_MAX {
-            return self.leave_out();
+        for change in News::incidents_of(item) {
+            if let Some(news) = News::of_incident(change, core.silence_of(&change.incident))
+                && self.may_note(Rank::Other, now.mono)
+            {
+                self.unwritten.push_back((number, news));
+            }
         }
-        let news = core.revision_of(job).and_then(|before| News::of_item(item, before, now.wall));
-        self.unwritten.extend(news.map(|news| (number, news)));
+    }
+
+    /// Whether there is room for something that is told once it is on disk.
+    fn may_note(&mut self, rank: Rank, mono: MonoUs) -> bool {
+        if !self.may_tell(rank, mono) {
+            return false;
+        }
+        let has_room = self.unwritten.len() < EVENTS_UNWRITTEN_MAX;
+        if !has_room {
+            self.leave_out();
+        }
+        has_room
     }
 
     /// Items up to this number are on disk, but for those that were rejected.

@@ -1,13 +1,28 @@
 //! Owns the collecting of figures: where the value of each comes from.
 //! It must not say what a figure is: the list in `telemetry` does.
 
+use std::sync::Arc;
+
 use super::calls::Calls;
 use super::connections::Clients;
-use super::engine::Engine;
+use super::engine::{AlertCounts, Engine};
+use crate::api::ChannelFigures;
 use crate::core::{Kind, Status};
 use crate::dispatch::WorkerStats;
 use crate::telemetry::Figures;
 use crate::time::Now;
+
+/// What became of messages over a channel.
+pub(super) fn of_channel(engine: &Engine, name: &str) -> ChannelFigures {
+    let (health, waiting) = (engine.channel_health(name), engine.channel_waiting(name));
+    let AlertCounts { delivered, failed, retries, .. } = engine.channel_counts(name);
+    ChannelFigures { health, waiting, delivered, failed, retries }
+}
+
+/// The same of all channels, in the order of their names.
+pub(super) fn of_channels(engine: &Engine) -> Vec<(Arc<str>, ChannelFigures)> {
+    engine.core().settings().channels().map(|(name, _)| (Arc::clone(name), of_channel(engine, name))).collect()
+}
 
 /// Every figure as it is now.
 pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now) -> Figures {
@@ -111,6 +126,11 @@ pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now
         alerts_webhook_failed: alerts.failed,
         alerts_webhook_retries: alerts.retries,
         alerts_logged: alerts.logged,
+
+        incidents_open: core.open_incidents() as u64,
+        incidents_opened: counts.incidents_opened,
+        incidents_closed: counts.incidents_closed,
+        incidents_passed_over: counts.incidents_passed_over,
 
         events_listeners: clients.listeners as u64,
         events_told,

@@ -10,7 +10,7 @@
 //! each with its `socket` and as a `peer`, of which `addresses` counts whose they are), `calls` (a request's way to its
 //! answer, past the `gate`, which believes some `proxies`, and with its idempotency key in `keys`), `looks` (what memory
 //! is looked through for), `batches` (that of a request which changes many jobs), `access` (who is let in; the first one
-//! by `bootstrap`), `audits` (what is written down), `figures` (what is measured, collected, with `usage`: memory and
+//! by `bootstrap`), `steering` (requests about channels), `telling` (what is told over channels), `audits` (what is written down), `troubles` (how store and disk are), `figures` (what is measured, collected, with `usage`: memory and
 //! disk), `timer`, `reload` (the configuration once more), `supervisor` (what whoever started the server hears of it), `finish`
 //! (the wait for the writer at the end), `backups` (a thread that makes them). `prospect` works out what a start would do.
 //! Beside it all `tls/`, a thread that encrypts.
@@ -48,10 +48,13 @@ mod reload;
 mod ring;
 mod socket;
 mod start;
+mod steering;
 mod supervisor;
+mod telling;
 mod timer;
 mod tls;
 mod together;
+mod troubles;
 mod turn;
 mod unix_socket;
 mod usage;

@@ -2,12 +2,13 @@
 //! It must not drop anything: the core bounds what it asks for.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::TokenChange;
 use crate::core::{Persist, RequestId};
 use crate::limits::{BATCH_LEN_MAX, BATCHES_PENDING_MAX, OUTCOME_WAIT_MAX, STORE_STALL_MAX};
-use crate::store::{AlertUpdate, AuditRow, Batch, KeyedAnswer, Writer, WriterEvent};
+use crate::store::{AlertUpdate, AuditRow, Batch, ChannelHealth, Delivery, KeyedAnswer, Writer, WriterEvent};
 use crate::telemetry::{Recorder, StoreLatency};
 use crate::time::MonoUs;
 
@@ -16,6 +17,8 @@ use crate::time::MonoUs;
 pub(super) struct Outbox {
     items: VecDeque<(u64, Persist)>,
     alerts: Vec<AlertUpdate>,
+    deliveries: Vec<Delivery>,
+    channels: Vec<(Arc<str>, ChannelHealth)>,
     /// Answers that are kept with items that wait.
     answers: VecDeque<(u64, KeyedAnswer)>,
     /// Changes of tokens, each with the request that waits for it.
@@ -102,12 +105,25 @@ impl Outbox {
     /// Whether there is nothing that could be handed over.
     fn is_handed_over(&self) -> bool {
         let is_alone = |(number, _): &(Option<u64>, AuditRow)| number.is_none();
-        self.items.is_empty() && self.alerts.is_empty() && self.tokens.is_empty() && !self.audits.iter().any(is_alone)
+        let is_idle = self.alerts.is_empty() && self.deliveries.is_empty() && self.channels.is_empty();
+        is_idle && self.items.is_empty() && self.tokens.is_empty() && !self.audits.iter().any(is_alone)
     }
 
     pub(super) fn push_alert(&mut self, update: AlertUpdate) {
         self.urgent = true;
         self.alerts.push(update);
+    }
+
+    /// What became of a message on one of its channels.
+    pub(super) fn push_delivery(&mut self, delivery: Delivery) {
+        self.urgent = true;
+        self.deliveries.push(delivery);
+    }
+
+    /// How a channel fared.
+    pub(super) fn push_channel(&mut self, name: Arc<str>, health: ChannelHealth) {
+        self.urgent = true;
+        self.channels.push((name, health));
     }
 
     /// When `flush` is to be called at the latest.
@@ -132,7 +148,8 @@ impl Outbox {
             let audits = self.audits.extract_if(.., is_of_batch).collect();
             let (alerts, waiting) = (std::mem::take(&mut self.alerts), std::mem::take(&mut self.tokens));
             let tokens = waiting.iter().map(|(_, change)| change.clone()).collect();
-            writer.send(Batch { items, alerts, answers, tokens, audits });
+            let (deliveries, channels) = (std::mem::take(&mut self.deliveries), std::mem::take(&mut self.channels));
+            writer.send(Batch { items, alerts, deliveries, channels, answers, tokens, audits });
             self.unanswered.push_back(mono);
             self.unanswered_tokens.push_back(waiting);
         }

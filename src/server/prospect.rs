@@ -58,6 +58,10 @@ pub struct Prospect {
     pub catch_up: usize,
     /// Alerts that are still to be delivered.
     pub alerts: usize,
+    /// Incidents that are open.
+    pub incidents: usize,
+    /// Messages of incidents that are still to be delivered, each once for each of its channels.
+    pub messages: usize,
     /// When something is due next.
     pub next: Option<Instant>,
 }
@@ -82,6 +86,11 @@ pub fn prospect(look: &Look, told: Told) -> Result<Prospect, OpenError> {
     for calendar in loaded.calendars {
         rehearsal.input(Input::RestoreCalendar(calendar), now);
     }
+    let incidents = loaded.incidents.len();
+    loaded.settings.into_iter().for_each(|setting| rehearsal.input(Input::RestoreSetting(setting), now));
+    for incident in loaded.incidents {
+        rehearsal.input(Input::RestoreIncident(Box::new(incident)), now);
+    }
     rehearsal.input(Input::RestoreDone(loaded.restored), now);
     rehearsal.settle(&mut now);
     let Rehearsal { core, again, given_up, caught_up, missed, .. } = rehearsal;
@@ -97,6 +106,8 @@ pub fn prospect(look: &Look, told: Told) -> Result<Prospect, OpenError> {
         missed,
         catch_up: caught_up.len(),
         alerts: loaded.alerts.len(),
+        incidents,
+        messages: loaded.messages.len(),
         next: core.next_to_fire(1, now.wall).first().and_then(|view| view.next),
     })
 }
@@ -181,6 +192,7 @@ impl Rehearsal {
                 | Output::Fire(_)
                 | Output::Dispatched(..)
                 | Output::Alert(_)
+                | Output::Tell(_)
                 | Output::Hurry => {}
             }
         }
@@ -191,6 +203,7 @@ impl Rehearsal {
             Persist::Row(row, _) => self.note_row(row),
             Persist::Change(change) => change.rows.iter().for_each(|row| self.note_row(row)),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => {}
+            Persist::Setting(_) | Persist::Incident(_) => {}
         }
     }
 

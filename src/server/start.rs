@@ -1,7 +1,7 @@
 //! Owns start and stop: from a configuration to a running loop, and from its end to a result.
 //! It must not hold anything that happens in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ use super::listeners::{self, Bound, Listeners};
 use super::looks::Looks;
 use super::reload::{Reload, Reread};
 use super::supervisor::{MalformedVariable, Supervisor};
+use super::telling::Telling;
 use super::timer::Timer;
 use super::tls::{Identity, Notify, Tls};
 use super::turn::{End, LISTENERS, Loop, SIGNALS, TIMER, WAKER};
@@ -38,7 +39,7 @@ use crate::config::{Config, Listen};
 use crate::core::{Input, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::job::{Context, RetryPolicy};
-use crate::limits::{ALERTS_IN_FLIGHT_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS};
+use crate::limits::{ALERTS_IN_FLIGHT_MAX, CHANNEL_PARCELS_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS, TRIALS_MAX};
 use crate::schedule::{Zone, Zones};
 use crate::store::{OpenError, Readers, Store, Writer};
 use crate::telemetry::Logs;
@@ -152,7 +153,7 @@ fn prepare(
     let pool = Pool::start(
         DispatchSettings {
             workers,
-            in_flight_max: in_flight_max + ALERTS_IN_FLIGHT_MAX,
+            in_flight_max: in_flight_max + ALERTS_IN_FLIGHT_MAX + CHANNEL_PARCELS_MAX + TRIALS_MAX as u32,
             idle_max,
             timeout: config.timeout,
             connect_timeout: config.timeout.min(CONNECT_TIME_MAX),
@@ -164,6 +165,7 @@ fn prepare(
     )
     .map_err(ServeError::Thread)?;
     let alerts = Alerts::new(config.alert_webhook.clone());
+    let telling = Telling::new(config.targets.clone(), pool.trust(), Arc::clone(&notify));
     let readers = Readers::start(&store, READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
     let reload = reread.map(|reread| Reload::new(reread, config.clone(), zones.clone(), Arc::clone(&notify)));
     let readers = readers.map_err(ServeError::Thread)?;
@@ -172,7 +174,7 @@ fn prepare(
     let backups = backups.map_err(ServeError::Thread)?;
     let writer = Writer::start(store, config.keep, notify).map_err(ServeError::Thread)?;
 
-    let mut engine = Engine::new(core, writer, pool, alerts, Events::new(start.wall), start.wall);
+    let mut engine = Engine::new(core, writer, pool, (alerts, telling), Events::new(start.wall), start.wall);
     let now = clock::now();
     for input in inputs {
         engine.input(input, now);
@@ -180,8 +182,15 @@ fn prepare(
     for calendar in loaded.calendars {
         engine.input(Input::RestoreCalendar(calendar), now);
     }
+    for setting in loaded.settings {
+        engine.input(Input::RestoreSetting(setting), now);
+    }
+    for incident in loaded.incidents {
+        engine.input(Input::RestoreIncident(Box::new(incident)), now);
+    }
     engine.input(Input::RestoreDone(loaded.restored), now);
     engine.resume_alerts(&loaded.alerts, now);
+    engine.resume_telling(loaded.channels, loaded.messages, now);
 
     let calls = Calls {
         gate: Gate {
@@ -206,6 +215,8 @@ fn prepare(
         changes_pending: 0,
         then: BTreeMap::new(),
         trials: BTreeMap::new(),
+        channel_tests: BTreeSet::new(),
+        channels_changing: BTreeMap::new(),
         lists: BTreeMap::new(),
         looks: Looks::default(),
         patches: BTreeMap::new(),

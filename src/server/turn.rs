@@ -18,6 +18,7 @@ use super::reload::{Live, Reload};
 use super::supervisor::Supervisor;
 use super::timer::Timer;
 use super::tls::Tls;
+use super::troubles::Troubles;
 use crate::clock;
 use crate::core::{Input, Reply, RequestId};
 use crate::http;
@@ -65,6 +66,7 @@ pub(super) struct Loop {
     pub(super) supervisor: Supervisor,
     /// Answers of the core that were not passed on yet.
     replies: VecDeque<(RequestId, Reply)>,
+    troubles: Troubles,
     drain_max: Duration,
     /// Until when a drain waits for what is in flight.
     drain_until: Option<MonoUs>,
@@ -104,6 +106,7 @@ impl Loop {
             reload,
             supervisor,
             replies,
+            troubles: Troubles::default(),
             drain_max,
             drain_until: None,
             drained: None,
@@ -134,6 +137,7 @@ impl Loop {
             self.engine.events.tick(now.mono);
             more |= self.serve(&mut now);
             self.calls.keep_planned(&mut self.engine, now);
+            self.look_at_troubles(now);
             self.engine.flush(now.mono);
             self.tell_supervisor(now);
             if let Some(end) = self.end(now) {
@@ -142,6 +146,15 @@ impl Loop {
                 }
                 return Ok(end);
             }
+        }
+    }
+
+    /// The core hears how store and disk are, where that has changed.
+    fn look_at_troubles(&mut self, now: Now) {
+        let store = self.troubles.of_store(self.engine.store_trouble(now.mono), now.mono);
+        let disk = self.troubles.of_disk(self.calls.usage.read().disk_free);
+        for trouble in [store, disk].into_iter().flatten() {
+            self.engine.input(Input::Trouble(trouble), now);
         }
     }
 
@@ -256,6 +269,10 @@ impl Loop {
             if let Some((request, given)) = self.calls.tried(report) {
                 self.connections.give(request, given, &self.date.1, now.mono);
             }
+        }
+        for (request, result) in self.engine.take_channel_tests() {
+            let given = self.calls.channel_tested(request, result);
+            self.connections.give(request, given, &self.date.1, now.mono);
         }
         self.calls.look_at_tokens(now.mono);
         for (request, given) in self.calls.tokens_written(&mut self.engine) {

@@ -38,16 +38,25 @@ pub enum Difference {
     None,
     /// A job: from one revision to another. None: there is none.
     Job(Option<Arc<Revision>>, Option<Arc<Revision>>),
+    /// Members of something else.
+    Members(Differing),
     /// Many jobs, by what was done with them.
     Jobs(BTreeMap<&'static str, Vec<JobId>>),
 }
 
+/// Members in which two things differ, each with its old and its new value, null where there is none.
+pub type Differing = BTreeMap<String, [Box<RawValue>; 2]>;
+
 /// The members in which two jobs differ, each with its old and its new value, null where there is none. None: there is no
 /// such job. They are compared as the text that they are kept as: a number in a body may be one that this program does not
 /// know as a number. Of secrets they say only that there is one.
-pub fn members_between(old: Option<&JobSpec>, new: Option<&JobSpec>) -> BTreeMap<String, [Box<RawValue>; 2]> {
-    let text = |spec| serde_json::to_string(&Definition::in_full(spec)).expect("a definition has string keys only");
-    let (old, new) = (old.map(text), new.map(text));
+pub fn members_between(old: Option<&JobSpec>, new: Option<&JobSpec>) -> Differing {
+    values_between(old.map(Definition::in_full).as_ref(), new.map(Definition::in_full).as_ref())
+}
+
+/// The same of two objects of any kind.
+pub fn values_between(old: Option<&impl Serialize>, new: Option<&impl Serialize>) -> Differing {
+    let (old, new) = (old.map(text_of), new.map(text_of));
     let (old, mut new) = (members(old.as_deref()), members(new.as_deref()));
     let mut differing = BTreeMap::new();
     for (name, old) in old {
@@ -59,6 +68,10 @@ pub fn members_between(old: Option<&JobSpec>, new: Option<&JobSpec>) -> BTreeMap
     }
     differing.extend(new.into_iter().map(|(name, new)| (name.to_owned(), [raw(&()), new.to_owned()])));
     differing
+}
+
+fn text_of(object: &impl Serialize) -> String {
+    serde_json::to_string(object).expect("a definition has string keys only")
 }
 
 fn members(text: Option<&str>) -> BTreeMap<&str, &RawValue> {

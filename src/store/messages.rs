@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::audit::{AuditPage, AuditQuery, AuditRow};
+use super::incidents::{ChannelHealth, Delivery, IncidentPage, IncidentQuery, SentMessage, UndeliveredMessage};
 use crate::access::{Token, TokenChange};
-use crate::core::{CalendarChange, ExecutionId, ExecutionKey, Kind, Persist, Record, Restored, Seq, Status};
+use crate::core::{
+    CalendarChange, ExecutionId, ExecutionKey, Incident, IncidentId, Kind, Persist, Record, Restored, Seq, Setting,
+    Status,
+};
 use crate::job::{JobId, JobKey};
 use crate::time::{Instant, WallUs};
 
@@ -19,6 +23,10 @@ pub struct Batch {
     pub items: Vec<(u64, Persist)>,
     /// What became of alerts.
     pub alerts: Vec<AlertUpdate>,
+    /// What became of messages.
+    pub deliveries: Vec<Delivery>,
+    /// How channels fared, by their names. One that is gone is passed over.
+    pub channels: Vec<(Arc<str>, ChannelHealth)>,
     /// What changes among the items will be answered, to be kept with them; each with the number of its item.
     pub answers: Vec<(u64, KeyedAnswer)>,
     /// What becomes of tokens.
@@ -179,6 +187,10 @@ pub enum Query {
         /// Where to go on.
         before: Option<u64>,
     },
+    /// Incidents, newest first.
+    Incidents(IncidentQuery),
+    /// One incident with its messages.
+    Incident(IncidentId),
     /// What finished executions come to, step by step.
     Series {
         /// Of which job; None: of all.
@@ -290,6 +302,10 @@ pub enum Answer {
     Strips(Vec<Strip>),
     /// Alerts.
     Alerts(AlertPage),
+    /// Incidents.
+    Incidents(IncidentPage),
+    /// One incident with its messages, oldest first; None: there is none, or none any more.
+    Incident(Option<Box<(Incident, Vec<SentMessage>)>>),
     /// What executions came to, of one job or of all.
     Series(Option<JobId>, Series),
 }
@@ -412,6 +428,14 @@ pub struct Loaded {
     pub alerts: Vec<StoredAlert>,
     /// The calendars.
     pub calendars: Vec<CalendarChange>,
+    /// Channels, policies and silences.
+    pub settings: Vec<Setting>,
+    /// How channels fared.
+    pub channels: Vec<(Arc<str>, ChannelHealth)>,
+    /// Incidents that are open, oldest first.
+    pub incidents: Vec<Incident>,
+    /// Messages that were not delivered, in the order in which they were made.
+    pub messages: Vec<UndeliveredMessage>,
     /// The version of the tokens, and all of them.
     pub tokens: (u64, Vec<Token>),
     /// How many jobs there are.

@@ -9,7 +9,7 @@ use super::sqlite::Subject;
 use super::{AlertState, AlertUpdate, Answer, ExecutionRecord, Filter, Keep, Query};
 use crate::clock;
 use crate::core::{
-    AlertRecord, Change, Class, ExecutionId, ExecutionKey, JobChange, Kind, LedgerRow, Persist, Seq, Status,
+    AlertRecord, Change, Class, ExecutionId, ExecutionKey, JobChange, Kind, LedgerRow, Persist, RowNews, Seq, Status,
 };
 use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use crate::limits::RETENTION_SLICE_ROWS;
@@ -70,6 +70,8 @@ fn pages(
             | Answer::Strips(_)
             | Answer::Tokens(_)
             | Answer::Audit(_)
+            | Answer::Incidents(_)
+            | Answer::Incident(_)
             | Answer::Alerts(_) => {
                 panic!("executions were asked for")
             }
@@ -194,7 +196,7 @@ fn writing_a_batch_again_changes_nothing() {
     let mut store = Subject::open(folder.path());
     let alert = alert(1, 1);
     for _ in 0..2 {
-        let failure = Persist::Row(row(1, 1, 5, Status::Failed), Some(Box::new(alert.clone())));
+        let failure = Persist::Row(row(1, 1, 5, Status::Failed), Some(failed(alert.clone())));
         store.write([put(1), failure, Persist::Remove(Seq(99))]);
     }
     assert_eq!(pages(&mut store, 10, of_job(1)).len(), 1);
@@ -299,6 +301,10 @@ fn tombstones_without_rows_go_as_fast_as_they_come_and_those_with_rows_stay() {
     assert_eq!(store.load().2.restored.next_job, many + 1);
 }
 
+fn failed(alert: AlertRecord) -> Box<RowNews> {
+    Box::new(RowNews { alert: Some(alert), ..RowNews::default() })
+}
+
 fn alert(seq: u64, key: u64) -> AlertRecord {
     let execution = ExecutionKey::scheduled(JobKey(key), Instant::from_secs(5)).of(job(key));
     let (api, schedule) = ("http://localhost/".into(), "* * * * * *".into());
@@ -311,7 +317,7 @@ fn alerts_keep_to_their_share_and_a_job_that_fails_all_the_time_pushes_out_its_o
     let mut store = Subject::open(folder.path());
     store.write([put(1), put(2)]);
     let failure =
-        |seq: u64, key: u64| Persist::Row(row(seq, key, seq as i64, Status::Failed), Some(Box::new(alert(seq, key))));
+        |seq: u64, key: u64| Persist::Row(row(seq, key, seq as i64, Status::Failed), Some(failed(alert(seq, key))));
     store.write((1..=20).map(|seq| failure(seq, 1)));
     store.write((21..=5_000).map(|seq| failure(seq, 2)));
     let told = (1..=5_000).map(|seq| AlertUpdate {

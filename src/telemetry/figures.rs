@@ -255,6 +255,15 @@ figures! {
     /// Alerts that were only logged, as there is no webhook.
     alerts_logged: u64 = Counter "alerts.logged", Among(&ALERTS, &["none", "logged"]);
 
+    /// Incidents that are open.
+    incidents_open: u64 = Gauge "incidents.open", Alone("punctual_incidents_open", Count);
+    /// Incidents that were opened.
+    incidents_opened: u64 = Counter "incidents.opened", Alone("punctual_incidents_opened", Count);
+    /// Incidents that were closed.
+    incidents_closed: u64 = Counter "incidents.closed", Alone("punctual_incidents_closed", Count);
+    /// Incidents that were not opened, as too many are open.
+    incidents_passed_over: u64 = Counter "incidents.passedOver", Alone("punctual_incidents_passed_over", Count);
+
     /// Clients that listen to events.
     events_listeners: u64 = Gauge "events.listeners", Alone("punctual_event_listeners", Count);
     /// Events told.

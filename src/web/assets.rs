@@ -34,22 +34,28 @@ pub(super) const ASSETS: &[Asset] = assets![
     "theme.js",
     "app.js",
     "api.js",
+    "channels.js",
     "charts.js",
+    "controls.js",
     "curl.js",
     "dom.js",
     "fields.js",
+    "incidents.js",
     "live.js",
     "moments.js",
     "parts.js",
+    "policies.js",
     "runs.js",
     "schedule.js",
     "time.js",
     "yaml.js",
+    "views/alert-log.js",
     "views/alerts.js",
     "views/execution.js",
     "views/executions.js",
     "views/history.js",
     "views/home.js",
+    "views/incident.js",
     "views/job-form.js",
     "views/job.js",
     "views/jobs.js",
@@ -92,8 +98,8 @@ mod tests {
             assert!(text.lines().count() <= 400, "a file of the page is two things: {}", &text[..60]);
             (bytes, lines) = (bytes + text.len(), lines + text.lines().count());
         }
-        assert!(bytes <= 200 * 1024, "{bytes} bytes");
-        assert!(lines <= 4000, "{lines} lines");
+        assert!(bytes <= 216 * 1024, "{bytes} bytes");
+        assert!(lines <= 4200, "{lines} lines");
     }
 
     #[test]

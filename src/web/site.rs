@@ -12,7 +12,7 @@ use super::assets::{ASSETS, DOCUMENT};
 use crate::http::{Accepts, Body, Method, Request, Response, Status};
 
 /// The addresses of the page; a colon stands for any text. What is at none of them, the page says so itself.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "/",
     "/jobs",
     "/jobs/new",
@@ -22,6 +22,7 @@ const PAGES: [&str; 10] = [
     "/executions/:id",
     "/timeline",
     "/alerts",
+    "/alerts/:id",
     "/system",
 ];
 

@@ -258,6 +258,7 @@ fn every_attempt_is_reported_once_whatever_targets_do() {
                     (report.handle.seq.0, report.outcome, false)
                 }
                 ErrandReport::Alert(report) => (report.seq.0, report.outcome, true),
+                ErrandReport::Message(report) => panic!("nobody sent a message: {report:?}"),
             };
             assert_eq!(is_alert, number % 10 == 0, "{number} comes back as what it was");
             numbers.push(number);

@@ -40,6 +40,7 @@ fn a_time_limit_of_its_own_may_be_shorter_and_longer_than_that_of_the_others() {
         match sending.any_reports(1).remove(0) {
             ErrandReport::Alert(report) => assert_eq!(report.outcome, outcome),
             ErrandReport::Execution(report) | ErrandReport::Trial(report) => panic!("{report:?}"),
+            ErrandReport::Message(report) => panic!("{report:?}"),
         }
     }
 }

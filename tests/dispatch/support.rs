@@ -61,6 +61,7 @@ pub(super) fn of_execution(report: ErrandReport) -> Report {
     match report {
         ErrandReport::Execution(report) | ErrandReport::Trial(report) => report,
         ErrandReport::Alert(report) => panic!("this is an alert's: {report:?}"),
+        ErrandReport::Message(report) => panic!("this is a message's: {report:?}"),
     }
 }
 

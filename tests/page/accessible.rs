@@ -77,6 +77,10 @@ fn nothing_keeps_anybody_out() {
     ask(path("job-paused"), "Resume…");
     ask("/system", "New token…");
     ask(path("executions-failed"), "Replay these…");
+    for words in ["Acknowledge…", "Silence…", "New silence…", "New channel…", "Change…", "Delete", "Policy of a tag…"]
+    {
+        ask("/alerts", words);
+    }
     // Bulk changes, and what is said of a success and of what is wrong.
     person.opens("/jobs");
     person.clicks("all can be chosen", "return document.querySelector('thead input')", &[]);

@@ -15,6 +15,7 @@ fn rich(test: &Setup) -> String {
         "retry": { "maxAttempts": 3, "initialDelayMs": 250, "multiplier": 1.5, "jitter": 0.25, "on": ["timeout", 503] },
         "misfire": { "policy": "once" }, "overlap": "skip", "concurrencyKey": { "name": "shared", "limit": 2 },
         "autoPauseAfter": 9, "dst": { "gap": "skip" }, "excludeDates": ["2026-12-25"], "maxRuns": 1000,
+        "alerts": { "after": 2, "recovery": false, "remindEvery": "4h", "channels": [] },
     });
     test.job("0 0 9 * * MON-FRI", "/rich", &members)
 }

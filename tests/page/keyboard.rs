@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::{NEVER, Person, Setup};
+use crate::support::receiver::Script;
 use crate::support::until;
 
 /// What is on the page before a row of a table is reached, and more.
@@ -176,6 +177,70 @@ fn a_job_lives_its_life_by_keys_alone() {
     person.keeps_the_focus();
     assert_eq!(test.api().send("GET", &format!("/api/jobs/{id}"), None).status, 404);
     person.complains_of_nothing(&[&format!("/jobs/{id}")]);
+}
+
+#[test]
+fn alerts_are_steered_by_keys_alone() {
+    let Some(test) = Setup::new() else { return };
+    let person = &test.person;
+    let press = |key: &str| person.browser.press(key);
+    test.receiver.script("/bad", Script::Status(500));
+    let id = test.job(NEVER, "/bad", &json!({ "name": "keys" }));
+    let run = || test.change("POST", &format!("/api/jobs/{id}/run"), &json!({ "wait": true }));
+    person.opens("/");
+    press("g");
+    press("a");
+    person.is_at("/alerts");
+    person.tabs_to("New channel…");
+    press("Enter");
+    person.reads("New channel");
+    person.is_in_dialog();
+    person.tabs_to("Name");
+    person.browser.type_text("keys");
+    person.tabs_to("Go on");
+    press("Enter");
+    person.reads("Channel keys");
+    person.is_in_dialog();
+    person.tabs_to("URL");
+    person.browser.type_text("ftp://x/");
+    press("Enter");
+    person.is_told("URL", "http");
+    person.focus_is("URL");
+    press("Control+a");
+    person.browser.type_text(&test.receiver.url("/hook"));
+    person.closes_with("Enter");
+    person.reads_rows("Channels", "it is there", |rows| rows.len() == 1);
+    person.tabs_to("Test");
+    press("Space");
+    person.reads("keys: delivered within");
+    person.keeps_the_focus();
+
+    run();
+    person.reads_rows("Open incidents", "it is open", |rows| rows.len() == 1);
+    person.opens("/alerts");
+    person.tabs_to("Acknowledge…");
+    press("Enter");
+    person.reads("Acknowledge this incident?");
+    person.is_in_dialog();
+    person.tabs_to("Note");
+    person.browser.type_text("by keys");
+    person.closes_with("Enter");
+    person.reads_rows("Open incidents", "somebody knows", |rows| rows[0].contains("acknowledged"));
+    // Its button is gone, and the focus is not.
+    person.keeps_the_focus();
+    person.tabs_to("Silence…");
+    press("Enter");
+    person.reads("Have nothing told?");
+    person.tabs_to("Why");
+    person.browser.type_text("known");
+    person.closes_with("Enter");
+    person.reads_rows("Silences", "it is there", |rows| rows.len() == 1);
+    person.keeps_the_focus();
+    person.tabs_to("End");
+    press("Space");
+    person.reads_under("Silences", "Nothing is silenced.");
+    person.keeps_the_focus();
+    person.complains_of_nothing(&["/api/channels/keys"]);
 }
 
 impl Person {

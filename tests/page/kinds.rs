@@ -20,6 +20,8 @@ pub const TRAPS: [&str; 4] = [
     "\u{202e}\u{627}\u{644}\u{639}\u{631}\u{628}\u{64a}\u{629} \u{1f680}\u{1f469}\u{200d}\u{1f52c} \u{5e9}\u{5dc}\u{5d5}\u{5dd}",
 ];
 
+const SECRET: &str = "whsec_cGxhbnRlZHBsYW50ZWRwbGFudGVkcGxhbnRlZA==";
+
 /// A server with all kinds of jobs.
 pub struct Kinds {
     pub test: Setup,
@@ -37,6 +39,7 @@ impl Kinds {
         test.receiver.script("/broken", Script::Say(500, "<script>window.trapped=4</script> out of order"));
         test.receiver.script("/slow", Script::SlowMs(2500));
         let note = json!({ "note": "a rest until \"><img src=x onerror=window.trapped=5> is over" });
+        told(&test);
         let run = |id: &str| {
             let told = test.change("POST", &format!("/api/jobs/{id}/run"), &json!({ "wait": true }));
             told["executionId"].as_str().expect("it is a text").to_owned()
@@ -65,6 +68,8 @@ impl Kinds {
         let trapped =
             TRAPS.map(|trap| test.job("0 * * * *", "/", &json!({ "name": trap, "tags": [trap], "owner": trap })));
         run(&trapped[0]);
+        let broken = format!("broken {}", TRAPS[1]);
+        let incident = incident(&test, &test.job(NEVER, "/broken", &json!({ "name": broken })), &run);
         until("one paused itself", || (test.stored(&own)["paused"]["reason"].is_string()).then_some(()));
         until("one has ended", || test.stored(&ended)["nextExecution"].is_null().then_some(()));
         assert_eq!(test.stored(&held)["held"], true);
@@ -93,11 +98,44 @@ impl Kinds {
             ("execution-succeeded", format!("/executions/{succeeded}")),
             ("timeline", "/timeline".to_owned()),
             ("alerts", "/alerts".to_owned()),
+            ("alerts-log", "/alerts/log".to_owned()),
+            ("incident", format!("/alerts/{incident}")),
             ("system", "/system".to_owned()),
             ("nowhere", "/nowhere".to_owned()),
         ];
         Some(Kinds { test, addresses })
     }
+}
+
+/// Somebody is told, and of some things nobody.
+fn told(test: &Setup) {
+    let url = test.receiver.url("/hook");
+    test.receiver.script("/hook-broken", Script::Say(500, "<script>window.trapped=6</script>"));
+    test.change("PUT", "/api/channels/ops", &json!({ "kind": "webhook", "url": url, "signingSecret": SECRET }));
+    let url = test.receiver.url("/hook-broken");
+    test.change("PUT", "/api/channels/broken-hook", &json!({ "kind": "slack", "url": url }));
+    let mail =
+        json!({ "kind": "email", "url": "smtps://127.0.0.1:9", "from": "cron@example.com", "to": ["me@example.com"] });
+    test.change("PUT", "/api/channels/mail", &mail);
+    test.change("PUT", "/api/policies/server", &json!({ "remindEvery": "4h", "channels": ["ops", "broken-hook"] }));
+    let tag: String = TRAPS[0].bytes().map(|byte| format!("%{byte:02X}")).collect();
+    test.change("PUT", &format!("/api/policies/tags/{tag}"), &json!({ "noSuccessFor": "26h", "channels": [] }));
+    for of in [json!({ "tag": TRAPS[1] }), json!({ "target": "http://127.0.0.1:9/" })] {
+        let tomorrow = Instant::from_secs(wall_us() / 1_000_000 + 86_400).to_string();
+        let mut silence = json!({ "note": TRAPS[0], "endsAt": tomorrow });
+        silence.as_object_mut().expect("it is one").extend(of.as_object().expect("it is one").clone());
+        test.change("POST", "/api/silences", &silence);
+    }
+}
+
+/// An incident of a job that fails, of which somebody knows; its id.
+fn incident(test: &Setup, job: &str, run: &impl Fn(&str) -> String) -> String {
+    run(job);
+    let path = format!("/api/incidents?state=open&job={job}");
+    let incident =
+        until("it is an incident", || test.api().get(&path)["incidents"][0]["incidentId"].as_str().map(str::to_owned));
+    test.change("POST", &format!("/api/incidents/{incident}/acknowledge"), &json!({ "note": TRAPS[0] }));
+    incident
 }
 
 /// Makes a database with a job that has fired ahead of what the clock says now; its id.
@@ -110,7 +148,7 @@ fn held(db: &std::path::Path) -> String {
     let id = JobId::new(JobKey(1), [3; 10]);
     let counters = Counters { success: 1, timed: 1, duration_us: 900, runs: 1, ..Counters::default() };
     let outcome = LastOutcome { instant: tomorrow, status: Status::Success, http_status: Some(200) };
-    let tally = Tally { counters, last: Some(outcome), failures_in_row: 0 };
+    let tally = Tally { counters, last: Some(outcome), failures_in_row: 0, last_success: None };
     let job = (Revision::first(id, spec, WallUs::of(since)), Totals { tally, finished_through: Some((0, tomorrow)) });
     let executed = Some(WallUs::of(tomorrow).plus_us(350));
     let (http_status, duration_us) = (Some(200), Some(900));

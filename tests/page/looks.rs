@@ -110,7 +110,7 @@ fn times_are_where_the_reader_is_with_utc_at_hand() {
     person.is_at("/executions");
     let [iso, read, _] = first();
     assert!(read.contains(&clock(&iso, 0)), "{iso}: {read}");
-    person.opens("/alerts");
+    person.opens("/alerts/log");
     let [iso, read, _] = first();
     assert!(read.contains(&clock(&iso, 0)), "{iso}: {read}");
     person.presses("UTC");

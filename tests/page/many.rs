@@ -57,7 +57,7 @@ fn fill(db: &Path, jobs: u64, rows: u64) {
             ..Counters::default()
         };
         let outcome = LastOutcome { instant: last, status: status(job), http_status: Some(200) };
-        let tally = Tally { counters, last: Some(outcome), failures_in_row: u32::from(is_failed) };
+        let tally = Tally { counters, last: Some(outcome), failures_in_row: u32::from(is_failed), last_success: None };
         // Whatever else it was due for is over.
         let through = Instant::from_secs(wall_us() / 1_000_000);
         (Revision::first(id, spec, WallUs::of(since)), Totals { tally, finished_through: Some((0, through)) })
@@ -145,7 +145,8 @@ fn the_first_pages_of_many_jobs_and_a_long_history_are_there_soon() {
         "the minutes and thirty lanes",
         "return document.querySelectorAll('main svg.lane').length >= 30",
     );
-    person.times("/alerts", "the alerts", "return document.querySelector('main table') !== null");
+    person.times("/alerts", "incidents and channels", "return document.querySelectorAll('main table').length > 3");
+    person.times("/alerts/log", "the alerts", "return document.querySelector('main table') !== null");
     person.times("/system", "the figures", "return document.querySelectorAll('.tile').length > 3");
     let id = JobId::new(JobKey(7), [5; 10]);
     person.times(

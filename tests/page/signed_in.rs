@@ -1,12 +1,15 @@
 //! The page where the API wants a token: it asks for one, shows no more than that may, and forgets it.
 //! It must not test what tokens are good for, which the API decides.
 
+use punctual::time::Instant;
 use serde_json::{Value, json};
 
 use super::{NEVER, Setup};
+use crate::support::receiver::Script;
+use crate::support::wall_us;
 
 /// The buttons and links by which something could be changed, that can be pressed.
-const WAYS: &str = "const changes = /^(New job|Run now|Pause|Resume|Backfill|Edit|Copy$|Delete|Replay|New token|Revoke|Try it now|Create$|Save)/;
+const WAYS: &str = "const changes = /^(New job|Run now|Pause|Resume|Backfill|Edit|Copy$|Delete|Replay|New token|Revoke|Try it now|Create$|Save|Acknowledge|Silence…|New silence|New channel|Policy of|Change|End$|Test|Remove)/;
     return all('main button, main a[href], main input[type=checkbox]')
         .filter(one => !one.disabled && (one.type === 'checkbox' || changes.test(wordsOf(one))))
         .map(one => wordsOf(one) || one.type)";
@@ -14,6 +17,13 @@ const WAYS: &str = "const changes = /^(New job|Run now|Pause|Resume|Backfill|Edi
 #[test]
 fn whoever_may_only_read_sees_everything_and_changes_nothing() {
     let Some(test) = Setup::new() else { return };
+    // Of everything that could be changed there is some.
+    test.change("PUT", "/api/channels/ops", &json!({ "kind": "webhook", "url": test.receiver.url("/hook") }));
+    test.change("PUT", "/api/policies/tags/nightly", &json!({ "after": 3 }));
+    let tomorrow = Instant::from_secs(wall_us() / 1_000_000 + 86_400).to_string();
+    let silence = json!({ "tag": "nightly", "note": "a break", "endsAt": tomorrow });
+    test.change("POST", "/api/silences", &silence);
+    test.receiver.script("/secret", Script::Status(500));
     let id = test.job(NEVER, "/secret", &json!({ "name": "shown" }));
     let run = test.change("POST", &format!("/api/jobs/{id}/run"), &json!({ "wait": true }));
     let make = |api: &super::Api, scope: &str| -> (String, String) {
@@ -50,6 +60,7 @@ fn whoever_may_only_read_sees_everything_and_changes_nothing() {
         format!("/executions/{execution}"),
         "/timeline".to_owned(),
         "/alerts".to_owned(),
+        "/alerts/log".to_owned(),
         "/system".to_owned(),
     ];
     let ways = || -> Vec<Value> { person.run(WAYS, &[]).as_array().expect("it is a list").clone() };
@@ -69,6 +80,13 @@ fn whoever_may_only_read_sees_everything_and_changes_nothing() {
     person.is_at(&format!("/jobs/{id}"));
     person.reads_in(".head", "shown");
     assert!(ways().len() > 4, "{:?}", ways());
+    // Of alerts he steers what is told, but not where to.
+    person.opens("/alerts");
+    let steered =
+        ["Acknowledge…", "Silence…", "End", "New silence…", "Change…", "Change…", "Remove", "Policy of a tag…"];
+    assert_eq!(ways(), steered.map(Value::from));
+    person.opens(&format!("/jobs/{id}"));
+    person.reads_in(".head", "shown");
     person.presses("Run now");
     person.reads("Its run has begun:");
     assert_eq!(api.send("DELETE", &format!("/api/tokens/{writer_id}"), None).status, 204);

@@ -94,6 +94,8 @@ fn a_person_sees_a_job_through_its_life() {
     person.reads_in(".sentence", "One job is failing");
     person.presses("Alerts");
     person.is_at("/alerts");
+    person.presses("log of failures");
+    person.is_at("/alerts/log");
     let told = person.reads_rows("Alerts", "it is told", |rows| !rows.is_empty());
     assert!(told[0].contains("tour") && told[0].contains("logged only"), "{}", told[0]);
     person.clicks("the newest failure", "return table('Alerts').tBodies[0].rows[0].cells[2].querySelector('a')", &[]);

@@ -17,7 +17,7 @@ fn token_command(test: &Setup, arguments: &[&str]) -> Output {
 }
 
 /// A token of this scope, made on the command line beside the running server.
-fn made(test: &Setup, scope: &str) -> String {
+pub(super) fn made(test: &Setup, scope: &str) -> String {
     let made = token_command(test, &["create", "--scope", scope, "--name", "a test"]);
     assert!(made.status.success(), "{made:?}");
     String::from_utf8(made.stdout).expect("it prints text").trim().to_owned()
@@ -42,6 +42,7 @@ fn every_operation_needs_what_it_says_and_no_less() {
     let mut seen = [0; 4];
     for (path, operations) in description["paths"].as_object().expect("an object") {
         let real = path.replace("/api/tokens/{id}", "/api/tokens/0123456789ab").replace("{name}", "nobody");
+        let real = real.replace("{tag}", "nobody");
         let real = real.replace("{id}", "00000000-0000-8000-8000-000000000000");
         for (method, operation) in operations.as_object().expect("an object") {
             let needed = match operation["security"][0]["token"][0].as_str() {

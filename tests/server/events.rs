@@ -13,7 +13,7 @@ use super::{Setup, error_of};
 const CLIENTS_MAX: usize = punctual::limits::EVENT_CLIENTS_MAX;
 
 /// A client that listens.
-struct Listener {
+pub(super) struct Listener {
     raw: Raw,
     head: Reply,
     text: String,
@@ -23,14 +23,14 @@ struct Listener {
 
 /// One event.
 #[derive(Debug)]
-struct Event {
+pub(super) struct Event {
     id: String,
-    name: String,
-    data: Value,
+    pub(super) name: String,
+    pub(super) data: Value,
 }
 
 impl Listener {
-    fn connect(test: &Setup, query: &str) -> Listener {
+    pub(super) fn connect(test: &Setup, query: &str) -> Listener {
         Listener::asking(test, &format!("GET /api/events{query} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
@@ -90,7 +90,7 @@ impl Listener {
         Some(Event { id: id.to_owned(), name: name.to_owned(), data })
     }
 
-    fn next(&mut self) -> Event {
+    pub(super) fn next(&mut self) -> Event {
         self.try_next().expect("it goes on")
     }
 
@@ -177,7 +177,7 @@ fn jobs_are_told_when_they_change_whoever_changes_them() {
         assert_eq!(listener.told(&told), expected);
     }
     assert_eq!(run(&test, &job)["status"], "FAILED");
-    let reason = "1 executions in a row failed";
+    let reason = "an execution failed";
     assert_eq!(listener.told(&told), json!(["job", job, "paused", 5, true, null, reason]));
     assert_eq!(test.api().send("DELETE", &path, None).status, 204);
     assert_eq!(listener.told(&told), json!(["job", job, "deleted", null, false, null, null]));

@@ -184,6 +184,19 @@ fn health_and_info_answer_and_every_listed_endpoint_exists() {
     assert_eq!((&info["name"], &info["version"]), (&json!("punctual"), &json!(env!("CARGO_PKG_VERSION"))));
     let id = test.api().create("@daily", &test.receiver.url("/a"));
     let body = super::support::api::job("@hourly", &test.receiver.url("/a")).to_string();
+    let channel = json!({"kind": "webhook", "url": test.receiver.url("/told")}).to_string();
+    // A silence and an incident are there, too.
+    test.receiver.script("/fails", Script::Status(500));
+    let failing = test.api().create("@daily", &test.receiver.url("/fails"));
+    test.api().send("POST", &format!("/api/jobs/{failing}/run"), Some(r#"{"wait":true}"#));
+    let incident = until("an incident", || {
+        test.api().get("/api/incidents")["incidents"][0]["incidentId"].as_str().map(str::to_owned)
+    });
+    let ends_at = chrono::Utc::now() + chrono::TimeDelta::days(30);
+    let silence = json!({"tag": "x", "note": "a while", "endsAt": ends_at.format("%Y-%m-%dT%H:%M:%SZ").to_string()});
+    let silence = silence.to_string();
+    let made = test.api().send("POST", "/api/silences", Some(&silence)).json();
+    let made = made["silenceId"].as_str().expect("an id");
     let endpoints = info["endpoints"].as_array().expect("it is a list").iter();
     let mut endpoints: Vec<&str> = endpoints.map(|endpoint| endpoint.as_str().expect("it is a text")).collect();
     // What is deleted cannot be asked for afterwards.
@@ -195,6 +208,10 @@ fn health_and_info_answer_and_every_listed_endpoint_exists() {
         let body = match path {
             "/api/schedules/preview" => r#"{"schedule":"@hourly"}"#,
             "/api/calendars/:name" => r#"{"dates":[]}"#,
+            "/api/channels/:name" => &channel,
+            "/api/silences" => &silence,
+            path if path.starts_with("/api/policies/") => "{}",
+            path if path.ends_with("/acknowledge") => "{}",
             "/api/jobs/:id/backfill" => r#"{"from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}"#,
             "/api/executions/replay" => r#"{"status":"FAILED"}"#,
             path if path.ends_with("/run") || path.ends_with("/replay") => r#"{"wait":true}"#,
@@ -203,7 +220,12 @@ fn health_and_info_answer_and_every_listed_endpoint_exists() {
         };
         let is_execution = path.starts_with("/api/executions/");
         let id = if is_execution { execution_of(test.api(), &id) } else { id.clone() };
-        let path = path.replace(":id", &id).replace(":name", "holidays");
+        let id = match path {
+            path if path.starts_with("/api/incidents/") => incident.clone(),
+            path if path.starts_with("/api/silences/") => made.to_owned(),
+            _ => id,
+        };
+        let path = path.replace(":id", &id).replace(":name", "holidays").replace(":tag", "demo");
         let path = match path.as_str() {
             "/api/strips" => format!("{path}?jobId={id}"),
             _ if path.ends_with("/why") => format!("{path}?at=2026-01-01T00:00:00Z"),

@@ -98,6 +98,7 @@ impl Told {
         let paths = description["paths"].as_object().expect("paths");
         let read = paths.iter().filter(|(path, at)| at["get"].is_object() && *path != "/api/events");
         let mut asked = 0;
+        let incidents = api.get("/api/incidents");
         for (path, _) in read {
             let text = |id: &Value| id.as_str().expect("a text").to_owned();
             let of = if path.contains("executions/{") { vec![text(execution)] } else { ids.iter().map(text).collect() };
@@ -107,6 +108,11 @@ impl Told {
                     "/api/strips" => format!("?jobId={}", ids.iter().map(text).collect::<Vec<_>>().join(",")),
                     _ if path.ends_with("/why") => format!("?at={}", time_at(this_second())),
                     _ => String::new(),
+                };
+                let id = if path.starts_with("/api/incidents/") {
+                    &text(&incidents["incidents"][0]["incidentId"])
+                } else {
+                    id
                 };
                 let path = path.replace("{id}", id).replace("{name}", "de") + &query;
                 let answer = api.send("GET", &path, None);
@@ -190,6 +196,16 @@ fn planted_secrets_stand_nowhere_however_they_came() {
     assert_eq!(imported["refused"], 0, "{imported}");
     let ids = [first, batch["results"][0]["jobId"].clone(), imported["results"][0]["jobId"].clone()];
     told.send(&api, "PUT", "/api/calendars/de", "{\"dates\":[\"2026-12-25\"]}", 200);
+    // Secrets of channels, and one whose path is one.
+    let channel = |members: Value| with(json!({ "url": receiver.url("/channel") }), &members).to_string();
+    let signing = secrets("channel", true)["signingSecret"].clone();
+    let signed = channel(json!({ "kind": "webhook", "signingSecret": signing }));
+    told.send(&api, "PUT", "/api/channels/de", &signed, 200);
+    let topic = channel(json!({ "kind": "ntfy", "token": format!("token.{MARK}") }));
+    told.send(&api, "PUT", "/api/channels/topic", &topic, 200);
+    for name in ["de", "topic"] {
+        told.send(&api, "POST", &format!("/api/channels/{name}/test"), "", 200);
+    }
 
     // Each is sent, in every way in which something is; what is sent in place of a body is no secret.
     let mut execution = Value::Null;

@@ -229,7 +229,9 @@ impl World {
             }
             self.watch.acknowledged(through, &rejected);
             self.disk.rejected.retain(|number| !rejected.contains(number));
+            self.incidents.hear(through, &rejected, self.clock.now());
             self.feed(Input::Committed { through, rejected: rejected.clone() });
+            self.incidents.heard();
         }
         self.clients.settle_batch(through, &rejected, &self.disk, &mut self.coverage);
     }

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
-use punctual::core::{Action, Attempt, Class, Command, ExecutionId, Refusal, Reply, RequestId};
+use punctual::core::{
+    Action, Attempt, Class, Command, ExecutionId, IncidentId, Refusal, Reply, RequestId, Setting, Silence,
+};
 use punctual::job::{Context, JobId, JobSpec, Post, Revision};
 use punctual::schedule::{Calendars, Dates, Zones};
 use punctual::time::{Instant, WallUs};
@@ -18,6 +20,7 @@ use super::plan::{Plan, Profile};
 use super::policies::{Lap, Policies};
 use super::rng::Rng;
 use super::runs::{Runs, Wanted};
+use super::steering::{self, TAGS};
 
 /// What a client wrote; its number is the path of the URL, so that every spec tells where it comes from.
 #[derive(Clone, Copy)]
@@ -78,6 +81,15 @@ pub(crate) enum Asked {
     DeleteCalendar {
         name: Arc<str>,
     },
+    Set {
+        setting: Setting,
+    },
+    Silence {
+        silence: Silence,
+    },
+    Acknowledge {
+        id: IncidentId,
+    },
 }
 
 impl Asked {
@@ -88,7 +100,7 @@ impl Asked {
             Asked::Apply { id, .. } => Some(id),
             Asked::Pause { id } | Asked::Resume { id } | Asked::Run { wanted: Wanted { id, .. } } => Some(id),
             Asked::Create { .. } | Asked::PutCalendar { .. } | Asked::DeleteCalendar { .. } => None,
-            Asked::ReplayAll { .. } => None,
+            Asked::ReplayAll { .. } | Asked::Set { .. } | Asked::Silence { .. } | Asked::Acknowledge { .. } => None,
         }
     }
 }
@@ -115,7 +127,7 @@ pub(crate) struct Clients {
     /// What is to be written together.
     pub(crate) batch: Option<Batch>,
     targets: u64,
-    profile: Option<Profile>,
+    pub(crate) profile: Option<Profile>,
     pub(crate) has_policies: bool,
 }
 
@@ -141,6 +153,9 @@ impl Clients {
     pub(crate) fn command(&mut self, disk: &Disk, calendars: &Calendars, rng: &mut Rng, wall: WallUs) -> Command {
         if self.has_policies && rng.per_cent(15) {
             return self.calendar(rng, wall);
+        }
+        if self.has_policies && rng.per_cent(25) {
+            return self.steer(disk, rng, wall);
         }
         if self.known.is_empty() || rng.per_cent(25) {
             return self.create(calendars, rng, wall);
@@ -310,7 +325,12 @@ impl Clients {
         if self.has_policies && rng.per_cent(30) {
             timing.insert("name".to_owned(), (*rng.pick(&["one", "two", "three", "four", "five"])).into());
         }
-        let definition = policies.define(timing, &format!("http://t{host}.test/{number}"), active);
+        let mut definition = policies.define(timing, &format!("http://t{host}.test/{number}"), active);
+        if self.has_policies {
+            let tags: Vec<String> = TAGS.iter().filter(|_| rng.per_cent(35)).map(|&tag| tag.to_owned()).collect();
+            definition.tags = (!tags.is_empty()).then_some(tags);
+            definition.alerts = steering::of_job(rng);
+        }
         self.drafts.push(Written { beat, policies, leaves_out, active, at: wall.floor() });
         let context = Context { zones: Some(&ZONES), calendars: Some(calendars), ..Context::at(wall.floor()) };
         (number, JobSpec::compile(&definition, &context).expect("a valid definition"))
@@ -347,6 +367,10 @@ impl Clients {
                 assert_eq!(said, *ids, "other executions were said");
             }
             (Some(Reply::Started(said)), Reply::Ended(id, _)) => assert_eq!(said[0], *id),
+            (Some(Reply::Set(said)), Reply::Set(done)) => {
+                assert_eq!(format!("{said:?}"), format!("{done:?}"), "another setting was said");
+            }
+            (Some(Reply::Acknowledged(said)), Reply::Acknowledged(done)) => assert_eq!(said.id, done.id),
             (Some(Reply::Deleted), Reply::Deleted) | (Some(Reply::CalendarDeleted), Reply::CalendarDeleted) => {}
             (Some(Reply::CalendarPut { name: said, dates: those, .. }), Reply::CalendarPut { name, dates, .. }) => {
                 assert_eq!((&said, &those), (name, dates), "another calendar was said");
@@ -364,6 +388,9 @@ impl Clients {
     pub(crate) fn answered(&mut self, request: RequestId, reply: &Reply, disk: &Disk, coverage: &mut Coverage) {
         let asked = self.open.remove(&request).expect("a command is answered once");
         self.assert_planned(request, reply, coverage);
+        if let Asked::Set { .. } | Asked::Silence { .. } | Asked::Acknowledge { .. } = asked {
+            return self.steered(asked, reply, disk, coverage);
+        }
         match (asked, reply) {
             (Asked::Create { draft }, Reply::Created(view)) => {
                 self.assert_in_force(&view.revision, draft, disk);
@@ -390,6 +417,15 @@ impl Clients {
                 assert_ne!(expected, *number, "it is the revision that was expected");
                 self.refused.insert(draft);
                 coverage.hit("changed meanwhile");
+            }
+            (Asked::Create { draft } | Asked::Update { draft, .. }, Reply::Invalid(error)) => {
+                assert_eq!(error.member, "alerts.channels", "{error}");
+                self.refused.insert(draft);
+                coverage.hit("job with an unknown channel refused");
+            }
+            (Asked::Apply { draft: Some(draft), .. }, Reply::Invalid(error)) => {
+                assert_eq!(error.member, "alerts.channels", "{error}");
+                self.refused.insert(draft);
             }
             (Asked::Create { draft } | Asked::Update { draft, .. }, Reply::NameTaken(_)) => {
                 self.refused.insert(draft);
@@ -462,6 +498,7 @@ impl Clients {
                     Asked::Run { .. } | Asked::ReplayAll { .. } => (None, "run rejected"),
                     Asked::Pause { .. } | Asked::Resume { .. } => (None, "pause rejected"),
                     Asked::PutCalendar { .. } | Asked::DeleteCalendar { .. } => (None, "calendar rejected"),
+                    Asked::Set { .. } | Asked::Silence { .. } | Asked::Acknowledge { .. } => (None, "setting rejected"),
                 };
                 self.refused.extend(draft);
                 match why {

@@ -84,6 +84,7 @@ impl Demands {
             }
             Persist::Change(change) => self.assert_paused(change, disk, clients),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => {}
+            Persist::Setting(_) | Persist::Incident(_) => {}
         }
     }
 
@@ -148,7 +149,10 @@ impl Demands {
         let Some(why) = reason.filter(|_| old.spec.active && !new.spec.active) else { return };
         let policies = clients.policies_of(old);
         let failures = self.failures.get(&new.id.key()).copied().unwrap_or(0);
-        let in_a_row = format!("{failures} executions in a row failed");
+        let in_a_row = match failures {
+            1 => "an execution failed".to_owned(),
+            many => format!("{many} executions in a row failed"),
+        };
         let gone = self.report.as_ref().is_some_and(|report| report.outcome == Outcome::Answered(410));
         let is_right = if policies.pause_on_410 && gone {
             why == "the target answered 410"

@@ -6,14 +6,16 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use punctual::core::{
-    AlertRecord, CalendarChange, Change, Class, Counters, ExecutionId, ExecutionKey, JobChange, Kind, LastOutcome,
-    LedgerRow, Persist, Restored, Seq, Status, StoredJob, Tally, Totals,
+    AlertRecord, CalendarChange, Change, Class, Counters, ExecutionId, ExecutionKey, Incident, IncidentChange,
+    IncidentId, JobChange, Kind, LastOutcome, LedgerRow, Message, Persist, Restored, RowNews, Seq, Status, StoredJob,
+    Tally, Totals,
 };
 use punctual::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use punctual::schedule::Dates;
 use punctual::time::{Instant, WallUs};
 
 use super::clients::ZONES;
+use super::steering::Settings;
 
 /// A job on disk.
 pub(crate) struct DiskJob {
@@ -54,6 +56,12 @@ pub(crate) struct Disk {
     /// When each of them was committed: the highest wall time seen by then.
     calendar_times: Vec<WallUs>,
 
+    pub(crate) settings: Settings,
+    /// Every change of a setting that was ever committed.
+    pub(crate) log_of_settings: Vec<String>,
+    pub(crate) incidents: BTreeMap<IncidentId, Arc<Incident>>,
+    pub(crate) messages: BTreeMap<(IncidentId, u32), Message>,
+
     pub(crate) queue: VecDeque<Queued>,
     by_identity: HashMap<ExecutionKey, Seq>,
     /// Numbers of items that are one transaction.
@@ -92,6 +100,7 @@ impl Disk {
                 })
                 .map(|row| row.key.instant),
             Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => None,
+            Persist::Setting(_) | Persist::Incident(_) => None,
         })
     }
 
@@ -110,12 +119,14 @@ impl Disk {
         let batch: Vec<Queued> = self.queue.drain(..len).collect();
         for Queued { item, peak, .. } in batch {
             match item {
-                Persist::Row(row, alert) => {
+                Persist::Row(row, news) => {
+                    let RowNews { alert, incidents } = news.map(|news| *news).unwrap_or_default();
+                    incidents.into_iter().for_each(|change| self.put_incident(change));
                     if let Some(alert) = alert {
                         assert_eq!(alert.seq, row.seq, "an alert belongs to the row it comes with");
                         assert_eq!(row.record.status, Status::Failed, "only a failed row has an alert");
                         assert!(!self.alerts.contains_key(&row.seq), "a failure raises one alert");
-                        self.alerts.insert(row.seq, *alert);
+                        self.alerts.insert(row.seq, alert);
                     }
                     self.put_row(row);
                 }
@@ -130,6 +141,11 @@ impl Disk {
                     }
                 }
                 Persist::Change(change) => self.change(*change, peak),
+                Persist::Setting(setting) => {
+                    self.log_of_settings.push(format!("{setting:?}"));
+                    self.settings.apply(setting);
+                }
+                Persist::Incident(change) => self.put_incident(*change),
                 Persist::Runs(rows) => rows.into_iter().for_each(|row| self.put_row(row)),
             }
         }
@@ -142,8 +158,10 @@ impl Disk {
         let mut rows = Vec::new();
         for queued in batch {
             match &queued.item {
-                Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => self.rejected.push(queued.number),
-                Persist::Row(..) | Persist::Remove(_) => rows.push(queued),
+                Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) | Persist::Setting(_) => {
+                    self.rejected.push(queued.number)
+                }
+                Persist::Row(..) | Persist::Remove(_) | Persist::Incident(_) => rows.push(queued),
             }
         }
         let kept = rows.len();
@@ -161,6 +179,18 @@ impl Disk {
         self.is_ambiguous = false;
         self.rejected.clear();
         self.issued = 0;
+    }
+
+    fn put_incident(&mut self, change: IncidentChange) {
+        let IncidentChange { incident, message } = change;
+        if let Some(before) = self.incidents.insert(incident.id, Arc::clone(&incident)) {
+            assert!(before.closed.is_none(), "what is over stays over: {incident:?}");
+            assert!(before.messages <= incident.messages && (!before.told || incident.told));
+        }
+        if let Some(message) = message {
+            let other = self.messages.insert((incident.id, message.number), message);
+            assert_eq!(other, None, "a message is written once");
+        }
     }
 
     fn put_row(&mut self, row: LedgerRow) {
@@ -300,11 +330,22 @@ impl Disk {
         all
     }
 
+    /// When each job's latest success was sent.
+    fn last_success(&self) -> HashMap<JobKey, Instant> {
+        let mut all = HashMap::new();
+        for row in self.rows.values().filter(|row| row.record.status == Status::Success) {
+            let sent = row.record.executed.map_or(row.key.instant, WallUs::floor);
+            let last = all.entry(row.key.job).or_insert(sent);
+            *last = sent.max(*last);
+        }
+        all
+    }
+
     /// What a start reads: jobs, unfinished rows, and the rest. Schedules are read from their texts again.
     pub(crate) fn restore(&self) -> (Vec<StoredJob>, Vec<LedgerRow>, Restored) {
         let (counters, last) = (self.counters(), self.last());
         let mut finished: BTreeMap<JobKey, (u32, Instant)> = BTreeMap::new();
-        let failures = self.failures();
+        let (failures, last_success) = (self.failures(), self.last_success());
         for row in
             self.rows.values().filter(|row| row.record.status != Status::Pending && row.key.kind == Kind::Scheduled)
         {
@@ -324,6 +365,7 @@ impl Disk {
                 counters: counters[key],
                 last: last.get(key).and_then(|last| last.last().copied()),
                 failures_in_row,
+                last_success: last_success.get(key).copied(),
             };
             jobs.push(StoredJob { revision, totals: Totals { tally, finished_through } });
         }
@@ -331,7 +373,8 @@ impl Disk {
         let executed = self.rows.values().filter_map(|row| row.record.executed);
         let changed = self.jobs.values().map(|job| job.deleted.unwrap_or(job.revision.updated_at));
         let newest = executed.chain(changed).max();
-        (jobs, rows, Restored { next_seq: self.next_seq, next_job: self.next_job, newest })
+        let next_incident = self.incidents.keys().map(|id| id.0 + 1).max().unwrap_or(1);
+        (jobs, rows, Restored { next_seq: self.next_seq, next_job: self.next_job, next_incident, newest })
     }
 
     pub(crate) fn pending(&self) -> impl Iterator<Item = &LedgerRow> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use punctual::core::{Input, Kind};
+use punctual::core::{Cause, Input, Kind};
 use punctual::job::Revision;
 use punctual::time::{Instant, WallUs};
 
@@ -23,6 +23,9 @@ impl World {
         oracle::judge(&self.disk, &self.clients, &self.plan, through, &mut self.coverage);
         self.clients.runs.judge(&self.disk, through);
         self.assert_counters();
+        if let Some(core) = &self.core {
+            self.incidents.judge(core, &self.disk, self.clock.now(), &mut self.coverage);
+        }
         self.drain_at_last();
     }
 
@@ -37,6 +40,7 @@ impl World {
             self.crash();
         }
         self.start();
+        self.tell_trouble(Cause::StoreFailing, false);
         // Whoever gathers changes does not do so for ever.
         self.write_gathered();
         for report in self.pool.heal() {

@@ -1,7 +1,7 @@
 //! Owns how events and faults take place: the writer's batches, acknowledgements, reports, crash and start.
 //! It must not choose which faults there are; the plan does.
 
-use punctual::core::{Attempt, CalendarChange, Input, Persist, Report, Scheduler};
+use punctual::core::{Attempt, CalendarChange, Cause, Input, Persist, Report, Scheduler, Trouble};
 use punctual::time::{Now, WallUs};
 
 use super::plan::{Fault, SECOND_US};
@@ -169,7 +169,12 @@ impl World {
                 self.down_us = down_us;
                 self.drain();
             }
-            Fault::DiskFull(full) => self.disk_full = full,
+            Fault::DiskFull(full) => {
+                self.disk_full = full;
+                self.tell_trouble(Cause::StoreFailing, full);
+                let nearly = self.rng.per_cent(50);
+                self.tell_trouble(Cause::DiskNearlyFull, nearly);
+            }
             Fault::DiskSlow { commit_us } => self.commit_us = commit_us,
             Fault::ClockStep { by_us } => {
                 self.clock.step(by_us);
@@ -186,6 +191,14 @@ impl World {
             }
             Fault::Stall { for_us } => self.clock.advance_to(self.clock.true_us + for_us),
             Fault::ChangeBurst => self.change_burst(),
+        }
+    }
+
+    /// The server says how a part of it is.
+    pub(crate) fn tell_trouble(&mut self, cause: Cause, is_wrong: bool) {
+        if self.core.is_some() {
+            self.incidents.trouble(cause, is_wrong);
+            self.feed(Input::Trouble(Trouble { cause, why: is_wrong.then(|| "something is wrong".to_owned()) }));
         }
     }
 
@@ -256,6 +269,7 @@ impl World {
         }
         self.watch.start(now);
         self.demands.start(is_behind, &self.disk);
+        self.incidents.start(&self.disk, now);
         self.forget_clocks();
         self.core = Some(Scheduler::new(self.plan.settings));
         let clock_is_behind = restored.newest.is_some_and(|newest| newest > now.wall);
@@ -291,7 +305,16 @@ impl World {
         for (name, dates) in calendars {
             self.feed(Input::RestoreCalendar(CalendarChange { name, dates: Some(dates) }));
         }
+        for setting in self.disk.settings.all() {
+            self.feed(Input::RestoreSetting(setting));
+        }
+        let open = self.disk.incidents.values().filter(|incident| incident.closed.is_none());
+        for incident in open.cloned().collect::<Vec<_>>() {
+            self.feed(Input::RestoreIncident(Box::new((*incident).clone())));
+        }
         self.feed(Input::RestoreDone(restored));
+        self.tell_trouble(Cause::StoreFailing, self.disk_full);
+        self.tell_trouble(Cause::DiskNearlyFull, false);
         self.demands.started();
         if !closes {
             self.assert_last();

@@ -1,14 +1,24 @@
 //! Owns the canonical line of an output: what makes two runs the same, whatever the types are called.
 //! It must not name a type or print a public id: the hash over these lines outlives a change of either.
 
-use punctual::core::{AlertRecord, Attempt, Change, JobChange, JobView, LedgerRow, Notice, Output, Persist, Reply};
+use punctual::core::{
+    AlertRecord, Attempt, Change, Incident, IncidentChange, JobChange, JobView, LedgerRow, Message, Notice, Output,
+    Persist, Reply, RowNews, Setting,
+};
 
 /// One output as text: numbers and status names only.
 pub(crate) fn of(output: &Output) -> String {
     match output {
-        Output::Persist(number, Persist::Row(row, alert)) => {
-            format!("{number} row {}{}", row_text(row), alert.as_deref().map(alert_text).unwrap_or_default())
+        Output::Persist(number, Persist::Row(row, news)) => {
+            let (alert, incidents) = match news.as_deref() {
+                Some(RowNews { alert, incidents }) => (alert.as_ref(), &incidents[..]),
+                None => (None, &[][..]),
+            };
+            let incidents: String = incidents.iter().map(incident_text).collect();
+            format!("{number} row {}{}{incidents}", row_text(row), alert.map(alert_text).unwrap_or_default())
         }
+        Output::Persist(number, Persist::Incident(change)) => format!("{number}{}", incident_text(change)),
+        Output::Persist(number, Persist::Setting(setting)) => format!("{number} setting {}", setting_text(setting)),
         Output::Persist(number, Persist::Remove(seq)) => format!("{number} remove {}", seq.0),
         Output::Persist(number, Persist::Calendar(change)) => {
             format!(
@@ -29,6 +39,7 @@ pub(crate) fn of(output: &Output) -> String {
         Output::Dispatched(class, drift_us) => format!("dispatched {} {drift_us}", class.code()),
         Output::Hurry => "hurry".to_owned(),
         Output::Alert(alert) => alert_text(alert),
+        Output::Tell(message) => format!("tell{}", message_text(message)),
         Output::Notice(notice) => notice_text(notice),
     }
 }
@@ -53,6 +64,27 @@ fn row_text(row: &LedgerRow) -> String {
         row.record.duration_us,
         row.record.error,
     )
+}
+
+fn incident_text(change: &IncidentChange) -> String {
+    let Incident { id, cause, summary, messages, told, closed, acknowledged, .. } = &*change.incident;
+    let closed = closed.as_ref().map(|closed| (closed.at.0, &closed.why));
+    let message = change.message.as_ref().map(message_text).unwrap_or_default();
+    let known = acknowledged.is_some();
+    format!(" incident {id} {} {summary} {messages} {told} {closed:?} {known}{message}", cause.name())
+}
+
+fn message_text(message: &Message) -> String {
+    let Message { incident, number, event, at, channels } = message;
+    format!(" message {} {number} {} at {} over {channels:?}", incident.id, event.name(), at.0)
+}
+
+fn setting_text(setting: &Setting) -> String {
+    match setting {
+        Setting::Channel(name, put) => format!("channel {name} {}", put.is_some()),
+        Setting::Policy(scope, put) => format!("policy {scope:?} {:?}", put.as_ref().map(|policy| policy.define())),
+        Setting::Silence(id, put) => format!("silence {id} {:?}", put.as_ref().map(|silence| silence.ends_at)),
+    }
 }
 
 fn alert_text(alert: &AlertRecord) -> String {
@@ -94,6 +126,10 @@ fn reply_text(reply: &Reply) -> String {
         Reply::CalendarPut { name, dates, jobs } => format!("calendar {name} {} {jobs}", dates.len()),
         Reply::CalendarDeleted => "calendar deleted".to_owned(),
         Reply::NoSuchCalendar => "no such calendar".to_owned(),
+        Reply::Set(setting) => format!("set {}", setting_text(setting)),
+        Reply::NoSuchSetting => "no such setting".to_owned(),
+        Reply::Acknowledged(incident) => format!("acknowledged {}", incident.id),
+        Reply::NoSuchIncident => "no such incident".to_owned(),
         Reply::Started(ids) => {
             let keys = ids.iter().map(|id| (id.job.key().0, id.instant.as_secs(), id.kind.code(), id.number));
             format!("started {:?}", keys.collect::<Vec<_>>())

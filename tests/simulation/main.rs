@@ -17,6 +17,7 @@ mod demands;
 mod disk;
 mod finish;
 mod happen;
+mod incidents;
 mod line;
 mod oracle;
 mod plan;
@@ -24,6 +25,7 @@ mod policies;
 mod pool;
 mod rng;
 mod runs;
+mod steering;
 mod watch;
 mod world;
 

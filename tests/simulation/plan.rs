@@ -71,6 +71,8 @@ pub(crate) struct Plan {
     pub(crate) jobs: u64,
     /// Whether jobs have policies of their own.
     pub(crate) has_policies: bool,
+    /// How many channels clients make at the start.
+    pub(crate) channels: u64,
     /// A change of the clock in Berlin that the run is to meet.
     pub(crate) meets: Option<i64>,
     /// How long the faults last.
@@ -109,6 +111,7 @@ impl Plan {
             manners: (0..rng.within(1..=4)).map(|_| *rng.pick(&manners)).collect(),
             jobs: rng.within(1..=6),
             has_policies: rng.per_cent(60),
+            channels: *rng.pick(&[0, 1, 1, 2]),
             meets: None,
             length_us,
             faults: faults(rng, length_us, Profile::Busy),
@@ -148,6 +151,7 @@ impl Plan {
             manners: vec![Manner::Well, Manner::Well, Manner::Flaky, Manner::Slow],
             jobs: 14_000,
             has_policies: false,
+            channels: 1,
             length_us: 110 * SECOND_US,
             // The second is the first minute mark; see `World::new`.
             faults: vec![(30 * SECOND_US + 40_000, crash), (36 * SECOND_US, Fault::Crash { down_us: 60 * SECOND_US })],
@@ -174,6 +178,7 @@ impl Plan {
             manners: vec![Manner::Hanging],
             jobs: 2_400,
             has_policies: false,
+            channels: 1,
             length_us: 62 * SECOND_US,
             faults: vec![(60 * SECOND_US, Fault::ChangeBurst)],
             command_every_us: None,

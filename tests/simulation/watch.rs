@@ -95,6 +95,7 @@ impl Watch {
                 coverage.hit("drain took back");
             }
             Persist::Calendar(_) => coverage.hit("calendar written"),
+            Persist::Setting(_) | Persist::Incident(_) => {}
             Persist::Runs(rows) => {
                 assert!(!self.draining, "nothing is begun while draining");
                 rows.iter().for_each(|row| self.row(row, now, disk, clients, coverage));

@@ -14,6 +14,7 @@ use super::clock::Clock;
 use super::coverage::Coverage;
 use super::demands::Demands;
 use super::disk::Disk;
+use super::incidents::Incidents;
 use super::line;
 use super::plan::{Fault, Plan, Profile, SECOND_US};
 use super::pool::Pool;
@@ -54,6 +55,7 @@ pub(crate) struct World {
     pub(crate) clients: Clients,
     pub(crate) watch: Watch,
     pub(crate) demands: Demands,
+    pub(crate) incidents: Incidents,
     pub(crate) coverage: Coverage,
     /// By time and order of asking; with the process it is meant for, if only for that.
     agenda: BTreeMap<(u64, u64), (Option<u64>, Event)>,
@@ -95,6 +97,7 @@ impl World {
             disk: Disk::default(),
             watch: Watch::default(),
             demands: Demands::default(),
+            incidents: Incidents::default(),
             coverage: Coverage::default(),
             agenda: BTreeMap::new(),
             order: 0,
@@ -128,6 +131,10 @@ impl World {
     pub(crate) fn live(mut self) -> (u64, u64, Coverage) {
         for _ in 0..self.plan.jobs {
             let command = self.clients.create(&self.calendars(), &mut self.rng, self.clock.now().wall);
+            self.feed(Input::Command(Box::new(command)));
+        }
+        for _ in 0..self.plan.channels {
+            let command = self.clients.steer_channel(&self.disk, &mut self.rng);
             self.feed(Input::Command(Box::new(command)));
         }
         while self.clock.true_us < self.plan.length_us {
@@ -287,6 +294,9 @@ impl World {
             Output::Persist(number, item) => {
                 self.watch.persist(number, &item, now, &self.disk, &self.clients, &mut self.coverage);
                 self.demands.persist(&item, now, &self.disk, &self.clients);
+                if let Some(core) = &self.core {
+                    self.incidents.persist((number, &item), now, core, &self.disk, &self.watch, &mut self.coverage);
+                }
                 let peak = self.watch.peak.unwrap_or(now.wall);
                 self.persist(number, item, peak);
             }
@@ -317,6 +327,7 @@ impl World {
                 self.watch.alert(&alert, &self.disk);
                 self.coverage.hit("alert told");
             }
+            Output::Tell(message) => self.incidents.tell(&message, &self.disk, &mut self.coverage),
             Output::Notice(notice) => match notice {
                 Notice::InDoubt { rows } => assert!(rows > 0),
                 Notice::Missed { count, .. } => {

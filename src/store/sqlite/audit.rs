@@ -24,6 +24,11 @@ pub(super) fn insert(connection: &Connection, row: &AuditRow) -> rusqlite::Resul
     let difference = match &row.difference {
         Difference::None => None,
         Difference::Job(old, new) => Some(between(old.as_deref(), new.as_deref())),
+        Difference::Members(pairs) => {
+            let pairs: BTreeMap<&String, [Box<RawValue>; 2]> =
+                pairs.iter().map(|(name, pair)| (name, pair.each_ref().map(|value| shown(value)))).collect();
+            Some(serde_json::to_string(&pairs).expect("it has string keys only"))
+        }
         Difference::Jobs(jobs) => {
             let jobs: BTreeMap<&str, Value> = jobs.iter().map(|(done, jobs)| (*done, many(jobs))).collect();
             Some(serde_json::to_string(&jobs).expect("it has string keys only"))

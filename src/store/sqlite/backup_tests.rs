@@ -12,7 +12,11 @@ use super::fold::Fold;
 use super::seal::LINE_LEN;
 use super::writer::commit;
 use super::{BackupSource, CopyError, Look, OpenError, Prepared, SecretsState, Store, migrations};
-use crate::core::{Change, Class, ExecutionKey, JobChange, LedgerRow, Persist, Seq, Status};
+use crate::channel::Channel;
+use crate::core::{
+    Cause, Change, Class, Closed, Event, ExecutionKey, Incident, IncidentChange, IncidentId, JobChange, LedgerRow,
+    Message, Persist, PolicyScope, Seq, Setting, Silence, SilenceId, Silenced, Status, Subject,
+};
 use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use crate::mix::mix;
 use crate::store::Batch;
@@ -48,6 +52,47 @@ fn row(job: u64, second: i64, status: Status) -> Persist {
     Persist::Row(row, None)
 }
 
+/// A channel with a secret, a policy, a silence, and incidents with messages: one is open, one is over.
+fn told() -> Vec<Persist> {
+    let text =
+        r#"{"kind":"webhook","url":"https://localhost/","signingSecret":"whsec_cGxhbnRlZC1zaWduaW5nLXNlY3JldC14MQ=="}"#;
+    let channel =
+        Channel::compile(&serde_json::from_str(text).expect("it is a definition"), None, true).expect("valid");
+    let silence = Silence {
+        of: Silenced::Tag("a".into()),
+        note: "known".into(),
+        ends_at: Second::from_secs(4 * DAY),
+        created_at: WallUs(1),
+        by: None,
+    };
+    let incident = |id: i64, closed: Option<Closed>| {
+        let incident = Arc::new(Incident {
+            id: IncidentId(id.unsigned_abs()),
+            cause: Cause::Failing,
+            subject: Subject::Job(JobId::new(JobKey(1), [7; 10])),
+            label: None,
+            summary: "an execution failed".into(),
+            execution: None,
+            opened_at: WallUs(id),
+            closed,
+            acknowledged: None,
+            messages: 1,
+            told: true,
+            told_at: Some(WallUs(id)),
+        });
+        let (at, channels) = (WallUs(id), Box::new(["ops".into()]));
+        let message = Message { incident: Arc::clone(&incident), number: 1, event: Event::Opened, at, channels };
+        Persist::Incident(Box::new(IncidentChange { incident, message: Some(message) }))
+    };
+    vec![
+        Persist::Setting(Setting::Channel("ops".into(), Some(Arc::new(channel)))),
+        Persist::Setting(Setting::Policy(PolicyScope::Server, Some(Arc::default()))),
+        Persist::Setting(Setting::Silence(SilenceId(1), Some(Arc::new(silence)))),
+        incident(10, Some(Closed { at: WallUs(20), why: "an execution succeeded".into() })),
+        incident(11, None),
+    ]
+}
+
 fn write(store: &mut Store, items: Vec<Persist>) {
     let items: Vec<(u64, Persist)> = (1..).zip(items).collect();
     items.iter().for_each(|(_, item)| store.index.expect(item));
@@ -80,6 +125,7 @@ impl Kept {
         }
         write(&mut store, (1..=JOBS).map(|job| row(job, 3 * DAY, Status::Success)).collect());
         write(&mut store, (1..=JOBS).map(|job| row(job, 3 * DAY + 1, Status::Pending)).collect());
+        write(&mut store, told());
         kept
     }
 
@@ -120,7 +166,9 @@ fn wrong_with(path: &Path) -> Vec<String> {
 fn all_rows(path: &Path) -> Vec<String> {
     let connection = Connection::open(path).expect("it opens");
     let mut rows = Vec::new();
-    for table in ["jobs", "ledger", "job_executions", "job_totals", "job_tags", "secrets", "series_hours", "marks"] {
+    let tables = ["jobs", "ledger", "job_executions", "job_totals", "job_tags", "secrets", "series_hours", "marks"];
+    let told = ["incidents", "messages", "channels", "channel_secrets", "policies", "silences"];
+    for table in tables.into_iter().chain(told) {
         let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).expect("it is a table");
         let columns = statement.column_count();
         let mut found = statement.query([]).expect("it can be read");
@@ -339,7 +387,7 @@ fn whatever_does_not_fit_together_is_found() {
     for (sql, what) in [
         ("DELETE FROM jobs WHERE id = 3", "executions of jobs that are not there"),
         (
-            "INSERT INTO job_totals SELECT 999, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0",
+            "INSERT INTO job_totals SELECT 999, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, NULL",
             "totals of jobs that are not there",
         ),
         (
@@ -386,6 +434,24 @@ fn whatever_does_not_fit_together_is_found() {
             "INSERT INTO alerts VALUES (1, 1, 'x', 'x', 'x', 'x', 0, 'LOST', NULL, 0, NULL)",
             "alerts that cannot be read",
         ),
+        ("UPDATE incidents SET cause = 'TIRED' WHERE id = 10", "incidents that cannot be read"),
+        ("UPDATE incidents SET closed_why = NULL WHERE id = 10", "incidents that cannot be read"),
+        ("UPDATE incidents SET closed_at = 9 WHERE id = 10", "incidents that were closed before they were opened"),
+        (
+            "UPDATE incidents SET closed_at = NULL, closed_why = NULL WHERE id = 10",
+            "incidents of which another is open already",
+        ),
+        ("DELETE FROM incidents WHERE id = 10", "messages of incidents that are not there"),
+        ("UPDATE messages SET number = 2 WHERE incident = 10", "messages that their incidents do not count"),
+        ("UPDATE messages SET event = 'SHOUTED'", "messages that cannot be read"),
+        ("UPDATE messages SET delivery = 'LOGGED'", "messages that cannot be read"),
+        ("UPDATE messages SET created_at = NULL", "messages that cannot be read"),
+        ("UPDATE channels SET definition = '{}'", "channels that cannot be read"),
+        ("DELETE FROM channel_secrets", "channels that cannot be read"),
+        ("DELETE FROM channels", "secrets of channels that are not there"),
+        ("UPDATE channel_secrets SET sealed = zeroblob(80)", ""),
+        ("UPDATE policies SET definition = '{\"after\":0}'", "policies that cannot be read"),
+        ("UPDATE silences SET tag = NULL", "silences that cannot be read"),
         (
             "INSERT INTO idempotency_keys VALUES ('k', x'00', 0, 200, '[]', x'')",
             "answers under idempotency keys that cannot be read",

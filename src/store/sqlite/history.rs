@@ -7,7 +7,7 @@ use std::collections::hash_map::{self, HashMap};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::index::{Entry, Index, Wanted};
-use super::{alerts, audit, found, keys, rows, series, single, strips, tokens};
+use super::{alerts, audit, deliveries, found, incidents, keys, rows, series, single, strips, tokens};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
@@ -85,6 +85,11 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
         }
         Query::Strips { jobs, limit, now } => {
             strips::strips(&snapshot, (index, settled), jobs, *limit, *now).map(Answer::Strips)
+        }
+        Query::Incidents(query) => incidents::page(&snapshot, query).map(Answer::Incidents),
+        Query::Incident(id) => {
+            let Some(incident) = incidents::one(&snapshot, *id)? else { return Ok(Answer::Incident(None)) };
+            Ok(Answer::Incident(Some(Box::new((incident, deliveries::of_incident(&snapshot, *id)?)))))
         }
         Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
     }

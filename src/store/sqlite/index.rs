@@ -316,7 +316,7 @@ impl IndexWriter {
         match item {
             Persist::Row(row, _) => self.note(row.seq, &row.key, row.record.status),
             Persist::Remove(seq) => self.forget(*seq),
-            Persist::Calendar(_) => {}
+            Persist::Calendar(_) | Persist::Setting(_) | Persist::Incident(_) => {}
             Persist::Runs(rows) => rows.iter().for_each(|row| self.note(row.seq, &row.key, row.record.status)),
             Persist::Change(change) => {
                 change.remove.iter().for_each(|&seq| self.forget(seq));

@@ -4,7 +4,7 @@
 use rusqlite::Connection;
 
 use super::look::Finding;
-use super::rows;
+use super::{deliveries, incidents, rows};
 use crate::core::{Class, Kind, Status};
 use crate::limits::FINDINGS_MAX;
 
@@ -72,6 +72,30 @@ const RULES: &[(&str, &str)] = &[
         "SELECT 'alert ' || seq FROM alerts WHERE delivery NOT IN ('PENDING', 'DELIVERED', 'FAILED', 'LOGGED')",
     ),
     (
+        "incidents that were closed before they were opened",
+        "SELECT 'incident ' || id FROM incidents WHERE closed_at < opened_at",
+    ),
+    (
+        "incidents of which another is open already",
+        "SELECT 'incident ' || max(id) FROM incidents WHERE closed_at IS NULL GROUP BY cause, job_id, target \
+         HAVING count(*) > 1",
+    ),
+    (
+        "messages of incidents that are not there",
+        "SELECT 'message ' || incident || '.' || number || '.' || channel FROM messages \
+         WHERE event IS NOT NULL AND incident NOT IN (SELECT id FROM incidents)",
+    ),
+    (
+        "messages that their incidents do not count",
+        "SELECT 'message ' || incident || '.' || number || '.' || channel FROM messages m JOIN incidents i \
+         ON i.id = m.incident WHERE m.event IS NOT NULL AND m.number NOT BETWEEN 1 AND i.messages",
+    ),
+    (
+        "secrets of channels that are not there",
+        "SELECT 'channel ' || channel || ': ' || name FROM channel_secrets \
+         WHERE channel NOT IN (SELECT name FROM channels)",
+    ),
+    (
         "answers under idempotency keys that cannot be read",
         "SELECT key FROM idempotency_keys WHERE length(digest) <> 32 OR NOT json_valid(headers)",
     ),
@@ -90,6 +114,9 @@ pub(super) fn broken(connection: &Connection, say: &mut dyn FnMut(&'static str))
     }
     connection.execute_batch("DROP TABLE temp.found")?;
     findings.extend(strange_ids(connection)?);
+    say("incidents");
+    findings.extend(incidents::unread(connection)?);
+    findings.extend(deliveries::unread(connection)?);
     Ok(findings)
 }
 

@@ -1,4 +1,4 @@
-//! Owns reading the store at start: jobs with their counters, unfinished rows, and the marks above them.
+//! Owns reading the store at start: jobs with their counters, unfinished rows, what is to be told, and the marks above them.
 //! It must not judge what it finds: the core does.
 
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::index::IndexWriter;
 use super::secrets::{self, Found};
-use super::{OpenError, Store, alerts, calendars, rows, tokens};
+use super::{OpenError, Store, alerts, calendars, deliveries, incidents, rows, settings, tokens};
 use crate::core::{LedgerRow, Restored, Status, StoredJob, Totals};
 use crate::job::{Context, JobKey};
 use crate::store::Loaded;
@@ -26,6 +26,7 @@ impl Store {
         mut row: impl FnMut(LedgerRow),
     ) -> Result<Loaded, OpenError> {
         let secrets = secrets::open_all(&self.connection, self.path(), self.vault.as_ref())?;
+        self.forget_unwritten().map_err(|why| self.damaged(&why))?;
         let index = &mut self.index;
         let loaded = load(&self.connection, &secrets, index, context, &mut job, &mut row);
         loaded.map_err(|why| self.damaged(&why))
@@ -59,10 +60,15 @@ pub(super) fn load(
         restored: Restored {
             next_seq: above(seq),
             next_job: above(key),
+            next_incident: above(max("SELECT max(id) FROM incidents")?),
             newest: newest.into_iter().flatten().max().map(WallUs),
         },
         alerts: alerts::undelivered(connection)?,
         calendars: calendars::read_all(connection)?,
+        settings: settings::read_all(connection, secrets)?,
+        channels: settings::read_health(connection)?,
+        incidents: incidents::open(connection)?,
+        messages: deliveries::undelivered(connection)?,
         tokens: (tokens::version(connection)?, tokens::read_all(connection)?),
         jobs,
     })

@@ -11,7 +11,7 @@ use super::copying::{CopyError, Watch};
 use super::index::IndexWriter;
 use super::open::{self, APPLICATION_ID, BACKUP_ID, OpenError};
 use super::seal::Header;
-use super::{invariants, load, migrations, secrets, sums, whole};
+use super::{invariants, load, migrations, secrets, settings, sums, whole};
 use crate::core::{LedgerRow, StoredJob};
 use crate::job::Context;
 use crate::limits::{BACKUP_WAL_MAX, FINDINGS_MAX, FINDINGS_NAMED_MAX};
@@ -22,13 +22,16 @@ use crate::vault::Vault;
 const STEPS_PER_LOOK: i32 = 1_000_000;
 
 /// What is counted, under the name that people read.
-const COUNTS: [(&str, &str); 9] = [
+const COUNTS: [(&str, &str); 12] = [
     ("jobs", "SELECT count(*) FROM jobs WHERE deleted_at IS NULL"),
     ("deletedJobs", "SELECT count(*) FROM jobs WHERE deleted_at IS NOT NULL"),
     ("ledger", "SELECT count(*) FROM ledger"),
     ("history", "SELECT ifnull(sum(kept), 0) FROM job_totals"),
     ("alerts", "SELECT count(*) FROM alerts"),
-    ("secrets", "SELECT count(*) FROM secrets"),
+    ("incidents", "SELECT count(*) FROM incidents"),
+    ("channels", "SELECT count(*) FROM channels"),
+    ("silences", "SELECT count(*) FROM silences"),
+    ("secrets", "SELECT (SELECT count(*) FROM secrets) + (SELECT count(*) FROM channel_secrets)"),
     ("tokens", "SELECT count(*) FROM tokens WHERE parent IS NULL AND revoked_at IS NULL"),
     ("calendars", "SELECT count(*) FROM calendars"),
     ("idempotencyKeys", "SELECT count(*) FROM idempotency_keys"),
@@ -247,6 +250,9 @@ impl Look {
         examined.findings.extend(invariants::broken(&self.connection, say)?);
         say("rollups");
         examined.findings.extend(sums::wrong(&self.connection)?);
+        say("settings");
+        let secrets = secrets::open_all(&self.connection, &self.path, self.vault.as_ref()).ok();
+        examined.findings.extend(settings::unread(&self.connection, secrets.as_ref())?);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0003_find_and_pause.sql"),
     include_str!("../../../migrations/0004_series.sql"),
     include_str!("../../../migrations/0005_access.sql"),
+    include_str!("../../../migrations/0006_incidents.sql"),
 ];
 
 /// The version this build writes.
@@ -48,14 +49,23 @@ mod tests {
             let rows = format!(
                 "PRAGMA application_id = 0x506e6374; PRAGMA user_version = {version}; \
                  INSERT INTO job_totals (job_id, success, failed, skipped, duration, timed, kept, last_scheduled_time, \
-                 last_status) VALUES (1, 2, 3, 4, 5, 6, 7, 8, 0); INSERT INTO marks VALUES ('job', 9)"
+                 last_status) VALUES (1, 2, 3, 4, 5, 6, 7, 8, 0), (2, 2, 3, 4, 5, 6, 7, 8, 2); \
+                 INSERT INTO job_executions (job_id, scheduled_time, kind, number, status, class, attempt, recoveries, \
+                 executed_after) VALUES (1, 40, 0, 0, 0, 0, 1, 0, 1), (1, 50, 0, 0, 0, 0, 1, 0, 2500000), \
+                 (1, 60, 0, 0, 2, 0, 1, 0, 1), (2, 50, 0, 0, 2, 0, 1, 0, 1); INSERT INTO marks VALUES ('job', 9)"
             );
             connection.execute_batch(&rows).expect("the rows fit");
             connection.close().expect("it can be closed");
             let store = Store::open(&path).expect("it opens");
             assert_eq!(version_of(&store.connection).expect("it has one"), current_version());
             let count = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
-            assert_eq!(count("SELECT success + failed + kept FROM job_totals"), 12);
+            assert_eq!(count("SELECT success + failed + kept FROM job_totals WHERE job_id = 1"), 12);
+            let sent = if version < 6 { 52 } else { 0 };
+            let last_success = |job| format!("SELECT ifnull(last_success, 0) FROM job_totals WHERE job_id = {job}");
+            assert_eq!([count(&last_success(1)), count(&last_success(2))], [sent, 0], "found in history");
+            for table in ["incidents", "messages", "channels", "channel_secrets", "policies", "silences"] {
+                assert_eq!(count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+            }
             assert_eq!(count("SELECT (SELECT count(*) FROM series_hours) + (SELECT count(*) FROM series_days)"), 0);
         }
     }

@@ -4,7 +4,7 @@
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
 //! with `fold`, `retention`, `ageing`, `checkpoint` beside it, each a `chore`, `reader` with `history`
 //! (pages), `strips`, `single` executions, `found` jobs and `series`; `index` with `stand`, `rollups`, `alerts`, `calendars`,
-//! idempotency `keys`, `tombstones`, `secrets`, which `reseal` gives another key, `tokens` and the `audit` log. A `backup` is a copy of all of it, made as `copying` says, out of a `part`, with a `seal`;
+//! idempotency `keys`, `tombstones`, `incidents` with the `deliveries` of their messages, `settings`, which say who hears of them, `secrets`, which `reseal` gives another key, `tokens` and the `audit` log. A `backup` is a copy of all of it, made as `copying` says, out of a `part`, with a `seal`;
 //! `whole` tells whether a file is one, `look` what is in it and whether its tables fit together (`invariants`, `sums`), and `restore`
 //! puts it in place of a database. `fill` makes a long history for measurements, `subject` takes the steps of the threads one by one for tests.
 
@@ -18,10 +18,12 @@ mod calendars;
 mod checkpoint;
 mod chore;
 mod copying;
+mod deliveries;
 mod fill;
 mod fold;
 mod found;
 mod history;
+mod incidents;
 mod index;
 mod invariants;
 mod keys;
@@ -30,6 +32,8 @@ mod look;
 mod migrations;
 mod open;
 mod part;
+#[cfg(test)]
+mod plan_tests;
 mod reader;
 mod reseal;
 mod restore;
@@ -39,6 +43,7 @@ mod rows;
 mod seal;
 mod secrets;
 mod series;
+mod settings;
 mod single;
 mod stand;
 mod strips;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::open::{self, OpenError};
-use super::secrets::place;
+use super::secrets::{place, place_in_channel};
 use super::{Store, rows};
 use crate::vault::{UnsealError, Vault};
 
@@ -41,6 +41,8 @@ fn reseal(connection: &mut Connection, path: &Path, old: &Vault, new: &Vault) ->
     {
         // What belongs to no job cannot be opened by anybody, as the job's id is needed for that.
         transaction.execute("DELETE FROM secrets WHERE job_id NOT IN (SELECT id FROM jobs)", []).map_err(failed)?;
+        let sql = "DELETE FROM channel_secrets WHERE channel NOT IN (SELECT name FROM channels)";
+        transaction.execute(sql, []).map_err(failed)?;
         // Digests of requests that may have had secrets in them, hidden by the old key: now they are equal to nothing.
         transaction.execute("UPDATE idempotency_keys SET digest = zeroblob(32)", []).map_err(failed)?;
         let sql = "SELECT public_id, secrets.name, sealed, job_id FROM secrets JOIN jobs ON id = job_id";
@@ -52,23 +54,50 @@ fn reseal(connection: &mut Connection, path: &Path, old: &Vault, new: &Vault) ->
         let sql = "UPDATE secrets SET sealed = ?3 WHERE job_id = ?1 AND name = ?2";
         let mut update = transaction.prepare(sql).map_err(failed)?;
         for (job, name, sealed, key) in found {
-            let place = place(job, &name);
-            match old.unseal(&place, &sealed) {
-                Ok(text) => {
-                    update.execute(params![key, name, new.seal(&place, &text)]).map_err(failed)?;
-                    done.resealed += 1;
-                }
-                Err(UnsealError::OtherKey) if new.unseal(&place, &sealed).is_ok() => done.unchanged += 1,
-                Err(UnsealError::OtherKey) => return Err(OpenError::OtherKey(path.to_owned())),
-                Err(UnsealError::Damaged) => {
-                    let what = format!("{name} of job {job} cannot be opened");
-                    return Err(OpenError::Damaged(path.to_owned(), what));
-                }
+            let what = || format!("{name} of job {job}");
+            if let Some(sealed) = reseal_one(path, [old, new], &place(job, &name), &sealed, what, &mut done)? {
+                update.execute(params![key, name, sealed]).map_err(failed)?;
+            }
+        }
+        let mut statement = transaction.prepare("SELECT channel, name, sealed FROM channel_secrets").map_err(failed)?;
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?));
+        let found: Vec<(String, String, _)> =
+            statement.query_map([], read).and_then(Iterator::collect).map_err(failed)?;
+        let sql = "UPDATE channel_secrets SET sealed = ?3 WHERE channel = ?1 AND name = ?2";
+        let mut update = transaction.prepare(sql).map_err(failed)?;
+        for (channel, name, sealed) in found {
+            let what = || format!("{name} of channel {channel}");
+            let place = place_in_channel(&channel, &name);
+            if let Some(sealed) = reseal_one(path, [old, new], &place, &sealed, what, &mut done)? {
+                update.execute(params![channel, name, sealed]).map_err(failed)?;
             }
         }
     }
     transaction.commit().map_err(failed)?;
     Ok(done)
+}
+
+/// A secret sealed with the new key; None: it is already.
+fn reseal_one(
+    path: &Path,
+    [old, new]: [&Vault; 2],
+    place: &[u8],
+    sealed: &[u8],
+    what: impl Fn() -> String,
+    done: &mut Resealed,
+) -> Result<Option<Vec<u8>>, OpenError> {
+    match old.unseal(place, sealed) {
+        Ok(text) => {
+            done.resealed += 1;
+            Ok(Some(new.seal(place, &text)))
+        }
+        Err(UnsealError::OtherKey) if new.unseal(place, sealed).is_ok() => {
+            done.unchanged += 1;
+            Ok(None)
+        }
+        Err(UnsealError::OtherKey) => Err(OpenError::OtherKey(path.to_owned())),
+        Err(UnsealError::Damaged) => Err(OpenError::Damaged(path.to_owned(), format!("{} cannot be opened", what()))),
+    }
 }
 
 /// Writes the file anew, so that nothing stands in it but what is in force, and empties its log.

@@ -1,4 +1,4 @@
-//! Owns retention: what is too old or too much, and its deletion in small slices: alerts, history, tombstones.
+//! Owns retention: what is too old or too much, and its deletion in small slices: alerts, incidents, history, tombstones.
 //! It must not touch the ledger or the counters: what happened stays counted.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::index::Index;
 use super::tombstones::Tombstones;
-use super::{alerts, audit, keys, rows, tokens};
+use super::{alerts, audit, deliveries, incidents, keys, rows, tokens};
 use crate::clock;
 use crate::limits::{
     ALERTS_SHARE_PER_CENT, AUDIT_SHARE_PER_CENT, RETENTION_EVERY, RETENTION_LOOK_EVERY, RETENTION_PACE,
@@ -156,6 +156,9 @@ impl Retention {
                 let bytes = self.keep.bytes / 100 * AUDIT_SHARE_PER_CENT;
                 let room = room - tokens::delete_old(transaction, clock::wall(), room)?;
                 let room = room - audit::delete_old(transaction, self.keep.audit_age, bytes, clock::wall(), room)?;
+                // Messages first: an incident goes when none of it is left.
+                let room = room - deliveries::delete_before(transaction, self.oldest_us, room)?;
+                let room = room - incidents::delete_old(transaction, self.oldest_us, self.keep.bytes, room)?;
                 Ok(room > 0 && alerts::delete_before(transaction, self.oldest_us, room)? < room)
             }
             &mut Phase::History(at) => {

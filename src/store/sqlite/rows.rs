@@ -25,12 +25,12 @@ const JOB_LEN: usize = 9;
 macro_rules! totals {
     () => {
         "finished_through, success, failed, skipped, duration, timed, last_scheduled_time, last_status, \
-         last_http_status, finished_era, runs, failures_in_row"
+         last_http_status, finished_era, runs, failures_in_row, last_success"
     };
 }
 
 /// How many columns totals have.
-const TOTALS_LEN: usize = 12;
+const TOTALS_LEN: usize = 13;
 
 /// Selects all jobs with their totals, for `read_job`.
 pub(super) const SELECT_JOBS: &str = concat!(
@@ -52,7 +52,7 @@ pub(super) const SELECT_TOTALS: &str = concat!("SELECT ", totals!(), ", kept FRO
 pub(super) const PUT_TOTALS: &str = concat!(
     "INSERT OR REPLACE INTO job_totals (",
     totals!(),
-    ", kept, job_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+    ", kept, job_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
 );
 
 pub(super) fn write_job(statement: &mut Statement<'_>, revision: &Revision) -> rusqlite::Result<usize> {
@@ -83,8 +83,8 @@ pub(super) fn read_job(row: &Row<'_>, context: &Context<'_>, secrets: &Found) ->
     let id = job_id(row, 0)?;
     let context = Context { anchor, seals: true, ..*context };
     let mut spec = JobSpec::compile(&definition, &context).map_err(|why| bad(2, &why.to_string()))?;
-    let secrets = secrets.get(&id.key()).map(Vec::as_slice).unwrap_or_default();
-    let secret = |name: &str| secrets.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone());
+    let secret =
+        |name: &str| secrets.of_job(id.key()).iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone());
     spec.find_secrets(secret).map_err(|why| bad(2, &why.to_string()))?;
     let pause = row.get_ref(7)?.as_str_or_null().map_err(|why| bad(7, &why.to_string()))?;
     let pause = pause.map(serde_json::from_str).transpose().map_err(|why| bad(7, &why.to_string()))?;
@@ -111,7 +111,7 @@ pub(super) fn write_totals(
     totals: &Totals,
     kept: u64,
 ) -> rusqlite::Result<usize> {
-    let Totals { tally: Tally { counters, last, failures_in_row }, finished_through } = totals;
+    let Totals { tally: Tally { counters, last, failures_in_row, last_success }, finished_through } = totals;
     let Counters { success, failed, skipped, duration_us, timed, runs } = *counters;
     let last = last.expect("totals are written once a row was counted");
     statement.execute(params![
@@ -127,6 +127,7 @@ pub(super) fn write_totals(
         finished_through.map_or(0, |(era, _)| era),
         integer(runs),
         failures_in_row,
+        last_success.map(Instant::as_secs),
         integer(kept),
         integer(job.0),
     ])
@@ -154,7 +155,12 @@ fn read_totals(row: &Row<'_>, first: usize) -> rusqlite::Result<Totals> {
     let era: u32 = row.get(first + 9)?;
     Ok(Totals {
         finished_through: row.get::<_, Option<i64>>(first)?.map(|through| (era, Instant::from_secs(through))),
-        tally: Tally { counters, last: Some(last), failures_in_row: row.get(first + 11)? },
+        tally: Tally {
+            counters,
+            last: Some(last),
+            failures_in_row: row.get(first + 11)?,
+            last_success: row.get::<_, Option<i64>>(first + 12)?.map(Instant::from_secs),
+        },
     })
 }
 

@@ -12,7 +12,7 @@ use super::retention::Retention;
 use super::writer::commit;
 use super::{Store, history};
 use crate::core::{LedgerRow, Persist, StoredJob};
-use crate::store::{AlertUpdate, Answer, Batch, Keep, Loaded, Query};
+use crate::store::{AlertUpdate, Answer, Batch, ChannelHealth, Delivery, Keep, Loaded, Query};
 use crate::vault::Vault;
 
 /// A store under test.
@@ -60,6 +60,17 @@ impl Subject {
         commit(&mut store.connection, store.vault.as_ref(), &batch).expect("it can be written");
     }
 
+    /// Notes how messages and channels fared.
+    pub(crate) fn note(
+        &mut self,
+        deliveries: impl IntoIterator<Item = Delivery>,
+        channels: impl IntoIterator<Item = (Arc<str>, ChannelHealth)>,
+    ) {
+        let (deliveries, channels) = (deliveries.into_iter().collect(), channels.into_iter().collect());
+        let batch = Batch { deliveries, channels, ..Batch::default() };
+        commit(&mut self.store().connection, None, &batch).expect("it can be written");
+    }
+
     /// What a start finds.
     pub(crate) fn load(&mut self) -> (Vec<StoredJob>, Vec<LedgerRow>, Loaded) {
         let (mut jobs, mut rows) = (Vec::new(), Vec::new());
@@ -78,9 +89,9 @@ impl Subject {
         done
     }
 
-    /// How many secrets are kept, of all jobs.
+    /// How many secrets are kept, of all jobs and channels.
     pub(crate) fn secrets_kept(&mut self) -> i64 {
-        self.count("SELECT count(*) FROM secrets")
+        self.count("SELECT (SELECT count(*) FROM secrets) + (SELECT count(*) FROM channel_secrets)")
     }
 
     /// As somebody who has the file and an SQLite shell.

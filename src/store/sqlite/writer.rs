@@ -18,15 +18,18 @@ use super::audit;
 use super::calendars;
 use super::checkpoint::{self, Checkpointer};
 use super::chore::Chore;
+use super::deliveries;
 use super::fold::Fold;
 use super::found;
+use super::incidents;
 use super::keys;
 use super::retention::Retention;
 use super::rows;
 use super::secrets;
+use super::settings;
 use super::tokens;
 use crate::background;
-use crate::core::{JobChange, Persist};
+use crate::core::{IncidentChange, JobChange, Persist, RowNews};
 use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WAL_TRUNCATE_EVERY, WRITE_RETRY_WAIT};
 use crate::store::{Batch, Keep, WriterEvent};
 use crate::vault::Vault;
@@ -197,7 +200,7 @@ impl Thread {
                     self.store.index.reject(change);
                     false
                 }
-                Persist::Calendar(_) => {
+                Persist::Calendar(_) | Persist::Setting(_) => {
                     rejected.push(*number);
                     false
                 }
@@ -206,7 +209,7 @@ impl Thread {
                     self.store.index.reject_rows(rows);
                     false
                 }
-                Persist::Row(..) | Persist::Remove(_) => true,
+                Persist::Row(..) | Persist::Remove(_) | Persist::Incident(_) => true,
             });
         }
         batch.answers.retain(|(number, _)| rejected.binary_search(number).is_err());
@@ -301,16 +304,20 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
         let mut remove = transaction.prepare_cached("DELETE FROM ledger WHERE seq = ?1")?;
         for (_, item) in &batch.items {
             match item {
-                Persist::Row(row, alert) => {
+                Persist::Row(row, news) => {
                     rows::write_ledger(&mut put, row)?;
-                    if let Some(alert) = alert {
-                        alerts::insert(&transaction, row.key.job, alert)?;
+                    if let Some(news) = news {
+                        let RowNews { alert, incidents } = &**news;
+                        alert.as_ref().map_or(Ok(()), |alert| alerts::insert(&transaction, row.key.job, alert))?;
+                        incidents.iter().try_for_each(|change| write_incident(&transaction, change))?;
                     }
                 }
                 Persist::Remove(seq) => {
                     remove.execute([rows::integer(seq.0)])?;
                 }
                 Persist::Calendar(change) => calendars::write(&transaction, change)?,
+                Persist::Setting(setting) => settings::write(&transaction, vault, setting)?,
+                Persist::Incident(change) => write_incident(&transaction, change)?,
                 Persist::Runs(rows) => {
                     for row in rows {
                         rows::write_ledger(&mut put, row)?;
@@ -332,6 +339,12 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
         }
         for update in &batch.alerts {
             alerts::update(&transaction, update)?;
+        }
+        for delivery in &batch.deliveries {
+            deliveries::note(&transaction, delivery)?;
+        }
+        for (name, health) in &batch.channels {
+            settings::note_health(&transaction, name, health)?;
         }
         for change in &batch.tokens {
             tokens::write(&transaction, change)?;
@@ -371,6 +384,12 @@ fn write_job(connection: &Connection, vault: Option<&Vault>, change: &JobChange)
         }
     };
     Ok(())
+}
+
+/// An incident as it is now, and what is to be told of it.
+fn write_incident(connection: &Connection, change: &IncidentChange) -> rusqlite::Result<()> {
+    incidents::put(connection, &change.incident)?;
+    change.message.as_ref().map_or(Ok(()), |message| deliveries::insert(connection, message))
 }
 
 pub(super) fn is_busy(why: &rusqlite::Error) -> bool {

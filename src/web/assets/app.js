@@ -14,6 +14,8 @@ import executions from './views/executions.js';
 import execution from './views/execution.js';
 import timeline from './views/timeline.js';
 import alerts from './views/alerts.js';
+import alertLog from './views/alert-log.js';
+import incident from './views/incident.js';
 import system from './views/system.js';
 
 /** The addresses, each with its view; the first one that fits counts. */
@@ -27,6 +29,8 @@ const ROUTES = [
   ['/executions/:id', execution],
   ['/timeline', timeline],
   ['/alerts', alerts],
+  ['/alerts/log', alertLog],
+  ['/alerts/:id', incident],
   ['/system', system],
 ];
 

@@ -2,6 +2,17 @@
 
 import { parseExactly } from './api.js';
 
+/** What a policy of alerts says. Somebody else says what it does not. */
+export const POLICY = [
+  { path: 'after', label: 'Failures in a row', kind: 'number' },
+  { path: 'recovery', label: 'Tell that it is over', kind: 'flag' },
+  { path: 'remindEvery', label: 'Tell again every', kind: 'text', hint: 'such as 4h or 1h30m' },
+  { path: 'noSuccessFor', label: 'No success for', kind: 'text', hint: 'such as 26h, whatever the reason' },
+  { path: 'lateBy', label: 'Late by', kind: 'text', hint: 'such as 30s' },
+  { path: 'onAutoPause', label: 'Tell that it paused itself', kind: 'flag' },
+  { path: 'channels', label: 'Channels', kind: 'names', hint: 'with commas between them; (none) tells nobody' },
+];
+
 /**
  * A field: where it is in the job, what it is called, how it is written (`kind`), and what it means. The groups are in the
  * order in which somebody makes a job; those that are `closed` are opened by who needs them.
@@ -59,6 +70,7 @@ export const GROUPS = [
     { path: 'excludeDates', label: 'Not on these dates', kind: 'texts', hint: 'such as 2026-12-25' },
     { path: 'excludeCalendars', label: 'Not on dates of calendars', kind: 'texts' },
   ] },
+  { title: 'Alert policy', closed: true, fields: POLICY.map(field => ({ ...field, path: `alerts.${field.path}` })) },
   { title: 'Secrets', closed: true, fields: [
     { path: 'auth.basic.username', label: 'User', kind: 'text' },
     { path: 'auth.basic.password', label: 'Password', kind: 'secret' },
@@ -80,12 +92,16 @@ function put(job, path, value) {
 
 /** What stands for a secret that is kept. */
 const SET = '(set)';
+/** What stands for a list that is empty, as nothing stands for no list. */
+const NONE = '(none)';
 
 /** A member as a form shows it. */
 export function write(kind, value) {
   if (value === undefined || value === null) return kind === 'check' ? false : '';
   if (kind === 'check') return value;
   if (kind === 'list') return value.join(', ');
+  if (kind === 'flag') return String(value);
+  if (kind === 'names') return value.join(', ') || NONE;
   if (kind === 'texts') return value.map(text => (/[,"]|^\s|\s$/.test(text) ? JSON.stringify(text) : text)).join(', ');
   if (kind === 'json') return JSON.stringify(value, null, 2);
   if (kind === 'lines') return Object.entries(value).map(([name, text]) => `${name}: ${typeof text === 'string' ? text : SET}`).join('\n');
@@ -105,6 +121,8 @@ export function read(kind, shown) {
   }
   if (kind === 'list') return text.split(',').map(part => part.trim()).filter(Boolean).map(part => (/^(0|[1-9]\d{0,8})$/.test(part) ? Number(part) : part));
   if (kind === 'texts') return (text.match(/\s*"(?:[^"\\]|\\.)*"\s*|[^,]+/g) ?? []).map(part => part.trim()).filter(Boolean).map(part => (part.startsWith('"') ? readJson(part) : part));
+  if (kind === 'flag') return text === 'true';
+  if (kind === 'names') return text.trim() === NONE ? [] : text.split(',').map(part => part.trim()).filter(Boolean);
   if (kind === 'json') return readJson(text);
   if (kind === 'lines') return readLines(text);
   if (kind === 'secret') return text === SET ? { set: true } : text;
@@ -131,10 +149,10 @@ function readLines(text) {
 }
 
 /** A job out of what a form shows: `shown(path)`. Gives it, and what is wrong, by path. */
-export function gather(shown) {
+export function gather(shown, fields = FIELDS) {
   const job = {};
   const errors = new Map();
-  for (const { path, kind, required } of FIELDS) {
+  for (const { path, kind, required } of fields) {
     if (required && !shown(path).trim()) errors.set(path, 'it is needed');
     try {
       const value = read(kind, shown(path));

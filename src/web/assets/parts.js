@@ -52,20 +52,22 @@ export function toast(text, kind = 'good', ...more) {
   if (kind !== 'bad' && !more.length) setTimeout(() => element.remove(), 8000);
 }
 
-/** A table. A column has a `title`, what is in its `cell`, and a `class`; `key` says which row is which. */
-export function table(caption, columns, rows, { empty, key } = {}) {
+/** A table. A column has a `title`, what is in its `cell`, and a `class`; `key` says which row is which. One that is `stacked` has
+ * its cells below each other where there is little room. */
+export function table(caption, columns, rows, { empty, key, stacked } = {}) {
   const body = h('tbody');
   const head = h('tr', columns.map(column => h('th', { scope: 'col', class: column.class, 'aria-sort': column.sorted }, column.head ?? column.title)));
-  const element = h('table', h('caption.visually-hidden', caption), h('thead', head), body);
+  const element = h('table', { class: stacked ? 'stacked' : null }, h('caption.visually-hidden', caption), h('thead', head), body);
   const box = h('div.scroll', { role: 'group', 'aria-label': caption, tabindex: '0' }, element);
   const line = row => {
-    const cells = columns.map((column, place) => h(column.isHead ? 'th' : 'td', { class: column.class, scope: column.isHead ? 'row' : null }, column.cell(row, place)));
+    const cells = columns.map((column, place) => h(column.isHead ? 'th' : 'td', { class: column.class, scope: column.isHead ? 'row' : null, 'data-title': stacked && column.title }, column.cell(row, place)));
     const tr = h('tr', cells);
     if (key) tr.dataset.key = key(row);
     return tr;
   };
   /** Other rows. Those that are there already stay as they are, but for what has changed. */
   box.rows = list => {
+    const hadFocus = body.contains(document.activeElement);
     const known = new Map([...body.children].map(tr => [tr.dataset.key, tr]));
     const fresh = list.map(row => {
       const tr = line(row);
@@ -74,6 +76,7 @@ export function table(caption, columns, rows, { empty, key } = {}) {
     });
     if (fresh.length) arrange(body, fresh);
     else replace(body, h('tr', h('td', { colspan: columns.length }, emptyState(empty ?? 'Nothing here.'))));
+    if (hadFocus && !body.contains(document.activeElement)) box.focus({ preventScroll: true });
   };
   box.rows(rows);
   return box;
@@ -137,8 +140,9 @@ export function field(label, control, hintText) {
   return h('div.field', parts);
 }
 
-/** Asks; `inside` are controls. Gives what `read` makes of them, or null if it was broken off. */
-export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '', must = false, read = () => true } = {}) {
+/** Asks; `inside` are controls. Gives what `read` makes of them, or null if it was broken off. What `send` is refused is said
+ * there, so that nobody has to write it again. */
+export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '', must = false, read = () => true, send } = {}) {
   return new Promise(done => {
     const id = newId();
     const form = h('form', { method: 'dialog' }, h('h2', { id }, title), ...[inside].flat(),
@@ -148,15 +152,28 @@ export function question(title, inside, { yes = 'Yes', no = 'Cancel', kind = '',
     // What is said once is not closed by accident.
     if (must) dialog.addEventListener('cancel', event => event.preventDefault());
     let answer = null;
+    const complain = why => {
+      form.querySelector('p.error')?.remove();
+      form.querySelector('.buttons').before(h('p.error', { role: 'alert' }, why.message));
+    };
+    const sent = busy(form, async () => {
+      try {
+        await send(answer);
+        dialog.close('yes');
+      } catch (why) {
+        complain(why);
+      }
+    });
     form.addEventListener('submit', event => {
       if (event.submitter?.value !== 'yes') return;
+      if (send || form.getAttribute('aria-busy')) event.preventDefault();
       try {
         answer = read(form);
       } catch (why) {
         event.preventDefault();
-        form.querySelector('.error')?.remove();
-        form.querySelector('.buttons').before(h('p.error', { role: 'alert' }, why.message));
+        return complain(why);
       }
+      if (send) sent();
     });
     dialog.addEventListener('close', () => {
       dialog.remove();

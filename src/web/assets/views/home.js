@@ -4,6 +4,7 @@ import { h, paced, refresh } from '../dom.js';
 import { get } from '../api.js';
 import { bars, outcomes } from '../charts.js';
 import { count, countdown, millis, moment, now, text } from '../time.js';
+import { called, incidentState, loadOpen } from '../incidents.js';
 import { emptyState, jobState, link, nameOf, section, table, tile } from '../parts.js';
 
 const SECONDS = 60;
@@ -17,7 +18,7 @@ export default async function home(context) {
   const { signal } = context;
   context.title('');
   // Executions come in numbers, from the metrics: a busy server has too many of them to tell one by one.
-  const live = await context.live({ type: 'job,target,notice' });
+  const live = await context.live({ type: 'job,target,notice,incidents' });
   const [metrics, hour, recent, attention] = await Promise.all([
     get('/api/metrics', { limit: 20 }, signal), get('/api/timeline', {}, signal), loadRecent(signal), loadAttention(signal),
   ]);
@@ -119,11 +120,11 @@ async function loadAttention(signal) {
     const page = await get('/api/jobs', { state, limit: COUNTED }, signal);
     return { jobs: page.jobs, more: page.nextCursor !== null };
   };
-  const [failing, held, autoPaused, targets] = await Promise.all([of('failing'), of('held'), of('autoPaused'), get('/api/targets', { limit: NAMED }, signal)]);
-  return { failing, held, autoPaused, targets: targets.targets.filter(target => target.failing || target.waiting > target.retries || target.stalledJobs > 0) };
+  const [failing, held, autoPaused, targets, incidents] = await Promise.all([of('failing'), of('held'), of('autoPaused'), get('/api/targets', { limit: NAMED }, signal), loadOpen({ limit: COUNTED }, signal)]);
+  return { incidents, failing, held, autoPaused, targets: targets.targets.filter(target => target.failing || target.waiting > target.retries || target.stalledJobs > 0) };
 }
 
-const hasAttention = ({ attention }) => attention.failing.jobs.length + attention.held.jobs.length + attention.targets.length > 0;
+const hasAttention = ({ attention }) => attention.incidents.incidents.length + attention.failing.jobs.length + attention.held.jobs.length + attention.targets.length > 0;
 
 function stripOf({ bySecond, knownFrom }) {
   const last = Math.floor((now() - BEHIND_MS) / 1000);
@@ -155,6 +156,8 @@ function sayHow({ metrics, hour, attention }) {
   say(attention.autoPaused, 'one job paused itself', 'jobs paused themselves');
   const targets = metrics.scheduler.failingTargets;
   if (targets) bad.push(`${count(targets)} ${targets === 1 ? 'target does' : 'targets do'} not answer`);
+  const open = attention.incidents.incidents.length;
+  if (open && !bad.length) bad.push(open === 1 ? 'one incident is open' : `${open} incidents are open`);
   const failed = failedOf(hour);
   const ended = `${count(endedOf(hour))} executions ${inHour(hour)}, ${failed ? `${count(failed)} of them failed` : 'none failed'}`;
   const active = `${count(metrics.scheduler.activeJobs)} active ${metrics.scheduler.activeJobs === 1 ? 'job' : 'jobs'}`;
@@ -172,7 +175,7 @@ function rateOf({ samples, seconds }) {
 }
 
 function tilesOf(state) {
-  const { metrics, hour } = state;
+  const { metrics, hour, attention: { incidents } } = state;
   const since = `${new Date(now() - 3_600_000).toISOString().slice(0, 16)}:00Z`;
   const [failed, rate] = [failedOf(hour), rateOf(state)];
   return [
@@ -182,6 +185,7 @@ function tilesOf(state) {
     tile(`failed ${inHour(hour)}`, count(failed), `/executions?status=FAILED&from=${since}`, failed ? 'bad' : ''),
     tile('under way', count(metrics.scheduler.activeExecutions), '/executions?status=PENDING'),
     tile('jobs', count(metrics.scheduler.totalJobs), '/jobs'),
+    tile('open incidents', `${count(incidents.incidents.length)}${incidents.nextCursor ? '+' : ''}`, '/alerts', incidents.incidents.length ? 'bad' : ''),
   ];
 }
 
@@ -194,7 +198,7 @@ function nextOf(list) {
   ], list);
 }
 
-function attentionOf({ attention: { failing, held, autoPaused, targets }, notices }) {
+function attentionOf({ attention: { incidents, failing, held, autoPaused, targets }, notices }) {
   const group = ({ jobs, more }, state, said) => jobs.length && [
     jobs.slice(0, NAMED).map(job => h('li', link(`/jobs/${job.jobId}`, nameOf(job)), ' ', jobState(job), job.paused?.reason ? h('span.soft', ` ${job.paused.reason}`) : null,
       state === 'failing' && job.lastOutcome ? h('span.soft', ' ', moment(job.lastOutcome.scheduledTime)) : null)),
@@ -203,6 +207,8 @@ function attentionOf({ attention: { failing, held, autoPaused, targets }, notice
   const late = targets.map(target => h('li', link(`/jobs?target=${encodeURIComponent(target.target)}`, target.target), ' ',
     h('span.badge', { class: target.failing ? 'failed' : 'held' }, target.failing ? '✕ does not answer' : '… late'), h('span.soft', ` ${count(target.waiting)} waiting, ${count(target.retries)} of them for a retry`)));
   const told = notices.map(({ at, said }) => h('li', h('span.badge.held', '! '), said, h('span.soft', ' ', moment(new Date(at).toISOString()))));
-  const all = [told, group(failing, 'failing', 'failing'), group(held, 'held', 'held'), group(autoPaused, 'autoPaused', 'paused by themselves'), late].filter(part => part && part.length !== 0);
+  const open = incidents.incidents.slice(0, NAMED).map(one => h('li', incidentState(one), ' ', link(`/alerts/${one.incidentId}`, called(one), ': ', one.summary), h('span.soft', ' ', moment(one.openedAt))));
+  if (incidents.incidents.length > NAMED) open.push(h('li', link('/alerts', 'all open incidents')));
+  const all = [told, open, group(failing, 'failing', 'failing'), group(held, 'held', 'held'), group(autoPaused, 'autoPaused', 'paused by themselves'), late].filter(part => part && part.length !== 0);
   return all.length ? h('ul.plain', all) : emptyState('Nothing.');
 }

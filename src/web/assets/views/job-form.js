@@ -1,13 +1,13 @@
 // Owns making and changing a job: the form, what its schedule means while it is written, and trying it out before it is saved.
 
-import { busy, h, refresh, replace, newId, settled } from '../dom.js';
+import { busy, h, refresh, replace, settled } from '../dom.js';
 import { ask, getJob, may, post } from '../api.js';
-import { momentInput } from '../moments.js';
+import { byPath, controlsOf, mark, sayWrong } from '../controls.js';
 import { FIELDS, GROUPS, at, gather, patchOf, write } from '../fields.js';
 import { fromPasted } from '../curl.js';
 import { termsOf } from '../schedule.js';
 import { millis, now } from '../time.js';
-import { action, choice, code, facts, link, nameOf, section, toast } from '../parts.js';
+import { action, code, facts, link, nameOf, section, toast } from '../parts.js';
 import { definitionOf, instants } from './job.js';
 
 const FIRST = { schedule: '0 * * * *', type: 'ATLEAST_ONCE' };
@@ -21,7 +21,7 @@ export default async function jobForm(context) {
   const leftOut = id ? [] : asNew(job);
   context.title(id ? `Edit ${nameOf(loaded.job)}` : 'New job');
 
-  const controls = new Map(FIELDS.map(field => [field.path, controlOf(field, at(job, field.path))]));
+  const controls = controlsOf(FIELDS, job);
   const shown = path => controls.get(path).shown();
   const before = gather(shown).job;
   let isSaved = false;
@@ -117,66 +117,11 @@ async function change(id, { etag }, before, after) {
   return (await ask('PATCH', `/api/jobs/${id}`, { body, headers: { 'If-Match': etag } })).told;
 }
 
-function controlOf(field, given) {
-  const { kind } = field;
-  const id = newId();
-  const value = kind === 'moment' ? given : write(kind, given);
-  const common = { id, name: field.path, spellcheck: 'false' };
-  let input;
-  let shown = () => input.value;
-  let label = field.label;
-  if (kind === 'moment') {
-    const asked = momentInput(value, common);
-    input = asked.input;
-    shown = () => asked.read() ?? '';
-    label = `${label} (${asked.zoneName})`;
-  } else if (kind === 'choice') input = choice(field.options, value, common);
-  else if (kind === 'check') {
-    input = h('input', { ...common, type: 'checkbox', checked: value });
-    shown = () => input.checked;
-  }
-  else if (['lines', 'json', 'long'].includes(kind)) input = h('textarea', { ...common, rows: kind === 'json' ? 4 : 2, value });
-  else input = h('input', { ...common, type: kind === 'secret' ? 'password' : field.type ?? 'text', inputmode: kind === 'number' ? 'decimal' : null, list: field.list, autocomplete: kind === 'secret' ? 'new-password' : 'off', required: field.required, value });
-  const error = h('span.error', { id: `${id}-error` });
-  const hint = field.hint ? h('small', { id: `${id}-hint` }, field.hint) : null;
-  input.setAttribute('aria-describedby', `${hint ? `${id}-hint ` : ''}${id}-error`);
-  const labelled = h('label', { for: id }, label, field.required ? h('span', { 'aria-hidden': 'true' }, ' *') : null);
-  const element = h('div.field', { class: `${field.wide ? 'full' : ''} ${kind === 'check' ? 'check' : ''}` }, kind === 'check' ? [input, labelled] : [labelled, input], hint, error);
-  return { input, error, element, shown };
-}
-
 function groupOf(group, controls, job) {
   const inside = h('div.grid', group.fields.map(field => controls.get(field.path).element));
   if (!group.closed) return h('fieldset', h('legend', group.title), inside);
   const isUsed = group.fields.some(field => field.path !== 'type' && at(job, field.path) !== undefined);
   return h('details', { open: isUsed }, h('summary', group.title), inside);
-}
-
-/** Says beside each field what is wrong with it. Gives the first one. */
-function mark(controls, errors) {
-  let first = null;
-  for (const [path, control] of controls) {
-    const why = errors.get(path);
-    const { input } = control;
-    sayWrong(control, why);
-    if (why && !first) {
-      first = input;
-      const group = input.closest('details');
-      if (group) group.open = true;
-    }
-  }
-  return first;
-}
-
-/** What the API says is wrong, by the fields of the form. */
-function byPath(problem) {
-  const errors = new Map();
-  for (const { pointer, detail } of problem.errors ?? []) {
-    const named = pointer?.replace(/^#?\//, '').replaceAll('/', '.') ?? '';
-    const field = FIELDS.find(({ path }) => named === path || named.startsWith(`${path}.`)) ?? FIELDS.find(({ path }) => path.startsWith(`${named}.`));
-    if (named && field) errors.set(field.path, detail);
-  }
-  return errors;
 }
 
 /** Shows what a schedule means, each time somebody has written something. Of two questions the later one counts. */
@@ -210,13 +155,6 @@ function previewer(place, controls, signal) {
   };
   show.isOver = () => next && Date.parse(next) < now();
   return show;
-}
-
-/** Says beside a field what is wrong with it, if anything is. */
-function sayWrong({ input, error }, why) {
-  error.textContent = why ?? '';
-  if (why) input.setAttribute('aria-invalid', 'true');
-  else input.removeAttribute('aria-invalid');
 }
 
 async function tryOut(place, job, complain, signal) {

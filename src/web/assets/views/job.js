@@ -11,6 +11,8 @@ import { count, countdown, millis, moment, span, text } from '../time.js';
 import { action, code, emptyState, facts, jobState, link, nameOf, question, section, status, table, tabs, tile, toast } from '../parts.js';
 import { executionColumns } from './executions.js';
 import { askMoment, momentField } from '../moments.js';
+import { incidentColumns, loadOpen, silence } from '../incidents.js';
+import { effective } from '../policies.js';
 import { history } from './history.js';
 import { why } from './why.js';
 
@@ -19,7 +21,7 @@ const ROWS = 25;
 
 export default async function job(context) {
   const { params: { id }, signal } = context;
-  const live = await context.live({ type: 'execution,job', jobId: id });
+  const live = await context.live({ type: 'execution,job,incidents', jobId: id });
   const [{ job: first, etag }, page, strips] = await Promise.all([
     getJob(id, signal), get(`/api/jobs/${id}/executions`, { limit: ROWS }, signal), get('/api/strips', { jobId: id, limit: RUNS }, signal),
   ]).catch(why => {
@@ -65,6 +67,7 @@ export default async function job(context) {
   });
   live.begin(events => {
     if (events.some(event => event.event === 'gap')) return context.again();
+    if (events.some(event => event.event.startsWith('incident'))) alerts.renew();
     const ran = events.filter(event => event.event === 'execution');
     state.runs = merge(state.runs, ran, RUNS);
     state.executions = merge(state.executions, ran, ROWS);
@@ -76,14 +79,40 @@ export default async function job(context) {
   drawNext();
   describe(first, signal).then(said => { words.textContent = said; }, () => {});
   const charts = history(context, first);
+  const alerts = alertsOf(first, signal);
   return [
     h('p.crumbs', link('/jobs', 'Jobs'), ' / '),
     h('div.head', h('h1', nameOf(first)), stand), buttons, words, warnings(first), tiles,
     section(`The last ${RUNS} runs`, stripPlace), charts,
     h('div.columns', section('Next ten', nextPlace), section('Why did it not run?', why(context, first))),
     section('Executions', rows, h('p', link(`/executions?jobId=${id}`, 'all of them'), ' · ', link(`/executions?jobId=${id}&status=FAILED`, 'failed'), ' · ', link(`/executions?jobId=${id}&status=SKIPPED`, 'skipped'))),
+    section('Alerts', alerts.element),
     h('div.columns', section('What is sent', requestOf(first)), section('What it is', policiesOf(first))),
   ];
+}
+
+/** What is wrong with it, whether that is told, and by whose policy. */
+function alertsOf(job, signal) {
+  const [open, silenced, policy] = [h('div'), h('div'), h('div')];
+  const target = job.api.startsWith('https') ? 443 : 80;
+  const url = new URL(job.api);
+  const covers = one => one.jobId === job.jobId || job.tags?.includes(one.tag) || one.target === `${url.protocol}//${url.hostname}:${url.port || target}`;
+  const list = table('Open incidents', incidentColumns(() => renew(), { ofJob: true }), [], { stacked: true, key: one => one.incidentId });
+  const renew = async () => {
+    try {
+      const [{ incidents }, { silences }, told] = await Promise.all([loadOpen({ job: job.jobId, limit: 20 }, signal), get('/api/silences', {}, signal), get(`/api/jobs/${job.jobId}/policy`, {}, signal)]);
+      list.rows(incidents);
+      refresh(silenced, silences.filter(covers).map(one => h('p.warning', 'Nothing is told until ', moment(one.endsAt), `: ${one.note}`)));
+      refresh(policy, effective(told));
+      if (incidents.length && !list.isConnected) replace(open, list);
+      else if (!incidents.length) replace(open, emptyState('No incident is open.'));
+    } catch (problem) {
+      if (!signal.aborted) replace(policy, h('p.error', problem.message));
+    }
+  };
+  renew();
+  const buttons = may('write') ? h('div.buttons', action('Silence…', () => silence({ jobId: job.jobId }, renew), { kind: 'quiet' }), link('/alerts', 'all alerts')) : null;
+  return { renew, element: [open, silenced, buttons, h('details', h('summary', 'What is told of it'), policy)] };
 }
 
 function pauseText({ reason, note, until, since }) {

@@ -1,0 +1,293 @@
+//! Owns the settings of what is told: channels, policies of tags and of the server, silences. What is in force, what is
+//! being written, and which policy counts for a job.
+//! It must not know what is wrong: `incidents` do.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::io::{Output, Persist, Refusal, Reply, RequestId};
+use super::receipts::Receipt;
+use super::scheduler::Scheduler;
+use super::setting::{PolicyScope, Setting, Silence, SilenceId};
+use crate::channel::Channel;
+use crate::job::{AlertPolicy, FieldError, JobKey, JobSpec, Term};
+use crate::limits::{CHANNELS_MAX, MAIL_CHANNELS_MAX, SILENCES_MAX, TAG_POLICIES_MAX};
+use crate::time::{Now, WallUs};
+
+const NAMED: &str = "a job or a policy names this channel";
+
+/// The settings in force.
+#[derive(Debug, Default)]
+pub struct AlertSettings {
+    channels: BTreeMap<Arc<str>, Arc<Channel>>,
+    server: Arc<AlertPolicy>,
+    tags: BTreeMap<Box<str>, Arc<AlertPolicy>>,
+    silences: BTreeMap<SilenceId, Arc<Silence>>,
+    /// When the first of them ends.
+    silence_end: Option<WallUs>,
+}
+
+impl AlertSettings {
+    /// The channels, in the order of their names.
+    pub fn channels(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Channel>)> {
+        self.channels.iter()
+    }
+
+    /// The channel with this name.
+    pub fn channel(&self, name: &str) -> Option<&Arc<Channel>> {
+        self.channels.get(name)
+    }
+
+    /// The server's policy.
+    pub fn server_policy(&self) -> &AlertPolicy {
+        &self.server
+    }
+
+    /// The policies of tags, in the order of these.
+    pub fn tag_policies(&self) -> impl Iterator<Item = (&str, &Arc<AlertPolicy>)> {
+        self.tags.iter().map(|(tag, policy)| (&**tag, policy))
+    }
+
+    /// The policies that count for a job, the narrowest first: its own, those of its tags by name, the server's.
+    pub fn policies_of<'a>(&'a self, spec: &'a JobSpec) -> impl Iterator<Item = (Whose<'a>, &'a AlertPolicy)> {
+        let mut tags: Vec<&str> = match spec.labels() {
+            Some(labels) if !self.tags.is_empty() => labels.tags.iter().map(|tag| &**tag).collect(),
+            Some(_) | None => Vec::new(),
+        };
+        tags.sort_unstable();
+        let of_tags = tags.into_iter().filter_map(|tag| Some((Whose::Tag(tag), &**self.tags.get(tag)?)));
+        let own = spec.alerts().map(|policy| (Whose::Job, policy));
+        own.into_iter().chain(of_tags).chain(std::iter::once((Whose::Server, &*self.server)))
+    }
+
+    /// The policy that counts for a job, member by member.
+    pub fn policy_of(&self, spec: &JobSpec) -> AlertPolicy {
+        self.policies_of(spec).fold(AlertPolicy::default(), |policy, (_, wider)| policy.over(wider))
+    }
+
+    /// The silences, in the order in which they were made.
+    pub fn silences(&self) -> impl Iterator<Item = (SilenceId, &Arc<Silence>)> {
+        self.silences.iter().map(|(&id, silence)| (id, silence))
+    }
+
+    /// Whether any job is looked at whose own policy says nothing.
+    fn watches(&self) -> bool {
+        let watches = |policy: &AlertPolicy| {
+            policy.no_success_for.and_then(Term::time).is_some() || policy.late_by.and_then(Term::time).is_some()
+        };
+        watches(&self.server) || self.tags.values().any(|policy| watches(policy))
+    }
+
+    fn names(&self, channel: &str) -> bool {
+        let policies = self.tags.values().chain([&self.server]);
+        policies.into_iter().any(|policy| names(policy, channel))
+    }
+
+    fn apply(&mut self, setting: Setting) {
+        match setting {
+            Setting::Channel(name, Some(channel)) => drop(self.channels.insert(name, channel)),
+            Setting::Channel(name, None) => drop(self.channels.remove(&name)),
+            Setting::Policy(PolicyScope::Server, policy) => self.server = policy.unwrap_or_default(),
+            Setting::Policy(PolicyScope::Tag(tag), Some(policy)) => drop(self.tags.insert(tag, policy)),
+            Setting::Policy(PolicyScope::Tag(tag), None) => drop(self.tags.remove(&tag)),
+            Setting::Silence(id, Some(silence)) => drop(self.silences.insert(id, silence)),
+            Setting::Silence(id, None) => drop(self.silences.remove(&id)),
+        }
+        self.silence_end = self.silences.values().map(|silence| WallUs::of(silence.ends_at)).min();
+    }
+}
+
+/// Whose policy says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// The job's own.
+    Job,
+    /// That of a tag.
+    Tag(&'a str),
+    /// The server's.
+    Server,
+}
+
+fn names(policy: &AlertPolicy, channel: &str) -> bool {
+    policy.channels.iter().flat_map(|channels| channels.iter()).any(|name| &**name == channel)
+}
+
+/// The settings, and changes of them on their way to the disk, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Alerting {
+    in_force: AlertSettings,
+    pending: VecDeque<(u64, RequestId, Setting)>,
+    /// Channels whose deletion is being written: nobody may come to name one.
+    leaving: BTreeSet<Arc<str>>,
+    /// How many changes there were.
+    changes: u64,
+    /// Silences that are being written have ids, too.
+    newest_silence: u64,
+}
+
+impl Scheduler {
+    /// The channels, policies and silences in force.
+    pub fn settings(&self) -> &AlertSettings {
+        &self.alerting.in_force
+    }
+
+    /// The policy that counts for a job.
+    pub fn policy_of(&self, key: JobKey) -> Option<AlertPolicy> {
+        self.jobs.find(key).map(|slot| self.settings().policy_of(self.jobs[slot].spec()))
+    }
+
+    /// Whether a job is to be looked at when nothing of it ends.
+    pub(super) fn may_watch(&self, spec: &JobSpec) -> bool {
+        spec.alerts().is_some() || self.settings().watches()
+    }
+
+    /// A setting that was found on disk.
+    pub(super) fn adopt_setting(&mut self, setting: Setting) {
+        if let Setting::Silence(id, _) = &setting {
+            self.alerting.newest_silence = self.alerting.newest_silence.max(id.0);
+        }
+        self.alerting.in_force.apply(setting);
+    }
+
+    /// A client changes or removes a setting.
+    pub(super) fn set(&mut self, request: RequestId, setting: Setting) {
+        if let Err(reply) = self.check_setting(&setting) {
+            return self.output(Output::Reply(request, reply));
+        }
+        self.submit_setting(request, setting);
+    }
+
+    /// A client begins a silence.
+    pub(super) fn silence(&mut self, request: RequestId, silence: Silence, now: Now) {
+        let pending = self.alerting.pending.iter();
+        let new = pending.filter(|(.., setting)| matches!(setting, Setting::Silence(_, Some(_)))).count();
+        if self.settings().silences.len() + new >= SILENCES_MAX {
+            let why = format!("there are {SILENCES_MAX} silences, and no more may be");
+            return self.output(Output::Reply(request, Reply::TooMany(why)));
+        }
+        let id = now.wall.0.max(1).unsigned_abs().max(self.alerting.newest_silence + 1);
+        self.alerting.newest_silence = id;
+        self.submit_setting(request, Setting::Silence(SilenceId(id), Some(Arc::new(silence))));
+    }
+
+    /// Whether the channels that a job is to name are there.
+    pub(super) fn check_channels_of(&self, spec: &JobSpec) -> Result<(), Reply> {
+        spec.alerts().map_or(Ok(()), |policy| self.check_channels(policy))
+    }
+
+    fn check_channels(&self, policy: &AlertPolicy) -> Result<(), Reply> {
+        let is_there = |name: &str| self.settings().channel(name).is_some() && !self.alerting.leaving.contains(name);
+        let unknown = policy.channels.iter().flat_map(|names| names.iter()).find(|name| !is_there(name));
+        unknown.map_or(Ok(()), |name| {
+            let why = format_args!("expected names of channels, but there is no channel {name:?}");
+            Err(Reply::Invalid(FieldError::new("alerts.channels", why)))
+        })
+    }
+
+    fn check_setting(&self, setting: &Setting) -> Result<(), Reply> {
+        let settings = self.settings();
+        let pending = || self.alerting.pending.iter().map(|(.., setting)| setting);
+        let is_there = match setting {
+            Setting::Channel(name, Some(channel)) => {
+                let new = pending().filter_map(|setting| match setting {
+                    Setting::Channel(name, Some(channel)) => Some((name, channel)),
+                    Setting::Channel(_, None) | Setting::Policy(..) | Setting::Silence(..) => None,
+                });
+                let mut all: BTreeMap<&Arc<str>, &Arc<Channel>> = settings.channels.iter().chain(new).collect();
+                all.insert(name, channel);
+                let mails = all.values().filter(|channel| channel.is_mail()).count();
+                if all.len() > CHANNELS_MAX || mails > MAIL_CHANNELS_MAX {
+                    let why =
+                        format!("expected at most {CHANNELS_MAX} channels, {MAIL_CHANNELS_MAX} of them of e-mail");
+                    return Err(Reply::TooMany(why));
+                }
+                true
+            }
+            Setting::Channel(name, None) if settings.channels.contains_key(name) => {
+                if self.receipts.has_changes() || self.gathering.has_changes() {
+                    // One of them may come to name it.
+                    return Err(Reply::Refused(Refusal::ChangesPending));
+                }
+                let specs = self.jobs.after(None).map(|slot| self.jobs[slot].spec());
+                let mut policies = specs.filter_map(JobSpec::alerts);
+                if settings.names(name) || policies.any(|policy| names(policy, name)) {
+                    return Err(Reply::Conflict(NAMED));
+                }
+                true
+            }
+            Setting::Channel(_, None) => false,
+            Setting::Policy(scope, Some(policy)) => {
+                self.check_channels(policy)?;
+                let tags = pending().filter_map(|setting| match setting {
+                    Setting::Policy(PolicyScope::Tag(tag), Some(_)) => Some(tag),
+                    Setting::Policy(..) | Setting::Channel(..) | Setting::Silence(..) => None,
+                });
+                let mut all: BTreeSet<&Box<str>> = settings.tags.keys().chain(tags).collect();
+                if let PolicyScope::Tag(tag) = scope {
+                    all.insert(tag);
+                }
+                if all.len() > TAG_POLICIES_MAX {
+                    return Err(Reply::TooMany(format!("expected at most {TAG_POLICIES_MAX} tags with a policy")));
+                }
+                true
+            }
+            Setting::Policy(PolicyScope::Server, None) => true,
+            Setting::Policy(PolicyScope::Tag(tag), None) => settings.tags.contains_key(tag),
+            Setting::Silence(id, _) => settings.silences.contains_key(id),
+        };
+        if is_there { Ok(()) } else { Err(Reply::NoSuchSetting) }
+    }
+
+    fn submit_setting(&mut self, request: RequestId, setting: Setting) {
+        if let Setting::Channel(name, None) = &setting {
+            self.alerting.leaving.insert(Arc::clone(name));
+        }
+        self.alerting.changes += 1;
+        let id = self.alerting.changes;
+        self.alerting.pending.push_back((id, request, setting.clone()));
+        let number = self.persist(Persist::Setting(setting.clone()), Receipt::Setting(id));
+        if std::mem::take(&mut self.plans) {
+            self.output(Output::Planned(number, request, Reply::Set(setting)));
+        }
+    }
+
+    /// A change of a setting is on disk, or will never be.
+    pub(super) fn setting_settled(&mut self, id: u64, written: bool, now: Now) {
+        let place = self.alerting.pending.iter().position(|(other, ..)| *other == id);
+        let (_, request, setting) =
+            place.and_then(|place| self.alerting.pending.remove(place)).expect("a change is settled once");
+        if let Setting::Channel(name, None) = &setting {
+            self.alerting.leaving.remove(name);
+        }
+        if !written {
+            return self.refuse(request, Refusal::NotWritten);
+        }
+        self.alerting.in_force.apply(setting.clone());
+        match &setting {
+            Setting::Policy(..) => self.reconsider_all(now),
+            // Somebody may hear now of what nobody heard of.
+            Setting::Channel(_, Some(_)) | Setting::Silence(_, None) => self.tell_untold(now),
+            Setting::Channel(_, None) | Setting::Silence(_, Some(_)) => {}
+        }
+        self.output(Output::Reply(request, Reply::Set(setting)));
+    }
+
+    /// When the next silence ends.
+    pub(super) fn next_silence_end(&self) -> Option<WallUs> {
+        self.settings().silence_end
+    }
+
+    /// Silences that are over go. Whether there were any.
+    pub(super) fn end_silences(&mut self, now: Now) -> bool {
+        let is_over = |silence: &Silence| WallUs::of(silence.ends_at) <= now.wall;
+        let over = self.settings().silences().filter(|(_, silence)| is_over(silence)).map(|(id, _)| id);
+        let over: Vec<SilenceId> = over.collect();
+        for &id in &over {
+            let setting = Setting::Silence(id, None);
+            self.alerting.in_force.apply(setting.clone());
+            // If it cannot be written, it is over at the next start all the same.
+            self.persist(Persist::Setting(setting), Receipt::Nothing);
+        }
+        !over.is_empty()
+    }
+}
