@@ -217,8 +217,8 @@
 //! - **What comes by time alone is waited for on the monotonic clock** (`core/watching.rs`): no success for too long, and a due execution
 //!   that does not begin. A wall clock that stepped back, which holds jobs, hides neither. Whether there was a success meanwhile is
 //!   told by their number, so a success costs nothing.
-//! - **Policies are merged when they are asked for**, member by member, and kept nowhere: of an execution that ends well only a flag of its
-//!   job is looked at. When a policy changes all jobs are looked at, some in each turn.
+//! - **Policies are merged when they are asked for**, member by member, and kept nowhere: of an execution that ends well only two small
+//!   members of its job are looked at. When a policy changes all jobs are looked at, some in each turn.
 //! - **Who was not told is told later**: an open incident of which nobody heard, as a silence covered it or there was no channel, is told
 //!   when that ends. So a silence hides nothing that lasts longer.
 //! - **A message is a row for each channel**, written in the transaction of what it tells of. Writing it again leaves what became of

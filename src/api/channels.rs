@@ -79,6 +79,32 @@ pub struct ChannelFigures {
     pub retries: u64,
 }
 
+/// How a channel fared last.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Fared {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Moment")]
+    last_delivered_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Moment")]
+    last_failed_at: Option<String>,
+    /// Why it failed last; left out: it delivered since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+}
+
+impl From<ChannelHealth> for Fared {
+    fn from(health: ChannelHealth) -> Fared {
+        let ChannelHealth { delivered_at, failed_at, error } = health;
+        Fared {
+            last_delivered_at: delivered_at.map(|at| at.to_string()),
+            last_failed_at: failed_at.map(|at| at.to_string()),
+            last_error: error,
+        }
+    }
+}
+
 /// A channel without what only few may read.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -89,15 +115,8 @@ struct SummaryBody<'a> {
     kind: &'static str,
     /// Scheme, host and port.
     target: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Moment")]
-    last_delivered_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Moment")]
-    last_failed_at: Option<String>,
-    /// Why it failed last; left out: it delivered since.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_error: Option<String>,
+    #[serde(flatten)]
+    fared: Fared,
     /// Messages that wait for it.
     waiting: usize,
 }
@@ -110,21 +129,11 @@ pub(super) struct ChannelsBody<'a> {
 
 /// All channels, in the order of their names.
 pub fn channels(settings: &AlertSettings, figures_of: impl Fn(&str) -> ChannelFigures) -> Response {
-    let summaries = settings.channels().map(|(name, channel)| summary(name, channel, figures_of(name)));
+    let summaries = settings.channels().map(|(name, channel)| {
+        let ChannelFigures { health, waiting, .. } = figures_of(name);
+        SummaryBody { name, kind: channel.kind(), target: channel.target(), fared: health.into(), waiting }
+    });
     ok(&ChannelsBody { channels: summaries.collect() })
-}
-
-fn summary<'a>(name: &'a str, channel: &Channel, figures: ChannelFigures) -> SummaryBody<'a> {
-    let ChannelFigures { health: ChannelHealth { delivered_at, failed_at, error }, waiting, .. } = figures;
-    SummaryBody {
-        name,
-        kind: channel.kind(),
-        target: channel.target(),
-        last_delivered_at: delivered_at.map(|at| at.to_string()),
-        last_failed_at: failed_at.map(|at| at.to_string()),
-        last_error: error,
-        waiting,
-    }
 }
 
 /// A channel as whoever set it sees it.
@@ -136,15 +145,8 @@ pub(super) struct ChannelBody<'a> {
     name: &'a str,
     #[serde(flatten)]
     definition: ChannelDefinition,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Moment")]
-    last_delivered_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Moment")]
-    last_failed_at: Option<String>,
-    /// Why it failed last; left out: it delivered since.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_error: Option<String>,
+    #[serde(flatten)]
+    fared: Fared,
     /// Messages that wait for it. Left out where it was just changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<usize>,
@@ -153,17 +155,14 @@ pub(super) struct ChannelBody<'a> {
 /// One channel, if there is one.
 pub fn channel(settings: &AlertSettings, name: &str, figures_of: impl Fn(&str) -> ChannelFigures) -> Response {
     let Some(channel) = settings.channel(name) else { return ApiError::no_such_channel().response() };
-    let SummaryBody { last_delivered_at, last_failed_at, last_error, waiting, .. } =
-        summary(name, channel, figures_of(name));
-    let (definition, waiting) = (channel.define(), Some(waiting));
-    ok(&ChannelBody { name, definition, last_delivered_at, last_failed_at, last_error, waiting })
+    let ChannelFigures { health, waiting, .. } = figures_of(name);
+    ok(&ChannelBody { name, definition: channel.define(), fared: health.into(), waiting: Some(waiting) })
 }
 
 /// A channel that was set.
 pub(super) fn changed(name: &str, channel: &Channel) -> Response {
-    let (last_delivered_at, last_failed_at, last_error, waiting) = (None, None, None, None);
-    let definition = channel.define();
-    ok(&ChannelBody { name, definition, last_delivered_at, last_failed_at, last_error, waiting })
+    let fared = ChannelHealth::default().into();
+    ok(&ChannelBody { name, definition: channel.define(), fared, waiting: None })
 }
 
 /// What came of a test.

@@ -65,9 +65,7 @@ impl Channel {
             "ntfy" => &[TOKEN],
             "email" => &["username", PASSWORD, "from", "to"],
             other => {
-                let shown: String = other.chars().take(100).collect();
-                let why = format_args!("expected one of webhook, slack, ntfy, email, got {shown:?}");
-                return Err(FieldError::new("kind", why));
+                return Err(FieldError::unknown_name("kind", "one of webhook, slack, ntfy, email", other));
             }
         };
         let given = [("username", username.is_some()), ("from", from.is_some()), ("to", to.is_some())];
@@ -79,6 +77,9 @@ impl Channel {
             return Channel::compile_email(definition, before);
         }
         let url = TargetUrl::parse(url).map_err(|why| FieldError::new("url", why))?;
+        if kind == "ntfy" && url.uri().path() == "/" {
+            return Err(FieldError::new("url", "expected the URL of a topic, such as https://ntfy.sh/my-topic"));
+        }
         let known = Known::of(before, kind, &url.target().to_string());
         let (post, mut kept) = (Post::to(url), None);
         let way = match kind.as_str() {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::io::{Output, Persist, Refusal, Reply, RequestId};
 use super::receipts::Receipt;
 use super::scheduler::Scheduler;
-use super::setting::{PolicyScope, Setting, Silence, SilenceId};
+use super::setting::{PolicyScope, Setting, Silence, SilenceId, Silenced};
 use crate::channel::Channel;
-use crate::job::{AlertPolicy, FieldError, JobKey, JobSpec, Term};
+use crate::job::{AlertPolicy, FieldError, JobSpec};
 use crate::limits::{CHANNELS_MAX, MAIL_CHANNELS_MAX, SILENCES_MAX, TAG_POLICIES_MAX};
 use crate::time::{Now, WallUs};
 
@@ -25,6 +25,8 @@ pub struct AlertSettings {
     silences: BTreeMap<SilenceId, Arc<Silence>>,
     /// When the first of them ends.
     silence_end: Option<WallUs>,
+    /// Whether jobs are looked at whose own policy says nothing.
+    watches: bool,
 }
 
 impl AlertSettings {
@@ -70,14 +72,6 @@ impl AlertSettings {
         self.silences.iter().map(|(&id, silence)| (id, silence))
     }
 
-    /// Whether any job is looked at whose own policy says nothing.
-    fn watches(&self) -> bool {
-        let watches = |policy: &AlertPolicy| {
-            policy.no_success_for.and_then(Term::time).is_some() || policy.late_by.and_then(Term::time).is_some()
-        };
-        watches(&self.server) || self.tags.values().any(|policy| watches(policy))
-    }
-
     fn names(&self, channel: &str) -> bool {
         let policies = self.tags.values().chain([&self.server]);
         policies.into_iter().any(|policy| names(policy, channel))
@@ -93,6 +87,10 @@ impl AlertSettings {
             Setting::Silence(id, Some(silence)) => drop(self.silences.insert(id, silence)),
             Setting::Silence(id, None) => drop(self.silences.remove(&id)),
         }
+        let watches = |policy: &AlertPolicy| {
+            [policy.no_success_for, policy.late_by].into_iter().flatten().any(|term| term.time().is_some())
+        };
+        self.watches = watches(&self.server) || self.tags.values().any(|policy| watches(policy));
         self.silence_end = self.silences.values().map(|silence| WallUs::of(silence.ends_at)).min();
     }
 }
@@ -131,14 +129,9 @@ impl Scheduler {
         &self.alerting.in_force
     }
 
-    /// The policy that counts for a job.
-    pub fn policy_of(&self, key: JobKey) -> Option<AlertPolicy> {
-        self.jobs.find(key).map(|slot| self.settings().policy_of(self.jobs[slot].spec()))
-    }
-
     /// Whether a job is to be looked at when nothing of it ends.
     pub(super) fn may_watch(&self, spec: &JobSpec) -> bool {
-        spec.alerts().is_some() || self.settings().watches()
+        spec.alerts().is_some() || self.settings().watches
     }
 
     /// A setting that was found on disk.
@@ -159,6 +152,9 @@ impl Scheduler {
 
     /// A client begins a silence.
     pub(super) fn silence(&mut self, request: RequestId, silence: Silence, now: Now) {
+        if matches!(silence.of, Silenced::Job(id) if self.find(id).is_none()) {
+            return self.output(Output::Reply(request, Reply::NotFound));
+        }
         let pending = self.alerting.pending.iter();
         let new = pending.filter(|(.., setting)| matches!(setting, Setting::Silence(_, Some(_)))).count();
         if self.settings().silences.len() + new >= SILENCES_MAX {
@@ -266,7 +262,7 @@ impl Scheduler {
         match &setting {
             Setting::Policy(..) => self.reconsider_all(now),
             // Somebody may hear now of what nobody heard of.
-            Setting::Channel(_, Some(_)) | Setting::Silence(_, None) => self.tell_untold(now),
+            Setting::Channel(_, Some(_)) | Setting::Silence(_, None) => self.tell_untold(),
             Setting::Channel(_, None) | Setting::Silence(_, Some(_)) => {}
         }
         self.output(Output::Reply(request, Reply::Set(setting)));

@@ -24,7 +24,7 @@ use super::key::ExecutionId;
 use super::receipts::Receipt;
 use super::scheduler::Scheduler;
 use super::setting::{SilenceId, Silenced};
-use crate::job::{AlertPolicy, JobKey, Term};
+use crate::job::{AlertPolicy, JobId, Term};
 use crate::limits::{INCIDENTS_OPEN_MAX, INCIDENTS_PER_TURN};
 use crate::time::{DeadlineHeap, MonoUs, Now};
 
@@ -97,7 +97,7 @@ impl Incidents {
     }
 
     /// Those of a job, in the order of causes.
-    fn of_job(&self, job: crate::job::JobId) -> impl Iterator<Item = u32> {
+    fn of_job(&self, job: JobId) -> impl Iterator<Item = u32> {
         let from = (Subject::Job(job), Cause::Failing);
         let of_job = self.by_subject.range(from..).take_while(move |((subject, _), _)| *subject == Subject::Job(job));
         of_job.map(|(_, &slot)| slot)
@@ -139,20 +139,9 @@ impl Scheduler {
         self.incidents.slab.len()
     }
 
-    /// The open incidents of a job, in the order of their causes.
-    pub fn open_incidents_of(&self, key: JobKey) -> impl Iterator<Item = &Arc<Incident>> {
-        let job = self.jobs.find(key).map(|slot| self.jobs[slot].revision().id);
-        job.into_iter().flat_map(|job| self.incidents.of_job(job)).map(|slot| self.incidents.get(slot))
-    }
-
     /// The open incident of this.
     pub(super) fn open_one(&self, subject: &Subject, cause: Cause) -> Option<&Arc<Incident>> {
         self.incidents.find(subject, cause).map(|slot| self.incidents.get(slot))
-    }
-
-    /// Whether an incident of this is open.
-    pub(super) fn is_open(&self, subject: &Subject, cause: Cause) -> bool {
-        self.incidents.find(subject, cause).is_some()
     }
 
     /// The silence that covers an incident now; of several the oldest.
@@ -421,7 +410,7 @@ impl Scheduler {
     /// Tells again what is open for long, and for the first time what may be told now. A bounded number in a turn.
     pub(super) fn remind(&mut self, now: Now) {
         if self.end_silences(now) {
-            self.tell_untold(now);
+            self.tell_untold();
         }
         // No more than that is on its way to the disk at a time: rows of what is due must not stand behind it, and while
         // the store fails nothing piles up.
@@ -452,10 +441,9 @@ impl Scheduler {
     }
 
     /// Somebody may hear now of what nobody was told.
-    pub(super) fn tell_untold(&mut self, now: Now) {
+    pub(super) fn tell_untold(&mut self) {
         // The next tick does it.
         self.incidents.retell = Some(0);
-        self.incidents.rest_until = self.incidents.rest_until.max(now.mono);
     }
 
     /// The policy of an incident may be another now: when it is told again.
@@ -546,7 +534,7 @@ impl Scheduler {
             }
             self.reconsider(slot, now);
         }
-        self.incidents.retell = Some(0);
+        self.tell_untold();
     }
 
     /// Checks the tables against each other; O(n).

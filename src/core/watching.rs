@@ -123,12 +123,10 @@ impl Scheduler {
             return;
         }
         let policy = self.settings().policy_of(self.jobs[job].spec());
-        let (revision, tally) = (self.jobs[job].revision(), &self.jobs[job].tally);
-        let last = tally.last_success.map_or(revision.created_at, WallUs::of);
-        let quiet = Duration::from_micros(now.wall.since_us(last).max(0).unsigned_abs());
+        let quiet = self.quiet_for(job, now);
         let is_quiet_for_less = policy.no_success_for.and_then(Term::time).is_some_and(|most| quiet < most);
-        let fails_less = tally.failures_in_row < policy.after.unwrap_or(1);
-        let subject = Subject::Job(revision.id);
+        let fails_less = self.jobs[job].tally.failures_in_row < policy.after.unwrap_or(1);
+        let subject = Subject::Job(self.jobs[job].revision().id);
         for (cause, is_allowed) in [(Cause::Failing, fails_less), (Cause::NoSuccess, is_quiet_for_less)] {
             if is_allowed {
                 self.close_alone(&subject, cause, "its policy allows that now", now);
@@ -145,9 +143,7 @@ impl Scheduler {
             (policy.no_success_for.and_then(Term::time), policy.late_by.and_then(Term::time));
         self.jobs[job].is_watched = no_success_for.is_some() || late_by.is_some();
         if let Some(most) = no_success_for {
-            let revision = self.jobs[job].revision();
-            let last = self.jobs[job].tally.last_success.map_or(revision.created_at, WallUs::of);
-            let quiet = Duration::from_micros(now.wall.since_us(last).max(0).unsigned_abs());
+            let quiet = self.quiet_for(job, now);
             self.set_quiet(job, most.saturating_sub(quiet), now);
         }
         if late_by.is_some() {
@@ -180,8 +176,7 @@ impl Scheduler {
     /// A job has a success: the next one is waited for anew.
     fn watch_success(&mut self, job: u32, now: Now) {
         if self.watches.quiet.key(job).is_none() {
-            let policies = self.settings().policies_of(self.jobs[job].spec());
-            let most = policies.into_iter().find_map(|(_, policy)| policy.no_success_for).and_then(Term::time);
+            let most = self.no_success_for(job);
             most.into_iter().for_each(|most| self.set_quiet(job, most, now));
         }
     }
@@ -189,6 +184,17 @@ impl Scheduler {
     fn set_quiet(&mut self, job: u32, wait: Duration, now: Now) {
         self.watches.quiet.set(job, now.mono.plus(wait));
         self.watches.successes.insert(job, self.jobs[job].tally.counters.success);
+    }
+
+    /// For how long a job has had no success, by the wall clock: since it was created, if it never had one.
+    fn quiet_for(&self, job: u32, now: Now) -> Duration {
+        let job = &self.jobs[job];
+        let last = job.tally.last_success.map_or(job.revision().created_at, WallUs::of);
+        Duration::from_micros(now.wall.since_us(last).max(0).unsigned_abs())
+    }
+
+    fn no_success_for(&self, job: u32) -> Option<Duration> {
+        self.settings().policies_of(self.jobs[job].spec()).find_map(|(_, policy)| policy.no_success_for)?.time()
     }
 
     fn late_by(&self, job: u32) -> Option<Duration> {
@@ -235,7 +241,7 @@ impl Scheduler {
     pub(super) fn reconsider_all(&mut self, now: Now) {
         self.watches.reconsider = Some(None);
         self.reconsider_others(now);
-        self.tell_untold(now);
+        self.tell_untold();
     }
 
     /// Does what time alone brings. A bounded number of jobs in a turn.
@@ -289,15 +295,11 @@ impl Scheduler {
     /// The time is up within which a job was to have a success.
     fn note_quiet(&mut self, job: u32, now: Now) {
         let before = self.watches.successes.remove(&job);
-        let mut policies = self.settings().policies_of(self.jobs[job].spec());
-        let Some(most) = policies.find_map(|(_, policy)| policy.no_success_for).and_then(Term::time) else { return };
-        drop(policies);
+        let Some(most) = self.no_success_for(job) else { return };
         let (tally, revision) = (&self.jobs[job].tally, self.jobs[job].revision());
         if before != Some(tally.counters.success) {
             // There was one meanwhile.
-            let last = tally.last_success.map_or(now.wall, WallUs::of);
-            let quiet = Duration::from_micros(now.wall.since_us(last).max(0).unsigned_abs());
-            let wait = most.saturating_sub(quiet).max(Duration::from_secs(1));
+            let wait = most.saturating_sub(self.quiet_for(job, now)).max(Duration::from_secs(1));
             return self.set_quiet(job, wait, now);
         }
         let since = match tally.last_success {
@@ -313,7 +315,7 @@ impl Scheduler {
         let summary = format!("no success for {}: {since}{rests}", duration_text(most));
         let subject = Subject::Job(revision.id);
         self.open_alone(Wrong { cause: Cause::NoSuccess, subject: subject.clone(), summary, execution: None }, now);
-        if !self.is_open(&subject, Cause::NoSuccess) {
+        if self.open_one(&subject, Cause::NoSuccess).is_none() {
             // Too many are open.
             self.set_quiet(job, NO_ROOM_WAIT, now);
         }

@@ -176,9 +176,7 @@ impl Flight {
             Errand::Message(message) => {
                 let Answer { timings: _, retry_after_s, response, headers: _ } =
                     answer.map_or_else(Answer::default, |answer| *answer);
-                // Who quotes the URL quotes its path, which is the secret of some channels.
-                let path = message.post.url.uri().path_and_query().map_or("/", |path| path.as_str());
-                let response = response.map(|said| if path == "/" { said } else { said.replace(path, "***").into() });
+                let response = response.map(|said| message.post.mask_path(said));
                 ErrandReport::Message(MessageReport { id: message.id, outcome, response, retry_after_s, duration_us })
             }
         }

@@ -11,7 +11,7 @@ use super::number::whole;
 use super::shapes::{KnownChannel, Period};
 use super::{FieldError, bounded};
 use crate::limits::{CHANNEL_NAME_LEN_MAX, CHANNELS_MAX, FAILURES_MAX, PERIOD_MAX, REMIND_MIN};
-use crate::schedule::{duration, duration_text};
+use crate::schedule::{check_name, duration, duration_text};
 
 /// A policy as clients write it: of a job, of a tag, or of the server. What is left out is as the next wider one says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -225,21 +225,8 @@ fn names(given: &[String]) -> Result<Box<[Box<str>]>, FieldError> {
 /// # Errors
 /// When it cannot be one.
 pub fn channel_name(member: &'static str, name: &str) -> Result<Box<str>, FieldError> {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let fits = name.len() <= CHANNEL_NAME_LEN_MAX
-        && name.bytes().next().is_some_and(is_plain)
-        && name.bytes().all(|byte| is_plain(byte) || b"._-".contains(&byte));
-    if fits {
-        return Ok(name.into());
-    }
-    let given = super::definition::shortened(name);
-    Err(FieldError::new(
-        member,
-        format_args!(
-            "expected a name of at most {CHANNEL_NAME_LEN_MAX} of a-z, 0-9, dot, underscore and hyphen that begins with a \
-             letter or a digit, got {given:?}"
-        ),
-    ))
+    check_name(name, CHANNEL_NAME_LEN_MAX).map_err(|why| FieldError::new(member, why))?;
+    Ok(name.into())
 }
 
 #[cfg(test)]

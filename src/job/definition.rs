@@ -192,7 +192,7 @@ impl FieldError {
     }
 
     /// The error of a member that has one of a few names, and was given another text.
-    pub(super) fn unknown_name(member: &'static str, names: &str, given: &str) -> FieldError {
+    pub fn unknown_name(member: &'static str, names: &str, given: &str) -> FieldError {
         FieldError::new(member, format_args!("expected {names}, got {:?}", shortened(given)))
     }
 }

@@ -10,7 +10,7 @@ use super::auth::Auth;
 use super::body::{Body, OwnBody};
 use super::headers::Header;
 use super::request;
-use super::secrets::Secrets;
+use super::secrets::{Secrets, masked};
 use super::{Delivery, FieldError, Secret, Signing, Statuses, TargetUrl, Template};
 
 /// The body unless another is set, with those methods that have one.
@@ -173,6 +173,12 @@ impl Post {
         }
     }
 
+    /// The same without the path of the URL, which is the secret of some channels.
+    pub fn mask_path(&self, text: Box<str>) -> Box<str> {
+        let path = self.url.uri().path_and_query().map(|path| path.as_str());
+        masked(text.into(), path.into_iter()).into()
+    }
+
     pub(super) fn secrets(&self) -> Option<&Secrets> {
         self.rare.as_deref()?.secrets.as_deref()
     }
@@ -215,6 +221,12 @@ mod tests {
         assert_eq!(headers, [("title", &b"b"[..]), ("authorization", b"Bearer planted")]);
         assert!(matches!(post.content(), Content::Fixed(b"a {{attempt}}", TEXT)), "{post:?}");
         assert_eq!(post.mask("it was planted".into()), "it was ***".into());
+        let channel = Post::to(TargetUrl::parse("https://hooks.example/services/T0/planted?x=1").expect("a URL"));
+        for said in ["Cannot POST /services/T0/planted?x=1 here", "it ends with /services/T0/pla"] {
+            assert!(!channel.mask_path(said.into()).contains("/T0"), "{said}");
+        }
+        let bare = Post::to(TargetUrl::parse("https://hooks.example/").expect("a URL"));
+        assert_eq!(bare.mask_path("either / or".into()), "either / or".into(), "a path that is none hides nothing");
         assert!(!format!("{post:?}").contains("planted"));
         assert!(Post::to(url).with_bearer(&Secret::new("a\nb")).is_none());
     }

@@ -222,25 +222,29 @@ const MASKED_LEN_MIN: usize = 4;
 
 impl Secrets {
     /// A text of the target's, without the secrets that it repeats. It may have been cut in the middle of one.
-    pub(super) fn mask(&self, mut text: String) -> String {
+    pub(super) fn mask(&self, text: String) -> String {
         let pair = self.auth.as_ref().and_then(|auth| auth.value.to_str().ok()).unwrap_or_default();
         let sent = pair.split_once(' ').map(|(_, sent)| sent).into_iter();
         let plain = self.all().map(|(_, secret)| secret.expose()).chain(sent);
-        // A target that answers in JSON repeats them as JSON has them.
-        let mut forms: Vec<String> = plain.flat_map(|secret| [secret.to_owned(), escaped(secret)]).collect();
-        forms.retain(|secret| secret.len() >= MASKED_LEN_MIN);
-        // One may be part of another: what is left of that would be seen.
-        forms.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        for secret in &forms {
-            text = text.replace(secret, MASK);
-            let ends = (MASKED_LEN_MIN..secret.len()).rev().filter_map(|len| secret.get(..len));
-            if let Some(end) = ends.into_iter().find(|end| text.ends_with(end)) {
-                text.truncate(text.len() - end.len());
-                text.push_str(MASK);
-            }
-        }
-        text
+        masked(text, plain)
     }
+}
+
+/// A text without these secrets, where it repeats them, also as JSON has them, or ends in the middle of one.
+pub(super) fn masked<'a>(mut text: String, secrets: impl Iterator<Item = &'a str>) -> String {
+    let mut forms: Vec<String> = secrets.flat_map(|secret| [secret.to_owned(), escaped(secret)]).collect();
+    forms.retain(|secret| secret.len() >= MASKED_LEN_MIN);
+    // One may be part of another: what is left of that would be seen.
+    forms.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    for secret in &forms {
+        text = text.replace(secret, MASK);
+        let ends = (MASKED_LEN_MIN..secret.len()).rev().filter_map(|len| secret.get(..len));
+        if let Some(end) = ends.into_iter().find(|end| text.ends_with(end)) {
+            text.truncate(text.len() - end.len());
+            text.push_str(MASK);
+        }
+    }
+    text
 }
 
 const MASK: &str = "***";

@@ -73,24 +73,24 @@ shapes! {
     /// The name of a calendar.
     CalendarName = json_schema!({
         "type": "string",
-        "pattern": format!("^[a-z0-9][a-z0-9._-]{{0,{}}}$", CALENDAR_NAME_LEN_MAX - 1),
+        "pattern": plain_name(CALENDAR_NAME_LEN_MAX),
     });
     /// The name of a calendar that there is.
     KnownCalendar = json_schema!({
         "type": "string",
         "format": "calendar",
-        "pattern": format!("^[a-z0-9][a-z0-9._-]{{0,{}}}$", CALENDAR_NAME_LEN_MAX - 1),
+        "pattern": plain_name(CALENDAR_NAME_LEN_MAX),
     });
     /// The name of a channel over which alerts are told.
     ChannelName = json_schema!({
         "type": "string",
-        "pattern": format!("^[a-z0-9][a-z0-9._-]{{0,{}}}$", CHANNEL_NAME_LEN_MAX - 1),
+        "pattern": plain_name(CHANNEL_NAME_LEN_MAX),
     });
     /// The name of a channel that there is.
     KnownChannel = json_schema!({
         "type": "string",
         "format": "channel",
-        "pattern": format!("^[a-z0-9][a-z0-9._-]{{0,{}}}$", CHANNEL_NAME_LEN_MAX - 1),
+        "pattern": plain_name(CHANNEL_NAME_LEN_MAX),
     });
     /// A duration, such as `1h30m`, or `never`.
     Period = json_schema!({ "type": "string", "format": "period", "pattern": "^(never|([0-9]+[Dd])?([0-9]+[Hh])?([0-9]+[Mm])?([0-9]+[Ss])?)$" });
@@ -125,6 +125,11 @@ shapes! {
     });
     /// A value of a header.
     HeaderText = json_schema!({ "type": "string", "pattern": "^[\\t -~]*$" });
+}
+
+/// A name that is part of URLs.
+fn plain_name(len_max: usize) -> String {
+    format!("^[a-z0-9][a-z0-9._-]{{0,{}}}$", len_max - 1)
 }
 
 /// One secret that signs. Of the last character of an incomplete group only some bits count, and the others are 0.

@@ -192,16 +192,23 @@ impl Calendars {
 /// # Errors
 /// Says what was expected.
 pub fn check_calendar_name(name: &str) -> Result<(), String> {
+    check_name(name, CALENDAR_NAME_LEN_MAX)
+}
+
+/// Checks a name that is part of URLs: `[a-z0-9][a-z0-9._-]*`, of so many characters at most.
+///
+/// # Errors
+/// Says what was expected.
+pub fn check_name(name: &str, len_max: usize) -> Result<(), String> {
     let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(byte);
     let outer = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let fits = name.len() <= CALENDAR_NAME_LEN_MAX
-        && name.as_bytes().first().is_some_and(outer)
-        && name.bytes().all(|byte| inner(&byte));
+    let fits =
+        name.len() <= len_max && name.as_bytes().first().is_some_and(outer) && name.bytes().all(|byte| inner(&byte));
     if fits {
         return Ok(());
     }
     Err(format!(
-        "expected a name of at most {CALENDAR_NAME_LEN_MAX} of a-z, 0-9, dot, underscore and hyphen that begins with a letter or a digit, got {}",
+        "expected a name of at most {len_max} of a-z, 0-9, dot, underscore and hyphen that begins with a letter or a digit, got {}",
         quoted(name)
     ))
 }

@@ -49,7 +49,7 @@ use rare::Rare;
 
 use crate::time::Instant;
 pub use absence::Absence;
-pub use dates::{Calendars, Date, Dates, NamedDates, check_calendar_name};
+pub use dates::{Calendars, Date, Dates, NamedDates, check_calendar_name, check_name};
 pub use dst::{Dst, Gap, Overlap};
 pub use error::ScheduleError;
 pub use every::{duration, duration_text};

@@ -21,7 +21,7 @@ use crate::access::Who;
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
 use crate::core::{
     Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Incident, Input, JobFilter, Kind, Reply,
-    Report, RequestId, Run, Scheduler, Seq, Silence, Silenced,
+    Report, RequestId, Run, Scheduler, Seq,
 };
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
@@ -298,11 +298,6 @@ impl Calls {
                     return refuse(&ApiError::no_randomness());
                 }
                 self.change(engine, now, request, Action::Create { spec, entropy, pause: None })
-            }
-            Call::Change(Action::Silence(Silence { of: Silenced::Job(id), .. }))
-                if engine.core().job(id, now.wall).is_none() =>
-            {
-                refuse(&ApiError::no_such_job())
             }
             Call::Change(action) => self.change(engine, now, request, action),
             Call::PutChannel(name, definition) => self.put_channel(engine, now, request, name, &definition),

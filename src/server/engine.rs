@@ -457,7 +457,7 @@ impl Engine {
 
     /// Whether the store cannot be written, or does not answer.
     pub(super) fn is_store_in_trouble(&self, mono: MonoUs) -> bool {
-        self.outbox.trouble(mono).is_some()
+        self.store_trouble(mono).is_some()
     }
 
     /// How things stand, in a line.

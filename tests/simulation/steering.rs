@@ -195,6 +195,9 @@ impl Clients {
                 assert!(disk.log_of_settings.contains(&line), "a silence was answered that is not on disk");
                 coverage.hit("silence begun");
             }
+            (Asked::Silence { silence: Silence { of: Silenced::Job(id), .. } }, Reply::NotFound) => {
+                assert!(disk.live(id).is_none(), "a job that is on disk was not found");
+            }
             (Asked::Set { setting }, Reply::NoSuchSetting) => {
                 let none_is_put = match setting {
                     Setting::Channel(_, put) => put.is_none(),
