@@ -13,7 +13,7 @@ use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
 use punctual::job::{Context, Definition, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
 use punctual::limits::{FORECAST_STEPS_PER_TURN, RANKING_LOOKS_MAX};
 use punctual::schedule::{Calendars, Dates, Rule, Schedule, Terms, Zone, Zones};
-use punctual::store::{Batch, Keep, Store, Writer, WriterEvent};
+use punctual::store::{Batch, Housekeeping, Keep, Store, Writer, WriterEvent};
 use punctual::time::{DeadlineHeap, Instant, MonoUs, Now, US_PER_SECOND, WallUs};
 
 /// Ids in the heap.
@@ -197,7 +197,7 @@ fn writer(criterion: &mut Criterion) {
     });
     let age = std::time::Duration::from_secs(86_400);
     let keep = Keep { age, rows_per_job: 1_000_000, bytes: 1 << 40, audit_age: age };
-    let mut writer = Writer::start(store, keep, notify).expect("a thread");
+    let mut writer = Writer::start(store, keep, Housekeeping::default(), notify).expect("a thread");
     let mut number = 0;
     let mut group = criterion.benchmark_group("writer");
     group.throughput(criterion::Throughput::Elements(BATCH)).sample_size(20);

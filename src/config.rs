@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::dispatch::Allowlist;
 use crate::job::{Misfire, TargetUrl};
-use crate::store::Keep;
+use crate::store::{Housekeeping, Keep};
 use crate::telemetry::{LogFormat, LogLevel};
 
 /// What the server runs with; every value is valid, and so are their relations.
@@ -45,6 +45,8 @@ pub struct Config {
     pub drain: Duration,
     /// How much history is kept.
     pub keep: Keep,
+    /// How often the store keeps house. There is no flag for it: what is the default suits every machine.
+    pub housekeeping: Housekeeping,
     /// The backups that are made by the server; None: it makes none.
     pub backups: Option<BackupPlan>,
     /// Where failures are POSTed to.

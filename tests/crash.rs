@@ -12,8 +12,6 @@ mod clients;
 mod compare;
 #[path = "crash/ledgers.rs"]
 mod ledgers;
-#[path = "crash/random.rs"]
-mod random;
 mod support;
 
 use std::path::Path;
@@ -23,9 +21,10 @@ use std::time::{Duration, Instant};
 use asked::Asked;
 use clients::World;
 use ledgers::{ALONE, ALONE_MS, ONCE, Posts, Tracked};
-use random::Random;
+
 use support::api::job;
 use support::history::instant_of;
+use support::random::Random;
 use support::receiver::{Receiver, Script};
 use support::server::Server;
 use support::{until, wall_us};

@@ -5,17 +5,15 @@
 //!
 //! `PUNCTUAL_KILLS` says how often it is killed, `PUNCTUAL_CRASH_SEED` repeats the choices of an earlier run.
 
-#[path = "crash/random.rs"]
-mod random;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use random::Random;
 use serde_json::{Value, json};
 use support::api::Api;
+use support::random::Random;
 use support::receiver::{Receiver, Script};
 use support::server::Server;
 use support::wall_us;

@@ -14,7 +14,7 @@ use super::settings::Typed;
 use crate::config::{BackupPlan, Config};
 use crate::dispatch::{Allowlist, MalformedAllowlist};
 use crate::job::{Misfire, TargetUrl};
-use crate::store::Keep;
+use crate::store::{Housekeeping, Keep};
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::vault;
 
@@ -185,6 +185,7 @@ impl TryFrom<ServeArguments> for Config {
                 audit_age: days("--keep-audit-days", &typed.keep_audit_days)?,
                 bytes: u64::from(number("--keep-mib", &typed.keep_mib, 16, 1_000_000)?) << 20,
             },
+            housekeeping: Housekeeping::default(),
             backups: backups(typed.backup_dir, typed.backup_every_minutes.as_deref(), typed.backup_keep.as_deref())?,
             alert_webhook,
             targets: targets(&typed.targets)?,

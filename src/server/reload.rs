@@ -187,6 +187,8 @@ fn differences(old: &Config, new: &Config) -> (Vec<&'static str>, Vec<&'static s
         max_lateness,
         drain,
         keep,
+        // No flag changes it.
+        housekeeping: _,
         alert_webhook,
         targets,
         ca_file,

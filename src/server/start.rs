@@ -172,7 +172,7 @@ fn prepare(
     let source = store.backup_source();
     let backups = config.backups.clone().map(|plan| Backups::start(plan, source)).transpose();
     let backups = backups.map_err(ServeError::Thread)?;
-    let writer = Writer::start(store, config.keep, notify).map_err(ServeError::Thread)?;
+    let writer = Writer::start(store, config.keep, config.housekeeping, notify).map_err(ServeError::Thread)?;
 
     let mut engine = Engine::new(core, writer, pool, (alerts, telling), Events::new(start.wall), start.wall);
     let now = clock::now();

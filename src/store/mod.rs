@@ -1,11 +1,13 @@
 //! Owns what is kept: it has one door for writing and one for reading, and behind them a backend.
 //! It must not decide: it writes what the core asks for, and reads what clients ask for.
 //!
-//! `messages` is all that the house knows of it, with `audit` (who did what) and `incidents` (what was wrong, and who was told). `sqlite` is the backend: the only place that knows SQL. What any backend
+//! `messages` is all that the house knows of it, with `audit` (who did what), `incidents` (what was wrong, and who was told)
+//! and `housekeeping` (how often old things are moved and go). `sqlite` is the backend: the only place that knows SQL. What any backend
 //! keeps of time series is pure: `steps` (which of them there are), `rollup` (what is known of one, and its bytes),
 //! `sketch` (how values are distributed), `varint`.
 
 mod audit;
+mod housekeeping;
 mod incidents;
 #[cfg(test)]
 mod incidents_tests;
@@ -29,6 +31,7 @@ mod varint;
 pub use audit::{
     AuditPage, AuditQuery, AuditRecord, AuditRow, Difference, Differing, members_between, shown, values_between,
 };
+pub use housekeeping::Housekeeping;
 pub use incidents::{ChannelHealth, Delivery, IncidentPage, IncidentQuery, SentMessage, UndeliveredMessage};
 pub use messages::{
     AlertPage, AlertState, AlertUpdate, Answer, Batch, Called, Distribution, ExecutionPage, ExecutionRecord, Filter,

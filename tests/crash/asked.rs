@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::clients::World;
 use crate::ledgers::Posts;
-use crate::random::Random;
 use crate::support::api::{Answer, Api, job};
 use crate::support::history::instant_of;
+use crate::support::random::Random;
 use crate::support::receiver::Receiver;
 
 /// Jobs that are never due in the life of a test; five of their times have passed.

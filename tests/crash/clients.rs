@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::ledgers::{Deletion, Tracked, outcome_of};
-use crate::random::Random;
 use crate::support::api::{Answer, Api, job};
+use crate::support::random::Random;
 use crate::support::receiver::Receiver;
 use crate::support::wall_us;
 

@@ -2,7 +2,7 @@
 //! It must not lose or double what it moves: an hour is added to its day and deleted in one transaction, and what is
 //! left of a slice that fails is found again by the next sweep.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
@@ -11,9 +11,8 @@ use super::rollups::{self, Place, Table};
 use super::rows;
 use crate::clock;
 use crate::job::JobKey;
-use crate::limits::{
-    SERIES_DAYS_KEPT, SERIES_HOURS_KEPT, SERIES_LOOK_EVERY, SERIES_PACE, SERIES_SLICE_ROWS, SERIES_SLICE_TIME,
-};
+use crate::limits::{SERIES_DAYS_KEPT, SERIES_HOURS_KEPT, SERIES_PACE, SERIES_SLICE_ROWS, SERIES_SLICE_TIME};
+use crate::store::Housekeeping;
 use crate::store::rollup::Rollup;
 use crate::store::steps::{DAY_S, Edge, HOUR_S};
 use crate::time::Instant as Second;
@@ -37,6 +36,8 @@ enum Phase {
 /// The sweep, in slices.
 #[derive(Debug)]
 pub(super) struct Ageing {
+    /// How often it is looked whether there is something to do.
+    every: Duration,
     phase: Phase,
     edge: Edge,
     /// Days before this are too old.
@@ -52,13 +53,15 @@ pub(super) struct Ageing {
 }
 
 impl Ageing {
-    pub(super) fn new() -> Ageing {
+    pub(super) fn new(housekeeping: &Housekeeping) -> Ageing {
+        let every = housekeeping.series_look_every;
         Ageing {
+            every,
             phase: Phase::Rest,
             edge: Edge::NONE,
             oldest_day: Edge::NONE,
             // Not at once: a start has better things to do.
-            next: Instant::now() + SERIES_LOOK_EVERY / 10,
+            next: Instant::now() + every / 10,
             slice_max: SERIES_SLICE_ROWS,
             looking_at: None,
             has_failed: false,
@@ -102,7 +105,7 @@ impl Ageing {
         transaction.commit()?;
         self.phase = phase;
         self.slice_max = (self.slice_max * 2).min(SERIES_SLICE_ROWS);
-        let rest = if self.phase == Phase::Rest { SERIES_LOOK_EVERY } else { SERIES_PACE };
+        let rest = if self.phase == Phase::Rest { self.every } else { SERIES_PACE };
         self.next = now.max(Instant::now()) + rest;
         self.has_failed = false;
         unread.map_or(Ok(()), Err)
@@ -127,7 +130,7 @@ impl Ageing {
                 Phase::Hours((Second::from_secs(end), JobKey(u64::MAX)))
             }
             (Phase::Rest | Phase::Days, _) => {
-                self.next = now + SERIES_LOOK_EVERY;
+                self.next = now + self.every;
                 Phase::Rest
             }
         };

@@ -19,7 +19,7 @@ use crate::core::{
 };
 use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use crate::mix::mix;
-use crate::store::Batch;
+use crate::store::{Batch, Housekeeping};
 use crate::time::{Instant as Second, WallUs};
 use crate::vault::Vault;
 
@@ -114,7 +114,7 @@ impl Kept {
             let status = if second % 7 == 0 { Status::Failed } else { Status::Success };
             write(&mut store, (1..=JOBS).map(|job| row(job, second, status)).collect());
         }
-        let mut fold = Fold::new(0);
+        let mut fold = Fold::new(0, &Housekeeping::default());
         let mut now = fold.due();
         loop {
             fold.slice(&mut store.connection, &mut store.index, now).expect("it can be moved");

@@ -13,7 +13,8 @@ use rusqlite::Connection;
 use super::Store;
 use super::part::beside;
 use crate::background;
-use crate::limits::{CHECKPOINT_EVERY, CHECKPOINT_ROUNDS, CHECKPOINT_WAL_MIN};
+use crate::limits::CHECKPOINT_ROUNDS;
+use crate::store::Housekeeping;
 
 /// The running checkpointer. Dropping it ends the thread after the checkpoint it may be at.
 #[derive(Debug)]
@@ -24,13 +25,13 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     /// Starts the thread for a database that is open already.
-    pub(super) fn start(store: &Store) -> io::Result<Checkpointer> {
+    pub(super) fn start(store: &Store, housekeeping: Housekeeping) -> io::Result<Checkpointer> {
         let connection = Connection::open(store.path()).map_err(io::Error::other)?;
         let (wal, lock) = (wal_of(store.path()), Arc::clone(&store.lock));
         let (stop, stopped) = bounded(0);
         let thread = std::thread::Builder::new().name("checkpointer".to_owned());
         let thread = thread.spawn(move || {
-            run(&connection, &wal, &stopped);
+            run(&connection, &wal, &housekeeping, &stopped);
             drop(connection);
             drop(lock);
         })?;
@@ -48,10 +49,11 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(connection: &Connection, wal: &Path, stopped: &Receiver<()>) {
+fn run(connection: &Connection, wal: &Path, housekeeping: &Housekeeping, stopped: &Receiver<()>) {
+    let Housekeeping { checkpoint_every, checkpoint_wal_min, .. } = *housekeeping;
     background::give_way();
-    while stopped.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
-        if length_of(wal) > CHECKPOINT_WAL_MIN {
+    while stopped.recv_timeout(checkpoint_every) == Err(RecvTimeoutError::Timeout) {
+        if length_of(wal) > checkpoint_wal_min {
             // What was written meanwhile is less each time. Once nothing is left, the log begins anew in the same file.
             for _ in 0..CHECKPOINT_ROUNDS {
                 if is_all_copied(connection) {

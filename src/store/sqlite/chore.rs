@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::ErrorCode;
 
 use super::writer::is_busy;
-use crate::limits::{CHORE_REST, CHORE_REST_MAX};
+use crate::limits::CHORE_REST_MAX;
 
 /// A kind of housekeeping, and how it went.
 #[derive(Debug)]
@@ -15,11 +15,13 @@ pub(super) struct Chore {
     /// It rests until then.
     until: Option<Instant>,
     rest: Duration,
+    first_rest: Duration,
 }
 
 impl Chore {
-    pub(super) fn new(name: &'static str) -> Chore {
-        Chore { name, until: None, rest: CHORE_REST }
+    /// One that rests so long when it failed for the first time.
+    pub(super) fn new(name: &'static str, first_rest: Duration) -> Chore {
+        Chore { name, until: None, rest: first_rest, first_rest }
     }
 
     /// When it is done next, given when it would be.
@@ -30,11 +32,11 @@ impl Chore {
     /// Notes how it went. True if it met damage, which it should pass over.
     pub(super) fn note(&mut self, done: &rusqlite::Result<()>, now: Instant) -> bool {
         match done {
-            Ok(()) => (self.until, self.rest) = (None, CHORE_REST),
+            Ok(()) => (self.until, self.rest) = (None, self.first_rest),
             Err(why) if is_busy(why) => {}
             Err(why) if is_damage(why) => {
                 // Each time it gets further, so there is no reason to wait longer.
-                self.until = Some(now + CHORE_REST);
+                self.until = Some(now + self.first_rest);
                 return true;
             }
             Err(_) => {

@@ -9,7 +9,7 @@ use super::{OpenError, Store, rows};
 use crate::core::{ExecutionKey, Record, Totals};
 use crate::job::Revision;
 
-/// Pages kept in memory meanwhile, in KiB: the index on times is touched all over.
+/// Pages kept in memory meanwhile, in KiB.
 const CACHE_KIB: i64 = 128 * 1_024;
 /// Executions in one transaction.
 const BATCH_LEN: usize = 100_000;
@@ -27,14 +27,34 @@ pub fn fill(
     let mut store = Store::open(path)?;
     let connection = &mut store.connection;
     let go = || -> rusqlite::Result<()> {
-        // Nobody waits for it, and what is cut short is made anew.
+        // Nobody waits for it, and what is cut short is made anew: so there is no log, which would be written twice.
+        set_journal(connection, "OFF")?;
         connection.pragma_update(None, "synchronous", "OFF")?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update(None, "temp_store", "FILE")?;
         write_jobs(connection, jobs)?;
+        // Sorted at the end: row by row they would be touched all over.
+        let indexes = drop_indexes(connection)?;
         while write_executions(connection, executions.by_ref().take(BATCH_LEN))? == BATCH_LEN {}
-        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        indexes.iter().try_for_each(|sql| connection.execute_batch(sql))?;
+        set_journal(connection, "WAL")
     };
     go().map_err(|why| store.damaged(&why))
+}
+
+fn set_journal(connection: &Connection, mode: &str) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", mode, |_| Ok(()))
+}
+
+/// Takes the indexes of history away; what makes them again.
+fn drop_indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut found = connection.prepare(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'job_executions' AND sql IS NOT NULL",
+    )?;
+    let found = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found = found.collect::<rusqlite::Result<Vec<(String, String)>>>()?;
+    found.iter().try_for_each(|(name, _)| connection.execute_batch(&format!("DROP INDEX {name}")))?;
+    Ok(found.into_iter().map(|(_, sql)| sql).collect())
 }
 
 fn write_jobs(connection: &mut Connection, jobs: impl Iterator<Item = (Revision, Totals)>) -> rusqlite::Result<()> {

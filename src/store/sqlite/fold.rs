@@ -12,7 +12,8 @@ use super::rollups::{self, Recent};
 use super::rows;
 use crate::core::{Seq, Totals};
 use crate::job::JobKey;
-use crate::limits::{FOLD_EARLY_ROWS, FOLD_EVERY, FOLD_SLICE_ROWS, FOLD_SLICE_TIME};
+use crate::limits::{FOLD_EARLY_ROWS, FOLD_SLICE_TIME};
+use crate::store::Housekeeping;
 
 /// Rows between two looks at the clock.
 const ROWS_PER_LOOK: usize = 64;
@@ -23,10 +24,13 @@ pub(super) struct Fold {
     /// The rows of the present fold, sorted so that the last is next.
     plan: Vec<(JobKey, Seq)>,
     begins: Instant,
+    every: Duration,
+    /// How many rows a slice may have.
+    slice_rows: u32,
     /// When the next slice is to be moved, and how far apart slices are.
     next: Instant,
     pace: Duration,
-    /// How many rows a slice may have: fewer after a damaged page was met, until what is on it is found.
+    /// How many it may have now: fewer after a damaged page was met, until what is on it is found.
     slice_max: usize,
     /// A rollup that could not be read. It is told of once in a fold: of each row it concerns would be too often.
     unread: Unread,
@@ -42,15 +46,18 @@ enum Unread {
 
 impl Fold {
     /// A fold that begins with what an earlier process left: at once if that is a lot.
-    pub(super) fn new(left: usize) -> Fold {
+    pub(super) fn new(left: usize, housekeeping: &Housekeeping) -> Fold {
         let now = Instant::now();
-        let begins = if left >= FOLD_EARLY_ROWS { now } else { now + FOLD_EVERY };
+        let Housekeeping { fold_every: every, fold_slice_rows: slice_rows, .. } = *housekeeping;
+        let begins = if left >= FOLD_EARLY_ROWS { now } else { now + every };
         Fold {
             plan: Vec::new(),
             begins,
+            every,
+            slice_rows,
             next: now,
             pace: Duration::ZERO,
-            slice_max: FOLD_SLICE_ROWS as usize,
+            slice_max: slice_rows as usize,
             unread: Unread::None,
         }
     }
@@ -98,23 +105,23 @@ impl Fold {
             self.unread = Unread::Met(why);
         }
         index.fold(self.plan.drain(self.plan.len() - moved..).map(|(_, seq)| seq));
-        self.slice_max = (self.slice_max * 2).min(FOLD_SLICE_ROWS as usize);
+        self.slice_max = (self.slice_max * 2).min(self.slice_rows as usize);
         // A slice that was cut short by the clock has less rest behind it.
         let share = u32::try_from(moved).unwrap_or(u32::MAX);
-        self.next = now + self.pace.saturating_mul(share) / FOLD_SLICE_ROWS;
+        self.next = now + self.pace.saturating_mul(share) / self.slice_rows;
         Ok(())
     }
 
     fn begin(&mut self, index: &mut IndexWriter, now: Instant) {
-        self.begins = now + FOLD_EVERY;
+        self.begins = now + self.every;
         self.unread = Unread::None;
         index.clear_folded();
         // The list keeps its room: megabytes that come and go would stay with the allocator.
         let finished = index.index().finished();
         self.plan.extend(finished);
         self.plan.sort_unstable_by(|left, right| right.cmp(left));
-        let slices = self.plan.len().div_ceil(FOLD_SLICE_ROWS as usize);
-        self.pace = (FOLD_EVERY / 2).checked_div(u32::try_from(slices).unwrap_or(u32::MAX)).unwrap_or_default();
+        let slices = self.plan.len().div_ceil(self.slice_rows as usize);
+        self.pace = (self.every / 2).checked_div(u32::try_from(slices).unwrap_or(u32::MAX)).unwrap_or_default();
     }
 
     /// What was wrong with a rollup that could not be read, once in a fold. What belongs to it was moved all the same.
@@ -255,7 +262,7 @@ mod tests {
 
     /// Folds as the writer does; how often it failed.
     fn fold_all(store: &mut Store) -> u32 {
-        let mut fold = Fold::new(0);
+        let mut fold = Fold::new(0, &Housekeeping::default());
         let (mut later, mut failures) = (fold.due(), 0);
         loop {
             match fold.slice(&mut store.connection, &mut store.index, later) {
@@ -293,9 +300,12 @@ mod tests {
 
     #[test]
     fn a_long_ledger_is_folded_at_once_after_a_start() {
-        let now = Instant::now();
-        assert!(Fold::new(FOLD_EARLY_ROWS).due() <= Instant::now(), "a process that ends each minute would never fold");
-        assert!(Fold::new(FOLD_EARLY_ROWS - 1).due() >= now + FOLD_EVERY);
+        let (now, usual) = (Instant::now(), Housekeeping::default());
+        assert!(
+            Fold::new(FOLD_EARLY_ROWS, &usual).due() <= Instant::now(),
+            "a process that ends each minute would never fold"
+        );
+        assert!(Fold::new(FOLD_EARLY_ROWS - 1, &usual).due() >= now + usual.fold_every);
     }
 
     /// A store with some seconds of each job in history, and one page of this table scrambled.
@@ -345,7 +355,7 @@ mod tests {
                 write(&mut store, finished(second));
                 assert_eq!((fold_all(&mut store), left(&store)), (0, 0), "{second}");
             }
-            let mut ageing = Ageing::new();
+            let mut ageing = Ageing::new(&Housekeeping::default());
             let (mut due, mut failures) = (ageing.due(), 0);
             // A slice ends when its time is over: how many it takes depends on the machine.
             for _ in 0..20_000 {

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::checkpoint::length_of;
 use super::chore::is_of_page;
 use super::index::IndexWriter;
 use super::migrations;
 use super::part::{beside, is_named};
+use super::seal::Header;
 use crate::vault::Vault;
 
 /// Marks a SQLite file as Punctual's ("Pnct").
@@ -140,6 +142,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 
 fn open_locked(path: &Path) -> Result<Connection, OpenError> {
     check_header(path)?;
+    finish_replacing(path)?;
     let version = inspect(path)?;
     let mut connection = Connection::open(path).map_err(|why| damaged(path, &why))?;
     let mode = prepare(&mut connection, version).map_err(|why| damaged(path, &why))?;
@@ -215,6 +218,25 @@ pub(super) fn version_of(connection: &Connection, path: &Path, mark: i64) -> Res
     Ok(version)
 }
 
+/// Takes back what was cut short while the database was to be replaced: `restore` leaves write-ahead logging for that, so
+/// it has a journal then, and whoever may only read cannot read what it stands for.
+fn finish_replacing(path: &Path) -> Result<(), OpenError> {
+    if length_of(&beside(path, "-journal")) == 0 || !is_marked(path, APPLICATION_ID) {
+        return Ok(());
+    }
+    let connection = Connection::open(path).map_err(|why| damaged(path, &why))?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(|why| damaged(path, &why))
+}
+
+/// Whether the head of a file has this mark, whatever else is in it.
+fn is_marked(path: &Path, mark: i64) -> bool {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(_) => return false,
+    };
+    Header::read(&mut file, path).is_ok_and(|header| header.application == mark)
+}
+
 /// The journal mode that is in force.
 fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<String> {
     connection.busy_timeout(BUSY_WAIT)?;
@@ -234,6 +256,13 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<String
 }
 
 pub(super) fn damaged(path: &Path, why: &rusqlite::Error) -> OpenError {
+    if let rusqlite::Error::SqliteFailure(error, _) = why
+        && error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK
+    {
+        let why =
+            "replacing it was cut short; the next start of the server takes that back, or `punctual restore` does";
+        return OpenError::Database(path.to_owned(), why.to_owned());
+    }
     if is_of_page(why) {
         return OpenError::Damaged(path.to_owned(), why.to_string());
     }

@@ -11,10 +11,9 @@ use super::tombstones::Tombstones;
 use super::{alerts, audit, deliveries, incidents, keys, rows, tokens};
 use crate::clock;
 use crate::limits::{
-    ALERTS_SHARE_PER_CENT, AUDIT_SHARE_PER_CENT, RETENTION_EVERY, RETENTION_LOOK_EVERY, RETENTION_PACE,
-    RETENTION_SLICE_JOBS, RETENTION_SLICE_ROWS, RETENTION_SLICE_TIME, TOMBSTONES_EVERY,
+    ALERTS_SHARE_PER_CENT, AUDIT_SHARE_PER_CENT, RETENTION_PACE, RETENTION_SLICE_JOBS, RETENTION_SLICE_TIME,
 };
-use crate::store::Keep;
+use crate::store::{Housekeeping, Keep};
 
 /// How far below the limit a sweep for bytes aims, so that it does not begin again at once.
 const BYTES_AIM_PER_CENT: u64 = 90;
@@ -45,6 +44,7 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Retention {
     keep: Keep,
+    housekeeping: Housekeeping,
     index: Arc<Index>,
     phase: Phase,
     /// When the next slice is due, or the next look at the size of the database.
@@ -62,11 +62,12 @@ pub(super) struct Retention {
 }
 
 impl Retention {
-    pub(super) fn new(keep: Keep, index: Arc<Index>) -> Retention {
+    pub(super) fn new(keep: Keep, index: Arc<Index>, housekeeping: Housekeeping) -> Retention {
         // Not at once: a start has better things to do.
-        let first = Instant::now() + RETENTION_EVERY / 10;
+        let first = Instant::now() + housekeeping.retain_every / 10;
         Retention {
             keep,
+            housekeeping,
             index,
             phase: Phase::Rest,
             next: first,
@@ -108,7 +109,7 @@ impl Retention {
             self.phase = self.following(connection, now)?;
         }
         // A rest after it, however long it took: batches come first.
-        let rest = if matches!(self.phase, Phase::Rest) { RETENTION_LOOK_EVERY } else { RETENTION_PACE };
+        let rest = if matches!(self.phase, Phase::Rest) { self.housekeeping.retain_look_every } else { RETENTION_PACE };
         self.next = now.max(Instant::now()) + rest;
         Ok(())
     }
@@ -119,7 +120,7 @@ impl Retention {
             Phase::History(_) => Phase::History(Reached { job: self.looking_at, begun: None }),
             Phase::Rest | Phase::Alerts(_) | Phase::Tombstones(_) => Phase::Rest,
         };
-        self.next = now + RETENTION_LOOK_EVERY;
+        self.next = now + self.housekeeping.retain_look_every;
     }
 
     /// From when on things are young enough. Age counts from now, but if the clock is ahead of all there is, from the
@@ -138,7 +139,7 @@ impl Retention {
         match &mut self.phase {
             Phase::Rest => Ok(true),
             Phase::Alerts(surplus) => {
-                let mut room = RETENTION_SLICE_ROWS;
+                let mut room = self.housekeeping.retain_slice_rows;
                 while let Some((job, count)) = surplus.last_mut() {
                     let gone = alerts::delete_oldest(transaction, *job, room.min(rows::small(*count)))?;
                     *count -= u64::from(gone);
@@ -177,12 +178,12 @@ impl Retention {
         if is_after_alerts {
             self.excess_per_mille = excess_per_mille(connection, self.keep.bytes)?;
             if self.excess_per_mille > 0 || now >= self.sweep_by {
-                self.sweep_by = now + RETENTION_EVERY.min(self.keep.age / 10);
+                self.sweep_by = now + self.housekeeping.retain_every.min(self.keep.age / 10);
                 return Ok(Phase::History(Reached { job: -1, begun: None }));
             }
         }
         if !matches!(self.phase, Phase::Tombstones(_)) && now >= self.bury_by {
-            self.bury_by = now + TOMBSTONES_EVERY;
+            self.bury_by = now + self.housekeeping.tombstones_every;
             return Ok(Phase::Tombstones(Tombstones::new(&self.index)));
         }
         Ok(Phase::Rest)
@@ -195,7 +196,7 @@ impl Retention {
         at: Reached,
         until: Instant,
     ) -> rusqlite::Result<Option<Reached>> {
-        let mut room = RETENTION_SLICE_ROWS;
+        let mut room = self.housekeeping.retain_slice_rows;
         let mut reached = Reached { job: at.job, begun: None };
         let mut jobs = transaction
             .prepare_cached("SELECT job_id, kept FROM job_totals WHERE job_id > ?1 ORDER BY job_id LIMIT ?2")?;

@@ -38,7 +38,8 @@ const VALID_FOR_AT: usize = 92;
 pub(super) struct Header {
     /// How long the database is without a log, in bytes; None: it does not say.
     pub(super) length: Option<u64>,
-    application: i64,
+    /// Whose it says it is.
+    pub(super) application: i64,
 }
 
 impl Header {

@@ -106,8 +106,8 @@ mod tests {
     use super::*;
     use crate::core::{Class, ExecutionKey, LedgerRow, Persist, Seq, Status};
     use crate::mix::mix;
-    use crate::store::Batch;
     use crate::store::steps::Edge;
+    use crate::store::{Batch, Housekeeping};
 
     const NOON: i64 = 1_700_049_600;
 
@@ -155,7 +155,7 @@ mod tests {
                     }
                 }
             });
-            let mut fold = Fold::new(0);
+            let mut fold = Fold::new(0, &Housekeeping::default());
             let (mut rows, mut later) = (0, fold.due());
             while rows < 30_000 {
                 let more = (mix(seed ^ rows << 8) % 600 + 1) * 5;

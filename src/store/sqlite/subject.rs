@@ -12,7 +12,7 @@ use super::retention::Retention;
 use super::writer::commit;
 use super::{Store, history};
 use crate::core::{LedgerRow, Persist, StoredJob};
-use crate::store::{AlertUpdate, Answer, Batch, ChannelHealth, Delivery, Keep, Loaded, Query};
+use crate::store::{AlertUpdate, Answer, Batch, ChannelHealth, Delivery, Housekeeping, Keep, Loaded, Query};
 use crate::vault::Vault;
 
 /// A store under test.
@@ -112,7 +112,7 @@ impl Subject {
     /// Moves all that is finished into history. What was wrong with a rollup, if one could not be read.
     pub(crate) fn fold(&mut self) -> Option<String> {
         let store = self.store();
-        let mut fold = Fold::new(0);
+        let mut fold = Fold::new(0, &Housekeeping::default());
         let mut later = fold.due();
         loop {
             fold.slice(&mut store.connection, &mut store.index, later).expect("it can be folded");
@@ -126,7 +126,7 @@ impl Subject {
     /// Lets series age, for so many slices at most: as the writer does. How often it failed, and whether it came to rest.
     pub(crate) fn age(&mut self, slices: usize) -> (usize, bool) {
         let store = self.store();
-        let mut ageing = Ageing::new();
+        let mut ageing = Ageing::new(&Housekeeping::default());
         let (mut due, mut failures) = (ageing.due(), 0);
         for _ in 0..slices {
             if ageing.slice(&mut store.connection, due).is_err() {
@@ -156,7 +156,7 @@ impl Subject {
     /// Lets retention come to the end of one sweep.
     pub(crate) fn sweep_once(&mut self, keep: Keep) {
         let store = self.store();
-        let mut retention = Retention::new(keep, Arc::clone(store.index.index()));
+        let mut retention = Retention::new(keep, Arc::clone(store.index.index()), Housekeeping::default());
         let mut due = retention.due();
         loop {
             retention.slice(&mut store.connection, due).expect("it can be swept");
@@ -171,7 +171,7 @@ impl Subject {
     /// Lets retention work for as long as it finds something to do.
     pub(crate) fn sweep(&mut self, keep: Keep) {
         let store = self.store();
-        let mut retention = Retention::new(keep, Arc::clone(store.index.index()));
+        let mut retention = Retention::new(keep, Arc::clone(store.index.index()), Housekeeping::default());
         for hours in 1..200 {
             let later = Instant::now() + Duration::from_secs(3600 * hours);
             retention.slice(&mut store.connection, later).expect("it can be swept");
@@ -181,7 +181,7 @@ impl Subject {
     /// Lets retention rest while this is kept, and then hear that so much is: how long it goes on resting.
     pub(crate) fn sweep_from_now_on(&mut self, before: Keep, keep: Keep) -> Duration {
         let store = self.store();
-        let mut retention = Retention::new(before, Arc::clone(store.index.index()));
+        let mut retention = Retention::new(before, Arc::clone(store.index.index()), Housekeeping::default());
         let now = retention.due();
         while retention.due() <= now + Duration::from_secs(5) {
             let due = retention.due();

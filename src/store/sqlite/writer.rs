@@ -30,8 +30,8 @@ use super::settings;
 use super::tokens;
 use crate::background;
 use crate::core::{IncidentChange, JobChange, Persist, RowNews};
-use crate::limits::{BATCHES_PENDING_MAX, WAL_LEN_MAX, WAL_TRUNCATE_EVERY, WRITE_RETRY_WAIT};
-use crate::store::{Batch, Keep, WriterEvent};
+use crate::limits::{BATCHES_PENDING_MAX, WAL_TRUNCATE_EVERY};
+use crate::store::{Batch, Housekeeping, Keep, WriterEvent};
 use crate::vault::Vault;
 
 /// The running writer.
@@ -49,18 +49,24 @@ impl Writer {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(store: Store, keep: Keep, notify: Arc<dyn Fn() + Send + Sync>) -> io::Result<Writer> {
+    pub fn start(
+        store: Store,
+        keep: Keep,
+        housekeeping: Housekeeping,
+        notify: Arc<dyn Fn() + Send + Sync>,
+    ) -> io::Result<Writer> {
         let (batches, work) = bounded(BATCHES_PENDING_MAX);
         let keeps = bounded(1);
         let theirs = keeps.1.clone();
         let (say, events) = bounded(4 * BATCHES_PENDING_MAX + 4);
-        let checkpointer = Checkpointer::start(&store)?;
+        let checkpointer = Checkpointer::start(&store, housekeeping)?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             background::give_way();
             let wal = checkpoint::wal_of(store.path());
-            let fold = Fold::new(store.index.index().finished().len());
-            let retention = Retention::new(keep, Arc::clone(store.index.index()));
-            let (folding, retaining) = (Chore::new("the fold"), Chore::new("retention"));
+            let fold = Fold::new(store.index.index().finished().len(), &housekeeping);
+            let retention = Retention::new(keep, Arc::clone(store.index.index()), housekeeping);
+            let [folding, retaining, ageing_chore] =
+                ["the fold", "retention", "the series"].map(|name| Chore::new(name, housekeeping.chore_rest));
             let (kept_house, is_failing) = (None, false);
             Thread {
                 store,
@@ -69,9 +75,10 @@ impl Writer {
                 folding,
                 retention,
                 retaining,
-                ageing: Ageing::new(),
-                ageing_chore: Chore::new("the series"),
+                ageing: Ageing::new(&housekeeping),
+                ageing_chore,
                 checkpointer,
+                housekeeping,
                 truncated_next: Instant::now(),
                 kept_house,
                 is_failing,
@@ -134,6 +141,7 @@ struct Thread {
     ageing: Ageing,
     ageing_chore: Chore,
     checkpointer: Checkpointer,
+    housekeeping: Housekeeping,
     /// When the log may be truncated again.
     truncated_next: Instant,
     /// From when to when this thread last did anything else than write a batch.
@@ -177,7 +185,7 @@ impl Thread {
                 Err(failure) => {
                     is_ambiguous |= failure.is_ambiguous;
                     self.fail(&failure.why, &mut batch, is_ambiguous);
-                    std::thread::sleep(WRITE_RETRY_WAIT);
+                    std::thread::sleep(self.housekeeping.write_retry_wait);
                 }
             }
         }
@@ -257,7 +265,7 @@ impl Thread {
             }
             self.tell_failed(done, self.ageing_chore.name);
         }
-        if checkpoint::length_of(&self.wal) > WAL_LEN_MAX && now >= self.truncated_next {
+        if checkpoint::length_of(&self.wal) > self.housekeeping.wal_len_max && now >= self.truncated_next {
             // The checkpointer did not keep up with a writer that never rests, or cannot, as somebody reads for long. In
             // that case each try waits for the reader, and in vain.
             let busy = self.store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));

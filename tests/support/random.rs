@@ -1,4 +1,4 @@
-//! Owns the choices of the crash test: a small generator that a seed repeats.
+//! Owns the choices of tests that are made by chance: a small generator that a seed repeats.
 //! It must not read a clock or the machine's entropy.
 
 /// SplitMix64.
