@@ -1,9 +1,13 @@
 //! Owns the crash test: a server is killed at random moments while clients change its jobs, and then three ledgers are
-//! compared: what the API acknowledged, what the receiver got, what the history says. Nothing may be lost.
+//! compared: what the API acknowledged, what the receiver got, what the history says. Nothing may be lost. The store is an
+//! old one, and mostly keeps house all the time: kills come within folds, retention, checkpoints, backups and starts.
 //! It must not look into the server: all it knows comes through HTTP.
 //!
-//! `PUNCTUAL_KILLS` says how often it is killed, `PUNCTUAL_CRASH_SEED` repeats the choices of an earlier run.
+//! `PUNCTUAL_KILLS` says how often it is killed, `PUNCTUAL_CRASH_SEED` repeats the choices of an earlier run,
+//! `PUNCTUAL_AGED_ROWS` says how many executions the old store holds.
 
+#[path = "crash/aged.rs"]
+mod aged;
 #[path = "crash/asked.rs"]
 mod asked;
 #[path = "crash/clients.rs"]
@@ -14,10 +18,11 @@ mod compare;
 mod ledgers;
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use aged::Aged;
 use asked::Asked;
 use clients::World;
 use ledgers::{ALONE, ALONE_MS, ONCE, Posts, Tracked};
@@ -26,8 +31,8 @@ use support::api::job;
 use support::history::instant_of;
 use support::random::Random;
 use support::receiver::{Receiver, Script};
-use support::server::Server;
-use support::{until, wall_us};
+use support::server::{Server, command};
+use support::{housed, until, wall_us};
 
 const FLAGS: [&str; 8] = ["--retries", "2", "--retry-delay-ms", "200", "--timeout-ms", "2000", "--max-in-flight", "64"];
 /// Jobs that nobody changes.
@@ -40,6 +45,12 @@ const ASKERS: u64 = 2;
 const CLIENTS: u64 = 4;
 /// One of so many times the server stays down for longer than it arms ahead, so that instants are missed.
 const LONG_DOWN: u64 = 10;
+/// One of so many lives is that of a server with the usual intervals.
+const USUAL: u64 = 4;
+/// One of so many starts is killed before it listens, or soon after.
+const EARLY: u64 = 6;
+/// Executions in the store before the first kill.
+const AGED_ROWS: u64 = 60_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|why| panic!("{name}: {why}")))
@@ -56,7 +67,10 @@ fn nothing_is_lost_over_kills() {
     let (quick, slow) = (Receiver::start(), Receiver::start());
     let world = World::new(quick.clone());
     let mut posts = Posts::default();
-    let mut jobs = create_stable_jobs(&db, &quick, &slow);
+    // More than a job has of its own in such a run.
+    let kept = 800 + kills * 8;
+    let aged = Aged::fill(&db, number("PUNCTUAL_AGED_ROWS").unwrap_or(AGED_ROWS), kept);
+    let mut jobs = create_stable_jobs(&db, &quick, &slow, &aged);
 
     let mut asked: Vec<Asked> = Vec::new();
     let begin = Instant::now();
@@ -81,9 +95,11 @@ fn nothing_is_lost_over_kills() {
             for kill in 1..=kills {
                 assert!(clients.iter().all(|client| !client.is_finished()), "a client saw something wrong");
                 assert!(askers.iter().all(|asker| !asker.is_finished()), "who asks for runs saw something wrong");
-                let server = Server::start(&db, &FLAGS);
+                let is_usual = kill % USUAL == 0;
+                let server = if is_usual { Server::start(&db, &FLAGS) } else { housed::start(&db, kept) };
                 world.open(&server.api);
-                std::thread::sleep(Duration::from_millis(100 + random.below(1_400)));
+                let lives_ms = if kill % EARLY == 1 { random.below(40) } else { 100 + random.below(1_400) };
+                std::thread::sleep(Duration::from_millis(lives_ms));
                 if random.below(2) == 0 {
                     // What was answered a moment ago must be on disk.
                     world.until_answered();
@@ -112,11 +128,11 @@ fn nothing_is_lost_over_kills() {
         lives.expect("the server ran and was killed");
     });
 
-    let settled = settle(&db, &mut asked, &quick, &mut random);
+    let settled = settle(&db, kept, &mut asked, &quick, &mut random);
     posts.take(&quick);
     posts.take(&slow);
     let last = Server::start(&db, &FLAGS);
-    let lost = compare::compare(&last.api, &jobs, &asked, &posts, settled);
+    let lost = compare::compare(&last.api, &jobs, &asked, &posts, &aged, settled);
     println!("crash: {kills} kills, seed {seed}, {} s", begin.elapsed().as_secs());
     println!("  acknowledged: {}", world.progress());
     let sum = |part: fn(&Asked) -> u64| asked.iter().map(part).sum::<u64>();
@@ -130,13 +146,40 @@ fn nothing_is_lost_over_kills() {
     );
     println!("  history: {}", lost.rows);
     println!("  receiver: {posts}");
+    println!("  retention took {} of the old executions", aged.taken(&last.api));
+    assert!(kills < 20 || aged.taken(&last.api) > 0, "retention was at work");
+    last.stop();
+    assert_sound(&db);
     println!("{lost}");
     assert!(lost.is_nothing(), "something was lost; PUNCTUAL_CRASH_SEED={seed}\n{lost}");
 }
 
+#[test]
+fn what_is_killed() {
+    housed::serve_if_asked();
+}
+
+/// The backups that a server has made of this database, each of them whole.
+fn backups_of(db: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(db.with_extension("backups")).into_iter().flatten();
+    let files = files.map(|entry| entry.expect("it can be listed").path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "db")).collect()
+}
+
+/// `punctual check` finds nothing wrong, neither in the database nor in the backups that the server made of it.
+fn assert_sound(db: &Path) {
+    for path in backups_of(db).into_iter().chain([db.to_owned()]) {
+        let mut check = command(&["check"]);
+        let output = check.arg(&path).output().expect("the binary is there");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}: {said}{}", path.display(), String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 /// Jobs of every second that are never changed: some of them fail at first, some always, some are slow.
-fn create_stable_jobs(db: &Path, quick: &Receiver, slow: &Receiver) -> Vec<Tracked> {
+fn create_stable_jobs(db: &Path, quick: &Receiver, slow: &Receiver, aged: &Aged) -> Vec<Tracked> {
     let server = Server::start(db, &FLAGS);
+    aged.delete_some(&server.api);
     let jobs = (0..STABLE).map(|index| {
         let path = format!("/stable/{index}");
         let receiver = match index % 5 {
@@ -177,8 +220,8 @@ fn create_strict_job(server: &Server, slow: &Receiver, index: usize) -> Tracked 
 }
 
 /// Runs the server until all that the kills left is settled, and stops it well. The last second that is settled.
-fn settle(db: &Path, asked: &mut [Asked], receiver: &Receiver, random: &mut Random) -> i64 {
-    let server = Server::start(db, &FLAGS);
+fn settle(db: &Path, kept: u64, asked: &mut [Asked], receiver: &Receiver, random: &mut Random) -> i64 {
+    let server = housed::start(db, kept);
     asked.iter_mut().for_each(|asked| asked.settle(&server.api, receiver, random));
     let settled = wall_us() / 1_000_000 + 3;
     until("every execution of the killed servers ends", || {
@@ -187,6 +230,7 @@ fn settle(db: &Path, asked: &mut [Asked], receiver: &Receiver, random: &mut Rand
         let over = wall_us() > (settled + 1) * 1_000_000;
         (over && !pending.iter().any(is_open)).then_some(())
     });
+    until("a backup is whole", || (!backups_of(db).is_empty()).then_some(()));
     server.stop();
     settled
 }

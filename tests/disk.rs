@@ -149,16 +149,21 @@ impl Recorded {
         assert!(count == 0, "{count} of {of} cuts:\n{}", failures.join("\n"));
     }
 
-    /// So many moments, half of them just before or after a sync.
+    /// So many moments: any, those around syncs, and those just after something was said.
     fn moments(&self, count: usize, random: &mut Random) -> Vec<usize> {
         let is_sync = |step: &Step| matches!(step, Step::Synced(_) | Step::NotSynced(_));
-        let syncs: Vec<usize> = (0..self.steps.len()).filter(|&at| is_sync(&self.steps[at])).collect();
-        let mut moments: Vec<usize> = (0..count)
-            .map(|nth| match nth % 2 {
-                0 => random.below(self.steps.len() as u64 + 1) as usize,
-                _ => syncs[random.below(syncs.len() as u64) as usize] + random.below(2) as usize,
-            })
-            .collect();
+        let places = |is_one: &dyn Fn(&Step) -> bool| -> Vec<usize> {
+            (0..self.steps.len()).filter(|&at| is_one(&self.steps[at])).collect()
+        };
+        let (syncs, said) = (places(&is_sync), places(&|step| matches!(step, Step::Said(_))));
+        let mut pick = |from: &[usize]| from.get(random.below(from.len().max(1) as u64) as usize).copied();
+        let any: Vec<usize> = (0..=self.steps.len()).collect();
+        let moment = |nth: usize| match nth % 3 {
+            0 => pick(&any),
+            1 => pick(&syncs).map(|at| at + nth / 3 % 2),
+            _ => pick(&said).map(|at| at + 1),
+        };
+        let mut moments: Vec<usize> = (0..count).filter_map(moment).collect();
         moments.sort_unstable();
         moments
     }

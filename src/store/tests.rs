@@ -249,6 +249,28 @@ fn retention_goes_by_what_it_is_told_last_and_does_not_wait() {
 }
 
 #[test]
+fn an_execution_is_as_old_as_its_first_attempt_whatever_instant_it_belongs_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Subject::open(folder.path());
+    let now = clock::wall().floor().as_secs();
+    let mut backfilled = row(1, 1, now - 1_000_000, Status::Success);
+    backfilled.key.kind = Kind::Backfill;
+    backfilled.record.executed = Some(WallUs::of(Instant::from_secs(now - 40)));
+    let old = row(2, 1, now - 500_000, Status::Success);
+    let new = row(3, 1, now - 30, Status::Success);
+    store.write([put(1)].into_iter().chain([backfilled, old, new].map(|row| Persist::Row(row, None))));
+    store.fold();
+    let mut kept = |age| {
+        store.sweep(Keep { age: Duration::from_secs(age), ..EVERYTHING });
+        let query = |limit, before| Query::OfJob { job: job(1), limit, before, now: clock::wall() };
+        pages(&mut store, 10, query).iter().map(|kept| kept.id.instant.as_secs() - now).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(3_600), [-30, -1_000_000]);
+    // Age counts from the newest row.
+    assert_eq!(kept(0), [-30]);
+}
+
+#[test]
 fn a_sweep_for_bytes_takes_its_share_of_a_long_history_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = Subject::open(folder.path());

@@ -3,16 +3,21 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::aged::Aged;
 use crate::asked::Asked;
 use crate::ledgers::{Deletion, Posts, Spec, Tracked, outcome_of};
 use crate::support::api::Api;
 use crate::support::history::{instant_of, span_of};
+use crate::support::second_of;
 
 /// How many of a category are named.
 const NAMED_MAX: usize = 5;
+/// How often a job is looked at that goes on meanwhile.
+const TRIES: u32 = 50;
 
 /// What history holds.
 #[derive(Debug, Default)]
@@ -45,7 +50,9 @@ pub struct Lost {
     categories: Vec<(&'static str, u64, Vec<String>)>,
 }
 
-const CATEGORIES: [&str; 14] = [
+const CATEGORIES: [&str; 16] = [
+    AGED,
+    COUNTED,
     ASKED_FOR,
     JOB_MISSING,
     JOB_BACK,
@@ -61,6 +68,8 @@ const CATEGORIES: [&str; 14] = [
     SENT_AGAIN,
     OVERLAP,
 ];
+const AGED: &str = "old jobs that are not as they were";
+const COUNTED: &str = "jobs whose counters, last outcome or series differ from their history";
 const ASKED_FOR: &str = "runs, replays and backfills that are not as they were acknowledged";
 const JOB_MISSING: &str = "acknowledged jobs missing or different";
 const JOB_BACK: &str = "acknowledged deletions undone";
@@ -105,11 +114,17 @@ impl fmt::Display for Lost {
 }
 
 /// Compares the ledgers; instants up to `settled` must have come to their end.
-pub fn compare(api: &Api, jobs: &[Tracked], asked: &[Asked], posts: &Posts, settled: i64) -> Lost {
+pub fn compare(api: &Api, jobs: &[Tracked], asked: &[Asked], posts: &Posts, aged: &Aged, settled: i64) -> Lost {
     let categories = CATEGORIES.iter().map(|&name| (name, 0, Vec::new())).collect();
     let mut lost = Lost { categories, ..Lost::default() };
     let mut shown = shown_jobs(api, &mut lost);
-    shown.retain(|id, _| !asked.iter().any(|asked| asked.is_of(id)));
+    shown.retain(|id, _| !aged.is_one(id) && !asked.iter().any(|asked| asked.is_of(id)));
+    aged.compare(api).into_iter().for_each(|what| lost.add(AGED, || what));
+    for id in shown.keys() {
+        if let Err(what) = compare_counts(api, id) {
+            lost.add(COUNTED, || what);
+        }
+    }
     compare_jobs(&shown, jobs, &mut lost);
     // A creation that was not answered may have happened: its history is read under the id the server shows.
     let by_url: HashMap<&str, &String> = shown.iter().map(|(id, spec)| (spec.1.as_str(), id)).collect();
@@ -185,7 +200,11 @@ fn compare_history(
 ) {
     // Each instant with the row it is in.
     let mut instants: HashMap<i64, String> = HashMap::new();
-    for row in api.pages(&format!("/api/jobs/{id}/executions?limit=1000"), "executions") {
+    let path = format!("/api/jobs/{id}/executions?limit=1000");
+    // A deleted job without a history leaves nothing behind, not even its name.
+    let is_gone = job.deletion != Deletion::None && api.send("GET", &path, None).status == 404;
+    let rows = if is_gone { Vec::new() } else { api.pages(&path, "executions") };
+    for row in rows {
         let execution = row["executionId"].as_str().expect("it is a text").to_owned();
         let instant = instant_of(&row);
         count_row(&row, &mut lost.rows);
@@ -223,6 +242,38 @@ fn compare_history(
             format!("{second} of {job:?}, between {near:?}")
         });
     }
+}
+
+/// What is counted of a job is what its history has: its counters, how the latest ended, and its series.
+fn compare_counts(api: &Api, id: &str) -> Result<(), String> {
+    // The job goes on meanwhile, and what has ended is counted a moment before it is on disk.
+    let mut looked = Ok(());
+    for _ in 0..TRIES {
+        looked = look_at_counts(api, id);
+        if looked.is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    looked
+}
+
+fn look_at_counts(api: &Api, id: &str) -> Result<(), String> {
+    let rows = api.pages(&format!("/api/jobs/{id}/executions?limit=1000"), "executions");
+    let series = api.get(&format!("/api/jobs/{id}/series?step=1d&from=2018-01-01T00:00:00Z"));
+    let job = api.get(&format!("/api/jobs/{id}"));
+    for status in ["SUCCESS", "FAILED", "SKIPPED"] {
+        let count = rows.iter().filter(|row| row["status"] == status).count();
+        let name = status.to_lowercase();
+        let points = series["points"].as_array().expect("a list").iter();
+        let summed: u64 = points.map(|point| point[&name].as_u64().expect("a number")).sum();
+        if job["stats"][&name] != count || summed != count as u64 {
+            return Err(format!("{id}: {count} {status}, counted {}, series {summed}", job["stats"][&name]));
+        }
+    }
+    let latest = rows.iter().filter(|row| row["status"] != "PENDING").map(instant_of).max();
+    let said = job["lastOutcome"]["scheduledTime"].as_str().map(second_of);
+    if said == latest { Ok(()) } else { Err(format!("{id}: the last is {latest:?}, and said {said:?}")) }
 }
 
 fn count_row(row: &Value, rows: &mut Rows) {

@@ -6,6 +6,7 @@ pub mod api;
 pub mod asked;
 pub mod browser;
 pub mod history;
+pub mod housed;
 pub mod random;
 pub mod receiver;
 pub mod server;

@@ -210,7 +210,7 @@ impl Retention {
                 _ => self.keep.rows_per_job.min(kept - kept * self.excess_per_mille / 1000),
             };
             let surplus = kept.saturating_sub(most);
-            room -= delete_oldest(transaction, job, kept, surplus, self.oldest_us / 1_000_000, room)?;
+            room -= delete_oldest(transaction, job, kept, surplus, self.oldest_us, room)?;
             if room == 0 {
                 // The same job again, it may have more.
                 reached.begun = Some((job, most));
@@ -238,26 +238,26 @@ fn excess_per_mille(connection: &Connection, bytes_max: u64) -> rusqlite::Result
     Ok(((used - aim) * 1000 / used).max(1))
 }
 
-/// Deletes a job's oldest rows: `surplus` of them, and those before `oldest`; at most `room`. They are neighbours,
-/// so whole pages become free.
+/// Deletes a job's oldest rows: `surplus` of them, and those of before `oldest_us`; at most `room`. They are neighbours, so
+/// whole pages become free. What was sent later is as young as that: a backfill of last year is not a year old.
 fn delete_oldest(
     connection: &Connection,
     job: i64,
     kept: u64,
     surplus: u64,
-    oldest: i64,
+    oldest_us: i64,
     room: u32,
 ) -> rusqlite::Result<u32> {
     let most = i64::from(room);
     let mut delete = connection.prepare_cached(
         "DELETE FROM job_executions WHERE job_id = ?1 AND (scheduled_time, kind, number) IN \
          (SELECT scheduled_time, kind, number FROM job_executions WHERE job_id = ?1 AND scheduled_time < ?2 \
-         ORDER BY scheduled_time LIMIT ?3)",
+         AND scheduled_time * 1000000 + ifnull(executed_after, 0) < ?3 ORDER BY scheduled_time LIMIT ?4)",
     )?;
-    let mut gone = delete.execute(params![job, oldest, most])?;
+    let mut gone = delete.execute(params![job, oldest_us / 1_000_000, oldest_us, most])?;
     let surplus = rows::integer(surplus).min(most) - rows::integer(gone as u64);
     if surplus > 0 {
-        gone += delete.execute(params![job, i64::MAX, surplus])?;
+        gone += delete.execute(params![job, i64::MAX, i64::MAX, surplus])?;
     }
     if gone > 0 {
         let mut count = connection.prepare_cached("UPDATE job_totals SET kept = ?2 WHERE job_id = ?1")?;
