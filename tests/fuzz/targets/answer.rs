@@ -65,6 +65,17 @@ fn of(outcome: &Outcome) -> Option<u16> {
 /// The status of the first head that is no interim one, by another reader.
 fn final_status(mut data: &[u8]) -> Option<u16> {
     loop {
+        // Of a head that says to go on nothing is of interest but its end.
+        let line = data.trim_ascii_start();
+        let goes_on = [&b"HTTP/1.1 100"[..], b"HTTP/1.0 100"].iter().find_map(|start| line.strip_prefix(*start));
+        if goes_on.is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_whitespace)) {
+            let ends = |from: usize| {
+                let end = [&b"\n\r\n"[..], b"\n\n"].into_iter().find(|end| line[from..].starts_with(end))?;
+                Some(from + end.len())
+            };
+            data = &line[(0..line.len()).find_map(ends)?..];
+            continue;
+        }
         let mut headers = [httparse::EMPTY_HEADER; 1_000];
         let mut response = httparse::Response::new(&mut headers);
         let httparse::Status::Complete(len) = response.parse(data).ok()? else { return None };
