@@ -96,7 +96,7 @@ fn check_preview(schedule: &Schedule, after: Instant, through: Instant, instants
     for shown in &preview.instants {
         let local = chrono::DateTime::parse_from_rfc3339(&shown.local).expect("a local time");
         assert_eq!(local.timestamp(), shown.instant.as_secs(), "{schedule:?}: {}", shown.local);
-        assert_eq!(i64::from(local.offset().local_minus_utc()), i64::from(schedule.zone().offset_s(shown.instant)));
+        assert_eq!(i64::from(local.offset().local_minus_utc()), schedule.zone().offset_s(shown.instant));
     }
     assert!(preview.left_out.is_sorted_by_key(|left| left.date), "{preview:?}");
     assert!(preview.left_out.iter().all(|left| left.own || !left.calendars.is_empty()), "{preview:?}");
