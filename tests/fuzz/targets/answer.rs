@@ -24,9 +24,13 @@ pub fn check(data: &[u8]) {
         }
         let cut = hear(chance.cut(data, len_max).into_iter(), NOW);
         assert_eq!(of(&cut.outcome), of(outcome), "in pieces of {len_max}: {}", data.escape_ascii());
-        if of(outcome).is_some() && data.len() < 4_000 {
-            assert_eq!(cut, whole, "in pieces of {len_max}: {}", data.escape_ascii());
+        if of(outcome).is_none() || data.len() >= 4_000 {
+            continue;
         }
+        assert_eq!((cut.reusable, cut.retry_after_s), (*reusable, *retry_after_s), "{}", data.escape_ascii());
+        // Of chunks that are malformed the protocol core gives nothing that came with the fault.
+        let is_malformed = !reusable && data.to_ascii_lowercase().windows(7).any(|word| word == b"chunked");
+        assert!(is_malformed || cut.response == *response, "{cut:?}: {}", data.escape_ascii());
     }
 
     match outcome {
