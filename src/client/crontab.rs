@@ -138,7 +138,8 @@ fn unique(job: &Value, names: &mut HashSet<String>) -> String {
     for number in 1_usize.. {
         let suffix = if number == 1 { String::new() } else { format!(" ({number})") };
         let room = LABEL_LEN_MAX - suffix.chars().count();
-        let name: String = printable.chars().take(room).collect::<String>().trim().to_owned() + &suffix;
+        // Cut behind the blanks in front, so that something is left.
+        let name = printable.trim_start().chars().take(room).collect::<String>().trim_end().to_owned() + &suffix;
         if names.insert(name.clone()) {
             return name;
         }
@@ -251,5 +252,7 @@ mod tests {
         let (first, second) = (unique(&job, &mut names), unique(&job, &mut names));
         assert!(first != second && second.ends_with(" (2)"), "{second}");
         assert!([first, second].iter().all(|name| name.chars().count() <= LABEL_LEN_MAX));
+        let job = json!({ "api": format!("https://{}", "\u{7f}".repeat(200)), "schedule": "@daily" });
+        assert_eq!(unique(&job, &mut names), "at @daily");
     }
 }
