@@ -13,7 +13,7 @@ use targets::TARGETS;
 /// What an entry may have: they are small so that people can read them.
 const ENTRY_LEN_MAX: u64 = 1_024;
 /// How many a target may have, and has at least.
-const ENTRIES: std::ops::RangeInclusive<usize> = 10..=200;
+const ENTRIES: std::ops::RangeInclusive<usize> = 10..=100;
 
 fn entries(target: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
