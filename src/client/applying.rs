@@ -94,6 +94,18 @@ fn check_twice(items: &[Item]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The lines of a batch that declare what a file says, as it is written: what is secret there keeps the name that it has.
+///
+/// # Errors
+/// When it is no YAML or JSON, or something in it is no job.
+pub fn declared(name: &str, text: &str) -> Result<Vec<String>, Failure> {
+    let items = files::as_written(name, text)?;
+    check_twice(&items)?;
+    let options = Options { dry_run: false, owner: None, prune: false, yes: false };
+    let lines = items.iter().enumerate().map(|(place, item)| line_of(item, place, &options));
+    lines.map(|line| line.map(|line| line.text)).collect()
+}
+
 /// How items are applied.
 pub(crate) struct Options<'a> {
     pub(crate) dry_run: bool,

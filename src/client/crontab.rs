@@ -73,37 +73,60 @@ pub(crate) fn run(command: &ImportCommand, server: &Server, shown: &Shown) -> Re
     };
     let text = text.map_err(|why| Failure::failed(format!("{}: {why}", typed.file.display())))?;
     let name = if typed.file.as_os_str() == "-" { "crontab".to_owned() } else { typed.file.display().to_string() };
-    let mut zone = typed.tz.clone();
-    let (mut items, mut names, mut left) = (Vec::new(), HashSet::new(), 0);
-    for (place, line) in text.lines().enumerate().map(|(place, line)| (place + 1, line)) {
-        match read(line, typed.system) {
-            Line::Silent => {}
-            Line::Zone(found) => zone = Some(found),
-            Line::Left(why) => {
-                left += 1;
-                eprintln!("{name}:{place}: left out: {why}\n  {}", line.trim());
-            }
-            Line::Job(mut job, remarks) => {
-                for remark in remarks {
-                    eprintln!("{name}:{place}: {remark}");
-                }
-                job["name"] = unique(&job, &mut names).into();
-                if let Some(zone) = &zone {
-                    job["timeZone"] = zone.clone().into();
-                }
-                if !typed.tag.is_empty() {
-                    job["tags"] = typed.tag.clone().into();
-                }
-                items.push(Item {
-                    value: job,
-                    typed: Typed::Document { name: name.clone(), text: line.into(), line: place },
-                });
-            }
-        }
+    let read = Crontab::read(&text, typed.system, typed.tz.as_deref());
+    for (place, remark) in &read.remarks {
+        eprintln!("{name}:{place}: {remark}");
     }
-    eprintln!("{} of the lines become jobs, {left} are left out", items.len());
+    let (lines, mut items) = (text.lines().collect::<Vec<_>>(), Vec::new());
+    for (place, mut job) in read.jobs {
+        if !typed.tag.is_empty() {
+            job["tags"] = typed.tag.clone().into();
+        }
+        let text = lines[place - 1].into();
+        items.push(Item { value: job, typed: Typed::Document { name: name.clone(), text, line: place } });
+    }
+    eprintln!("{} of the lines become jobs, {} are left out", items.len(), read.left);
     let options = Options { dry_run: typed.dry_run, owner: typed.owner.as_deref(), prune: false, yes: false };
     applying::apply(server, &items, &options, shown)
+}
+
+/// What a crontab comes to. Lines are counted from 1 on.
+#[derive(Debug, Default)]
+pub struct Crontab {
+    /// The jobs, each with its line.
+    pub jobs: Vec<(usize, Value)>,
+    /// What is to be said of lines, in their order: why one is left out, or what of it is not taken over.
+    pub remarks: Vec<(usize, String)>,
+    /// How many lines are left out.
+    pub left: usize,
+}
+
+impl Crontab {
+    /// Reads a crontab, of a system (a user stands before each command) or of somebody. `zone`: that of its jobs, as long
+    /// as it names none itself.
+    pub fn read(text: &str, is_system: bool, zone: Option<&str>) -> Crontab {
+        let (mut crontab, mut names) = (Crontab::default(), HashSet::new());
+        let mut zone = zone.map(str::to_owned);
+        for (place, line) in text.lines().enumerate().map(|(place, line)| (place + 1, line)) {
+            match read(line, is_system) {
+                Line::Silent => {}
+                Line::Zone(found) => zone = Some(found),
+                Line::Left(why) => {
+                    crontab.left += 1;
+                    crontab.remarks.push((place, format!("left out: {why}\n  {}", line.trim())));
+                }
+                Line::Job(mut job, remarks) => {
+                    crontab.remarks.extend(remarks.into_iter().map(|remark| (place, remark)));
+                    job["name"] = unique(&job, &mut names).into();
+                    if let Some(zone) = &zone {
+                        job["timeZone"] = zone.clone().into();
+                    }
+                    crontab.jobs.push((place, job));
+                }
+            }
+        }
+        crontab
+    }
 }
 
 /// What a job is called: after its URL and its schedule, and a number if that is not enough.
@@ -115,7 +138,8 @@ fn unique(job: &Value, names: &mut HashSet<String>) -> String {
     for number in 1_usize.. {
         let suffix = if number == 1 { String::new() } else { format!(" ({number})") };
         let room = LABEL_LEN_MAX - suffix.chars().count();
-        let name: String = printable.chars().take(room).collect::<String>().trim().to_owned() + &suffix;
+        // Cut behind the blanks in front, so that something is left.
+        let name = printable.trim_start().chars().take(room).collect::<String>().trim_end().to_owned() + &suffix;
         if names.insert(name.clone()) {
             return name;
         }
@@ -228,5 +252,7 @@ mod tests {
         let (first, second) = (unique(&job, &mut names), unique(&job, &mut names));
         assert!(first != second && second.ends_with(" (2)"), "{second}");
         assert!([first, second].iter().all(|name| name.chars().count() <= LABEL_LEN_MAX));
+        let job = json!({ "api": format!("https://{}", "\u{7f}".repeat(200)), "schedule": "@daily" });
+        assert_eq!(unique(&job, &mut names), "at @daily");
     }
 }

@@ -221,7 +221,7 @@ fn options(words: &[String], request: &mut Request, sent: &mut Sent) -> Result<(
             "-m" => sent.time_max("-m", &take()?)?,
             "--retry" => {
                 let retries: u64 = take()?.parse().map_err(|_| "--retry is no number".to_owned())?;
-                sent.job.insert("retry".to_owned(), json!({ "maxAttempts": retries + 1 }));
+                sent.job.insert("retry".to_owned(), json!({ "maxAttempts": retries.saturating_add(1) }));
             }
             "-G" | "--get" => request.is_query = true,
             "-I" => request.method = Some("HEAD".to_owned()),
@@ -292,6 +292,9 @@ mod tests {
             let sent = read(line).unwrap_or_else(|why| panic!("{line}: {why}"));
             assert_eq!((Value::from(sent.job), sent.remarks), (expected, vec![]), "{line}");
         }
+        // How much may be is the server's to say.
+        let sent = read("curl --retry 18446744073709551615 -m inf https://a").expect("it is curl");
+        assert_eq!((&sent.job["retry"]["maxAttempts"], &sent.job["timeoutMs"]), (&u64::MAX.into(), &u64::MAX.into()));
         let sent = read("cd /app && curl -kL https://a | logger").expect("it is curl");
         assert_eq!(sent.remarks.len(), 4, "{:?}", sent.remarks);
     }

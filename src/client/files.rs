@@ -120,10 +120,15 @@ fn read_all(path: &Path, is_named: bool) -> Result<Vec<Item>, Failure> {
 }
 
 fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
+    let items = as_written(name, text)?.into_iter();
+    items.map(|item| Ok(Item { value: resolved(item.value)?, typed: item.typed })).collect()
+}
+
+/// The same, where what is secret is not looked up.
+pub(crate) fn as_written(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
     let mut add = |value: Value, text: Rc<str>, line: usize| {
-        items.push(Item { value: resolved(value)?, typed: Typed::Document { name: name.to_owned(), text, line } });
-        Ok::<(), Failure>(())
+        items.push(Item { value, typed: Typed::Document { name: name.to_owned(), text, line } });
     };
     if text.trim_start().starts_with(['{', '[']) {
         // JSON, or one JSON value a line.
@@ -135,19 +140,19 @@ fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
                 line += text[counted..start].matches('\n').count();
                 counted = start;
                 let value = serde_json::from_str(one.get());
-                add(value.map_err(|why| Failure::usage(format!("{name}:{line}: {why}")))?, one.get().into(), line)?;
+                add(value.map_err(|why| Failure::usage(format!("{name}:{line}: {why}")))?, one.get().into(), line);
             }
             return Ok(items);
         }
         if let Ok(value) = serde_json::from_str(text) {
-            add(value, text.into(), 1)?;
+            add(value, text.into(), 1);
             return Ok(items);
         }
         if text.lines().filter(|line| !line.trim().is_empty()).all(|line| line.trim_start().starts_with('{')) {
             for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
                 let value = serde_json::from_str(line);
                 let value = value.map_err(|why| Failure::usage(format!("{name}:{}: {why}", place + 1)))?;
-                add(value, line.into(), place + 1)?;
+                add(value, line.into(), place + 1);
             }
             return Ok(items);
         }
@@ -166,12 +171,12 @@ fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
                 let is_each = entries.len() == all.len();
                 for (place, value) in all.into_iter().enumerate() {
                     match entries.get(place).filter(|_| is_each) {
-                        Some((within, entry)) => add(value, (*entry).into(), line + within)?,
-                        None => add(value, Rc::clone(&whole), line)?,
+                        Some((within, entry)) => add(value, (*entry).into(), line + within),
+                        None => add(value, Rc::clone(&whole), line),
                     }
                 }
             }
-            one => add(one, document.into(), line)?,
+            one => add(one, document.into(), line),
         }
     }
     Ok(items)

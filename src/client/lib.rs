@@ -39,6 +39,8 @@ mod wget;
 
 use clap::{Args, Subcommand};
 
+pub use applying::declared;
+pub use crontab::Crontab;
 pub use failure::Failure;
 pub use shown::{clean, coloured, print_lines};
 

@@ -188,19 +188,7 @@ impl Link {
         let (Stage::Busy(exchange) | Stage::Draining(exchange)) = &mut self.stage else {
             return Progress::Unusable("bytes that nobody asked for".to_owned());
         };
-        if self.partial.is_empty() {
-            let progress = exchange.read(bytes, scratch, tells);
-            if let Progress::More(used) | Progress::Listening { used } | Progress::Decided { used, .. } = progress {
-                self.partial.extend_from_slice(&bytes[used..]);
-            }
-            return progress;
-        }
-        self.partial.extend_from_slice(bytes);
-        let progress = exchange.read(&self.partial, scratch, tells);
-        if let Progress::More(used) | Progress::Listening { used } | Progress::Decided { used, .. } = progress {
-            self.partial.drain(..used);
-        }
-        progress
+        take(exchange, &mut self.partial, bytes, scratch, tells)
     }
 
     /// The other side will send nothing more.
@@ -234,6 +222,29 @@ impl Link {
         self.partial = Vec::new();
         self.unsent = Vec::new();
     }
+}
+
+/// Takes bytes of the answer to an exchange; what does not suffice is kept in `partial`, in front of what comes next.
+pub(super) fn take(
+    exchange: &mut Exchange,
+    partial: &mut Vec<u8>,
+    bytes: &[u8],
+    scratch: &mut [u8],
+    tells: &dyn Fn(u16) -> Telling,
+) -> Progress {
+    if partial.is_empty() {
+        let progress = exchange.read(bytes, scratch, tells);
+        if let Progress::More(used) | Progress::Listening { used } | Progress::Decided { used, .. } = progress {
+            partial.extend_from_slice(&bytes[used..]);
+        }
+        return progress;
+    }
+    partial.extend_from_slice(bytes);
+    let progress = exchange.read(partial, scratch, tells);
+    if let Progress::More(used) | Progress::Listening { used } | Progress::Decided { used, .. } = progress {
+        partial.drain(..used);
+    }
+    progress
 }
 
 /// Writes what the socket takes without waiting; `written` is how much that was, also if it fails.

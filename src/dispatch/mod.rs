@@ -6,7 +6,7 @@
 //! `connection` through one `exchange` after the other; the `board` holds all that is under way; a `peer` is what is
 //! known of one target: who waits for it, and how many connections it is worth; `opening` decides whose turn it is to
 //! get one, and a `race` which of its addresses it leads to; the `resolver` looks names up on threads of its own, `names` are what it knows, and the `guard` says which addresses are never
-//! POSTed to, by the operator's `allowlist` among others. `flight` is one attempt under way, `course` where its time goes, `told` what an answer says that is no success, `head` what its
+//! POSTed to, by the operator's `allowlist` among others. `flight` is one attempt under way, `course` where its time goes, `told` what an answer says that is no success, `heard` what its bytes come to by themselves, `head` what its
 //! request says, with the `trace` it belongs to, `tls` how it is encrypted, `trust` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
 
 mod allowlist;
@@ -20,6 +20,7 @@ mod feed;
 mod flight;
 mod guard;
 mod head;
+mod heard;
 mod names;
 mod opening;
 mod peer;
@@ -46,6 +47,7 @@ use mio::{Poll, Waker};
 pub use allowlist::{Allowlist, MalformedAllowlist};
 pub use bell::Notify;
 pub use guard::check as may_reach;
+pub use heard::{Heard, hear};
 pub use resolver::{System, ask_system, resolve};
 pub use stats::{PoolStats, WorkerStats};
 pub use trust::{Trust, check_roots, machine_roots};

@@ -47,7 +47,8 @@ pub(super) fn compose(letter: &Letter, mailbox: &Mailbox, now: WallUs) -> String
         text.lines().for_each(|line| push_line(&mut message, line));
         return message;
     }
-    let body = STANDARD.encode(text.replace('\n', "\r\n"));
+    // Whoever wrote the text may have ended its lines so already.
+    let body = STANDARD.encode(text.replace("\r\n", "\n").replace('\n', "\r\n"));
     for line in body.as_bytes().chunks(BASE64_LINE_LEN) {
         push_line(&mut message, str::from_utf8(line).expect("base64 is ASCII"));
     }
@@ -129,12 +130,13 @@ mod tests {
 
     #[test]
     fn what_is_not_ascii_or_too_long_comes_in_base64_lines() {
-        for text in ["F\u{fc}r alle\n\u{1f600}".to_owned(), "x".repeat(5_000)] {
+        for text in ["F\u{fc}r alle\n\u{1f600}".to_owned(), "\u{fc}\r\nb\n".to_owned(), "x".repeat(5_000)] {
             let message = compose(&letter("s", &text), &mailbox(), AT);
             assert!(message.lines().all(|line| line.len() <= 78), "{message}");
             let (_, body) = message.split_once("\r\n\r\n").expect("a body");
             let back = STANDARD.decode(body.replace("\r\n", "")).expect("base64");
-            assert_eq!(String::from_utf8(back).expect("UTF-8"), text.replace('\n', "\r\n"));
+            let lines = text.replace("\r\n", "\n").replace('\n', "\r\n");
+            assert_eq!(String::from_utf8(back).expect("UTF-8"), lines);
         }
     }
 }

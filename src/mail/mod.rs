@@ -25,6 +25,7 @@ use crate::core::{MailAttempt, MailReport};
 use crate::dispatch::{Allowlist, Notify, System, Trust, ask_system};
 use crate::limits::{MAIL_THREADS_MAX, MAIL_TIMEOUT};
 use session::deliver;
+pub use session::hand_over;
 
 /// How letters are sent.
 #[derive(Clone)]

@@ -17,7 +17,7 @@ use crate::channel::{Login, MailAddress, Mailbox, Privacy};
 use crate::clock;
 use crate::core::Letter;
 use crate::dispatch::resolve;
-use crate::time::MonoUs;
+use crate::time::{MonoUs, WallUs};
 
 /// Hands a letter to its server before this moment: for whom it was not taken, if for some; or why it was not at all.
 pub(super) fn deliver(
@@ -26,16 +26,24 @@ pub(super) fn deliver(
     settings: &MailSettings,
     until: MonoUs,
 ) -> Result<Option<String>, String> {
-    let server = &mailbox.server;
-    let message = compose(letter, mailbox, clock::wall());
+    without_password(mailbox, converse(mailbox, letter, settings, until))
+}
+
+fn converse(
+    mailbox: &Mailbox,
+    letter: &Letter,
+    settings: &MailSettings,
+    until: MonoUs,
+) -> Result<Option<String>, String> {
+    let (server, at) = (&mailbox.server, clock::wall());
     let unreachable = |why: String| format!("the mail server {server} could not be reached: {why}");
     let addresses = addresses(mailbox, settings, until).map_err(unreachable)?;
     let wire = Timed::connect(&addresses, server.port, until).map_err(|error| unreachable(describe(&error)))?;
     let us = wire.local().map_err(|error| unreachable(describe(&error)))?;
     let config = || settings.trust.config_of_others(clock::mono());
     match server.privacy {
-        Privacy::Local => Session::greet(wire)?.hand_over(us, mailbox, &message),
-        Privacy::Tls => Session::greet(wire.encrypt(config()?, &server.host)?)?.hand_over(us, mailbox, &message),
+        Privacy::Local => hand_over(wire, us, mailbox, letter, at),
+        Privacy::Tls => hand_over(wire.encrypt(config()?, &server.host)?, us, mailbox, letter, at),
         Privacy::StartTls => {
             let mut session = Session::greet(wire)?;
             if !session.hello(us)?.iter().any(|word| word.eq_ignore_ascii_case("STARTTLS")) {
@@ -43,9 +51,25 @@ pub(super) fn deliver(
             }
             session.command("STARTTLS", "STARTTLS", 220)?;
             let wire = session.end()?.encrypt(config()?, &server.host)?;
-            Session::over(wire).hand_over(us, mailbox, &message)
+            Session::over(wire).hand_over(us, mailbox, &compose(letter, mailbox, at))
         }
     }
+}
+
+/// Hands a letter over on a connection that there is, from a machine with this address: for whom it was not taken, if for
+/// some. Whoever calls this answers for who else hears it, the password included.
+///
+/// # Errors
+/// Why it was not taken at all.
+pub fn hand_over(
+    wire: impl Read + Write,
+    us: IpAddr,
+    mailbox: &Mailbox,
+    letter: &Letter,
+    at: WallUs,
+) -> Result<Option<String>, String> {
+    let told = Session::greet(wire).and_then(|session| session.hand_over(us, mailbox, &compose(letter, mailbox, at)));
+    without_password(mailbox, told)
 }
 
 /// Where the server is. A lookup that takes longer than there is time goes on without us.
@@ -111,7 +135,7 @@ impl<S: Read + Write> Session<S> {
     pub(super) fn hand_over(mut self, us: IpAddr, mailbox: &Mailbox, message: &str) -> Result<Option<String>, String> {
         let offers = self.hello(us)?;
         if let Some(login) = &mailbox.login {
-            self.log_in(login, &offers).map_err(|why| mask(why, login))?;
+            self.log_in(login, &offers)?;
         }
         self.command(&format!("MAIL FROM:<{}>", mailbox.from), "MAIL", 250)?;
         let mut refused = Vec::new();
@@ -208,15 +232,19 @@ fn expect(reply: &Reply, to: &str, code: u16) -> Result<(), String> {
 /// A secret shorter than this is found in too much that is none.
 const MASKED_LEN_MIN: usize = 4;
 
-/// An error of the conversation without the password, should the server repeat it.
-fn mask(why: String, login: &Login) -> String {
-    let Login { username, password } = login;
+/// What came of a conversation without the password: a server may repeat it at any time, and then whoever reads of it would.
+fn without_password(mailbox: &Mailbox, told: Result<Option<String>, String>) -> Result<Option<String>, String> {
+    let Some(Login { username, password }) = &mailbox.login else { return told };
     let secrets = [
         STANDARD.encode(format!("\0{username}\0{}", password.expose())),
         STANDARD.encode(password.expose()),
         password.expose().to_owned(),
     ];
-    secrets.iter().filter(|secret| secret.len() >= MASKED_LEN_MIN).fold(why, |why, secret| why.replace(secret, "***"))
+    let mask = |text: String| {
+        let long = secrets.iter().filter(|secret| secret.len() >= MASKED_LEN_MIN);
+        long.fold(text, |text, secret| text.replace(secret, "***"))
+    };
+    told.map(|note| note.map(mask)).map_err(mask)
 }
 
 fn describe(error: &io::Error) -> String {

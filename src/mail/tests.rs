@@ -260,15 +260,22 @@ fn a_server_may_be_encrypted_from_the_start_and_may_know_only_the_old_way_to_log
 
 #[test]
 fn what_a_server_refuses_is_told_with_its_words_and_without_the_password() {
-    let auth = vec!["AUTH PLAIN LOGIN"];
+    let auth = || vec!["AUTH PLAIN LOGIN"];
     for (offers, replies, members, why) in [
         (vec![], vec![("EHLO", "554 5.7.1 not you")], "", "the mail server answered 554 to EHLO: 5.7.1 not you"),
         (vec![], vec![("MAIL", "451 later")], "", "the mail server answered 451 to MAIL: later"),
         (vec![], vec![("DATA", "503")], "", "the mail server answered 503 to DATA"),
         (vec![], vec![(".", "552 too large")], "", "the mail server answered 552 to the letter: too large"),
         (vec![], vec![], LOGIN, "the mail server offers neither AUTH PLAIN nor AUTH LOGIN"),
+        // Also long after it was told.
         (
-            auth,
+            auth(),
+            vec![("AUTH", "235 in"), ("MAIL", "550 planted may not")],
+            LOGIN,
+            "the mail server answered 550 to MAIL: *** may not",
+        ),
+        (
+            auth(),
             vec![("AUTH", "535 planted AG1lAHBsYW50ZWQ= is wrong")],
             LOGIN,
             "the mail server answered 535 to AUTH PLAIN: *** *** is wrong",
