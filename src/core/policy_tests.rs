@@ -35,7 +35,14 @@ impl Stage {
     fn at(second: i64, jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
         let retry = RetryPolicy::doubling(0, Duration::from_secs(1));
         let (misfire, lateness_max) = (Misfire::Once, Duration::from_secs(600));
-        let core = Scheduler::new(Settings { in_flight_max: 100, retry, misfire, lateness_max, noise: 1 });
+        let core = Scheduler::new(Settings {
+            in_flight_max: 100,
+            retry,
+            misfire,
+            lateness_max,
+            noise: 1,
+            bounds: Bounds::default(),
+        });
         let now = Now { wall: WallUs::of(Instant::from_secs(second)).plus_us(1), mono: MonoUs(5_000_000) };
         let mut stage =
             Stage { core, now, asked: 0, rows: Vec::new(), fired: Vec::new(), changes: 0, refused: 0, started: 0 };

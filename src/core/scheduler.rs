@@ -64,12 +64,13 @@ pub(super) enum Phase {
 impl Scheduler {
     /// An empty scheduler that waits to be restored: give it the store's jobs and rows, then `RestoreDone`.
     pub fn new(settings: Settings) -> Scheduler {
+        settings.bounds.assert_sound();
         Scheduler {
             phase: Phase::Restoring,
             jobs: Jobs::default(),
             executions: Executions::default(),
             arm_resume: None,
-            targets: Targets::new(settings.in_flight_max),
+            targets: Targets::new(settings.in_flight_max, settings.bounds),
             keys: Keys::default(),
             calendars: CalendarTable::default(),
             alerting: Alerting::default(),

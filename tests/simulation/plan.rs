@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use punctual::core::Settings;
+use punctual::core::{Bounds, Settings};
 use punctual::job::{Misfire, RetryPolicy};
 
 use super::berlin;
@@ -174,6 +174,7 @@ impl Plan {
                 misfire: Misfire::Once,
                 retry: RetryPolicy::doubling(0, Duration::ZERO),
                 noise: seed,
+                bounds: Bounds::default(),
             },
             manners: vec![Manner::Hanging],
             jobs: 2_400,
@@ -201,6 +202,7 @@ fn settings(rng: &mut Rng) -> Settings {
         misfire: *rng.pick(&[Misfire::Once, Misfire::All, Misfire::Skip]),
         lateness_max: Duration::from_secs(rng.within(1..=30)),
         noise: rng.next(),
+        bounds: Bounds::default(),
     }
 }
 
