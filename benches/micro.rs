@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use punctual::api;
 use punctual::core::{
-    Class, ExecutionKey, Forecast, Input, LedgerRow, Persist, Ranking, Restored, Scheduler, Seq, Settings,
+    Bounds, Class, ExecutionKey, Forecast, Input, LedgerRow, Persist, Ranking, Restored, Scheduler, Seq, Settings,
     Status as Ending, StoredJob, Totals,
 };
 use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
@@ -112,6 +112,7 @@ fn core(schedule: impl Fn(u64) -> String) -> Scheduler {
         misfire: Misfire::Once,
         lateness_max: second,
         noise: 0,
+        bounds: Bounds::default(),
     });
     for number in 0..JOBS {
         let definition = Definition::plain(&schedule(number), &format!("http://host-{number}/"));

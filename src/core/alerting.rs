@@ -11,7 +11,6 @@ use super::scheduler::Scheduler;
 use super::setting::{PolicyScope, Setting, Silence, SilenceId, Silenced};
 use crate::channel::Channel;
 use crate::job::{AlertPolicy, FieldError, JobSpec};
-use crate::limits::{CHANNELS_MAX, MAIL_CHANNELS_MAX, SILENCES_MAX, TAG_POLICIES_MAX};
 use crate::time::{Now, WallUs};
 
 const NAMED: &str = "a job or a policy names this channel";
@@ -157,8 +156,9 @@ impl Scheduler {
         }
         let pending = self.alerting.pending.iter();
         let new = pending.filter(|(.., setting)| matches!(setting, Setting::Silence(_, Some(_)))).count();
-        if self.settings().silences.len() + new >= SILENCES_MAX {
-            let why = format!("there are {SILENCES_MAX} silences, and no more may be");
+        let most = self.settings.bounds.silences_max;
+        if self.settings().silences.len() + new >= most {
+            let why = format!("there are {most} silences, and no more may be");
             return self.output(Output::Reply(request, Reply::TooMany(why)));
         }
         let id = now.wall.0.max(1).unsigned_abs().max(self.alerting.newest_silence + 1);
@@ -192,9 +192,9 @@ impl Scheduler {
                 let mut all: BTreeMap<&Arc<str>, &Arc<Channel>> = settings.channels.iter().chain(new).collect();
                 all.insert(name, channel);
                 let mails = all.values().filter(|channel| channel.is_mail()).count();
-                if all.len() > CHANNELS_MAX || mails > MAIL_CHANNELS_MAX {
-                    let why =
-                        format!("expected at most {CHANNELS_MAX} channels, {MAIL_CHANNELS_MAX} of them of e-mail");
+                let (most, mails_max) = (self.settings.bounds.channels_max, self.settings.bounds.mail_channels_max);
+                if all.len() > most || mails > mails_max {
+                    let why = format!("expected at most {most} channels, {mails_max} of them of e-mail");
                     return Err(Reply::TooMany(why));
                 }
                 true
@@ -222,8 +222,9 @@ impl Scheduler {
                 if let PolicyScope::Tag(tag) = scope {
                     all.insert(tag);
                 }
-                if all.len() > TAG_POLICIES_MAX {
-                    return Err(Reply::TooMany(format!("expected at most {TAG_POLICIES_MAX} tags with a policy")));
+                let most = self.settings.bounds.tag_policies_max;
+                if all.len() > most {
+                    return Err(Reply::TooMany(format!("expected at most {most} tags with a policy")));
                 }
                 true
             }

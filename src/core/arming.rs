@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::bounds::Bounds;
 use super::io::{Notice, Output, Persist};
 use super::jobs::{Job, Overload};
 use super::key::ExecutionKey;
@@ -11,10 +12,7 @@ use super::record::{Class, Covers, LedgerRow, Seq, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::sending::TOO_LATE;
 use crate::job::{JobSpec, Misfire};
-use crate::limits::{
-    ARM_LEAD_US, ARM_STEPS_PER_TURN, EXECUTIONS_MAX, MISFIRE_ALL_MAX, MISSED_COUNT_MAX, OVERLOAD_NOTICE_US,
-    OVERLOAD_PAUSE_S, UNWRITTEN_ARM_MAX,
-};
+use crate::limits::{ARM_LEAD_US, OVERLOAD_NOTICE_US, OVERLOAD_PAUSE_S};
 use crate::schedule::{Count, Schedule};
 use crate::time::{Instant, MonoUs, Now, US_PER_SECOND, WallUs};
 
@@ -38,8 +36,8 @@ struct Gap {
 }
 
 impl GapMemo {
-    /// The gap `(after, through]`, None if it holds no instant; and what finding it cost.
-    fn find(&mut self, schedule: &Arc<Schedule>, after: Instant, through: Instant) -> (Option<Gap>, u32) {
+    /// The gap `(after, through]`, counted up to `most`, None if it holds no instant; and what finding it cost.
+    fn find(&mut self, schedule: &Arc<Schedule>, after: Instant, through: Instant, most: u32) -> (Option<Gap>, u32) {
         if let Some((known, from, to, gap)) = &self.0
             && Arc::ptr_eq(known, schedule)
             && (*from, *to) == (after, through)
@@ -48,7 +46,7 @@ impl GapMemo {
         }
         let left_out = schedule.left_out_in(after, through);
         let Some(latest) = schedule.latest_in(after, through) else { return (None, left_out + 1) };
-        let (count, more) = match schedule.count_in(after, through, MISSED_COUNT_MAX) {
+        let (count, more) = match schedule.count_in(after, through, most) {
             Count::Exactly(count) => (count, false),
             Count::MoreThan(count) => (count, true),
         };
@@ -92,9 +90,9 @@ impl Scheduler {
     /// Goes on with jobs whose arming had to wait.
     pub(super) fn arm_queued(&mut self, now: Now) {
         self.arm_resume = None;
-        let mut steps = 0;
+        let (mut steps, most) = (0, self.settings.bounds.arm_steps_per_turn);
         while self.has_room() {
-            if steps >= ARM_STEPS_PER_TURN {
+            if steps >= most {
                 self.arm_resume = (self.jobs.queued() > 0).then(|| now.mono.plus_us(RESUME_US));
                 return;
             }
@@ -105,7 +103,8 @@ impl Scheduler {
 
     /// Whether more may be armed: rows that wait for the disk and executions that wait for anything are bounded.
     fn has_room(&self) -> bool {
-        self.receipts.unwritten() < UNWRITTEN_ARM_MAX && self.executions.len() < EXECUTIONS_MAX
+        let Bounds { unwritten_max, executions_max, .. } = self.settings.bounds;
+        self.receipts.unwritten() < unwritten_max && self.executions.len() < executions_max
     }
 
     /// Arms stalled jobs again, as far as what was sent has made room.
@@ -223,29 +222,32 @@ impl Scheduler {
         let (after, id) = (job.armed_through(), job.revision().id);
         let schedule = Arc::clone(&job.spec().schedule);
         let passes_over = job.overload != Overload::None;
-        let catch_up_max = job.misfire().catch_up_max.unwrap_or(MISFIRE_ALL_MAX);
+        let Bounds { missed_count_max, misfire_all_max, .. } = self.settings.bounds;
+        let catch_up_max = job.misfire().catch_up_max.unwrap_or(misfire_all_max).min(misfire_all_max);
         let left = self.runs_left(slot).map_or(u32::MAX, |left| u32::try_from(left).unwrap_or(u32::MAX));
         let runs_max = catch_up_max.min(left);
-        let (gap, mut steps) = self.gaps.find(&schedule, after, through);
+        let (gap, mut steps) = self.gaps.find(&schedule, after, through, missed_count_max);
         let Some(gap) = gap else { return steps };
         let first = schedule.next_in(after, through).expect("the gap holds an instant");
         let covers = Covers { from: first, count: gap.count, more: gap.more };
         match policy {
             Misfire::Once => self.catch_up(slot, gap.latest, (gap.count > 1 || gap.more).then_some(covers), now),
             // Under overload most gaps are one instant.
-            Misfire::Skip if passes_over && gap.count == 1 => self.record_missed(slot, gap.latest, None, reason, now),
+            Misfire::Skip if passes_over && gap.count == 1 && !gap.more => {
+                self.record_missed(slot, gap.latest, None, reason, now)
+            }
             Misfire::Skip => self.record_missed(slot, gap.latest, Some(covers), reason, now),
             Misfire::All => {
                 let mut cursor = after;
                 if gap.count > runs_max || gap.more {
                     cursor = last_of(&schedule, after, through, runs_max);
-                    let (count, more) = match schedule.count_in(after, cursor, MISSED_COUNT_MAX) {
+                    let (count, more) = match schedule.count_in(after, cursor, missed_count_max) {
                         Count::Exactly(count) => (count, false),
                         Count::MoreThan(count) => (count, true),
                     };
                     let latest = schedule.latest_in(after, cursor).expect("more instants than are run");
                     self.record_missed(slot, latest, Some(Covers { from: first, count, more }), reason, now);
-                    steps += count + 64 * MISFIRE_ALL_MAX;
+                    steps += count + 64 * misfire_all_max;
                 }
                 while let Some(next) = schedule.next_in(cursor, through) {
                     self.catch_up(slot, next, None, now);

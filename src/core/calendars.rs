@@ -45,6 +45,11 @@ impl Scheduler {
             // They were within the bounds when they were accepted.
             drop(all.insert(name, Arc::clone(dates)));
         }
+        let most = self.settings.bounds.calendars_max;
+        if all.len() >= most && all.get(&name).is_none() {
+            let why = format!("expected at most {most} calendars");
+            return self.output(Output::Reply(request, Reply::TooMany(why)));
+        }
         if let Err(why) = all.insert(&name, Arc::clone(&dates)) {
             return self.output(Output::Reply(request, Reply::TooMany(why)));
         }

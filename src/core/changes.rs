@@ -14,7 +14,6 @@ use super::scheduler::{Phase, Scheduler};
 use super::sending::JOB_DELETED;
 use super::view::JobView;
 use crate::job::{JobId, JobSpec, Pause, Revision};
-use crate::limits::{CHANGES_PENDING_MAX, CHANGES_PER_JOB_MAX};
 use crate::time::{Instant, Now, WallUs};
 
 pub(super) const CHANGING: &str =
@@ -36,7 +35,7 @@ impl Scheduler {
             if self.gathering.is_open {
                 return self.output(Output::Reply(command.request, Reply::Conflict(CHANGING)));
             }
-            if pending.waiting.len() >= CHANGES_PER_JOB_MAX {
+            if pending.waiting.len() >= self.settings.bounds.changes_per_job_max {
                 return self.refuse(command.request, Refusal::TooManyChangesOfJob);
             }
             pending.waiting.push_back(command);
@@ -76,8 +75,10 @@ impl Scheduler {
     pub(super) fn takes_changes(&self) -> Result<(), Refusal> {
         match self.phase {
             Phase::Restoring | Phase::Draining => Err(Refusal::Draining),
-            Phase::Running if self.receipts.unwritten_changes() >= CHANGES_PENDING_MAX => Err(Refusal::TooManyChanges),
-            Phase::Running => Ok(()),
+            Phase::Running => match self.receipts.unwritten_changes() < self.settings.bounds.changes_pending_max {
+                true => Ok(()),
+                false => Err(Refusal::TooManyChanges),
+            },
         }
     }
 

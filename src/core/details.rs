@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::key::ExecutionId;
 use crate::job::OwnBody;
-use crate::limits::ATTEMPTS_TOLD_MAX;
 use crate::time::WallUs;
 
 /// What a record has of this; most have none, and pay a word. Kept as one text.
@@ -86,9 +85,9 @@ pub struct PastAttempt {
 }
 
 impl Details {
-    /// Notes an attempt that another one follows.
-    pub(super) fn note_past(&mut self, attempt: PastAttempt) {
-        if self.attempts.len() >= ATTEMPTS_TOLD_MAX {
+    /// Notes an attempt that another one follows. Of more than `most` the first goes.
+    pub(super) fn note_past(&mut self, attempt: PastAttempt, most: usize) {
+        if self.attempts.len() >= most {
             self.attempts.remove(0);
         }
         self.attempts.push(attempt);

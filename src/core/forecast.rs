@@ -12,7 +12,6 @@ use std::sync::{Arc, Weak};
 use super::executions::State;
 use super::scheduler::Scheduler;
 use crate::job::JobKey;
-use crate::limits::{FORECAST_JOBS_MAX, FORECAST_PEAKS_MAX, FORECAST_STEPS_MAX};
 use crate::schedule::Schedule;
 use crate::time::{Instant, WallUs};
 
@@ -37,6 +36,8 @@ pub struct Forecast {
     looked_at: usize,
     /// Steps that may still be taken in all.
     steps_left: usize,
+    /// How many seconds it names.
+    peaks_max: usize,
     /// How many are due in each second.
     due: Vec<u32>,
     /// The seconds that the walks met, one walk after the other.
@@ -96,9 +97,14 @@ impl Forecast {
             before: Instant::from_secs(first - 1),
             through: Instant::from_secs(first + STRETCH_S - 1),
             jobs: core.jobs.len(),
-            cursor: if core.jobs.len() > FORECAST_JOBS_MAX { Cursor::Some(0) } else { Cursor::All(None) },
+            cursor: if core.jobs.len() > core.settings.bounds.forecast_jobs_max {
+                Cursor::Some(0)
+            } else {
+                Cursor::All(None)
+            },
             looked_at: 0,
-            steps_left: FORECAST_STEPS_MAX,
+            peaks_max: core.settings.bounds.forecast_peaks_max,
+            steps_left: core.settings.bounds.forecast_steps_max,
             due: vec![0; usize::try_from(STRETCH_S).expect("it is small")],
             met: Vec::new(),
             walks: Vec::new(),
@@ -144,7 +150,7 @@ impl Forecast {
             }
             Cursor::Some(turn) => {
                 *turn += 1;
-                core.jobs.spread_at(FORECAST_JOBS_MAX, *turn - 1)
+                core.jobs.spread_at(core.settings.bounds.forecast_jobs_max, *turn - 1)
             }
         };
         match next {
@@ -241,7 +247,7 @@ impl Forecast {
         // One that was looked at is no crowd, however many it stands for.
         let mut peaks: Vec<usize> = (0..due.len()).filter(|&second| due[second] > 1).collect();
         peaks.sort_unstable_by_key(|&second| (std::cmp::Reverse(due[second]), second));
-        peaks.truncate(FORECAST_PEAKS_MAX);
+        peaks.truncate(self.peaks_max);
         let peaks = peaks.into_iter().map(|second| (at(second), scaled(due[second].into()))).collect();
         Ahead { now: self.now, minutes, peaks, jobs, looked_at: self.looked_at }
     }
@@ -250,8 +256,9 @@ impl Forecast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Input, Restored, Settings, StoredJob, Totals};
+    use crate::core::{Bounds, Input, Restored, Settings, StoredJob, Totals};
     use crate::job::{Context, Definition, JobId, JobSpec, Misfire, Pause, RetryPolicy, Revision};
+    use crate::limits::{FORECAST_JOBS_MAX, FORECAST_STEPS_MAX};
     use crate::time::{MonoUs, Now};
 
     /// 20 s before a full minute, at midnight.
@@ -284,6 +291,7 @@ mod tests {
             misfire: Misfire::Once,
             lateness_max: second,
             noise: 0,
+            bounds: Bounds::default(),
         });
         for revision in revisions {
             let job = StoredJob { revision, totals: Totals::default() };

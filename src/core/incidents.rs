@@ -25,7 +25,6 @@ use super::receipts::Receipt;
 use super::scheduler::Scheduler;
 use super::setting::{SilenceId, Silenced};
 use crate::job::{AlertPolicy, JobId, Term};
-use crate::limits::{INCIDENTS_OPEN_MAX, INCIDENTS_PER_TURN};
 use crate::time::{DeadlineHeap, MonoUs, Now};
 
 /// The incidents that are open.
@@ -176,7 +175,7 @@ impl Scheduler {
             return None;
         }
         // There are few of the server and of targets, and they say more.
-        if matches!(subject, Subject::Job(_)) && self.incidents.slab.len() >= INCIDENTS_OPEN_MAX {
+        if matches!(subject, Subject::Job(_)) && self.incidents.slab.len() >= self.settings.bounds.incidents_open_max {
             self.counts.incidents_passed_over += 1;
             return None;
         }
@@ -414,7 +413,8 @@ impl Scheduler {
         }
         // No more than that is on its way to the disk at a time: rows of what is due must not stand behind it, and while
         // the store fails nothing piles up.
-        let mut left = INCIDENTS_PER_TURN.saturating_sub(self.incidents.unwritten.len());
+        let per_turn = self.settings.bounds.incidents_per_turn;
+        let mut left = per_turn.saturating_sub(self.incidents.unwritten.len());
         if now.mono < self.incidents.rest_until {
             return;
         }
@@ -434,7 +434,7 @@ impl Scheduler {
             self.incidents.retell = untold.last().map(|&last| last + 1).or(from);
         }
         if self.incidents.deadline().is_some_and(|due| due <= now.mono) {
-            let waits_for_disk = self.incidents.unwritten.len() >= INCIDENTS_PER_TURN;
+            let waits_for_disk = self.incidents.unwritten.len() >= per_turn;
             let rest_us = if waits_for_disk { DISK_REST_US } else { super::arming::RESUME_US };
             self.incidents.rest_until = now.mono.plus_us(rest_us);
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{Attempt, Report};
+use super::bounds::Bounds;
 use super::incident::{Cause, Incident, IncidentChange, IncidentId, Message, RowNews};
 use super::key::ExecutionId;
 use super::record::{AlertRecord, Class, LedgerRow, Record, Seq, Status};
@@ -30,6 +31,8 @@ pub struct Settings {
     pub lateness_max: Duration,
     /// Seeds the jitter of retries.
     pub noise: u64,
+    /// How much of everything there may be.
+    pub bounds: Bounds,
 }
 
 /// Those of them that may change while it runs.

@@ -5,6 +5,7 @@
 //! [`Deadline`](crate::time::Deadline) at the latest.
 //!
 //! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details` and `attempt`, the words it is said in.
+//! `bounds` is how much of everything there may be.
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
 //! and asks the tables: `arming`, `admission`, `sending`, `changes` (with `applying` for jobs that are declared) and their `gathering`, which a `rehearsal` only tries, `runs`, `pausing`, `restore`. What goes wrong: `incident` and `setting` are its words, `watching` notices, `incidents` is the table of what is open and says
@@ -17,6 +18,7 @@ mod alerting;
 mod applying;
 mod arming;
 mod attempt;
+mod bounds;
 mod calendars;
 mod changes;
 mod counts;
@@ -55,6 +57,7 @@ pub use attempt::{
     AlertAttempt, AlertReport, Answer, Attempt, Errand, ErrandReport, Handle, Letter, MailAttempt, MailReport,
     MessageAttempt, MessageReport, Outcome, ParcelId, Report,
 };
+pub use bounds::Bounds;
 pub use counts::{AttemptCounts, Counts, EndedCounts};
 pub use details::{Details, PastAttempt, Timings, Wait};
 pub use forecast::{Ahead, Forecast};

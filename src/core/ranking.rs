@@ -85,6 +85,7 @@ impl Ranking {
 #[cfg(test)]
 mod tests {
     use super::super::attempt::Handle;
+    use super::super::bounds::Bounds;
     use super::super::record::Seq;
     use super::super::targets::Lane;
     use super::*;
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn failing_ones_come_first_then_by_what_waits_by_what_is_in_flight_and_by_name() {
-        let mut targets = Targets::new(1_000);
+        let mut targets = Targets::new(1_000, Bounds::default());
         let slots: Vec<u32> = (0..100).map(|number| targets.join(named(number))).collect();
         let handle = |number| Handle { slot: number, seq: Seq(u64::from(number)) };
         // The one with number 7 fails; three have something in flight, and two of them something that waits.
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_comes_and_goes_meanwhile_is_found_once_at_most() {
-        let mut targets = Targets::new(10);
+        let mut targets = Targets::new(10, Bounds::default());
         let slots: Vec<u32> = (0..10).map(|number| targets.join(named(number))).collect();
         let mut ranking = Ranking::new(100);
         assert!(!ranking.look(&targets, 5));

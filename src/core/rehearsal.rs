@@ -103,7 +103,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::core::{Apply, Input, Meant, Output, Persist, RequestId, Restored, Settings, StoredJob, Totals};
+    use crate::core::{Apply, Bounds, Input, Meant, Output, Persist, RequestId, Restored, Settings, StoredJob, Totals};
     use crate::job::{Context, Definition, JobId, JobSpec, Misfire, RetryPolicy, Revision};
     use crate::time::{Instant, MonoUs, WallUs};
 
@@ -168,6 +168,7 @@ mod tests {
                 misfire: Misfire::Once,
                 lateness_max: Duration::from_secs(1),
                 noise: 0,
+                bounds: Bounds::default(),
             });
             let ids: Vec<JobId> = (1..=4).map(|key| JobId::new(JobKey(key), [0; 10])).collect();
             for (place, id) in ids.iter().enumerate() {

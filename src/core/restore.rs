@@ -203,7 +203,7 @@ impl Scheduler {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Input, Seq, Settings, Totals};
+    use super::super::{Bounds, Input, Seq, Settings, Totals};
     use super::*;
     use crate::core::{ExecutionKey, JobView};
     use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
@@ -240,8 +240,14 @@ mod tests {
     fn jobs_are_adopted_by_a_scheduler_that_runs() {
         let retry = RetryPolicy::doubling(0, Duration::ZERO);
         let lateness_max = Duration::from_secs(600);
-        let mut core =
-            Scheduler::new(Settings { in_flight_max: 100, retry, misfire: Misfire::Once, lateness_max, noise: 1 });
+        let mut core = Scheduler::new(Settings {
+            in_flight_max: 100,
+            retry,
+            misfire: Misfire::Once,
+            lateness_max,
+            noise: 1,
+            bounds: Bounds::default(),
+        });
         let done = || Input::RestoreDone(Restored { next_seq: 1, next_job: 1, next_incident: 1, newest: None });
         feed(&mut core, Input::RestoreJob(Box::new(stored(1))), at(START));
         feed(&mut core, done(), at(START));

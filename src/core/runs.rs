@@ -13,7 +13,6 @@ use super::receipts::Receipt;
 use super::record::{Class, LedgerRow, Seq};
 use super::scheduler::{Phase, Scheduler};
 use crate::job::{FieldError, JobId, Overlap, OwnBody};
-use crate::limits::{ASKED_PER_JOB_MAX, BACKFILL_MAX, EXECUTIONS_MAX, RUN_WAITERS_MAX};
 use crate::time::{Instant, MonoUs, Now, WallUs};
 
 const ONE_RUNS: &str = "another execution of this job is running or waiting, and its overlap policy allows no other";
@@ -95,13 +94,13 @@ impl Scheduler {
         if kind != Kind::Backfill && !force && self.jobs[slot].overlap() != Overlap::Allow && self.is_occupied(slot) {
             return self.output(Output::Reply(request, Reply::Conflict(ONE_RUNS)));
         }
-        if self.executions.len() + instants.len() > EXECUTIONS_MAX {
+        if self.executions.len() + instants.len() > self.settings.bounds.executions_max {
             return self.refuse(request, Refusal::TooManyExecutions);
         }
         if !self.has_room_for(slot, instants.len()) {
             return self.refuse(request, Refusal::TooManyExecutionsOfJob);
         }
-        if wait.is_some() && self.runs.waiters.len() >= RUN_WAITERS_MAX {
+        if wait.is_some() && self.runs.waiters.len() >= self.settings.bounds.run_waiters_max {
             return self.refuse(request, Refusal::TooManyWaiting);
         }
         let origin = match of {
@@ -123,7 +122,7 @@ impl Scheduler {
 
     /// A client asks for executions of several jobs to be done again.
     pub(super) fn replay_all(&mut self, request: RequestId, origins: Vec<(ExecutionId, Option<OwnBody>)>, now: Now) {
-        if self.executions.len() + origins.len() > EXECUTIONS_MAX {
+        if self.executions.len() + origins.len() > self.settings.bounds.executions_max {
             return self.refuse(request, Refusal::TooManyExecutions);
         }
         let asked = origins.len();
@@ -147,7 +146,7 @@ impl Scheduler {
 
     /// Whether so many more executions of a job may be asked for.
     fn has_room_for(&self, slot: u32, count: usize) -> bool {
-        self.executions.asked_for(slot) as usize + count <= ASKED_PER_JOB_MAX
+        self.executions.asked_for(slot) as usize + count <= self.settings.bounds.asked_per_job_max
     }
 
     /// The first row of an execution that a client asks for.
@@ -295,16 +294,15 @@ impl Scheduler {
         if from > to {
             return error("from", "expected no time behind to".to_owned());
         }
-        let schedule = &self.jobs[slot].spec().schedule;
+        let (schedule, most) = (&self.jobs[slot].spec().schedule, self.settings.bounds.backfill_max);
         let next = |after: Instant| schedule.next_in(after, to);
         let first = next(Instant::from_secs(from.as_secs() - 1));
-        let instants: Vec<Instant> =
-            std::iter::successors(first, |&instant| next(instant)).take(BACKFILL_MAX + 1).collect();
-        if instants.len() > BACKFILL_MAX {
-            let through = WallUs::of(instants[BACKFILL_MAX - 1]);
+        let instants: Vec<Instant> = std::iter::successors(first, |&instant| next(instant)).take(most + 1).collect();
+        if instants.len() > most {
+            let through = WallUs::of(instants[most - 1]);
             return error(
                 "to",
-                format!("expected at most {BACKFILL_MAX} times of the schedule, which {through} is the last of"),
+                format!("expected at most {most} times of the schedule, which {through} is the last of"),
             );
         }
         Ok(instants)

@@ -15,7 +15,6 @@ use super::record::{AlertRecord, Class, Record, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::targets::Lane;
 use crate::job::{Delivery, Failure, Overlap, Post};
-use crate::limits::{ERROR_LEN_MAX, RETRY_AFTER_MAX};
 use crate::time::{Now, WallUs};
 
 pub(super) const TOO_LATE: &str = "missed: it could not be sent within the maximum lateness";
@@ -161,6 +160,11 @@ impl Scheduler {
                 self.targets.passed_over(target);
                 continue;
             }
+            if execution.is_early(now.wall) {
+                self.await_again(handle.slot, now);
+                self.targets.passed_over(target);
+                continue;
+            }
             let ready = execution.ready.unwrap_or(now.mono);
             let waited_us = u128::from(now.mono.0.saturating_sub(ready.0));
             let lateness_max = self.lateness_max(&self.jobs[execution.job]);
@@ -181,6 +185,19 @@ impl Scheduler {
             self.executions.fly(handle.slot, target);
             self.watches.forget_execution(handle.slot);
             self.fire(handle);
+        }
+    }
+
+    /// The clock stepped back behind the instant of an execution that waited for its target.
+    fn await_again(&mut self, slot: u32, now: Now) {
+        self.give_key_back(slot);
+        self.watches.forget_execution(slot);
+        self.executions[slot].runs = false;
+        self.executions.arm(slot);
+        // Who waited for it does not wait that long.
+        let job = self.executions[slot].job;
+        if self.jobs[job].overlap() != Overlap::Allow {
+            self.let_next_run(job, false, now);
         }
     }
 
@@ -224,7 +241,8 @@ impl Scheduler {
         row.record.duration_us = Some(report.duration_us);
         let answer = report.answer.map(|answer| *answer).unwrap_or_default();
         note_answer(&mut row.record, &answer, report.dispatched);
-        let Judgement { http_status, error, failure, reached } = judge(report.outcome, &self.jobs[job].spec().post);
+        let Judgement { http_status, error, failure, reached } =
+            judge(report.outcome, &self.jobs[job].spec().post, self.settings.bounds.error_len_max);
         row.record.http_status = http_status;
         row.record.error = error;
         let succeeded = row.record.error.is_none();
@@ -265,7 +283,7 @@ impl Scheduler {
             return self.give_up(slot, GAVE_WAY, now);
         }
         let noise = self.settings.noise ^ (execution.row.seq.0 << 8) ^ u64::from(record.attempt);
-        let asked = Duration::from_secs(retry_after_s.unwrap_or(0).into()).min(RETRY_AFTER_MAX);
+        let asked = Duration::from_secs(retry_after_s.unwrap_or(0).into()).min(self.settings.bounds.retry_after_max);
         let wait = policy.wait(used + 1, noise).max(asked);
         let due = now.wall.plus_us(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
         let elapsed_us = due.since_us(record.executed.unwrap_or(now.wall));
@@ -277,7 +295,7 @@ impl Scheduler {
         // The one it was sent to may be forgotten: the job may have another by now.
         let target = job.target;
         let execution = &mut self.executions[slot];
-        note_past(&mut execution.row.record, dispatched);
+        note_past(&mut execution.row.record, dispatched, self.settings.bounds.attempts_told_max);
         execution.row.record.attempt += 1;
         self.executions.set_due(slot, due);
         if at_most_once {
@@ -292,7 +310,7 @@ impl Scheduler {
     fn give_up(&mut self, slot: u32, why: &str, now: Now) {
         let record = &mut self.executions[slot].row.record;
         let error = record.error.take().unwrap_or_default();
-        record.error = Some(bounded(format!("{error}; {why}")));
+        record.error = Some(bounded(format!("{error}; {why}"), self.settings.bounds.error_len_max));
         self.finish(slot, Status::Failed, now);
     }
 
@@ -386,7 +404,7 @@ fn note_answer(record: &mut Record, answer: &Answer, dispatched: WallUs) {
 }
 
 /// The last attempt becomes one that another follows.
-fn note_past(record: &mut Record, dispatched: WallUs) {
+fn note_past(record: &mut Record, dispatched: WallUs, most: usize) {
     let past = PastAttempt {
         number: record.attempt,
         dispatched,
@@ -395,7 +413,7 @@ fn note_past(record: &mut Record, dispatched: WallUs) {
         duration_us: record.duration_us.unwrap_or_default(),
         timings: record.details.as_ref().and_then(|details| details.timings),
     };
-    record.details_mut().note_past(past);
+    record.details_mut().note_past(past, most);
 }
 
 /// The lane an execution is sent in. A backfill lets what is due go first.
@@ -425,7 +443,11 @@ struct Judgement {
     reached: Option<bool>,
 }
 
-fn judge(outcome: Outcome, post: &Post) -> Judgement {
+fn judge(outcome: Outcome, post: &Post, error_len_max: usize) -> Judgement {
+    let unanswered = |why: String, failure: Failure, reached: Option<bool>| {
+        let error = Some(bounded(why, error_len_max));
+        Judgement { http_status: None, error, failure, reached }
+    };
     match outcome {
         Outcome::Answered(status) => {
             let error = (!post.is_success(status)).then(|| format!("the target answered {status}").into());
@@ -437,12 +459,8 @@ fn judge(outcome: Outcome, post: &Post) -> Judgement {
     }
 }
 
-fn unanswered(why: String, failure: Failure, reached: Option<bool>) -> Judgement {
-    Judgement { http_status: None, error: Some(bounded(why)), failure, reached }
-}
-
-fn bounded(mut text: String) -> Box<str> {
-    let mut end = ERROR_LEN_MAX.min(text.len());
+fn bounded(mut text: String, most: usize) -> Box<str> {
+    let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
     }

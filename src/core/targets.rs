@@ -7,13 +7,10 @@ use std::ops::Bound;
 use slab::Slab;
 
 use super::attempt::Handle;
+use super::bounds::Bounds;
 use super::ranking::{TargetView, Weight};
 use super::slot;
 use crate::job::{JobKey, Target};
-use crate::limits::{
-    FAILING_AFTER, FAILING_SHARE_PER_CENT, FAILING_TARGET_SHARE_PER_CENT, FEW_PER_CENT, RECOVERY_SHARE_PER_CENT,
-    RESERVE_PER_CENT, STALLED_AT_ONCE, TARGET_BACKLOG_MAX, TARGET_SHARE_PER_CENT,
-};
 
 /// Which of a target's two queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +63,12 @@ struct TargetState {
 }
 
 impl TargetState {
-    fn is_failing(&self) -> bool {
-        self.failures >= FAILING_AFTER
+    fn is_failing(&self, after: u32) -> bool {
+        self.failures >= after
     }
 
-    fn standing(&self, few: u32) -> Standing {
-        match self.is_failing() {
+    fn standing(&self, after: u32, few: u32) -> Standing {
+        match self.is_failing(after) {
             true => Standing::Failing,
             false if self.in_flight >= few => Standing::Heavy,
             false => Standing::Light,
@@ -104,19 +101,20 @@ struct Shares {
 }
 
 impl Shares {
-    fn of(all: u32) -> Shares {
+    fn of(all: u32, bounds: &Bounds) -> Shares {
         let share = |per_cent: u32| {
             let part = u64::from(all) * u64::from(per_cent) / 100;
             u32::try_from(part).expect("a share is not more than the whole").max(1)
         };
         Shares {
             all,
-            bulk: all - u32::try_from(u64::from(all) * u64::from(RESERVE_PER_CENT) / 100).expect("a part of a u32"),
-            few: share(FEW_PER_CENT),
-            target: share(TARGET_SHARE_PER_CENT),
-            failing_target: share(FAILING_TARGET_SHARE_PER_CENT),
-            failing: share(FAILING_SHARE_PER_CENT),
-            recovery: share(RECOVERY_SHARE_PER_CENT),
+            bulk: all
+                - u32::try_from(u64::from(all) * u64::from(bounds.reserve_per_cent) / 100).expect("a part of a u32"),
+            few: share(bounds.few_per_cent),
+            target: share(bounds.target_share_per_cent),
+            failing_target: share(bounds.failing_target_share_per_cent),
+            failing: share(bounds.failing_share_per_cent),
+            recovery: share(bounds.recovery_share_per_cent),
         }
     }
 }
@@ -129,6 +127,7 @@ pub(super) struct Targets {
     /// Targets that may have something to send, in turn, one ring per entry of `ORDER`.
     rings: [VecDeque<u32>; 6],
     shares: Shares,
+    bounds: Bounds,
     in_flight: u32,
     failing_in_flight: u32,
     recovery_in_flight: u32,
@@ -142,13 +141,14 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    pub(super) fn new(in_flight_max: u32) -> Targets {
+    pub(super) fn new(in_flight_max: u32, bounds: Bounds) -> Targets {
         assert!(in_flight_max > 0, "configuration requires at least one attempt in flight");
         Targets {
             targets: Slab::new(),
             by_name: BTreeMap::new(),
             rings: Default::default(),
-            shares: Shares::of(in_flight_max),
+            shares: Shares::of(in_flight_max, &bounds),
+            bounds,
             in_flight: 0,
             failing_in_flight: 0,
             recovery_in_flight: 0,
@@ -189,7 +189,7 @@ impl Targets {
 
     /// Whether so much waits for this target that nothing more is armed for it.
     pub(super) fn is_full(&self, target: u32) -> bool {
-        self.targets[target as usize].backlog() >= TARGET_BACKLOG_MAX
+        self.targets[target as usize].backlog() >= self.bounds.target_backlog_max
     }
 
     /// An execution waits for a retry.
@@ -230,15 +230,15 @@ impl Targets {
     fn make_room(&mut self, target: u32) {
         let state = &mut self.targets[target as usize];
         let backlog = state.backlog();
-        if state.stalled.is_empty() || backlog >= TARGET_BACKLOG_MAX {
+        if state.stalled.is_empty() || backlog >= self.bounds.target_backlog_max {
             return;
         }
         if state.credit <= 0 {
             self.roomy.push_back(target);
         }
         state.credit = match backlog {
-            0 => state.credit.max(STALLED_AT_ONCE),
-            few if few < TARGET_BACKLOG_MAX / 2 => state.credit + 2,
+            0 => state.credit.max(self.bounds.stalled_at_once),
+            few if few < self.bounds.target_backlog_max / 2 => state.credit + 2,
             _ => state.credit + 1,
         };
     }
@@ -308,7 +308,7 @@ impl Targets {
     pub(super) fn fired(&mut self, target: u32, lane: Lane) {
         let state = &mut self.targets[target as usize];
         state.in_flight += 1;
-        self.failing_in_flight += u32::from(state.is_failing());
+        self.failing_in_flight += u32::from(state.is_failing(self.bounds.failing_after));
         self.in_flight += 1;
         self.recovery_in_flight += u32::from(lane == Lane::Recovery);
         assert!(self.in_flight <= self.shares.all, "more in flight than may be");
@@ -318,7 +318,7 @@ impl Targets {
     /// Notes that an attempt came back, and whether the target was reached. Says so if that turned its health.
     pub(super) fn finished(&mut self, target: u32, lane: Lane, reached: Option<bool>) -> Option<(String, bool)> {
         let state = &mut self.targets[target as usize];
-        let was_failing = state.is_failing();
+        let was_failing = state.is_failing(self.bounds.failing_after);
         self.failing_in_flight -= u32::from(was_failing);
         state.in_flight -= 1;
         self.in_flight -= 1;
@@ -328,7 +328,7 @@ impl Targets {
             Some(false) => state.failures = state.failures.saturating_add(1),
             None => {}
         }
-        let is_failing = state.is_failing();
+        let is_failing = state.is_failing(self.bounds.failing_after);
         let turned = (was_failing != is_failing).then(|| (state.name.to_string(), is_failing));
         let in_flight = state.in_flight;
         if turned.is_some() {
@@ -365,8 +365,8 @@ impl Targets {
         for (_, target) in &mut self.targets {
             let Some(name) = names.take(&target.name.to_string()) else { continue };
             assert!(target.in_flight == 0 && target.ringed == [false; 2], "nothing is sent yet");
-            if !target.is_failing() {
-                target.failures = FAILING_AFTER;
+            if !target.is_failing(self.bounds.failing_after) {
+                target.failures = self.bounds.failing_after;
                 self.failing += 1;
             }
             found.insert(name);
@@ -376,7 +376,8 @@ impl Targets {
 
     /// The names of those that fail.
     pub(super) fn failing_names(&self) -> Vec<String> {
-        let failing = self.by_name.iter().filter(|&(_, &slot)| self.targets[slot as usize].is_failing());
+        let failing =
+            self.by_name.iter().filter(|&(_, &slot)| self.targets[slot as usize].is_failing(self.bounds.failing_after));
         failing.map(|(name, _)| name.to_string()).collect()
     }
 
@@ -409,7 +410,7 @@ impl Targets {
     /// How much one matters to somebody who looks for trouble.
     pub(super) fn weight(&self, target: u32) -> Weight {
         let state = &self.targets[target as usize];
-        (state.is_failing(), state.backlog(), state.in_flight)
+        (state.is_failing(self.bounds.failing_after), state.backlog(), state.in_flight)
     }
 
     /// One as clients see it.
@@ -423,7 +424,7 @@ impl Targets {
             retries: state.retries,
             // Some may be gone, or armed again as another revision.
             stalled_jobs: state.stalled.len().min(state.jobs),
-            failing: state.is_failing(),
+            failing: state.is_failing(self.bounds.failing_after),
             failures_in_row: state.failures,
         }
     }
@@ -431,7 +432,7 @@ impl Targets {
     fn enter_ring(&mut self, target: u32, lane: Lane) {
         let state = &mut self.targets[target as usize];
         if !std::mem::replace(&mut state.ringed[lane as usize], true) {
-            let ring = ring_of(lane, state.standing(self.shares.few));
+            let ring = ring_of(lane, state.standing(self.bounds.failing_after, self.shares.few));
             self.rings[ring].push_back(target);
         }
     }
@@ -447,7 +448,7 @@ impl Targets {
     fn forget_if_unused(&mut self, target: u32) {
         if self.targets[target as usize].is_unused() {
             let state = self.targets.remove(target as usize);
-            if state.is_failing() {
+            if state.is_failing(self.bounds.failing_after) {
                 self.failing -= 1;
                 self.gone.push(state.name.to_string());
             }
@@ -457,17 +458,18 @@ impl Targets {
 
     /// Checks sums and rings against the targets; O(n).
     pub(super) fn check(&self) {
-        let sum = |of: fn(&TargetState) -> u32| self.targets.iter().map(|(_, target)| of(target)).sum::<u32>();
-        assert_eq!(sum(|target| target.in_flight), self.in_flight);
-        assert_eq!(sum(|target| u32::from(target.is_failing())) as usize, self.failing);
-        assert_eq!(sum(|target| if target.is_failing() { target.in_flight } else { 0 }), self.failing_in_flight);
+        let after = self.bounds.failing_after;
+        let sum = |of: &dyn Fn(&TargetState) -> u32| self.targets.iter().map(|(_, target)| of(target)).sum::<u32>();
+        assert_eq!(sum(&|target| target.in_flight), self.in_flight);
+        assert_eq!(sum(&|target| u32::from(target.is_failing(after))) as usize, self.failing);
+        assert_eq!(sum(&|target| if target.is_failing(after) { target.in_flight } else { 0 }), self.failing_in_flight);
         let queued: usize = self.targets.iter().flat_map(|(_, target)| &target.queues).map(VecDeque::len).sum();
         assert_eq!(queued, self.queued);
         for (ring, (lane, standing)) in ORDER.into_iter().enumerate() {
             for &target in &self.rings[ring] {
                 // Whether it holds few is looked at when its turn comes.
                 let state = &self.targets[target as usize];
-                let fits = state.is_failing() == (standing == Standing::Failing);
+                let fits = state.is_failing(self.bounds.failing_after) == (standing == Standing::Failing);
                 assert!(state.ringed[lane as usize] && fits, "a target is in the wrong ring");
             }
         }
@@ -477,7 +479,11 @@ impl Targets {
                 let rings = self.rings.iter().flatten().filter(|&&other| other as usize == index).count();
                 assert!(rings <= 2);
                 let waits = !target.queues[lane as usize].is_empty() && !target.ringed[lane as usize];
-                let share = if target.is_failing() { self.shares.failing_target } else { self.shares.target };
+                let share = if target.is_failing(self.bounds.failing_after) {
+                    self.shares.failing_target
+                } else {
+                    self.shares.target
+                };
                 assert!(!waits || target.in_flight >= share, "a target with room and work stands in no ring");
             }
         }
@@ -513,7 +519,7 @@ mod tests {
 
     #[test]
     fn one_target_never_holds_more_than_its_share_and_others_go_on() {
-        let mut targets = Targets::new(10);
+        let mut targets = Targets::new(10, Bounds::default());
         let (slow, quick) = (targets.join(target("slow")), targets.join(target("quick")));
         for number in 0..20 {
             targets.push(slow, Lane::Due, handle(number));
@@ -528,7 +534,7 @@ mod tests {
 
     #[test]
     fn failing_targets_shrink_go_last_and_recover() {
-        let mut targets = Targets::new(20);
+        let mut targets = Targets::new(20, Bounds::default());
         let (dead, well) = (targets.join(target("dead")), targets.join(target("well")));
         for number in 0..10 {
             targets.push(dead, Lane::Due, handle(number));
@@ -551,7 +557,7 @@ mod tests {
 
     #[test]
     fn who_holds_few_goes_before_who_holds_many() {
-        let mut targets = Targets::new(400);
+        let mut targets = Targets::new(400, Bounds::default());
         let (silent, well) = (targets.join(target("silent")), targets.join(target("well")));
         for number in 0..20 {
             targets.push(silent, Lane::Due, handle(number));
@@ -577,7 +583,7 @@ mod tests {
 
     #[test]
     fn many_silent_targets_leave_room_for_those_that_hold_few() {
-        let mut targets = Targets::new(100);
+        let mut targets = Targets::new(100, Bounds::default());
         for host in ["a", "b", "c"] {
             let silent = targets.join(target(host));
             for number in 0..50 {
@@ -595,7 +601,7 @@ mod tests {
 
     #[test]
     fn recovery_keeps_to_its_share_behind_due_work() {
-        let mut targets = Targets::new(8);
+        let mut targets = Targets::new(8, Bounds::default());
         let only = targets.join(target("only"));
         for number in 0..4 {
             targets.push(only, Lane::Recovery, handle(number));
@@ -609,9 +615,9 @@ mod tests {
 
     #[test]
     fn what_is_sent_makes_room_for_stalled_jobs_in_the_order_they_came() {
-        let mut targets = Targets::new(10);
+        let mut targets = Targets::new(10, Bounds::default());
         let busy = targets.join(target("busy"));
-        for number in 0..u32::try_from(TARGET_BACKLOG_MAX).expect("small") {
+        for number in 0..u32::try_from(Bounds::default().target_backlog_max).expect("small") {
             targets.push(busy, Lane::Due, handle(number));
         }
         assert!(targets.is_full(busy));
@@ -645,7 +651,7 @@ mod tests {
 
     #[test]
     fn a_target_without_jobs_and_work_is_forgotten() {
-        let mut targets = Targets::new(4);
+        let mut targets = Targets::new(4, Bounds::default());
         let first = targets.join(target("a"));
         assert_eq!(targets.join(target("a")), first);
         targets.push(first, Lane::Due, handle(1));

@@ -186,7 +186,7 @@ impl Scheduler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Input, Restored, Settings, StoredJob, Totals};
+    use crate::core::{Bounds, Input, Restored, Settings, StoredJob, Totals};
     use crate::job::{Context, Definition, JobSpec, Misfire, RetryPolicy};
     use crate::time::{MonoUs, Now};
 
@@ -199,6 +199,7 @@ mod tests {
             misfire: Misfire::Once,
             lateness_max: std::time::Duration::from_secs(1),
             noise: 0,
+            bounds: Bounds::default(),
         });
         let spec = |schedule: &str| {
             JobSpec::compile(&Definition::plain(schedule, "http://a/"), &Context::at(now.wall.floor())).expect("valid")

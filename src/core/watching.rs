@@ -16,7 +16,6 @@ use super::key::Kind;
 use super::record::{LedgerRow, Status};
 use super::scheduler::Scheduler;
 use crate::job::{AlertPolicy, JobKey, Term};
-use crate::limits::RECONSIDERED_PER_TURN;
 use crate::schedule::duration_text;
 use crate::time::{DeadlineHeap, MonoUs, Now, WallUs};
 
@@ -249,7 +248,7 @@ impl Scheduler {
         if now.mono < self.watches.rest_until {
             return;
         }
-        let mut left = RECONSIDERED_PER_TURN;
+        let mut left = self.settings.bounds.reconsidered_per_turn;
         if let Some(after) = self.watches.reconsider.take() {
             let jobs: Vec<u32> = self.jobs.after(after).take(left).collect();
             for &job in jobs.iter().filter(|&&job| self.jobs[job].is_visible()).collect::<Vec<_>>() {

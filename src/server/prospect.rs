@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::zones;
 use crate::clock;
-use crate::core::{Class, ExecutionKey, Input, LedgerRow, Notice, Output, Persist, Scheduler, Settings, Status};
+use crate::core::{
+    Bounds, Class, ExecutionKey, Input, LedgerRow, Notice, Output, Persist, Scheduler, Settings, Status,
+};
 use crate::job::{Context, Misfire, RetryPolicy};
 use crate::limits::PROSPECT_TIME_MAX;
 use crate::store::{Look, OpenError};
@@ -130,7 +132,14 @@ impl Rehearsal {
     fn new(told: Told) -> Rehearsal {
         let Told { misfire, lateness_max } = told;
         let retry = RetryPolicy::doubling(0, Duration::ZERO);
-        let core = Scheduler::new(Settings { in_flight_max: IN_FLIGHT, retry, misfire, lateness_max, noise: 1 });
+        let core = Scheduler::new(Settings {
+            in_flight_max: IN_FLIGHT,
+            retry,
+            misfire,
+            lateness_max,
+            noise: 1,
+            bounds: Bounds::default(),
+        });
         Rehearsal {
             core,
             misfire,

@@ -36,7 +36,7 @@ use crate::alert::Alerts;
 use crate::api::{self, Cors};
 use crate::clock;
 use crate::config::{Config, Listen};
-use crate::core::{Input, Scheduler, Settings};
+use crate::core::{Bounds, Input, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::job::{Context, RetryPolicy};
 use crate::limits::{ALERTS_IN_FLIGHT_MAX, CHANNEL_PARCELS_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS, TRIALS_MAX};
@@ -125,6 +125,7 @@ fn prepare(
         misfire: config.misfire,
         lateness_max: config.max_lateness,
         noise: getrandom::u64().map_err(|why| ServeError::Loop(io::Error::other(why)))?,
+        bounds: Bounds::default(),
     });
     let start = clock::now();
     let mut inputs = Vec::new();
