@@ -36,6 +36,8 @@ mod pausing;
 mod policies;
 #[cfg(test)]
 mod policy_tests;
+#[cfg(test)]
+mod promise_tests;
 mod ranking;
 mod receipts;
 mod record;

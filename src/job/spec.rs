@@ -447,6 +447,43 @@ mod tests {
     }
 
     #[test]
+    fn specs_that_differ_in_one_thing_do_not_say_the_same() {
+        let spec = |schedule: &str, api: &str, members: &str| {
+            compile(&format!(r#"{{"schedule":"{schedule}","api":"{api}","type":"ATLEAST_ONCE"{members}}}"#))
+                .expect("valid")
+        };
+        let plain = spec("@daily", "http://a/", "");
+        for other in [
+            spec("@hourly", "http://a/", ""),
+            spec("@daily", "http://b/", ""),
+            spec("@daily", "http://a/", r#","active":false"#),
+            spec("@daily", "http://a/", r#","maxRuns":3"#),
+        ] {
+            assert!(!plain.says_what(&other) && !other.says_what(&plain), "{other:?}");
+            assert!(other.says_what(&other.clone()));
+        }
+        let in_other_words = spec("@daily", "http://a/", r#","pauseOn":[],"overlap":"allow","alerts":{}"#);
+        assert!(plain.says_what(&in_other_words) && in_other_words.says_what(&plain), "{in_other_words:?}");
+    }
+
+    #[test]
+    fn runs_that_were_had_elsewhere_are_not_had_again() {
+        let limited = compile(r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE","maxRuns":3}"#);
+        let limited = limited.expect("valid");
+        let after = |runs: u64| {
+            let mut spec = limited.clone();
+            (spec.spend_runs(runs), spec.active, spec.rare.and_then(|rare| rare.max_runs))
+        };
+        assert_eq!(after(0), (true, true, Some(3)));
+        assert_eq!(after(2), (true, true, Some(1)));
+        // It rests, and says how many it had.
+        assert_eq!(after(3), (false, false, Some(3)));
+        assert_eq!(after(7), (false, false, Some(3)));
+        let mut unlimited = compile(r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE"}"#).expect("valid");
+        assert!(unlimited.spend_runs(1_000) && unlimited.active);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_what_was_expected() {
         for (text, why) in [
             (r#"{"schedule":"@daily","api":"a","type":"ATLEAST_ONCE"}"#, "api: expected an absolute URL"),

@@ -79,8 +79,11 @@ fn every_seed_keeps_the_promises() {
         }
     }
     eprintln!("the hash of all outputs of {seeds} seeds is {:016x}", sweep.finish());
-    reached.assert_reached(coverage::REQUIRED);
-    reached.assert_mixed();
+    // A narrower sweep looks whether promises are kept; it cannot reach everything.
+    if seeds >= SEEDS {
+        reached.assert_reached(coverage::REQUIRED);
+        reached.assert_mixed();
+    }
 }
 
 #[test]
