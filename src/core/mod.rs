@@ -39,6 +39,8 @@ mod policy_tests;
 #[cfg(test)]
 mod promise_tests;
 mod ranking;
+#[cfg(test)]
+mod reading_tests;
 mod receipts;
 mod record;
 mod rehearsal;

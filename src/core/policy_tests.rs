@@ -140,7 +140,10 @@ impl Stage {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Persist(number, _) => self.asked = number,
-                output => conflicts += usize::from(matches!(output, Output::Reply(_, Reply::Conflict(_)))),
+                output => {
+                    conflicts +=
+                        usize::from(matches!(output, Output::Reply(_, Reply::Conflict(_) | Reply::NameTaken(_))))
+                }
             }
         }
         conflicts

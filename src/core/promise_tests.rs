@@ -155,3 +155,15 @@ fn what_is_wrong_with_the_server_is_one_incident_until_it_is_well() {
     assert_eq!(tell(Cause::DiskNearlyFull, None), 0);
     assert_eq!(tell(Cause::DiskNearlyFull, None), 0);
 }
+
+#[test]
+fn the_name_of_a_deleted_job_is_free_again() {
+    let named = r#""schedule":"@yearly","type":"ATLEAST_ONCE","name":"n""#;
+    let mut stage = Stage::of(&[named], Vec::new());
+    let create = || Action::Create { spec: spec(named, &Calendars::default()), entropy: [0; 10], pause: None };
+    assert_eq!(stage.conflict(create()), 1);
+    stage.ask(Action::Delete { id: id(1), expected: None });
+    assert_eq!(stage.conflict(create()), 0);
+    stage.settle();
+    assert_eq!(stage.conflict(create()), 1, "another one has it");
+}

@@ -233,7 +233,7 @@ def weave(package, mutants, environment, said=print):
         texts = {file: woven.render() for file, woven in weaves.items()}
         for file, text in texts.items():
             (package / file).write_bytes(text)
-        command = ["cargo", "test", "--no-run", "--lib", "--message-format=json", "--quiet"]
+        command = ["cargo", "test", "--no-run", "--package", "punctual", "--lib", "--message-format=json", "--quiet"]
         result = subprocess.run(command, cwd=package, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if result.returncode == 0:
             return weaves, errors
