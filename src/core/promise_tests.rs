@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::policy_tests::{START, Stage, id, put, run, spec};
 use super::*;
 use crate::channel::Channel;
 use crate::job::{AlertPolicy, JobKey};
-use crate::limits::SILENCES_MAX;
+use crate::limits::{BACKFILL_MAX, SILENCES_MAX};
 use crate::schedule::Calendars;
 use crate::time::{Instant, Now};
 
@@ -166,4 +167,46 @@ fn the_name_of_a_deleted_job_is_free_again() {
     assert_eq!(stage.conflict(create()), 0);
     stage.settle();
     assert_eq!(stage.conflict(create()), 1, "another one has it");
+}
+
+#[test]
+fn a_stretch_of_the_past_has_the_instants_of_the_schedule_both_ends_included() {
+    let jobs = [r#""schedule":"@hourly","type":"ATLEAST_ONCE""#, r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#];
+    let stage = Stage::of(&jobs, Vec::new());
+    let past = |key, from: i64, to: i64| {
+        let (from, to) = (Instant::from_secs(START + from), Instant::from_secs(START + to));
+        let instants = stage.core.past_instants(id(key), from, to, stage.now.wall)?;
+        Some(instants.map(|all| all.iter().map(|instant| instant.as_secs() - START).collect::<Vec<i64>>()))
+    };
+    let found = |key, from, to| past(key, from, to).expect("it is there").expect("it is the past");
+    assert_eq!(found(1, -7_200, 0), [-7_200, -3_600, 0]);
+    assert_eq!(found(1, -7_199, -1), [-3_600]);
+    assert_eq!(found(1, -3_600, -3_600), [-3_600]);
+    assert_eq!(found(1, -10, -1), [0; 0]);
+    assert!(past(9, -10, -1).is_none(), "there is no such job");
+    let refused = |key, from, to| past(key, from, to).expect("it is there").expect_err("it is refused");
+    assert_eq!((refused(1, -10, 1).member, refused(1, -1, -2).member), ("to".into(), "from".into()));
+    let most = i64::try_from(BACKFILL_MAX).expect("small");
+    assert_eq!(found(2, 1 - most, 0).len(), BACKFILL_MAX);
+    let why = refused(2, -most, 0).to_string();
+    let last = Instant::from_secs(START - 1).to_string();
+    assert!(why.contains(last.trim_end_matches('Z')), "{why} names {last}");
+}
+
+#[test]
+fn nothing_is_done_again_before_its_time() {
+    let mut stage = Stage::of(&[r#""schedule":"@hourly","type":"ATLEAST_ONCE""#], Vec::new());
+    let again = |second| RunOf::Again(ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START + second)).of(id(1)));
+    assert_eq!(stage.conflict(run(again(1), None)), 1);
+    assert_eq!(stage.conflict(run(again(0), None)), 0);
+}
+
+#[test]
+fn who_waits_for_a_run_hears_when_the_wait_is_over_that_it_was_begun() {
+    let mut stage = Stage::of(&[r#""schedule":"@yearly","type":"ATLEAST_ONCE""#], Vec::new());
+    stage.ask(run(RunOf::Now, Some(Duration::from_secs(5))));
+    stage.pass(4);
+    assert_eq!(stage.started, 0);
+    stage.pass(1);
+    assert_eq!(stage.started, 1);
 }

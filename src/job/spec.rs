@@ -467,6 +467,49 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_without_saying_may_be_said() {
+        let spec = |members: &str| {
+            compile(&format!(r#"{{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE"{members}}}"#))
+                .expect(members)
+        };
+        // What says the same as the one before it, and what does not.
+        for (members, same, other) in [
+            ("", r#","retry":{"multiplier":2}"#, r#","retry":{"multiplier":3}"#),
+            ("", r#","retry":{"untilNext":false}"#, r#","retry":{"untilNext":true}"#),
+            ("", r#","retry":{"maxDelayMs":3600000}"#, r#","retry":{"maxDelayMs":3599999}"#),
+            (
+                "",
+                r#","retry":{"on":["timeout","connection","100-599"]}"#,
+                r#","retry":{"on":["timeout","connection","100-598"]}"#,
+            ),
+            ("", r#","retry":{}"#, r#","retry":{"on":["timeout","100-599"]}"#),
+            ("", r#","retry":{}"#, r#","retry":{"on":["connection","100-599"]}"#),
+            ("", r#","method":"POST""#, r#","method":"PUT""#),
+            ("", r#","json":{}"#, r#","json":{"a":1}"#),
+            ("", r#","success":["2xx"]"#, r#","success":["2xx",404]"#),
+            ("", r#","tags":[]"#, r#","tags":["t"]"#),
+            ("", r#","pauseOn":[]"#, r#","pauseOn":[410]"#),
+            ("", r#","timeZone":"UTC""#, r#","owner":"o""#),
+            (r#","headers":{"a":"1","b":"2"}"#, r#","headers":{"b":"2","a":"1"}"#, r#","headers":{"a":"2","b":"1"}"#),
+            (r#","method":"PUT","json":{}"#, r#","json":{},"method":"PUT""#, ""),
+        ] {
+            let (plain, same, other) = (spec(members), spec(same), spec(other));
+            assert!(plain.says_what(&same) && same.says_what(&plain), "{same:?}");
+            assert!(!plain.says_what(&other) && !other.says_what(&plain), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn without_zones_there_is_one() {
+        let zoned = |zone| {
+            compile(&format!(r#"{{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE","timeZone":"{zone}"}}"#))
+        };
+        assert!(zoned("UTC").is_ok());
+        let why = zoned("Europe/Berlin").expect_err("there are none").to_string();
+        assert!(why.starts_with("timeZone: expected \"UTC\""), "{why}");
+    }
+
+    #[test]
     fn runs_that_were_had_elsewhere_are_not_had_again() {
         let limited = compile(r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE","maxRuns":3}"#);
         let limited = limited.expect("valid");
