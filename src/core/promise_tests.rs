@@ -185,7 +185,7 @@ fn a_stretch_of_the_past_has_the_instants_of_the_schedule_both_ends_included() {
     assert_eq!(found(1, -10, -1), [0; 0]);
     assert!(past(9, -10, -1).is_none(), "there is no such job");
     let refused = |key, from, to| past(key, from, to).expect("it is there").expect_err("it is refused");
-    assert_eq!((refused(1, -10, 1).member, refused(1, -1, -2).member), ("to".into(), "from".into()));
+    assert_eq!((refused(1, -10, 1).member, refused(1, -1, -2).member), ("to", "from"));
     let most = i64::try_from(BACKFILL_MAX).expect("small");
     assert_eq!(found(2, 1 - most, 0).len(), BACKFILL_MAX);
     let why = refused(2, -most, 0).to_string();

@@ -110,6 +110,18 @@ fn what_fires_next_is_told_in_that_order_and_once() {
 }
 
 #[test]
+fn what_is_armed_comes_before_what_fires_later() {
+    let job = |schedule: &str| format!(r#""schedule":"{schedule}","type":"ATLEAST_ONCE""#);
+    let jobs = [job("@hourly"), job("0 * * * * *")];
+    let mut stage = Stage::at(START + 3_595, &jobs.each_ref().map(String::as_str), Vec::new());
+    stage.pass(4);
+    assert_eq!(stage.core.load(stage.now.wall).armed, 2);
+    // Both fire in a second; the second one is armed again long before the first.
+    let next = stage.core.next_to_fire(10, stage.now.wall);
+    assert_eq!(next.iter().map(|view| view.revision.id.key().0).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
 fn it_runs_from_its_start_to_its_drain() {
     let mut stage = stage();
     assert!(stage.core.is_running());
