@@ -38,7 +38,11 @@ mod pausing;
 mod policies;
 #[cfg(test)]
 mod policy_tests;
+#[cfg(test)]
+mod promise_tests;
 mod ranking;
+#[cfg(test)]
+mod reading_tests;
 mod receipts;
 mod record;
 mod rehearsal;

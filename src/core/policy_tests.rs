@@ -9,30 +9,30 @@ use crate::schedule::{Calendars, Dates};
 use crate::time::{Instant, MonoUs, Now, WallUs};
 
 /// A midnight.
-const START: i64 = 1_767_225_600;
+pub(super) const START: i64 = 1_767_225_600;
 
 /// The core, and what it has said so far.
-struct Stage {
-    core: Scheduler,
-    now: Now,
+pub(super) struct Stage {
+    pub(super) core: Scheduler,
+    pub(super) now: Now,
     /// The number of the last persist item.
-    asked: u64,
-    rows: Vec<LedgerRow>,
-    fired: Vec<Attempt>,
-    changes: usize,
+    pub(super) asked: u64,
+    pub(super) rows: Vec<LedgerRow>,
+    pub(super) fired: Vec<Attempt>,
+    pub(super) changes: usize,
     /// Commands refused because there are too many of something.
-    refused: usize,
+    pub(super) refused: usize,
     /// Executions that were asked for and begun.
-    started: usize,
+    pub(super) started: usize,
 }
 
 impl Stage {
     /// Jobs as the store has them, at the start; each with what it says beside its URL.
-    fn of(jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
+    pub(super) fn of(jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
         Stage::at(START, jobs, rows)
     }
 
-    fn at(second: i64, jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
+    pub(super) fn at(second: i64, jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
         let retry = RetryPolicy::doubling(0, Duration::from_secs(1));
         let (misfire, lateness_max) = (Misfire::Once, Duration::from_secs(600));
         let core = Scheduler::new(Settings {
@@ -58,7 +58,7 @@ impl Stage {
         stage
     }
 
-    fn feed(&mut self, input: Input) {
+    pub(super) fn feed(&mut self, input: Input) {
         self.core.handle_input(input, self.now);
         self.core.check();
         while let Some(output) = self.core.poll_output() {
@@ -85,7 +85,7 @@ impl Stage {
     }
 
     /// Everything that was asked for is on disk, and what follows from that, too.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let mut before = 0;
         while self.asked > before {
             before = self.asked;
@@ -94,7 +94,7 @@ impl Stage {
     }
 
     /// So many seconds pass, one after the other.
-    fn pass(&mut self, seconds: i64) {
+    pub(super) fn pass(&mut self, seconds: i64) {
         for _ in 0..seconds {
             self.now = Now { wall: self.now.wall.plus_us(1_000_000), mono: self.now.mono.plus_us(1_000_000) };
             self.feed(Input::Tick);
@@ -103,13 +103,13 @@ impl Stage {
     }
 
     /// What was fired since this was asked last: whose, and so many seconds after the start.
-    fn fired(&mut self) -> Vec<(u64, i64)> {
+    pub(super) fn fired(&mut self) -> Vec<(u64, i64)> {
         let name = |attempt: Attempt| (attempt.id.job.key().0, attempt.id.instant.as_secs() - START);
         std::mem::take(&mut self.fired).into_iter().map(name).collect()
     }
 
     /// The answer to an attempt.
-    fn answer(&mut self, attempt: &Attempt, outcome: Outcome, was_sent: bool) {
+    pub(super) fn answer(&mut self, attempt: &Attempt, outcome: Outcome, was_sent: bool) {
         let (handle, number, dispatched) = (attempt.handle, attempt.number, self.now.wall);
         let answer = None;
         self.feed(Input::Report(Report {
@@ -124,13 +124,13 @@ impl Stage {
         self.settle();
     }
 
-    fn ask(&mut self, action: Action) {
+    pub(super) fn ask(&mut self, action: Action) {
         self.begin(action);
         self.settle();
     }
 
     /// Somebody asks; the disk is slow.
-    fn begin(&mut self, action: Action) {
+    pub(super) fn begin(&mut self, action: Action) {
         self.feed(Input::Command(Box::new(Command {
             request: RequestId(1),
             action,
@@ -139,8 +139,25 @@ impl Stage {
         })));
     }
 
+    /// How often somebody who asks hears that it does not go together with what there is.
+    pub(super) fn conflict(&mut self, action: Action) -> usize {
+        let command = Command { request: RequestId(1), action, plans: false, read_at: self.now.wall.floor() };
+        self.core.handle_input(Input::Command(Box::new(command)), self.now);
+        let mut conflicts = 0;
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Persist(number, _) => self.asked = number,
+                output => {
+                    conflicts +=
+                        usize::from(matches!(output, Output::Reply(_, Reply::Conflict(_) | Reply::NameTaken(_))))
+                }
+            }
+        }
+        conflicts
+    }
+
     /// The newest rows, one of each execution, of those that are not finished.
-    fn unfinished(&self) -> Vec<LedgerRow> {
+    pub(super) fn unfinished(&self) -> Vec<LedgerRow> {
         let newest = |row: &&LedgerRow| self.rows.iter().rfind(|other| other.seq == row.seq) == Some(*row);
         let pending = |row: &&LedgerRow| row.record.status == Status::Pending;
         let mut rows: Vec<LedgerRow> = self.rows.iter().filter(newest).filter(pending).cloned().collect();
@@ -150,20 +167,20 @@ impl Stage {
     }
 
     /// How the rows that are finished ended.
-    fn ended(&self) -> Vec<(i64, Status, Option<Box<str>>)> {
+    pub(super) fn ended(&self) -> Vec<(i64, Status, Option<Box<str>>)> {
         let finished = self.rows.iter().filter(|row| row.record.status != Status::Pending);
         finished.map(|row| (row.key.instant.as_secs() - START, row.record.status, row.record.error.clone())).collect()
     }
 }
 
-fn spec(members: &str, calendars: &Calendars) -> JobSpec {
+pub(super) fn spec(members: &str, calendars: &Calendars) -> JobSpec {
     let text = format!(r#"{{"api":"http://a/",{members}}}"#);
     let definition: Definition = serde_json::from_str(&text).expect("a definition");
     let context = Context { calendars: Some(calendars), ..Context::at(Instant::from_secs(START - 10)) };
     JobSpec::compile(&definition, &context).expect("valid")
 }
 
-fn id(key: u64) -> JobId {
+pub(super) fn id(key: u64) -> JobId {
     JobId::new(JobKey(key), [7; 10])
 }
 
@@ -178,7 +195,7 @@ fn stored(key: u64, members: &str) -> StoredJob {
 
 const TODAY: &str = "2026-01-01";
 
-fn put(name: &str, dates: &[&str]) -> Action {
+pub(super) fn put(name: &str, dates: &[&str]) -> Action {
     let dates = Dates::parse(dates.iter().copied(), 10).expect("dates").into();
     Action::PutCalendar { name: name.into(), dates }
 }
@@ -551,7 +568,7 @@ fn a_pause_with_an_end_keeps_it_when_the_job_is_put_as_it_is_shown() {
     assert_eq!(stage.fired(), [(1, 11)]);
 }
 
-fn run(of: RunOf, wait: Option<Duration>) -> Action {
+pub(super) fn run(of: RunOf, wait: Option<Duration>) -> Action {
     Action::Run(Box::new(Run { id: id(1), of, own_body: None, force: false, wait }))
 }
 

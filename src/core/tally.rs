@@ -137,3 +137,78 @@ impl Totals {
         self.finished_through = self.finished_through.max(recent.finished_through);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::key::ExecutionKey;
+    use crate::core::record::{Class, Seq};
+    use crate::job::JobKey;
+
+    /// Rows that ended in every way, in the order in which they are counted.
+    fn rows() -> Vec<LedgerRow> {
+        let ends = [
+            // Second, kind, how it ended, sent so many seconds later, and how long that took.
+            (10, Kind::Scheduled, Status::Success, Some(0), Some(700)),
+            (11, Kind::Scheduled, Status::Failed, Some(3), Some(900)),
+            (12, Kind::Manual, Status::Failed, None, None),
+            (13, Kind::Scheduled, Status::Skipped, None, Some(5)),
+            (12, Kind::Scheduled, Status::Failed, Some(1), Some(40)),
+            (13, Kind::Scheduled, Status::Pending, None, None),
+            (13, Kind::Replay, Status::Success, Some(90), Some(2_000)),
+            (14, Kind::Scheduled, Status::Success, Some(1), Some(10)),
+            (14, Kind::Manual, Status::Failed, Some(1), Some(3)),
+            (9, Kind::Replay, Status::Failed, Some(200), Some(8)),
+        ];
+        (1..)
+            .zip(ends)
+            .map(|(seq, (second, kind, status, late, duration_us))| {
+                let instant = Instant::from_secs(second);
+                let key = ExecutionKey { kind, number: 7, ..ExecutionKey::scheduled(JobKey(1), instant) };
+                let mut row = LedgerRow::pending(Seq(seq), key, Class::OnTime);
+                row.record.status = status;
+                row.record.executed = late.map(|late| WallUs::of(Instant::from_secs(second + late)).plus_us(500));
+                (row.record.duration_us, row.record.http_status) = (duration_us, Some(200));
+                row
+            })
+            .collect()
+    }
+
+    fn totals(rows: &[LedgerRow]) -> Totals {
+        let mut totals = Totals::default();
+        rows.iter().for_each(|row| totals.add(row));
+        totals
+    }
+
+    #[test]
+    fn what_ended_is_counted_once_and_by_how_it_ended() {
+        let all = totals(&rows());
+        let counters = Counters { success: 3, failed: 5, skipped: 1, duration_us: 3_661, timed: 7, runs: 4 };
+        assert_eq!((all.tally.counters, counters.total()), (counters, 8));
+        assert_eq!(counters.mean_duration_ms(), Some(0.523));
+        assert_eq!(Counters::default().mean_duration_ms(), None);
+        assert_eq!(all.tally.failures_in_row, 2, "since the success that was counted last");
+        assert_eq!(
+            all.tally.last_success,
+            Some(Instant::from_secs(103)),
+            "the latest that was sent, not the last counted"
+        );
+        let last = all.tally.last.map(|last| (last.instant, last.status));
+        assert_eq!(last, Some((Instant::from_secs(14), Status::Failed)), "of one instant that which was counted last");
+        assert_eq!(all.finished_through, Some((7, Instant::from_secs(14))));
+    }
+
+    #[test]
+    fn what_is_folded_and_what_is_not_yet_add_up_to_all() {
+        let rows = rows();
+        for split in 0..=rows.len() {
+            let (folded, recent) = rows.split_at(split);
+            let mut sum = totals(folded);
+            sum.merge(&totals(recent));
+            assert_eq!(sum, totals(&rows), "split at {split}");
+        }
+        let mut tally = totals(&rows[..5]).tally;
+        tally.merge(&totals(&rows[5..]).tally);
+        assert_eq!(tally, totals(&rows).tally);
+    }
+}

@@ -40,10 +40,6 @@ impl<'de> Visitor<'de> for Whole {
         Ok(None)
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Option<u64>, E> {
-        Ok(None)
-    }
-
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Option<u64>, E> {
         Ok(Some(number))
     }

@@ -447,6 +447,86 @@ mod tests {
     }
 
     #[test]
+    fn specs_that_differ_in_one_thing_do_not_say_the_same() {
+        let spec = |schedule: &str, api: &str, members: &str| {
+            compile(&format!(r#"{{"schedule":"{schedule}","api":"{api}","type":"ATLEAST_ONCE"{members}}}"#))
+                .expect("valid")
+        };
+        let plain = spec("@daily", "http://a/", "");
+        for other in [
+            spec("@hourly", "http://a/", ""),
+            spec("@daily", "http://b/", ""),
+            spec("@daily", "http://a/", r#","active":false"#),
+            spec("@daily", "http://a/", r#","maxRuns":3"#),
+        ] {
+            assert!(!plain.says_what(&other) && !other.says_what(&plain), "{other:?}");
+            assert!(other.says_what(&other.clone()));
+        }
+        let in_other_words = spec("@daily", "http://a/", r#","pauseOn":[],"overlap":"allow","alerts":{}"#);
+        assert!(plain.says_what(&in_other_words) && in_other_words.says_what(&plain), "{in_other_words:?}");
+    }
+
+    #[test]
+    fn what_goes_without_saying_may_be_said() {
+        let spec = |members: &str| {
+            compile(&format!(r#"{{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE"{members}}}"#))
+                .expect(members)
+        };
+        // What says the same as the one before it, and what does not.
+        for (members, same, other) in [
+            ("", r#","retry":{"multiplier":2}"#, r#","retry":{"multiplier":3}"#),
+            ("", r#","retry":{"untilNext":false}"#, r#","retry":{"untilNext":true}"#),
+            ("", r#","retry":{"maxDelayMs":3600000}"#, r#","retry":{"maxDelayMs":3599999}"#),
+            (
+                "",
+                r#","retry":{"on":["timeout","connection","100-599"]}"#,
+                r#","retry":{"on":["timeout","connection","100-598"]}"#,
+            ),
+            ("", r#","retry":{}"#, r#","retry":{"on":["timeout","100-599"]}"#),
+            ("", r#","retry":{}"#, r#","retry":{"on":["connection","100-599"]}"#),
+            ("", r#","method":"POST""#, r#","method":"PUT""#),
+            ("", r#","json":{}"#, r#","json":{"a":1}"#),
+            ("", r#","success":["2xx"]"#, r#","success":["2xx",404]"#),
+            ("", r#","tags":[]"#, r#","tags":["t"]"#),
+            ("", r#","pauseOn":[]"#, r#","pauseOn":[410]"#),
+            ("", r#","timeZone":"UTC""#, r#","owner":"o""#),
+            (r#","headers":{"a":"1","b":"2"}"#, r#","headers":{"b":"2","a":"1"}"#, r#","headers":{"a":"2","b":"1"}"#),
+            (r#","method":"PUT","json":{}"#, r#","json":{},"method":"PUT""#, ""),
+        ] {
+            let (plain, same, other) = (spec(members), spec(same), spec(other));
+            assert!(plain.says_what(&same) && same.says_what(&plain), "{same:?}");
+            assert!(!plain.says_what(&other) && !other.says_what(&plain), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn without_zones_there_is_one() {
+        let zoned = |zone| {
+            compile(&format!(r#"{{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE","timeZone":"{zone}"}}"#))
+        };
+        assert!(zoned("UTC").is_ok());
+        let why = zoned("Europe/Berlin").expect_err("there are none").to_string();
+        assert!(why.starts_with("timeZone: expected \"UTC\""), "{why}");
+    }
+
+    #[test]
+    fn runs_that_were_had_elsewhere_are_not_had_again() {
+        let limited = compile(r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE","maxRuns":3}"#);
+        let limited = limited.expect("valid");
+        let after = |runs: u64| {
+            let mut spec = limited.clone();
+            (spec.spend_runs(runs), spec.active, spec.rare.and_then(|rare| rare.max_runs))
+        };
+        assert_eq!(after(0), (true, true, Some(3)));
+        assert_eq!(after(2), (true, true, Some(1)));
+        // It rests, and says how many it had.
+        assert_eq!(after(3), (false, false, Some(3)));
+        assert_eq!(after(7), (false, false, Some(3)));
+        let mut unlimited = compile(r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE"}"#).expect("valid");
+        assert!(unlimited.spend_runs(1_000) && unlimited.active);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_what_was_expected() {
         for (text, why) in [
             (r#"{"schedule":"@daily","api":"a","type":"ATLEAST_ONCE"}"#, "api: expected an absolute URL"),

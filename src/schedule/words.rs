@@ -272,6 +272,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_an_order_end_as_they_are_spoken() {
+        let words = [1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 30, 101, 111, 112].map(ordinal);
+        let spoken = [
+            "1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "23rd", "30th", "101st", "111th",
+            "112th",
+        ];
+        assert_eq!(words, spoken);
+    }
+
+    #[test]
     fn schedules_in_plain_english() {
         #[rustfmt::skip] // One case, one line.
         let golden = [

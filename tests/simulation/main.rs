@@ -97,8 +97,11 @@ fn every_seed_keeps_the_promises() {
     eprintln!("the hash of all outputs of {seeds} seeds is {hash:016x}");
     let ambiguous = again::AMBIGUOUS.concat();
     let all = [coverage::REQUIRED, bounds::REQUIRED, again::REQUIRED, &ambiguous, &steps::required()];
-    coverage.assert_reached(&all.concat());
-    coverage.assert_mixed();
+    // A narrower sweep looks whether promises are kept; it cannot reach everything.
+    if seeds >= SEEDS {
+        coverage.assert_reached(&all.concat());
+        coverage.assert_mixed();
+    }
 }
 
 #[test]

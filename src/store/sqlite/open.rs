@@ -26,6 +26,8 @@ pub(super) const BACKUP_ID: i64 = 0x506e_6362;
 const CHECKED_TABLES: [&str; 4] = ["jobs", "ledger", "job_totals", "marks"];
 /// The first bytes of every SQLite file.
 pub(super) const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
+/// The length of a database that holds nothing yet: one page of the usual size, in bytes.
+const NEW_LEN: u64 = 4_096;
 /// How long a statement waits for another connection's lock before it says so.
 const BUSY_WAIT: Duration = Duration::from_millis(20);
 /// Pages kept in memory by the writer, in KiB.
@@ -142,7 +144,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 
 fn open_locked(path: &Path) -> Result<Connection, OpenError> {
     check_header(path)?;
-    finish_replacing(path)?;
+    roll_back(path)?;
     let version = inspect(path)?;
     let mut connection = Connection::open(path).map_err(|why| damaged(path, &why))?;
     let mode = prepare(&mut connection, version).map_err(|why| damaged(path, &why))?;
@@ -218,10 +220,12 @@ pub(super) fn version_of(connection: &Connection, path: &Path, mark: i64) -> Res
     Ok(version)
 }
 
-/// Takes back what was cut short while the database was to be replaced: `restore` leaves write-ahead logging for that, so
-/// it has a journal then, and whoever may only read cannot read what it stands for.
-fn finish_replacing(path: &Path) -> Result<(), OpenError> {
-    if length_of(&beside(path, "-journal")) == 0 || !is_marked(path, APPLICATION_ID) {
+/// Takes back what was cut short without write-ahead logging: the making of the database, or its replacement by
+/// `restore`. It has a journal then, and whoever may only read cannot read what that stands for.
+fn roll_back(path: &Path) -> Result<(), OpenError> {
+    // Nobody's table fits into one page beside the list of tables.
+    let is_new = length_of(path) <= NEW_LEN;
+    if length_of(&beside(path, "-journal")) == 0 || !(is_new || is_marked(path, APPLICATION_ID)) {
         return Ok(());
     }
     let connection = Connection::open(path).map_err(|why| damaged(path, &why))?;
@@ -260,7 +264,7 @@ pub(super) fn damaged(path: &Path, why: &rusqlite::Error) -> OpenError {
         && error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK
     {
         let why =
-            "replacing it was cut short; the next start of the server takes that back, or `punctual restore` does";
+            "a change of it was cut short; the next start of the server takes that back";
         return OpenError::Database(path.to_owned(), why.to_owned());
     }
     if is_of_page(why) {
