@@ -682,8 +682,11 @@ const _: () = {
     assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");
     assert!(TARGET_SHARE_PER_CENT < 100, "one target must not hold all that may be in flight");
     assert!(FAILING_TARGET_SHARE_PER_CENT <= FAILING_SHARE_PER_CENT);
+    assert!(FAILING_TARGET_SHARE_PER_CENT <= TARGET_SHARE_PER_CENT, "who fails holds no more than who does not");
     assert!(FEW_PER_CENT < RESERVE_PER_CENT && RESERVE_PER_CENT < TARGET_SHARE_PER_CENT);
     assert!(FAILING_SHARE_PER_CENT < 100, "failing targets must leave room for healthy ones");
+    assert!(BACKFILL_MAX <= ASKED_PER_JOB_MAX, "a backfill must have room at a job that has none");
+    assert!(MAIL_CHANNELS_MAX <= CHANNELS_MAX, "a channel of e-mail is a channel");
     assert!(MISFIRE_ALL_MAX <= MISSED_COUNT_MAX, "what is run must have been counted");
     assert!(MISSED_COUNT_MAX < ARM_STEPS_PER_TURN, "one gap must fit into one turn");
     assert!(POST_LEN_MAX > URL_LEN_MAX * 2, "a request must fit with the longest URL, as path and as host");

@@ -125,6 +125,8 @@ impl Bounds {
         assert!(self.backfill_max <= self.asked_per_job_max, "a backfill must have room at a job that has none");
         assert!(self.target_share_per_cent < 100, "one target must not hold all that may be in flight");
         assert!(self.failing_target_share_per_cent <= self.failing_share_per_cent);
+        let of_failing = self.failing_target_share_per_cent;
+        assert!(of_failing <= self.target_share_per_cent, "who fails holds no more than who does not");
         assert!(self.failing_share_per_cent < 100, "failing targets must leave room for healthy ones");
         assert!(self.few_per_cent < self.reserve_per_cent && self.reserve_per_cent < self.target_share_per_cent);
         assert!(self.mail_channels_max <= self.channels_max, "a channel of e-mail is a channel");

@@ -18,6 +18,7 @@
 //!
 //!   wait    from Held, Armed and Backoff to Waiting: another execution, or its key, comes first; then hold again
 //!   hold    from Queued and Backoff too, while a deletion of the job is being written
+//!   arm     from Queued too, if the clock stepped back behind the instant of one that has not begun
 //!   close   from Armed, Held, Waiting, Queued, Backoff, InFlight to Closing: it is decided
 //!   forget  from Proposed, Withheld, Armed (taken back) and Closing (its final row is on disk)
 //! ```
@@ -110,7 +111,13 @@ impl Execution {
 
     /// Whether it may be as if it had never been armed: it was not due before, whatever the clock did since.
     pub(super) fn may_be_taken_back(&self) -> bool {
-        self.was_never_sent() && self.waits_for().is_none()
+        self.was_never_sent() && self.waits_for().is_none() && self.ready.is_none()
+    }
+
+    /// Whether it must not be sent now: its instant lies ahead, as the clock stepped back, and it has not begun. What has
+    /// goes on by the monotonic clock, and what a client asked for was due when it asked.
+    pub(super) fn is_early(&self, wall: WallUs) -> bool {
+        WallUs::of(self.instant()) > wall && self.row.record.executed.is_none() && !self.is_asked_for()
     }
 
     /// The instant it belongs to.
@@ -183,7 +190,7 @@ impl Executions {
 
     /// From here on its instant is waited for.
     pub(super) fn arm(&mut self, slot: u32) {
-        self.move_on(slot, &[State::Proposed, State::Withheld, State::Held], State::Armed);
+        self.move_on(slot, &[State::Proposed, State::Withheld, State::Held, State::Queued], State::Armed);
         self.fire_heap.set(slot, WallUs::of(self[slot].instant()));
     }
 

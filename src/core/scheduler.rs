@@ -230,7 +230,9 @@ impl Scheduler {
     pub(super) fn keep_for_start(&mut self) {
         let unsent = self.executions.iter().filter(|(_, execution)| {
             let at_most_once = self.jobs[execution.job].spec().post.delivery == Delivery::AtMostOnce;
-            at_most_once && matches!(execution.state(), State::Held | State::Queued) && execution.waits_for().is_none()
+            // What is armed and was not taken back was due before the clock stepped back.
+            let is_unsent = matches!(execution.state(), State::Held | State::Queued | State::Armed);
+            at_most_once && is_unsent && execution.waits_for().is_none()
         });
         let mut unsent: Vec<u32> = unsent.map(|(slot, _)| slot).collect();
         unsent.sort_unstable_by_key(|&slot| self.executions[slot].row.seq);

@@ -160,6 +160,11 @@ impl Scheduler {
                 self.targets.passed_over(target);
                 continue;
             }
+            if execution.is_early(now.wall) {
+                self.await_again(handle.slot);
+                self.targets.passed_over(target);
+                continue;
+            }
             let ready = execution.ready.unwrap_or(now.mono);
             let waited_us = u128::from(now.mono.0.saturating_sub(ready.0));
             let lateness_max = self.lateness_max(&self.jobs[execution.job]);
@@ -181,6 +186,14 @@ impl Scheduler {
             self.watches.forget_execution(handle.slot);
             self.fire(handle);
         }
+    }
+
+    /// The clock stepped back behind the instant of an execution that waited for its target.
+    fn await_again(&mut self, slot: u32) {
+        self.give_key_back(slot);
+        self.watches.forget_execution(slot);
+        self.executions[slot].runs = false;
+        self.executions.arm(slot);
     }
 
     fn fire(&mut self, handle: Handle) {

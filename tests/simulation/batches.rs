@@ -186,7 +186,7 @@ impl Clients {
 impl World {
     /// Clients begin a batch, if there is none.
     pub(crate) fn begin_gathering(&mut self) -> bool {
-        let begins = self.clients.has_policies && self.clients.batch.is_none() && !self.healed && self.rng.per_cent(8);
+        let begins = self.clients.has_policies && self.clients.batch.is_none() && !self.healed && self.rng.per_cent(10);
         if begins && !self.watch.draining {
             self.clients.batch = Some(Batch::default());
             self.after(0, Event::Gather);
@@ -202,7 +202,7 @@ impl World {
         let (calendars, wall) = (self.calendars(), self.clock.now().wall);
         let command = self.clients.batch_item(&self.disk, &calendars, &mut self.rng, wall);
         self.feed(Input::Gather(Box::new(command)));
-        let most_us = *self.rng.pick(&[0, 0, 900_000]);
+        let most_us = *self.rng.pick(&[0, 900_000, 3_000_000]);
         let wait_us = self.rng.within(0..=most_us);
         let next = if self.rng.per_cent(75) { Event::Gather } else { Event::WriteGathered };
         self.after(wait_us, next);
@@ -227,6 +227,7 @@ impl World {
             if self.core.is_none() {
                 return;
             }
+            self.heard_through = self.heard_through.max(through);
             self.watch.acknowledged(through, &rejected);
             self.disk.rejected.retain(|number| !rejected.contains(number));
             self.incidents.hear(through, &rejected, self.clock.now());

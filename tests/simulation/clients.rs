@@ -11,6 +11,7 @@ use punctual::job::{Context, JobId, JobSpec, Post, Revision};
 use punctual::schedule::{Calendars, Dates, Zones};
 use punctual::time::{Instant, WallUs};
 
+use super::again::Sent;
 use super::batches::Batch;
 use super::beat::Beat;
 use super::berlin;
@@ -43,6 +44,7 @@ fn date_of(day: i64) -> String {
     time.format("%Y-%m-%d").to_string()
 }
 
+#[derive(Clone)]
 pub(crate) enum Asked {
     Create {
         draft: u64,
@@ -93,6 +95,15 @@ pub(crate) enum Asked {
 }
 
 impl Asked {
+    /// What is written in it.
+    pub(crate) fn draft(&self) -> Option<u64> {
+        match *self {
+            Asked::Create { draft } | Asked::Update { draft, .. } => Some(draft),
+            Asked::Apply { draft, .. } => draft,
+            _ => None,
+        }
+    }
+
     /// The job that it is about.
     fn job(&self) -> Option<JobId> {
         match *self {
@@ -113,6 +124,9 @@ pub(crate) struct Clients {
     pub(crate) open: BTreeMap<RequestId, Asked>,
     /// What was said that requests will be answered.
     planned: BTreeMap<RequestId, Reply>,
+    /// Requests that may have to be sent again, and those that were sent before.
+    pub(crate) sent: BTreeMap<RequestId, Sent>,
+    pub(crate) repeated: BTreeSet<RequestId>,
     /// Drafts whose change was refused: they are never in force.
     pub(crate) refused: BTreeSet<u64>,
     /// Jobs whose deletion was answered.
@@ -137,7 +151,8 @@ pub(crate) static ZONES: LazyLock<Zones> = LazyLock::new(Zones::bundled);
 impl Clients {
     pub(crate) fn new(plan: &Plan) -> Clients {
         let (targets, profile) = (plan.manners.len() as u64, Some(plan.profile));
-        Clients { targets, profile, has_policies: plan.has_policies, ..Clients::default() }
+        let runs = Runs::new(plan.settings.bounds.backfill_max);
+        Clients { targets, profile, runs, has_policies: plan.has_policies, ..Clients::default() }
     }
 
     pub(crate) fn create(&mut self, calendars: &Calendars, rng: &mut Rng, wall: WallUs) -> Command {
@@ -384,10 +399,35 @@ impl Clients {
         }
     }
 
-    /// What is answered is on disk, and what is refused is not and will not be.
-    pub(crate) fn answered(&mut self, request: RequestId, reply: &Reply, disk: &Disk, coverage: &mut Coverage) {
+    /// What is answered is on disk, and what is refused is not and will not be, unless its client asks again.
+    pub(crate) fn answered(
+        &mut self,
+        request: RequestId,
+        reply: &Reply,
+        asks_again: bool,
+        disk: &Disk,
+        coverage: &mut Coverage,
+    ) {
         let asked = self.open.remove(&request).expect("a command is answered once");
         self.assert_planned(request, reply, coverage);
+        let is_again = self.repeated.remove(&request);
+        let kept = asked.draft().filter(|draft| !self.refused.contains(draft));
+        self.settle(asked, reply, disk, coverage);
+        if let Some(draft) = kept.filter(|_| asks_again || is_again) {
+            // It may be in force, or come to be.
+            self.refused.remove(&draft);
+        }
+    }
+
+    /// Whether a request can be sent again as it was: what it is about is there for as long.
+    pub(crate) fn may_be_repeated(&self, asked: &Asked) -> bool {
+        asked.draft().is_none_or(|draft| {
+            let written = &self.drafts[usize::try_from(draft).expect("an index")];
+            written.leaves_out.1.is_none() && !written.beat.ends()
+        })
+    }
+
+    fn settle(&mut self, asked: Asked, reply: &Reply, disk: &Disk, coverage: &mut Coverage) {
         if let Asked::Set { .. } | Asked::Silence { .. } | Asked::Acknowledge { .. } = asked {
             return self.steered(asked, reply, disk, coverage);
         }
@@ -464,6 +504,7 @@ impl Clients {
                 assert!(logged, "a deletion was answered that is not on disk");
                 coverage.hit("calendar deleted");
             }
+            (Asked::PutCalendar { .. }, Reply::TooMany(_)) => coverage.hit("too many calendars"),
             (Asked::DeleteCalendar { .. }, Reply::Conflict(_)) => coverage.hit("calendar with jobs kept"),
             (Asked::DeleteCalendar { .. }, Reply::NoSuchCalendar) => {}
             (Asked::ReplayAll { origins }, Reply::StartedAll(ids, passed_over)) => {
@@ -473,6 +514,9 @@ impl Clients {
             (Asked::Run { wanted }, Reply::Ended(id, record)) => self.runs.ended(wanted, *id, record, disk, coverage),
             (Asked::Run { .. }, Reply::Conflict(why)) if why.starts_with("another") => {
                 coverage.hit("run beside another")
+            }
+            (Asked::Run { .. }, Reply::Invalid(why)) if why.message.contains("at most") => {
+                coverage.hit("backfill of too much");
             }
             (Asked::Run { .. }, Reply::Conflict(_) | Reply::Invalid(_)) => coverage.hit("run of nothing"),
             (Asked::Create { draft } | Asked::Update { draft, .. }, Reply::Conflict(_)) => {
@@ -507,9 +551,9 @@ impl Clients {
                     Refusal::TooManyChangesOfJob => coverage.hit("too many changes of a job"),
                     Refusal::ChangesPending => coverage.hit("other changes pending"),
                     Refusal::TooManyChanges => coverage.hit("too many changes"),
-                    Refusal::TooManyExecutions | Refusal::TooManyExecutionsOfJob | Refusal::TooManyWaiting => {
-                        coverage.hit("too many runs")
-                    }
+                    Refusal::TooManyExecutions => coverage.hit("too many executions"),
+                    Refusal::TooManyExecutionsOfJob => coverage.hit("too many executions of a job"),
+                    Refusal::TooManyWaiting => coverage.hit("too many clients wait for an end"),
                 }
             }
             (_, other) => panic!("an answer to another question: {other:?}"),

@@ -4,16 +4,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use punctual::core::{Change, Class, JobChange, Kind, LedgerRow, Outcome, Persist, Report, Seq, Status, Wait};
+use punctual::core::{Bounds, Change, Class, JobChange, Kind, LedgerRow, Outcome, Persist, Report, Seq, Status, Wait};
 use punctual::job::JobKey;
 use punctual::time::{Now, WallUs};
 
 use super::clients::Clients;
+use super::coverage::Coverage;
 use super::disk::Disk;
 use super::policies::{Lap, Policies};
-
-/// How many instants of one gap are run unless a job says so.
-const CATCH_UP_MAX: u32 = 100;
 
 #[derive(Default)]
 pub(crate) struct Demands {
@@ -27,6 +25,7 @@ pub(crate) struct Demands {
     report: Option<Reported>,
     /// Whether a process is starting that knows what time it is: none has seen a later moment.
     judges: bool,
+    bounds: Bounds,
 }
 
 struct Reported {
@@ -42,8 +41,8 @@ struct Reported {
 
 impl Demands {
     /// A process starts with what is on disk.
-    pub(crate) fn start(&mut self, is_behind: bool, disk: &Disk) {
-        *self = Demands { failures: disk.failures(), judges: !is_behind, ..Demands::default() };
+    pub(crate) fn start(&mut self, is_behind: bool, disk: &Disk, bounds: Bounds) {
+        *self = Demands { failures: disk.failures(), judges: !is_behind, bounds, ..Demands::default() };
     }
 
     /// It has judged what was on disk.
@@ -56,18 +55,28 @@ impl Demands {
     }
 
     /// A report that the core waits for is about to be told. `is_sure`: what is on disk is in force.
-    pub(crate) fn expect(&mut self, report: &Report, is_sure: bool, disk: &Disk, clients: &Clients) {
+    pub(crate) fn expect(
+        &mut self,
+        report: &Report,
+        is_sure: bool,
+        disk: &Disk,
+        clients: &Clients,
+        coverage: &mut Coverage,
+    ) {
         let Some(row) = disk.rows.get(&report.handle.seq) else { return };
         let job = &disk.jobs[&row.key.job];
         let is_known = is_sure && job.deleted.is_none();
         let policies = is_known.then(|| (clients.policies_of(&job.revision), job.revision.spec.active));
         let gone = report.outcome == Outcome::Answered(410);
         let pauses = policies.is_some_and(|(policies, active)| active && gone && policies.pause_on_410);
+        let asked = report.answer.as_ref().and_then(|answer| answer.retry_after_s);
+        let most = u32::try_from(self.bounds.retry_after_max.as_secs()).expect("a day at most");
+        coverage.hit_if(asked.is_some_and(|asked| asked > most), "asked to wait for too long");
         self.report = Some(Reported {
             seq: row.seq,
             job: row.key.job,
             outcome: report.outcome.clone(),
-            retry_after_s: report.answer.as_ref().and_then(|answer| answer.retry_after_s),
+            retry_after_s: asked.map(|asked| asked.min(most)),
             policies,
             pauses: pauses.then_some("it answered 410"),
         });
@@ -138,7 +147,9 @@ impl Demands {
         let count = self.caught_up.entry(row.key.job).or_default();
         *count += 1;
         let revisions = job.history.iter().filter_map(|stretch| stretch.revision.as_deref());
-        let most = revisions.map(|revision| clients.policies_of(revision).catch_up.unwrap_or(CATCH_UP_MAX)).max();
+        let most = revisions
+            .map(|revision| clients.policies_of(revision).catch_up.unwrap_or(u32::MAX).min(self.bounds.misfire_all_max))
+            .max();
         assert!(Some(*count) <= most, "{count} runs for one gap, where there may be {most:?}: {row:?}");
     }
 

@@ -1,7 +1,7 @@
 //! Owns the fake store: the writer's queue, what is on disk, and what may never be on it.
 //! It must not decide when a batch ends well; faults do.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use punctual::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use punctual::schedule::Dates;
 use punctual::time::{Instant, WallUs};
 
+use super::again;
 use super::clients::ZONES;
 use super::steering::Settings;
 
@@ -43,6 +44,8 @@ pub(crate) struct Queued {
     pub(crate) item: Persist,
     /// The highest wall time seen when it was asked for.
     pub(crate) peak: WallUs,
+    /// The idempotency key whose answer is written with it.
+    key: Option<u64>,
 }
 
 #[derive(Default)]
@@ -62,6 +65,8 @@ pub(crate) struct Disk {
     pub(crate) incidents: BTreeMap<IncidentId, Arc<Incident>>,
     pub(crate) messages: BTreeMap<(IncidentId, u32), Message>,
 
+    /// The idempotency keys whose answers are on disk.
+    pub(crate) keys: BTreeSet<u64>,
     pub(crate) queue: VecDeque<Queued>,
     by_identity: HashMap<ExecutionKey, Seq>,
     /// Numbers of items that are one transaction.
@@ -83,7 +88,35 @@ impl Disk {
     pub(crate) fn push(&mut self, number: u64, item: Persist, peak: WallUs) {
         self.issued += 1;
         assert_eq!(number, self.issued, "persist items are numbered without gaps");
-        self.queue.push_back(Queued { number, item, peak });
+        self.queue.push_back(Queued { number, item, peak, key: None });
+    }
+
+    /// What was asked last is what was asked under this key.
+    pub(crate) fn note_key(&mut self, key: Option<u64>) {
+        self.queue.back_mut().expect("something was asked").key = key;
+    }
+
+    /// Whether rows are on their way to the disk for the first time.
+    pub(crate) fn has_unwritten_rows(&self) -> bool {
+        self.queue
+            .iter()
+            .any(|queued| matches!(&queued.item, Persist::Row(row, _) if !self.rows.contains_key(&row.seq)))
+    }
+
+    /// The kinds of what is in the batch under way, as `again` counts them.
+    pub(crate) fn kinds_under_way(&self) -> Vec<usize> {
+        let batch = self.queue.iter().take(self.batch_len.unwrap_or(0));
+        let kinds = batch.filter_map(|queued| match &queued.item {
+            Persist::Row(..) => Some(0),
+            Persist::Change(_) if self.together.iter().any(|numbers| numbers.contains(&queued.number)) => Some(2),
+            Persist::Change(_) => Some(1),
+            Persist::Calendar(_) => Some(3),
+            Persist::Runs(_) => Some(4),
+            Persist::Setting(_) => Some(5),
+            Persist::Incident(_) => Some(6),
+            Persist::Remove(_) => None,
+        });
+        kinds.collect()
     }
 
     /// Every item up to this one is written, or will never be.
@@ -117,7 +150,8 @@ impl Disk {
         let len = self.batch_len.take().expect("a batch is under way");
         self.is_ambiguous = false;
         let batch: Vec<Queued> = self.queue.drain(..len).collect();
-        for Queued { item, peak, .. } in batch {
+        for Queued { item, peak, key, .. } in batch {
+            again::note_key(&mut self.keys, key);
             match item {
                 Persist::Row(row, news) => {
                     let RowNews { alert, incidents } = news.map(|news| *news).unwrap_or_default();

@@ -4,6 +4,8 @@
 use punctual::core::{Attempt, CalendarChange, Cause, Input, Persist, Report, Scheduler, Trouble};
 use punctual::time::{Now, WallUs};
 
+use super::again::{End, note_ambiguous};
+use super::demands::Demands;
 use super::plan::{Fault, SECOND_US};
 use super::policies::Lap;
 use super::world::{Event, World};
@@ -15,6 +17,7 @@ impl World {
     pub(crate) fn happen(&mut self, event: Event) {
         match event {
             Event::Command => self.command(),
+            Event::AskAgain(sent) => self.ask_again(*sent),
             Event::Write => self.begin_batch(),
             Event::Commit => self.end_batch(),
             Event::Gather => self.gather(),
@@ -34,9 +37,14 @@ impl World {
         if self.begin_gathering() {
             return;
         }
+        let bounds = self.plan.settings.bounds;
+        let is_short = bounds.forecast_jobs_max.min(bounds.forecast_steps_max).min(bounds.forecast_peaks_max) < 3;
+        if is_short && self.rng.per_cent(10) {
+            self.ask_forecast();
+        }
         let calendars = self.calendars();
         let command = self.clients.command(&self.disk, &calendars, &mut self.rng, now.wall);
-        self.feed(Input::Command(Box::new(command)));
+        self.submit(command);
         // Half of the time another one on the next full second, or just beside it.
         if !self.healed && self.rng.per_cent(30) {
             let beside_us = *self.rng.pick(&[0, 0, 1, 1_000, 300_000]);
@@ -81,6 +89,9 @@ impl World {
             let wall = self.clock.now().wall;
             let late = self.disk.armed_under_way().any(|instant| WallUs::of(instant) <= wall);
             self.coverage.hit_if(late, "due before its row is on disk");
+            if self.disk.is_ambiguous {
+                note_ambiguous(self.disk.kinds_under_way().into_iter(), End::Written, &mut self.coverage);
+            }
             self.disk.commit();
             self.after(0, Event::Write);
         }
@@ -90,6 +101,10 @@ impl World {
     /// Says how far the disk is, in order; though it may come late, twice, or not at all until it is said again.
     fn acknowledge(&mut self) {
         let through = self.disk.through();
+        if let Some(by_us) = self.some_step() {
+            let wait_us = self.rng.within(0..=600);
+            self.after(wait_us, Event::Fault(Fault::ClockStep { by_us }));
+        }
         let early = self.rng.per_cent(30);
         let rejected: Vec<u64> =
             self.disk.rejected.iter().copied().filter(|&number| early || number <= through).collect();
@@ -147,7 +162,7 @@ impl World {
                 .rows
                 .get(&report.handle.seq)
                 .is_some_and(|row| !self.watch.is_changing(row.key.job) && !self.clients.is_gathered(row.key.job));
-            self.demands.expect(&report, is_sure, &self.disk, &self.clients);
+            self.demands.expect(&report, is_sure, &self.disk, &self.clients, &mut self.coverage);
         }
         self.feed(Input::Report(report));
         self.assert_in_flight();
@@ -176,10 +191,7 @@ impl World {
                 self.tell_trouble(Cause::DiskNearlyFull, nearly);
             }
             Fault::DiskSlow { commit_us } => self.commit_us = commit_us,
-            Fault::ClockStep { by_us } => {
-                self.clock.step(by_us);
-                self.watch.clock_went_back |= by_us < 0;
-            }
+            Fault::ClockStep { by_us } => self.step_clock(by_us),
             Fault::Slew { ppm } => {
                 self.clock.slew_ppm = ppm;
                 self.watch.clock_went_back |= ppm < 0;
@@ -223,6 +235,12 @@ impl World {
         self.feed(Input::Drain);
         self.clients.drain_batch(&mut self.coverage);
         let patience_us = *self.rng.pick(&[2_000, 20_000, 500_000, 5 * SECOND_US]);
+        if self.plan.steps_per_cent > 0
+            && let Some(by_us) = self.some_step().or_else(|| self.some_step())
+        {
+            let wait_us = self.rng.within(0..=patience_us);
+            self.after(wait_us, Event::Fault(Fault::ClockStep { by_us }));
+        }
         self.after(patience_us, Event::Fault(Fault::Crash { down_us: self.down_us }));
     }
 
@@ -239,18 +257,23 @@ impl World {
             }
         }
         if self.disk.batch_len.is_some() {
+            let kinds = if self.disk.is_ambiguous { self.disk.kinds_under_way() } else { Vec::new() };
             if self.rng.per_cent(50) && !self.disk_full {
                 self.coverage.hit("batch survived crash");
                 self.coverage.hit_if(self.disk.is_ambiguous, "ambiguous commit survived crash");
+                note_ambiguous(kinds.into_iter(), End::Survived, &mut self.coverage);
                 self.disk.commit();
             } else {
+                note_ambiguous(kinds.into_iter(), End::Lost, &mut self.coverage);
                 self.coverage.hit("batch lost in crash");
             }
         }
         self.disk.forget_queue();
         self.pool.die();
         self.clients.hang_up(&self.disk);
+        self.leave_unanswered();
         self.acknowledged_at_us = 0;
+        self.heard_through = 0;
         self.after(self.down_us, Event::Start);
     }
 
@@ -260,6 +283,13 @@ impl World {
             return;
         }
         let (jobs, rows, restored) = self.disk.restore();
+        self.forget_clocks();
+        self.core = Some(Scheduler::new(self.plan.settings));
+        self.demands = Demands::default();
+        for job in jobs {
+            self.feed(Input::RestoreJob(Box::new(job)));
+        }
+        self.step_while_restoring();
         let now = self.clock.now();
         let is_behind = now.wall < self.peak();
         if is_behind {
@@ -268,15 +298,11 @@ impl World {
             self.watch.peak = self.watch.peak.max(ahead);
         }
         self.watch.start(now);
-        self.demands.start(is_behind, &self.disk);
-        self.incidents.start(&self.disk, now);
-        self.forget_clocks();
-        self.core = Some(Scheduler::new(self.plan.settings));
+        let bounds = self.plan.settings.bounds;
+        self.demands.start(is_behind, &self.disk, bounds);
+        self.incidents.start(&self.disk, now, bounds);
         let clock_is_behind = restored.newest.is_some_and(|newest| newest > now.wall);
         self.coverage.hit_if(clock_is_behind, "clock behind at start");
-        for job in jobs {
-            self.feed(Input::RestoreJob(Box::new(job)));
-        }
         // What is to be sent at most once, waited for too long, must not run beside another, or gives way, may be closed
         // before its end is on disk.
         let closes = rows.iter().any(|row| {

@@ -5,11 +5,19 @@
 //! code that is to change no behaviour leaves it as it was.
 //!
 //! `SIMULATION_SEED=<seed>` replays one seed and prints every input and output (with `SIMULATION_PROFILE=<profile>`
-//! for another profile than the sweep's); `SIMULATION_SEEDS=<count>` widens the sweep.
+//! for another profile than the sweep's). Of a sweep:
+//!
+//! - `SIMULATION_SEEDS=<count>`: how many seeds it has, and `SIMULATION_FIRST=<seed>`, which is the first;
+//! - `SIMULATION_INPUTS=<count>`: it goes on until the core was given so many inputs, however many seeds that takes;
+//! - `SIMULATION_MINUTES=<count>`: how long it may take. 0: as long as it takes.
+//!
+//! It prints how many inputs there were. All cores take part, and the hash does not depend on how many there are.
 
+mod again;
 mod batches;
 mod beat;
 mod berlin;
+mod bounds;
 mod clients;
 mod clock;
 mod coverage;
@@ -26,15 +34,15 @@ mod pool;
 mod rng;
 mod runs;
 mod steering;
+mod steps;
+mod sweep;
 mod watch;
 mod world;
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::Hasher as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use coverage::Coverage;
 use plan::{Plan, Profile};
+use sweep::{Extent, Lived, Swept};
 use world::World;
 
 /// How many seeds the normal run has.
@@ -44,10 +52,10 @@ const SWEEP_TIME_MAX: Duration = Duration::from_secs(600);
 /// One seed in so many is run twice.
 const TWICE_EVERY: u64 = 8;
 
-/// One seed; the hash of all outputs, and what it reached.
-fn run(seed: u64, profile: Profile, verbose: bool) -> (u64, Coverage) {
-    let (hash, _, coverage) = World::new(Plan::new(seed, profile), verbose).live();
-    (hash, coverage)
+/// One seed.
+fn run(seed: u64, profile: Profile, verbose: bool) -> Lived {
+    let (hash, inputs, coverage) = World::new(Plan::new(seed, profile), verbose).live();
+    Lived { hash, inputs, coverage }
 }
 
 fn profile_of(seed: u64) -> Profile {
@@ -59,40 +67,52 @@ fn variable(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, got {text:?}")))
 }
 
+/// What the variables ask for.
+fn extent() -> Extent {
+    let inputs = variable("SIMULATION_INPUTS");
+    let most = if inputs.is_some() { u64::MAX } else { SEEDS };
+    let time_max = match variable("SIMULATION_MINUTES") {
+        None => Some(SWEEP_TIME_MAX),
+        Some(0) => None,
+        Some(minutes) => Some(Duration::from_secs(60 * minutes)),
+    };
+    let first = variable("SIMULATION_FIRST").unwrap_or(0);
+    Extent { first, seeds: variable("SIMULATION_SEEDS").unwrap_or(most), inputs, time_max }
+}
+
 #[test]
 fn every_seed_keeps_the_promises() {
-    let seeds = variable("SIMULATION_SEEDS").unwrap_or(SEEDS);
-    let started = Instant::now();
-    let mut reached = Coverage::default();
-    let mut sweep = DefaultHasher::new();
-    for seed in 0..seeds {
-        if started.elapsed() > SWEEP_TIME_MAX {
-            eprintln!("the sweep ended after {seed} seeds, at its time limit");
-            assert!(seed >= SEEDS, "the normal run must fit into the time limit");
-            break;
-        }
-        let (hash, coverage) = run(seed, profile_of(seed), false);
-        reached.add(coverage);
-        sweep.write_u64(hash);
+    let extent = extent();
+    let Swept { seeds, inputs, coverage, hash } = sweep::sweep(extent, |seed| {
+        let lived = run(seed, profile_of(seed), false);
         if seed.is_multiple_of(TWICE_EVERY) {
-            assert_eq!(run(seed, profile_of(seed), false).0, hash, "two runs of seed {seed} differ");
+            assert_eq!(run(seed, profile_of(seed), false).hash, lived.hash, "two runs of seed {seed} differ");
         }
-    }
-    eprintln!("the hash of all outputs of {seeds} seeds is {:016x}", sweep.finish());
-    reached.assert_reached(coverage::REQUIRED);
-    reached.assert_mixed();
+        lived
+    });
+    let is_cut = seeds < extent.seeds && extent.inputs.is_none_or(|most| inputs < most);
+    assert!(!is_cut || seeds >= SEEDS, "the normal run must fit into the time limit");
+    let end = if is_cut { ", at its time limit" } else { "" };
+    eprintln!("the sweep ended after {seeds} seeds and {inputs} inputs{end}");
+    eprintln!("the hash of all outputs of {seeds} seeds is {hash:016x}");
+    coverage.assert_reached(coverage::REQUIRED);
+    coverage.assert_reached(bounds::REQUIRED);
+    coverage.assert_reached(again::REQUIRED);
+    coverage.assert_reached(&again::AMBIGUOUS.concat());
+    coverage.assert_reached(&steps::required());
+    coverage.assert_mixed();
 }
 
 #[test]
 fn a_storm_of_more_than_ten_thousand_jobs_on_one_second() {
-    let (_, reached) = run(1, Profile::Storm, false);
-    reached.assert_reached(&["catch-up sent", "crash", "in doubt twice", "turn spent on arming"]);
+    let Lived { coverage, .. } = run(1, Profile::Storm, false);
+    coverage.assert_reached(&["catch-up sent", "crash", "in doubt twice", "turn spent on arming"]);
 }
 
 #[test]
 fn a_target_with_more_due_work_than_may_wait() {
-    let (_, reached) = run(1, Profile::Overload, false);
-    reached.assert_reached(&["target overloaded", "lateness skip", "overload told"]);
+    let Lived { coverage, .. } = run(1, Profile::Overload, false);
+    coverage.assert_reached(&["target overloaded", "lateness skip", "overload told"]);
 }
 
 #[test]
@@ -106,6 +126,6 @@ fn replay() {
         Ok("Overload") => Profile::Overload,
         Ok(other) => panic!("SIMULATION_PROFILE: expected Busy, Sparse, Storm or Overload, got {other:?}"),
     };
-    let (hash, _) = run(seed, profile, true);
+    let Lived { hash, .. } = run(seed, profile, true);
     eprintln!("the hash of all outputs of seed {seed} is {hash:016x}");
 }

@@ -13,9 +13,6 @@ use super::disk::{Disk, DiskJob};
 use super::plan::Plan;
 use super::policies::{Lap, Policies};
 
-/// How many missed instants are counted exactly, as clients are promised.
-const COUNT_MAX: u32 = 1_000;
-
 /// What one revision of a job owes.
 struct Debt {
     /// The number of its executions: a release begins another.
@@ -38,7 +35,7 @@ pub(crate) fn judge(disk: &Disk, clients: &Clients, plan: &Plan, end: Instant, c
     for (key, job) in &disk.jobs {
         let rows = rows.remove(key).unwrap_or_default();
         let scheduled: Vec<&LedgerRow> = rows.iter().copied().filter(|row| row.key.kind == Kind::Scheduled).collect();
-        judge_job(job, &scheduled, clients, disk, end);
+        judge_job(job, &scheduled, clients, plan, disk, end);
         judge_runs(job, &scheduled, clients, coverage);
         for row in rows {
             judge_row(row, job, disk, clients, plan, coverage);
@@ -55,7 +52,8 @@ pub(crate) fn judge(disk: &Disk, clients: &Clients, plan: &Plan, end: Instant, c
     }
 }
 
-fn judge_job(job: &DiskJob, rows: &[&LedgerRow], clients: &Clients, disk: &Disk, end: Instant) {
+fn judge_job(job: &DiskJob, rows: &[&LedgerRow], clients: &Clients, plan: &Plan, disk: &Disk, end: Instant) {
+    let count_max = plan.settings.bounds.missed_count_max;
     // Rows go on beyond the end, and one that covers a gap may reach back over it.
     let horizon = rows.iter().map(|row| row.key.instant).max().unwrap_or(end).max(end);
     let debts = debts(job, clients, disk, horizon);
@@ -73,7 +71,7 @@ fn judge_job(job: &DiskJob, rows: &[&LedgerRow], clients: &Clients, disk: &Disk,
             }
             Some(covers) => {
                 let covered = debts.iter().filter(|debt| debt.era == era);
-                let covered = covered.into_iter().find_map(|debt| covered_by(debt, covers, instant));
+                let covered = covered.into_iter().find_map(|debt| covered_by(debt, covers, instant, count_max));
                 let covered = covered.unwrap_or_else(|| panic!("a gap that was none, or counted wrong: {row:?}"));
                 for instant in covered {
                     *told.entry((era, instant)).or_default() += 1;
@@ -91,17 +89,17 @@ fn judge_job(job: &DiskJob, rows: &[&LedgerRow], clients: &Clients, disk: &Disk,
 }
 
 /// The instants a covering row stands for, if this debt has exactly those.
-fn covered_by(debt: &Debt, covers: Covers, last: i64) -> Option<Vec<i64>> {
+fn covered_by(debt: &Debt, covers: Covers, last: i64, count_max: u32) -> Option<Vec<i64>> {
     let first = covers.from.as_secs();
     let all: Vec<i64> = debt.may.iter().copied().filter(|instant| (first..=last).contains(instant)).collect();
     let count = u32::try_from(all.len()).expect("small");
     // Of calendars that change it is not known by which dates it was counted.
     let sure = debt.sure.iter().filter(|instant| (first..=last).contains(*instant)).count();
-    let fits = covers.count as usize >= sure && covers.count <= count;
+    let fits = (covers.more || covers.count as usize >= sure) && covers.count <= count;
     let counted = if debt.is_loose {
-        fits
+        fits && covers.count <= count_max
     } else if covers.more {
-        covers.count == COUNT_MAX && count > COUNT_MAX
+        covers.count == count_max && count > count_max
     } else {
         covers.count == count
     };
@@ -217,7 +215,7 @@ fn judge_policy(row: &LedgerRow, policies: &[Policies], plan: &Plan, coverage: &
     let passed_over = skipped && error.contains("nobody could");
     let allows = |policy: Misfire| match policy {
         // One run stands for a gap.
-        Misfire::Once => !passed_over && covers.count > 1,
+        Misfire::Once => !passed_over && (covers.count > 1 || covers.more),
         // Nothing is run for a gap; or every instant has a run of its own, up to a bound.
         Misfire::Skip | Misfire::All => skipped,
     };

@@ -7,6 +7,7 @@ use punctual::core::{Bounds, Settings};
 use punctual::job::{Misfire, RetryPolicy};
 
 use super::berlin;
+use super::bounds;
 use super::rng::Rng;
 
 pub(crate) const SECOND_US: u64 = 1_000_000;
@@ -84,6 +85,8 @@ pub(crate) struct Plan {
     pub(crate) astray_per_cent: u64,
     /// How many batches of a hundred fail.
     pub(crate) batch_fails_per_cent: u64,
+    /// How many moments of a hundred that matter the wall clock steps at.
+    pub(crate) steps_per_cent: u64,
     /// How many turns of a hundred come late, or in the wrong order.
     pub(crate) turn_errs_per_cent: u64,
     pub(crate) batch_len_max: u64,
@@ -107,7 +110,7 @@ impl Plan {
         Plan {
             seed,
             profile: Profile::Busy,
-            settings: settings(rng),
+            settings: Settings { bounds: bounds::of_seed(seed), ..settings(rng) },
             manners: (0..rng.within(1..=4)).map(|_| *rng.pick(&manners)).collect(),
             jobs: rng.within(1..=6),
             has_policies: rng.per_cent(60),
@@ -118,6 +121,7 @@ impl Plan {
             command_every_us: rng.per_cent(80).then(|| rng.within(1..=15) * SECOND_US),
             astray_per_cent: *rng.pick(&[0, 5, 20]),
             batch_fails_per_cent: *rng.pick(&[0, 0, 3, 15]),
+            steps_per_cent: *rng.pick(&[0, 0, 0, 2, 10]),
             turn_errs_per_cent: *rng.pick(&[0, 3, 10]),
             batch_len_max: *rng.pick(&[1, 3, 1000]),
         }
@@ -158,6 +162,7 @@ impl Plan {
             command_every_us: Some(10 * SECOND_US),
             astray_per_cent: 5,
             batch_fails_per_cent: 3,
+            steps_per_cent: 0,
             turn_errs_per_cent: 3,
             batch_len_max: 4_000,
             ..Plan::busy(seed, &mut rng)
@@ -185,6 +190,7 @@ impl Plan {
             command_every_us: None,
             astray_per_cent: 0,
             batch_fails_per_cent: 0,
+            steps_per_cent: 0,
             turn_errs_per_cent: 0,
             batch_len_max: 100_000,
             ..Plan::busy(seed, &mut rng)

@@ -3,21 +3,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use punctual::core::{Answer, Attempt, Outcome, Report, Seq};
+use punctual::core::{Answer, Attempt, Outcome, Report, Seq, Settings};
 use punctual::job::Target;
 
+use super::bounds::is_recovery;
 use super::policies::{KEYS, Policies};
 use punctual::time::{MonoUs, Now};
 
 use super::plan::{Manner, SECOND_US};
 use super::rng::Rng;
 
-/// The share of all that one target may hold, as the README promises it.
-const TARGET_SHARE_PER_CENT: u32 = 50;
-
 pub(crate) struct Pool {
     in_flight_max: u32,
-    in_flight: HashMap<(Seq, u32), (Target, Option<usize>)>,
+    /// How many of them one target may hold.
+    share: u32,
+    in_flight: HashMap<(Seq, u32), (Target, Option<usize>, bool)>,
     per_target: BTreeMap<Target, u32>,
     /// Attempts in flight of each key, how many it had in this process, and when the first of them left.
     per_key: [(u32, u64, Option<MonoUs>); KEYS.len()],
@@ -26,9 +26,11 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(in_flight_max: u32) -> Pool {
+    pub(crate) fn new(settings: &Settings) -> Pool {
+        let in_flight_max = settings.in_flight_max;
         Pool {
             in_flight_max,
+            share: (in_flight_max * settings.bounds.target_share_per_cent / 100).max(1),
             in_flight: HashMap::new(),
             per_target: BTreeMap::new(),
             per_key: Default::default(),
@@ -47,12 +49,11 @@ impl Pool {
     ) -> Option<(u64, Report)> {
         let key = (attempt.handle.seq, attempt.number);
         let target = attempt.post.url.target();
-        let other = self.in_flight.insert(key, (target.clone(), policies.key));
+        let other = self.in_flight.insert(key, (target.clone(), policies.key, is_recovery(attempt)));
         assert!(other.is_none(), "an attempt was handed out twice");
         let held = self.per_target.entry(target).or_default();
         *held += 1;
-        let share = (self.in_flight_max * TARGET_SHARE_PER_CENT / 100).max(1);
-        assert!(*held <= share, "a target holds {held} in flight, its share is {share}");
+        assert!(*held <= self.share, "a target holds {held} in flight, its share is {}", self.share);
         assert!(self.len() <= self.in_flight_max, "more in flight than may be");
 
         policies.key.into_iter().for_each(|key| self.count_key(key, now));
@@ -105,10 +106,15 @@ impl Pool {
 
     /// Notes that a report reached the core; whether it was the first of its attempt.
     pub(crate) fn reported(&mut self, report: &Report) -> bool {
-        let Some((target, key)) = self.in_flight.remove(&(report.handle.seq, report.attempt)) else { return false };
+        let Some((target, key, _)) = self.in_flight.remove(&(report.handle.seq, report.attempt)) else { return false };
         key.into_iter().for_each(|key| self.per_key[key].0 -= 1);
         *self.per_target.get_mut(&target).expect("it holds one") -= 1;
         true
+    }
+
+    /// The targets of what is in flight, and whether it goes behind what is due.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = (&Target, bool)> {
+        self.in_flight.values().map(|(target, _, is_recovery)| (target, *is_recovery))
     }
 
     /// The process died, and the workers with it.

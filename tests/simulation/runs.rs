@@ -27,9 +27,15 @@ pub(crate) struct Runs {
     /// Jobs of which some were to run whatever else runs.
     forced: BTreeSet<JobId>,
     bodies: u64,
+    /// How many instants a backfill may have.
+    backfill_max: usize,
 }
 
 impl Runs {
+    pub(crate) fn new(backfill_max: usize) -> Runs {
+        Runs { backfill_max, ..Runs::default() }
+    }
+
     pub(crate) fn ask(&mut self, id: JobId, disk: &Disk, rng: &mut Rng, wall: WallUs) -> (Wanted, Run) {
         let now = wall.floor().as_secs();
         let finished: Vec<&LedgerRow> = disk
@@ -92,6 +98,8 @@ impl Runs {
     /// It was answered that these were begun.
     pub(crate) fn started(&mut self, wanted: Wanted, ids: &[ExecutionId], disk: &Disk, coverage: &mut Coverage) {
         assert!(!ids.is_empty(), "nothing was begun");
+        let is_backfill = matches!(wanted.of, RunOf::Past { .. });
+        assert!(!is_backfill || ids.len() <= self.backfill_max, "{} instants of one backfill", ids.len());
         for id in ids {
             self.assert_asked(wanted, *id, disk);
             self.begun.insert(*id);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use punctual::channel::{Channel, ChannelDefinition};
-use punctual::core::{Action, Command, IncidentId, PolicyScope, Refusal, Reply, Setting, Silence, SilenceId, Silenced};
+use punctual::core::{
+    Action, AlertSettings, Command, IncidentId, PolicyScope, Refusal, Reply, Setting, Silence, SilenceId, Silenced,
+};
 use punctual::job::{AlertDefinition, AlertPolicy, Term};
 use punctual::time::{Instant, WallUs};
 
@@ -45,6 +47,22 @@ impl Settings {
         }
     }
 
+    /// What is in force is what is on disk, once nothing is under way. A silence that is over may lie on disk for longer.
+    pub(crate) fn assert_in_force(&self, core: &AlertSettings) {
+        let channels = core.channels().map(|(name, channel)| (Arc::clone(name), Arc::clone(channel)));
+        assert_eq!(channels.collect::<BTreeMap<_, _>>(), self.channels, "other channels than on disk");
+        let of_tags = core.tag_policies().map(|(tag, policy)| (PolicyScope::Tag(tag.into()), Arc::clone(policy)));
+        let mut policies: BTreeMap<PolicyScope, Arc<AlertPolicy>> = of_tags.collect();
+        let server = self.policies.get(&PolicyScope::Server).map(|policy| (**policy).clone()).unwrap_or_default();
+        assert_eq!(*core.server_policy(), server, "another policy of the server than on disk");
+        policies
+            .extend(self.policies.get_key_value(&PolicyScope::Server).map(|(scope, one)| (scope.clone(), one.clone())));
+        assert_eq!(policies, self.policies, "other policies than on disk");
+        for (id, silence) in core.silences() {
+            assert_eq!(self.silences.get(&id), Some(silence), "a silence that is not on disk");
+        }
+    }
+
     /// All of them, as a start reads them.
     pub(crate) fn all(&self) -> Vec<Setting> {
         let channels =
@@ -80,7 +98,7 @@ fn policy(disk: &Disk, is_long: bool, rng: &mut Rng) -> AlertPolicy {
     let is_careless = rng.per_cent(10);
     let named: Vec<&str> = CHANNELS.iter().filter(|name| is_careless || known(name)).copied().collect();
     let channels =
-        rng.per_cent(30).then(|| named.iter().filter(|_| rng.per_cent(60)).map(|&name| name.into()).collect());
+        rng.per_cent(60).then(|| named.iter().filter(|_| rng.per_cent(60)).map(|&name| name.into()).collect());
     AlertPolicy {
         after,
         recovery,
@@ -145,10 +163,19 @@ impl Clients {
 
     pub(crate) fn steer_channel(&mut self, disk: &Disk, rng: &mut Rng) -> Command {
         let name: Arc<str> = (*rng.pick(&CHANNELS)).into();
-        let definition = ChannelDefinition {
-            kind: "webhook".to_owned(),
-            url: format!("https://{name}.test/{}", rng.within(0..=9)),
-            ..ChannelDefinition::default()
+        let definition = match rng.per_cent(25) {
+            true => ChannelDefinition {
+                kind: "email".to_owned(),
+                url: "smtps://mail.test:465".to_owned(),
+                from: Some("punctual@mail.test".to_owned()),
+                to: Some(vec![format!("{name}@mail.test")]),
+                ..ChannelDefinition::default()
+            },
+            false => ChannelDefinition {
+                kind: "webhook".to_owned(),
+                url: format!("https://{name}.test/{}", rng.within(0..=9)),
+                ..ChannelDefinition::default()
+            },
         };
         let is_there = disk.settings.channels.contains_key(&name);
         let put = (!is_there || rng.per_cent(50))
@@ -212,6 +239,14 @@ impl Clients {
                 assert!(policy.channels.is_some() && error.member == "alerts.channels", "{error}");
                 coverage.hit("unknown channel refused");
             }
+            (Asked::Set { setting: Setting::Channel(_, Some(channel)) }, Reply::TooMany(_)) => {
+                let is_mail = channel.is_mail();
+                coverage.hit(if is_mail { "too many channels of e-mail" } else { "too many channels" });
+            }
+            (Asked::Set { setting: Setting::Policy(_, Some(_)) }, Reply::TooMany(_)) => {
+                coverage.hit("too many policies of tags");
+            }
+            (Asked::Silence { .. }, Reply::TooMany(_)) => coverage.hit("too many silences"),
             (Asked::Acknowledge { id }, Reply::Acknowledged(incident)) => {
                 let stored = &disk.incidents[&id];
                 let is_known = stored.acknowledged.is_some() || incident.closed.is_some();

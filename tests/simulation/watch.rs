@@ -8,7 +8,7 @@ use punctual::core::{
 };
 use punctual::job::JobKey;
 use punctual::limits::ARM_LEAD_US;
-use punctual::time::{Now, WallUs};
+use punctual::time::{MonoUs, Now, WallUs};
 
 use super::clients::Clients;
 use super::coverage::Coverage;
@@ -26,6 +26,8 @@ pub(crate) struct Watch {
     open_before: HashMap<JobKey, BTreeSet<(ExecutionId, Seq)>>,
     /// Changes the process at hand is writing: no later instant of these jobs fires before they are settled.
     changing: HashMap<JobKey, (u64, WallUs)>,
+    /// When the next attempt of a row may be made at the earliest, as this process planned it.
+    planned: HashMap<Seq, (u32, MonoUs)>,
     /// Rows that a change was to take back.
     withheld: BTreeSet<Seq>,
     /// Alerts that the process at hand has told.
@@ -48,6 +50,7 @@ impl Watch {
         self.peak_here = None;
         self.draining = false;
         self.changing.clear();
+        self.planned.clear();
         for (job, open) in std::mem::take(&mut self.open_here) {
             self.open_before.entry(job).or_default().extend(open);
         }
@@ -104,8 +107,14 @@ impl Watch {
         }
     }
 
-    fn row(&self, row: &LedgerRow, now: Now, disk: &Disk, clients: &Clients, coverage: &mut Coverage) {
+    fn row(&mut self, row: &LedgerRow, now: Now, disk: &Disk, clients: &Clients, coverage: &mut Coverage) {
         let record = &row.record;
+        let (number, wait_us) = (record.attempt, u64::try_from(row.due.since_us(now.wall)).unwrap_or(0));
+        let plan = self.planned.entry(row.seq).or_insert((number, now.mono));
+        if plan.0 < number && record.recoveries == disk.rows.get(&row.seq).map_or(0, |row| row.record.recoveries) {
+            // A retry.
+            *plan = (number, now.mono.plus_us(wait_us));
+        }
         coverage.hit_if(row.key.kind != Kind::Scheduled && record.recoveries > 0, "run in doubt");
         coverage.hit_if(row.key.kind == Kind::Backfill && super::runs::is_in_line(row), "backfill waits for another");
         let waits_for = record.details.as_ref().and_then(|details| details.waits_for);
@@ -175,8 +184,16 @@ impl Watch {
         );
         assert_eq!(row.record.status, Status::Pending, "fired although it is finished: {row:?}");
         assert_eq!(row.record.attempt, attempt.number, "fired under an attempt number that is not on disk: {row:?}");
-        let was_due = self.peak_here.is_some_and(|peak| peak >= WallUs::of(id.instant));
-        assert!(was_due, "fired early: {row:?} at {now:?}");
+        // What has begun goes on by the monotonic clock, and what a client asked for was due when it asked; but nothing is
+        // sent for an instant that this process has not seen.
+        let goes_on = row.record.executed.is_some() || id.kind != Kind::Scheduled;
+        let seen = if goes_on { self.peak_here.unwrap_or(now.wall) } else { now.wall };
+        assert!(seen >= WallUs::of(id.instant), "fired early: {row:?} at {now:?}");
+        // A retry waits by the monotonic clock, whatever the other one does.
+        let planned = self.planned.get(&seq).filter(|(number, _)| *number == attempt.number);
+        assert!(planned.is_none_or(|(_, at)| *at <= now.mono), "a retry is early: {row:?} at {now:?}");
+        let is_behind = WallUs::of(id.instant) > now.wall;
+        coverage.hit_if(is_behind, "goes on after the clock stepped back behind its instant");
         if let Some((_, accepted)) = self.changing.get(&id.job.key()) {
             assert!(
                 id.instant <= accepted.floor(),

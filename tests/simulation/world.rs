@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher as _;
 
-use punctual::core::{Input, Notice, Output, Report, Scheduler};
+use punctual::core::{Bounds, Input, Notice, Output, Persist, Reply, Report, Scheduler, Setting};
+use punctual::limits::CLOCK_STEP_MIN_US;
 use punctual::schedule::Calendars;
 use punctual::time::{Now, WallUs};
 
+use super::again::Sent;
+use super::bounds;
 use super::clients::Clients;
 use super::clock::Clock;
 use super::coverage::Coverage;
@@ -25,6 +28,8 @@ use super::watch::Watch;
 pub(crate) enum Event {
     /// Clients want something.
     Command,
+    /// One asks again, who has heard no answer.
+    AskAgain(Box<Sent>),
     /// They want one more change of those that are to be written together.
     Gather,
     /// Those were all.
@@ -71,6 +76,8 @@ pub(crate) struct World {
     pub(crate) commit_us: u64,
     /// When the newest acknowledgement arrives: they do not overtake each other.
     pub(crate) acknowledged_at_us: u64,
+    /// How far the core has heard that the disk is.
+    pub(crate) heard_through: u64,
     /// Whether the input at hand is a client's.
     in_command: bool,
     verbose: bool,
@@ -89,7 +96,7 @@ impl World {
         let last = clock.now();
         let mut world = World {
             clients: Clients::new(&plan),
-            pool: Pool::new(plan.settings.in_flight_max),
+            pool: Pool::new(&plan.settings),
             plan,
             rng,
             clock,
@@ -110,6 +117,7 @@ impl World {
             disk_full: false,
             commit_us: 3_000,
             acknowledged_at_us: 0,
+            heard_through: 0,
             in_command: false,
             verbose,
         };
@@ -156,7 +164,7 @@ impl World {
             Event::Write | Event::Commit | Event::Committed { .. } | Event::SayAgain | Event::Report(_) => {
                 Some(self.watch.process())
             }
-            Event::Command | Event::Fault(_) | Event::Start => None,
+            Event::Command | Event::AskAgain(_) | Event::Fault(_) | Event::Start => None,
         };
         self.agenda.insert((true_us, self.order), (process, event));
     }
@@ -225,7 +233,7 @@ impl World {
         self.last = now;
         if self.core.is_some() {
             self.watch.time(now);
-            if apart_us.abs() > 50_000 {
+            if apart_us.abs() > CLOCK_STEP_MIN_US {
                 self.coverage.hit_if(apart_us > 0, "clock step forward");
                 self.coverage.hit_if(apart_us < 0, "clock step back");
                 self.feed(Input::ClockStep(apart_us));
@@ -248,9 +256,12 @@ impl World {
         }
         self.in_command = matches!(input, Input::Command(_));
         self.demands.begin();
+        let is_tick = matches!(input, Input::Tick);
+        let mut told = 0;
         core.handle_input(input, now);
         while let Some(output) = self.core.as_mut().and_then(Scheduler::poll_output) {
             self.record(&output);
+            told += self.count_told(&output);
             self.output(output, now);
             if let Some(left) = self.crash_in.as_mut() {
                 *left = left.saturating_sub(1);
@@ -260,9 +271,11 @@ impl World {
                 }
             }
         }
+        assert!(told <= self.plan.settings.bounds.incidents_per_turn, "{told} incidents are told of again in a turn");
         if self.core.is_some() {
             self.demands.end();
         }
+        self.watch_bounds(is_tick, told, now);
         self.check_sometimes();
     }
 
@@ -292,6 +305,9 @@ impl World {
     fn output(&mut self, output: Output, now: Now) {
         match output {
             Output::Persist(number, item) => {
+                if let Persist::Row(row, _) = &item {
+                    bounds::judge_row(row, &self.plan.settings.bounds, &mut self.coverage);
+                }
                 self.watch.persist(number, &item, now, &self.disk, &self.clients, &mut self.coverage);
                 self.demands.persist(&item, now, &self.disk, &self.clients);
                 if let Some(core) = &self.core {
@@ -306,14 +322,21 @@ impl World {
                     self.disk.queue.back().map(|queued| queued.number),
                     "it belongs to what was asked last"
                 );
+                self.disk.note_key(self.clients.key_of(request));
                 self.clients.planned(request, reply);
             }
             Output::Reply(request, reply) => {
-                self.clients.answered(request, &reply, &self.disk, &mut self.coverage);
+                if let Reply::Set(Setting::Policy(..)) = reply {
+                    self.note_policy(now);
+                }
+                self.answer(request, &reply);
             }
             Output::Fire(attempt) => {
                 self.watch.fire(&attempt, now, &self.disk, &self.clients, &mut self.coverage);
                 self.disk.sent.insert(attempt.handle.seq, attempt.id);
+                if !self.has_own_purpose() {
+                    self.judge_shares(&attempt);
+                }
                 self.send(&attempt, now);
             }
             Output::Gathered(request, accepted) => self.clients.gathered(request, accepted, &mut self.coverage),
@@ -356,7 +379,9 @@ impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let Plan { seed, profile, .. } = self.plan;
-            eprintln!("failed in step {} of the {profile:?} run of seed {seed}", self.step);
+            let bounds = self.plan.settings.bounds;
+            let small = if bounds == Bounds::default() { String::new() } else { format!(", with {bounds:?}") };
+            eprintln!("failed in step {} of the {profile:?} run of seed {seed}{small}", self.step);
             eprintln!(
                 "to see it again: SIMULATION_SEED={seed} SIMULATION_PROFILE={profile:?} cargo test --test simulation replay -- --nocapture"
             );
