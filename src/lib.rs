@@ -312,6 +312,10 @@
 //!   bring it to light: such a batch is written again until it is on disk, and its clients hear nothing else.
 //! - **In doubt, but not early.** A row in doubt whose instant lies ahead (the clock was ahead once) waits for it under
 //!   its new attempt number. Nothing that may have been sent is taken back or counted as missed.
+//! - **Due once more.** What was due when the clock stepped back behind its instant, and has not begun, waits for the instant
+//!   again. It is not taken back meanwhile: rows behind it may be finished. What has begun goes on by the monotonic clock.
+//! - **Bounds are a value** ([`core::Bounds`]): a server runs with those of [`limits`], and a simulation makes them so small that
+//!   each is reached within seconds.
 //! - **Overload keeps the target busy.** With [`limits::TARGET_BACKLOG_MAX`] waiting for a target, retries included, its
 //!   jobs are stalled; what is sent makes room for as many instants of those that have waited longest. So the backlog
 //!   stays full while there is too much, every job gets its share, and what is passed over is in a row.

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::io::{Accepted, Action, Applied, Change, Command, Output, Persist, Reply, RequestId};
+use super::io::{Accepted, Action, Applied, Change, Command, Output, Persist, Refusal, Reply, RequestId};
 use super::receipts::Receipt;
 use super::scheduler::Scheduler;
 use crate::job::{JobKey, JobSpec};
@@ -106,6 +106,10 @@ impl Scheduler {
     pub(super) fn give_up_gathered(&mut self, now: Now) {
         self.gathering.settled = HashSet::new();
         for (slot, _) in std::mem::take(&mut self.gathering.changes) {
+            // Who waited behind it hears that this process stops, and is not carried out first.
+            let pending = self.jobs[slot].pending.as_mut();
+            let waiting = pending.map(|pending| std::mem::take(&mut pending.waiting)).unwrap_or_default();
+            waiting.into_iter().for_each(|command| self.refuse(command.request, Refusal::Draining));
             self.change_settled(slot, false, now);
         }
     }

@@ -625,3 +625,40 @@ fn so_many_executions_of_a_job_may_be_asked_for_and_no_more() {
         assert_eq!(stage.fired.len(), 1, "one after the other");
     }
 }
+
+/// A job at ten past midnight, due and not on disk yet when the clock steps back by a minute.
+fn due_as_the_clock_steps_back(members: &str) -> Stage {
+    let mut stage = Stage::of(&[&format!(r#""schedule":"10 0 0 * * *"{members}"#)], vec![]);
+    stage.pass(8);
+    for _ in 0..2 {
+        stage.now = Now { wall: stage.now.wall.plus_us(1_000_000), mono: stage.now.mono.plus_us(1_000_000) };
+        stage.feed(Input::Tick);
+    }
+    stage.now.wall = stage.now.wall.plus_us(-60_000_000);
+    stage.feed(Input::ClockStep(-60_000_000));
+    stage.settle();
+    stage
+}
+
+#[test]
+fn what_was_due_and_has_not_begun_waits_for_its_instant_again() {
+    let mut stage = due_as_the_clock_steps_back(r#","type":"ATLEAST_ONCE""#);
+    assert_eq!(stage.fired(), [], "its row is on disk by now, and its instant lies ahead");
+    stage.pass(59);
+    assert_eq!(stage.fired(), []);
+    stage.pass(1);
+    assert_eq!(stage.fired(), [(1, 10)]);
+    stage.pass(3);
+    assert_eq!(stage.fired(), [], "once");
+}
+
+#[test]
+fn what_waits_for_its_instant_again_is_kept_over_a_stop() {
+    let mut stage = due_as_the_clock_steps_back(r#","type":"ATMOST_ONCE""#);
+    stage.feed(Input::Drain);
+    stage.settle();
+    let left = stage.unfinished();
+    let [row] = &left[..] else { panic!("one row is left: {left:?}") };
+    let waits_for = row.record.details.as_ref().and_then(|details| details.waits_for);
+    assert_eq!(waits_for, Some(Wait::Start), "the next start knows that it was not sent");
+}

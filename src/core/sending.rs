@@ -161,7 +161,7 @@ impl Scheduler {
                 continue;
             }
             if execution.is_early(now.wall) {
-                self.await_again(handle.slot);
+                self.await_again(handle.slot, now);
                 self.targets.passed_over(target);
                 continue;
             }
@@ -189,11 +189,16 @@ impl Scheduler {
     }
 
     /// The clock stepped back behind the instant of an execution that waited for its target.
-    fn await_again(&mut self, slot: u32) {
+    fn await_again(&mut self, slot: u32, now: Now) {
         self.give_key_back(slot);
         self.watches.forget_execution(slot);
         self.executions[slot].runs = false;
         self.executions.arm(slot);
+        // Who waited for it does not wait that long.
+        let job = self.executions[slot].job;
+        if self.jobs[job].overlap() != Overlap::Allow {
+            self.let_next_run(job, false, now);
+        }
     }
 
     fn fire(&mut self, handle: Handle) {
