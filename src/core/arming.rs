@@ -233,7 +233,9 @@ impl Scheduler {
         match policy {
             Misfire::Once => self.catch_up(slot, gap.latest, (gap.count > 1 || gap.more).then_some(covers), now),
             // Under overload most gaps are one instant.
-            Misfire::Skip if passes_over && gap.count == 1 => self.record_missed(slot, gap.latest, None, reason, now),
+            Misfire::Skip if passes_over && gap.count == 1 && !gap.more => {
+                self.record_missed(slot, gap.latest, None, reason, now)
+            }
             Misfire::Skip => self.record_missed(slot, gap.latest, Some(covers), reason, now),
             Misfire::All => {
                 let mut cursor = after;

@@ -137,7 +137,6 @@ impl Bounds {
             self.changes_pending_max,
             self.changes_per_job_max,
             self.backfill_max,
-            self.run_waiters_max,
             self.target_backlog_max,
             self.failing_after as usize,
             self.attempts_told_max,

@@ -72,11 +72,16 @@ impl World {
     }
 
     fn end_batch(&mut self) {
-        let fails = !self.healed && (self.disk_full || self.rng.per_cent(self.plan.batch_fails_per_cent));
-        if fails && (self.disk.is_ambiguous || self.rng.per_cent(30)) {
+        // Batches with what few clients ask for are few, and fail more often where any does.
+        let is_rare =
+            self.plan.batch_fails_per_cent > 0 && self.disk.kinds_under_way().iter().any(|kind| (2..=5).contains(kind));
+        let (more, ambiguous) = if is_rare { (25, 75) } else { (0, 45) };
+        let fails = !self.healed && (self.disk_full || self.rng.per_cent(self.plan.batch_fails_per_cent + more));
+        if fails && (self.disk.is_ambiguous || self.rng.per_cent(ambiguous)) {
             // The commit itself failed: whether the batch is on disk only a crash would tell. It is tried again.
             self.disk.is_ambiguous = true;
             self.coverage.hit("commit ambiguous");
+            self.die_in_doubt();
             self.after(WRITE_RETRY_US, Event::Commit);
             return;
         }
@@ -96,6 +101,16 @@ impl World {
             self.after(0, Event::Write);
         }
         self.acknowledge();
+    }
+
+    /// Of what clients ask for it is worth dying before anybody knows whether it is on disk; in runs in which processes die.
+    fn die_in_doubt(&mut self) {
+        let dies = self.plan.faults.iter().any(|(_, fault)| matches!(fault, Fault::Crash { .. }));
+        let is_asked_for = self.disk.kinds_under_way().iter().any(|kind| (1..=5).contains(kind));
+        if dies && is_asked_for && self.rng.per_cent(60) {
+            let (wait_us, down_us) = (self.rng.within(0..=WRITE_RETRY_US), self.rng.within(0..=5 * SECOND_US));
+            self.after(wait_us, Event::Fault(Fault::Crash { down_us }));
+        }
     }
 
     /// Says how far the disk is, in order; though it may come late, twice, or not at all until it is said again.
@@ -258,7 +273,9 @@ impl World {
         }
         if self.disk.batch_len.is_some() {
             let kinds = if self.disk.is_ambiguous { self.disk.kinds_under_way() } else { Vec::new() };
-            if self.rng.per_cent(50) && !self.disk_full {
+            // A commit that only could not be synced may be there, even where there was no room.
+            let may_be_there = !self.disk_full || self.disk.is_ambiguous;
+            if self.rng.per_cent(50) && may_be_there {
                 self.coverage.hit("batch survived crash");
                 self.coverage.hit_if(self.disk.is_ambiguous, "ambiguous commit survived crash");
                 note_ambiguous(kinds.into_iter(), End::Survived, &mut self.coverage);

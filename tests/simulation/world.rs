@@ -257,11 +257,12 @@ impl World {
         self.in_command = matches!(input, Input::Command(_));
         self.demands.begin();
         let is_tick = matches!(input, Input::Tick);
-        let mut told = 0;
+        let (mut again, mut told) = (0, 0);
         core.handle_input(input, now);
         while let Some(output) = self.core.as_mut().and_then(Scheduler::poll_output) {
             self.record(&output);
-            told += self.count_told(&output);
+            let (one_again, one) = self.count_told(&output);
+            (again, told) = (again + one_again, told + one);
             self.output(output, now);
             if let Some(left) = self.crash_in.as_mut() {
                 *left = left.saturating_sub(1);
@@ -271,7 +272,7 @@ impl World {
                 }
             }
         }
-        assert!(told <= self.plan.settings.bounds.incidents_per_turn, "{told} incidents are told of again in a turn");
+        assert!(again <= self.plan.settings.bounds.incidents_per_turn, "{again} incidents are told of again in a turn");
         if self.core.is_some() {
             self.demands.end();
         }
