@@ -314,6 +314,8 @@
 //!   its new attempt number. Nothing that may have been sent is taken back or counted as missed.
 //! - **Due once more.** What was due when the clock stepped back behind its instant, and has not begun, waits for the instant
 //!   again. It is not taken back meanwhile: rows behind it may be finished. What has begun goes on by the monotonic clock.
+//! - **Housekeeping's intervals are a value** ([`store::Housekeeping`]) for the same reason: tests let a store fold, delete and
+//!   checkpoint all the time, and kill it or cut its power (`tests/crash.rs`, `tests/disk.rs`).
 //! - **Bounds are a value** ([`core::Bounds`]): a server runs with those of [`limits`], and a simulation makes them so small that
 //!   each is reached within seconds.
 //! - **Overload keeps the target busy.** With [`limits::TARGET_BACKLOG_MAX`] waiting for a target, retries included, its

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use punctual::job::{Context, JobId};
-use punctual::store::{Batch, Housekeeping, Keep, Look, OpenError, Prepared, Store, Writer, WriterEvent};
+use punctual::store::{BackupSource, Batch, Housekeeping, Keep, Look, OpenError, Prepared, Store, Writer, WriterEvent};
 use punctual::time::Instant;
 
 use super::content::Content;
@@ -144,10 +144,14 @@ pub(crate) struct Keeping {
 
 impl Keeping {
     pub(crate) fn begin(store: Store, keep: Keep, housekeeping: Housekeeping) -> Keeping {
+        Keeping::try_begin(store, keep, housekeeping).expect("threads can be had")
+    }
+
+    fn try_begin(store: Store, keep: Keep, housekeeping: Housekeeping) -> std::io::Result<Keeping> {
         let (say, woken) = bounded(1_000);
         let notify = Arc::new(move || say.try_send(()).unwrap_or(()));
-        let writer = Writer::start(store, keep, housekeeping, notify).expect("threads can be had");
-        Keeping { writer, woken, waiting: 0, rejected: BTreeSet::new() }
+        let writer = Writer::start(store, keep, housekeeping, notify)?;
+        Ok(Keeping { writer, woken, waiting: 0, rejected: BTreeSet::new() })
     }
 
     pub(crate) fn send(&mut self, batch: Batch) {
@@ -267,9 +271,7 @@ fn endure_one(task: &Task, kind: &str, first: u64, count: u64) -> bool {
     let path = folder.join(DATABASE);
     order(&task.folder, &what);
     let mut rejected = BTreeSet::new();
-    let store = opened_in_the_end(&path);
-    let source = store.backup_source();
-    let mut keeping = Keeping::begin(store, keep(u64::MAX), quick());
+    let (mut keeping, source) = begun_in_the_end(&path);
     let mut workload = Workload::new(task.seed, task.second);
     let backup = folder.join(BACKUP);
     for number in 0..task.batches {
@@ -314,8 +316,14 @@ fn endure_one(task: &Task, kind: &str, first: u64, count: u64) -> bool {
 }
 
 /// A start that fails is tried again, as a service is.
-fn opened_in_the_end(path: &Path) -> Store {
-    (0..).find_map(|_| open(path).ok()).expect("a fault ends")
+fn begun_in_the_end(path: &Path) -> (Keeping, BackupSource) {
+    loop {
+        let Ok(store) = open(path) else { continue };
+        let source = store.backup_source();
+        if let Ok(keeping) = Keeping::try_begin(store, keep(u64::MAX), quick()) {
+            return (keeping, source);
+        }
+    }
 }
 
 /// What is left of a batch of which some items were rejected.

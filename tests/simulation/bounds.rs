@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use punctual::core::{Attempt, Bounds, Class, Event, Forecast, Kind, LedgerRow, Output, Persist, Ranking, Status};
+use punctual::core::{
+    Attempt, Bounds, Class, Event, Forecast, Kind, LedgerRow, Output, Persist, Ranking, Scheduler, Status,
+};
+use punctual::job::JobKey;
 use punctual::time::Now;
 
 use super::coverage::Coverage;
@@ -145,6 +148,39 @@ impl Held {
         self.failing += u32::from(is_failing);
         self.recovery += u32::from(is_recovery);
         self.all += 1;
+    }
+}
+
+/// How much there is while a tick is told: of every job that is armed it is looked whether there was room.
+pub(crate) struct Room {
+    unwritten: usize,
+    executions: usize,
+    /// The job that was armed last.
+    job: Option<JobKey>,
+}
+
+impl Room {
+    pub(crate) fn of(core: &Scheduler, now: Now) -> Room {
+        let load = core.load(now.wall);
+        Room { unwritten: load.unwritten, executions: load.executions, job: None }
+    }
+
+    /// Promise: no job is armed where there is no room.
+    pub(crate) fn judge(&mut self, output: &Output, bounds: &Bounds) {
+        let Output::Persist(_, item) = output else { return };
+        if let Persist::Row(row, _) = item {
+            // What a job missed comes before what it is armed for.
+            let is_first = self.job.replace(row.key.job) != Some(row.key.job);
+            let is_new = row.record.attempt == 1 && row.record.executed.is_none() && row.record.recoveries == 0;
+            let is_armed = is_new && row.record.status == Status::Pending && row.record.details.is_none();
+            if is_armed && row.record.class == Class::OnTime && is_first {
+                assert!(self.unwritten < bounds.unwritten_max, "armed behind {} items: {row:?}", self.unwritten);
+                assert!(self.executions < bounds.executions_max, "armed beside {}: {row:?}", self.executions);
+            }
+            let is_missed = row.record.class == Class::CatchUp;
+            self.executions += usize::from(is_armed && (is_missed || row.record.class == Class::OnTime));
+        }
+        self.unwritten += 1;
     }
 }
 

@@ -11,7 +11,7 @@ use punctual::schedule::Calendars;
 use punctual::time::{Now, WallUs};
 
 use super::again::Sent;
-use super::bounds;
+use super::bounds::{self, Room};
 use super::clients::Clients;
 use super::clock::Clock;
 use super::coverage::Coverage;
@@ -258,9 +258,13 @@ impl World {
         self.demands.begin();
         let is_tick = matches!(input, Input::Tick);
         let (mut again, mut told) = (0, 0);
+        let mut room = Room::of(core, now);
         core.handle_input(input, now);
         while let Some(output) = self.core.as_mut().and_then(Scheduler::poll_output) {
             self.record(&output);
+            if is_tick {
+                room.judge(&output, &self.plan.settings.bounds);
+            }
             let (one_again, one) = self.count_told(&output);
             (again, told) = (again + one_again, told + one);
             self.output(output, now);

@@ -263,8 +263,7 @@ pub(super) fn damaged(path: &Path, why: &rusqlite::Error) -> OpenError {
     if let rusqlite::Error::SqliteFailure(error, _) = why
         && error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK
     {
-        let why =
-            "a change of it was cut short; the next start of the server takes that back";
+        let why = "a change of it was cut short; the next start of the server takes that back";
         return OpenError::Database(path.to_owned(), why.to_owned());
     }
     if is_of_page(why) {
