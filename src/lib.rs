@@ -314,14 +314,15 @@
 //!   its new attempt number. Nothing that may have been sent is taken back or counted as missed.
 //! - **Due once more.** What was due when the clock stepped back behind its instant, and has not begun, waits for the instant
 //!   again. It is not taken back meanwhile: rows behind it may be finished. What has begun goes on by the monotonic clock.
-//! - **Housekeeping's intervals are a value** ([`store::Housekeeping`]) for the same reason: tests let a store fold, delete and
-//!   checkpoint all the time, and kill it or cut its power (`tests/crash.rs`, `tests/disk.rs`).
 //! - **Bounds are a value** ([`core::Bounds`]): a server runs with those of [`limits`], and a simulation makes them so small that
 //!   each is reached within seconds.
+//! - **Housekeeping's intervals are a value** ([`store::Housekeeping`]) for the same reason: a test lets a store fold, delete and
+//!   checkpoint all the time, and then kills it or cuts its power.
 //! - **Overload keeps the target busy.** With [`limits::TARGET_BACKLOG_MAX`] waiting for a target, retries included, its
 //!   jobs are stalled; what is sent makes room for as many instants of those that have waited longest. So the backlog
 //!   stays full while there is too much, every job gets its share, and what is passed over is in a row.
-//! - **Age counts from the newest row** if the clock is ahead of it: a clock set to another year erases nothing. Alerts
+//! - **Age counts from the newest row** if the clock is ahead of it: a clock set to another year erases nothing. An execution
+//!   is as old as its first attempt: a backfill of last year was made today. Alerts
 //!   are swept before history and have a share of the database; beyond it each job may keep equally many.
 //! - **Retention looks at the size every ten seconds** and takes a little from each job. Rows of one job that go together
 //!   lie apart in the index on time: the more of them at once, the more pages for each. A slice rests only briefly, so
