@@ -45,12 +45,7 @@ impl Scheduler {
             // They were within the bounds when they were accepted.
             drop(all.insert(name, Arc::clone(dates)));
         }
-        let most = self.settings.bounds.calendars_max;
-        if all.len() >= most && all.get(&name).is_none() {
-            let why = format!("expected at most {most} calendars");
-            return self.output(Output::Reply(request, Reply::TooMany(why)));
-        }
-        if let Err(why) = all.insert(&name, Arc::clone(&dates)) {
+        if let Err(why) = all.insert_within(&name, Arc::clone(&dates), self.settings.bounds.calendars_max) {
             return self.output(Output::Reply(request, Reply::TooMany(why)));
         }
         self.submit_calendar(request, CalendarChange { name, dates: Some(dates) });

@@ -427,9 +427,12 @@ impl Scheduler {
             PendingChange::Update { revision, .. } => {
                 self.jobs.give_name_back(slot, revision);
                 self.arm(slot, now);
+                // Runs may have come to nothing while the change was under way.
+                self.revive(slot, now);
             }
             PendingChange::Release { .. } | PendingChange::Delete => {
                 self.arm(slot, now);
+                self.revive(slot, now);
             }
         }
     }

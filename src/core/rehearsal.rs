@@ -35,7 +35,8 @@ impl Rehearsal {
     /// # Errors
     /// Says why it would not be put.
     pub fn put_calendar(&mut self, core: &Scheduler, name: &str, dates: Arc<Dates>) -> Result<(), Reply> {
-        self.calendars.get_or_insert_with(|| core.calendars().clone()).insert(name, dates).map_err(Reply::TooMany)
+        let calendars = self.calendars.get_or_insert_with(|| core.calendars().clone());
+        calendars.insert_within(name, dates, core.settings.bounds.calendars_max).map_err(Reply::TooMany)
     }
 
     /// What would become of a change of a job that is gathered with those before it.

@@ -149,12 +149,20 @@ impl Calendars {
     /// # Errors
     /// Says what was expected, if the name is none or there are too many calendars or dates.
     pub fn insert(&mut self, name: &str, dates: Arc<Dates>) -> Result<(), String> {
+        self.insert_within(name, dates, CALENDARS_MAX)
+    }
+
+    /// The same where there may be `most`.
+    ///
+    /// # Errors
+    /// As [`Calendars::insert`] has them.
+    pub fn insert_within(&mut self, name: &str, dates: Arc<Dates>, most: usize) -> Result<(), String> {
         check_calendar_name(name)?;
         if dates.len() > CALENDAR_DATES_MAX {
             return Err(format!("expected at most {CALENDAR_DATES_MAX} dates, got {}", dates.len()));
         }
-        if self.0.len() >= CALENDARS_MAX && !self.0.contains_key(name) {
-            return Err(format!("expected at most {CALENDARS_MAX} calendars"));
+        if self.0.len() >= most && !self.0.contains_key(name) {
+            return Err(format!("expected at most {most} calendars"));
         }
         self.0.insert(name.into(), dates);
         Ok(())

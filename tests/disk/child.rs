@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, bounded};
 use punctual::job::{Context, JobId};
 use punctual::store::{BackupSource, Batch, Housekeeping, Keep, Look, OpenError, Prepared, Store, Writer, WriterEvent};
 use punctual::time::Instant;
+use rusqlite::{Connection, OpenFlags};
 
 use super::content::Content;
 use super::support::PATIENCE;
@@ -39,6 +40,9 @@ pub(crate) struct Task {
     pub(crate) lives: usize,
     /// How many executions of a job are kept.
     pub(crate) kept: u64,
+    /// At one of so many batches the next sync of the log fails, whoever makes it, and late in each life one of the database
+    /// does that somebody's long reading had put off; 0: none of it.
+    pub(crate) failing: usize,
 }
 
 /// Everything that a store does beside writing, so often that some of it is always under way.
@@ -88,14 +92,17 @@ impl Task {
         let mut command = Command::new(std::env::current_exe().expect("it is known"));
         command.args(["--exact", TEST, "--nocapture", "--test-threads", "1"]).stdin(Stdio::null());
         command.env("LD_PRELOAD", shim).env("DISK_FOLDER", &self.folder).env("DISK_TRACE", trace);
-        command
-            .env("DISK_STEP", step.to_string())
-            .env("DISK_ROLE", role)
-            .env("DISK_TASK", format!("{} {} {} {} {}", self.seed, self.second, self.batches, self.lives, self.kept));
+        command.env("DISK_STEP", step.to_string()).env("DISK_ROLE", role).env("DISK_TASK", self.to_text());
         let output = command.output().expect("it can be started");
         let [said, printed] = [&output.stderr, &output.stdout].map(|bytes| String::from_utf8_lossy(bytes));
         assert!(output.status.success(), "{}: {said}\n{printed}", output.status);
         printed.lines().filter(|line| line.contains("endured")).for_each(|line| eprintln!("disk: {line}"));
+    }
+
+    /// All but the folder, as [`Task::mine`] reads it.
+    fn to_text(&self) -> String {
+        let Task { folder: _, seed, second, batches, lives, kept, failing } = self;
+        format!("{seed} {second} {batches} {lives} {kept} {failing}")
     }
 
     /// Lets calls fail, every `step`th in turn, in a process of its own behind the shim.
@@ -108,10 +115,11 @@ impl Task {
         let role = std::env::var("DISK_ROLE").ok()?;
         let text = std::env::var("DISK_TASK").expect("it comes with the role");
         let numbers: Vec<u64> = text.split(' ').map(|word| word.parse().expect("a number")).collect();
-        let &[seed, second, batches, lives, kept] = &numbers[..] else { panic!("five numbers") };
-        let (second, batches, lives) = (second as i64, batches as usize, lives as usize);
+        let &[seed, second, batches, lives, kept, failing] = &numbers[..] else { panic!("six numbers") };
+        let (second, failing) = (second as i64, failing as usize);
+        let (batches, lives) = (batches as usize, lives as usize);
         let folder = std::env::var("DISK_FOLDER").expect("it comes with the role").into();
-        Some((role, Task { folder, seed, second, batches, lives, kept }))
+        Some((role, Task { folder, seed, second, batches, lives, kept, failing }))
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -209,9 +217,21 @@ pub(crate) fn work(task: &Task) {
         let source = store.backup_source();
         let mut keeping = Keeping::begin(store, keep(task.kept), quick());
         let until = task.batches * (life + 1) / task.lives;
+        let mut reader = None;
         while sent < until {
             sent += 1;
             saying.say(&format!("sent {sent}"));
+            if task.failing > 0 {
+                if sent == until - 8 {
+                    reader = Some(reading(&task.database()));
+                } else if sent == until - 4 {
+                    // What was copied beside the reader was not synced.
+                    order(&task.folder, "d 0 1");
+                    reader = None;
+                } else if sent % task.failing == 0 {
+                    order(&task.folder, "l 0 1");
+                }
+            }
             keeping.send(workload.batch());
             keeping.settle(1, || {
                 acknowledged += 1;
@@ -221,6 +241,7 @@ pub(crate) fn work(task: &Task) {
             std::thread::sleep(Duration::from_millis(if sent % 10 == 0 { 20 } else { 2 }));
             if life == 1 && sent == until - 2 {
                 saying.say(&format!("backup of {acknowledged} {sent}"));
+                order(&task.folder, "- 0 0");
                 source.back_up(&task.folder.join(BACKUP), true, &mut |_| true).expect("it can be made");
                 saying.say("backed up");
             }
@@ -229,8 +250,18 @@ pub(crate) fn work(task: &Task) {
             acknowledged += 1;
             saying.say(&format!("acknowledged {acknowledged}"));
         });
+        order(&task.folder, "- 0 0");
+        // What a sync was for that failed may be on disk.
+        assert!(keeping.rejected.is_empty(), "{:?} may come to light after a crash", keeping.rejected);
         keeping.stop();
     }
+}
+
+/// Somebody who reads what there is now, and so keeps checkpoints from going further, until it is dropped.
+fn reading(path: &Path) -> Connection {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("it can be opened");
+    connection.execute_batch("BEGIN; SELECT count(*) FROM jobs").expect("it can be read");
+    connection
 }
 
 /// The order to the shim: which calls are to fail from now on.

@@ -7,7 +7,8 @@
  * What is written to the file "said" in the folder is written down as a remark of the process. What is written to the file
  * "faults" in it is an order: "<kind> <first> <count>": from now on the calls with these numbers, counted from 0, fail; "-" ends
  * it. Kinds: e (EIO, any call), n (ENOSPC, calls that may take room), h (only half is written, and no error), f (EIO, of
- * calls that sync only, which alone count). Once a call has failed there is a file "hit" in the folder.
+ * calls that sync only, which alone count), l (the same of syncs of a write-ahead log), d (and of all others). Once a call has
+ * failed there is a file "hit" in the folder.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -30,8 +31,11 @@ static const char *folder;
 static size_t folder_len;
 static int trace = -1;
 /* The files that were seen: the place in the table is the number of the file. */
-static struct { dev_t dev; ino_t ino; } files[FILES_MAX];
+static struct { dev_t dev; ino_t ino; uint32_t failures; int is_log; } files[FILES_MAX];
 static uint32_t files_len;
+/* A sync that failed is told once to each descriptor that was open then, as Linux does since 4.13: of how many of the
+ * failures of its file each of them knows. */
+static uint32_t told[FILES_MAX];
 static char kind = '-';
 static long first, count, calls;
 
@@ -80,9 +84,9 @@ static uint32_t file_of(int fd) {
     return number_of(&found);
 }
 
-/* Whether this call is to fail. Anything that may is counted. */
-static int fails(int is_sync, int takes_room) {
-    if (kind == '-' || (kind == 'f' && !is_sync)) return 0;
+/* Whether this call is to fail. Anything that may is counted. A sync is 1, and 2 where it is one of a log. */
+static int fails(int sync, int takes_room) {
+    if (kind == '-' || (kind == 'f' && !sync) || (kind == 'l' && sync != 2) || (kind == 'd' && sync != 1)) return 0;
     long number = calls++;
     if (number < first || number >= first + count) return 0;
     if (kind == 'n' && !takes_room) return 0;
@@ -114,10 +118,13 @@ static int opened(const char *path, int flags, mode_t mode, int (*go)(const char
     if (fd >= 0 && fstat(fd, &found) == 0) {
         if (is_new || number_of(&found) == UINT32_MAX) {
             if (files_len == FILES_MAX) abort();
+            size_t length = strlen(name);
+            files[files_len].is_log = length > 4 && strcmp(name + length - 4, "-wal") == 0;
             files[files_len].dev = found.st_dev;
             files[files_len].ino = found.st_ino;
             note(S_ISDIR(found.st_mode) ? 'd' : is_new ? 'c' : 'o', files_len++, 0, name, strlen(name));
         }
+        if (fd < FILES_MAX) told[fd] = files[number_of(&found)].failures;
         if (flags & O_TRUNC) note('t', number_of(&found), 0, "", 0);
     }
     pthread_mutex_unlock(&lock);
@@ -193,8 +200,15 @@ static int synced(int fd, int (*go)(int)) {
     pthread_mutex_lock(&lock);
     uint32_t file = file_of(fd);
     int done, why = 0;
-    if (file != UINT32_MAX && fails(1, 0)) {
-        note('f', file, 0, "", 0);
+    int is_new = file != UINT32_MAX && fails(files[file].is_log ? 2 : 1, 0);
+    int is_old = file != UINT32_MAX && fd < FILES_MAX && told[fd] < files[file].failures;
+    if (is_new || is_old) {
+        /* What is only told late lost nothing that was written since. */
+        if (is_new) {
+            files[file].failures++;
+            note('f', file, 0, "", 0);
+        }
+        if (fd < FILES_MAX) told[fd] = files[file].failures;
         done = -1;
         why = EIO;
     } else {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use punctual::core::{
-    Attempt, Bounds, Class, Event, Forecast, Kind, LedgerRow, Output, Persist, Ranking, Scheduler, Status,
+    Attempt, Bounds, Class, Event, Forecast, Kind, LedgerRow, Output, Persist, Ranking, Scheduler, Seq, Status,
 };
 use punctual::job::JobKey;
 use punctual::time::Now;
@@ -155,14 +155,26 @@ impl Held {
 pub(crate) struct Room {
     unwritten: usize,
     executions: usize,
+    /// The newest row there was.
+    newest: Option<Seq>,
     /// The job that was armed last.
     job: Option<JobKey>,
 }
 
+/// The newest of the rows that are to be written.
+pub(crate) fn newest_of(item: &Persist) -> Option<Seq> {
+    match item {
+        Persist::Row(row, _) => Some(row.seq),
+        Persist::Change(change) => change.rows.iter().map(|row| row.seq).max(),
+        Persist::Runs(rows) => rows.iter().map(|row| row.seq).max(),
+        Persist::Remove(_) | Persist::Calendar(_) | Persist::Setting(_) | Persist::Incident(_) => None,
+    }
+}
+
 impl Room {
-    pub(crate) fn of(core: &Scheduler, now: Now) -> Room {
+    pub(crate) fn of(core: &Scheduler, newest: Option<Seq>, now: Now) -> Room {
         let load = core.load(now.wall);
-        Room { unwritten: load.unwritten, executions: load.executions, job: None }
+        Room { unwritten: load.unwritten, executions: load.executions, newest, job: None }
     }
 
     /// Promise: no job is armed where there is no room.
@@ -171,8 +183,8 @@ impl Room {
         if let Persist::Row(row, _) = item {
             // What a job missed comes before what it is armed for.
             let is_first = self.job.replace(row.key.job) != Some(row.key.job);
-            let is_new = row.record.attempt == 1 && row.record.executed.is_none() && row.record.recoveries == 0;
-            let is_armed = is_new && row.record.status == Status::Pending && row.record.details.is_none();
+            let is_armed =
+                Some(row.seq) > self.newest && row.record.status == Status::Pending && row.record.details.is_none();
             if is_armed && row.record.class == Class::OnTime && is_first {
                 assert!(self.unwritten < bounds.unwritten_max, "armed behind {} items: {row:?}", self.unwritten);
                 assert!(self.executions < bounds.executions_max, "armed beside {}: {row:?}", self.executions);

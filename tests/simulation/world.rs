@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher as _;
 
-use punctual::core::{Bounds, Input, Notice, Output, Persist, Reply, Report, Scheduler, Setting};
+use punctual::core::{Bounds, Input, Notice, Output, Persist, Reply, Report, Scheduler, Seq, Setting};
 use punctual::limits::CLOCK_STEP_MIN_US;
 use punctual::schedule::Calendars;
 use punctual::time::{Now, WallUs};
@@ -78,6 +78,8 @@ pub(crate) struct World {
     pub(crate) acknowledged_at_us: u64,
     /// How far the core has heard that the disk is.
     pub(crate) heard_through: u64,
+    /// The newest row that was to be written.
+    newest: Option<Seq>,
     /// Whether the input at hand is a client's.
     in_command: bool,
     verbose: bool,
@@ -118,6 +120,7 @@ impl World {
             commit_us: 3_000,
             acknowledged_at_us: 0,
             heard_through: 0,
+            newest: None,
             in_command: false,
             verbose,
         };
@@ -258,12 +261,15 @@ impl World {
         self.demands.begin();
         let is_tick = matches!(input, Input::Tick);
         let (mut again, mut told) = (0, 0);
-        let mut room = Room::of(core, now);
+        let mut room = Room::of(core, self.newest, now);
         core.handle_input(input, now);
         while let Some(output) = self.core.as_mut().and_then(Scheduler::poll_output) {
             self.record(&output);
             if is_tick {
                 room.judge(&output, &self.plan.settings.bounds);
+            }
+            if let Output::Persist(_, item) = &output {
+                self.newest = self.newest.max(bounds::newest_of(item));
             }
             let (one_again, one) = self.count_told(&output);
             (again, told) = (again + one_again, told + one);

@@ -60,6 +60,7 @@ pub fn serve_if_asked() {
     std::process::exit(i32::from(ended.is_err()));
 }
 
+/// As the flags of the crash test have it, but for the housekeeping, so that both kinds of servers may follow each other.
 fn config(db: PathBuf, rows_per_job: u64) -> Config {
     let day = Duration::from_secs(86_400);
     let backups = BackupPlan { folder: db.with_extension("backups"), every: Duration::from_millis(1_100), keep: 2 };

@@ -12,7 +12,7 @@ use super::rollups::{self, Recent};
 use super::rows;
 use crate::core::{Seq, Totals};
 use crate::job::JobKey;
-use crate::limits::{FOLD_EARLY_ROWS, FOLD_SLICE_TIME};
+use crate::limits::{FOLD_EARLY_ROWS, FOLD_SLICE_ROWS, FOLD_SLICE_TIME};
 use crate::store::Housekeeping;
 
 /// Rows between two looks at the clock.
@@ -49,6 +49,10 @@ impl Fold {
     pub(super) fn new(left: usize, housekeeping: &Housekeeping) -> Fold {
         let now = Instant::now();
         let Housekeeping { fold_every: every, fold_slice_rows: slice_rows, .. } = *housekeeping;
+        assert!(
+            (1..=FOLD_SLICE_ROWS).contains(&slice_rows),
+            "a slice holds a row, and no more than the index's lots do"
+        );
         let begins = if left >= FOLD_EARLY_ROWS { now } else { now + every };
         Fold {
             plan: Vec::new(),

@@ -184,7 +184,7 @@ impl Retention {
         }
         if !matches!(self.phase, Phase::Tombstones(_)) && now >= self.bury_by {
             self.bury_by = now + self.housekeeping.tombstones_every;
-            return Ok(Phase::Tombstones(Tombstones::new(&self.index)));
+            return Ok(Phase::Tombstones(Tombstones::new(&self.index, self.housekeeping.retain_slice_rows)));
         }
         Ok(Phase::Rest)
     }

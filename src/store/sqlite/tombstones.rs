@@ -10,7 +10,6 @@ use rusqlite::{Connection, params};
 use super::index::Index;
 use super::rows;
 use crate::job::JobKey;
-use crate::limits::RETENTION_SLICE_ROWS;
 
 /// A sweep over all tombstones, in the order of their deletion, in slices.
 #[derive(Debug)]
@@ -19,11 +18,13 @@ pub(super) struct Tombstones {
     owners: HashSet<JobKey>,
     /// The last one that was looked at: when it was deleted, and its key.
     after: (i64, i64),
+    /// How many a slice looks at.
+    slice_rows: u32,
 }
 
 impl Tombstones {
-    pub(super) fn new(index: &Index) -> Tombstones {
-        Tombstones { owners: index.owners().collect(), after: (i64::MIN, i64::MIN) }
+    pub(super) fn new(index: &Index, slice_rows: u32) -> Tombstones {
+        Tombstones { owners: index.owners().collect(), after: (i64::MIN, i64::MIN), slice_rows }
     }
 
     /// Deletes some, until the time is up. Whether there are more to look at.
@@ -32,7 +33,7 @@ impl Tombstones {
             "SELECT deleted_at, id, EXISTS (SELECT 1 FROM job_executions e WHERE e.job_id = jobs.id) FROM jobs \
              WHERE deleted_at IS NOT NULL AND (deleted_at, id) > (?1, ?2) ORDER BY deleted_at, id LIMIT ?3",
         )?;
-        let most = RETENTION_SLICE_ROWS;
+        let most = self.slice_rows;
         let found = find.query_map(params![self.after.0, self.after.1, most], |row| {
             Ok(((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?), row.get::<_, bool>(2)?))
         })?;

@@ -16,7 +16,7 @@ use super::ageing::Ageing;
 use super::alerts;
 use super::audit;
 use super::calendars;
-use super::checkpoint::{self, Checkpointer};
+use super::checkpoint::{self, Checkpointer, Trust};
 use super::chore::Chore;
 use super::deliveries;
 use super::fold::Fold;
@@ -59,7 +59,8 @@ impl Writer {
         let keeps = bounded(1);
         let theirs = keeps.1.clone();
         let (say, events) = bounded(4 * BATCHES_PENDING_MAX + 4);
-        let checkpointer = Checkpointer::start(&store, housekeeping)?;
+        let trust = Trust::default();
+        let checkpointer = Checkpointer::start(&store, housekeeping, trust.clone())?;
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             background::give_way();
             let wal = checkpoint::wal_of(store.path());
@@ -67,7 +68,7 @@ impl Writer {
             let retention = Retention::new(keep, Arc::clone(store.index.index()), housekeeping);
             let [folding, retaining, ageing_chore] =
                 ["the fold", "retention", "the series"].map(|name| Chore::new(name, housekeeping.chore_rest));
-            let (kept_house, is_failing) = (None, false);
+            let (kept_house, is_failing, told_lost) = (None, false, false);
             Thread {
                 store,
                 wal,
@@ -78,6 +79,8 @@ impl Writer {
                 ageing: Ageing::new(&housekeeping),
                 ageing_chore,
                 checkpointer,
+                trust,
+                told_lost,
                 housekeeping,
                 truncated_next: Instant::now(),
                 kept_house,
@@ -141,6 +144,9 @@ struct Thread {
     ageing: Ageing,
     ageing_chore: Chore,
     checkpointer: Checkpointer,
+    trust: Trust,
+    /// Whether it was said that the trust is lost.
+    told_lost: bool,
     housekeeping: Housekeeping,
     /// When the log may be truncated again.
     truncated_next: Instant,
@@ -165,7 +171,8 @@ impl Thread {
         }
         drop(self.checkpointer);
         // The next start is quicker without a log to replay; if this fails, it replays.
-        drop(self.store.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
+        self.trust.copy(&self.store.connection, "TRUNCATE");
+        self.trust.close(&self.store.connection);
     }
 
     /// Writes a batch, for as long as it takes.
@@ -268,10 +275,16 @@ impl Thread {
         if checkpoint::length_of(&self.wal) > self.housekeeping.wal_len_max && now >= self.truncated_next {
             // The checkpointer did not keep up with a writer that never rests, or cannot, as somebody reads for long. In
             // that case each try waits for the reader, and in vain.
-            let busy = self.store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
-            if busy.unwrap_or(true) {
+            if !self.trust.copy(&self.store.connection, "TRUNCATE") {
                 self.truncated_next = Instant::now() + WAL_TRUNCATE_EVERY;
             }
+        }
+        if !self.told_lost
+            && let Some(why) = self.trust.lost()
+        {
+            let why = format!("{why}: the write-ahead log grows until the next start, which copies it as a whole");
+            self.tell(WriterEvent::ChoreFailed { chore: "the checkpoint", why });
+            self.told_lost = true;
         }
         self.kept_house = Some((now, Instant::now()));
     }
