@@ -6,8 +6,6 @@
 //! `PUNCTUAL_KILLS` says how often it is killed, `PUNCTUAL_CRASH_SEED` repeats the choices of an earlier run,
 //! `PUNCTUAL_AGED_ROWS` says how many executions the old store holds.
 
-#[path = "crash/aged.rs"]
-mod aged;
 #[path = "crash/asked.rs"]
 mod asked;
 #[path = "crash/clients.rs"]
@@ -22,11 +20,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use aged::Aged;
 use asked::Asked;
 use clients::World;
 use ledgers::{ALONE, ALONE_MS, ONCE, Posts, Tracked};
 
+use support::aged::Aged;
 use support::api::job;
 use support::history::instant_of;
 use support::random::Random;

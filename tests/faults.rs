@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use support::api::{Api, job};
 use support::history::{instant_of, settled, span_of};
+use support::preloaded::library;
 use support::receiver::{Receiver, Script};
 use support::server::{Server, command};
 use support::{second_of, until, wall_us};
@@ -343,22 +344,10 @@ fn an_alert_that_was_not_delivered_outlives_the_process() {
     });
 }
 
-/// A library that makes a sync fail when told to; None, said aloud, where it cannot be built.
-fn sync_fault(folder: &Path) -> Option<PathBuf> {
-    let library = folder.join("sync.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/sync.c");
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl").status();
-    if !cfg!(target_os = "linux") || !built.is_ok_and(|status| status.success()) {
-        println!("skipped: it needs Linux and a C compiler");
-        return None;
-    }
-    Some(library)
-}
-
 #[test]
 fn a_change_that_a_crash_may_bring_to_light_is_not_called_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let Some(library) = sync_fault(folder.path()) else { return };
+    let Some(library) = library(folder.path(), "faults/sync.c") else { return };
     let (db, trigger) = (folder.path().join("p.db"), folder.path().join("fail"));
     let exists = |server: &Server, id: &str| server.api.send("GET", &format!("/api/jobs/{id}"), None).status == 200;
     for round in 0..3 {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::aged::Aged;
 use crate::asked::Asked;
 use crate::ledgers::{Deletion, Posts, Spec, Tracked, outcome_of};
+use crate::support::aged::Aged;
 use crate::support::api::Api;
 use crate::support::history::{instant_of, span_of};
 use crate::support::second_of;

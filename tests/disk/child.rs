@@ -217,17 +217,18 @@ pub(crate) fn work(task: &Task) {
         let source = store.backup_source();
         let mut keeping = Keeping::begin(store, keep(task.kept), quick());
         let until = task.batches * (life + 1) / task.lives;
-        let mut reader = None;
+        let mut _reader = None;
         while sent < until {
             sent += 1;
             saying.say(&format!("sent {sent}"));
             if task.failing > 0 {
-                if sent == until - 8 {
-                    reader = Some(reading(&task.database()));
+                if (until - 9..until - 4).contains(&sent) {
+                    // Each lets a checkpoint come to where it began, and no further.
+                    _reader = Some(reading(&task.database()));
                 } else if sent == until - 4 {
-                    // What was copied beside the reader was not synced.
+                    // What was copied behind the readers was not synced.
                     order(&task.folder, "d 0 1");
-                    reader = None;
+                    _reader = None;
                 } else if sent % task.failing == 0 {
                     order(&task.folder, "l 0 1");
                 }

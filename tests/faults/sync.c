@@ -1,4 +1,5 @@
-/* Makes the next sync of a write-ahead log fail, once, after a file with the name in SYNC_FAULT was made. */
+/* Makes the next sync of a write-ahead log fail, once, after a file with the name in SYNC_FAULT was made; and each sync of
+ * anything take longer while there is a file with the name in SYNC_SLOW. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,7 +17,13 @@ static int fails(int fd) {
     return unlink(trigger) == 0;
 }
 
+static void rest(void) {
+    const char *trigger = getenv("SYNC_SLOW");
+    if (trigger && access(trigger, F_OK) == 0) usleep(40000);
+}
+
 static int call(const char *name, int fd) {
+    rest();
     if (fails(fd)) {
         errno = EIO;
         return -1;

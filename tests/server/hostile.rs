@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::raw::{Raw, ask, post};
+use super::support::process::rss_kib;
 use super::support::until;
 use super::{Setup, error_of};
 
@@ -248,11 +249,7 @@ fn connections_that_send_one_byte_do_not_shut_others_out() {
 #[test]
 fn a_client_that_is_always_behind_does_not_fill_the_memory() {
     let test = Setup::new(&[]);
-    let memory = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", test.server.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    };
+    let memory = || rss_kib(test.server.id());
     for _ in 0..50 {
         test.api().create("@yearly", &format!("http://a/{}", "x".repeat(2_000)));
     }

@@ -17,6 +17,7 @@ use super::Setup;
 use super::raw::{Raw, post};
 use super::start::refused;
 use super::support::api::job;
+use super::support::process::rss_kib;
 use super::support::server::Server;
 use super::support::until;
 
@@ -213,11 +214,7 @@ fn who_sends_no_more_still_gets_its_answers() {
 #[test]
 fn who_does_not_read_keeps_nobody_waiting_and_makes_nothing_grow() {
     let server = Encrypted::new();
-    let memory = || {
-        let status = fs::read_to_string(format!("/proc/{}/status", server.test.server.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it says so");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
-    };
+    let memory = || rss_kib(server.test.server.id()).expect("it runs");
     let mut client = server.connect();
     client.send(get("/api/openapi.json"));
     let whole = client.answer().body;

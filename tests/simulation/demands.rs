@@ -160,7 +160,7 @@ impl Demands {
         let Some(why) = reason.filter(|_| old.spec.active && !new.spec.active) else { return };
         let policies = clients.policies_of(old);
         let failures = self.failures.get(&new.id.key()).copied().unwrap_or(0);
-        let in_a_row = match failures {
+        let in_a_row = |failures: u32| match failures {
             1 => "an execution failed".to_owned(),
             many => format!("{many} executions in a row failed"),
         };
@@ -168,7 +168,9 @@ impl Demands {
         let is_right = if policies.pause_on_410 && gone {
             why == "the target answered 410"
         } else {
-            policies.auto_pause.is_some_and(|most| failures >= most) && why == in_a_row
+            // What is settled on the way may fail as well.
+            let most = policies.auto_pause;
+            most.is_some_and(|most| (most..=failures).any(|failures| why == in_a_row(failures)))
         };
         assert!(is_right, "paused, as {why}, after {failures} failures in a row: {policies:?}");
         if let Some(report) = self.report.as_mut().filter(|report| report.job == new.id.key()) {

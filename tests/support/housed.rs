@@ -18,6 +18,8 @@ use super::server::{Server, command};
 /// The name of the test that each program has which starts such servers: it calls [`serve_if_asked`].
 const TEST: &str = "what_is_killed";
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// Often enough that a process that lives for a second does each of them.
 fn often() -> Housekeeping {
     Housekeeping {
@@ -37,6 +39,11 @@ fn often() -> Housekeeping {
 
 /// Starts one on a free port. Of each job so many executions are kept.
 pub fn start(db: &Path, rows_per_job: u64) -> Server {
+    Server::spawn(prepared(db, rows_per_job, 30 * DAY))
+}
+
+/// The command that starts one, which keeps what is younger than this.
+pub fn prepared(db: &Path, rows_per_job: u64, age: Duration) -> Command {
     // The environment of a server under test, with another program.
     let usual = command(&[]);
     let mut housed = Command::new(std::env::current_exe().expect("it is known"));
@@ -48,21 +55,22 @@ pub fn start(db: &Path, rows_per_job: u64) -> Server {
     }
     housed.args(["--exact", TEST, "--nocapture", "--test-threads", "1"]).stdin(Stdio::null());
     housed.env("PUNCTUAL_TEST_DB", db).env("PUNCTUAL_TEST_ROWS", rows_per_job.to_string());
-    Server::spawn(housed)
+    housed.env("PUNCTUAL_TEST_AGE_S", age.as_secs().to_string());
+    housed
 }
 
 /// Is the server, if this process was started to be one.
 pub fn serve_if_asked() {
     let Some(db) = std::env::var_os("PUNCTUAL_TEST_DB") else { return };
-    let rows: u64 = std::env::var("PUNCTUAL_TEST_ROWS").expect("it comes with it").parse().expect("a number");
-    let ended = server::run(&config(db.into(), rows), None);
+    let number = |name: &str| std::env::var(name).expect("it comes with it").parse::<u64>().expect("a number");
+    let age = Duration::from_secs(number("PUNCTUAL_TEST_AGE_S"));
+    let ended = server::run(&config(db.into(), number("PUNCTUAL_TEST_ROWS"), age), None);
     // Nobody reads any more what a test prints in the end.
     std::process::exit(i32::from(ended.is_err()));
 }
 
 /// As the flags of the crash test have it, but for the housekeeping, so that both kinds of servers may follow each other.
-fn config(db: PathBuf, rows_per_job: u64) -> Config {
-    let day = Duration::from_secs(86_400);
+fn config(db: PathBuf, rows_per_job: u64, age: Duration) -> Config {
     let backups = BackupPlan { folder: db.with_extension("backups"), every: Duration::from_millis(1_100), keep: 2 };
     Config {
         listen: vec![Listen::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), over_tls: false }],
@@ -78,7 +86,7 @@ fn config(db: PathBuf, rows_per_job: u64) -> Config {
         misfire: Misfire::Once,
         max_lateness: Duration::from_secs(600),
         drain: Duration::from_secs(10),
-        keep: Keep { age: 30 * day, rows_per_job, bytes: 2 << 30, audit_age: 365 * day },
+        keep: Keep { age, rows_per_job, bytes: 2 << 30, audit_age: 12 * age },
         housekeeping: often(),
         backups: Some(backups),
         alert_webhook: None,

@@ -2,11 +2,14 @@
 //! It must not assert what a test is about, and never leaves a process behind.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub mod aged;
 pub mod api;
 pub mod asked;
 pub mod browser;
 pub mod history;
 pub mod housed;
+pub mod preloaded;
+pub mod process;
 pub mod random;
 pub mod receiver;
 pub mod server;

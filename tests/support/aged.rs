@@ -1,4 +1,4 @@
-//! Owns what was in the store before the first kill: jobs with long histories, and those that were deleted.
+//! Owns what is in the store before a long test begins: jobs with long histories, and those that were deleted.
 //! It must not be changed by anybody: what is there in the end is what was there, but for what retention takes.
 
 use std::path::Path;
@@ -8,9 +8,9 @@ use punctual::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use punctual::store;
 use punctual::time::{Instant, WallUs};
 
-use crate::support::api::Api;
-use crate::support::history::instant_of;
-use crate::support::wall_us;
+use super::api::Api;
+use super::history::instant_of;
+use super::wall_us;
 
 /// How many executions an old job has beyond those that are kept.
 const BEYOND: u64 = 100;
