@@ -283,10 +283,11 @@ impl Watch {
             let runs_on = runs_on || (is_forced && (is_asked_for || attempt.class != Class::OnTime));
             assert!(here.is_empty() || runs_on, "{id} is fired while {here:?} may run");
             // What is in doubt runs one after the other; nothing else comes in between. What seems to lie ahead, as the
-            // clock was ahead once, is left aside, and what says of itself that it waits.
+            // clock was ahead once, is left aside, and in the second in which that ends may come behind what is due then;
+            // so is what says of itself that it waits.
             let waits = |seq: &Seq| disk.rows[seq].record.details.as_ref().is_some_and(|more| more.waits_for.is_some());
             let before = self.open_before[&job].iter();
-            let before = before.filter(|(other, _)| WallUs::of(other.instant) <= now.wall).find(|(_, seq)| !waits(seq));
+            let before = before.filter(|(other, _)| other.instant < now.wall.floor()).find(|(_, seq)| !waits(seq));
             let in_doubt = attempt.class == Class::Recovered;
             assert!(in_doubt || before.is_none() || runs_on, "{id} is fired while {before:?} is in doubt");
             coverage.hit_if(in_doubt && before.is_some(), "in doubt one after the other");

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::commit::commit;
 use super::fold::Fold;
 use super::seal::LINE_LEN;
-use super::writer::commit;
 use super::{BackupSource, CopyError, Look, OpenError, Prepared, SecretsState, Store, migrations};
 use crate::channel::Channel;
 use crate::core::{

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::ErrorCode;
 
-use super::writer::is_busy;
+use super::commit::is_busy;
 use crate::limits::CHORE_REST_MAX;
 
 /// A kind of housekeeping, and how it went.

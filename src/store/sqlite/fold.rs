@@ -226,7 +226,7 @@ mod tests {
 
     use super::super::Store;
     use super::super::ageing::Ageing;
-    use super::super::writer::commit;
+    use super::super::commit::commit;
     use super::*;
     use crate::core::{Change, Class, ExecutionKey, JobChange, LedgerRow, Persist, Status};
     use crate::job::{Context, Definition, JobId, JobSpec, Revision};

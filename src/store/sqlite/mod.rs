@@ -2,7 +2,7 @@
 //! It must not be known outside the store but by its doors.
 //!
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
-//! with `fold`, `retention`, `ageing`, `checkpoint` beside it, each a `chore`, `reader` with `history`
+//! with `commit`, and `fold`, `retention`, `ageing`, `checkpoint` beside it, each a `chore`, `reader` with `history`
 //! (pages), `strips`, `single` executions, `found` jobs and `series`; `index` with `stand`, `rollups`, `alerts`, `calendars`,
 //! idempotency `keys`, `tombstones`, `incidents` with the `deliveries` of their messages, `settings`, which say who hears of them, `secrets`, which `reseal` gives another key, `tokens` and the `audit` log. A `backup` is a copy of all of it, made as `copying` says, out of a `part`, with a `seal`;
 //! `whole` tells whether a file is one, `look` what is in it and whether its tables fit together (`invariants`, `sums`), and `restore`
@@ -17,6 +17,7 @@ mod backup_tests;
 mod calendars;
 mod checkpoint;
 mod chore;
+mod commit;
 mod copying;
 mod deliveries;
 mod fill;

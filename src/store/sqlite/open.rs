@@ -478,11 +478,11 @@ mod tests {
         let mut store = Store::open(&path).unwrap();
         let beside = Connection::open(&path).unwrap();
         beside.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let busy = super::super::writer::commit(&mut store.connection, None, &crate::store::Batch::default());
-        assert!(super::super::writer::is_busy(&busy.expect_err("the other one writes").why));
+        let busy = super::super::commit::commit(&mut store.connection, None, &crate::store::Batch::default());
+        assert!(super::super::commit::is_busy(&busy.expect_err("the other one writes").why));
         beside.execute_batch("COMMIT").unwrap();
         drop(beside);
-        super::super::writer::commit(&mut store.connection, None, &crate::store::Batch::default()).unwrap();
+        super::super::commit::commit(&mut store.connection, None, &crate::store::Batch::default()).unwrap();
         let why = Store::open(&path).expect_err("it is still locked").to_string();
         assert!(why.contains("another process is using it"), "{why}");
     }

@@ -10,6 +10,7 @@ use super::index::Index;
 use super::tombstones::Tombstones;
 use super::{alerts, audit, deliveries, incidents, keys, rows, tokens};
 use crate::clock;
+use crate::job::JobKey;
 use crate::limits::{
     ALERTS_SHARE_PER_CENT, AUDIT_SHARE_PER_CENT, RETENTION_PACE, RETENTION_SLICE_JOBS, RETENTION_SLICE_TIME,
 };
@@ -112,6 +113,13 @@ impl Retention {
         let rest = if matches!(self.phase, Phase::Rest) { self.housekeeping.retain_look_every } else { RETENTION_PACE };
         self.next = now.max(Instant::now()) + rest;
         Ok(())
+    }
+
+    /// A job is about to be deleted.
+    pub(super) fn note_deleted(&mut self, job: JobKey) {
+        if let Phase::Tombstones(tombstones) = &mut self.phase {
+            tombstones.note_deleted(job);
+        }
     }
 
     /// Passes over what could not be read: the next slice goes on behind it.

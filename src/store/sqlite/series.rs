@@ -100,9 +100,9 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::super::Store;
+    use super::super::commit::commit;
     use super::super::fold::Fold;
     use super::super::open::open_reader;
-    use super::super::writer::commit;
     use super::*;
     use crate::core::{Class, ExecutionKey, LedgerRow, Persist, Seq, Status};
     use crate::mix::mix;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ageing::Ageing;
+use super::commit::commit;
 use super::fold::Fold;
 use super::reseal::Resealed;
 use super::retention::Retention;
-use super::writer::commit;
 use super::{Store, history};
 use crate::core::{LedgerRow, Persist, StoredJob};
 use crate::store::{AlertUpdate, Answer, Batch, ChannelHealth, Delivery, Housekeeping, Keep, Loaded, Query};

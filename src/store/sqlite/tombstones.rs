@@ -16,6 +16,8 @@ use crate::job::JobKey;
 pub(super) struct Tombstones {
     /// Jobs whose rows are in the ledger: those stay.
     owners: HashSet<JobKey>,
+    /// Jobs that were deleted since it began. They may have rows in the ledger that they had not then.
+    since: HashSet<JobKey>,
     /// The last one that was looked at: when it was deleted, and its key.
     after: (i64, i64),
     /// How many a slice looks at.
@@ -24,7 +26,13 @@ pub(super) struct Tombstones {
 
 impl Tombstones {
     pub(super) fn new(index: &Index, slice_rows: u32) -> Tombstones {
-        Tombstones { owners: index.owners().collect(), after: (i64::MIN, i64::MIN), slice_rows }
+        let (owners, since) = (index.owners().collect(), HashSet::new());
+        Tombstones { owners, since, after: (i64::MIN, i64::MIN), slice_rows }
+    }
+
+    /// A job is about to be deleted: this sweep passes over it.
+    pub(super) fn note_deleted(&mut self, job: JobKey) {
+        self.since.insert(job);
     }
 
     /// Deletes some, until the time is up. Whether there are more to look at.
@@ -42,7 +50,7 @@ impl Tombstones {
         for (at, has_history) in &found {
             self.after = *at;
             let key = JobKey(at.1.unsigned_abs());
-            if !has_history && !self.owners.contains(&key) {
+            if !has_history && !self.owners.contains(&key) && !self.since.contains(&key) {
                 connection.prepare_cached("DELETE FROM job_totals WHERE job_id = ?1")?.execute([at.1])?;
                 connection.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([at.1])?;
                 highest = highest.max(Some(at.1));

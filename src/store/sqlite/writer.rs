@@ -9,30 +9,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::Store;
 use super::ageing::Ageing;
-use super::alerts;
-use super::audit;
-use super::calendars;
 use super::checkpoint::{self, Checkpointer, Trust};
 use super::chore::Chore;
-use super::deliveries;
+use super::commit::{Uncommitted, commit, is_busy};
 use super::fold::Fold;
-use super::found;
-use super::incidents;
-use super::keys;
 use super::retention::Retention;
-use super::rows;
-use super::secrets;
-use super::settings;
-use super::tokens;
 use crate::background;
-use crate::core::{IncidentChange, JobChange, Persist, RowNews};
+use crate::core::{JobChange, Persist};
 use crate::limits::{BATCHES_PENDING_MAX, WAL_TRUNCATE_EVERY};
 use crate::store::{Batch, Housekeeping, Keep, WriterEvent};
-use crate::vault::Vault;
+
+/// How long the writer rests when there is nothing to do.
+const REST: Duration = Duration::from_millis(500);
 
 /// The running writer.
 #[derive(Debug)]
@@ -183,6 +174,13 @@ impl Thread {
         let through = batch.items.last().map(|&(number, _)| number);
         // Before it is committed: a reader that sees a row must find it in the index.
         batch.items.iter().for_each(|(_, item)| self.store.index.expect(item));
+        for (_, item) in &batch.items {
+            if let Persist::Change(change) = item
+                && let JobChange::Delete(job, _) = change.job
+            {
+                self.retention.note_deleted(job);
+            }
+        }
         let mut is_ambiguous = false;
         loop {
             match commit(&mut self.store.connection, self.store.vault.as_ref(), &batch) {
@@ -303,119 +301,91 @@ impl Thread {
     }
 }
 
-/// Why a batch is not known to be on disk.
-#[derive(Debug)]
-pub(super) struct Uncommitted {
-    pub(super) why: rusqlite::Error,
-    /// Whether it may be on disk all the same: then a crash would bring it to light.
-    pub(super) is_ambiguous: bool,
-}
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
 
-impl From<rusqlite::Error> for Uncommitted {
-    fn from(why: rusqlite::Error) -> Uncommitted {
-        Uncommitted { why, is_ambiguous: false }
+    use super::*;
+    use crate::core::{Change, Class, ExecutionKey, LedgerRow, Seq, Status};
+    use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
+    use crate::time::{Instant as Second, WallUs};
+
+    const KEEP: Keep = Keep {
+        age: Duration::from_secs(u32::MAX as u64),
+        rows_per_job: u64::MAX,
+        bytes: u64::MAX,
+        audit_age: Duration::from_secs(u32::MAX as u64),
+    };
+
+    fn change(job: JobChange) -> Persist {
+        Persist::Change(Box::new(Change { job, remove: Vec::new(), rows: Vec::new() }))
     }
-}
 
-/// One transaction, all or nothing.
-pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: &Batch) -> Result<(), Uncommitted> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    {
-        let mut put = transaction.prepare_cached(rows::PUT_LEDGER)?;
-        let mut remove = transaction.prepare_cached("DELETE FROM ledger WHERE seq = ?1")?;
-        for (_, item) in &batch.items {
-            match item {
-                Persist::Row(row, news) => {
-                    rows::write_ledger(&mut put, row)?;
-                    if let Some(news) = news {
-                        let RowNews { alert, incidents } = &**news;
-                        alert.as_ref().map_or(Ok(()), |alert| alerts::insert(&transaction, row.key.job, alert))?;
-                        incidents.iter().try_for_each(|change| write_incident(&transaction, change))?;
-                    }
-                }
-                Persist::Remove(seq) => {
-                    remove.execute([rows::integer(seq.0)])?;
-                }
-                Persist::Calendar(change) => calendars::write(&transaction, change)?,
-                Persist::Setting(setting) => settings::write(&transaction, vault, setting)?,
-                Persist::Incident(change) => write_incident(&transaction, change)?,
-                Persist::Runs(rows) => {
-                    for row in rows {
-                        rows::write_ledger(&mut put, row)?;
-                    }
-                }
-                Persist::Change(change) => {
-                    write_job(&transaction, vault, &change.job)?;
-                    for seq in &change.remove {
-                        remove.execute([rows::integer(seq.0)])?;
-                    }
-                    for row in &change.rows {
-                        rows::write_ledger(&mut put, row)?;
-                    }
+    fn put(key: u64) -> Persist {
+        let definition = Definition::plain("* * * * * *", "http://localhost/");
+        let spec = JobSpec::compile(&definition, &Context::at(Second::from_secs(0))).expect("it is valid");
+        change(JobChange::Put(Arc::new(Revision::first(JobId::new(JobKey(key), [7; 10]), spec, WallUs(1)))))
+    }
+
+    fn delete(key: u64, at: i64) -> Persist {
+        change(JobChange::Delete(JobKey(key), WallUs(at)))
+    }
+
+    #[test]
+    fn a_job_that_is_deleted_while_tombstones_are_swept_stays_until_its_row_is_history() {
+        const MANY: u64 = 300;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("p.db");
+        let mut store = Store::open(&path).expect("it opens");
+        store.load(&Context::at(Second::FIRST), drop, drop).expect("it is empty");
+        let never = Duration::from_secs(3_600);
+        // Tombstones go one by one, so that the sweep takes its time.
+        let housekeeping = Housekeeping {
+            fold_every: never,
+            retain_every: Duration::from_millis(10),
+            retain_look_every: Duration::from_millis(10),
+            retain_slice_rows: 1,
+            tombstones_every: Duration::from_millis(50),
+            ..Housekeeping::default()
+        };
+        let (woken, wake) = bounded(1_000);
+        let notify = Arc::new(move || woken.send(()).unwrap_or(()));
+        let mut writer = Writer::start(store, KEEP, housekeeping, notify).expect("threads can be had");
+        let write = |writer: &Writer, items: Vec<Persist>| {
+            writer.send(Batch { items: (1..).zip(items).collect(), ..Batch::default() });
+            loop {
+                wake.recv().expect("the writer runs");
+                if let Some(WriterEvent::Committed { .. }) = writer.try_event() {
+                    break;
                 }
             }
+        };
+        let jobs = || {
+            let connection = Connection::open(&path).expect("it is there");
+            let mut keys = connection.prepare("SELECT id FROM jobs ORDER BY id").expect("it is ours");
+            let keys = keys.query_map([], |row| row.get::<_, i64>(0).map(i64::cast_unsigned)).expect("it can be read");
+            keys.collect::<rusqlite::Result<Vec<u64>>>().expect("it can be read")
+        };
+        let deleted = (1..=MANY).flat_map(|key| [put(key), delete(key, 9)]);
+        write(&writer, deleted.chain([put(MANY + 1)]).collect());
+        while jobs().len() as u64 > MANY {
+            std::thread::yield_now();
         }
-        for (_, answer) in &batch.answers {
-            keys::put(&transaction, answer)?;
+        // Of a job that had no row when the sweep began, and of one that was not there.
+        let row = |seq: u64, key: u64| {
+            let mut row =
+                LedgerRow::pending(Seq(seq), ExecutionKey::scheduled(JobKey(key), Second::from_secs(5)), Class::OnTime);
+            row.record.status = Status::Skipped;
+            Persist::Row(row, None)
+        };
+        write(&writer, vec![row(1, MANY + 1), put(MANY + 2), row(2, MANY + 2)]);
+        write(&writer, vec![delete(MANY + 1, 10), delete(MANY + 2, 11)]);
+        let left = jobs().len();
+        assert!(left > 2, "the sweep was under way");
+        while jobs().len() > 2 {
+            std::thread::yield_now();
         }
-        for update in &batch.alerts {
-            alerts::update(&transaction, update)?;
-        }
-        for delivery in &batch.deliveries {
-            deliveries::note(&transaction, delivery)?;
-        }
-        for (name, health) in &batch.channels {
-            settings::note_health(&transaction, name, health)?;
-        }
-        for change in &batch.tokens {
-            tokens::write(&transaction, change)?;
-        }
-        for (_, row) in &batch.audits {
-            audit::insert(&transaction, row)?;
-        }
+        writer.stop();
+        assert_eq!(jobs(), [MANY + 1, MANY + 2]);
     }
-    transaction.commit().map_err(|why| {
-        let is_ambiguous = !is_busy(&why) && !is_unwritten(&why);
-        Uncommitted { why, is_ambiguous }
-    })
 }
-
-/// Whether a commit ended before its last frame was in the log, which is what makes it count after a crash: SQLite
-/// writes the frames in order (https://sqlite.org/walformat.html, section 4), and it is the last that could not be
-/// written, or one before it. A sync that failed says nothing of the kind.
-fn is_unwritten(why: &rusqlite::Error) -> bool {
-    let rusqlite::Error::SqliteFailure(error, _) = why else { return false };
-    matches!(error.extended_code, rusqlite::ffi::SQLITE_FULL | rusqlite::ffi::SQLITE_IOERR_WRITE)
-}
-
-fn write_job(connection: &Connection, vault: Option<&Vault>, change: &JobChange) -> rusqlite::Result<()> {
-    match change {
-        JobChange::Put(revision) => {
-            secrets::put(connection, vault, revision)?;
-            let tags = revision.spec.labels().map_or(&[][..], |labels| &labels.tags);
-            found::put_tags(connection, revision.id.key(), tags, revision.number > 1)?;
-            let mut statement = connection.prepare_cached(rows::PUT_JOB)?;
-            rows::write_job(&mut statement, revision)?
-        }
-        JobChange::Delete(key, at) => {
-            secrets::delete(connection, *key)?;
-            found::put_tags(connection, *key, &[], true)?;
-            let mut statement = connection.prepare_cached("UPDATE jobs SET deleted_at = ?2 WHERE id = ?1")?;
-            statement.execute(params![rows::integer(key.0), at.0])?
-        }
-    };
-    Ok(())
-}
-
-/// An incident as it is now, and what is to be told of it.
-fn write_incident(connection: &Connection, change: &IncidentChange) -> rusqlite::Result<()> {
-    incidents::put(connection, &change.incident)?;
-    change.message.as_ref().map_or(Ok(()), |message| deliveries::insert(connection, message))
-}
-
-pub(super) fn is_busy(why: &rusqlite::Error) -> bool {
-    matches!(why.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
-}
-
-/// How long the writer rests when there is nothing to do.
-const REST: Duration = Duration::from_millis(500);
