@@ -12,6 +12,8 @@ mod content;
 mod expected;
 #[path = "disk/platter.rs"]
 mod platter;
+#[path = "disk/served.rs"]
+mod served;
 mod support;
 #[path = "disk/trace.rs"]
 mod trace;
@@ -26,6 +28,7 @@ use content::Content;
 use expected::Expected;
 use platter::{Loss, Platter};
 use punctual::store::Look;
+use served::Seen;
 use support::preloaded::library;
 use support::random::Random;
 use support::wall_us;
@@ -51,6 +54,7 @@ fn what_runs_under_the_shim() {
             "endure" => child::endure(&task, number("DISK_STEP").expect("it comes with the role")),
             "migrate" => child::migrate(&task),
             "restore" => child::restore(&task),
+            "serve" => served::serve(&task),
             other => panic!("{other} is no role"),
         },
     }
@@ -117,21 +121,27 @@ impl Recorded {
     }
 
     /// Cuts the power after so many of the steps, each time with another loss.
-    fn cut_at(&self, moments: &[usize], random: &mut Random, mut judge: impl FnMut(&Path, Said) -> Result<(), String>) {
-        let (mut platter, mut said, mut done) = (self.before.clone(), Said::default(), 0);
+    fn cut_at<S: Default>(
+        &self,
+        moments: &[usize],
+        random: &mut Random,
+        hear: impl Fn(&mut S, &str),
+        mut judge: impl FnMut(&Path, &S) -> Result<(), String>,
+    ) {
+        let (mut platter, mut said, mut done) = (self.before.clone(), S::default(), 0);
         let mut failures = Vec::new();
         for &moment in moments {
             for step in &self.steps[done..moment] {
                 platter.take(step);
                 if let Step::Said(what) = step {
-                    said.hear(what);
+                    hear(&mut said, what);
                 }
             }
             done = moment;
             let loss = Loss::ALL[random.below(Loss::ALL.len() as u64) as usize];
             let folder = tempfile::tempdir().expect("a folder");
             platter.cut(loss, random, folder.path());
-            if let Err(why) = judge(folder.path(), said) {
+            if let Err(why) = judge(folder.path(), &said) {
                 failures.push(format!("cut after step {moment} of {}, {loss:?} lost: {why}", self.steps.len()));
             }
         }
@@ -188,7 +198,7 @@ fn a_power_cut_at_any_moment_leaves_whole_batches_and_all_that_were_acknowledged
         std::fs::create_dir(&reference).expect("it can be made");
         let expected = Expected::of(&task, &reference);
         let moments = recorded.moments(cuts / 3, &mut random);
-        recorded.cut_at(&moments, &mut random, |folder, said| judge(folder, said, &expected, kept));
+        recorded.cut_at(&moments, &mut random, Said::hear, |folder, said| judge(folder, *said, &expected, kept));
         let reached = Reached::of(&recorded.steps);
         eprintln!("disk: {} steps, {} jobs, {reached:?}", recorded.steps.len(), expected.jobs.len());
         reached.assert_all(failing > 0);
@@ -251,6 +261,25 @@ fn a_call_that_fails_costs_no_more_than_what_is_refused() {
     task.endure(&shim, step);
 }
 
+#[test]
+fn a_power_cut_takes_nothing_back_that_came_out_of_a_servers_sockets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(shim) = library(folder.path(), SHIM) else { return };
+    let (cuts, seed) = (number("PUNCTUAL_CUTS").unwrap_or(240) as usize, seed());
+    eprintln!("disk: {cuts} power cuts of a server, PUNCTUAL_DISK_SEED={seed}");
+    let mut random = Random::new(seed);
+    let task = task(folder.path(), "served", seed, u64::MAX);
+    let recorded = Recorded::new(&shim, &task, "serve");
+    let moments = recorded.moments(cuts / 3, &mut random);
+    recorded.cut_at(&moments, &mut random, Seen::hear, |folder, seen: &Seen| seen.judge(folder));
+    let mut all = Seen::default();
+    let said = recorded.steps.iter().filter_map(|step| if let Step::Said(what) = step { Some(what) } else { None });
+    said.for_each(|what| all.hear(what));
+    let (jobs, posts) = all.counts();
+    eprintln!("disk: {} steps, {jobs} jobs, {posts} POSTs", recorded.steps.len());
+    assert!(jobs > 12 && posts > 20, "the server was at work: {jobs} jobs, {posts} POSTs");
+}
+
 /// A database of this version with something in it.
 fn of_version(path: &Path, version: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
@@ -290,7 +319,7 @@ fn a_power_cut_leaves_a_database_before_a_migration_or_after_it() {
         let moments = recorded.moments(40, &mut random);
         // The rows of so old a version stand for no jobs.
         let usual = findings(&task.database());
-        recorded.cut_at(&moments, &mut random, |folder, _| {
+        recorded.cut_at(&moments, &mut random, Said::hear, |folder, _| {
             let path = folder.join(DATABASE);
             child::open(&path)?;
             let connection = rusqlite::Connection::open(&path).map_err(|why| why.to_string())?;
@@ -324,7 +353,7 @@ fn a_power_cut_leaves_the_old_database_or_the_restored_one_and_a_backup_that_is_
     let range = from.parse::<usize>().expect("a number")..=to.parse::<usize>().expect("a number");
 
     let moments = made.moments(30, &mut random);
-    made.cut_at(&moments, &mut random, |folder, said| {
+    made.cut_at(&moments, &mut random, Said::hear, |folder, said| {
         match (Look::open(&folder.join(BACKUP), None, &mut |_| true), said.is_backed_up) {
             (Err(why), _) if folder.join(BACKUP).exists() => Err(why.to_string()),
             (Err(_), true) => Err("the backup is gone".to_owned()),
@@ -334,7 +363,7 @@ fn a_power_cut_leaves_the_old_database_or_the_restored_one_and_a_backup_that_is_
 
     let recorded = Recorded::new(&shim, &task, "restore");
     let moments = recorded.moments(60, &mut random);
-    recorded.cut_at(&moments, &mut random, |folder, said| {
+    recorded.cut_at(&moments, &mut random, Said::hear, |folder, said| {
         let found = Content::of(&folder.join(DATABASE), &expected.jobs)?;
         let is_after = |batches: usize| found.difference(&expected.contents[batches], usize::MAX);
         let old = is_after(task.batches);

@@ -1,15 +1,15 @@
 //! Owns what a store holds, as far as anybody can see it through its doors: what a start loads and what queries answer.
 //! It must not know how any of it is kept: what is folded and what is not yet are the same here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, bounded};
 use punctual::access::TokenId;
-use punctual::core::ExecutionKey;
+use punctual::core::{ExecutionId, ExecutionKey, StoredJob};
 use punctual::job::{Context, JobId};
-use punctual::store::{Answer, AuditQuery, Filter, IncidentQuery, Loaded, Query, ReadError, Readers};
+use punctual::store::{Answer, AuditQuery, Filter, IncidentQuery, Loaded, Query, ReadError, Readers, Store};
 use punctual::time::{Instant, WallUs};
 
 use super::child::opened;
@@ -36,6 +36,13 @@ struct Asking {
 }
 
 impl Asking {
+    fn of(store: &Store) -> Result<Asking, String> {
+        let (say, woken) = bounded(16);
+        let notify = Arc::new(move || say.try_send(()).unwrap_or(()));
+        let readers = Readers::start(store, 1, |(), answer| answer, notify).map_err(|why| why.to_string())?;
+        Ok(Asking { readers, woken })
+    }
+
     fn ask(&self, query: Query) -> Answer {
         self.readers.ask((), query).expect("nothing else is asked");
         loop {
@@ -47,7 +54,22 @@ impl Asking {
     }
 }
 
+/// The jobs that are there, each with its URL, and executions that are not.
+type Served = (BTreeMap<JobId, String>, Vec<ExecutionId>);
+
 impl Content {
+    /// Of the database at this path: its jobs, and which of these executions it knows nothing of.
+    pub(crate) fn served(path: &Path, executions: &BTreeSet<ExecutionId>) -> Result<Served, String> {
+        let mut store = opened(path).map_err(|why| why.to_string())?;
+        let mut jobs = BTreeMap::new();
+        let take = |job: StoredJob| drop(jobs.insert(job.revision.id, job.revision.spec.post.url.to_string()));
+        store.load(&Context::at(Instant::FIRST), take, drop).map_err(|why| why.to_string())?;
+        let asking = Asking::of(&store)?;
+        let is_there = |id: ExecutionId| matches!(asking.ask(Query::One { id, now: LATER }), Answer::One(Some(_)));
+        let missing = executions.iter().copied().filter(|&id| !is_there(id)).collect();
+        Ok((jobs, missing))
+    }
+
     /// Of the database at this path, which is opened as a server does it.
     pub(crate) fn of(path: &Path, jobs: &[JobId]) -> Result<Content, String> {
         let mut store = opened(path).map_err(|why| why.to_string())?;
@@ -64,10 +86,7 @@ impl Content {
             content.note(format!("pending {}", row.seq.0), &format!("{row:?}"));
         }
         content.note_loaded(loaded);
-        let (say, woken) = bounded(16);
-        let notify = Arc::new(move || say.try_send(()).unwrap_or(()));
-        let readers = Readers::start(&store, 1, |(), answer| answer, notify).map_err(|why| why.to_string())?;
-        let asking = Asking { readers, woken };
+        let asking = Asking::of(&store)?;
         for &job in jobs {
             content.ask_job(&asking, job);
         }

@@ -70,7 +70,7 @@ pub fn serve_if_asked() {
 }
 
 /// As the flags of the crash test have it, but for the housekeeping, so that both kinds of servers may follow each other.
-fn config(db: PathBuf, rows_per_job: u64, age: Duration) -> Config {
+pub fn config(db: PathBuf, rows_per_job: u64, age: Duration) -> Config {
     let backups = BackupPlan { folder: db.with_extension("backups"), every: Duration::from_millis(1_100), keep: 2 };
     Config {
         listen: vec![Listen::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), over_tls: false }],
