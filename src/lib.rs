@@ -305,6 +305,11 @@
 //!   (PASSIVE), so that no batch waits for that; the writer still does it when the log grows beyond
 //!   [`limits::WAL_LEN_MAX`]. How long batches wait for housekeeping of any kind is in the metrics (`store.heldUp`). It
 //!   goes on until nothing is left to copy, so that the log begins anew.
+//! - **After a sync of the database that failed, nothing is copied.** The system forgets what such a sync was for, and SQLite
+//!   does not copy again what earlier checkpoints had copied and not synced: with the log begun anew, both copies would be
+//!   gone. So the process leaves the log as it is, however long it grows, and the next start copies it as a whole.
+//! - **Who is deleted during a sweep of tombstones is of the next one.** The sweep knows whose rows the ledger held when it
+//!   began; a job that fired and was deleted since may have one that it does not know of.
 //! - **What fails beside the writing stays beside it.** A fold or a sweep that meets a damaged page or a full disk is
 //!   told, rests, passes over what it cannot read, and refuses nobody anything.
 //! - **A change is refused only if it cannot come back.** If a commit fails before its last frame is in the log, the

@@ -17,6 +17,7 @@ mod ledgers;
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -27,10 +28,11 @@ use ledgers::{ALONE, ALONE_MS, ONCE, Posts, Tracked};
 use support::aged::Aged;
 use support::api::job;
 use support::history::instant_of;
+use support::housed::{self, House};
 use support::random::Random;
 use support::receiver::{Receiver, Script};
 use support::server::{Server, command};
-use support::{housed, until, wall_us};
+use support::{until, wall_us};
 
 const FLAGS: [&str; 8] = ["--retries", "2", "--retry-delay-ms", "200", "--timeout-ms", "2000", "--max-in-flight", "64"];
 /// Jobs that nobody changes.
@@ -47,6 +49,10 @@ const LONG_DOWN: u64 = 10;
 const USUAL: u64 = 4;
 /// One of so many starts is killed before it listens, or soon after.
 const EARLY: u64 = 6;
+/// One of so many is told to stop, and killed while it finishes what is in flight.
+const DRAIN: u64 = 5;
+/// Beside one of so many another server is started on the same database.
+const TWO: u64 = 7;
 /// Executions in the store before the first kill.
 const AGED_ROWS: u64 = 60_000;
 
@@ -94,13 +100,23 @@ fn nothing_is_lost_over_kills() {
                 assert!(clients.iter().all(|client| !client.is_finished()), "a client saw something wrong");
                 assert!(askers.iter().all(|asker| !asker.is_finished()), "who asks for runs saw something wrong");
                 let is_usual = kill % USUAL == 0;
-                let server = if is_usual { Server::start(&db, &FLAGS) } else { housed::start(&db, kept) };
+                let server =
+                    if is_usual { Server::start(&db, &FLAGS) } else { housed::start(&db, House::keeping(kept)) };
                 world.open(&server.api);
                 let lives_ms = if kill % EARLY == 1 { random.below(40) } else { 100 + random.below(1_400) };
                 std::thread::sleep(Duration::from_millis(lives_ms));
                 if random.below(2) == 0 {
                     // What was answered a moment ago must be on disk.
                     world.until_answered();
+                }
+                if kill % TWO == 3 {
+                    let refused = Server::refused(command_on(&db));
+                    assert_eq!(refused.code, Some(1), "two servers have one database: {}", refused.stdout);
+                    assert!(refused.stderr.contains("another process is using it"), "{}", refused.stderr);
+                }
+                if kill % DRAIN == 2 {
+                    server.signal("TERM");
+                    std::thread::sleep(Duration::from_millis(random.below(80)));
                 }
                 server.kill();
                 world.close();
@@ -155,6 +171,13 @@ fn nothing_is_lost_over_kills() {
 #[test]
 fn what_is_killed() {
     housed::serve_if_asked();
+}
+
+/// What starts a server on this database.
+fn command_on(db: &Path) -> Command {
+    let mut second = command(&FLAGS);
+    second.arg("--db").arg(db).args(["--listen", "127.0.0.1:0"]);
+    second
 }
 
 /// The backups that a server has made of this database, each of them whole.
@@ -219,7 +242,7 @@ fn create_strict_job(server: &Server, slow: &Receiver, index: usize) -> Tracked 
 
 /// Runs the server until all that the kills left is settled, and stops it well. The last second that is settled.
 fn settle(db: &Path, kept: u64, asked: &mut [Asked], receiver: &Receiver, random: &mut Random) -> i64 {
-    let server = housed::start(db, kept);
+    let server = housed::start(db, House::keeping(kept));
     asked.iter_mut().for_each(|asked| asked.settle(&server.api, receiver, random));
     let settled = wall_us() / 1_000_000 + 3;
     until("every execution of the killed servers ends", || {

@@ -18,10 +18,11 @@ use std::time::{Duration, Instant};
 use life::Life;
 use sample::{Sample, assert_flat};
 use support::aged::Aged;
+use support::housed::{self, House};
 use support::preloaded::library;
 use support::receiver::{Receiver, Script};
 use support::server::{Server, command};
-use support::{housed, until, wall_us};
+use support::{until, wall_us};
 
 /// Executions of a job that are kept, and how long.
 const KEPT: u64 = 12;
@@ -65,7 +66,7 @@ fn nothing_grows_with_the_time_and_no_second_is_left_out() {
     let (steady, troubled) = (Receiver::start(), Receiver::start());
     TROUBLED.iter().for_each(|&(path, script)| troubled.script(path, script));
     let aged = Aged::fill(&db, AGED_ROWS, KEPT);
-    let mut command = housed::prepared(&db, KEPT, AGE);
+    let mut command = housed::prepared(&db, House { rows_per_job: KEPT, age: AGE, retries: 2 });
     command.env("LD_PRELOAD", slow_disk).env("SYNC_SLOW", &is_slow);
     let server = Server::spawn(command);
     aged.delete_some(&server.api);

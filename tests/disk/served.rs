@@ -17,9 +17,10 @@ use super::DATABASE;
 use super::child::{Saying, Task};
 use super::content::Content;
 use super::support::api::{Api, job};
+use super::support::housed::{self, House};
 use super::support::random::Random;
 use super::support::receiver::{Receiver, Script};
-use super::support::{housed, until};
+use super::support::until;
 
 /// How long the server lives.
 const LIFE: Duration = Duration::from_secs(4);
@@ -30,7 +31,6 @@ const STEADY: usize = 12;
 const ALIVE_MAX: usize = 6;
 /// What is kept is more than there is.
 const KEPT: u64 = 100_000;
-const AGE: Duration = Duration::from_secs(86_400);
 
 /// Runs the server, and ends with the process: nothing is stopped well.
 pub(crate) fn serve(task: &Task) {
@@ -38,7 +38,7 @@ pub(crate) fn serve(task: &Task) {
     let free = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let address = free.local_addr().expect("it is bound");
     drop(free);
-    let usual = housed::config(task.database(), KEPT, AGE);
+    let usual = housed::config(task.database(), House::keeping(KEPT));
     let listen = vec![Listen::Tcp { address, over_tls: false }];
     let config = Config { listen, backups: None, ..usual };
     std::thread::spawn(move || server::run(&config, None).expect("the disk is well"));

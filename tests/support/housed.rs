@@ -37,13 +37,30 @@ fn often() -> Housekeeping {
     }
 }
 
-/// Starts one on a free port. Of each job so many executions are kept.
-pub fn start(db: &Path, rows_per_job: u64) -> Server {
-    Server::spawn(prepared(db, rows_per_job, 30 * DAY))
+/// What differs between the tests that have such servers.
+#[derive(Clone, Copy, Debug)]
+pub struct House {
+    /// Of each job so many executions are kept, and no longer than this.
+    pub rows_per_job: u64,
+    pub age: Duration,
+    /// How often a failed execution is tried again.
+    pub retries: u32,
 }
 
-/// The command that starts one, which keeps what is younger than this.
-pub fn prepared(db: &Path, rows_per_job: u64, age: Duration) -> Command {
+impl House {
+    /// One in which age counts for nothing.
+    pub fn keeping(rows_per_job: u64) -> House {
+        House { rows_per_job, age: 30 * DAY, retries: 2 }
+    }
+}
+
+/// Starts one on a free port.
+pub fn start(db: &Path, house: House) -> Server {
+    Server::spawn(prepared(db, house))
+}
+
+/// The command that starts one.
+pub fn prepared(db: &Path, house: House) -> Command {
     // The environment of a server under test, with another program.
     let usual = command(&[]);
     let mut housed = Command::new(std::env::current_exe().expect("it is known"));
@@ -54,23 +71,28 @@ pub fn prepared(db: &Path, rows_per_job: u64, age: Duration) -> Command {
         };
     }
     housed.args(["--exact", TEST, "--nocapture", "--test-threads", "1"]).stdin(Stdio::null());
-    housed.env("PUNCTUAL_TEST_DB", db).env("PUNCTUAL_TEST_ROWS", rows_per_job.to_string());
-    housed.env("PUNCTUAL_TEST_AGE_S", age.as_secs().to_string());
+    let House { rows_per_job, age, retries } = house;
+    housed
+        .env("PUNCTUAL_TEST_DB", db)
+        .env("PUNCTUAL_TEST_HOUSE", format!("{rows_per_job} {} {retries}", age.as_secs()));
     housed
 }
 
 /// Is the server, if this process was started to be one.
 pub fn serve_if_asked() {
     let Some(db) = std::env::var_os("PUNCTUAL_TEST_DB") else { return };
-    let number = |name: &str| std::env::var(name).expect("it comes with it").parse::<u64>().expect("a number");
-    let age = Duration::from_secs(number("PUNCTUAL_TEST_AGE_S"));
-    let ended = server::run(&config(db.into(), number("PUNCTUAL_TEST_ROWS"), age), None);
+    let text = std::env::var("PUNCTUAL_TEST_HOUSE").expect("it comes with it");
+    let numbers: Vec<u64> = text.split(' ').map(|number| number.parse().expect("a number")).collect();
+    let &[rows_per_job, age_s, retries] = &numbers[..] else { panic!("three numbers") };
+    let retries = u32::try_from(retries).expect("it is small");
+    let ended = server::run(&config(db.into(), House { rows_per_job, age: Duration::from_secs(age_s), retries }), None);
     // Nobody reads any more what a test prints in the end.
     std::process::exit(i32::from(ended.is_err()));
 }
 
 /// As the flags of the crash test have it, but for the housekeeping, so that both kinds of servers may follow each other.
-pub fn config(db: PathBuf, rows_per_job: u64, age: Duration) -> Config {
+pub fn config(db: PathBuf, house: House) -> Config {
+    let House { rows_per_job, age, retries } = house;
     let backups = BackupPlan { folder: db.with_extension("backups"), every: Duration::from_millis(1_100), keep: 2 };
     Config {
         listen: vec![Listen::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), over_tls: false }],
@@ -80,7 +102,7 @@ pub fn config(db: PathBuf, rows_per_job: u64, age: Duration) -> Config {
         max_in_flight: 64,
         workers: None,
         timeout: Duration::from_secs(2),
-        retries: 2,
+        retries,
         retry_delay: Duration::from_millis(200),
         time_zone: "UTC".to_owned(),
         misfire: Misfire::Once,
