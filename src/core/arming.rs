@@ -198,6 +198,10 @@ impl Scheduler {
     /// Applies the misfire policy to the instants up to now. Every one of them ends in a row of its own or is
     /// covered by one. Returns how many steps it took.
     fn settle_gap(&mut self, slot: u32, now: Now) -> u32 {
+        // Who has no runs left owes nothing.
+        if self.exhaust(slot) {
+            return 0;
+        }
         self.end_retries(slot, now);
         let job = &self.jobs[slot];
         let through = now.wall.floor();

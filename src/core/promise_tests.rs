@@ -210,3 +210,40 @@ fn who_waits_for_a_run_hears_when_the_wait_is_over_that_it_was_begun() {
     stage.pass(1);
     assert_eq!(stage.started, 1);
 }
+
+#[test]
+fn a_job_that_is_late_to_be_in_force_has_no_more_runs_than_it_says() {
+    let counted = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","maxRuns":2"#;
+    let mut stage = Stage::of(&[], Vec::new());
+    stage.begin(Action::Create { spec: spec(counted, &Calendars::default()), entropy: [0; 10], pause: None });
+    // The disk takes its time.
+    for _ in 0..4 {
+        stage.now = Now { wall: stage.now.wall.plus_us(1_000_000), mono: stage.now.mono.plus_us(1_000_000) };
+        stage.feed(Input::Tick);
+    }
+    stage.settle();
+    stage.pass(5);
+    assert_eq!(stage.fired().len(), 2);
+}
+
+#[test]
+fn a_run_that_comes_to_nothing_while_a_change_fails_is_left() {
+    let counted = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","maxRuns":2,"overlap":"skip""#;
+    let mut stage = Stage::of(&[counted], Vec::new());
+    stage.pass(1);
+    let first = stage.fired.pop().expect("its first");
+    stage.begin(Action::Delete { id: id(1), expected: None });
+    let deletion = stage.asked;
+    // Its second is due meanwhile, and another change waits.
+    stage.now = Now { wall: stage.now.wall.plus_us(1_000_000), mono: stage.now.mono.plus_us(1_000_000) };
+    stage.feed(Input::Tick);
+    let spec = spec(counted, &Calendars::default());
+    stage.begin(Action::Update { id: id(1), spec, keep_active: true, expected: None });
+    stage.feed(Input::Committed { through: deletion, rejected: vec![deletion] });
+    let update = deletion + 1;
+    stage.feed(Input::Committed { through: update, rejected: vec![update] });
+    stage.settle();
+    stage.answer(&first, Outcome::Answered(200), true);
+    stage.pass(5);
+    assert_eq!(stage.fired().len(), 1, "the second was passed over, as the first was running");
+}
