@@ -104,6 +104,17 @@ fn every_seed_keeps_the_promises() {
     }
 }
 
+/// Seeds that wide sweeps stopped at: 3685 and 63573 at jobs with `maxRuns` that ran too seldom or too often, the others at
+/// judges that asked for too much.
+const STOPPED_AT: [u64; 10] = [1_512, 3_685, 6_058, 25_820, 28_775, 39_418, 42_581, 54_891, 60_122, 63_573];
+
+#[test]
+fn what_a_sweep_once_stopped_at_keeps_the_promises() {
+    for seed in STOPPED_AT {
+        run(seed, profile_of(seed), false);
+    }
+}
+
 #[test]
 fn a_storm_of_more_than_ten_thousand_jobs_on_one_second() {
     let Lived { coverage, .. } = run(1, Profile::Storm, false);
