@@ -12,9 +12,9 @@ const LEFT_BY_JOB: u64 = 1_024;
 /// A page more or less, a batch more or less in memory: what may differ though nothing grows.
 const MEMORY_SLACK_KIB: u64 = 4_096;
 const FILE_SLACK: u64 = 128 * 1_024;
-const LOG_SLACK: u64 = 1 << 20;
+const LOG_SLACK: u64 = 4 << 20;
 const DESCRIPTORS_SLACK: u64 = 8;
-const DRIFT_SLACK_US: u64 = 60_000;
+const DRIFT_SLACK_US: u64 = 250_000;
 
 /// One moment.
 #[derive(Clone, Debug)]
