@@ -210,3 +210,36 @@ fn who_waits_for_a_run_hears_when_the_wait_is_over_that_it_was_begun() {
     stage.pass(1);
     assert_eq!(stage.started, 1);
 }
+
+#[test]
+fn a_target_that_fails_is_forgotten_with_its_last_job() {
+    let mut stage = Stage::of(&[r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#], Vec::new());
+    for _ in 0..3 {
+        stage.pass(1);
+        let attempt = stage.fired.pop().expect("one a second");
+        stage.answer(&attempt, Outcome::ConnectionFailed("refused".to_owned()), false);
+    }
+    stage.settle();
+    let failing = |stage: &Stage| stage.core.load(stage.now.wall).failing_targets;
+    assert_eq!((failing(&stage), stage.core.open_incidents()), (1, 2), "the job and its target fail");
+    stage.ask(Action::Delete { id: id(1), expected: None });
+    stage.pass(2);
+    assert_eq!((failing(&stage), stage.core.open_incidents()), (0, 0));
+}
+
+#[test]
+fn what_is_wrong_with_the_server_is_told_again_once_a_policy_asks_for_it() {
+    let mut stage = Stage::of(&[], Vec::new());
+    let policy = |told| {
+        let policy = AlertPolicy { on_server_trouble: Some(told), ..AlertPolicy::default() };
+        Action::Set(Setting::Policy(PolicyScope::Server, Some(Arc::new(policy))))
+    };
+    stage.ask(policy(false));
+    stage.feed(Input::Trouble(Trouble { cause: Cause::StoreFailing, why: Some("it is full".to_owned()) }));
+    stage.settle();
+    assert_eq!(stage.core.open_incidents(), 0, "nobody asks");
+    stage.ask(policy(true));
+    assert_eq!(stage.core.open_incidents(), 1);
+    stage.ask(policy(false));
+    assert_eq!(stage.core.open_incidents(), 0);
+}
