@@ -181,7 +181,7 @@ impl Outbox {
                 Some((self.through, rejected))
             }
             WriterEvent::ChoreFailed { chore, why } => {
-                tracing::error!(chore, reason = %why, "housekeeping of the store fails; it is tried again later");
+                tracing::error!(chore, reason = %why, "housekeeping of the store fails");
                 None
             }
             WriterEvent::Working => {

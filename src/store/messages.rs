@@ -81,11 +81,11 @@ pub enum WriterEvent {
     },
     /// Writing works again.
     Working,
-    /// Housekeeping fails; it is tried again later, and nothing is lost.
+    /// Housekeeping fails, and nothing is lost.
     ChoreFailed {
         /// Which kind.
         chore: &'static str,
-        /// What SQLite said.
+        /// What SQLite said, and what follows from it.
         why: String,
     },
 }

@@ -289,7 +289,9 @@ impl Thread {
 
     fn tell_failed(&self, done: rusqlite::Result<()>, chore: &'static str) {
         match done {
-            Err(why) if !is_busy(&why) => self.tell(WriterEvent::ChoreFailed { chore, why: why.to_string() }),
+            Err(why) if !is_busy(&why) => {
+                self.tell(WriterEvent::ChoreFailed { chore, why: format!("{why}; it is tried again later") });
+            }
             Ok(()) | Err(_) => {}
         }
     }
