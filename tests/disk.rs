@@ -188,7 +188,7 @@ fn a_power_cut_at_any_moment_leaves_whole_batches_and_all_that_were_acknowledged
     let (cuts, seed) = (number("PUNCTUAL_CUTS").unwrap_or(240) as usize, seed());
     eprintln!("disk: {cuts} power cuts, PUNCTUAL_DISK_SEED={seed}");
     let mut random = Random::new(seed);
-    // Once with all history, once with retention at work, and once with syncs of the log that fail now and then.
+    // Once with all history, once with retention at work, and once with syncs that fail now and then.
     for (round, (name, kept, failing)) in (0..).zip([("all", u64::MAX, 0), ("some", KEPT, 0), ("failing", u64::MAX, 3)])
     {
         let lives = if failing > 0 { 6 } else { 3 };

@@ -19,7 +19,7 @@ use super::content::Content;
 use super::support::api::{Api, job};
 use super::support::housed::{self, House};
 use super::support::random::Random;
-use super::support::receiver::{Receiver, Script};
+use super::support::receiver::Receiver;
 use super::support::until;
 
 /// How long the server lives.
@@ -45,7 +45,6 @@ pub(crate) fn serve(task: &Task) {
     let api = Api::new(&address.to_string());
     until("it listens", || api.try_send("GET", "/api/health", None).ok());
     let receiver = Receiver::start();
-    receiver.script("/fails", Script::Status(500));
     for number in 0..STEADY {
         let url = receiver.url(&format!("/steady/{number}"));
         say(&saying, &format!("created {} {url}", api.create("* * * * * *", &url)));
@@ -80,7 +79,7 @@ fn ask(api: &Api, saying: &Mutex<Saying>, mut random: Random, url: &str, goes_on
     let mut number = 0;
     while goes_on() {
         number += 1;
-        let url = format!("{url}{}{number}", if random.below(4) == 0 { "/fails?" } else { "/" });
+        let url = format!("{url}/{number}");
         let body = job("* * * * * *", &url).to_string();
         let choice = random.below(10);
         if alive.is_empty() || (choice < 3 && alive.len() < ALIVE_MAX) {
