@@ -4,9 +4,11 @@
 //! `messages` is all that the house knows of it, with `audit` (who did what), `incidents` (what was wrong, and who was told)
 //! and `housekeeping` (how often old things are moved and go). `sqlite` is the backend: the only place that knows SQL. What any backend
 //! keeps of time series is pure: `steps` (which of them there are), `rollup` (what is known of one, and its bytes),
-//! `sketch` (how values are distributed), `varint`.
+//! `sketch` (how values are distributed), `varint`. What any backend keeps in `tables` is written and read once, over `sql`: what the
+//! two databases have in common. A `finding` is what a look at a database may find wrong.
 
 mod audit;
+mod finding;
 mod housekeeping;
 mod incidents;
 #[cfg(test)]
@@ -20,10 +22,12 @@ mod series_tests;
 #[cfg(test)]
 mod settings_tests;
 mod sketch;
+mod sql;
 mod sqlite;
 mod steps;
 #[cfg(test)]
 mod strips_tests;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod varint;
@@ -31,6 +35,7 @@ mod varint;
 pub use audit::{
     AuditPage, AuditQuery, AuditRecord, AuditRow, Difference, Differing, members_between, shown, values_between,
 };
+pub use finding::Finding;
 pub use housekeeping::Housekeeping;
 pub use incidents::{ChannelHealth, Delivery, IncidentPage, IncidentQuery, SentMessage, UndeliveredMessage};
 pub use messages::{
@@ -39,6 +44,6 @@ pub use messages::{
     StoredAnswer, Strip, StripRun, WriterEvent,
 };
 pub use sqlite::{
-    BackedUp, BackupSource, CopyError, Examined, Finding, Look, Looked, OpenError, Prepared, Progress, Readers,
-    Replaced, ResealError, Resealed, SecretsState, Store, TokenFile, Watch, Writer, fill,
+    BackedUp, BackupSource, CopyError, Examined, Look, Looked, OpenError, Prepared, Progress, Readers, Replaced,
+    ResealError, Resealed, SecretsState, Store, TokenFile, Watch, Writer, fill,
 };

@@ -14,6 +14,7 @@ use crate::job::JobKey;
 use crate::limits::{SERIES_DAYS_KEPT, SERIES_HOURS_KEPT, SERIES_PACE, SERIES_SLICE_ROWS, SERIES_SLICE_TIME};
 use crate::store::Housekeeping;
 use crate::store::rollup::Rollup;
+use crate::store::sql::integer;
 use crate::store::steps::{DAY_S, Edge, HOUR_S};
 use crate::time::Instant as Second;
 
@@ -175,7 +176,7 @@ impl Ageing {
             match merged {
                 Ok(rollup) => {
                     Table::Days.write(transaction, day, rollup)?;
-                    delete.execute(params![place.0.as_secs(), rows::integer(place.1.0)])?;
+                    delete.execute(params![place.0.as_secs(), integer(place.1.0)])?;
                 }
                 Err(why) if is_of_row(&why) => *unread = Some(why),
                 Err(why) => return Err(why),
@@ -199,7 +200,7 @@ impl Ageing {
              ORDER BY start, job_id LIMIT ?4",
         )?;
         let edge = self.edge.start().as_secs();
-        let mut found = find.query(params![start.as_secs(), rows::integer(job.0), edge, self.slice_max])?;
+        let mut found = find.query(params![start.as_secs(), integer(job.0), edge, self.slice_max])?;
         let mut hours = Vec::new();
         loop {
             match found.next() {

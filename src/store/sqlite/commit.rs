@@ -1,11 +1,15 @@
 //! Owns how a batch gets onto disk: one transaction with everything in it, and what its failure means.
 //! It must not decide what becomes of a batch that fails: the writer does.
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior};
 
-use super::{alerts, audit, calendars, deliveries, found, incidents, keys, rows, secrets, settings, tokens};
+use super::rows;
 use crate::core::{IncidentChange, JobChange, Persist, RowNews};
 use crate::store::Batch;
+use crate::store::sql::integer;
+use crate::store::tables::{
+    self, alerts, audit, calendars, deliveries, found, incidents, keys, secrets, settings, tokens,
+};
 use crate::vault::Vault;
 
 /// Why a batch is not known to be on disk.
@@ -39,7 +43,7 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
                     }
                 }
                 Persist::Remove(seq) => {
-                    remove.execute([rows::integer(seq.0)])?;
+                    remove.execute([integer(seq.0)])?;
                 }
                 Persist::Calendar(change) => calendars::write(&transaction, change)?,
                 Persist::Setting(setting) => settings::write(&transaction, vault, setting)?,
@@ -52,7 +56,7 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
                 Persist::Change(change) => {
                     write_job(&transaction, vault, &change.job)?;
                     for seq in &change.remove {
-                        remove.execute([rows::integer(seq.0)])?;
+                        remove.execute([integer(seq.0)])?;
                     }
                     for row in &change.rows {
                         rows::write_ledger(&mut put, row)?;
@@ -99,17 +103,14 @@ fn write_job(connection: &Connection, vault: Option<&Vault>, change: &JobChange)
             secrets::put(connection, vault, revision)?;
             let tags = revision.spec.labels().map_or(&[][..], |labels| &labels.tags);
             found::put_tags(connection, revision.id.key(), tags, revision.number > 1)?;
-            let mut statement = connection.prepare_cached(rows::PUT_JOB)?;
-            rows::write_job(&mut statement, revision)?
+            tables::rows::put_job(connection, revision)
         }
         JobChange::Delete(key, at) => {
             secrets::delete(connection, *key)?;
             found::put_tags(connection, *key, &[], true)?;
-            let mut statement = connection.prepare_cached("UPDATE jobs SET deleted_at = ?2 WHERE id = ?1")?;
-            statement.execute(params![rows::integer(key.0), at.0])?
+            tables::rows::bury_job(connection, *key, *at)
         }
-    };
-    Ok(())
+    }
 }
 
 /// An incident as it is now, and what is to be told of it.

@@ -8,6 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{OpenError, Store, rows};
 use crate::core::{ExecutionKey, Record, Totals};
 use crate::job::Revision;
+use crate::store::tables::rows::{put_job, put_totals};
 
 /// Pages kept in memory meanwhile, in KiB.
 const CACHE_KIB: i64 = 128 * 1_024;
@@ -59,13 +60,10 @@ fn drop_indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 
 fn write_jobs(connection: &mut Connection, jobs: impl Iterator<Item = (Revision, Totals)>) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    {
-        let (mut put, mut total) = (transaction.prepare(rows::PUT_JOB)?, transaction.prepare(rows::PUT_TOTALS)?);
-        for (revision, totals) in jobs {
-            rows::write_job(&mut put, &revision)?;
-            let kept = totals.tally.counters.total() + totals.tally.counters.skipped;
-            rows::write_totals(&mut total, revision.id.key(), &totals, kept)?;
-        }
+    for (revision, totals) in jobs {
+        put_job(&transaction, &revision)?;
+        let kept = totals.tally.counters.total() + totals.tally.counters.skipped;
+        put_totals(&transaction, revision.id.key(), &totals, kept)?;
     }
     transaction.commit()
 }

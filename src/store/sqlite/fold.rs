@@ -14,6 +14,8 @@ use crate::core::{Seq, Totals};
 use crate::job::JobKey;
 use crate::limits::{FOLD_EARLY_ROWS, FOLD_SLICE_ROWS, FOLD_SLICE_TIME};
 use crate::store::Housekeeping;
+use crate::store::sql::integer;
+use crate::store::tables::rows::{SELECT_TOTALS, put_totals, raise_mark};
 
 /// Rows between two looks at the clock.
 const ROWS_PER_LOOK: usize = 64;
@@ -186,7 +188,7 @@ fn fold(
                 break;
             }
             moved += 1;
-            let seq = rows::integer(seq.0);
+            let seq = integer(seq.0);
             let Some(row) = read.query_row([seq], rows::read_ledger).optional()? else { continue };
             rows::write_history(&mut insert, &row.key, &row.record)?;
             delete.execute([seq])?;
@@ -197,7 +199,7 @@ fn fold(
         for (job, recent) in &totals {
             add_totals(&transaction, *job, recent)?;
         }
-        rows::raise_mark(&transaction, "seq", highest)?;
+        raise_mark(&transaction, "seq", highest)?;
     }
     let unread = if with_rollups { recent.write(&transaction).map_err(of_rollups)? } else { None };
     transaction.commit()?;
@@ -209,13 +211,12 @@ fn of_rollups(why: rusqlite::Error) -> Failure {
 }
 
 fn add_totals(connection: &Connection, job: JobKey, recent: &Totals) -> rusqlite::Result<()> {
-    let mut read = connection.prepare_cached(rows::SELECT_TOTALS)?;
-    let found = read.query_row([rows::integer(job.0)], rows::read_kept_totals).optional()?;
+    let mut read = connection.prepare_cached(SELECT_TOTALS)?;
+    let found = read.query_row([integer(job.0)], rows::read_kept_totals).optional()?;
     let (mut totals, kept) = found.unwrap_or_default();
     totals.merge(recent);
     let kept = kept + recent.tally.counters.total() + recent.tally.counters.skipped;
-    rows::write_totals(&mut *connection.prepare_cached(rows::PUT_TOTALS)?, job, &totals, kept)?;
-    Ok(())
+    put_totals(connection, job, &totals, kept)
 }
 
 #[cfg(test)]

@@ -7,10 +7,13 @@ use std::collections::hash_map::{self, HashMap};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::index::{Entry, Index, Wanted};
-use super::{alerts, audit, deliveries, found, incidents, keys, rows, series, single, strips, tokens};
+use super::{rows, series, single, strips};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
+use crate::store::sql::integer;
+use crate::store::tables::rows::public_id;
+use crate::store::tables::{alerts, audit, deliveries, found, incidents, keys, tokens};
 use crate::store::{Answer, ExecutionPage, ExecutionRecord, Filter, Query};
 use crate::time::{Instant, WallUs};
 
@@ -171,13 +174,13 @@ impl Page<'_> {
 
     /// One more than the page holds, to know whether there is more.
     fn most(&self) -> i64 {
-        rows::integer(self.limit as u64 + 1)
+        integer(self.limit as u64 + 1)
     }
 
     /// The first four parameters of every statement.
     fn before(&self) -> (i64, i64, u8, u32) {
         let ExecutionKey { instant, job, kind, number } = self.start;
-        (instant.as_secs(), rows::integer(job.0), kind.code(), number)
+        (instant.as_secs(), integer(job.0), kind.code(), number)
     }
 
     fn find(&self, sql: &str, parameters: impl Params) -> rusqlite::Result<Vec<Found>> {
@@ -188,7 +191,7 @@ impl Page<'_> {
     fn folded_of(&self, owner: JobKey) -> rusqlite::Result<Vec<Found>> {
         let sql = format!("{} WHERE job_id = ?6 AND {BEFORE} {NEWEST_FIRST}", rows::SELECT_FOLDED);
         let (time, job, kind, number) = self.before();
-        self.find(&sql, params![time, job, kind, number, self.most(), rows::integer(owner.0)])
+        self.find(&sql, params![time, job, kind, number, self.most(), integer(owner.0)])
     }
 
     /// Folded rows of all jobs.
@@ -217,7 +220,7 @@ impl Page<'_> {
         );
         let (time, job, kind, number) = self.before();
         let from = filter.from.map_or(i64::MIN, Instant::as_secs);
-        let owner = filter.job.map(|job| rows::integer(job.key().0));
+        let owner = filter.job.map(|job| integer(job.key().0));
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut walk = statement.query(params![time, job, kind, number, -1, from, owner])?;
         let mut found = Vec::new();
@@ -276,7 +279,7 @@ impl Page<'_> {
     /// The unfolded row with this number, if it is still there and belongs on this page.
     fn unfolded_row(&self, seq: Seq) -> rusqlite::Result<Option<Found>> {
         let (time, job, kind, number) = self.before();
-        let parameters = params![time, job, kind, number, rows::integer(seq.0), self.now.0];
+        let parameters = params![time, job, kind, number, integer(seq.0), self.now.0];
         self.connection.prepare_cached(rows::SELECT_UNFOLDED)?.query_row(parameters, rows::read_execution).optional()
     }
 
@@ -298,9 +301,4 @@ impl Page<'_> {
         }
         Ok(ExecutionPage { executions, next })
     }
-}
-
-pub(super) fn public_id(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<JobId>> {
-    let mut statement = connection.prepare_cached("SELECT public_id FROM jobs WHERE id = ?1")?;
-    statement.query_row([rows::integer(job.0)], |row| rows::job_id(row, 0)).optional()
 }

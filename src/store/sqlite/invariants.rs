@@ -3,10 +3,12 @@
 
 use rusqlite::Connection;
 
-use super::look::Finding;
-use super::{deliveries, incidents, rows};
+use super::rows;
 use crate::core::{Class, Kind, Status};
 use crate::limits::FINDINGS_MAX;
+use crate::store::Finding;
+use crate::store::sql::integer;
+use crate::store::tables::{deliveries, incidents};
 
 /// What each job has in history, from one walk over it. `wrong` counts rows that no version writes.
 const HISTORY: &str = "CREATE TEMP TABLE found (job_id INTEGER PRIMARY KEY, rows INTEGER, wrong INTEGER)";
@@ -127,7 +129,7 @@ fn strange_ids(connection: &Connection) -> rusqlite::Result<Option<Finding>> {
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let key: i64 = row.get(0)?;
-        if !rows::job_id(row, 1).is_ok_and(|id| rows::integer(id.key().0) == key) {
+        if !rows::job_id(row, 1).is_ok_and(|id| integer(id.key().0) == key) {
             finding.note(|| format!("job {key}"));
         }
     }

@@ -6,11 +6,14 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::index::IndexWriter;
-use super::secrets::{self, Found};
-use super::{OpenError, Store, alerts, calendars, deliveries, incidents, rows, settings, tokens};
+use super::secrets::open_all;
+use super::{OpenError, Store, rows};
 use crate::core::{LedgerRow, Restored, Status, StoredJob, Totals};
 use crate::job::{Context, JobKey};
-use crate::store::Loaded;
+use crate::store::tables::rows::{SELECT_JOBS, read_job};
+use crate::store::tables::secrets::Found;
+use crate::store::tables::{alerts, calendars, deliveries, incidents, settings, tokens};
+use crate::store::{Loaded, sql};
 use crate::time::WallUs;
 
 impl Store {
@@ -25,8 +28,8 @@ impl Store {
         mut job: impl FnMut(StoredJob),
         mut row: impl FnMut(LedgerRow),
     ) -> Result<Loaded, OpenError> {
-        let secrets = secrets::open_all(&self.connection, self.path(), self.vault.as_ref())?;
-        self.forget_unwritten().map_err(|why| self.damaged(&why))?;
+        let secrets = open_all(&self.connection, self.path(), self.vault.as_ref())?;
+        deliveries::forget_unwritten(&self.connection).map_err(|why| self.damaged(&why))?;
         let index = &mut self.index;
         let loaded = load(&self.connection, &secrets, index, context, &mut job, &mut row);
         loaded.map_err(|why| self.damaged(&why))
@@ -105,11 +108,11 @@ fn read_jobs(
     secrets: &Found,
     sink: &mut impl FnMut(StoredJob),
 ) -> rusqlite::Result<usize> {
-    let mut statement = connection.prepare(rows::SELECT_JOBS)?;
+    let mut statement = connection.prepare(SELECT_JOBS)?;
     let mut found = statement.query([])?;
     let mut jobs = 0;
     while let Some(row) = found.next()? {
-        let (revision, mut totals) = rows::read_job(row, context, secrets)?;
+        let (revision, mut totals) = read_job(&sql::Row(row), context, secrets)?;
         if let Some(recent) = recent.get(&revision.id.key()) {
             totals.merge(recent);
         }

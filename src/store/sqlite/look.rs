@@ -11,11 +11,13 @@ use super::copying::{CopyError, Watch};
 use super::index::IndexWriter;
 use super::open::{self, APPLICATION_ID, BACKUP_ID, OpenError};
 use super::seal::Header;
-use super::{invariants, load, migrations, secrets, settings, sums, whole};
+use super::secrets::open_all;
+use super::{invariants, load, migrations, sums, whole};
 use crate::core::{LedgerRow, StoredJob};
 use crate::job::Context;
-use crate::limits::{BACKUP_WAL_MAX, FINDINGS_MAX, FINDINGS_NAMED_MAX};
-use crate::store::Loaded;
+use crate::limits::{BACKUP_WAL_MAX, FINDINGS_MAX};
+use crate::store::tables::settings;
+use crate::store::{Finding, Loaded};
 use crate::vault::Vault;
 
 /// How many steps of SQLite pass between two looks at the log.
@@ -36,41 +38,6 @@ const COUNTS: [(&str, &str); 12] = [
     ("calendars", "SELECT count(*) FROM calendars"),
     ("idempotencyKeys", "SELECT count(*) FROM idempotency_keys"),
 ];
-
-/// Something that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What, in the plural.
-    pub what: String,
-    /// How often, up to a bound.
-    pub count: u32,
-    /// Some of them.
-    pub examples: Vec<String>,
-}
-
-impl Finding {
-    /// One that has not been met.
-    pub(super) fn new(what: &str) -> Finding {
-        Finding { what: what.to_owned(), count: 0, examples: Vec::new() }
-    }
-
-    /// One that was met, and of which there is no more to say.
-    pub fn once(what: &str) -> Finding {
-        Finding { count: 1, ..Finding::new(what) }
-    }
-
-    /// It is met.
-    pub(super) fn note(&mut self, example: impl FnOnce() -> String) {
-        self.count = (self.count + 1).min(FINDINGS_MAX);
-        if self.examples.len() < FINDINGS_NAMED_MAX {
-            self.examples.push(example());
-        }
-    }
-
-    pub(super) fn if_any(self) -> Option<Finding> {
-        (self.count > 0).then_some(self)
-    }
-}
 
 /// What becomes of the secrets in a file with the key at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,7 +218,7 @@ impl Look {
         say("rollups");
         examined.findings.extend(sums::wrong(&self.connection)?);
         say("settings");
-        let secrets = secrets::open_all(&self.connection, &self.path, self.vault.as_ref()).ok();
+        let secrets = open_all(&self.connection, &self.path, self.vault.as_ref()).ok();
         examined.findings.extend(settings::unread(&self.connection, secrets.as_ref())?);
         Ok(())
     }
@@ -265,7 +232,7 @@ impl Look {
     }
 
     fn secrets(&self) -> Result<SecretsState, CopyError> {
-        match secrets::open_all(&self.connection, &self.path, self.vault.as_ref()) {
+        match open_all(&self.connection, &self.path, self.vault.as_ref()) {
             Ok(found) if found.is_empty() => Ok(SecretsState::None),
             Ok(_) => Ok(SecretsState::Open),
             Err(OpenError::Sealed(_)) => Ok(SecretsState::NoKey),
@@ -290,7 +257,7 @@ impl Look {
         mut job: impl FnMut(StoredJob),
         mut row: impl FnMut(LedgerRow),
     ) -> Result<Loaded, OpenError> {
-        let secrets = secrets::open_all(&self.connection, &self.path, self.vault.as_ref())?;
+        let secrets = open_all(&self.connection, &self.path, self.vault.as_ref())?;
         let mut index = IndexWriter::new(Default::default());
         load::load(&self.connection, &secrets, &mut index, context, &mut job, &mut row)
             .map_err(|why| open::damaged(&self.path, &why))

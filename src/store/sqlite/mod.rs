@@ -3,31 +3,24 @@
 //!
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
 //! with `commit`, and `fold`, `retention`, `ageing`, `checkpoint` beside it, each a `chore`, `reader` with `history`
-//! (pages), `strips`, `single` executions, `found` jobs and `series`; `index` with `stand`, `rollups`, `alerts`, `calendars`,
-//! idempotency `keys`, `tombstones`, `incidents` with the `deliveries` of their messages, `settings`, which say who hears of them, `secrets`, which `reseal` gives another key, `tokens` and the `audit` log. A `backup` is a copy of all of it, made as `copying` says, out of a `part`, with a `seal`;
+//! (pages), `strips`, `single` executions and `series`; `index` with `stand`, `rollups`,
+//! `tombstones`, `secrets`, which `reseal` gives another key, and tokens in a `token_file`. `spoken` is how SQLite carries out what the other tables say. A `backup` is a copy of all of it, made as `copying` says, out of a `part`, with a `seal`;
 //! `whole` tells whether a file is one, `look` what is in it and whether its tables fit together (`invariants`, `sums`), and `restore`
 //! puts it in place of a database. `fill` makes a long history for measurements, `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
-mod alerts;
-mod audit;
 mod backup;
 #[cfg(test)]
 mod backup_tests;
-mod calendars;
 mod checkpoint;
 mod chore;
 mod commit;
 mod copying;
-mod deliveries;
 mod fill;
 mod fold;
-mod found;
 mod history;
-mod incidents;
 mod index;
 mod invariants;
-mod keys;
 mod load;
 mod look;
 mod migrations;
@@ -44,12 +37,12 @@ mod rows;
 mod seal;
 mod secrets;
 mod series;
-mod settings;
 mod single;
+mod spoken;
 mod stand;
 mod strips;
 mod sums;
-mod tokens;
+mod token_file;
 mod tombstones;
 mod whole;
 mod writer;
@@ -60,12 +53,12 @@ mod subject;
 pub use backup::{BackedUp, BackupSource};
 pub use copying::{CopyError, Progress, Watch};
 pub use fill::fill;
-pub use look::{Examined, Finding, Look, SecretsState};
+pub use look::{Examined, Look, SecretsState};
 pub use open::{Looked, OpenError, Store};
 pub use reader::Readers;
 pub use reseal::{ResealError, Resealed};
 pub use restore::{Prepared, Replaced};
 #[cfg(test)]
 pub(in crate::store) use subject::Subject;
-pub use tokens::TokenFile;
+pub use token_file::TokenFile;
 pub use writer::Writer;

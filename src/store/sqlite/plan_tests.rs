@@ -5,10 +5,10 @@
 use rusqlite::Connection;
 
 use super::migrations::MIGRATIONS;
-use super::{deliveries, incidents};
 use crate::core::{Cause, IncidentId};
 use crate::job::JobKey;
 use crate::store::IncidentQuery;
+use crate::store::tables::{deliveries, incidents};
 
 fn database() -> Connection {
     let connection = Connection::open_in_memory().expect("it can be made");
@@ -40,7 +40,7 @@ fn pages_of_incidents_are_searched_newest_first_and_never_sorted() {
             job: [None, Some(JobKey(1))][kind / 3 % 2],
             cause: [None, Some(Cause::Late)][kind / 6],
         };
-        let steps = plan(&connection, &incidents::page_sql(&query).0);
+        let steps = plan(&connection, &incidents::page_sql(&connection, &query).0);
         assert!(steps.len() == 1 && steps[0].starts_with("SEARCH i USING "), "{query:?}: {steps:?}");
         let is_bounded = steps[0].contains("id<?") || steps[0].contains("rowid<?");
         assert!(is_bounded, "a page goes on where the one before ended: {query:?}: {steps:?}");
@@ -63,7 +63,7 @@ fn pages_of_incidents_are_searched_newest_first_and_never_sorted() {
 fn a_start_and_retention_walk_over_what_they_are_about() {
     let connection = database();
     for (sql, expected) in [
-        (incidents::open_sql(), &["USING INDEX idx_incidents_open"][..]),
+        (incidents::open_sql(&connection), &["USING INDEX idx_incidents_open"][..]),
         (
             format!("SELECT * {}", deliveries::UNDELIVERED),
             &["USING INDEX idx_messages_undelivered", "SEARCH i USING INTEGER PRIMARY KEY (rowid=?)"],
@@ -71,17 +71,17 @@ fn a_start_and_retention_walk_over_what_they_are_about() {
         (format!("SELECT * {}", deliveries::OF_INCIDENT), &["SEARCH m USING PRIMARY KEY (incident=?)"]),
         (deliveries::FORGET_UNWRITTEN.to_owned(), &["idx_messages_unwritten"]),
         (
-            deliveries::DELETE_BEFORE.to_owned(),
+            deliveries::delete_before_sql(&connection),
             &[
                 "SEARCH messages USING PRIMARY KEY (incident=? AND number=? AND channel=?)",
                 "USING INDEX idx_messages_done (created_at<?)",
             ],
         ),
         (
-            incidents::DELETE_BEFORE.to_owned(),
+            incidents::delete_before_sql(&connection),
             &["SEARCH incidents USING INTEGER PRIMARY KEY", "idx_incidents_closed_at (closed_at<?)", "(incident=?)"],
         ),
-        (incidents::OLDEST_DONE.to_owned(), &["COVERING INDEX idx_incidents_closed_at", "(incident=?)"]),
+        (incidents::oldest_done_sql(&connection), &["COVERING INDEX idx_incidents_closed_at", "(incident=?)"]),
     ] {
         let steps = plan(&connection, &sql);
         for part in expected {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::open::{self, OpenError};
-use super::secrets::{place, place_in_channel};
 use super::{Store, rows};
+use crate::store::tables::secrets::{place, place_in_channel};
 use crate::vault::{UnsealError, Vault};
 
 /// How many secrets were found, and how.

@@ -7,13 +7,15 @@ use std::time::Instant;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::index::Index;
+use super::rows;
 use super::tombstones::Tombstones;
-use super::{alerts, audit, deliveries, incidents, keys, rows, tokens};
 use crate::clock;
 use crate::job::JobKey;
 use crate::limits::{
     ALERTS_SHARE_PER_CENT, AUDIT_SHARE_PER_CENT, RETENTION_PACE, RETENTION_SLICE_JOBS, RETENTION_SLICE_TIME,
 };
+use crate::store::sql::{integer, small};
+use crate::store::tables::{alerts, audit, deliveries, incidents, keys, tokens};
 use crate::store::{Housekeeping, Keep};
 
 /// How far below the limit a sweep for bytes aims, so that it does not begin again at once.
@@ -149,7 +151,7 @@ impl Retention {
             Phase::Alerts(surplus) => {
                 let mut room = self.housekeeping.retain_slice_rows;
                 while let Some((job, count)) = surplus.last_mut() {
-                    let gone = alerts::delete_oldest(transaction, *job, room.min(rows::small(*count)))?;
+                    let gone = alerts::delete_oldest(transaction, *job, room.min(small(*count)))?;
                     *count -= u64::from(gone);
                     room -= gone;
                     // Fewer than asked for: those that are left are still to be delivered.
@@ -263,13 +265,13 @@ fn delete_oldest(
          AND scheduled_time * 1000000 + ifnull(executed_after, 0) < ?3 ORDER BY scheduled_time LIMIT ?4)",
     )?;
     let mut gone = delete.execute(params![job, oldest_us / 1_000_000, oldest_us, most])?;
-    let surplus = rows::integer(surplus).min(most) - rows::integer(gone as u64);
+    let surplus = integer(surplus).min(most) - integer(gone as u64);
     if surplus > 0 {
         gone += delete.execute(params![job, i64::MAX, i64::MAX, surplus])?;
     }
     if gone > 0 {
         let mut count = connection.prepare_cached("UPDATE job_totals SET kept = ?2 WHERE job_id = ?1")?;
-        count.execute(params![job, rows::integer(kept.saturating_sub(gone as u64))])?;
+        count.execute(params![job, integer(kept.saturating_sub(gone as u64))])?;
     }
     Ok(u32::try_from(gone).expect("at most `room` rows are deleted"))
 }

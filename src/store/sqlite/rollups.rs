@@ -10,7 +10,9 @@ use super::rows;
 use crate::core::LedgerRow;
 use crate::job::JobKey;
 use crate::store::rollup::{Rollup, Room};
+use crate::store::sql::{bad, integer};
 use crate::store::steps::Edge;
+use crate::store::tables::rows::raise_mark;
 use crate::store::varint::Damaged;
 use crate::time::Instant;
 
@@ -32,7 +34,7 @@ pub(super) fn edge(connection: &Connection) -> rusqlite::Result<Edge> {
 
 /// Moves the edge, if that is forward.
 pub(super) fn raise_edge(connection: &Connection, edge: Edge) -> rusqlite::Result<()> {
-    rows::raise_mark(connection, EDGE, edge.start().as_secs())
+    raise_mark(connection, EDGE, edge.start().as_secs())
 }
 
 /// A rollup that is to be written there; None if what is there cannot be read.
@@ -59,7 +61,7 @@ impl Table {
             Table::Hours => "SELECT rollup FROM series_hours WHERE start = ?1 AND job_id = ?2",
             Table::Days => "SELECT rollup FROM series_days WHERE start = ?1 AND job_id = ?2",
         };
-        let key = params![place.0.as_secs(), rows::integer(place.1.0)];
+        let key = params![place.0.as_secs(), integer(place.1.0)];
         connection.prepare_cached(sql)?.query_row(key, |row| rollup_in(row, 0)).optional()
     }
 
@@ -89,7 +91,7 @@ impl Table {
         let mut find = connection.prepare_cached(sql)?;
         let mut at = 0;
         while let Some(&((start, first), _)) = parts.get(at) {
-            let mut found = find.query(params![start.as_secs(), rows::integer(first.0)])?;
+            let mut found = find.query(params![start.as_secs(), integer(first.0)])?;
             let mut passed = 0;
             while passed < PASSED_MAX && at < parts.len() {
                 let Some(row) = found.next()? else { return Ok(()) };
@@ -118,8 +120,8 @@ impl Table {
 
 /// A column that holds the bytes of a rollup.
 pub(super) fn rollup_in(row: &Row<'_>, index: usize) -> rusqlite::Result<Rollup> {
-    let bytes = row.get_ref(index)?.as_blob().map_err(|why| rows::bad(index, &why.to_string()))?;
-    Rollup::decode(bytes).map_err(|Damaged| rows::bad(index, "these are not the bytes of a rollup"))
+    let bytes = row.get_ref(index)?.as_blob().map_err(|why| rusqlite::Error::from(bad(index, &why.to_string())))?;
+    Rollup::decode(bytes).map_err(|Damaged| bad(index, "these are not the bytes of a rollup").into())
 }
 
 /// What a slice of the fold adds to rollups.
@@ -168,5 +170,5 @@ impl Recent {
 
 fn put_one(put: &mut Statement<'_>, place: Place, rollup: Rollup) -> rusqlite::Result<()> {
     let bytes = rollup.encode(if place.1 == ALL { Room::All } else { Room::Job });
-    put.execute(params![place.0.as_secs(), rows::integer(place.1.0), bytes]).map(drop)
+    put.execute(params![place.0.as_secs(), integer(place.1.0), bytes]).map(drop)
 }

@@ -12,6 +12,7 @@ use super::stand::Settled;
 use crate::job::JobKey;
 use crate::limits::{READ_TIME_MAX, SERIES_UNFOLDED_MAX};
 use crate::store::Series;
+use crate::store::sql::integer;
 use crate::store::steps::Steps;
 use crate::time::Instant;
 
@@ -82,7 +83,7 @@ fn add_unfolded(
             }
         }
         // The index may be ahead of what is seen here.
-        if let Some(row) = read.query_row([rows::integer(entry.seq.0)], rows::read_ledger).optional()? {
+        if let Some(row) = read.query_row([integer(entry.seq.0)], rows::read_ledger).optional()? {
             steps.add_execution(&row.key, &row.record);
         }
     }

@@ -11,6 +11,7 @@ use super::rows;
 use crate::core::{ExecutionKey, Kind, Record};
 use crate::job::JobKey;
 use crate::limits::PAGE_MAX;
+use crate::store::sql::integer;
 use crate::time::{Instant, WallUs};
 
 /// How many rows behind a second are looked at: one that covers it is the first, of each era.
@@ -26,7 +27,7 @@ pub(super) fn one(
     let ExecutionKey { instant, job, kind, number } = *key;
     let sql =
         format!("{} WHERE job_id = ?1 AND scheduled_time = ?2 AND kind = ?3 AND number = ?4", rows::SELECT_FOLDED);
-    let parameters = params![rows::integer(job.0), instant.as_secs(), kind.code(), number];
+    let parameters = params![integer(job.0), instant.as_secs(), kind.code(), number];
     let folded = connection.prepare_cached(&sql)?.query_row(parameters, rows::read_execution).optional()?;
     if let Some((_, record)) = folded {
         return Ok(Some(record));
@@ -46,7 +47,7 @@ pub(super) fn at(
 ) -> rusqlite::Result<Vec<Found>> {
     let find = |condition: &str| -> rusqlite::Result<Vec<Found>> {
         let sql = format!("{} WHERE job_id = ?1 AND scheduled_time {condition}", rows::SELECT_FOLDED);
-        let parameters = params![rows::integer(job.0), instant.as_secs(), COVERING_MAX];
+        let parameters = params![integer(job.0), instant.as_secs(), COVERING_MAX];
         connection.prepare_cached(&sql)?.query_map(parameters, rows::read_execution)?.collect()
     };
     let mut found = find("= ?2 LIMIT 1000 + ?3")?;
@@ -68,7 +69,7 @@ pub(super) fn origins(
     now: WallUs,
 ) -> rusqlite::Result<HashSet<ExecutionKey>> {
     let sql = format!("{} WHERE job_id = ?1 AND scheduled_time = ?2 AND kind = ?3", rows::SELECT_FOLDED);
-    let parameters = params![rows::integer(job.0), instant.as_secs(), Kind::Replay.code()];
+    let parameters = params![integer(job.0), instant.as_secs(), Kind::Replay.code()];
     let mut found: Vec<Found> =
         connection.prepare_cached(&sql)?.query_map(parameters, rows::read_execution)?.collect::<Result<_, _>>()?;
     found.extend(unfolded_down_to(connection, index, job, instant, Some(instant), now)?);

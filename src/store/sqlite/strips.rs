@@ -3,12 +3,13 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::history::{Page, public_id, start_of};
+use super::history::{Page, start_of};
 use super::index::{Entry, Index};
-use super::rows;
 use super::stand::Settled;
 use crate::core::{ExecutionKey, Kind, Status};
 use crate::job::{JobId, JobKey};
+use crate::store::sql::{self, integer};
+use crate::store::tables::rows::public_id;
 use crate::store::{Called, Strip, StripRun};
 use crate::time::{Instant, WallUs};
 
@@ -48,21 +49,20 @@ pub(super) fn strips(
 /// What a job is called, and its URL.
 fn called(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Called>> {
     let mut select = connection.prepare_cached("SELECT name, api FROM jobs WHERE id = ?1 AND deleted_at IS NULL")?;
-    select.query_row([rows::integer(job.0)], |row| Ok(Called { name: row.get(0)?, api: row.get(1)? })).optional()
+    select.query_row([integer(job.0)], |row| Ok(Called { name: row.get(0)?, api: row.get(1)? })).optional()
 }
 
 /// The last executions of a job, newest first.
 fn runs(page: &Page<'_>, job: JobKey, listed: &[Entry], most: usize) -> rusqlite::Result<Vec<StripRun>> {
     let read = |row: &Row<'_>| read(row, job);
     let mut select = page.connection.prepare_cached(SELECT_FOLDED)?;
-    let limit = rows::integer(page.limit as u64);
-    let mut found: Vec<_> =
-        select.query_map(params![rows::integer(job.0), limit], read)?.collect::<rusqlite::Result<_>>()?;
+    let limit = integer(page.limit as u64);
+    let mut found: Vec<_> = select.query_map(params![integer(job.0), limit], read)?.collect::<rusqlite::Result<_>>()?;
     let mut select = page.connection.prepare_cached(SELECT_UNFOLDED)?;
     let mut unfolded = Vec::new();
     for entry in listed {
         // The index may be ahead of what is seen here.
-        let parameters = params![rows::integer(entry.seq.0), rows::integer(job.0), page.now.0];
+        let parameters = params![integer(entry.seq.0), integer(job.0), page.now.0];
         unfolded.extend(select.query_row(parameters, read).optional()?);
     }
     if unfolded.len() < page.limit && listed.len() == most {
@@ -79,8 +79,8 @@ fn runs(page: &Page<'_>, job: JobKey, listed: &[Entry], most: usize) -> rusqlite
 
 fn read(row: &Row<'_>, job: JobKey) -> rusqlite::Result<(ExecutionKey, StripRun)> {
     let instant = Instant::from_secs(row.get(0)?);
-    let key = ExecutionKey { instant, job, kind: rows::code(row, 1, Kind::from_code)?, number: row.get(2)? };
-    let status = rows::code(row, 3, Status::from_code)?;
+    let key = ExecutionKey { instant, job, kind: sql::Row(row).code(1, Kind::from_code)?, number: row.get(2)? };
+    let status = sql::Row(row).code(3, Status::from_code)?;
     let executed = row.get::<_, Option<i64>>(4)?.map(WallUs);
     let duration_us = row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs);
     Ok((key, run(&key, status, executed, duration_us)))

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::look::Finding;
 use super::rollups::{ALL, rollup_in};
 use super::rows;
 use crate::job::JobKey;
+use crate::store::Finding;
 use crate::store::steps::DAY_S;
 use crate::time::Instant;
 

@@ -8,8 +8,8 @@ use std::time::Instant;
 use rusqlite::{Connection, params};
 
 use super::index::Index;
-use super::rows;
 use crate::job::JobKey;
+use crate::store::tables::rows::raise_mark;
 
 /// A sweep over all tombstones, in the order of their deletion, in slices.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Tombstones {
         }
         if let Some(highest) = highest {
             // Keys are not used twice.
-            rows::raise_mark(connection, "job", highest)?;
+            raise_mark(connection, "job", highest)?;
         }
         Ok(found.last().is_some_and(|(last, _)| *last != self.after) || found.len() == most as usize)
     }

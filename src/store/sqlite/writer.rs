@@ -5,10 +5,9 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::RecvTimeoutError;
 
 use super::Store;
 use super::ageing::Ageing;
@@ -17,112 +16,53 @@ use super::chore::Chore;
 use super::commit::{Uncommitted, commit, is_busy};
 use super::fold::Fold;
 use super::retention::Retention;
-use crate::background;
 use crate::core::{JobChange, Persist};
-use crate::limits::{BATCHES_PENDING_MAX, WAL_TRUNCATE_EVERY};
+use crate::limits::WAL_TRUNCATE_EVERY;
+use crate::store::writing::{Work, Writer};
 use crate::store::{Batch, Housekeeping, Keep, WriterEvent};
 
 /// How long the writer rests when there is nothing to do.
 const REST: Duration = Duration::from_millis(500);
 
-/// The running writer.
-#[derive(Debug)]
-pub struct Writer {
-    batches: Option<Sender<(Instant, Batch)>>,
-    /// How much is kept from now on, until the thread has seen it: the newest word counts.
-    keeps: (Sender<Keep>, Receiver<Keep>),
-    events: Receiver<WriterEvent>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Writer {
-    /// Starts the thread; `notify` is called after each event.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub fn start(
-        store: Store,
-        keep: Keep,
-        housekeeping: Housekeeping,
-        notify: Arc<dyn Fn() + Send + Sync>,
-    ) -> io::Result<Writer> {
-        let (batches, work) = bounded(BATCHES_PENDING_MAX);
-        let keeps = bounded(1);
-        let theirs = keeps.1.clone();
-        let (say, events) = bounded(4 * BATCHES_PENDING_MAX + 4);
-        let trust = Trust::default();
-        let checkpointer = Checkpointer::start(&store, housekeeping, trust.clone())?;
-        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            background::give_way();
-            let wal = checkpoint::wal_of(store.path());
-            let fold = Fold::new(store.index.index().finished().len(), &housekeeping);
-            let retention = Retention::new(keep, Arc::clone(store.index.index()), housekeeping);
-            let [folding, retaining, ageing_chore] =
-                ["the fold", "retention", "the series"].map(|name| Chore::new(name, housekeeping.chore_rest));
-            let (kept_house, is_failing, told_lost) = (None, false, false);
-            Thread {
-                store,
-                wal,
-                fold,
-                folding,
-                retention,
-                retaining,
-                ageing: Ageing::new(&housekeeping),
-                ageing_chore,
-                checkpointer,
-                trust,
-                told_lost,
-                housekeeping,
-                truncated_next: Instant::now(),
-                kept_house,
-                is_failing,
-                keeps: theirs,
-                say,
-                notify,
-            }
-            .run(&work);
-        })?;
-        Ok(Writer { batches: Some(batches), keeps, events, thread: Some(thread) })
-    }
-
-    /// Hands a batch over. Never blocks: no more than `BATCHES_PENDING_MAX` may be unanswered.
-    pub fn send(&self, batch: Batch) {
-        let batches = self.batches.as_ref().expect("the writer runs until `stop`");
-        batches.try_send((Instant::now(), batch)).expect("the channel holds every batch that may be unanswered");
-    }
-
-    /// From now on so much is kept. Never blocks; what was said before and not seen yet counts no more.
-    pub fn keep(&self, keep: Keep) {
-        let (say, said) = &self.keeps;
-        while say.try_send(keep).is_err() {
-            // Whoever takes it, there is room then.
-            said.try_recv().ok();
+/// Starts the writer of a database; `notify` is called after each event.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub(in crate::store) fn start(
+    store: Store,
+    keep: Keep,
+    housekeeping: Housekeeping,
+    notify: Arc<dyn Fn() + Send + Sync>,
+) -> io::Result<Writer> {
+    let trust = Trust::default();
+    let checkpointer = Checkpointer::start(&store, housekeeping, trust.clone())?;
+    Writer::spawn(notify, move |work| {
+        let wal = checkpoint::wal_of(store.path());
+        let fold = Fold::new(store.index.index().finished().len(), &housekeeping);
+        let retention = Retention::new(keep, Arc::clone(store.index.index()), housekeeping);
+        let [folding, retaining, ageing_chore] =
+            ["the fold", "retention", "the series"].map(|name| Chore::new(name, housekeeping.chore_rest));
+        let (kept_house, is_failing, told_lost) = (None, false, false);
+        Thread {
+            store,
+            wal,
+            fold,
+            folding,
+            retention,
+            retaining,
+            ageing: Ageing::new(&housekeeping),
+            ageing_chore,
+            checkpointer,
+            trust,
+            told_lost,
+            housekeeping,
+            truncated_next: Instant::now(),
+            kept_house,
+            is_failing,
+            work,
         }
-    }
-
-    /// The next event, if there is one.
-    pub fn try_event(&self) -> Option<WriterEvent> {
-        self.events.try_recv().ok()
-    }
-
-    /// Whether the thread has ended, which it only does after `stop` or a panic.
-    pub fn is_dead(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
-    /// Lets the thread end after what it was given, and does not wait for it: `is_dead` tells.
-    pub fn finish(&mut self) {
-        self.batches = None;
-    }
-
-    /// Ends the thread after what it was given, and waits for it.
-    pub fn stop(&mut self) {
-        self.finish();
-        if let Some(thread) = self.thread.take() {
-            // It panicked: that was printed, and everything acknowledged is on disk.
-            drop(thread.join());
-        }
-    }
+        .run();
+    })
 }
 
 struct Thread {
@@ -145,15 +85,13 @@ struct Thread {
     kept_house: Option<(Instant, Instant)>,
     /// Whether it was said that writing fails.
     is_failing: bool,
-    keeps: Receiver<Keep>,
-    say: Sender<WriterEvent>,
-    notify: Arc<dyn Fn() + Send + Sync>,
+    work: Work,
 }
 
 impl Thread {
-    fn run(mut self, work: &Receiver<(Instant, Batch)>) {
+    fn run(mut self) {
         loop {
-            match work.recv_timeout(self.rest()) {
+            match self.work.batches.recv_timeout(self.rest()) {
                 Ok((given, batch)) => self.write(given, batch),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -195,9 +133,9 @@ impl Thread {
             }
         }
         if std::mem::take(&mut self.is_failing) {
-            self.tell(WriterEvent::Working);
+            self.work.tell(WriterEvent::Working);
         }
-        self.tell(WriterEvent::Committed { through, held_up, wrote: began.elapsed() });
+        self.work.tell(WriterEvent::Committed { through, held_up, wrote: began.elapsed() });
     }
 
     /// Says that writing fails. If nothing of the batch can be on disk, the changes in it are given up: their clients
@@ -228,7 +166,7 @@ impl Thread {
         batch.answers.retain(|(number, _)| rejected.binary_search(number).is_err());
         batch.audits.retain(|(number, _)| number.is_none_or(|number| rejected.binary_search(&number).is_err()));
         if !std::mem::replace(&mut self.is_failing, true) || !rejected.is_empty() {
-            self.tell(WriterEvent::Failing { why: why.to_string(), rejected });
+            self.work.tell(WriterEvent::Failing { why: why.to_string(), rejected });
         }
     }
 
@@ -243,7 +181,7 @@ impl Thread {
     /// it cannot read; writing goes on beside it.
     fn housekeep(&mut self) {
         let now = Instant::now();
-        if let Ok(keep) = self.keeps.try_recv() {
+        if let Ok(keep) = self.work.keeps.try_recv() {
             self.retention.keep_from_now(keep, now);
         }
         if self.folding.due(self.fold.due()) <= now {
@@ -281,7 +219,7 @@ impl Thread {
             && let Some(why) = self.trust.lost()
         {
             let why = format!("{why}: the write-ahead log grows until the next start, which copies it as a whole");
-            self.tell(WriterEvent::ChoreFailed { chore: "the checkpoint", why });
+            self.work.tell(WriterEvent::ChoreFailed { chore: "the checkpoint", why });
             self.told_lost = true;
         }
         self.kept_house = Some((now, Instant::now()));
@@ -290,21 +228,16 @@ impl Thread {
     fn tell_failed(&self, done: rusqlite::Result<()>, chore: &'static str) {
         match done {
             Err(why) if !is_busy(&why) => {
-                self.tell(WriterEvent::ChoreFailed { chore, why: format!("{why}; it is tried again later") });
+                self.work.tell(WriterEvent::ChoreFailed { chore, why: format!("{why}; it is tried again later") });
             }
             Ok(()) | Err(_) => {}
         }
-    }
-
-    fn tell(&self, event: WriterEvent) {
-        // The loop is gone only when the process ends.
-        drop(self.say.send(event));
-        (self.notify)();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crossbeam_channel::bounded;
     use rusqlite::Connection;
 
     use super::*;
@@ -352,7 +285,7 @@ mod tests {
         };
         let (woken, wake) = bounded(1_000);
         let notify = Arc::new(move || woken.send(()).unwrap_or(()));
-        let mut writer = Writer::start(store, KEEP, housekeeping, notify).expect("threads can be had");
+        let mut writer = start(store, KEEP, housekeeping, notify).expect("threads can be had");
         let write = |writer: &Writer, items: Vec<Persist>| {
             writer.send(Batch { items: (1..).zip(items).collect(), ..Batch::default() });
             loop {

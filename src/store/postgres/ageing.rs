@@ -1,0 +1,59 @@
+//! Owns the ageing of series: hours become days, and days that are too old go, in small slices.
+//! It must not lose or double what it moves: an hour is added to its day and deleted in one transaction.
+
+use std::collections::BTreeMap;
+
+use super::counts::{add_rollups, edge, raise_edge, rollup_in};
+use super::session::Session;
+use crate::clock;
+use crate::job::JobKey;
+use crate::limits::{SERIES_DAYS_KEPT, SERIES_HOURS_KEPT, SERIES_SLICE_ROWS};
+use crate::postgres::Error;
+use crate::store::rollup::Rollup;
+use crate::store::sql::{Row, Sql, integer, small, values};
+use crate::store::steps::{DAY_S, Edge, HOUR_S};
+use crate::time::Instant;
+
+/// Takes a slice. Whether there is more to do.
+pub(super) fn slice(session: &Session<'_>) -> Result<bool, Error> {
+    session.run("BEGIN", &[])?;
+    let more = age(session)?;
+    session.run("COMMIT", &[])?;
+    session.flush()?;
+    Ok(more)
+}
+
+fn age(session: &Session<'_>) -> Result<bool, Error> {
+    let newest = |find: &str| session.first(find, &[], |row| row.get::<Option<i64>>(0)).map(Option::flatten);
+    let hour = newest("SELECT max(start) FROM series_hours")?.map(|start| start.saturating_add(HOUR_S));
+    let day = newest("SELECT max(start) FROM series_days")?.map(|start| start.saturating_add(DAY_S));
+    let Some(newest) = hour.max(day) else { return Ok(false) };
+    // Age counts from now, but if the clock is ahead of all there is, from the newest hour: a clock set to another year
+    // must not make days of everything.
+    let newest = clock::wall().floor().as_secs().min(newest);
+    let before = |age: u64| Edge::at(Instant::from_secs(newest.saturating_sub_unsigned(age)));
+    raise_edge(session, before(SERIES_HOURS_KEPT.as_secs()))?;
+    // A clock that was ahead has left it where it was.
+    let edge = edge(session)?;
+    let moved = move_hours(session, edge)?;
+    let delete = "DELETE FROM series_days WHERE (start, job_id) IN \
+                  (SELECT start, job_id FROM series_days WHERE start < ?1 ORDER BY start, job_id LIMIT ?2)";
+    let oldest = before(SERIES_DAYS_KEPT.as_secs()).start().as_secs();
+    let gone = small(session.count(delete, values![oldest, SERIES_SLICE_ROWS])?);
+    Ok(moved == SERIES_SLICE_ROWS || gone == SERIES_SLICE_ROWS)
+}
+
+/// Moves some hours before the edge. How many.
+fn move_hours(session: &Session<'_>, edge: Edge) -> Result<u32, Error> {
+    let take = "DELETE FROM series_hours WHERE (start, job_id) IN (SELECT start, job_id FROM series_hours \
+                WHERE start < $1 ORDER BY start, job_id LIMIT $2) RETURNING start, job_id, rollup";
+    let done = session.query(take, &[&edge.start().as_secs(), &i64::from(SERIES_SLICE_ROWS)])?;
+    let mut days: BTreeMap<(Instant, JobKey), Rollup> = BTreeMap::new();
+    for row in done.rows.iter() {
+        let row = Row(&row);
+        let (start, owner) = (Instant::from_secs(row.get(0)?), JobKey(row.get(1)?));
+        days.entry((edge.stretch_of(start), owner)).or_default().merge(&rollup_in(&row, 2)?);
+    }
+    add_rollups(session, "series_days", days.iter())?;
+    Ok(small(integer(done.affected).unsigned_abs()))
+}

@@ -1,0 +1,194 @@
+//! Owns what finished executions add up to: kept in memory for a while, then added to totals and series, each exactly once.
+//! It must not lose what a node had not added when it ended: history says which batches those are.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::partitions;
+use super::session::Session;
+use crate::core::{ExecutionKey, LedgerRow, Record, Seq, Totals};
+use crate::job::JobKey;
+use crate::postgres::{Error, Param};
+use crate::store::rollup::{Rollup, Room};
+use crate::store::sql::{Bad, Row, Sql, bad, integer, values};
+use crate::store::steps::Edge;
+use crate::store::tables::rows;
+use crate::time::{Instant, WallUs};
+
+/// In the place of a job: the sum over all of them. No job has this key.
+pub(super) const ALL: JobKey = JobKey(0);
+/// How far apart the clocks of two nodes may be for their batches to be found, in microseconds.
+const SKEW_US: i64 = 120 * 1_000_000;
+/// The mark that says where the edge is between hours and days.
+const EDGE: &str = "series_days_before";
+
+/// What is counted, and not added yet.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    totals: BTreeMap<JobKey, Totals>,
+    /// By instant: the edge between hours and days may move.
+    rollups: BTreeMap<(Instant, JobKey), Rollup>,
+    pub(super) rows: u64,
+}
+
+impl Recent {
+    /// Counts an execution that is history now.
+    pub(super) fn add(&mut self, row: &LedgerRow) {
+        let hour = Edge::NONE.stretch_of(row.key.instant);
+        self.totals.entry(row.key.job).or_default().add(row);
+        for owner in [ALL, row.key.job] {
+            self.rollups.entry((hour, owner)).or_default().add(&row.key, &row.record);
+        }
+        self.rows += 1;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// What it comes to for each job.
+    pub(super) fn into_totals(self) -> HashMap<JobKey, Totals> {
+        self.totals.into_iter().collect()
+    }
+
+    /// Adds it all, as a transaction that says so of this node.
+    pub(super) fn flush(&self, session: &Session<'_>, node: i64, batch: i64, now: WallUs) -> Result<(), Error> {
+        session.run("BEGIN", &[])?;
+        self.write(session)?;
+        let counted = "UPDATE nodes SET counted = ?2, counted_at = ?3 WHERE id = ?1 AND counted < ?2";
+        session.count(counted, values![node, batch, now.0])?;
+        session.run("COMMIT", &[])?;
+        session.flush()
+    }
+
+    /// Adds it all, within a transaction.
+    pub(super) fn write(&self, session: &Session<'_>) -> Result<(), Error> {
+        self.write_totals(session)?;
+        let edge = edge(session)?;
+        let mut stretches: BTreeMap<(Instant, JobKey), Rollup> = BTreeMap::new();
+        for ((hour, owner), rollup) in &self.rollups {
+            stretches.entry((edge.stretch_of(*hour), *owner)).or_default().merge(rollup);
+        }
+        let days = stretches.iter().filter(|((start, _), _)| edge.is_behind(*start));
+        add_rollups(session, "series_days", days)?;
+        let hours = stretches.iter().filter(|((start, _), _)| !edge.is_behind(*start));
+        add_rollups(session, "series_hours", hours)
+    }
+
+    fn write_totals(&self, session: &Session<'_>) -> Result<(), Error> {
+        let jobs: Vec<i64> = self.totals.keys().map(|job| integer(job.0)).collect();
+        let find = concat!(
+            "SELECT ",
+            rows::totals_columns!(),
+            ", kept, job_id FROM job_totals WHERE job_id = ANY ($1) ORDER BY job_id FOR UPDATE"
+        );
+        let found = session.query(find, &[&jobs])?;
+        let mut known: HashMap<JobKey, (Totals, u64)> = HashMap::new();
+        for row in found.rows.iter() {
+            let row = Row(&row);
+            let job: u64 = row.get(rows::TOTALS_LEN + 1)?;
+            known.insert(JobKey(job), rows::read_kept_totals(&row)?);
+        }
+        for (job, recent) in &self.totals {
+            let (mut totals, kept) = known.remove(job).unwrap_or_default();
+            totals.merge(recent);
+            let kept = kept + recent.tally.counters.total() + recent.tally.counters.skipped;
+            rows::put_totals(session, *job, &totals, kept)?;
+        }
+        session.flush()
+    }
+}
+
+/// Where days end and hours begin.
+pub(super) fn edge<S: Sql>(sql: &S) -> Result<Edge, S::Error> {
+    let mark = sql.first("SELECT value FROM marks WHERE name = ?1", values![EDGE], |row| row.get(0))?;
+    Ok(mark.map_or(Edge::NONE, |second| Edge::at(Instant::from_secs(second))))
+}
+
+/// Moves it, if that is forward.
+pub(super) fn raise_edge<S: Sql>(sql: &S, edge: Edge) -> Result<(), S::Error> {
+    rows::raise_mark(sql, EDGE, edge.start().as_secs())
+}
+
+/// Adds rollups to those of a table.
+pub(super) fn add_rollups<'r>(
+    session: &Session<'_>,
+    table: &str,
+    rollups: impl Iterator<Item = (&'r (Instant, JobKey), &'r Rollup)>,
+) -> Result<(), Error> {
+    let rollups: Vec<_> = rollups.collect();
+    if rollups.is_empty() {
+        return Ok(());
+    }
+    let starts: Vec<i64> = rollups.iter().map(|((start, _), _)| start.as_secs()).collect();
+    let owners: Vec<i64> = rollups.iter().map(|((_, owner), _)| integer(owner.0)).collect();
+    let find = format!(
+        "SELECT s.start, s.job_id, s.rollup FROM unnest($1::int8[], $2::int8[]) AS u (start, job_id) \
+         JOIN {table} s USING (start, job_id) ORDER BY s.start, s.job_id FOR UPDATE OF s"
+    );
+    let found = session.query(&find, &[&starts, &owners])?;
+    let mut known: HashMap<(i64, u64), Rollup> = HashMap::new();
+    for row in found.rows.iter() {
+        let row = Row(&row);
+        known.insert((row.get(0)?, row.get(1)?), rollup_in(&row, 2)?);
+    }
+    let bytes: Vec<Vec<u8>> = rollups
+        .iter()
+        .map(|((start, owner), recent)| {
+            let mut rollup = known.remove(&(start.as_secs(), owner.0)).unwrap_or_default();
+            rollup.merge(recent);
+            rollup.encode(if *owner == ALL { Room::All } else { Room::Job })
+        })
+        .collect();
+    let put = format!(
+        "INSERT INTO {table} (start, job_id, rollup) SELECT * FROM unnest($1::int8[], $2::int8[], $3::bytea[]) \
+         ON CONFLICT (start, job_id) DO UPDATE SET rollup = excluded.rollup"
+    );
+    session.query(&put, &[&starts, &owners, &bytes as &dyn Param]).map(drop)
+}
+
+/// A column that holds the bytes of a rollup.
+pub(super) fn rollup_in(row: &Row<'_>, index: usize) -> Result<Rollup, Bad> {
+    let bytes: Vec<u8> = row.get(index)?;
+    Rollup::decode(&bytes).map_err(|_| bad(index, "these are not the bytes of a rollup"))
+}
+
+/// The columns that `rows::read_execution` reads, of history under the name `e`.
+pub(super) const HISTORY_COLUMNS: &str = "e.scheduled_time, e.job_id, e.kind, e.number, \
+     e.scheduled_time * 1000000 + e.executed_after, e.status, e.class, e.attempt, e.recoveries, e.http_status, e.duration, \
+     e.error_message, e.covers_from, e.covers_count, e.covers_more, e.details";
+
+/// Takes every execution of history that is not in totals yet, in the order in which they ended; of one job, or of all.
+pub(super) fn each_uncounted(
+    session: &Session<'_>,
+    job: Option<JobKey>,
+    node: Option<i64>,
+    take: &mut dyn FnMut(ExecutionKey, Record),
+) -> Result<(), Error> {
+    let since = "SELECT coalesce(min(counted_at), 0) FROM nodes WHERE NOT dead OR counted < batch";
+    let since: i64 = session.first(since, &[], |row| row.get(0))?.unwrap_or_default();
+    for partition in partitions::all(session)? {
+        let find = format!(
+            "SELECT {HISTORY_COLUMNS} FROM executions_{} e JOIN nodes n ON n.id = e.node WHERE e.written_at >= ?1 \
+             AND e.batch > n.counted AND (CAST(?2 AS BIGINT) IS NULL OR e.job_id = ?2) \
+             AND (CAST(?3 AS BIGINT) IS NULL OR e.node = ?3) ORDER BY e.node, e.batch, e.scheduled_time",
+            partition.number
+        );
+        let values = values![since.saturating_sub(SKEW_US), job.map(|job| job.0), node];
+        session.each(&find, values, &mut |row| {
+            let (key, record) = rows::read_execution(row)?;
+            take(key, record);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// What is not counted yet, of a node that is no more or of all.
+pub(super) fn uncounted(session: &Session<'_>, node: Option<i64>) -> Result<Recent, Error> {
+    let mut recent = Recent::default();
+    each_uncounted(session, None, node, &mut |key, record| {
+        recent.add(&LedgerRow { seq: Seq(0), key, due: WallUs::of(key.instant), record });
+    })?;
+    Ok(recent)
+}
+

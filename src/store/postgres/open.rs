@@ -1,0 +1,223 @@
+//! Owns coming to a database: connecting, its schema, and this server's place among those that share it.
+//! It must not read what is kept.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::load::load;
+use super::session::Session;
+use super::{counts, schema};
+use crate::clock;
+use crate::core::{LedgerRow, StoredJob};
+use crate::job::Context;
+use crate::limits::{NODE_POLL_EVERY, NODE_SILENCE_MAX, POSTGRES_CALL_TIME_MAX, POSTGRES_CONNECT_TIME_MAX};
+use crate::postgres::{Connection, Error, Url};
+use crate::store::sql::{Sql, values};
+use crate::store::tables::secrets::{self, Unopened};
+use crate::store::tables::{audit, deliveries, tokens};
+use crate::store::{AuditRow, Loaded};
+use crate::access::TokenChange;
+use crate::time::MonoUs;
+use crate::vault::Vault;
+
+/// A database on a PostgreSQL server, as one of its nodes has it.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) url: Url,
+    pub(super) connection: Connection,
+    /// Which incarnation this is.
+    pub(super) node: i64,
+    pub(super) vault: Option<Vault>,
+}
+
+/// Until when a call may take that begins now.
+pub(super) fn soon() -> MonoUs {
+    clock::mono().plus(POSTGRES_CALL_TIME_MAX)
+}
+
+/// Connects, as a server that writes or reads.
+pub(super) fn connect(url: &Url) -> Result<Connection, Error> {
+    let mut connection = Connection::connect(url, clock::mono().plus(POSTGRES_CONNECT_TIME_MAX))?;
+    // Plans for arrays of many values are made once, and go by the keys of the tables.
+    connection.batch(
+        "SET synchronous_commit TO DEFAULT; SET enable_hashjoin TO off; SET enable_mergejoin TO off; \
+         SET plan_cache_mode TO force_generic_plan; SET jit TO off",
+        soon(),
+    )?;
+    Ok(connection)
+}
+
+impl Store {
+    /// Connects, brings the schema up to date, and becomes the node that owns all shards.
+    ///
+    /// # Errors
+    /// When there is no such database, it is of a newer version, or another node lives.
+    pub fn open(url: &Url, name: &str) -> Result<Store, OpenError> {
+        let url = url.clone().with_application_name(name);
+        let failed = |why: Error| OpenError::Failed(why.to_string());
+        let mut connection = connect(&url).map_err(failed)?;
+        let version = schema::migrate(&mut connection, soon()).map_err(failed)?;
+        if version > schema::current_version() {
+            return Err(OpenError::Newer { version, current: schema::current_version() });
+        }
+        let node = join(&mut connection, name).map_err(failed)?;
+        let mut store = Store { url, connection, node, vault: None };
+        store.own()?;
+        Ok(store)
+    }
+
+    /// Seals secrets with this key, and opens those that are there.
+    #[must_use]
+    pub fn with_vault(mut self, vault: Option<Vault>) -> Store {
+        self.vault = vault;
+        self
+    }
+
+    /// Waits until no other node shows that it lives, and owns all shards then.
+    fn own(&mut self) -> Result<(), OpenError> {
+        let failed = |why: Error| OpenError::Failed(why.to_string());
+        for (other, name, beat) in self.others().map_err(failed)? {
+            let until = clock::mono().plus(NODE_SILENCE_MAX);
+            while clock::mono() < until {
+                std::thread::sleep(NODE_POLL_EVERY);
+                let still = "SELECT 1 FROM nodes WHERE id = $1 AND beat = $2 AND NOT dead";
+                let found = self.connection.query(still, &[&other, &beat], soon()).map_err(failed)?;
+                if found.is_empty() {
+                    break;
+                }
+            }
+            if !self.revoke(other, beat).map_err(failed)? {
+                // It lives, unless it has just gone by itself.
+                let alive = "SELECT 1 FROM nodes WHERE id = $1 AND NOT dead";
+                if !self.connection.query(alive, &[&other], soon()).map_err(failed)?.is_empty() {
+                    self.leave().map_err(failed)?;
+                    return Err(OpenError::InUse(name));
+                }
+            }
+        }
+        self.take_all().map_err(failed)
+    }
+
+    /// Nodes that are not known to be dead: their number, name and beat.
+    fn others(&mut self) -> Result<Vec<(i64, String, i64)>, Error> {
+        let find = "SELECT id, name, beat FROM nodes WHERE NOT dead AND id <> $1 ORDER BY id";
+        let found = self.connection.query(find, &[&self.node], soon())?;
+        found.iter().map(|row| Ok((row.i64(0)?, row.text(1)?.to_owned(), row.i64(2)?))).collect()
+    }
+
+    /// Declares a node dead whose beat stands still. From then on nothing of it is written. Whether it was still so.
+    fn revoke(&mut self, other: i64, beat: i64) -> Result<bool, Error> {
+        let revoke = "UPDATE nodes SET dead = true WHERE id = $1 AND NOT dead AND beat = $2";
+        Ok(self.connection.execute(revoke, &[&other, &beat], soon())? > 0)
+    }
+
+    /// Owns all shards, and whatever the nodes before left: their executions, and what they had not counted.
+    fn take_all(&mut self) -> Result<(), Error> {
+        let session = Session::new(&mut self.connection, soon());
+        session.run("BEGIN", &[])?;
+        // Nobody else counts what is counted here.
+        let dead = "SELECT id FROM nodes WHERE dead AND counted < batch ORDER BY id FOR UPDATE";
+        for node in session.all(dead, &[], |row| row.get::<i64>(0))? {
+            counts::uncounted(&session, Some(node))?.write(&session)?;
+            session.run("UPDATE nodes SET counted = batch WHERE id = ?1", values![node])?;
+        }
+        session.run("UPDATE shards SET owner = ?1, epoch = epoch + 1", values![self.node])?;
+        session.run("UPDATE ledger SET node = ?1 WHERE node <> ?1", values![self.node])?;
+        // A number is never used again, so nothing is lost with the row.
+        session.run("DELETE FROM nodes WHERE dead AND started_at < ?1", values![clock::wall().0 - 86_400_000_000])?;
+        session.run("COMMIT", &[])?;
+        session.flush()
+    }
+
+    /// Says that this node is no more, so that the next one need not wait.
+    pub(super) fn leave(&mut self) -> Result<(), Error> {
+        leave(&mut self.connection, self.node)
+    }
+
+    /// Reads everything the core must know: each job, read with `context` and its own anchor, then each unfinished row.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or holds a row that no version writes.
+    pub fn load(
+        &mut self,
+        context: &Context<'_>,
+        mut job: impl FnMut(StoredJob),
+        mut row: impl FnMut(LedgerRow),
+    ) -> Result<Loaded, OpenError> {
+        let failed = |why: Error| OpenError::Failed(why.to_string());
+        let session = Session::new(&mut self.connection, soon());
+        session.run("BEGIN", &[]).map_err(failed)?;
+        let secrets = secrets::open_all(&session, self.vault.as_ref()).map_err(|why| match why {
+            Unopened::Unread(why) => failed(why),
+            Unopened::Sealed => OpenError::Sealed,
+            Unopened::OtherKey => OpenError::OtherKey,
+            Unopened::Damaged(why) => OpenError::Failed(why),
+        })?;
+        deliveries::forget_unwritten(&session).map_err(failed)?;
+        let loaded = load(&session, self.node, &secrets, context, &mut job, &mut row).map_err(failed)?;
+        session.run("COMMIT", &[]).and_then(|()| session.flush()).map_err(failed)?;
+        Ok(loaded)
+    }
+
+    /// Writes a change of the tokens, before the writer has begun.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn write_token(&mut self, change: &TokenChange, row: &AuditRow) -> Result<(), String> {
+        let session = Session::new(&mut self.connection, soon());
+        let written = tokens::write(&session, change).and_then(|()| audit::insert(&session, row));
+        written.and_then(|()| session.flush()).map_err(|why| why.to_string())
+    }
+}
+
+/// A node says that it is no more.
+pub(super) fn leave(connection: &mut Connection, node: i64) -> Result<(), Error> {
+    connection.execute("UPDATE nodes SET dead = true WHERE id = $1", &[&node], soon()).map(drop)
+}
+
+/// Becomes a node of this database.
+fn join(connection: &mut Connection, name: &str) -> Result<i64, Error> {
+    let now = clock::wall().0;
+    let join = "INSERT INTO nodes (name, version, started_at, counted_at) VALUES ($1, $2, $3, $3) RETURNING id";
+    connection.query(join, &[name, env!("CARGO_PKG_VERSION"), &now], soon())?.first()?.i64(0)
+}
+
+/// Why a database cannot be used.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The database was made by a newer version.
+    Newer {
+        /// Its version.
+        version: i64,
+        /// The newest version this build knows.
+        current: i64,
+    },
+    /// A node of this name lives.
+    InUse(String),
+    /// There are secrets, and no key was given.
+    Sealed,
+    /// There are secrets that another key opens.
+    OtherKey,
+    /// The server cannot be reached, or refuses something.
+    Failed(String),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Newer { version, current } => write!(
+                f,
+                "--store: its schema has version {version}, and this build knows up to {current}; use the newer build"
+            ),
+            OpenError::InUse(name) => write!(f, "--store: the node {name} uses this database"),
+            OpenError::Sealed => {
+                f.write_str("--store: it holds secrets, and no key was given; --secrets-key FILE names it")
+            }
+            OpenError::OtherKey => f.write_str("--store: it holds secrets that were sealed with another key"),
+            OpenError::Failed(why) => write!(f, "--store: {why}"),
+        }
+    }
+}
+
+/// How long a node rests between two beats.
+pub(super) const BEAT_EVERY: Duration = Duration::from_millis(500);

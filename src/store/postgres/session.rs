@@ -1,0 +1,209 @@
+//! Owns how PostgreSQL carries out what the tables say: what gives no rows waits, and goes out with what comes next.
+//! It must not know a table, nor end a transaction by itself.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+use bytes::BytesMut;
+use postgres_protocol::{IsNull, Oid, types};
+
+use crate::postgres::{Connection, Done, Error, Param, Row as Raw, Unfit, oid};
+use crate::store::sql::{Bad, Columns, Found, Row, Sql, Value, bad};
+use crate::time::MonoUs;
+
+/// Rows that a cursor gives at once.
+const FETCH_ROWS: usize = 256;
+
+/// A connection, until a moment.
+pub(super) struct Session<'a> {
+    connection: RefCell<&'a mut Connection>,
+    queue: RefCell<Vec<Queued>>,
+    until: MonoUs,
+}
+
+/// A statement that waits.
+struct Queued {
+    text: String,
+    values: Vec<Owned>,
+}
+
+/// A value that waits.
+#[derive(Clone, Debug)]
+enum Owned {
+    Null,
+    Integer(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Owned {
+    fn of(value: &Value<'_>) -> Owned {
+        match *value {
+            Value::Null => Owned::Null,
+            Value::Integer(number) => Owned::Integer(number),
+            Value::Text(text) => Owned::Text(text.to_owned()),
+            Value::Bytes(bytes) => Owned::Bytes(bytes.to_vec()),
+        }
+    }
+
+    fn as_value(&self) -> Value<'_> {
+        match self {
+            Owned::Null => Value::Null,
+            Owned::Integer(number) => Value::Integer(*number),
+            Owned::Text(text) => Value::Text(text),
+            Owned::Bytes(bytes) => Value::Bytes(bytes),
+        }
+    }
+}
+
+impl Param for Value<'_> {
+    fn oid(&self) -> Oid {
+        match self {
+            Value::Integer(_) => oid::INT8,
+            Value::Bytes(_) => oid::BYTEA,
+            // What it is the server sees from where it goes: a text may be JSON.
+            Value::Null | Value::Text(_) => oid::UNKNOWN,
+        }
+    }
+
+    fn write(&self, out: &mut BytesMut) -> Result<IsNull, Unfit> {
+        match *self {
+            Value::Null => return Ok(IsNull::Yes),
+            Value::Integer(number) => types::int8_to_sql(number, out),
+            Value::Text(text) if text.contains('\0') => {
+                return Err("a text with a zero byte, which PostgreSQL does not take".into());
+            }
+            Value::Text(text) => types::text_to_sql(text, out),
+            Value::Bytes(bytes) => types::bytea_to_sql(bytes, out),
+        }
+        Ok(IsNull::No)
+    }
+}
+
+impl Columns for Raw<'_> {
+    fn column(&self, index: usize) -> Result<Found<'_>, Bad> {
+        let found = match self.type_of(index) {
+            Some(oid::INT8) => self.opt_i64(index).map(|number| number.map(Found::Integer)),
+            Some(oid::INT4) => self.opt_i32(index).map(|number| number.map(|number| Found::Integer(number.into()))),
+            Some(oid::INT2) => self.opt_i16(index).map(|number| number.map(|number| Found::Integer(number.into()))),
+            Some(oid::BOOL) => self.opt_bool(index).map(|is| is.map(|is| Found::Integer(is.into()))),
+            Some(oid::FLOAT8) => self.opt_f64(index).map(|number| number.map(Found::Real)),
+            Some(oid::BYTEA) => self.opt_bytes(index).map(|bytes| bytes.map(Found::Bytes)),
+            Some(_) | None => self.opt_text(index).map(|text| text.map(Found::Text)),
+        };
+        Ok(found.map_err(|why| bad(index, &why.to_string()))?.unwrap_or(Found::Null))
+    }
+}
+
+impl From<Bad> for Error {
+    fn from(bad: Bad) -> Error {
+        Error::Value(bad.to_string())
+    }
+}
+
+/// Values are numbered with another sign than in SQLite. No text of ours has a question mark elsewhere.
+fn translated(text: &str) -> String {
+    text.replace('?', "$")
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(connection: &'a mut Connection, until: MonoUs) -> Session<'a> {
+        Session { connection: RefCell::new(connection), queue: RefCell::default(), until }
+    }
+
+    /// Sends what waits, and behind it what `add` adds: what that came to, in its order.
+    pub(super) fn flush_with(
+        &self,
+        add: impl FnOnce(&mut crate::postgres::Pipeline<'_>),
+    ) -> Result<Vec<Done>, Error> {
+        let queued = self.queue.take();
+        let mut connection = self.connection.borrow_mut();
+        let mut pipeline = connection.pipeline();
+        for Queued { text, values } in &queued {
+            let values: Vec<Value<'_>> = values.iter().map(Owned::as_value).collect();
+            let params: Vec<&dyn Param> = values.iter().map(|value| value as &dyn Param).collect();
+            pipeline.run(text, &params);
+        }
+        add(&mut pipeline);
+        if pipeline.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(pipeline.finish(self.until)?.split_off(queued.len()))
+    }
+
+    /// Sends what waits.
+    pub(super) fn flush(&self) -> Result<(), Error> {
+        self.flush_with(|_| {}).map(drop)
+    }
+
+    /// Ends a transaction by which nothing is to be changed, however it went.
+    pub(super) fn end(&self) -> Result<(), Error> {
+        self.queue.take();
+        self.query("ROLLBACK", &[]).map(drop)
+    }
+
+    /// Carries out one statement with values of any type.
+    pub(super) fn query(&self, text: &str, params: &[&dyn Param]) -> Result<Done, Error> {
+        let mut done = self.flush_with(|pipeline| pipeline.run(text, params))?;
+        Ok(done.pop().expect("each statement comes to something"))
+    }
+
+    fn carry_out(&self, text: &str, values: &[Value<'_>]) -> Result<Done, Error> {
+        let params: Vec<&dyn Param> = values.iter().map(|value| value as &dyn Param).collect();
+        self.query(&translated(text), &params)
+    }
+}
+
+impl Sql for Session<'_> {
+    type Error = Error;
+
+    fn run(&self, text: &str, values: &[Value<'_>]) -> Result<(), Error> {
+        let values = values.iter().map(Owned::of).collect();
+        self.queue.borrow_mut().push(Queued { text: translated(text), values });
+        Ok(())
+    }
+
+    fn count(&self, text: &str, values: &[Value<'_>]) -> Result<u64, Error> {
+        self.carry_out(text, values).map(|done| done.affected)
+    }
+
+    fn each(
+        &self,
+        text: &str,
+        values: &[Value<'_>],
+        take: &mut dyn FnMut(&Row<'_>) -> Result<(), Bad>,
+    ) -> Result<(), Error> {
+        let done = self.carry_out(text, values)?;
+        for row in done.rows.iter() {
+            take(&Row(&row))?;
+        }
+        Ok(())
+    }
+
+    fn walk(
+        &self,
+        text: &str,
+        values: &[Value<'_>],
+        take: &mut dyn FnMut(&Row<'_>) -> Result<bool, Bad>,
+    ) -> Result<(), Error> {
+        self.run(&format!("DECLARE walk NO SCROLL CURSOR FOR {text}"), values)?;
+        loop {
+            let done = self.query(&format!("FETCH FORWARD {FETCH_ROWS} FROM walk"), &[])?;
+            let mut goes_on = done.rows.len() == FETCH_ROWS;
+            for row in done.rows.iter() {
+                if !take(&Row(&row))? {
+                    goes_on = false;
+                    break;
+                }
+            }
+            if !goes_on {
+                return self.run("CLOSE walk", &[]);
+            }
+        }
+    }
+
+    fn index(&self, _: &'static str) -> Cow<'static, str> {
+        // The planner sees by itself.
+        "".into()
+    }
+}
