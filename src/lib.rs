@@ -45,6 +45,7 @@
 //! - [`core`]: the pure state machine that takes every decision. Start at [`core::Scheduler`].
 //! - [`dispatch`]: the workers that send: few threads, each with thousands of connections.
 //! - [`mail`]: letters to mail servers, each by a thread of its own.
+//! - [`postgres`]: one connection to a PostgreSQL server; it knows nothing of what is kept there.
 //! - [`store`]: what is kept, behind one door for writing and one for reading.
 //! - [`alert`]: what somebody is told of a failure, and when. [`api`]: requests to calls, results to JSON. Both pure.
 //! - [`web`]: the page that people look at, as files that are served. Pure.
@@ -461,6 +462,11 @@
 //!   are asked who set it. When a certificate ends is what the verifier says of a time long after it, as nothing else in the
 //!   tree reads X.509.
 //!
+//! - **The client of PostgreSQL is our own socket under a codec** ([`postgres`]), as the clients there are bring an async
+//!   runtime along and have no deadline for everything. A call that is late costs its connection: what comes next on it
+//!   nobody knows. Whether something can have been carried out follows from how much of it had left ([`postgres::Sent`]).
+//!   A pooler is refused: it hands one session's statements to several.
+//!
 //! - **The command line is a client, too** (`src/client`, the package `punctual-client`): it knows what the API says and cannot
 //!   name anything of the server. Being a package it is compiled for size, which the hot path is not. What it prints as JSON is the text of the answer; YAML is made of that text as it is read, so that members keep their order. Whether two jobs
 //!   are the same only the server can tell, secrets included: so `apply` sends what there is to be and hears what differs,
@@ -504,6 +510,7 @@ pub mod job;
 pub mod limits;
 pub mod mail;
 pub mod mix;
+pub mod postgres;
 pub mod schedule;
 pub mod server;
 pub mod store;

@@ -678,6 +678,49 @@ pub const TITLE_LEN_MAX: usize = 150;
 /// How long a text in a letter may be, in bytes: more than any has.
 pub const LETTER_TEXT_LEN_MAX: usize = 256 * 1024;
 
+// --- Connections to PostgreSQL ---
+
+/// The oldest version of PostgreSQL that will do.
+pub const POSTGRES_VERSION_MIN: u32 = 13;
+/// How many hosts a URL may name.
+pub const POSTGRES_HOSTS_MAX: usize = 16;
+/// How many addresses of a host are tried.
+pub const POSTGRES_ADDRESSES_MAX: usize = 8;
+/// How long connecting to a host may take, unless its URL says otherwise.
+pub const POSTGRES_CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long a URL may allow for that.
+pub const POSTGRES_CONNECT_TIME_MAX: Duration = Duration::from_secs(300);
+/// How long a connection rests before it asks again for room in the queue of a unix socket.
+pub const POSTGRES_CONNECT_REST: Duration = Duration::from_millis(10);
+/// After how much silence a server is asked whether it is there, how often then, and how many times in vain.
+pub const POSTGRES_KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// See [`POSTGRES_KEEPALIVE_IDLE`].
+pub const POSTGRES_KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+/// See [`POSTGRES_KEEPALIVE_IDLE`].
+pub const POSTGRES_KEEPALIVE_PROBES: u32 = 3;
+/// How long what was sent may go unacknowledged before the connection counts as lost.
+pub const POSTGRES_UNHEARD_MAX: Duration = Duration::from_secs(20);
+/// How much is read at once.
+pub const POSTGRES_READ_LEN: usize = 64 * 1024;
+/// A message of a server that has not let us in yet.
+pub const POSTGRES_LOGIN_MESSAGE_LEN_MAX: usize = 32 * 1024;
+/// A message of a server.
+pub const POSTGRES_MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
+/// The rows of a statement that are kept at once, in bytes; more are to be read one by one.
+pub const POSTGRES_ROWS_LEN_MAX: usize = 256 * 1024 * 1024;
+/// What is sent before anything is answered, in bytes.
+pub const POSTGRES_PIPELINE_LEN_MAX: usize = 256 * 1024 * 1024;
+/// How large a piece of a copy becomes before the next one begins.
+pub const POSTGRES_COPY_PIECE_LEN: usize = 32 * 1024;
+/// How many statements a connection keeps prepared.
+pub const POSTGRES_STATEMENTS_MAX: usize = 256;
+/// How many notifications wait to be read; more are counted only.
+pub const POSTGRES_NOTIFICATIONS_MAX: usize = 1_024;
+/// How much of each text of an error is kept, in characters.
+pub const POSTGRES_TEXT_LEN_MAX: usize = 500;
+/// What a file of passwords may have.
+pub const POSTGRES_PASSWORD_FILE_LEN_MAX: u64 = 64 * 1024;
+
 const _: () = {
     assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");
     assert!(TARGET_SHARE_PER_CENT < 100, "one target must not hold all that may be in flight");
@@ -726,4 +769,8 @@ const _: () = {
     assert!(BACKUP_AHEAD_MAX_US + BACKUP_QUIET_AFTER_US <= 500_000, "half of a second is left to copy in");
     assert!(REST_TIME.as_millis() < REST_GAP.as_millis(), "long answers rest for less time than they are made in");
     assert!(CONNECTIONS_PER_ADDRESS_MAX < TLS_HANDSHAKES_MAX, "one address must not hold all handshakes");
+    assert!(POSTGRES_LOGIN_MESSAGE_LEN_MAX < POSTGRES_MESSAGE_LEN_MAX);
+    assert!(POSTGRES_MESSAGE_LEN_MAX <= POSTGRES_ROWS_LEN_MAX, "one row must fit");
+    assert!(POSTGRES_ROWS_LEN_MAX < u32::MAX as usize, "places of fields have 32 bits");
+    assert!(POSTGRES_CONNECT_TIME.as_secs() <= POSTGRES_CONNECT_TIME_MAX.as_secs());
 };
