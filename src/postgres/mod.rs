@@ -40,6 +40,8 @@ pub use url::Url;
 pub use values::{Element, Param, Unfit, Value};
 
 #[cfg(test)]
+mod server_login_tests;
+#[cfg(test)]
 mod server_tests;
 #[cfg(test)]
 #[path = "../../tests/support/postgres.rs"]

@@ -205,6 +205,9 @@ impl Drop for Pipeline<'_> {
     }
 }
 
+/// Takes in a row with columns of these types.
+type Take<'a> = dyn FnMut(&Arc<[Oid]>, &DataRowBody) -> Result<(), Error> + 'a;
+
 /// How far the answer to a statement is.
 enum Step {
     Prepared,
@@ -216,12 +219,7 @@ enum Step {
 
 impl Connection {
     /// Reads the answer to a statement: how many rows it changed, or why it was refused.
-    fn answer(
-        &mut self,
-        item: &Item,
-        until: MonoUs,
-        take: &mut dyn FnMut(&Arc<[Oid]>, &DataRowBody) -> Result<(), Error>,
-    ) -> Result<Result<u64, ServerError>, Error> {
+    fn answer(&mut self, item: &Item, until: MonoUs, take: &mut Take<'_>) -> Result<Result<u64, ServerError>, Error> {
         let columns = &item.statement.columns;
         let mut step = if item.is_prepared_here { Step::Prepared } else { Step::Bound };
         loop {

@@ -1,19 +1,27 @@
 //! Owns the tests of connections to a real PostgreSQL: what only it can say is right.
 //! It must not reach another machine, and is left out where there is no PostgreSQL.
 
+use std::thread;
 use std::time::Duration;
 
-use super::support::{Options, PASSWORD, Postgres};
+use super::support::Postgres;
 use super::*;
 use crate::clock;
 use crate::time::MonoUs;
 
-fn soon() -> MonoUs {
+/// Later than anything takes.
+pub(super) fn soon() -> MonoUs {
     clock::mono().plus(Duration::from_secs(60))
 }
 
-fn connected(url: &str) -> Connection {
+pub(super) fn connected(url: &str) -> Connection {
     Connection::connect(&Url::parse(url).expect(url), soon()).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The number that a statement gives.
+pub(super) fn number(connection: &mut Connection, sql: &str) -> i64 {
+    let rows = connection.query(sql, &[], soon()).unwrap_or_else(|why| panic!("{sql}: {why}"));
+    rows.first().and_then(|row| row.i64(0)).unwrap_or_else(|why| panic!("{sql}: {why}"))
 }
 
 #[test]
@@ -71,44 +79,234 @@ fn a_pipeline_is_one_transaction_and_says_what_failed() {
     let why = pipeline.finish(soon()).expect_err("1 is there");
     assert_eq!((why.sqlstate(), why.server().and_then(|error| error.statement)), (Some("23505"), Some(1)));
     assert_eq!(connection.transaction(), Transaction::None);
-    let count = |connection: &mut Connection| {
-        connection.query("SELECT count(*) FROM t", &[], soon()).and_then(|rows| rows.first()?.i64(0))
-    };
-    assert_eq!(count(&mut connection), Ok(2), "3 was taken back");
+    assert_eq!(number(&mut connection, "SELECT count(*) FROM t"), 2, "3 was taken back");
     // What cannot be composed is not sent, and the connection goes on.
     let mut pipeline = connection.pipeline();
     pipeline.run(insert, &[&4_i64]);
     pipeline.run("SELECT $1", &[&"\0"]);
     assert!(matches!(pipeline.finish(soon()), Err(Error::Value(why)) if why.contains("statement 1")));
-    assert_eq!(count(&mut connection), Ok(2));
+    assert_eq!(number(&mut connection, "SELECT count(*) FROM t"), 2);
 }
 
 #[test]
-fn a_wrong_password_is_told_and_not_shown() {
-    let Some(server) = Postgres::shared() else { return };
-    let url = server.url().replace(PASSWORD, "guessed");
-    let why = Connection::connect(&Url::parse(&url).expect(&url), soon()).expect_err("it is wrong");
-    assert_eq!(why.sqlstate(), Some("28P01"));
-    assert!(!why.to_string().contains("guessed"), "{why}");
+fn a_commit_that_fails_is_told_as_what_comes_behind_the_last_statement() {
+    let Some(url) = Postgres::database() else { return };
+    let mut connection = connected(&url);
+    let sql = "CREATE TABLE t (id int8 PRIMARY KEY, up int8 REFERENCES t DEFERRABLE INITIALLY DEFERRED)";
+    connection.batch(sql, soon()).expect("DDL");
+    let mut pipeline = connection.pipeline();
+    pipeline.run("INSERT INTO t VALUES ($1, $2)", &[&1_i64, &7_i64]);
+    pipeline.run("SELECT 1", &[]);
+    let why = pipeline.finish(soon()).expect_err("there is no 7");
+    assert_eq!((why.sqlstate(), why.server().and_then(|error| error.statement)), (Some("23503"), Some(2)));
+    assert_eq!(number(&mut connection, "SELECT count(*) FROM t"), 0);
 }
 
 #[test]
-fn tls_and_channel_binding_are_what_the_url_says() {
-    let Some(server) = Postgres::start(&Options { tls: true, ..Options::default() }) else { return };
-    let root = server.folder().join("server.crt");
-    let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-    for (query, is_encrypted) in [
-        ("sslmode=disable".to_owned(), false),
-        ("sslmode=require&channel_binding=require".to_owned(), true),
-        ("sslmode=require&channel_binding=disable".to_owned(), true),
-        (format!("sslmode=verify-full&sslrootcert={}&channel_binding=require", root.display()), true),
-    ] {
-        let mut connection = connected(&format!("{}?{query}", server.url()));
-        let rows = connection.query(sql, &[], soon()).expect("it is right");
-        assert_eq!(rows.first().and_then(|row| row.bool(0)), Ok(is_encrypted), "{query}");
-        connection.canceller().cancel(soon()).expect("it can be asked the same way");
+fn a_transaction_may_be_begun_and_ended_by_statements() {
+    let Some(url) = Postgres::database() else { return };
+    let mut connection = connected(&url);
+    connection.batch("CREATE TABLE t (id int8 PRIMARY KEY); INSERT INTO t VALUES (1)", soon()).expect("DDL");
+    let mut pipeline = connection.pipeline();
+    pipeline.run("BEGIN", &[]);
+    pipeline.run("INSERT INTO t VALUES ($1)", &[&2_i64]);
+    pipeline.finish(soon()).expect("it is right");
+    assert_eq!(connection.transaction(), Transaction::Open);
+    connection.execute("INSERT INTO t VALUES ($1)", &[&1_i64], soon()).expect_err("it is there");
+    assert_eq!(connection.transaction(), Transaction::Failed);
+    let why = connection.execute("INSERT INTO t VALUES ($1)", &[&3_i64], soon()).expect_err("it failed");
+    assert_eq!(why.sqlstate(), Some("25P02"));
+    connection.execute("ROLLBACK", &[], soon()).expect("it is right");
+    assert_eq!(connection.transaction(), Transaction::None);
+    assert_eq!(number(&mut connection, "SELECT count(*) FROM t"), 1);
+    connection.batch("SELECT 1; SELECT no_such", soon()).expect_err("there is none");
+    connection.batch("", soon()).expect("nothing is no error");
+    assert_eq!(connection.query("", &[], soon()).map(|rows| rows.len()), Ok(0));
+}
+
+#[test]
+fn a_pipeline_larger_than_all_buffers_does_not_lock_up() {
+    let Some(url) = Postgres::database() else { return };
+    let mut connection = connected(&url);
+    let text = "x".repeat(1_000);
+    let mut pipeline = connection.pipeline();
+    for number in 0..20_000_i64 {
+        pipeline.run("SELECT $1, $2 || $2", &[&number, &text]);
     }
-    let url = format!("{}?sslmode=verify-full", server.url());
-    let why = Connection::connect(&Url::parse(&url).expect(&url), soon()).expect_err("nobody trusts it");
-    assert!(why.to_string().contains("TLS: invalid peer certificate"), "{why}");
+    let done = pipeline.finish(soon()).expect("it is right");
+    for (number, done) in (0..).zip(&done) {
+        let row = done.rows.first().expect("one");
+        assert_eq!((row.i64(0), row.text(1).map(str::len)), (Ok(number), Ok(2_000)));
+    }
+    assert_eq!(done.len(), 20_000);
+    // A hundred thousand rows in one statement, there and back.
+    connection.batch("CREATE TABLE t (id int8, name text)", soon()).expect("DDL");
+    let ids: Vec<i64> = (0..100_000).collect();
+    let names: Vec<String> = ids.iter().map(|id| format!("name {id}")).collect();
+    let sql = "INSERT INTO t SELECT * FROM unnest($1, $2) RETURNING id, name";
+    let rows = connection.query(sql, &[&ids, &names], soon()).expect("it is right");
+    assert!(rows.iter().zip(&names).all(|(row, name)| row.text(1) == Ok(name)));
+    assert_eq!(rows.len(), 100_000);
+}
+
+#[test]
+fn rows_can_be_taken_as_they_come() {
+    let Some(url) = Postgres::database() else { return };
+    let mut connection = connected(&url);
+    let sql = "SELECT n, repeat('x', 500) FROM generate_series(1::int8, $1) AS n";
+    let mut sum = 0;
+    let taken = connection.each(sql, &[&50_000_i64], soon(), |row| {
+        sum += row.i64(0)?;
+        Ok(())
+    });
+    assert_eq!((taken, sum), (Ok(50_000), 50_000 * 50_001 / 2));
+    let mut count = 0;
+    let stopped = connection.each(sql, &[&50_000_i64], soon(), |_| {
+        count += 1;
+        if count == 3 { Err(Error::Value("enough".to_owned())) } else { Ok(()) }
+    });
+    assert_eq!((stopped, count), (Err(Error::Value("enough".to_owned())), 3));
+    let failing = "SELECT 10 / (5 - n) FROM generate_series(1::int8, $1) AS n";
+    let why = connection.each(failing, &[&9_i64], soon(), |_| Ok(())).expect_err("a division by zero");
+    assert_eq!(why.sqlstate(), Some("22012"));
+    assert_eq!(number(&mut connection, "SELECT 1::int8"), 1);
+}
+
+#[test]
+fn a_copy_goes_in_with_a_pipeline_and_comes_out() {
+    let Some(url) = Postgres::database() else { return };
+    let mut connection = connected(&url);
+    connection.batch("CREATE TABLE t (id int8 PRIMARY KEY, name text, body bytea)", soon()).expect("DDL");
+    let into = "COPY t (id, name, body) FROM STDIN (FORMAT binary)";
+    let fill = |rows: &mut CopyRows<'_>, ids: std::ops::Range<i64>| {
+        for id in ids {
+            let name = (id & 1 == 0).then(|| format!("name {id}"));
+            rows.row(&[&id, &name, &[7_u8; 40]])?;
+        }
+        Ok(())
+    };
+    let mut pipeline = connection.pipeline();
+    pipeline.run("INSERT INTO t VALUES ($1)", &[&-1_i64]);
+    pipeline.copy_in(into, |rows| fill(rows, 0..50_000));
+    pipeline.copy_in(into, |_| Ok(()));
+    pipeline.run("SELECT count(*) FROM t", &[]);
+    let done = pipeline.finish(soon()).expect("it is right");
+    assert_eq!(done.iter().map(|done| done.affected).collect::<Vec<_>>(), [1, 50_000, 0, 1]);
+    assert_eq!(done[3].rows.first().and_then(|row| row.i64(0)), Ok(50_001));
+
+    // A row that is there already, a wrong type, no table, an error of who fills it: nothing of the pipeline counts.
+    let bad: [(&str, std::ops::Range<i64>, &str); 3] = [
+        (into, 49_999..60_000, "23505"),
+        ("COPY t (name, id, body) FROM STDIN (FORMAT binary)", 70_000..70_001, "22021"),
+        ("COPY no_such FROM STDIN (FORMAT binary)", 70_000..99_000, "42P01"),
+    ];
+    for (sql, ids, code) in bad {
+        let mut pipeline = connection.pipeline();
+        pipeline.run("INSERT INTO t VALUES ($1)", &[&-2_i64]);
+        pipeline.copy_in(sql, |rows| fill(rows, ids));
+        pipeline.run("INSERT INTO t VALUES ($1)", &[&-3_i64]);
+        let why = pipeline.finish(soon()).expect_err(sql);
+        assert_eq!((why.sqlstate(), why.server().and_then(|error| error.statement)), (Some(code), Some(1)), "{why}");
+    }
+    let mut pipeline = connection.pipeline();
+    pipeline.copy_in(into, |rows| fill(rows, 80_000..80_010).and(Err(Error::Value("the source is gone".to_owned()))));
+    pipeline.run("INSERT INTO t VALUES ($1)", &[&-3_i64]);
+    let why = pipeline.finish(soon()).expect_err("it failed");
+    assert_eq!(why.sqlstate(), Some("57014"));
+    assert!(why.to_string().contains("the source is gone"), "{why}");
+    assert_eq!(number(&mut connection, "SELECT count(*) FROM t"), 50_001);
+
+    let (mut count, mut len) = (0, 0);
+    let out = "COPY (SELECT id, name, body FROM t WHERE id >= 0 ORDER BY id) TO STDOUT (FORMAT binary)";
+    let copied = connection.copy_out(out, soon(), |row| {
+        assert_eq!(row.i64(0)?, count);
+        count += 1;
+        len += row.opt_text(1)?.unwrap_or_default().len() + row.bytes(2)?.len();
+        Ok(())
+    });
+    let names: usize = (0..50_000).step_by(2).map(|id: i64| format!("name {id}").len()).sum();
+    assert_eq!((copied, count, len), (Ok(50_000), 50_000, 50_000 * 40 + names));
+    let stopped = connection.copy_out(out, soon(), |row| row.i32(0).map(drop));
+    assert!(matches!(stopped, Err(Error::Value(why)) if why.contains("no int4")));
+    let why = connection.copy_out("COPY no_such TO STDOUT (FORMAT binary)", soon(), |_| Ok(())).expect_err("none");
+    assert_eq!(why.sqlstate(), Some("42P01"));
+    assert_eq!(number(&mut connection, "SELECT count(*) FROM t"), 50_001);
+}
+
+#[test]
+fn notifications_are_heard_while_waiting_and_during_other_calls() {
+    let Some(url) = Postgres::database() else { return };
+    let (mut listener, mut teller) = (connected(&url), connected(&url));
+    listener.execute("LISTEN ears", &[], soon()).expect("it is right");
+    assert_eq!(listener.notifications(clock::mono().plus(Duration::from_millis(20))), Ok(vec![]));
+    let tell = |connection: &mut Connection, payload: &str| {
+        connection.query("SELECT pg_notify('ears', $1)", &[&payload], soon()).expect("it is right");
+    };
+    let told = |pid: i32, payload: &str| Notification { pid, channel: "ears".into(), payload: payload.into() };
+    tell(&mut teller, "first");
+    assert_eq!(listener.notifications(soon()), Ok(vec![told(teller.pid(), "first")]));
+    tell(&mut teller, "second");
+    tell(&mut listener, "mine");
+    number(&mut listener, "SELECT 1::int8");
+    let heard = listener.notifications(soon()).expect("it is there");
+    assert_eq!(heard, [told(teller.pid(), "second"), told(listener.pid(), "mine")]);
+    // From another thread, to one that waits already.
+    let waiting = thread::spawn(move || listener.notifications(soon()));
+    tell(&mut teller, "third");
+    assert_eq!(waiting.join().expect("no panic"), Ok(vec![told(teller.pid(), "third")]));
+}
+
+#[test]
+fn notifications_that_nobody_reads_are_counted() {
+    let Some(url) = Postgres::database() else { return };
+    let mut connection = connected(&url);
+    connection.execute("LISTEN ears", &[], soon()).expect("it is right");
+    let sql = "SELECT pg_notify('ears', n::text) FROM generate_series(1, 1500) AS n";
+    connection.query(sql, &[], soon()).expect("it is right");
+    let heard = connection.notifications(soon()).expect("they are there");
+    assert_eq!((heard.len(), heard[0].payload.as_str()), (crate::limits::POSTGRES_NOTIFICATIONS_MAX, "1"));
+    assert_eq!(connection.take_notifications_lost(), 1_500 - heard.len() as u64);
+    assert_eq!(connection.take_notifications_lost(), 0);
+}
+
+#[test]
+fn another_thread_cancels_what_takes_too_long() {
+    let Some(url) = Postgres::database() else { return };
+    let (mut connection, mut other) = (connected(&url), connected(&url));
+    let (canceller, pid) = (connection.canceller(), connection.pid());
+    let waiting = thread::spawn(move || {
+        let slept = connection.query("SELECT pg_sleep(600)", &[], soon());
+        (connection, slept)
+    });
+    let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
+    while other.query(sleeps, &[&pid], soon()).and_then(|rows| rows.first()?.i64(0)) == Ok(0) {
+        thread::yield_now();
+    }
+    canceller.cancel(soon()).expect("it can be asked");
+    let (mut connection, slept) = waiting.join().expect("no panic");
+    let why = slept.expect_err("it was cancelled");
+    assert_eq!((why.sqlstate(), why.is_lost()), (Some("57014"), false));
+    assert_eq!(number(&mut connection, "SELECT 1::int8"), 1);
+}
+
+#[test]
+fn a_statement_whose_table_has_changed_works_again() {
+    let Some(url) = Postgres::database() else { return };
+    let mut connection = connected(&url);
+    connection.batch("CREATE TABLE t (id int8); INSERT INTO t VALUES (1)", soon()).expect("DDL");
+    let sql = "SELECT * FROM t";
+    assert_eq!(number(&mut connection, sql), 1);
+    connection.batch("ALTER TABLE t ADD COLUMN name text", soon()).expect("DDL");
+    let why = connection.query(sql, &[], soon()).expect_err("its plan is for one column");
+    assert_eq!(why.sqlstate(), Some("0A000"));
+    assert_eq!(connection.query(sql, &[], soon()).map(|rows| rows.first().map(|row| row.len())), Ok(Ok(2)));
+    connection.batch("DEALLOCATE ALL", soon()).expect("it is right");
+    assert_eq!(connection.query(sql, &[], soon()).expect_err("it is forgotten").sqlstate(), Some("26000"));
+    assert_eq!(number(&mut connection, sql), 1);
+    // More texts than are kept: those that make room are forgotten by the server, too.
+    for n in 0..2 * crate::limits::POSTGRES_STATEMENTS_MAX {
+        assert_eq!(number(&mut connection, &format!("SELECT {n}::int8")), n as i64);
+    }
+    let kept = number(&mut connection, "SELECT count(*) FROM pg_prepared_statements");
+    assert!(kept <= crate::limits::POSTGRES_STATEMENTS_MAX as i64 + 1, "{kept}");
 }

@@ -227,7 +227,8 @@ impl Postgres {
         for setting in [
             "listen_addresses=127.0.0.1".to_owned(),
             format!("unix_socket_directories={folder}"),
-            "max_connections=50".to_owned(),
+            // A standby must allow as many as its primary did when it was made.
+            format!("max_connections={}", if self.options.standby { 100 } else { 50 }),
             "shared_buffers=16MB".to_owned(),
             // Nothing is left of it elsewhere when it is killed.
             "dynamic_shared_memory_type=mmap".to_owned(),
@@ -247,6 +248,7 @@ impl Postgres {
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // What a server that was killed left there tells of no server.
         fs::remove_file(self.data().join("postmaster.pid")).unwrap_or_default();
+        let known = self.log().len();
         let mut shell = command.spawn().expect("there is a shell");
         let line = shell.stdin.take();
         let guard = Guard { shell, line };
@@ -256,7 +258,9 @@ impl Postgres {
             if matches!(status.lines().nth(7).map(str::trim), Some("ready" | "standby")) && self.server().is_some() {
                 break true;
             }
-            if self.log().contains("could not create any TCP/IP sockets") || begin.elapsed() > PATIENCE {
+            let has_ended = ["database system is shut down", "FATAL:  could not create any TCP/IP sockets"];
+            let log = self.log();
+            if has_ended.iter().any(|words| log[known..].contains(words)) || begin.elapsed() > PATIENCE {
                 break false;
             }
             std::thread::sleep(Duration::from_millis(10));
