@@ -46,3 +46,5 @@ mod server_tests;
 #[cfg(test)]
 #[path = "../../tests/support/postgres.rs"]
 mod support;
+#[cfg(test)]
+mod tests;
