@@ -251,8 +251,10 @@ impl Connection {
         let result = begun.or_else(|why| self.absorb_all().and(Err(why))).and_then(|()| work(self));
         result.map_err(|why| {
             let why = why.having(self.wire.sent());
-            if why.is_lost() {
-                self.lost = Some(format!("lost before: {why}"));
+            match &why {
+                Error::Lost { why, .. } => self.lost = Some(format!("lost before: {why}")),
+                why if why.is_lost() => self.lost = Some(format!("lost before: {why}")),
+                _ => {}
             }
             why
         })

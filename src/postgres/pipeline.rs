@@ -72,6 +72,9 @@ impl<'a> Pipeline<'a> {
     /// nothing of the pipeline counts.
     pub fn copy_in(&mut self, sql: &str, fill: impl FnOnce(&mut CopyRows<'_>) -> Result<(), Error>) {
         let added = self.add(sql, &[], true).and_then(|()| {
+            if self.unfit.is_some() {
+                return Ok(());
+            }
             let mut rows = CopyRows::begin(&mut self.out);
             let filled = fill(&mut rows);
             match rows.end(filled) {

@@ -117,9 +117,10 @@ impl Wire {
         Message::parse(&mut self.input).map_err(malformed)
     }
 
-    /// Takes in what came, without waiting for anything.
+    /// Takes in what came, without waiting for anything; not without end, from one that never stops.
     pub(super) fn look(&mut self) -> Result<(), Error> {
-        self.receive().map(drop)
+        while self.input.len() < POSTGRES_READ_LEN && self.receive()? {}
+        Ok(())
     }
 
     /// Waits until something comes.
@@ -166,7 +167,7 @@ impl Wire {
             return Ok(());
         }
         self.wait(until)?;
-        self.receive()
+        self.receive().map(drop)
     }
 
     fn wait(&mut self, until: MonoUs) -> Result<(), Error> {
@@ -216,23 +217,23 @@ impl Wire {
         }
     }
 
-    /// Takes in what came.
-    fn receive(&mut self) -> Result<(), Error> {
+    /// Takes in what came; whether anything did.
+    fn receive(&mut self) -> Result<bool, Error> {
         let Some(tls) = &mut self.tls else {
             return match self.stream.read(&mut self.scratch) {
                 Ok(0) => Err(self.lost("the server closed it")),
                 Ok(len) => {
                     self.input.extend_from_slice(&self.scratch[..len]);
-                    Ok(())
+                    Ok(true)
                 }
-                Err(why) if is_later(&why) => Ok(()),
+                Err(why) if is_later(&why) => Ok(false),
                 Err(why) => Err(self.lost(&why.to_string())),
             };
         };
         match tls.read_tls(&mut self.stream) {
             Ok(0) => return Err(self.lost("the server closed it")),
             Ok(_) => {}
-            Err(why) if is_later(&why) => return Ok(()),
+            Err(why) if is_later(&why) => return Ok(false),
             Err(why) => return Err(self.lost(&why.to_string())),
         }
         if let Err(why) = tls.process_new_packets() {
@@ -244,10 +245,11 @@ impl Wire {
         loop {
             match tls.reader().read(&mut self.scratch) {
                 // What was said before the end is heard first.
-                Ok(0) if self.input.len() > known => return Ok(()),
+                Ok(0) if self.input.len() > known => return Ok(true),
                 Ok(0) => return Err(self.lost("the server closed it")),
                 Ok(len) => self.input.extend_from_slice(&self.scratch[..len]),
-                Err(why) if is_later(&why) => return Ok(()),
+                // It may have been a part of a record.
+                Err(why) if is_later(&why) => return Ok(true),
                 Err(why) => return Err(self.lost(&why.to_string())),
             }
         }

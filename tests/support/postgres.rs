@@ -50,25 +50,40 @@ pub struct Postgres {
     options: Options,
     owner: Option<(u32, u32)>,
     guard: Option<Guard>,
+    janitor: Option<Guard>,
 }
 
-/// A shell that waits for the end of this process, then ends the server and removes its folder.
+/// A shell that waits for a word, or for the end of this process, and then cleans up.
 struct Guard {
     shell: Child,
     /// Closed with this process, however that ends.
     line: Option<ChildStdin>,
 }
 
-/// Starts a server, waits for a word, ends it. Without a word the process that should say it is gone.
+/// Starts a server, waits for a word, ends it. Without a word nobody needs its files any more.
 const GUARD: &str = r#"
     folder=$1; shift
     "$@" >>"$folder/log" 2>&1 </dev/null &
     server=$!
     read -r word
     case "$word" in
-        keep) kill -INT "$server"; wait "$server" ;;
-        *) kill -QUIT "$server"; wait "$server"; rm -rf "$folder" ;;
+        keep) kill -INT "$server" ;;
+        *) kill -QUIT "$server" ;;
     esac
+    wait "$server"
+"#;
+
+/// Removes a folder once nobody uses it, whatever is still written there.
+const JANITOR: &str = r#"
+    folder=$1
+    read -r _
+    tries=0
+    while [ -e "$folder" ] && [ "$tries" -lt 300 ]; do
+        server=$(head -n 1 "$folder/data/postmaster.pid" 2>/dev/null)
+        [ -n "$server" ] && kill -0 "$server" 2>/dev/null || rm -rf "$folder"
+        [ -e "$folder" ] && sleep 0.1
+        tries=$((tries + 1))
+    done
 "#;
 
 impl Postgres {
@@ -85,10 +100,14 @@ impl Postgres {
         };
         let folder = tempfile::Builder::new().prefix("punctual-postgres-").tempdir().expect("a folder").keep();
         let owner = geteuid().is_root().then(unprivileged);
-        let mut server = Postgres { folder, programs, port: 0, options: options.clone(), owner, guard: None };
+        let options = options.clone();
+        let mut server = Postgres { folder, programs, port: 0, options, owner, guard: None, janitor: None };
         if let Some((user, group)) = owner {
             chown(&server.folder, Some(user), Some(group)).expect("root may");
         }
+        let mut janitor = Command::new("sh");
+        janitor.args(["-c", JANITOR, "janitor"]).arg(&server.folder);
+        server.janitor = Some(server.guarded(janitor));
         server.initialise();
         server.start_again();
         Some(server)
@@ -243,15 +262,10 @@ impl Postgres {
         for (name, value) in &self.options.settings {
             command.args(["-c", &format!("{name}={value}")]);
         }
-        self.demote(&mut command);
-        // Whoever interrupts a test from a terminal must not interrupt who cleans up.
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // What a server that was killed left there tells of no server.
         fs::remove_file(self.data().join("postmaster.pid")).unwrap_or_default();
         let known = self.log().len();
-        let mut shell = command.spawn().expect("there is a shell");
-        let line = shell.stdin.take();
-        let guard = Guard { shell, line };
+        let guard = self.guarded(command);
         let begin = Instant::now();
         let has_started = loop {
             let status = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
@@ -271,6 +285,16 @@ impl Postgres {
             guard.stop();
         }
         has_started
+    }
+
+    /// A shell that hears when this process ends.
+    fn guarded(&self, mut command: Command) -> Guard {
+        self.demote(&mut command);
+        // Whoever interrupts a test from a terminal must not interrupt who cleans up.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut shell = command.spawn().expect("there is a shell");
+        let line = shell.stdin.take();
+        Guard { shell, line }
     }
 
     /// The process that all others are children of, if it runs.
@@ -313,11 +337,10 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Some(guard) = &mut self.guard {
+        // The server first, then what it leaves.
+        for guard in [&mut self.guard, &mut self.janitor].into_iter().flatten() {
             drop(guard.line.take());
             guard.end();
-        } else {
-            fs::remove_dir_all(&self.folder).unwrap_or_default();
         }
     }
 }
