@@ -2,6 +2,7 @@
 //! It must not need anything of the code under test, nor leave a process or a folder behind, however a test ends.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
@@ -44,12 +45,18 @@ impl Default for Options {
 
 /// A server. Dropped, it goes with all that it wrote; so it does when the process ends that made it.
 pub struct Postgres {
-    folder: PathBuf,
-    programs: PathBuf,
+    // In this order they go: the server first, then what it leaves.
+    guard: Option<Guard>,
+    place: Place,
     port: u16,
     options: Options,
+}
+
+/// A folder that belongs to whom PostgreSQL runs as, and what is run in it.
+struct Place {
+    folder: PathBuf,
+    programs: PathBuf,
     owner: Option<(u32, u32)>,
-    guard: Option<Guard>,
     janitor: Option<Guard>,
 }
 
@@ -98,16 +105,8 @@ impl Postgres {
             eprintln!("LEFT OUT: there is no PostgreSQL (Debian: apt-get install postgresql)");
             return None;
         };
-        let folder = tempfile::Builder::new().prefix("punctual-postgres-").tempdir().expect("a folder").keep();
-        let owner = geteuid().is_root().then(unprivileged);
         let options = options.clone();
-        let mut server = Postgres { folder, programs, port: 0, options, owner, guard: None, janitor: None };
-        if let Some((user, group)) = owner {
-            chown(&server.folder, Some(user), Some(group)).expect("root may");
-        }
-        let mut janitor = Command::new("sh");
-        janitor.args(["-c", JANITOR, "janitor"]).arg(&server.folder);
-        server.janitor = Some(server.guarded(janitor));
+        let mut server = Postgres { guard: None, place: Place::new(programs), port: 0, options };
         server.initialise();
         server.start_again();
         Some(server)
@@ -128,10 +127,13 @@ impl Postgres {
     pub fn new_database(&self) -> String {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut command = self.program("createdb");
-        command.arg("--host").arg(&self.folder).args(["--port", &self.port.to_string()]).env("PGPASSWORD", PASSWORD);
-        let made = command.args(["--username", USER, "--no-password", &name]).output().expect("it is beside initdb");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut command = self.place.program("createdb");
+        command
+            .arg("--host")
+            .arg(&self.place.folder)
+            .args(["--port", &self.port.to_string()])
+            .env("PGPASSWORD", PASSWORD);
+        succeed(command.args(["--username", USER, "--no-password", &name]));
         self.url_of(&name)
     }
 
@@ -147,7 +149,7 @@ impl Postgres {
 
     /// Over its unix socket.
     pub fn socket_url(&self) -> String {
-        format!("postgres://{USER}:{PASSWORD}@/postgres?host={}&port={}", self.folder.display(), self.port)
+        format!("postgres://{USER}:{PASSWORD}@/postgres?host={}&port={}", self.folder().display(), self.port)
     }
 
     /// Its port on loopback, and of its unix socket.
@@ -157,12 +159,12 @@ impl Postgres {
 
     /// Where its socket, its log (`log`), its certificate (`server.crt`) and its data (`data`) are.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.place.folder
     }
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        fs::read_to_string(self.folder().join("log")).unwrap_or_default()
     }
 
     /// Ends it as an administrator does, and starts it again: clients are told.
@@ -209,40 +211,35 @@ impl Postgres {
 
     /// Makes its files.
     fn initialise(&self) {
-        let password_file = self.folder.join("password");
-        self.own(&password_file, format!("{PASSWORD}\n").as_bytes());
         if self.options.tls {
             let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
             let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-            self.own(&self.folder.join("server.crt"), made.cert.pem().as_bytes());
-            self.own(&self.folder.join("server.key"), made.signing_key.serialize_pem().as_bytes());
+            self.place.own("server.crt", made.cert.pem().as_bytes());
+            self.place.own("server.key", made.signing_key.serialize_pem().as_bytes());
         }
-        let mut command = self.program("initdb");
-        command.arg("--pgdata").arg(self.data()).arg("--pwfile").arg(&password_file);
-        command.args([
-            "--username",
-            USER,
-            "--auth",
-            self.options.auth,
-            "--encoding",
-            "UTF8",
-            "--locale",
-            "C",
-            "--no-sync",
-        ]);
-        let made = command.output().expect("it was found");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let auth = self.options.auth;
+        let mut command = self.place.command("cp");
+        command.arg("-R").arg(template(&self.place.programs, auth == "md5")).arg(self.data());
+        succeed(&mut command);
+        let kinds = [
+            "local all all",
+            "host all all 127.0.0.1/32",
+            "local replication all",
+            "host replication all 127.0.0.1/32",
+        ];
+        let lines: String = kinds.iter().map(|kind| format!("{kind} {auth}\n")).collect();
+        self.place.own("data/pg_hba.conf", lines.as_bytes());
         if self.options.standby {
-            self.own(&self.data().join("standby.signal"), b"");
+            self.place.own("data/standby.signal", b"");
         }
     }
 
     /// Whether it started.
     fn try_start(&mut self) -> bool {
         let mut command = Command::new("sh");
-        command.args(["-c", GUARD, "guard"]).arg(&self.folder).arg(self.programs.join("postgres"));
+        command.args(["-c", GUARD, "guard"]).arg(self.folder()).arg(self.place.programs.join("postgres"));
         command.arg("-D").arg(self.data()).arg("-p").arg(self.port.to_string());
-        let folder = self.folder.display();
+        let folder = self.folder().display();
         for setting in [
             "listen_addresses=127.0.0.1".to_owned(),
             format!("unix_socket_directories={folder}"),
@@ -265,7 +262,7 @@ impl Postgres {
         // What a server that was killed left there tells of no server.
         fs::remove_file(self.data().join("postmaster.pid")).unwrap_or_default();
         let known = self.log().len();
-        let guard = self.guarded(command);
+        let guard = self.place.guarded(command);
         let begin = Instant::now();
         let has_started = loop {
             let status = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
@@ -287,6 +284,33 @@ impl Postgres {
         has_started
     }
 
+    /// The process that all others are children of, if it runs.
+    fn server(&self) -> Option<Pid> {
+        let text = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        let pid = text.lines().next()?.parse().ok().and_then(Pid::from_raw)?;
+        let state = stat(pid.as_raw_nonzero().get())?;
+        (state.0 != "Z").then_some(pid)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder().join("data")
+    }
+}
+
+impl Place {
+    fn new(programs: PathBuf) -> Place {
+        let folder = tempfile::Builder::new().prefix("punctual-postgres-").tempdir().expect("a folder").keep();
+        let owner = geteuid().is_root().then(unprivileged);
+        if let Some((user, group)) = owner {
+            chown(&folder, Some(user), Some(group)).expect("root may");
+        }
+        let mut place = Place { folder, programs, owner, janitor: None };
+        let mut janitor = Command::new("sh");
+        janitor.args(["-c", JANITOR, "janitor"]).arg(&place.folder);
+        place.janitor = Some(place.guarded(janitor));
+        place
+    }
+
     /// A shell that hears when this process ends.
     fn guarded(&self, mut command: Command) -> Guard {
         self.demote(&mut command);
@@ -297,20 +321,13 @@ impl Postgres {
         Guard { shell, line }
     }
 
-    /// The process that all others are children of, if it runs.
-    fn server(&self) -> Option<Pid> {
-        let text = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
-        let pid = text.lines().next()?.parse().ok().and_then(Pid::from_raw)?;
-        let state = stat(pid.as_raw_nonzero().get())?;
-        (state.0 != "Z").then_some(pid)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.join("data")
-    }
-
+    /// A program of PostgreSQL.
     fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.programs.join(name));
+        self.command(self.programs.join(name))
+    }
+
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         self.demote(&mut command);
         command.stdin(Stdio::null());
         command
@@ -326,22 +343,42 @@ impl Postgres {
     }
 
     /// Writes a file that nobody else can read.
-    fn own(&self, path: &Path, content: &[u8]) {
-        fs::write(path, content).expect("it can be written");
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    fn own(&self, name: &str, content: &[u8]) {
+        let path = self.folder.join(name);
+        fs::write(&path, content).expect("it can be written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
         if let Some((user, group)) = self.owner {
-            chown(path, Some(user), Some(group)).expect("root may");
+            chown(&path, Some(user), Some(group)).expect("root may");
         }
     }
 }
 
-impl Drop for Postgres {
+/// The data of a server that was never started, made once: that takes longer than copying it.
+fn template(programs: &Path, is_md5: bool) -> &'static Path {
+    static TEMPLATES: [OnceLock<(Place, PathBuf)>; 2] = [OnceLock::new(), OnceLock::new()];
+    let (_, data) = TEMPLATES[usize::from(is_md5)].get_or_init(|| {
+        let place = Place::new(programs.to_owned());
+        place.own("password", format!("{PASSWORD}\n").as_bytes());
+        let (mut command, data) = (place.program("initdb"), place.folder.join("template"));
+        command.arg("--pgdata").arg(&data).arg("--pwfile").arg(place.folder.join("password"));
+        // By this the password is hashed, too.
+        let auth = if is_md5 { "md5" } else { "scram-sha-256" };
+        command.args(["--username", USER, "--auth", auth, "--encoding", "UTF8", "--locale", "C", "--no-sync"]);
+        succeed(&mut command);
+        (place, data)
+    });
+    data
+}
+
+fn succeed(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|why| panic!("{command:?}: {why}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+impl Drop for Guard {
     fn drop(&mut self) {
-        // The server first, then what it leaves.
-        for guard in [&mut self.guard, &mut self.janitor].into_iter().flatten() {
-            drop(guard.line.take());
-            guard.end();
-        }
+        drop(self.line.take());
+        self.end();
     }
 }
 
@@ -350,7 +387,6 @@ impl Guard {
     fn stop(mut self) {
         let mut line = self.line.take().expect("it is told once");
         line.write_all(b"keep\n").expect("the shell listens");
-        self.end();
     }
 
     /// Waits until it has done its work.
