@@ -39,6 +39,14 @@ fn tls_and_channel_binding_are_what_the_url_says() {
         let rows = connection.query(sql, &[], soon()).expect("it is right");
         assert_eq!(rows.first().and_then(|row| row.bool(0)), Ok(is_encrypted), "{query}");
         connection.canceller().cancel(soon()).expect("it can be asked the same way");
+        // More than fits into all buffers, both ways.
+        let text = "x".repeat(10_000);
+        let mut pipeline = connection.pipeline();
+        for _ in 0..2_000 {
+            pipeline.run("SELECT $1", &[&text]);
+        }
+        let done = pipeline.finish(soon()).expect("it is right");
+        assert!(done.iter().all(|done| done.rows.first().and_then(|row| row.text(0)) == Ok(&text)), "{query}");
     }
     let url = format!("{}?sslmode=verify-full", server.url());
     let why = refused(&url);

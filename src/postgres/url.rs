@@ -78,6 +78,9 @@ impl fmt::Debug for Password {
     }
 }
 
+/// What those forget who type a password.
+const ENCODED: &str = "in a password `/`, `?`, `:`, `@` and `%` must be percent-encoded";
+
 /// The parameters that are known.
 const PARAMETERS: &str = "host, port, sslmode, sslrootcert, channel_binding, connect_timeout, application_name, options, \
                           passfile, target_session_attrs";
@@ -108,6 +111,10 @@ impl Url {
         let rest = rest.ok_or("expected it to begin with postgres:// or postgresql://")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        if [database, query].iter().any(|part| part.contains('@')) {
+            // What stands there may be a piece of a password.
+            return Err(format!("expected no @ behind the hosts, but percent-encoded ({ENCODED})"));
+        }
         let (login, listed) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = match login.split_once(':') {
             Some((user, password)) => (user, Some(decoded("password", password)?)),
@@ -286,10 +293,10 @@ fn place(name: &str, port: &str) -> Result<Host, String> {
     // What was said is not repeated: it may be a piece of a password.
     let port = match port {
         "" => 5432,
-        _ => port.parse().ok().filter(|port| *port != 0).ok_or(
-            "port: expected a number from 1 to 65535 (if this is part of the password: `/`, `?`, `:` and `@` must be \
-             percent-encoded there)",
-        )?,
+        _ => {
+            let number = port.parse().ok().filter(|port| *port != 0);
+            number.ok_or_else(|| format!("port: expected a number from 1 to 65535 ({ENCODED})"))?
+        }
     };
     let place = match name {
         "" => return Err("host: expected a name, an address, or ?host=/folder/of/the/socket".to_owned()),
@@ -382,8 +389,10 @@ mod tests {
             "postgres://me:pla%nted@db.test/base",
             "postgres://me:pla@nted@db.test:x/base",
             "postgres://me:pla:nted@[db.test/base",
+            "postgres://me:1/pla@nted/base",
+            "postgres://me@x:1?pla&nted@db.test/base",
         ] {
-            let why = parsed(text).expect_err(text);
+            let why = Url::parse_with(text, |_| Some("set".to_owned())).expect_err(text);
             assert!(!why.contains("pla") && !why.contains("nted"), "{text}: {why}");
         }
     }
