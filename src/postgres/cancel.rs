@@ -4,7 +4,7 @@
 use postgres_protocol::message::frontend;
 
 use super::connecting::{Way, open};
-use super::error::Error;
+use super::error::{Error, Sent};
 use crate::time::MonoUs;
 
 /// What cancels what a connection is doing.
@@ -31,6 +31,9 @@ impl Canceller {
         let (mut wire, _) = open(way, until)?;
         frontend::cancel_request(self.pid, self.key, &mut wire.out);
         wire.flush(until)?;
+        if wire.sent() != Sent::Whole {
+            return Err(Error::Lost { sent: wire.sent(), why: "the server closed it".to_owned(), last: None });
+        }
         wire.end(until)
     }
 }

@@ -167,6 +167,7 @@ impl Connection {
                     | Message::CopyDone => {}
                     Message::CopyInResponse(_) => {
                         copy::fail("there is nothing to copy", &mut connection.wire.out);
+                        connection.wire.flush(until)?;
                     }
                     _ => return Err(Error::protocol("a message that does not belong to a statement")),
                 }
@@ -272,6 +273,9 @@ impl Connection {
 
     /// Takes in what a server says behind a call.
     pub(super) fn set_transaction(&mut self, status: u8) -> Result<(), Error> {
+        if !self.wire.out.is_empty() {
+            return Err(Error::protocol("the end of an answer before all was asked"));
+        }
         self.transaction = match status {
             b'I' => Transaction::None,
             b'T' => Transaction::Open,

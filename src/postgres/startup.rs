@@ -81,6 +81,8 @@ pub(super) fn log_in(
     frontend::startup_message(parameters, &mut wire.out).map_err(|why| Error::Url(why.to_string()))?;
     let mut login = Login::Begun;
     loop {
+        // What is answered is said before anything else is heard: a server may speak before it is answered.
+        wire.flush(until)?;
         match wire.next(until)? {
             Message::AuthenticationOk => break,
             Message::NoticeResponse(_) => {}
