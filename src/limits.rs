@@ -8,6 +8,11 @@ use std::time::Duration;
 /// How far ahead of its instant an execution is armed. Half a second off the full second, so that writing
 /// rows and firing do not meet; long enough for a disk that stalls for a second.
 pub const ARM_LEAD_US: i64 = 1_500_000;
+/// The same for a node among others: longer than it takes them to take over from one that died, so that what becomes due
+/// meanwhile has rows.
+pub const CLUSTER_LEAD_US: i64 = 4_500_000;
+/// How far the clocks of nodes may be apart. What was due that long from now at a node that died may have been sent.
+pub const SKEW_MAX: Duration = Duration::from_millis(500);
 /// While so many rows wait for the disk, nothing more is armed: instants are missed, which is recorded, rather
 /// than memory used up.
 pub const UNWRITTEN_ARM_MAX: usize = 200_000;
@@ -680,6 +685,9 @@ pub const LETTER_TEXT_LEN_MAX: usize = 256 * 1024;
 
 const _: () = {
     assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");
+    assert!(ARM_LEAD_US % 1_000_000 == 500_000 && CLUSTER_LEAD_US % 1_000_000 == 500_000, "off the full second");
+    assert!(CLUSTER_LEAD_US > ARM_LEAD_US && CLUSTER_LEAD_US < 10_000_000);
+    assert!(SKEW_MAX.as_micros() * 2 < ARM_LEAD_US as u128, "what is armed lies ahead on every clock");
     assert!(TARGET_SHARE_PER_CENT < 100, "one target must not hold all that may be in flight");
     assert!(FAILING_TARGET_SHARE_PER_CENT <= FAILING_SHARE_PER_CENT);
     assert!(FAILING_TARGET_SHARE_PER_CENT <= TARGET_SHARE_PER_CENT, "who fails holds no more than who does not");

@@ -24,6 +24,9 @@ pub(super) struct Stage {
     pub(super) refused: usize,
     /// Executions that were asked for and begun.
     pub(super) started: usize,
+    /// What was given to other nodes.
+    pub(super) released: Vec<(Shards, NodeId, Vec<Seq>)>,
+    pub(super) handed_over: Vec<LedgerRow>,
 }
 
 impl Stage {
@@ -40,20 +43,39 @@ impl Stage {
             retry,
             misfire,
             lateness_max,
+            lead_us: crate::limits::ARM_LEAD_US,
+            skew_us: None,
             noise: 1,
             bounds: Bounds::default(),
         });
         let now = Now { wall: WallUs::of(Instant::from_secs(second)).plus_us(1), mono: MonoUs(5_000_000) };
-        let mut stage =
-            Stage { core, now, asked: 0, rows: Vec::new(), fired: Vec::new(), changes: 0, refused: 0, started: 0 };
+        let mut stage = Stage {
+            core,
+            now,
+            asked: 0,
+            rows: Vec::new(),
+            fired: Vec::new(),
+            changes: 0,
+            refused: 0,
+            started: 0,
+            released: Vec::new(),
+            handed_over: Vec::new(),
+        };
         for (key, members) in (1..).zip(jobs) {
             stage.feed(Input::RestoreJob(Box::new(stored(key, members))));
         }
         let next_seq = rows.iter().map(|row| row.seq.0 + 1).max().unwrap_or(1);
         for row in rows {
-            stage.feed(Input::RestoreRow(Box::new(row)));
+            stage.feed(Input::RestoreRow(Box::new(row), Known::Nothing));
         }
-        stage.feed(Input::RestoreDone(Restored { next_seq, next_job: 1_000, next_incident: 1, newest: None }));
+        stage.feed(Input::Acquired(Restored {
+            shards: Shards::ALL,
+            epochs: Vec::new(),
+            next_seq,
+            next_job: 1_000,
+            next_incident: 1,
+            newest: None,
+        }));
         stage.feed(Input::Tick);
         stage
     }
@@ -71,6 +93,8 @@ impl Stage {
                         Persist::Remove(seq) => self.rows.retain(|row| row.seq != seq),
                         Persist::Calendar(_) | Persist::Setting(_) | Persist::Incident(_) => {}
                         Persist::Runs(rows) => self.rows.extend(rows),
+                        Persist::Release { shards, to, except } => self.released.push((shards, to, except)),
+                        Persist::HandOver(row) => self.handed_over.push(row),
                     }
                 }
                 Output::Fire(attempt) => self.fired.push(attempt),
@@ -394,7 +418,14 @@ fn an_attempt_that_is_repeated_is_no_failure_in_a_row() {
     failed.totals.tally.failures_in_row = 2;
     let mut stage = Stage::of(&[], Vec::new());
     stage.feed(Input::RestoreJob(Box::new(failed)));
-    stage.feed(Input::RestoreDone(Restored { next_seq: 1, next_job: 1_000, next_incident: 1, newest: None }));
+    stage.feed(Input::Acquired(Restored {
+        shards: Shards::ALL,
+        epochs: Vec::new(),
+        next_seq: 1,
+        next_job: 1_000,
+        next_incident: 1,
+        newest: None,
+    }));
     stage.feed(Input::Tick);
     stage.settle();
     stage.pass(1);
@@ -527,10 +558,17 @@ fn a_pause_with_an_end_says_nothing_of_the_time_at_a_start() {
     let mut retry =
         LedgerRow::pending(Seq(1), ExecutionKey::scheduled(JobKey(11), Instant::from_secs(START)), Class::OnTime);
     (retry.record.attempt, retry.due) = (2, WallUs::of(Instant::from_secs(START + 3)));
-    stage.feed(Input::RestoreRow(Box::new(retry)));
+    stage.feed(Input::RestoreRow(Box::new(retry), Known::Nothing));
     let key = ExecutionKey::scheduled(JobKey(12), Instant::from_secs(START + 1));
-    stage.feed(Input::RestoreRow(Box::new(LedgerRow::pending(Seq(2), key, Class::OnTime))));
-    stage.feed(Input::RestoreDone(Restored { next_seq: 3, next_job: 1_000, next_incident: 1, newest: None }));
+    stage.feed(Input::RestoreRow(Box::new(LedgerRow::pending(Seq(2), key, Class::OnTime)), Known::Nothing));
+    stage.feed(Input::Acquired(Restored {
+        shards: Shards::ALL,
+        epochs: Vec::new(),
+        next_seq: 3,
+        next_job: 1_000,
+        next_incident: 1,
+        newest: None,
+    }));
     stage.settle();
     assert_eq!((stage.ended(), stage.fired()), (Vec::new(), Vec::new()), "neither was due before");
     stage.pass(1);

@@ -10,6 +10,7 @@ use super::super::allowlist::Allowlist;
 use super::super::driver::Setup;
 use super::super::flight::TimeLimits;
 use super::super::head::Heads;
+use super::super::lease::Lease;
 use super::super::resolver::{Lookup, Resolver, System, WakeWorker};
 use super::super::trust::Trust;
 use super::*;
@@ -25,7 +26,7 @@ fn attempt(url: &str, seq: u64) -> Errand {
     let post = Arc::new(Post::to(TargetUrl::parse(url).unwrap()));
     let handle = Handle { slot: 0, seq: Seq(seq) };
     let id = ExecutionId { job: id, instant, kind: Kind::Scheduled, number: 0 };
-    Errand::Execution(Attempt { handle, number: 1, id, class: Class::OnTime, post })
+    Errand::Execution(Attempt { handle, number: 1, id, class: Class::OnTime, epoch: 0, post })
 }
 
 fn alert(url: &str, seq: u64) -> Errand {
@@ -43,7 +44,7 @@ fn driver_with(registry: &Registry, system: System, wake: WakeWorker) -> Driver 
     let trust = Arc::new(Trust::new(&[]).unwrap());
     let heads = Heads::new(http::HeaderValue::from_static("test"));
     let limits = TimeLimits { whole: Duration::from_secs(10), connect: Duration::from_secs(10) };
-    Driver::new(Setup::new(0, registry.try_clone().unwrap(), resolver, trust, heads, limits, 1_000))
+    Driver::new(Setup::new(0, registry.try_clone().unwrap(), resolver, trust, heads, limits, Lease::default(), 1_000))
 }
 
 fn outcomes(driver: &mut Driver) -> Vec<(u64, Outcome)> {

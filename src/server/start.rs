@@ -36,7 +36,7 @@ use crate::alert::Alerts;
 use crate::api::{self, Cors};
 use crate::clock;
 use crate::config::{Config, Listen};
-use crate::core::{Bounds, Input, Scheduler, Settings};
+use crate::core::{Bounds, Input, Known, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::job::{Context, RetryPolicy};
 use crate::limits::{ALERTS_IN_FLIGHT_MAX, CHANNEL_PARCELS_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS, TRIALS_MAX};
@@ -124,6 +124,8 @@ fn prepare(
         retry: RetryPolicy::doubling(config.retries, config.retry_delay),
         misfire: config.misfire,
         lateness_max: config.max_lateness,
+        lead_us: crate::limits::ARM_LEAD_US,
+        skew_us: None,
         noise: getrandom::u64().map_err(|why| ServeError::Loop(io::Error::other(why)))?,
         bounds: Bounds::default(),
     });
@@ -133,7 +135,7 @@ fn prepare(
         .load(
             &Context { zones: Some(&zones), ..Context::at(start.wall.floor()) },
             |job| core.handle_input(Input::RestoreJob(Box::new(job)), start),
-            |row| inputs.push(Input::RestoreRow(Box::new(row))),
+            |row| inputs.push(Input::RestoreRow(Box::new(row), Known::Nothing)),
         )
         .map_err(ServeError::Store)?;
     if let Some(file) = &config.bootstrap_token_file {
@@ -189,7 +191,7 @@ fn prepare(
     for incident in loaded.incidents {
         engine.input(Input::RestoreIncident(Box::new(incident)), now);
     }
-    engine.input(Input::RestoreDone(loaded.restored), now);
+    engine.input(Input::Acquired(loaded.restored), now);
     engine.resume_alerts(&loaded.alerts, now);
     engine.resume_telling(loaded.channels, loaded.messages, now);
 

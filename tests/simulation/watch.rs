@@ -99,6 +99,7 @@ impl Watch {
             }
             Persist::Calendar(_) => coverage.hit("calendar written"),
             Persist::Setting(_) | Persist::Incident(_) => {}
+            Persist::Release { .. } | Persist::HandOver(_) => panic!("there is no other node: {item:?}"),
             Persist::Runs(rows) => {
                 assert!(!self.draining, "nothing is begun while draining");
                 rows.iter().for_each(|row| self.row(row, now, disk, clients, coverage));

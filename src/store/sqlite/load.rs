@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::index::IndexWriter;
 use super::secrets::{self, Found};
 use super::{OpenError, Store, alerts, calendars, deliveries, incidents, rows, settings, tokens};
-use crate::core::{LedgerRow, Restored, Status, StoredJob, Totals};
+use crate::core::{LedgerRow, Restored, Shards, Status, StoredJob, Totals};
 use crate::job::{Context, JobKey};
 use crate::store::Loaded;
 use crate::time::WallUs;
@@ -58,6 +58,8 @@ pub(super) fn load(
     let above = |highest: Option<i64>| highest.unwrap_or(0).unsigned_abs() + 1;
     Ok(Loaded {
         restored: Restored {
+            shards: Shards::ALL,
+            epochs: Vec::new(),
             next_seq: above(seq),
             next_job: above(key),
             next_incident: above(max("SELECT max(id) FROM incidents")?),

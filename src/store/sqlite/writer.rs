@@ -223,6 +223,7 @@ impl Thread {
                     false
                 }
                 Persist::Row(..) | Persist::Remove(_) | Persist::Incident(_) => true,
+                Persist::Release { .. } | Persist::HandOver(_) => true,
             });
         }
         batch.answers.retain(|(number, _)| rejected.binary_search(number).is_err());
