@@ -43,6 +43,7 @@
 //! - [`job`]: what a client says a job is: the one list of members, and what they mean. Pure.
 //! - [`channel`]: what a channel is over which somebody is told: four kinds, and secrets that follow to no other server. Pure.
 //! - [`core`]: the pure state machine that takes every decision. Start at [`core::Scheduler`].
+//! - [`cluster`]: what a node does about others: whom it takes for dead, which shards it takes and gives away. Pure.
 //! - [`dispatch`]: the workers that send: few threads, each with thousands of connections.
 //! - [`mail`]: letters to mail servers, each by a thread of its own.
 //! - [`store`]: what is kept, behind one door for writing and one for reading.
@@ -148,6 +149,30 @@
 //!   which executions finish does not outlive a restart.
 //! - **Adoption.** What a start finds on disk is adopted: it does nothing and nobody sees it until all of it is there
 //!   and judged. That is legal while running, too, so that a node can take jobs over from another.
+//! - **A single node is one that owns all shards** ([`core::Shard`]). There is no second way of doing anything: a node among
+//!   others owns some, acquires more while running, gives some away, and may be taken for dead. Alone the lease lasts for
+//!   ever, the lead is 1.5 s, and a clock that is behind what it wrote doubts everything; among others
+//!   ([`core::Settings::skew_us`]) the lead is 4.5 s, as what becomes due during a takeover needs rows, and what a dead node
+//!   left is in doubt if it was due by any clock.
+//! - **The shard of a job follows from its revision**: from its concurrency key, so that one node counts what runs under it,
+//!   else from the end of its key. New keys end like a shard that the node owns: so a create is a matter of one node, and no
+//!   two draw the same. A change that would move a job to another node's shard is refused: half of its rows would be here.
+//! - **A number in the ledger begins with the incarnation that drew it.** Rows of others do not raise it, or two nodes would
+//!   come to draw the same. Whatever is named by the end of such a number, or by a microsecond (incidents, silences), has a
+//!   part of the incarnation in it.
+//! - **Nothing is sent behind the end of a lease** (`core/sending.rs`), and a worker looks once more right before the first
+//!   byte ([`dispatch::Lease`]): what it does not begin is no attempt. All else goes on, as the fence of the store refuses
+//!   what is not this node's any more.
+//! - **What is in flight when its job goes ends where it began, and how it ended is handed over**, finished or not. So what
+//!   follows from an end is decided by one node: what counts, alerts, incidents, pauses. Meanwhile the next owner knows that
+//!   it is in flight ([`core::Known::InFlight`]): it runs as far as overlap, `maxRuns` and the concurrency key go, and its
+//!   instant is no gap.
+//! - **What was handed over is known**, and so is sent even if it is to be sent at most once. That holds for one adoption: the
+//!   store forgets it as the row is taken over, as from then on it may be sent.
+//! - **Who was taken for dead forgets everything** ([`core::Input::Lost`]) and says of changes under way that nobody knows.
+//!   It trusts nothing until it is told anew.
+//! - **Dead is who told nothing for long, while it could** (`cluster/membership.rs`): no clock of another machine counts, and
+//!   no time in which the store did not answer.
 //! - **What waits says so on disk, and so is known not to be sent.** An execution that is due while another one of its
 //!   job or its concurrency key comes first is written with what it waits for, and written once more, without that,
 //!   before it is sent. So a start can tell who runs from who waits: lines survive a crash, and what is to be sent at
@@ -495,6 +520,7 @@ pub mod bench;
 pub mod channel;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod core;
 pub mod dispatch;

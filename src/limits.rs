@@ -13,6 +13,20 @@ pub const ARM_LEAD_US: i64 = 1_500_000;
 pub const CLUSTER_LEAD_US: i64 = 4_500_000;
 /// How far the clocks of nodes may be apart. What was due that long from now at a node that died may have been sent.
 pub const SKEW_MAX: Duration = Duration::from_millis(500);
+/// How often a node tells the store that it lives, if it has nothing else to write.
+pub const BEAT_EVERY: Duration = Duration::from_millis(500);
+/// How often it looks how the others are.
+pub const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long it waits for the answer until it asks anew.
+pub const LOOK_TIME_MAX: Duration = Duration::from_secs(1);
+/// How far answers may be apart for what the others did not tell to count.
+pub const LOOK_GAP_MAX: Duration = Duration::from_millis(750);
+/// For how long a node trusts that its shards are its own, from when it sent what was acknowledged.
+pub const TRUST_TIME: Duration = Duration::from_secs(2);
+/// For how long a node has told nothing that others take for dead.
+pub const REVOKE_AFTER: Duration = Duration::from_millis(2_500);
+/// How many shards change hands at once where that is not urgent.
+pub const SHARDS_AT_ONCE: usize = 8;
 /// While so many rows wait for the disk, nothing more is armed: instants are missed, which is recorded, rather
 /// than memory used up.
 pub const UNWRITTEN_ARM_MAX: usize = 200_000;
@@ -687,6 +701,11 @@ const _: () = {
     assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");
     assert!(ARM_LEAD_US % 1_000_000 == 500_000 && CLUSTER_LEAD_US % 1_000_000 == 500_000, "off the full second");
     assert!(CLUSTER_LEAD_US > ARM_LEAD_US && CLUSTER_LEAD_US < 10_000_000);
+    assert!(TRUST_TIME.as_millis() * 10 / 9 < REVOKE_AFTER.as_millis(), "trust ends first, by clocks of any pace");
+    assert!(BEAT_EVERY.as_millis() * 3 < TRUST_TIME.as_millis(), "a beat may be late");
+    assert!(
+        LOOK_EVERY.as_millis() * 2 < LOOK_GAP_MAX.as_millis() && LOOK_GAP_MAX.as_millis() < LOOK_TIME_MAX.as_millis()
+    );
     assert!(SKEW_MAX.as_micros() * 2 < ARM_LEAD_US as u128, "what is armed lies ahead on every clock");
     assert!(TARGET_SHARE_PER_CENT < 100, "one target must not hold all that may be in flight");
     assert!(FAILING_TARGET_SHARE_PER_CENT <= FAILING_SHARE_PER_CENT);

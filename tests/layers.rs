@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("job", &["time", "limits", "mix", "schedule"]),
     ("channel", &["limits", "job"]),
     ("core", &["time", "limits", "schedule", "job", "channel"]),
+    ("cluster", &["time", "limits", "core"]),
     ("dispatch", &["time", "limits", "mix", "clock", "job", "core"]),
     ("mail", &["time", "limits", "clock", "channel", "core", "dispatch"]),
     ("store", &["time", "limits", "background", "vault", "access", "clock", "schedule", "job", "channel", "core"]),

@@ -33,6 +33,8 @@ mod jobs;
 mod key;
 mod keys;
 mod listing;
+#[cfg(test)]
+mod node_tests;
 mod overdue;
 mod ownership;
 mod pausing;

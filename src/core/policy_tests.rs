@@ -27,6 +27,8 @@ pub(super) struct Stage {
     /// What was given to other nodes.
     pub(super) released: Vec<(Shards, NodeId, Vec<Seq>)>,
     pub(super) handed_over: Vec<LedgerRow>,
+    /// Other answers.
+    pub(super) replies: Vec<Reply>,
 }
 
 impl Stage {
@@ -36,6 +38,18 @@ impl Stage {
     }
 
     pub(super) fn at(second: i64, jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
+        let rows = rows.into_iter().map(|row| (row, Known::Nothing)).collect();
+        Stage::of_node(second, None, Shards::ALL, jobs, rows)
+    }
+
+    /// One that owns these shards.
+    pub(super) fn of_node(
+        second: i64,
+        skew_us: Option<i64>,
+        shards: Shards,
+        jobs: &[&str],
+        rows: Vec<(LedgerRow, Known)>,
+    ) -> Stage {
         let retry = RetryPolicy::doubling(0, Duration::from_secs(1));
         let (misfire, lateness_max) = (Misfire::Once, Duration::from_secs(600));
         let core = Scheduler::new(Settings {
@@ -44,7 +58,7 @@ impl Stage {
             misfire,
             lateness_max,
             lead_us: crate::limits::ARM_LEAD_US,
-            skew_us: None,
+            skew_us,
             noise: 1,
             bounds: Bounds::default(),
         });
@@ -60,16 +74,17 @@ impl Stage {
             started: 0,
             released: Vec::new(),
             handed_over: Vec::new(),
+            replies: Vec::new(),
         };
         for (key, members) in (1..).zip(jobs) {
             stage.feed(Input::RestoreJob(Box::new(stored(key, members))));
         }
-        let next_seq = rows.iter().map(|row| row.seq.0 + 1).max().unwrap_or(1);
-        for row in rows {
-            stage.feed(Input::RestoreRow(Box::new(row), Known::Nothing));
+        let next_seq = rows.iter().map(|(row, _)| row.seq.0 + 1).max().unwrap_or(1);
+        for (row, known) in rows {
+            stage.feed(Input::RestoreRow(Box::new(row), known));
         }
         stage.feed(Input::Acquired(Restored {
-            shards: Shards::ALL,
+            shards,
             epochs: Vec::new(),
             next_seq,
             next_job: 1_000,
@@ -98,10 +113,15 @@ impl Stage {
                     }
                 }
                 Output::Fire(attempt) => self.fired.push(attempt),
-                Output::Reply(_, Reply::TooMany(_) | Reply::Refused(_)) => self.refused += 1,
+                Output::Reply(_, Reply::TooMany(_)) => self.refused += 1,
+                Output::Reply(_, reply @ Reply::Refused(_)) => {
+                    self.refused += 1;
+                    self.replies.push(reply);
+                }
                 Output::Reply(_, Reply::Started(_)) => self.started += 1,
                 Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_)) => panic!("{output:?}"),
-                Output::Reply(..) | Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
+                Output::Reply(_, reply) => self.replies.push(reply),
+                Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
                 Output::Gathered(..) | Output::Together(..) => {}
                 Output::Alert(_) | Output::Tell(_) | Output::Notice(_) => {}
             }
@@ -208,7 +228,7 @@ pub(super) fn id(key: u64) -> JobId {
     JobId::new(JobKey(key), [7; 10])
 }
 
-fn stored(key: u64, members: &str) -> StoredJob {
+pub(super) fn stored(key: u64, members: &str) -> StoredJob {
     let mut calendars = Calendars::default();
     calendars.insert("closed", Default::default()).expect("a calendar");
     let since = WallUs::of(Instant::from_secs(START - 10));
