@@ -11,7 +11,8 @@ use crate::schedule::Calendars;
 use crate::time::{Instant, WallUs};
 
 const EVERY_SECOND: &str = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#;
-const TRIED_AGAIN: &str = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","retry":{"maxAttempts":4,"initialDelayMs":2000,"jitter":0}"#;
+const TRIED_AGAIN: &str =
+    r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","retry":{"maxAttempts":4,"initialDelayMs":2000,"jitter":0}"#;
 const OTHER: NodeId = NodeId(9);
 
 fn skew_us() -> Option<i64> {
@@ -305,7 +306,7 @@ fn a_failure_elsewhere_is_told_of_here() {
 }
 
 #[test]
-fn an_attempt_says_how_often_its_job_changed_hands() {
+fn an_attempt_says_how_often_its_job_was_taken_from_the_dead() {
     let mut stage = among_others(&[], Vec::new());
     stage.feed(Input::RestoreJob(Box::new(stored(77, EVERY_SECOND))));
     stage.feed(acquired([Shard(77)].into_iter().collect(), 1));

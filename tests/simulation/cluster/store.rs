@@ -143,7 +143,7 @@ impl Store {
         }
         let mine: Shards = self.owned_by(me);
         let new = mine.without(held);
-        let mut rows = Vec::new();
+        let (mut rows, mut raised) = (Vec::new(), Shards::NONE);
         let seqs: Vec<Seq> = self.ledger.keys().copied().collect();
         for seq in seqs {
             let shard = self.shard_of(self.ledger[&seq].row.key.job);
@@ -153,6 +153,9 @@ impl Store {
             }
             let is_mine = node == me && known;
             if is_mine || !is_live(self, node) {
+                if !known && !new.contains(shard) {
+                    raised.insert(shard);
+                }
                 let row = self.ledger.get_mut(&seq).expect("there");
                 (row.node, row.known) = (me, false);
                 rows.push((row.row.clone(), if known { Known::Unsent } else { Known::Nothing }));
@@ -160,13 +163,16 @@ impl Store {
                 rows.push((self.ledger[&seq].row.clone(), Known::InFlight));
             }
         }
+        for shard in raised.iter() {
+            self.owners.entry(shard).and_modify(|(_, epoch)| *epoch += 1);
+        }
         let of_new = |key: &&JobKey| new.contains(self.shard_of(**key));
         let jobs = self.jobs.keys().filter(of_new).filter(|key| self.jobs[key].deleted.is_none());
         let jobs = jobs.map(|key| self.stored(*key)).collect();
         let key_above = self.jobs.keys().filter(|key| new.contains(Shard::of_key(**key))).map(|key| key.0 + 1).max();
         let restored = Restored {
             shards: new,
-            epochs: new.iter().map(|shard| (shard, self.owners[&shard].1)).collect(),
+            epochs: new.union(&raised).iter().map(|shard| (shard, self.owners[&shard].1)).collect(),
             next_seq: me.0 << 40 | 1,
             next_job: key_above.unwrap_or(1),
             next_incident: 1,
@@ -269,7 +275,7 @@ impl Store {
         assert_eq!(self.owned_by(me).intersection(shards), *shards, "who owns it gives it away");
         for shard in shards.iter() {
             let epoch = self.owners[&shard].1;
-            self.owners.insert(shard, (to, epoch + 1));
+            self.owners.insert(shard, (to, epoch));
         }
         let rows: Vec<Seq> = self.ledger.keys().copied().filter(|seq| !except.contains(seq)).collect();
         for seq in rows {

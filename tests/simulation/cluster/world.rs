@@ -167,7 +167,7 @@ impl World {
     }
 
     fn start(&mut self, node: usize) {
-        let (noise, flight) = (self.rng.next(), *self.rng.pick(&[1, 3, 8, 64]));
+        let (noise, flight) = (self.rng.next(), *self.rng.pick(&[24, 64]));
         self.nodes[node].core = Some(Scheduler::new(Settings {
             in_flight_max: flight,
             retry: RetryPolicy::doubling(2, Duration::from_millis(700)),
@@ -555,8 +555,8 @@ impl World {
         if was_sent {
             self.judge.sent(attempt, by, is_stale, &self.store, &mut self.coverage);
         }
-        let slow = self.rng.per_cent(25);
-        let wait_us = if slow { self.rng.within(20_000..=4 * SECOND_US) } else { self.rng.within(300..=20_000) };
+        let slow = self.rng.per_cent(10);
+        let wait_us = if slow { self.rng.within(20_000..=3 * SECOND_US) } else { self.rng.within(300..=20_000) };
         let report = report_of(attempt, outcome, now.wall, was_sent);
         self.after(wait_us, node, Event::Report(report));
     }
@@ -625,7 +625,7 @@ impl World {
         }
         if self.rng.per_cent(30) {
             let name = self.rng.within(0..=5);
-            more += &format!(r#","concurrencyKey":{{"name":"key-{name}","limit":2}}"#);
+            more += &format!(r#","concurrencyKey":{{"name":"key-{name}","limit":4}}"#);
         }
         if self.rng.per_cent(20) {
             more += r#","overlap":"skip""#;
