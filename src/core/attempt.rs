@@ -74,8 +74,8 @@ pub struct Attempt {
     pub id: ExecutionId,
     /// On what footing it goes out.
     pub class: Class,
-    /// How often a node was taken for dead that had its job, or something of it in flight: a target that has seen a higher
-    /// one knows that this comes late. Where a node gives a job away nothing comes late, and so it stays.
+    /// How often a node was taken for dead that had its job: a target that has seen a higher one knows that this comes late.
+    /// Where a node gives a job away nothing comes late, and so it stays.
     pub epoch: u32,
     /// What to send, as the revision in force now says.
     pub post: Arc<Post>,

@@ -569,8 +569,7 @@ pub struct StoredJob {
 pub struct Restored {
     /// The shards that are this node's from now on, beside those that it has.
     pub shards: Shards,
-    /// How often something in each of them was taken from a node that died, of those in which that may have changed: these
-    /// shards, and others of this node. Those that were never said: never, as where there is one node.
+    /// How often each of them was taken from a node that died. Those that are left out: never, as where there is one node.
     pub epochs: Vec<(Shard, u32)>,
     /// Above every number ever used in the ledger. In a cluster each incarnation of a node has its own, of which the number
     /// of the incarnation is the part above 40 bits.

@@ -23,7 +23,7 @@ const INCARNATION_SHIFT: u32 = 40;
 #[derive(Debug)]
 pub(super) struct Ownership {
     shards: Shards,
-    /// How often something in each shard was taken from a node that died.
+    /// How often each shard was taken from a node that died.
     epochs: Box<[u32; 256]>,
     /// Nothing is sent from here on.
     trusted_until: MonoUs,

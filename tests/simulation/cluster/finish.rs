@@ -16,6 +16,7 @@ impl World {
     pub(crate) fn finish(&mut self) {
         self.healed = true;
         for node in &mut self.nodes {
+            node.pauses_at_look = None;
             (node.cut_off_until, node.paused_until) = (0, node.paused_until.min(self.true_us + SECOND_US));
         }
         let (begun_us, nodes) = (self.true_us, self.nodes.len());

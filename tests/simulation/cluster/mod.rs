@@ -39,7 +39,7 @@ pub(crate) const REQUIRED: &[&str] = &[
     "repeated after takeover",
     "revoked",
     "store down",
-    "wall clock stepped",
+    "wall clock set",
     "withheld by a worker",
 ];
 

@@ -50,8 +50,11 @@ pub(crate) struct Node {
     /// What workers may believe.
     pub(crate) lease: MonoUs,
     pub(crate) paused_until: u64,
-    pub(crate) paused_from: u64,
+    /// For how long it pauses as soon as a worker has looked at its lease.
+    pub(crate) pauses_at_look: Option<u64>,
     pub(crate) cut_off_until: u64,
+    /// When something last kept it from telling that it lives.
+    pub(crate) hindered_until: u64,
     /// Since when it is to stop.
     pub(crate) draining_since: Option<u64>,
     pub(crate) down_us: u64,
@@ -81,8 +84,9 @@ impl Node {
             releasing: None,
             lease: MonoUs(0),
             paused_until: 0,
-            paused_from: 0,
+            pauses_at_look: None,
             cut_off_until: 0,
+            hindered_until: 0,
             draining_since: None,
             down_us: 0,
             alarm: 0,

@@ -12,6 +12,8 @@ pub(crate) enum Fault {
     Crash { node: usize, down_us: u64 },
     /// A process stands still, with its workers.
     Pause { node: usize, for_us: u64 },
+    /// The same, right between the look of a worker at its lease and the first byte.
+    PauseAtLook { node: usize, for_us: u64 },
     /// A process is to stop, and is started after a while.
     Drain { node: usize, down_us: u64 },
     /// Nobody reaches the store.
@@ -60,7 +62,7 @@ impl Plan {
 
 /// Each seed has some kinds of faults and lacks others: a fault is not to hide behind another in every run.
 fn faults(rng: &mut Rng, nodes: usize, length_us: u64) -> Vec<(u64, Fault)> {
-    let kinds: Vec<u64> = (0..6).filter(|_| rng.per_cent(45)).collect();
+    let kinds: Vec<u64> = (0..7).filter(|_| rng.per_cent(45)).collect();
     let (mut faults, mut at_us) = (Vec::new(), 5 * SECOND_US);
     while !kinds.is_empty() {
         at_us += rng.within(SECOND_US / 10..=9 * SECOND_US);
@@ -77,6 +79,7 @@ fn faults(rng: &mut Rng, nodes: usize, length_us: u64) -> Vec<(u64, Fault)> {
                 2 => Fault::Drain { node, down_us },
                 3 => Fault::StoreDown { for_us: rng.within(SECOND_US / 5..=6 * SECOND_US) },
                 4 => Fault::CutOff { node, for_us: rng.within(SECOND_US / 5..=6 * SECOND_US) },
+                5 => Fault::PauseAtLook { node, for_us: rng.within(SECOND_US..=8 * SECOND_US) },
                 _ => Fault::Step { node },
             },
         ));

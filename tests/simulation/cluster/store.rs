@@ -143,7 +143,7 @@ impl Store {
         }
         let mine: Shards = self.owned_by(me);
         let new = mine.without(held);
-        let (mut rows, mut raised) = (Vec::new(), Shards::NONE);
+        let mut rows = Vec::new();
         let seqs: Vec<Seq> = self.ledger.keys().copied().collect();
         for seq in seqs {
             let shard = self.shard_of(self.ledger[&seq].row.key.job);
@@ -153,9 +153,6 @@ impl Store {
             }
             let is_mine = node == me && known;
             if is_mine || !is_live(self, node) {
-                if !known && !new.contains(shard) {
-                    raised.insert(shard);
-                }
                 let row = self.ledger.get_mut(&seq).expect("there");
                 (row.node, row.known) = (me, false);
                 rows.push((row.row.clone(), if known { Known::Unsent } else { Known::Nothing }));
@@ -163,16 +160,13 @@ impl Store {
                 rows.push((self.ledger[&seq].row.clone(), Known::InFlight));
             }
         }
-        for shard in raised.iter() {
-            self.owners.entry(shard).and_modify(|(_, epoch)| *epoch += 1);
-        }
         let of_new = |key: &&JobKey| new.contains(self.shard_of(**key));
         let jobs = self.jobs.keys().filter(of_new).filter(|key| self.jobs[key].deleted.is_none());
         let jobs = jobs.map(|key| self.stored(*key)).collect();
         let key_above = self.jobs.keys().filter(|key| new.contains(Shard::of_key(**key))).map(|key| key.0 + 1).max();
         let restored = Restored {
             shards: new,
-            epochs: new.union(&raised).iter().map(|shard| (shard, self.owners[&shard].1)).collect(),
+            epochs: new.iter().map(|shard| (shard, self.owners[&shard].1)).collect(),
             next_seq: me.0 << 40 | 1,
             next_job: key_above.unwrap_or(1),
             next_incident: 1,

@@ -207,7 +207,6 @@ impl World {
         let offset_us = self.nodes[node].clock.offset_us();
         let by_us = offset_us - std::mem::replace(&mut self.nodes[node].offset_us, offset_us);
         if by_us.abs() > CLOCK_STEP_MIN_US {
-            self.coverage.hit("wall clock stepped");
             self.feed(node, Input::ClockStep(by_us));
         }
         if self.nodes[node].core.as_ref().is_some_and(|core| core.poll_timeout().is_reached(now)) {
@@ -412,11 +411,22 @@ impl World {
             Request::Revoke { node: other, beat } => {
                 let revoked = self.store.revoke(other, beat);
                 self.say(|| format!("revoke {other:?} at {beat}: {revoked}"));
-                self.coverage.hit_if(revoked, "revoked");
+                if revoked {
+                    self.coverage.hit("revoked");
+                    self.assert_was_hindered(other);
+                }
                 return;
             }
         };
         self.give_answer(node, process, me, answer);
+    }
+
+    /// Nobody is taken for dead who could tell that it lives. Where answers get lost or take long that cannot be said.
+    fn assert_was_hindered(&self, other: NodeId) {
+        let lives = self.nodes.iter().find(|node| node.me == Some(other) && node.core.is_some());
+        let was_hindered = lives.is_none_or(|node| self.true_us < node.hindered_until + 3 * SECOND_US);
+        let may_be = self.plan.slow_per_cent + self.plan.lost_per_cent > 0;
+        assert!(was_hindered || may_be, "{other:?} is taken for dead, and nothing kept it from telling that it lives");
     }
 
     fn give_answer(&mut self, node: usize, process: Option<u64>, me: NodeId, answer: Answer) {
@@ -532,6 +542,9 @@ impl World {
             let wait_us = self.rng.within(10..=900);
             return self.after(wait_us, node, Event::Report(report));
         }
+        if let Some(for_us) = self.nodes[node].pauses_at_look.take() {
+            self.pause(node, for_us);
+        }
         let (wait_us, checked_us) = (self.rng.within(1..=200), self.true_us);
         self.after(wait_us, node, Event::Write { attempt, checked_us });
     }
@@ -641,6 +654,11 @@ impl World {
         Action::Create { spec, entropy, pause: None }
     }
 
+    fn pause(&mut self, node: usize, for_us: u64) {
+        let until_us = self.true_us + for_us;
+        (self.nodes[node].paused_until, self.nodes[node].hindered_until) = (until_us, until_us);
+    }
+
     fn fault(&mut self, fault: Fault) {
         self.say(|| format!("{fault:?}"));
         match fault {
@@ -651,8 +669,9 @@ impl World {
             }
             Fault::Pause { node, for_us } => {
                 self.coverage.hit("pause");
-                self.nodes[node].paused_until = self.true_us + for_us;
+                self.pause(node, for_us);
             }
+            Fault::PauseAtLook { node, for_us } => self.nodes[node].pauses_at_look = Some(for_us),
             Fault::Drain { node, down_us } if self.nodes[node].core.is_some() => {
                 if self.nodes[node].draining_since.is_none() {
                     (self.nodes[node].draining_since, self.nodes[node].down_us) = (Some(self.true_us), down_us);
@@ -660,8 +679,12 @@ impl World {
                 }
             }
             Fault::StoreDown { for_us } => self.down_until = self.true_us + for_us,
-            Fault::CutOff { node, for_us } => self.nodes[node].cut_off_until = self.true_us + for_us,
+            Fault::CutOff { node, for_us } => {
+                let until_us = self.true_us + for_us;
+                (self.nodes[node].cut_off_until, self.nodes[node].hindered_until) = (until_us, until_us);
+            }
             Fault::Step { node } => {
+                self.coverage.hit("wall clock set");
                 let mut rng = Rng::new(self.rng.next());
                 self.nodes[node].clock.step(&mut rng);
             }
