@@ -50,10 +50,15 @@ impl Setup {
         trust: Arc<Trust>,
         heads: Heads,
         limits: TimeLimits,
-        lease: Lease,
         idle_max: usize,
     ) -> Setup {
+        let lease = Lease::default();
         Setup { worker, registry, resolver, trust, counters: Arc::default(), heads, limits, lease, idle_max }
+    }
+
+    /// With the lease that all workers look at.
+    pub(super) fn under(self, lease: Lease) -> Setup {
+        Setup { lease, ..self }
     }
 }
 

@@ -170,8 +170,8 @@ impl Pool {
         for (number, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
             let (registry, resolver) = (poll.registry().try_clone()?, pool.resolver.clone());
             let heads = Heads::new(user_agent.clone());
-            let (trust, lease) = (Arc::clone(&pool.trust), pool.lease.clone());
-            let setup = Setup::new(number, registry, resolver, trust, heads, limits, lease, idle_max);
+            let setup = Setup::new(number, registry, resolver, Arc::clone(&pool.trust), heads, limits, idle_max);
+            let setup = setup.under(pool.lease.clone());
             let counters = Arc::clone(&setup.counters);
             let (attempts, work) = feed();
             let (reports, bell) = (report.clone(), Arc::clone(&pool.bell));

@@ -10,7 +10,6 @@ use super::super::allowlist::Allowlist;
 use super::super::driver::Setup;
 use super::super::flight::TimeLimits;
 use super::super::head::Heads;
-use super::super::lease::Lease;
 use super::super::resolver::{Lookup, Resolver, System, WakeWorker};
 use super::super::trust::Trust;
 use super::*;
@@ -44,7 +43,7 @@ fn driver_with(registry: &Registry, system: System, wake: WakeWorker) -> Driver 
     let trust = Arc::new(Trust::new(&[]).unwrap());
     let heads = Heads::new(http::HeaderValue::from_static("test"));
     let limits = TimeLimits { whole: Duration::from_secs(10), connect: Duration::from_secs(10) };
-    Driver::new(Setup::new(0, registry.try_clone().unwrap(), resolver, trust, heads, limits, Lease::default(), 1_000))
+    Driver::new(Setup::new(0, registry.try_clone().unwrap(), resolver, trust, heads, limits, 1_000))
 }
 
 fn outcomes(driver: &mut Driver) -> Vec<(u64, Outcome)> {
