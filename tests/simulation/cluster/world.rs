@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) healed: bool,
     down_until: u64,
     requests: u64,
+    /// Rows that are just being taken over of which it is known that they were not sent, and how often each was in doubt.
+    known: BTreeMap<punctual::core::Seq, u32>,
     pub(crate) open: BTreeMap<RequestId, usize>,
     inputs: u64,
     hasher: DefaultHasher,
@@ -81,6 +83,7 @@ impl World {
             healed: false,
             down_until: 0,
             requests: 0,
+            known: BTreeMap::new(),
             open: BTreeMap::new(),
             inputs: 0,
             hasher: DefaultHasher::new(),
@@ -309,6 +312,13 @@ impl World {
                     self.coverage.hit_if(is_finished, "handed over finished");
                     self.coverage.hit_if(!is_finished, "handed over to be tried again");
                 }
+                if let Persist::Row(row, _) = &item
+                    && let Some(recoveries) = self.known.get(&row.seq)
+                {
+                    let error = row.record.error.as_deref().unwrap_or_default();
+                    let is_doubted = row.record.recoveries > *recoveries || error.starts_with("not sent again");
+                    assert!(!is_doubted, "what was given away by a node that lives is doubted: {row:?}");
+                }
                 let it = &mut self.nodes[node];
                 it.issued += 1;
                 assert_eq!(number, it.issued, "persist items are numbered without gaps");
@@ -485,9 +495,13 @@ impl World {
                 Known::Unsent => "adopted known",
                 Known::InFlight => "adopted in flight",
             });
+            if known == Known::Unsent {
+                self.known.insert(row.seq, row.record.recoveries);
+            }
             self.feed(node, Input::RestoreRow(Box::new(row), known));
         }
         self.feed(node, Input::Acquired(restored));
+        self.known.clear();
         let held = self.held(node);
         self.hear(node, Heard::Taken(held));
     }
