@@ -28,6 +28,7 @@ pub(crate) const REQUIRED: &[&str] = &[
     "batch of a dead node refused",
     "crash",
     "drained",
+    "epoch after a takeover",
     "fired late",
     "handed over finished",
     "handed over to be tried again",

@@ -44,8 +44,6 @@ pub(crate) struct Store {
     by_identity: BTreeMap<ExecutionKey, Seq>,
     seqs: BTreeSet<Seq>,
     pub(crate) alerts: BTreeSet<Seq>,
-    /// Shards that changed hands as their owner was dead.
-    pub(crate) takeovers: u64,
 }
 
 /// What a batch came to.
@@ -137,7 +135,6 @@ impl Store {
             let owner = self.owners.get(&shard).copied();
             if left > 0 && owner.is_none_or(|(owner, _)| !is_live(self, owner)) {
                 self.owners.insert(shard, (me, owner.map_or(0, |(_, epoch)| epoch) + 1));
-                self.takeovers += u64::from(owner.is_some());
                 left -= 1;
             }
         }
@@ -195,6 +192,11 @@ impl Store {
 
     pub(crate) fn owned_by(&self, me: NodeId) -> Shards {
         self.owners.iter().filter(|(_, (owner, _))| *owner == me).map(|(shard, _)| *shard).collect()
+    }
+
+    /// Who owns a shard, and how often it was taken from a node that died.
+    pub(crate) fn owner_of(&self, shard: Shard) -> Option<(NodeId, u32)> {
+        self.owners.get(&shard).copied()
     }
 
     pub(crate) fn shard_of(&self, job: JobKey) -> Shard {

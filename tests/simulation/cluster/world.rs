@@ -329,6 +329,10 @@ impl World {
                 self.judge.fired(&attempt, now, &mut self.coverage);
                 assert!(now.mono < self.nodes[node].lease, "sent behind the end of the lease: {attempt:?}");
                 let me = self.nodes[node].me.expect("whoever sends is somebody");
+                let owner = self.store.owner_of(self.store.shard_of(attempt.id.job.key()));
+                let is_known = owner.is_none_or(|(owner, epoch)| owner != me || epoch == attempt.epoch);
+                assert!(is_known, "an epoch that is not that of its shard, {owner:?}: {attempt:?}");
+                self.coverage.hit_if(attempt.epoch > 1, "epoch after a takeover");
                 self.nodes[node].in_flight.insert((attempt.handle, attempt.number), (me, attempt.id));
                 let slow = self.rng.per_cent(10);
                 let wait_us = if slow { self.rng.within(1_000..=2 * SECOND_US) } else { self.rng.within(10..=900) };
