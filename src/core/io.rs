@@ -78,7 +78,8 @@ pub enum Input {
         /// Whose.
         to: NodeId,
     },
-    /// Others took this node for dead: nothing is its own any more, and nothing it asked for is written.
+    /// Others took this node for dead: nothing is its own any more, and nothing it asked for is written. What is with the
+    /// workers by then is nothing to it: they must have given that up before there is another lease.
     Lost,
     /// A client wants a change.
     Command(Box<Command>),
@@ -179,7 +180,8 @@ pub enum Persist {
     Row(LedgerRow, Option<Box<RowNews>>),
     /// Take an unfired row back.
     Remove(Seq),
-    /// A client's change: all of it or nothing.
+    /// A client's change: all of it or nothing. Another concurrency key may move the job into another shard of this node, and
+    /// all its rows with it.
     Change(Box<Change>),
     /// A client's change of a calendar.
     Calendar(Box<CalendarChange>),

@@ -2,15 +2,19 @@
 //! chooses. It must not share its fakes with the simulation of a single node: the store here has a fence, owners and epochs.
 //!
 //! In reading order: `plan` is what a seed stands for, `clock` what each node believes of time, `store` what all of them
-//! share, `node` one process with its core, its membership, its writer and its workers, `world` lets all of them happen,
+//! share, `node` one process with its core, its membership and its writer, `world` lets all of them happen, with the `carrier`
+//! of what is asked of the store, `workers` that send, and `clients`,
 //! `judge` says what must never be, and `finish` what must have been at the end.
 
+mod carrier;
+mod clients;
 mod clock;
 mod finish;
 mod judge;
 mod node;
 mod plan;
 mod store;
+mod workers;
 mod world;
 
 use super::sweep::Lived;

@@ -7,11 +7,8 @@ use std::hash::Hasher as _;
 use std::time::Duration;
 
 use punctual::cluster::{Deed, Heard, Membership};
-use punctual::core::{
-    Action, Attempt, Bounds, Command, Input, NodeId, Outcome, Output, Persist, Reply, Report, RequestId, Run, RunOf,
-    Scheduler, Settings,
-};
-use punctual::job::{Context, Definition, JobId, JobSpec, Misfire, RetryPolicy};
+use punctual::core::{Attempt, Bounds, Input, NodeId, Output, Persist, Reply, Report, RequestId, Scheduler, Settings};
+use punctual::job::{Misfire, RetryPolicy};
 use punctual::limits::{CLOCK_STEP_MIN_US, CLUSTER_LEAD_US, SKEW_MAX};
 use punctual::time::MonoUs;
 
@@ -57,10 +54,10 @@ pub(crate) struct World {
     agenda: BTreeMap<(u64, u64), (usize, Option<u64>, Event)>,
     order: u64,
     pub(crate) healed: bool,
-    down_until: u64,
-    requests: u64,
+    pub(crate) down_until: u64,
+    pub(crate) requests: u64,
     /// Rows that are just being taken over of which it is known that they were not sent, and how often each was in doubt.
-    known: BTreeMap<punctual::core::Seq, u32>,
+    pub(crate) known: BTreeMap<punctual::core::Seq, u32>,
     pub(crate) open: BTreeMap<RequestId, usize>,
     inputs: u64,
     hasher: DefaultHasher,
@@ -134,7 +131,7 @@ impl World {
     }
 
     /// Something of a node's process, after a while.
-    fn after(&mut self, wait_us: u64, node: usize, event: Event) {
+    pub(crate) fn after(&mut self, wait_us: u64, node: usize, event: Event) {
         let process = Some(self.nodes[node].process);
         self.at(self.true_us + wait_us, node, process, event);
     }
@@ -197,12 +194,12 @@ impl World {
         }
     }
 
-    fn is_out_of_reach(&self, node: usize) -> bool {
+    pub(crate) fn is_out_of_reach(&self, node: usize) -> bool {
         self.down_until > self.true_us || self.nodes[node].cut_off_until > self.true_us
     }
 
     /// All that a process does in a turn.
-    fn turn(&mut self, node: usize) {
+    pub(crate) fn turn(&mut self, node: usize) {
         if self.nodes[node].core.is_none() {
             return;
         }
@@ -254,7 +251,7 @@ impl World {
         }
     }
 
-    fn lose(&mut self, node: usize) {
+    pub(crate) fn lose(&mut self, node: usize) {
         self.coverage.hit("lost");
         self.feed(node, Input::Lost);
         self.nodes[node].forget_incarnation();
@@ -278,7 +275,7 @@ impl World {
     }
 
     /// The process ends, in whatever way.
-    fn end(&mut self, node: usize) {
+    pub(crate) fn end(&mut self, node: usize) {
         let down_us = self.nodes[node].down_us;
         self.nodes[node].end();
         self.open.retain(|_, by| *by != node);
@@ -349,7 +346,7 @@ impl World {
         }
     }
 
-    fn hear(&mut self, node: usize, heard: Heard) {
+    pub(crate) fn hear(&mut self, node: usize, heard: Heard) {
         let now = self.nodes[node].clock.now(self.true_us);
         if let Some(member) = &mut self.nodes[node].member {
             member.hear(heard, now);
@@ -359,354 +356,6 @@ impl World {
     pub(crate) fn say(&self, text: impl Fn() -> String) {
         if self.verbose {
             eprintln!("{} {}", self.true_us, text());
-        }
-    }
-}
-
-/// The way to the store and back.
-impl World {
-    fn delay_us(&mut self) -> u64 {
-        let is_slow = !self.healed && self.rng.per_cent(self.plan.slow_per_cent);
-        if is_slow { self.rng.within(20_000..=5 * SECOND_US) } else { self.rng.within(200..=6_000) }
-    }
-
-    fn send(&mut self, node: usize, request: Request) {
-        let (sent, wait_us) = (self.nodes[node].clock.now(self.true_us).mono, self.delay_us());
-        let me = self.nodes[node].me.expect("whoever asks is somebody");
-        self.after(wait_us, node, Event::Arrive { me, request, sent });
-    }
-
-    fn send_out(&mut self, node: usize, request: Request) {
-        let me = self.nodes[node].me.expect("whoever writes is somebody");
-        let (number, tries) = self.nodes[node].out.as_ref().map_or((0, 0), |out| (out.number, out.tries));
-        self.send(node, request);
-        self.after(SECOND_US, node, Event::TimeOut { me, number, tries });
-    }
-
-    fn arrive(&mut self, node: usize, process: Option<u64>, me: NodeId, request: Request, sent: MonoUs) {
-        let number = match &request {
-            Request::Batch { number, .. } | Request::Take { number, .. } => Some(*number),
-            Request::Look { .. } | Request::Revoke { .. } => None,
-        };
-        if self.is_out_of_reach(node) {
-            self.coverage.hit("store down");
-            // Half of them hear so, the others nothing.
-            if let Some(number) = number.filter(|_| self.rng.per_cent(50)) {
-                self.at(self.true_us + 1_000, node, process, Event::Answer { me, answer: Answer::Refused { number } });
-            }
-            return;
-        }
-        let (seed, rejected) = (self.plan.seed, self.plan.rejected_per_cent);
-        let answer = match request {
-            Request::Batch { number, items, is_leaving } => {
-                let rejects = |item: u64| Rng::new(seed ^ (me.0 << 32) ^ item).per_cent(rejected);
-                let committed = self.store.commit(me, number, is_leaving, &items, &rejects);
-                self.coverage.hit_if(matches!(committed, Committed::Fenced), "batch of a dead node refused");
-                let committed = match committed {
-                    Committed::Already => {
-                        self.coverage.hit("batch resent and already there");
-                        let changes =
-                            items.iter().filter(|(_, item)| matches!(item, Persist::Change(_) | Persist::Runs(_)));
-                        let rejected = changes.map(|(item, _)| *item).filter(|&item| rejects(item)).collect();
-                        // What was sent first is what is there.
-                        let sent = self.nodes[node].out.as_ref().map_or(sent, |out| out.first_sent);
-                        let committed = Committed::Written { rejected };
-                        return self.give_answer(node, process, me, Answer::Batch { number, sent, committed });
-                    }
-                    committed => committed,
-                };
-                Answer::Batch { number, sent, committed }
-            }
-            Request::Take { number, held, most } => {
-                let taken = self.store.take(me, number, &held, most).map(Box::new);
-                Answer::Take { number, sent, taken }
-            }
-            Request::Look { asked } => Answer::Seen(Box::new(self.store.see(me, asked))),
-            Request::Revoke { node: other, beat } => {
-                let revoked = self.store.revoke(other, beat);
-                self.say(|| format!("revoke {other:?} at {beat}: {revoked}"));
-                if revoked {
-                    self.coverage.hit("revoked");
-                    self.assert_was_hindered(other);
-                }
-                return;
-            }
-        };
-        self.give_answer(node, process, me, answer);
-    }
-
-    /// Nobody is taken for dead who could tell that it lives. Where answers get lost or take long that cannot be said.
-    fn assert_was_hindered(&self, other: NodeId) {
-        let lives = self.nodes.iter().find(|node| node.me == Some(other) && node.core.is_some());
-        let was_hindered = lives.is_none_or(|node| self.true_us < node.hindered_until + 3 * SECOND_US);
-        let may_be = self.plan.slow_per_cent + self.plan.lost_per_cent > 0;
-        assert!(was_hindered || may_be, "{other:?} is taken for dead, and nothing kept it from telling that it lives");
-    }
-
-    fn give_answer(&mut self, node: usize, process: Option<u64>, me: NodeId, answer: Answer) {
-        if !self.healed && self.rng.per_cent(self.plan.lost_per_cent) {
-            return self.coverage.hit("answer lost");
-        }
-        let wait_us = self.delay_us();
-        self.at(self.true_us + wait_us, node, process, Event::Answer { me, answer });
-    }
-
-    fn answer(&mut self, node: usize, me: NodeId, answer: Answer) {
-        if self.nodes[node].me != Some(me) {
-            return;
-        }
-        let is_out = |number: u64, it: &Node| it.out.as_ref().is_some_and(|out| out.number == number);
-        match answer {
-            Answer::Seen(seen) => self.hear(node, Heard::Seen(seen)),
-            Answer::Batch { number, sent, committed } if is_out(number, &self.nodes[node]) => {
-                let out = self.nodes[node].out.take().expect("it is out");
-                let Committed::Written { rejected } = committed else { return self.hear(node, Heard::Fenced) };
-                self.nodes[node].next_batch += 1;
-                self.hear(node, Heard::Acknowledged { sent });
-                self.feed(node, Input::Committed { through: out.through, rejected });
-                if self.nodes[node].releasing.is_some_and(|item| item <= out.through) {
-                    self.nodes[node].releasing = None;
-                    let held = self.held(node);
-                    self.hear(node, Heard::Released(held));
-                }
-            }
-            Answer::Take { number, sent, taken } if is_out(number, &self.nodes[node]) => {
-                self.nodes[node].out = None;
-                let Ok(taken) = taken else { return self.hear(node, Heard::Fenced) };
-                self.nodes[node].next_batch += 1;
-                self.hear(node, Heard::Acknowledged { sent });
-                self.acquire(node, *taken);
-            }
-            Answer::Refused { number } if is_out(number, &self.nodes[node]) => self.retry(node),
-            // Of a request that was sent again, and answered.
-            Answer::Batch { .. } | Answer::Take { .. } | Answer::Refused { .. } => {}
-        }
-    }
-
-    fn held(&self, node: usize) -> punctual::core::Shards {
-        self.nodes[node].core.as_ref().map(|core| *core.shards()).unwrap_or_default()
-    }
-
-    fn acquire(&mut self, node: usize, taken: Taken) {
-        use punctual::core::Known;
-        let Taken { jobs, rows, restored } = taken;
-        for job in jobs {
-            self.feed(node, Input::RestoreJob(Box::new(job)));
-        }
-        for (row, known) in rows {
-            self.coverage.hit(match known {
-                Known::Nothing => "adopted in doubt",
-                Known::Unsent => "adopted known",
-                Known::InFlight => "adopted in flight",
-            });
-            if known == Known::Unsent {
-                self.known.insert(row.seq, row.record.recoveries);
-            }
-            self.feed(node, Input::RestoreRow(Box::new(row), known));
-        }
-        self.feed(node, Input::Acquired(restored));
-        self.known.clear();
-        let held = self.held(node);
-        self.hear(node, Heard::Taken(held));
-    }
-
-    /// A request came to nothing, for sure.
-    fn retry(&mut self, node: usize) {
-        let is_take = matches!(self.nodes[node].out.as_ref().map(|out| &out.request), Some(Request::Take { .. }));
-        if is_take {
-            // Unless it was sent before: then nobody knows.
-            if self.nodes[node].out.as_ref().is_some_and(|out| out.tries > 1) {
-                return self.lose(node);
-            }
-            self.nodes[node].out = None;
-            let held = self.held(node);
-            return self.hear(node, Heard::Taken(held));
-        }
-        self.resend(node);
-    }
-
-    fn resend(&mut self, node: usize) {
-        self.coverage.hit("batch resent");
-        let Some(out) = &mut self.nodes[node].out else { return };
-        out.tries += 1;
-        let request = out.request.clone();
-        self.send_out(node, request);
-    }
-
-    /// Nothing was heard of a request. A batch says by its number whether it is there; what was taken would be lost.
-    fn time_out(&mut self, node: usize, me: NodeId, number: u64, tries: u64) {
-        let it = &self.nodes[node];
-        let Some(out) = it.out.as_ref().filter(|_| it.me == Some(me)) else { return };
-        if (out.number, out.tries) != (number, tries) {
-            return;
-        }
-        if matches!(out.request, Request::Take { .. }) {
-            return self.lose(node);
-        }
-        self.resend(node);
-    }
-}
-
-/// Workers and targets.
-impl World {
-    fn check(&mut self, node: usize, attempt: Attempt) {
-        let now = self.nodes[node].clock.now(self.true_us);
-        if !self.nodes[node].in_flight.contains_key(&(attempt.handle, attempt.number)) {
-            return;
-        }
-        if now.mono >= self.nodes[node].lease {
-            self.coverage.hit("withheld by a worker");
-            let report = report_of(&attempt, Outcome::Withheld, now.wall, false);
-            let wait_us = self.rng.within(10..=900);
-            return self.after(wait_us, node, Event::Report(report));
-        }
-        if let Some(for_us) = self.nodes[node].pauses_at_look.take() {
-            self.pause(node, for_us);
-        }
-        let (wait_us, checked_us) = (self.rng.within(1..=200), self.true_us);
-        self.after(wait_us, node, Event::Write { attempt, checked_us });
-    }
-
-    fn write(&mut self, node: usize, attempt: &Attempt, checked_us: u64) {
-        let it = &self.nodes[node];
-        let now = it.clock.now(self.true_us);
-        let Some(&(by, _)) = it.in_flight.get(&(attempt.handle, attempt.number)) else { return };
-        let was_paused = self.true_us > checked_us + 200_000;
-        self.coverage.hit_if(was_paused, "pause between look and write");
-        // Another incarnation of the same process may trust by now.
-        let is_stale = was_paused && (now.mono >= it.lease || it.me != Some(by));
-        let fails = self.rng.per_cent(self.plan.fails_per_cent);
-        let outcome = match self.rng.within(0..=3) {
-            _ if !fails => Outcome::Answered(200),
-            0 => Outcome::Answered(503),
-            1 => Outcome::TimedOut("no answer".to_owned()),
-            _ => Outcome::ConnectionFailed("refused".to_owned()),
-        };
-        let was_sent = !matches!(outcome, Outcome::ConnectionFailed(_));
-        if was_sent {
-            self.judge.sent(attempt, by, is_stale, &self.store, &mut self.coverage);
-        }
-        let slow = self.rng.per_cent(10);
-        let wait_us = if slow { self.rng.within(20_000..=3 * SECOND_US) } else { self.rng.within(300..=20_000) };
-        let report = report_of(attempt, outcome, now.wall, was_sent);
-        self.after(wait_us, node, Event::Report(report));
-    }
-
-    fn report(&mut self, node: usize, report: Report) {
-        let Some((by, id)) = self.nodes[node].in_flight.remove(&(report.handle, report.attempt)) else { return };
-        let has_failed = !matches!(report.outcome, Outcome::Answered(200) | Outcome::Withheld);
-        if self.nodes[node].me == Some(by) {
-            self.judge.reported(id, by, &report, has_failed);
-        }
-        self.feed(node, Input::Report(report));
-    }
-}
-
-fn report_of(attempt: &Attempt, outcome: Outcome, dispatched: punctual::time::WallUs, was_sent: bool) -> Report {
-    let (handle, number, duration_us) = (attempt.handle, attempt.number, 1_000);
-    Report { handle, attempt: number, outcome, dispatched, duration_us, was_sent, answer: None }
-}
-
-/// Clients, and what goes wrong.
-impl World {
-    fn command(&mut self) {
-        let node = usize::try_from(self.rng.within(0..=self.nodes.len() as u64 - 1)).expect("few");
-        let it = &self.nodes[node];
-        let now = it.clock.now(self.true_us);
-        let Some(core) = it.core.as_ref().filter(|_| it.paused_until <= self.true_us && it.draining_since.is_none())
-        else {
-            return;
-        };
-        if core.shards().is_empty() {
-            return;
-        }
-        let here: Vec<JobId> = core.jobs_after(None, 100, now.wall).iter().map(|view| view.revision.id).collect();
-        let is_few = self.store.jobs.len() < 40;
-        let action = match self.rng.within(0..=9) {
-            0..=3 if is_few => self.create(now.wall.floor()),
-            _ if here.is_empty() => self.create(now.wall.floor()),
-            4 => Action::Delete { id: *self.rng.pick(&here), expected: None },
-            5..=6 => {
-                let id = *self.rng.pick(&here);
-                let job = &self.store.jobs[&id.key()];
-                // The same again: what is armed is armed anew.
-                Action::Update { id, spec: job.revision.spec.clone(), keep_active: true, expected: None }
-            }
-            _ => {
-                let (id, wait) = (*self.rng.pick(&here), self.rng.per_cent(50).then(|| Duration::from_secs(3)));
-                Action::Run(Box::new(Run { id, of: RunOf::Now, own_body: None, force: false, wait }))
-            }
-        };
-        self.requests += 1;
-        let request = RequestId(self.requests);
-        self.open.insert(request, node);
-        let command = Command { request, action, plans: false, read_at: now.wall.floor() };
-        self.feed(node, Input::Command(Box::new(command)));
-        self.turn(node);
-    }
-
-    /// A job whose URL says what it is.
-    fn create(&mut self, at: punctual::time::Instant) -> Action {
-        let step = *self.rng.pick(&[1, 1, 2, 3, 5, 10]);
-        let delivery = *self.rng.pick(&["ATLEAST_ONCE", "ATLEAST_ONCE", "ATMOST_ONCE"]);
-        let mut more = String::new();
-        let most = *self.rng.pick(&[0, 0, 0, 0, 3, 6]);
-        if most > 0 {
-            more += &format!(r#","maxRuns":{most}"#);
-        }
-        if self.rng.per_cent(30) {
-            let name = self.rng.within(0..=5);
-            more += &format!(r#","concurrencyKey":{{"name":"key-{name}","limit":4}}"#);
-        }
-        if self.rng.per_cent(20) {
-            more += r#","overlap":"skip""#;
-        }
-        let text = format!(
-            r#"{{"schedule":"*/{step} * * * * *","api":"http://t{}/{step}/{most}","type":"{delivery}"{more}}}"#,
-            self.rng.within(0..=2)
-        );
-        let definition: Definition = serde_json::from_str(&text).expect("a definition");
-        let spec = JobSpec::compile(&definition, &Context::at(at)).expect("a job");
-        let mut entropy = [0; 10];
-        entropy[..8].copy_from_slice(&self.rng.next().to_le_bytes());
-        Action::Create { spec, entropy, pause: None }
-    }
-
-    fn pause(&mut self, node: usize, for_us: u64) {
-        let until_us = self.true_us + for_us;
-        (self.nodes[node].paused_until, self.nodes[node].hindered_until) = (until_us, until_us);
-    }
-
-    fn fault(&mut self, fault: Fault) {
-        self.say(|| format!("{fault:?}"));
-        match fault {
-            Fault::Crash { node, down_us } if self.nodes[node].core.is_some() => {
-                self.coverage.hit("crash");
-                self.nodes[node].down_us = down_us;
-                self.end(node);
-            }
-            Fault::Pause { node, for_us } => {
-                self.coverage.hit("pause");
-                self.pause(node, for_us);
-            }
-            Fault::PauseAtLook { node, for_us } => self.nodes[node].pauses_at_look = Some(for_us),
-            Fault::Drain { node, down_us } if self.nodes[node].core.is_some() => {
-                if self.nodes[node].draining_since.is_none() {
-                    (self.nodes[node].draining_since, self.nodes[node].down_us) = (Some(self.true_us), down_us);
-                    self.hear(node, Heard::Drain);
-                }
-            }
-            Fault::StoreDown { for_us } => self.down_until = self.true_us + for_us,
-            Fault::CutOff { node, for_us } => {
-                let until_us = self.true_us + for_us;
-                (self.nodes[node].cut_off_until, self.nodes[node].hindered_until) = (until_us, until_us);
-            }
-            Fault::Step { node } => {
-                self.coverage.hit("wall clock set");
-                let mut rng = Rng::new(self.rng.next());
-                self.nodes[node].clock.step(&mut rng);
-            }
-            Fault::Crash { .. } | Fault::Drain { .. } => {}
         }
     }
 }
