@@ -18,6 +18,8 @@ mod alerting;
 mod applying;
 mod arming;
 mod attempt;
+#[cfg(test)]
+mod bound_tests;
 mod bounds;
 mod calendars;
 mod changes;
@@ -55,6 +57,8 @@ mod tally;
 mod targets;
 mod view;
 mod watching;
+#[cfg(test)]
+mod watching_tests;
 
 pub use alerting::{AlertSettings, Whose};
 pub use attempt::{

@@ -19,6 +19,8 @@ pub(super) struct Stage {
     pub(super) asked: u64,
     pub(super) rows: Vec<LedgerRow>,
     pub(super) fired: Vec<Attempt>,
+    /// Messages that left: of which cause, and what they say.
+    pub(super) told: Vec<(Cause, Event)>,
     pub(super) changes: usize,
     /// Commands refused because there are too many of something.
     pub(super) refused: usize,
@@ -33,19 +35,17 @@ impl Stage {
     }
 
     pub(super) fn at(second: i64, jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
+        Stage::bounded(Bounds::default(), second, jobs, rows)
+    }
+
+    pub(super) fn bounded(bounds: Bounds, second: i64, jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
         let retry = RetryPolicy::doubling(0, Duration::from_secs(1));
         let (misfire, lateness_max) = (Misfire::Once, Duration::from_secs(600));
-        let core = Scheduler::new(Settings {
-            in_flight_max: 100,
-            retry,
-            misfire,
-            lateness_max,
-            noise: 1,
-            bounds: Bounds::default(),
-        });
+        let core = Scheduler::new(Settings { in_flight_max: 100, retry, misfire, lateness_max, noise: 1, bounds });
         let now = Now { wall: WallUs::of(Instant::from_secs(second)).plus_us(1), mono: MonoUs(5_000_000) };
+        let (rows_written, fired, told) = (Vec::new(), Vec::new(), Vec::new());
         let mut stage =
-            Stage { core, now, asked: 0, rows: Vec::new(), fired: Vec::new(), changes: 0, refused: 0, started: 0 };
+            Stage { core, now, asked: 0, rows: rows_written, fired, told, changes: 0, refused: 0, started: 0 };
         for (key, members) in (1..).zip(jobs) {
             stage.feed(Input::RestoreJob(Box::new(stored(key, members))));
         }
@@ -79,7 +79,8 @@ impl Stage {
                 Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_)) => panic!("{output:?}"),
                 Output::Reply(..) | Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
                 Output::Gathered(..) | Output::Together(..) => {}
-                Output::Alert(_) | Output::Tell(_) | Output::Notice(_) => {}
+                Output::Tell(message) => self.told.push((message.incident.cause, message.event)),
+                Output::Alert(_) | Output::Notice(_) => {}
             }
         }
     }
@@ -174,7 +175,8 @@ impl Stage {
 }
 
 pub(super) fn spec(members: &str, calendars: &Calendars) -> JobSpec {
-    let text = format!(r#"{{"api":"http://a/",{members}}}"#);
+    let api = if members.contains(r#""api""#) { "" } else { r#""api":"http://a/","# };
+    let text = format!("{{{api}{members}}}");
     let definition: Definition = serde_json::from_str(&text).expect("a definition");
     let context = Context { calendars: Some(calendars), ..Context::at(Instant::from_secs(START - 10)) };
     JobSpec::compile(&definition, &context).expect("valid")
