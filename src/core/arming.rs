@@ -144,16 +144,12 @@ impl Scheduler {
         }
         let job = &self.jobs[slot];
         let Some(next) = job.next() else { return steps };
-        if self.exhaust(slot) {
-            return steps;
-        }
-        let job = &self.jobs[slot];
         let (target, key, overload) = (job.target, job.key(), job.overload);
         if WallUs::of(next) <= now.wall {
             steps += self.settle_gap(slot, now);
-            if self.exhaust(slot) {
-                return steps;
-            }
+        }
+        if self.exhaust(slot) {
+            return steps;
         }
         if overload != Overload::Released && self.targets.is_full(target) {
             self.jobs[slot].overload = Overload::Stalled;
