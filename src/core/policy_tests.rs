@@ -39,22 +39,27 @@ impl Stage {
     }
 
     pub(super) fn bounded(bounds: Bounds, second: i64, jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
-        let retry = RetryPolicy::doubling(0, Duration::from_secs(1));
-        let (misfire, lateness_max) = (Misfire::Once, Duration::from_secs(600));
-        let core = Scheduler::new(Settings { in_flight_max: 100, retry, misfire, lateness_max, noise: 1, bounds });
-        let now = Now { wall: WallUs::of(Instant::from_secs(second)).plus_us(1), mono: MonoUs(5_000_000) };
-        let (rows_written, fired, told) = (Vec::new(), Vec::new(), Vec::new());
-        let mut stage =
-            Stage { core, now, asked: 0, rows: rows_written, fired, told, changes: 0, refused: 0, started: 0 };
-        for (key, members) in (1..).zip(jobs) {
-            stage.feed(Input::RestoreJob(Box::new(stored(key, members))));
-        }
+        let mut stage = Stage::loading(bounds, second, jobs);
         let next_seq = rows.iter().map(|row| row.seq.0 + 1).max().unwrap_or(1);
         for row in rows {
             stage.feed(Input::RestoreRow(Box::new(row)));
         }
         stage.feed(Input::RestoreDone(Restored { next_seq, next_job: 1_000, next_incident: 1, newest: None }));
         stage.feed(Input::Tick);
+        stage
+    }
+
+    /// A start that has come as far as the jobs.
+    pub(super) fn loading(bounds: Bounds, second: i64, jobs: &[&str]) -> Stage {
+        let retry = RetryPolicy::doubling(0, Duration::from_secs(1));
+        let (misfire, lateness_max) = (Misfire::Once, Duration::from_secs(600));
+        let core = Scheduler::new(Settings { in_flight_max: 100, retry, misfire, lateness_max, noise: 1, bounds });
+        let now = Now { wall: WallUs::of(Instant::from_secs(second)).plus_us(1), mono: MonoUs(5_000_000) };
+        let (rows, fired, told) = (Vec::new(), Vec::new(), Vec::new());
+        let mut stage = Stage { core, now, asked: 0, rows, fired, told, changes: 0, refused: 0, started: 0 };
+        for (key, members) in (1..).zip(jobs) {
+            stage.feed(Input::RestoreJob(Box::new(stored(key, members))));
+        }
         stage
     }
 
@@ -475,6 +480,24 @@ fn a_retry_that_was_not_sent_gives_way_at_a_start_if_the_next_instant_has_come()
         );
         assert_eq!(stage.fired().contains(&(1, 0)), !is_over, "{until_next} {start}");
     }
+}
+
+#[test]
+fn a_retry_gives_way_at_a_start_to_a_next_instant_that_has_a_row() {
+    let row = |seq: u64, second: i64| {
+        let key = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START + second));
+        LedgerRow::pending(Seq(seq), key, Class::OnTime)
+    };
+    let mut tried = row(1, 0);
+    (tried.record.attempt, tried.due) = (2, WallUs::of(Instant::from_secs(START + 90)));
+    tried.record.details_mut().waits_for = Some(Wait::Retry);
+    let retry = r#""retry":{"maxAttempts":3,"initialDelayMs":1000,"untilNext":true}"#;
+    let job = format!(r#""schedule":"0 * * * * *","type":"ATMOST_ONCE",{retry}"#);
+    let mut stage = Stage::at(START + 65, &[&job], vec![tried, row(2, 60)]);
+    stage.settle();
+    let ended = stage.ended();
+    let gave_way = |why: &Option<Box<str>>| why.as_deref().is_some_and(|why| why.contains("gave way"));
+    assert!(ended.iter().any(|(second, _, why)| *second == 0 && gave_way(why)), "{ended:?}");
 }
 
 #[test]

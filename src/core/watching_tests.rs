@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::policy_tests::{START, Stage, id};
 use super::*;
+use crate::channel::Channel;
 use crate::job::{AlertDefinition, AlertPolicy};
 use crate::time::{Instant, WallUs};
 
@@ -72,17 +73,19 @@ fn what_a_job_says_of_its_alerts_goes_before_what_the_server_says() {
 #[test]
 fn no_success_for_too_long_is_noticed_each_time() {
     let mut stage = Stage::of(&[&format!(r#"{OFTEN},"alerts":{{"after":99,"noSuccessFor":"60s"}}"#)], Vec::new());
-    for _ in 0..2 {
+    for status in [None, None, Some(500), Some(500)] {
         second(&mut stage, 200);
-        for _ in 0..59 {
-            second(&mut stage, 500);
+        assert_eq!(open(&stage), []);
+        // Within a second of the time.
+        for since in 1..=61 {
+            // They fail, or come to no end.
+            match status {
+                Some(status) => second(&mut stage, status),
+                None => stage.pass(1),
+            }
+            assert!(since >= 60 || open(&stage).is_empty(), "{since} s without a success");
         }
-        assert_eq!(open(&stage), []);
-        second(&mut stage, 500);
-        second(&mut stage, 500);
         assert_eq!(open(&stage), [Cause::NoSuccess]);
-        second(&mut stage, 200);
-        assert_eq!(open(&stage), []);
     }
 }
 
@@ -104,6 +107,42 @@ fn an_execution_that_begins_late_is_told_until_one_begins_in_time() {
     }
     second(&mut stage, 200);
     assert_eq!(open(&stage), []);
+}
+
+#[test]
+fn that_it_is_over_is_told_to_whom_it_was_told_that_it_began_unless_nobody_wants_to_know() {
+    let channel = |put: bool| {
+        let definition = serde_json::from_str(r#"{"kind":"webhook","url":"http://a/"}"#).expect("a definition");
+        let channel = Arc::new(Channel::compile(&definition, None, true).expect("valid"));
+        Action::Set(Setting::Channel("ops".into(), put.then_some(channel)))
+    };
+    let (opened, closed) = ((Cause::Failing, Event::Opened), (Cause::Failing, Event::Closed));
+    for (recovery, stays, told) in
+        [(true, true, &[opened, closed][..]), (false, true, &[opened]), (true, false, &[opened])]
+    {
+        let mut stage = Stage::of(&[&format!(r#"{OFTEN},"alerts":{{"recovery":{recovery}}}"#)], Vec::new());
+        stage.ask(channel(true));
+        second(&mut stage, 500);
+        if !stays {
+            stage.ask(channel(false));
+        }
+        second(&mut stage, 200);
+        assert_eq!((open(&stage), &stage.told[..]), (Vec::new(), told), "{recovery} {stays}");
+    }
+}
+
+#[test]
+fn a_start_leaves_what_is_wrong_with_a_job_that_is_there() {
+    let mut stage = Stage::of(&[OFTEN], Vec::new());
+    second(&mut stage, 500);
+    let failing = stage.core.open_one(&Subject::Job(id(1)), Cause::Failing).expect("it fails").clone();
+    for (jobs, left) in [(&[OFTEN][..], &[Cause::Failing][..]), (&[], &[])] {
+        let mut next = Stage::loading(Bounds::default(), START + 5, jobs);
+        next.feed(Input::RestoreIncident(Box::new((*failing).clone())));
+        next.feed(Input::RestoreDone(Restored { next_seq: 9, next_job: 1_000, next_incident: 1, newest: None }));
+        next.settle();
+        assert_eq!((open(&next), next.core.open_incidents()), (left.to_vec(), left.len()));
+    }
 }
 
 #[test]

@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn without_a_word_of_it_a_method_that_has_a_body_has_an_empty_object() {
         let post = Post::to(TargetUrl::parse("http://a/").expect("a URL"));
-        assert!(matches!(post.content(), Content::Fixed(b"{}", JSON)), "{post:?}");
+        assert!(matches!(post.content(), Content::Fixed(b"{}", JSON)) && post.timeout().is_none(), "{post:?}");
         for (method, has_body) in [
             (None, true),
             (Some(Method::POST), true),
