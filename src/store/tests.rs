@@ -286,6 +286,49 @@ fn a_sweep_for_bytes_takes_its_share_of_a_long_history_once() {
 }
 
 #[test]
+fn a_sweep_for_bytes_takes_the_same_share_of_each_job() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Subject::open(folder.path());
+    let (long, short) = (i64::from(RETENTION_SLICE_ROWS) * 7 / 2, 400);
+    store.write((1..=3).map(put));
+    let mut seq = 0;
+    for (key, rows) in [(1, long), (2, short), (3, long)] {
+        store.write((0..rows).map(|age| {
+            seq += 1;
+            Persist::Row(row(seq, key, 1_000_000 - age, Status::Success), None)
+        }));
+    }
+    store.fold();
+    let bytes = store.bytes() / 4 * 3;
+    store.sweep_once(Keep { bytes, ..EVERYTHING });
+    let mut kept = |key: u64, rows: i64| {
+        let kept = store.count(&format!("SELECT count(*) FROM job_executions WHERE job_id = {key}"));
+        assert_eq!(kept, store.count(&format!("SELECT kept FROM job_totals WHERE job_id = {key}")));
+        kept * 100 / rows
+    };
+    let shares = [kept(1, long), kept(2, short), kept(3, long)];
+    assert!(shares.iter().all(|share| (55..75).contains(share)), "{shares:?} per cent are left");
+    assert!(shares.iter().max().zip(shares.iter().min()).is_some_and(|(most, least)| most - least <= 1), "{shares:?}");
+}
+
+#[test]
+fn a_page_of_few_among_many_is_as_full_as_it_can_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Subject::open(folder.path());
+    store.write([put(1)]);
+    // One in ten succeeds; the newest does not.
+    let status = |second: i64| if second % 10 == 5 { Status::Success } else { Status::Failed };
+    store.write((0..400).map(|second| Persist::Row(row(second as u64 + 1, 1, second, status(second)), None)));
+    store.fold();
+    for (owner, limit) in [(None, 7), (Some(job(1)), 7), (None, 40), (Some(job(1)), 100)] {
+        let filter = Filter { status: Some(Status::Success), job: owner, ..Filter::default() };
+        let query = Query::OfAll { limit, before: None, filter, now: WallUs(1_000_000_000) };
+        let Answer::OfAll(page) = store.ask(&query) else { panic!("executions were asked for") };
+        assert_eq!((page.executions.len(), page.next.is_some()), (limit.min(40), limit < 40), "{filter:?}");
+    }
+}
+
+#[test]
 fn a_tombstone_stays_while_there_is_history_and_its_key_is_not_used_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = Subject::open(folder.path());
