@@ -116,4 +116,11 @@ fn a_strip_is_full_whatever_lies_ahead_or_has_moved() {
         assert_eq!(runs.len(), limit.min(40), "{limit}");
         assert_eq!(*runs, page(&mut store, job(1), limit), "{limit}");
     }
+    // The index knows of some that are not on disk yet.
+    store.meddle("DELETE FROM ledger WHERE seq BETWEEN 36 AND 40");
+    for limit in [1, 3, 5, 20, 60] {
+        let runs = &ask(&mut store, &[job(1)], limit)[0].runs;
+        let seconds: Vec<i64> = runs.iter().map(|run| run.instant.as_secs()).collect();
+        assert_eq!(seconds, (0..35).rev().take(limit).collect::<Vec<_>>(), "{limit}");
+    }
 }
