@@ -4,12 +4,15 @@
 //!
 //! In reading order: `support` (bytes in pieces, a job as the core shows it); `request` (bytes of a client), `answer` (bytes
 //! of a job's target), `mail` (bytes of a mail server), `schedule`, `job` (bodies and patches), `query` (paths, queries,
-//! cursors, ids), `batch` (lines of changes and of an export), `crontab`, `files` (what `apply` reads).
+//! cursors, ids), `batch` (lines of changes and of an export), `crontab`, `files` (what `apply` reads), `gate` (what proxies say
+//! of a client, hosts and origins), `access` (tokens, and who is wrong too often).
 
+mod access;
 mod answer;
 mod batch;
 mod crontab;
 mod files;
+mod gate;
 mod job;
 mod mail;
 mod query;
@@ -21,7 +24,7 @@ mod support;
 pub type Target = fn(&[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("request", request::check),
     ("answer", answer::check),
     ("mail", mail::check),
@@ -31,4 +34,6 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("batch", batch::check),
     ("crontab", crontab::check),
     ("files", files::check),
+    ("gate", gate::check),
+    ("access", access::check),
 ];
