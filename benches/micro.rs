@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use punctual::api;
 use punctual::core::{
     Bounds, Class, ExecutionKey, Forecast, Input, LedgerRow, Persist, Ranking, Restored, Scheduler, Seq, Settings,
-    Status as Ending, StoredJob, Totals,
+    Shards, Status as Ending, StoredJob, Totals,
 };
 use punctual::http::{Decoder, Limits, Response, Status, encode, http_date};
 use punctual::job::{Context, Definition, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
@@ -111,6 +111,8 @@ fn core(schedule: impl Fn(u64) -> String) -> Scheduler {
         retry: RetryPolicy::doubling(0, second),
         misfire: Misfire::Once,
         lateness_max: second,
+        lead_us: punctual::limits::ARM_LEAD_US,
+        skew_us: None,
         noise: 0,
         bounds: Bounds::default(),
     });
@@ -124,7 +126,14 @@ fn core(schedule: impl Fn(u64) -> String) -> Scheduler {
         core.handle_input(Input::RestoreJob(Box::new(job)), now);
     }
     core.handle_input(
-        Input::RestoreDone(Restored { next_seq: 1, next_job: JOBS + 1, next_incident: 1, newest: None }),
+        Input::Acquired(Restored {
+            shards: Shards::ALL,
+            epochs: Vec::new(),
+            next_seq: 1,
+            next_job: JOBS + 1,
+            next_incident: 1,
+            newest: None,
+        }),
         now,
     );
     while core.poll_output().is_some() {}

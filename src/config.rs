@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::dispatch::Allowlist;
 use crate::job::{Misfire, TargetUrl};
-use crate::store::{Housekeeping, Keep};
+use crate::store::{Housekeeping, Keep, Location};
 use crate::telemetry::{LogFormat, LogLevel};
 
 /// What the server runs with; every value is valid, and so are their relations.
@@ -23,8 +23,8 @@ pub struct Config {
     pub listen_mode: u32,
     /// What is spoken with where TLS is.
     pub tls: Option<TlsFiles>,
-    /// The SQLite file.
-    pub db: PathBuf,
+    /// Where the database is.
+    pub store: Location,
     /// POSTs in flight at once.
     pub max_in_flight: u32,
     /// Threads that send; None: as many as suit the machine.

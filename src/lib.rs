@@ -43,8 +43,10 @@
 //! - [`job`]: what a client says a job is: the one list of members, and what they mean. Pure.
 //! - [`channel`]: what a channel is over which somebody is told: four kinds, and secrets that follow to no other server. Pure.
 //! - [`core`]: the pure state machine that takes every decision. Start at [`core::Scheduler`].
+//! - [`cluster`]: what a node does about others: whom it takes for dead, which shards it takes and gives away. Pure.
 //! - [`dispatch`]: the workers that send: few threads, each with thousands of connections.
 //! - [`mail`]: letters to mail servers, each by a thread of its own.
+//! - [`postgres`]: one connection to a PostgreSQL server; it knows nothing of what is kept there.
 //! - [`store`]: what is kept, behind one door for writing and one for reading.
 //! - [`alert`]: what somebody is told of a failure, and when. [`api`]: requests to calls, results to JSON. Both pure.
 //! - [`web`]: the page that people look at, as files that are served. Pure.
@@ -148,6 +150,30 @@
 //!   which executions finish does not outlive a restart.
 //! - **Adoption.** What a start finds on disk is adopted: it does nothing and nobody sees it until all of it is there
 //!   and judged. That is legal while running, too, so that a node can take jobs over from another.
+//! - **A single node is one that owns all shards** ([`core::Shard`]). There is no second way of doing anything: a node among
+//!   others owns some, acquires more while running, gives some away, and may be taken for dead. Alone the lease lasts for
+//!   ever, the lead is 1.5 s, and a clock that is behind what it wrote doubts everything; among others
+//!   ([`core::Settings::skew_us`]) the lead is 4.5 s, as what becomes due during a takeover needs rows, and what a dead node
+//!   left is in doubt if it was due by any clock.
+//! - **The shard of a job follows from its revision**: from its concurrency key, so that one node counts what runs under it,
+//!   else from the end of its key. New keys end like a shard that the node owns: so a create is a matter of one node, and no
+//!   two draw the same. A change that would move a job to another node's shard is refused: half of its rows would be here.
+//! - **A number in the ledger begins with the incarnation that drew it.** Rows of others do not raise it, or two nodes would
+//!   come to draw the same. Whatever is named by the end of such a number, or by a microsecond (incidents, silences), has a
+//!   part of the incarnation in it.
+//! - **Nothing is sent behind the end of a lease** (`core/sending.rs`), and a worker looks once more right before the first
+//!   byte ([`dispatch::Lease`]): what it does not begin is no attempt. All else goes on, as the fence of the store refuses
+//!   what is not this node's any more.
+//! - **What is in flight when its job goes ends where it began, and how it ended is handed over**, finished or not. So what
+//!   follows from an end is decided by one node: what counts, alerts, incidents, pauses. Meanwhile the next owner knows that
+//!   it is in flight ([`core::Known::InFlight`]): it runs as far as overlap, `maxRuns` and the concurrency key go, and its
+//!   instant is no gap.
+//! - **What was handed over is known**, and so is sent even if it is to be sent at most once. That holds for one adoption: the
+//!   store forgets it as the row is taken over, as from then on it may be sent.
+//! - **Who was taken for dead forgets everything** ([`core::Input::Lost`]) and says of changes under way that nobody knows.
+//!   It trusts nothing until it is told anew.
+//! - **Dead is who told nothing for long, while it could** (`cluster/membership.rs`): no clock of another machine counts, and
+//!   no time in which the store did not answer.
 //! - **What waits says so on disk, and so is known not to be sent.** An execution that is due while another one of its
 //!   job or its concurrency key comes first is written with what it waits for, and written once more, without that,
 //!   before it is sent. So a start can tell who runs from who waits: lines survive a crash, and what is to be sent at
@@ -461,6 +487,23 @@
 //!   are asked who set it. When a certificate ends is what the verifier says of a time long after it, as nothing else in the
 //!   tree reads X.509.
 //!
+//! - **The client of PostgreSQL is our own socket under a codec** ([`postgres`]), as the clients there are bring an async
+//!   runtime along and have no deadline for everything. A call that is late costs its connection: what comes next on it
+//!   nobody knows. Whether something can have been carried out follows from how much of it had left ([`postgres::Sent`]).
+//!   A pooler is refused: it hands one session's statements to several.
+//!
+//! - **Two databases, one set of tables** (`store`). What is written row by row is said once, in what SQLite and PostgreSQL have in
+//!   common (`store/sql.rs`, `store/tables`); only executions, which there are many of, are said in each one's own way. SQLite has a
+//!   fold, as a row costs it a page wherever it belongs; PostgreSQL takes an execution out of the ledger and into the newest of
+//!   history's tables in one batch, as arrays of columns. Its tables begin one after the other, in the order in which executions end, not by
+//!   their instants: a replay of last year is written where all else is, and each table says between which instants it lies.
+//! - **A batch ends with a fence** (`migrations/postgres`, `store/postgres/batch.rs`): it raises the node's number of batches by one, or the whole
+//!   batch is refused. So a batch whose answer was lost can be sent again and counts once, and one of a node that was
+//!   declared dead never counts. A node shows that it lives by that number; nobody compares clocks.
+//! - **What ended is counted later, and exactly once** (`store/postgres/counts.rs`): totals and series are written every ten seconds, not with each
+//!   execution, and the node's row says through which batch. History has the batch of each row, so that whoever comes after a
+//!   node that died finds what it had not counted.
+//!
 //! - **The command line is a client, too** (`src/client`, the package `punctual-client`): it knows what the API says and cannot
 //!   name anything of the server. Being a package it is compiled for size, which the hot path is not. What it prints as JSON is the text of the answer; YAML is made of that text as it is read, so that members keep their order. Whether two jobs
 //!   are the same only the server can tell, secrets included: so `apply` sends what there is to be and hears what differs,
@@ -473,7 +516,8 @@
 //! - Architecture invariant: nobody but `core/executions.rs` sets a state, nobody but `core/jobs.rs` moves a cursor.
 //! - Architecture invariant: what a route is stands only in `api/routes.rs`, what a figure is only in
 //!   `telemetry/figures.rs`.
-//! - Architecture invariant: SQL is known below `store/sqlite` only; everybody else speaks to the store in messages.
+//! - Architecture invariant: SQL is known in `store` only; everybody else speaks to it in messages, and does not know which
+//!   database there is.
 //! - Architecture invariant: no `match` on [`core::Input`] or [`core::Output`] has a catch-all arm.
 //! - Architecture invariant: nothing on the loop blocks but the poll: no SQL, DNS, file or TLS work, no log write.
 //! - Architecture invariant: an arrow between modules points only downwards; `tests/layers.rs` holds this.
@@ -484,7 +528,8 @@
 //! # Where the next things go
 //!
 //! A policy of a job: see above. A term of when a job is due is a member of [`schedule::Terms`] and of `job/timing.rs`. A
-//! policy about which execution may run beside which is asked in `core/admission.rs`. A second backend goes beside `store/sqlite`, behind the same messages. An endpoint is a
+//! policy about which execution may run beside which is asked in `core/admission.rs`. A table that both databases have
+//! goes into `store/tables`. An endpoint is a
 //! line in `api/routes.rs` and a file for its resource.
 
 pub mod access;
@@ -495,6 +540,7 @@ pub mod bench;
 pub mod channel;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod core;
 pub mod dispatch;
@@ -504,6 +550,7 @@ pub mod job;
 pub mod limits;
 pub mod mail;
 pub mod mix;
+pub mod postgres;
 pub mod schedule;
 pub mod server;
 pub mod store;

@@ -1,4 +1,5 @@
-//! Owns every bound of the server, in one place, with the relations between them checked at compile time.
+//! Owns every bound of the server, in one place, with the relations between them checked at compile time. Those of a
+//! connection to PostgreSQL are its room's.
 //! It must not hold what a user can set: that is `config`.
 
 use std::time::Duration;
@@ -8,6 +9,25 @@ use std::time::Duration;
 /// How far ahead of its instant an execution is armed. Half a second off the full second, so that writing
 /// rows and firing do not meet; long enough for a disk that stalls for a second.
 pub const ARM_LEAD_US: i64 = 1_500_000;
+/// The same for a node among others: longer than it takes them to take over from one that died, so that what becomes due
+/// meanwhile has rows.
+pub const CLUSTER_LEAD_US: i64 = 4_500_000;
+/// How far the clocks of nodes may be apart. What was due that long from now at a node that died may have been sent.
+pub const SKEW_MAX: Duration = Duration::from_millis(500);
+/// How often a node tells the store that it lives, if it has nothing else to write.
+pub const BEAT_EVERY: Duration = Duration::from_millis(500);
+/// How often it looks how the others are.
+pub const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long it waits for the answer until it asks anew.
+pub const LOOK_TIME_MAX: Duration = Duration::from_secs(1);
+/// How far answers may be apart for what the others did not tell to count.
+pub const LOOK_GAP_MAX: Duration = Duration::from_millis(750);
+/// For how long a node trusts that its shards are its own, from when it sent what was acknowledged.
+pub const TRUST_TIME: Duration = Duration::from_secs(2);
+/// For how long a node has told nothing that others take for dead.
+pub const REVOKE_AFTER: Duration = Duration::from_millis(2_500);
+/// How many shards change hands at once where that is not urgent.
+pub const SHARDS_AT_ONCE: usize = 8;
 /// While so many rows wait for the disk, nothing more is armed: instants are missed, which is recorded, rather
 /// than memory used up.
 pub const UNWRITTEN_ARM_MAX: usize = 200_000;
@@ -678,8 +698,33 @@ pub const TITLE_LEN_MAX: usize = 150;
 /// How long a text in a letter may be, in bytes: more than any has.
 pub const LETTER_TEXT_LEN_MAX: usize = 256 * 1024;
 
+// --- A database that is shared on a PostgreSQL server ---
+
+/// How long a call to the server may take: longer than any that goes well.
+pub const STORE_CALL_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long reading everything at a start may take.
+pub const STORE_LOAD_TIME_MAX: Duration = Duration::from_secs(1_800);
+/// How long connecting may take.
+pub const STORE_CONNECT_TIME_MAX: Duration = Duration::from_secs(15);
+/// How long the name of a node may be, in bytes: PostgreSQL shows as much of what connects to it.
+pub const NODE_NAME_LEN_MAX: usize = 63;
+/// What finished executions come to is added to totals and series this often.
+pub const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// Or when there are so many of them.
+pub const COUNT_ROWS_MAX: u64 = 200_000;
+/// Executions in one table of history, about.
+pub const PARTITION_ROWS_MAX: u64 = 5_000_000;
+
 const _: () = {
     assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");
+    assert!(ARM_LEAD_US % 1_000_000 == 500_000 && CLUSTER_LEAD_US % 1_000_000 == 500_000, "off the full second");
+    assert!(CLUSTER_LEAD_US > ARM_LEAD_US && CLUSTER_LEAD_US < 10_000_000);
+    assert!(TRUST_TIME.as_millis() * 10 / 9 < REVOKE_AFTER.as_millis(), "trust ends first, by clocks of any pace");
+    assert!(BEAT_EVERY.as_millis() * 3 < TRUST_TIME.as_millis(), "a beat may be late");
+    assert!(
+        LOOK_EVERY.as_millis() * 2 < LOOK_GAP_MAX.as_millis() && LOOK_GAP_MAX.as_millis() < LOOK_TIME_MAX.as_millis()
+    );
+    assert!(SKEW_MAX.as_micros() * 2 < ARM_LEAD_US as u128, "what is armed lies ahead on every clock");
     assert!(TARGET_SHARE_PER_CENT < 100, "one target must not hold all that may be in flight");
     assert!(FAILING_TARGET_SHARE_PER_CENT <= FAILING_SHARE_PER_CENT);
     assert!(FAILING_TARGET_SHARE_PER_CENT <= TARGET_SHARE_PER_CENT, "who fails holds no more than who does not");

@@ -12,6 +12,8 @@ mod content;
 mod expected;
 #[path = "disk/platter.rs"]
 mod platter;
+#[path = "disk/seen.rs"]
+mod seen;
 #[path = "disk/served.rs"]
 mod served;
 mod support;
@@ -28,7 +30,8 @@ use content::Content;
 use expected::Expected;
 use platter::{Loss, Platter};
 use punctual::store::Look;
-use served::Seen;
+use punctual::vault::Vault;
+use seen::Seen;
 use support::preloaded::library;
 use support::random::Random;
 use support::wall_us;
@@ -168,6 +171,17 @@ impl Recorded {
         moments.sort_unstable();
         moments
     }
+
+    /// Those just after something was said that begins with one of these words; at most so many.
+    fn moments_after(&self, words: &[&str], most: usize, random: &mut Random) -> Vec<usize> {
+        let is_one = |step: &Step| matches!(step, Step::Said(what) if words.iter().any(|word| what.starts_with(word)));
+        let mut moments: Vec<usize> =
+            (0..self.steps.len()).filter(|&at| is_one(&self.steps[at])).map(|at| at + 1).collect();
+        while moments.len() > most {
+            moments.remove(random.below(moments.len() as u64) as usize);
+        }
+        moments
+    }
 }
 
 /// A folder of this name, and what is to be done in it.
@@ -269,15 +283,22 @@ fn a_power_cut_takes_nothing_back_that_came_out_of_a_servers_sockets() {
     eprintln!("disk: {cuts} power cuts of a server, PUNCTUAL_DISK_SEED={seed}");
     let mut random = Random::new(seed);
     let task = task(folder.path(), "served", seed, u64::MAX);
+    let key = served::key_of(&task);
+    Vault::make_file(&key).expect("it can be made");
     let recorded = Recorded::new(&shim, &task, "serve");
-    let moments = recorded.moments(cuts / 3, &mut random);
-    recorded.cut_at(&moments, &mut random, Seen::hear, |folder, seen: &Seen| seen.judge(folder));
+    let mut moments = recorded.moments(cuts / 3, &mut random);
+    // Little is told, beside all that is sent.
+    moments.extend(recorded.moments_after(&["incident", "alerted"], cuts / 6, &mut random));
+    moments.sort_unstable();
+    recorded.cut_at(&moments, &mut random, Seen::hear, |folder, seen: &Seen| seen.judge(folder, &key));
     let mut all = Seen::default();
     let said = recorded.steps.iter().filter_map(|step| if let Step::Said(what) = step { Some(what) } else { None });
     said.for_each(|what| all.hear(what));
-    let (jobs, posts) = all.counts();
-    eprintln!("disk: {} steps, {jobs} jobs, {posts} POSTs", recorded.steps.len());
-    assert!(jobs > 12 && posts > 20, "the server was at work: {jobs} jobs, {posts} POSTs");
+    let seen = all.counts();
+    eprintln!("disk: {} steps, {seen:?}", recorded.steps.len());
+    assert!(seen.jobs > 12 && seen.posts > 20 && seen.secrets > 0, "the server was at work: {seen:?}");
+    let is_told = seen.alerts > 0 && seen.opened > 0 && seen.closed > 0;
+    assert!(seen.retries > 0 && is_told, "targets failed and answered again: {seen:?}");
 }
 
 /// A database of this version with something in it.

@@ -22,7 +22,7 @@ CREATE TABLE nodes (
 CREATE TABLE shards (
     shard smallint PRIMARY KEY,
     owner bigint,
-    -- Goes up with each change of the owner.
+    -- Goes up whenever it is taken from a node that died, or left.
     epoch bigint NOT NULL DEFAULT 0
 );
 INSERT INTO shards (shard) SELECT generate_series(0, 255);
@@ -89,11 +89,15 @@ CREATE TABLE calendars (
     dates text NOT NULL
 );
 
--- Executions that are not finished, each with the node that decides about it.
+-- Executions that are not finished, each with the node that decides about it; also those that ended at another node than
+-- that which has their job by now.
 CREATE TABLE ledger (
     seq bigint PRIMARY KEY,
     node bigint NOT NULL,
+    -- Whether it was given to that node by one that lived: the attempt that is next was not sent.
+    known boolean NOT NULL DEFAULT false,
     shard smallint NOT NULL,
+    status smallint NOT NULL,
     kind smallint NOT NULL,
     class smallint NOT NULL,
     job_id bigint NOT NULL,
@@ -140,6 +144,22 @@ CREATE TABLE executions_model (
     node bigint NOT NULL,
     batch bigint NOT NULL
 );
+
+-- All of them, for people: made anew whenever one begins or goes.
+CREATE VIEW job_executions AS
+SELECT job_id, scheduled_time, kind, number, status, scheduled_time * 1000000 + executed_after AS executed_time,
+       http_status, duration, error_message, attempt
+FROM executions_model;
+
+-- History as people read it, in any shell.
+CREATE VIEW execution_history AS
+SELECT job_id, scheduled_time, kind, number, status, executed_time, http_status, duration, error_message,
+       greatest(attempt - 1, 0) AS retry_count
+FROM job_executions
+UNION ALL
+SELECT job_id, scheduled_time, kind, number, status, executed_time, http_status, duration, error_message,
+       greatest(attempt - 1, 0)
+FROM ledger;
 
 -- Which of them there are, and the instants that each has at most, in seconds.
 CREATE TABLE partitions (

@@ -313,6 +313,7 @@ fn judge(outcome: Outcome, response: Option<&str>) -> Result<(), String> {
         Outcome::TimedOut(why) | Outcome::ConnectionFailed(why) | Outcome::WorkerFailed(why) => {
             Err(format!("the channel could not be reached: {why}"))
         }
+        Outcome::Withheld => Err("the channel was not asked".to_owned()),
     }
 }
 

@@ -151,6 +151,7 @@ fn judge(outcome: Outcome) -> Result<(), String> {
         Outcome::TimedOut(why) | Outcome::ConnectionFailed(why) | Outcome::WorkerFailed(why) => {
             Err(format!("the webhook could not be reached: {why}"))
         }
+        Outcome::Withheld => Err("the webhook was not asked".to_owned()),
     }
 }
 

@@ -513,6 +513,7 @@ impl Batch {
             Reply::NoSuchCalendar => Some(ApiError::no_such_calendar()),
             Reply::TooMany(why) => Some(ApiError::bad_request(why.clone())),
             Reply::NameTaken(name) => Some(ApiError::name_taken(name)),
+            Reply::OwnedElsewhere => Some(ApiError::owned_elsewhere()),
             Reply::Changed(number) => Some(ApiError::changed(*number)),
             Reply::Conflict(why) => Some(ApiError::new(Status::CONFLICT, *why)),
             Reply::Invalid(error) => {

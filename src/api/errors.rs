@@ -106,6 +106,14 @@ impl ApiError {
         self
     }
 
+    /// 409: another node has the jobs with which this one is to share a concurrency key.
+    pub(super) fn owned_elsewhere() -> ApiError {
+        ApiError::new(
+            Status::CONFLICT,
+            "another node owns this concurrency key; delete the job and create it anew to let it have the key",
+        )
+    }
+
     /// 409: a name is another job's.
     pub(super) fn name_taken(name: &str) -> ApiError {
         ApiError::new(Status::CONFLICT, format!("name: another job is called {name:?}"))
@@ -256,6 +264,12 @@ impl From<Refusal> for ApiError {
             Refusal::TooManyWaiting => {
                 ApiError::too_many("too many clients wait for executions to end; ask without wait")
             }
+            Refusal::NotOwned => {
+                ApiError::unavailable("no node has the job at the moment; nothing has changed, try again")
+            }
+            Refusal::Unknown => ApiError::unavailable(
+                "the server was taken for dead while the change was written; it may be done or not",
+            ),
             Refusal::TooManyChangesOfJob => {
                 ApiError::too_many("too many changes of this job are waiting; nothing has changed")
             }

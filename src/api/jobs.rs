@@ -204,6 +204,7 @@ pub fn reply(reply: &Reply, beside: Beside) -> Response {
         Reply::Ended(id, record) => runs::ended(*id, record),
         Reply::TooMany(why) => ApiError::bad_request(why.clone()).response(),
         Reply::NameTaken(name) => ApiError::name_taken(name).response(),
+        Reply::OwnedElsewhere => ApiError::owned_elsewhere().response(),
         Reply::Changed(number) => ApiError::changed(*number).response(),
         Reply::Conflict(why) => ApiError::new(http::Status::CONFLICT, *why).response(),
         Reply::Invalid(error) if is_of_policy => policies::by_itself(error).response(),

@@ -180,6 +180,7 @@ impl News {
             Persist::Change(change) => Some((Rank::Other, job_of(change))),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => None,
             Persist::Setting(_) | Persist::Incident(_) => None,
+            Persist::Release { .. } | Persist::HandOver(_) => None,
         }
     }
 
@@ -190,6 +191,7 @@ impl News {
             Persist::Change(change) => Some(of_change(change, before, wall)),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => None,
             Persist::Setting(_) | Persist::Incident(_) => None,
+            Persist::Release { .. } | Persist::HandOver(_) => None,
         }
     }
 
@@ -200,6 +202,7 @@ impl News {
             Persist::Incident(change) => std::slice::from_ref(change),
             Persist::Row(_, None) | Persist::Remove(_) | Persist::Change(_) => &[],
             Persist::Calendar(_) | Persist::Setting(_) | Persist::Runs(_) => &[],
+            Persist::Release { .. } | Persist::HandOver(_) => &[],
         }
     }
 

@@ -102,6 +102,7 @@ pub fn tried(post: &Arc<Post>, report: Report) -> Response {
         Outcome::Answered(status) if post.is_success(status) => (Some(status), None),
         Outcome::Answered(status) => (Some(status), Some(format!("the target answered {status}"))),
         Outcome::TimedOut(why) | Outcome::ConnectionFailed(why) | Outcome::WorkerFailed(why) => (None, Some(why)),
+        Outcome::Withheld => (None, Some("it was not sent".to_owned())),
     };
     let headers = answer.headers.into_iter().map(|(name, value)| HeaderBody { name, value });
     ok(&TrialBody {

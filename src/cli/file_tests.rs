@@ -11,13 +11,15 @@ use super::Arguments;
 use super::file::{self, File, Kind};
 
 /// What stands in the example where there is no default.
-const EXAMPLES: [(&str, &str); 14] = [
+const EXAMPLES: [(&str, &str); 16] = [
     ("backup-dir", r#""/var/backups/punctual""#),
     ("backup-every-minutes", "1440"),
     ("backup-keep", "7"),
     ("listen", "[\"127.0.0.1:3000\"]"),
     ("tls-cert", r#""/etc/punctual/cert.pem""#),
     ("tls-key", r#""/etc/punctual/key.pem""#),
+    ("store", r#""postgres://punctual@db.example/punctual""#),
+    ("node", r#""a""#),
     ("workers", "2"),
     ("alert-webhook", r#""https://example.com/failed""#),
     ("ca-file", r#""/etc/punctual/roots.pem""#),

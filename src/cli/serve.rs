@@ -14,7 +14,9 @@ use super::settings::Typed;
 use crate::config::{BackupPlan, Config};
 use crate::dispatch::{Allowlist, MalformedAllowlist};
 use crate::job::{Misfire, TargetUrl};
-use crate::store::{Housekeeping, Keep};
+use crate::limits::NODE_NAME_LEN_MAX;
+use crate::postgres::Url;
+use crate::store::{Housekeeping, Keep, Location};
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::vault;
 
@@ -58,6 +60,13 @@ pub struct ServeArguments {
     /// The SQLite file; it and its folder are created if missing
     #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
     pub db: String,
+    /// A PostgreSQL database in place of the file: postgres://USER:PASSWORD@HOST/DATABASE; its tables are made there. The
+    /// password may also come from PGPASSWORD or PGPASSFILE
+    #[arg(long, env = "PUNCTUAL_STORE", value_name = "URL")]
+    pub store: Option<String>,
+    /// What this server is called in that database; unless given, as the machine is
+    #[arg(long, env = "PUNCTUAL_NODE", value_name = "NAME")]
+    pub node: Option<String>,
     /// How many POSTs may be in flight at once (1-100000); fewer if the system does not give as many open files
     #[arg(long, env = "PUNCTUAL_MAX_IN_FLIGHT", value_name = "N", default_value = "12000")]
     pub max_in_flight: String,
@@ -168,7 +177,7 @@ impl TryFrom<ServeArguments> for Config {
             listen: listen::addresses(&typed.listen, tls.as_ref())?,
             listen_mode: listen::mode(&typed.listen_mode)?,
             tls,
-            db: typed.db.into(),
+            store: location(typed.db, typed.store.as_deref(), typed.node)?,
             max_in_flight: number("--max-in-flight", &typed.max_in_flight, 1, 100_000)?,
             workers: typed.workers.as_deref().map(|text| number("--workers", text, 1, 64)).transpose()?,
             timeout: millis("--timeout-ms", &typed.timeout_ms, 1, 3_600_000)?,
@@ -200,6 +209,30 @@ impl TryFrom<ServeArguments> for Config {
             log_format: choice("--log-format", &typed.log_format, &LogFormat::NAMES)?,
         })
     }
+}
+
+/// Where the database is.
+fn location(db: String, store: Option<&str>, node: Option<String>) -> Result<Location, InvalidFlag> {
+    let Some(store) = store else {
+        return match node {
+            Some(node) => Err(invalid("--node", &node, "--store beside it")),
+            None => Ok(Location::File(db.into())),
+        };
+    };
+    // The URL may hold a password: it is not repeated.
+    let url = Url::parse(store).map_err(|why| invalid("--store", "a URL", &why.to_string()))?;
+    let node = node.unwrap_or_else(machine_name);
+    if node.is_empty() || node.len() > NODE_NAME_LEN_MAX || node.chars().any(char::is_control) {
+        return Err(invalid("--node", &node, "a name of up to 63 bytes"));
+    }
+    Ok(Location::Server { url: Box::new(url), node })
+}
+
+/// What this machine is called.
+fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "punctual".to_owned() } else { name.chars().take(NODE_NAME_LEN_MAX / 4).collect() }
 }
 
 /// What the server backs up by itself.

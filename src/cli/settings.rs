@@ -134,12 +134,18 @@ impl Settings {
 /// A value as it is written in a file. Of a URL only where it leads: the rest may be a secret.
 fn shown(flag: &Arg, text: &str) -> String {
     let is_url = flag.get_value_names().is_some_and(|names| names.iter().any(|name| name == "URL"));
-    let shown = match text.match_indices('/').nth(2) {
-        Some((end, _)) if is_url && text.len() > end + 1 => format!("{}/...", &text[..end]),
-        _ => text.to_owned(),
-    };
+    let shown = if is_url { place_of(text) } else { text.to_owned() };
     // Texts of JSON are texts of TOML.
     if Kind::of(flag) == Kind::Number { shown } else { serde_json::Value::from(shown).to_string() }
+}
+
+/// Where a URL leads.
+fn place_of(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "...".to_owned() };
+    let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |end| rest.split_at(end));
+    // Whoever logs in stands before the last @.
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    format!("{scheme}://{place}{}", if path.len() > 1 { "/..." } else { path })
 }
 
 /// Where a value is from that is neither from the file nor a default.

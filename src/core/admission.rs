@@ -279,9 +279,10 @@ fn is_asked_next(execution: &Execution) -> bool {
 }
 
 /// Whether an execution is under way, as far as others of its job are concerned.
-fn is_running(execution: &Execution) -> bool {
+pub(super) fn is_running(execution: &Execution) -> bool {
     let state = execution.state();
-    let under_way = matches!(state, State::Held | State::Waiting | State::Queued | State::InFlight | State::Backoff);
+    let under_way = matches!(state, State::Held | State::Waiting | State::Queued | State::InFlight | State::Backoff)
+        || state == State::Elsewhere;
     execution.runs && under_way
 }
 

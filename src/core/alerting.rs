@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::io::{Output, Persist, Refusal, Reply, RequestId};
 use super::receipts::Receipt;
-use super::scheduler::Scheduler;
+use super::scheduler::{Phase, Scheduler};
 use super::setting::{PolicyScope, Setting, Silence, SilenceId, Silenced};
 use crate::channel::Channel;
 use crate::job::{AlertPolicy, FieldError, JobSpec};
@@ -122,6 +122,18 @@ pub(super) struct Alerting {
     newest_silence: u64,
 }
 
+impl Alerting {
+    /// Nothing is in force, and ids that were used are used up.
+    pub(super) fn emptied(&self) -> Alerting {
+        Alerting { newest_silence: self.newest_silence, ..Alerting::default() }
+    }
+
+    /// Takes who waits for the disk.
+    pub(super) fn take_requests(&mut self) -> impl Iterator<Item = RequestId> + use<> {
+        std::mem::take(&mut self.pending).into_iter().map(|(_, request, _)| request)
+    }
+}
+
 impl Scheduler {
     /// The channels, policies and silences in force.
     pub fn settings(&self) -> &AlertSettings {
@@ -133,12 +145,25 @@ impl Scheduler {
         spec.alerts().is_some() || self.settings().watches
     }
 
-    /// A setting that was found on disk.
-    pub(super) fn adopt_setting(&mut self, setting: Setting) {
+    /// A setting that was found on disk, or that another node has changed.
+    pub(super) fn find_setting(&mut self, setting: Setting, now: Now) {
         if let Setting::Silence(id, _) = &setting {
             self.alerting.newest_silence = self.alerting.newest_silence.max(id.0);
         }
-        self.alerting.in_force.apply(setting);
+        self.alerting.in_force.apply(setting.clone());
+        if self.phase == Phase::Running {
+            self.follow_setting(&setting, now);
+        }
+    }
+
+    /// What follows from a setting that is in force as of now.
+    fn follow_setting(&mut self, setting: &Setting, now: Now) {
+        match setting {
+            Setting::Policy(..) => self.reconsider_all(now),
+            // Somebody may hear now of what nobody heard of.
+            Setting::Channel(_, Some(_)) | Setting::Silence(_, None) => self.tell_untold(),
+            Setting::Channel(_, None) | Setting::Silence(_, Some(_)) => {}
+        }
     }
 
     /// A client changes or removes a setting.
@@ -161,7 +186,7 @@ impl Scheduler {
             let why = format!("there are {most} silences, and no more may be");
             return self.output(Output::Reply(request, Reply::TooMany(why)));
         }
-        let id = now.wall.0.max(1).unsigned_abs().max(self.alerting.newest_silence + 1);
+        let id = self.number_by_time(self.alerting.newest_silence, now);
         self.alerting.newest_silence = id;
         self.submit_setting(request, Setting::Silence(SilenceId(id), Some(Arc::new(silence))));
     }
@@ -260,12 +285,7 @@ impl Scheduler {
             return self.refuse(request, Refusal::NotWritten);
         }
         self.alerting.in_force.apply(setting.clone());
-        match &setting {
-            Setting::Policy(..) => self.reconsider_all(now),
-            // Somebody may hear now of what nobody heard of.
-            Setting::Channel(_, Some(_)) | Setting::Silence(_, None) => self.tell_untold(),
-            Setting::Channel(_, None) | Setting::Silence(_, Some(_)) => {}
-        }
+        self.follow_setting(&setting, now);
         self.output(Output::Reply(request, Reply::Set(setting)));
     }
 

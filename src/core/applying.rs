@@ -53,10 +53,11 @@ impl Scheduler {
             apply.spec.spend_runs(apply.runs);
             return Ok(Verdict::Create);
         };
-        let old = &self.jobs[job].revision().spec;
+        let old = self.jobs[job].revision();
         // Who says of a job what was shown of it leaves its pause as it is.
-        let keep_active = apply.keep_active || apply.spec.active == old.active;
+        let keep_active = apply.keep_active || apply.spec.active == old.spec.active;
         self.complete(&mut apply.spec, Some(old), keep_active, is_taken)?;
+        let old = &old.spec;
         if apply.spec.says_what(old) {
             return Ok(Verdict::Nothing);
         }

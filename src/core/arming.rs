@@ -12,7 +12,7 @@ use super::record::{Class, Covers, LedgerRow, Seq, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::sending::TOO_LATE;
 use crate::job::{JobSpec, Misfire};
-use crate::limits::{ARM_LEAD_US, OVERLOAD_NOTICE_US, OVERLOAD_PAUSE_S};
+use crate::limits::{OVERLOAD_NOTICE_US, OVERLOAD_PAUSE_S};
 use crate::schedule::{Count, Schedule};
 use crate::time::{Instant, MonoUs, Now, US_PER_SECOND, WallUs};
 
@@ -135,7 +135,7 @@ impl Scheduler {
     /// Settles what a job missed, arms what is near, and sets when to look again. Returns how many steps it took.
     pub(super) fn arm(&mut self, slot: u32, now: Now) -> u32 {
         let job = &self.jobs[slot];
-        if self.phase != Phase::Running || job.pending.is_some() || job.is_deleted() {
+        if self.phase != Phase::Running || job.pending.is_some() || job.is_deleted() || job.is_given_away() {
             return 1;
         }
         let mut steps = 1;
@@ -144,16 +144,12 @@ impl Scheduler {
         }
         let job = &self.jobs[slot];
         let Some(next) = job.next() else { return steps };
-        if self.exhaust(slot) {
-            return steps;
-        }
-        let job = &self.jobs[slot];
         let (target, key, overload) = (job.target, job.key(), job.overload);
         if WallUs::of(next) <= now.wall {
             steps += self.settle_gap(slot, now);
-            if self.exhaust(slot) {
-                return steps;
-            }
+        }
+        if self.exhaust(slot) {
+            return steps;
         }
         if overload != Overload::Released && self.targets.is_full(target) {
             self.jobs[slot].overload = Overload::Stalled;
@@ -166,7 +162,7 @@ impl Scheduler {
         }
         self.jobs[slot].overload = Overload::None;
         let mut left = self.runs_left(slot).unwrap_or(u64::MAX);
-        let horizon = horizon(now);
+        let horizon = self.horizon(now);
         while let Some(near) = self.jobs[slot].next().filter(|&next| next <= horizon && left > 0) {
             let armed = self.arm_row(slot, near, Class::OnTime, None);
             self.executions.arm(armed);
@@ -182,7 +178,7 @@ impl Scheduler {
     /// Sets when the job is looked at again: a lead before its next instant, or `look` if that is later.
     pub(super) fn schedule_arming(&mut self, slot: u32, now: Now, look: Option<WallUs>) {
         let Some(next) = self.jobs[slot].next() else { return self.jobs.rest(slot) };
-        let at = WallUs::of(next).plus_us(-ARM_LEAD_US);
+        let at = WallUs::of(next).plus_us(-self.settings.lead_us);
         let at = look.map_or(at, |look| at.max(look));
         assert!(at > now.wall, "what is near is armed already");
         self.jobs.arm_at(slot, at);
@@ -313,24 +309,25 @@ impl Scheduler {
         row
     }
 
+    /// The instants of a spec after `reached` that lie within the lead.
+    pub(super) fn near_instants(&self, spec: &JobSpec, reached: Instant, now: Now) -> Vec<Instant> {
+        let horizon = self.horizon(now);
+        let next = |instant| spec.schedule.next_in(instant, horizon);
+        let first = if spec.active { next(reached) } else { None };
+        std::iter::successors(first, |&instant| next(instant)).collect()
+    }
+
+    /// The last second that lies within the lead.
+    fn horizon(&self, now: Now) -> Instant {
+        now.wall.plus_us(self.settings.lead_us).floor()
+    }
+
     /// The first row of this execution; neither kept nor written yet.
     pub(super) fn new_row_of(&mut self, key: ExecutionKey, class: Class) -> LedgerRow {
         let seq = Seq(self.next_seq);
         self.next_seq += 1;
         LedgerRow::pending(seq, key, class)
     }
-}
-
-/// The instants of a spec after `reached` that lie within the lead.
-pub(super) fn near_instants(spec: &JobSpec, reached: Instant, now: Now) -> Vec<Instant> {
-    let next = |instant| spec.schedule.next_in(instant, horizon(now));
-    let first = if spec.active { next(reached) } else { None };
-    std::iter::successors(first, |&instant| next(instant)).collect()
-}
-
-/// The last second that lies within the lead.
-fn horizon(now: Now) -> Instant {
-    now.wall.plus_us(ARM_LEAD_US).floor()
 }
 
 /// The latest second after which at least `count` instants follow up to `through`, by halving; so the instants

@@ -74,6 +74,9 @@ pub struct Attempt {
     pub id: ExecutionId,
     /// On what footing it goes out.
     pub class: Class,
+    /// How often a node was taken for dead that had its job: a target that has seen a higher one knows that this comes late.
+    /// Where a node gives a job away nothing comes late, and so it stays.
+    pub epoch: u32,
     /// What to send, as the revision in force now says.
     pub post: Arc<Post>,
 }
@@ -154,6 +157,8 @@ pub enum Outcome {
     ConnectionFailed(String),
     /// The worker could not carry out the attempt; not the target's fault.
     WorkerFailed(String),
+    /// It was not begun: this node may not trust any more that the job is its own. Not a byte was written.
+    Withheld,
 }
 
 /// A worker's report of an errand: one for each.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::io::{CalendarChange, Output, Persist, Refusal, Reply, RequestId};
 use super::receipts::Receipt;
-use super::scheduler::Scheduler;
+use super::scheduler::{Phase, Scheduler};
 use crate::job::Revision;
 use crate::schedule::{Calendars, Dates};
 use crate::time::Now;
@@ -22,14 +22,47 @@ pub(super) struct CalendarTable {
     changes: u64,
 }
 
+impl CalendarTable {
+    /// Takes who waits for the disk.
+    pub(super) fn take_requests(&mut self) -> impl Iterator<Item = RequestId> + use<> {
+        std::mem::take(&mut self.pending).into_iter().map(|(_, request, _)| request)
+    }
+}
+
 impl Scheduler {
     /// The calendars in force.
     pub fn calendars(&self) -> &Calendars {
         &self.calendars.in_force
     }
 
-    /// A calendar that was found on disk.
-    pub(super) fn adopt_calendar(&mut self, name: &str, dates: Arc<Dates>) {
+    /// A calendar that was found on disk, or that another node has changed: then its jobs follow it within the budget of
+    /// arming, as after a change of a client.
+    pub(super) fn find_calendar(&mut self, name: &str, dates: Option<Arc<Dates>>, now: Now) {
+        match dates {
+            Some(dates) => self.adopt_calendar(name, dates),
+            // Who follows it came to do so meanwhile, and keeps its dates.
+            None if self.jobs.followers(name).next().is_some() => return,
+            None => drop(self.calendars.in_force.remove(name)),
+        }
+        if self.phase == Phase::Running {
+            self.let_follow(name, now);
+        }
+    }
+
+    /// The jobs that follow a calendar are looked at. How many there are.
+    fn let_follow(&mut self, name: &str, now: Now) -> usize {
+        let followers: Vec<u32> = self.jobs.followers(name).collect();
+        let jobs = followers.len();
+        for slot in followers {
+            self.jobs[slot].is_stale = true;
+            self.jobs.queue_arming(slot);
+        }
+        // Many jobs may follow one calendar: they are looked at within the budget of arming.
+        self.arm_resume.get_or_insert(now.mono.plus_us(super::arming::RESUME_US));
+        jobs
+    }
+
+    fn adopt_calendar(&mut self, name: &str, dates: Arc<Dates>) {
         // It was within the bounds when it was written.
         drop(self.calendars.in_force.insert(name, dates));
     }
@@ -103,14 +136,7 @@ impl Scheduler {
         if let Some(dates) = &dates {
             self.adopt_calendar(&name, Arc::clone(dates));
         }
-        let followers: Vec<u32> = self.jobs.followers(&name).collect();
-        let jobs = followers.len();
-        for slot in followers {
-            self.jobs[slot].is_stale = true;
-            self.jobs.queue_arming(slot);
-        }
-        // Many jobs may follow one calendar: they are looked at within the budget of arming.
-        self.arm_resume.get_or_insert(now.mono.plus_us(super::arming::RESUME_US));
+        let jobs = self.let_follow(&name, now);
         let reply = match dates {
             Some(dates) => Reply::CalendarPut { name, dates, jobs },
             None => Reply::CalendarDeleted,

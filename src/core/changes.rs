@@ -12,6 +12,7 @@ use super::receipts::Receipt;
 use super::record::{Class, LedgerRow, Seq, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::sending::JOB_DELETED;
+use super::shard::Shard;
 use super::view::JobView;
 use crate::job::{JobId, JobSpec, Pause, Revision};
 use crate::time::{Instant, Now, WallUs};
@@ -74,7 +75,8 @@ impl Scheduler {
     /// Whether changes are taken at all.
     pub(super) fn takes_changes(&self) -> Result<(), Refusal> {
         match self.phase {
-            Phase::Restoring | Phase::Draining => Err(Refusal::Draining),
+            Phase::Restoring => Err(Refusal::NotOwned),
+            Phase::Draining => Err(Refusal::Draining),
             Phase::Running => match self.receipts.unwritten_changes() < self.settings.bounds.changes_pending_max {
                 true => Ok(()),
                 false => Err(Refusal::TooManyChanges),
@@ -111,14 +113,17 @@ impl Scheduler {
         }
     }
 
-    /// Completes what a job is to be by what it was, and checks that no other one has its name.
+    /// Completes what a job is to be by what it was, and checks that no other one has its name, and that it is this
+    /// node's.
     pub(super) fn complete(
         &self,
         spec: &mut JobSpec,
-        old: Option<&JobSpec>,
+        old: Option<&Revision>,
         keep_active: bool,
         is_taken: impl Fn(&str) -> bool,
     ) -> Result<(), Reply> {
+        self.check_owned(spec, old)?;
+        let old = old.map(|old| &old.spec);
         spec.inherit_secrets(old).map_err(Reply::Invalid)?;
         self.check_channels_of(spec)?;
         let name = spec.name().filter(|name| old.and_then(JobSpec::name) != Some(name));
@@ -134,6 +139,21 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Whether a job is this node's if this is what it is to be. A concurrency key decides whose it is; without one the
+    /// end of its key does, and a new job gets one that this node owns.
+    fn check_owned(&self, spec: &JobSpec, old: Option<&Revision>) -> Result<(), Reply> {
+        let is_owned = match (old, spec.concurrency_key()) {
+            (Some(old), _) => self.owns(Shard::of_spec(spec, old.id.key())),
+            (None, Some(key)) => self.owns(Shard::of_name(&key.name)),
+            (None, None) => !self.shards().is_empty(),
+        };
+        match old {
+            _ if is_owned => Ok(()),
+            Some(_) => Err(Reply::OwnedElsewhere),
+            None => Err(Reply::Refused(Refusal::NotOwned)),
+        }
+    }
+
     pub(super) fn create(
         &mut self,
         request: RequestId,
@@ -146,7 +166,7 @@ impl Scheduler {
         if let Err(reply) = self.complete(&mut spec, None, false, |_| false) {
             return self.output(Output::Reply(request, reply));
         }
-        let id = JobId::new(self.jobs.new_key(), entropy);
+        let id = JobId::new(self.jobs.new_key(self.ownership.shards()), entropy);
         self.jobs.share_schedule(&mut spec);
         let mut revision = Revision { since, ..Revision::first(id, spec, now.wall) };
         if let Some(pause) = pause {
@@ -173,7 +193,7 @@ impl Scheduler {
         now: Now,
     ) {
         let old = Arc::clone(self.jobs[slot].revision());
-        if let Err(reply) = self.complete(&mut spec, Some(&old.spec), keep_active, |_| false) {
+        if let Err(reply) = self.complete(&mut spec, Some(&old), keep_active, |_| false) {
             return self.output(Output::Reply(request, reply));
         }
         self.replace_by(request, slot, spec, keep_active, since, now);
@@ -251,7 +271,7 @@ impl Scheduler {
         let left = left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
         let mut rows = Vec::new();
         let mut through = since;
-        for instant in super::arming::near_instants(&revision.spec, since, now).into_iter().take(left) {
+        for instant in self.near_instants(&revision.spec, since, now).into_iter().take(left) {
             through = instant;
             let key = ExecutionKey::scheduled(revision.id.key(), instant);
             let proposed = self.new_row_of(ExecutionKey { number: revision.era, ..key }, Class::OnTime);
@@ -317,6 +337,9 @@ impl Scheduler {
     pub(super) fn change_settled(&mut self, slot: u32, written: bool, now: Now) {
         let pending = self.jobs[slot].pending.take().expect("a change is settled once");
         let Pending { request, change, waiting } = *pending;
+        if self.jobs[slot].is_given_away() {
+            return self.settle_given_away(slot, request, change, written, now);
+        }
         if written {
             self.put_in_force(slot, request, change, now);
         } else {
@@ -403,7 +426,7 @@ impl Scheduler {
                 State::Proposed if self.phase == Phase::Draining => self.take_back(execution),
                 State::Proposed => self.executions.arm(execution),
                 State::Armed | State::Held | State::Waiting | State::Queued => {}
-                State::InFlight | State::Backoff | State::Closing => {}
+                State::InFlight | State::Backoff | State::Closing | State::Elsewhere => {}
             }
         }
         self.arm(slot, now);
@@ -419,7 +442,7 @@ impl Scheduler {
                 State::Withheld => self.executions.arm(execution),
                 State::Held => self.release(execution, now),
                 State::Armed | State::Waiting | State::Queued => {}
-                State::InFlight | State::Backoff | State::Closing => {}
+                State::InFlight | State::Backoff | State::Closing | State::Elsewhere => {}
             }
         }
         match change {
@@ -451,11 +474,15 @@ impl Scheduler {
                     self.executions[execution].row.record.error = Some(JOB_DELETED.into());
                     self.finish(execution, Status::Failed, now);
                 }
-                State::InFlight | State::Closing => {}
+                State::InFlight | State::Closing | State::Elsewhere => {}
                 State::Proposed | State::Withheld => unreachable!("only a change has such, and it is settled"),
             }
         }
         self.forget_job_if_over(slot);
+    }
+
+    pub(super) fn reply_to(&mut self, request: RequestId, reply: Reply) {
+        self.output(Output::Reply(request, reply));
     }
 
     pub(super) fn refuse(&mut self, request: RequestId, why: Refusal) {

@@ -12,6 +12,8 @@ pub struct Counts {
     pub armed: u64,
     /// Attempts handed to workers.
     pub fired: u64,
+    /// Attempts among them that were not begun, as this node could not trust any more that their jobs are its own.
+    pub withheld: u64,
     /// Attempts after the first of an execution.
     pub retried: u64,
     /// Executions that ended.

@@ -21,6 +21,12 @@
 //!   arm     from Queued too, if the clock stepped back behind the instant of one that has not begun
 //!   close   from Armed, Held, Waiting, Queued, Backoff, InFlight to Closing: it is decided
 //!   forget  from Proposed, Withheld, Armed (taken back) and Closing (its final row is on disk)
+//!
+//! And where a job has come from another node, or goes to one:
+//!
+//!   Elsewhere  found on disk, in flight at the node that had it; come_home to Held once that has ended
+//!   requeue    from InFlight to Queued: the worker did not begin
+//!   give_away  from all but InFlight and Closing: it is another node's
 //! ```
 
 use std::ops::{Index, IndexMut};
@@ -56,6 +62,8 @@ pub(super) enum State {
     Backoff,
     /// Decided; its final row is being written.
     Closing,
+    /// In flight at the node that had its job before.
+    Elsewhere,
 }
 
 /// A live execution.
@@ -102,6 +110,11 @@ impl Execution {
     /// What it waits for, as its row says.
     pub(super) fn waits_for(&self) -> Option<Wait> {
         self.row.record.details.as_ref()?.waits_for
+    }
+
+    /// Found on disk, what was tried before may have been sent, unless its row says that it was not.
+    fn may_look_sent(&self) -> bool {
+        self.row.record.attempt > 1 && self.waits_for() != Some(Wait::Retry)
     }
 
     /// Whether this process knows that no attempt of it ever left.
@@ -188,6 +201,21 @@ impl Executions {
         self.insert(row, job, State::Held, 0)
     }
 
+    /// An execution whose row is on disk, and which is in flight at the node that had its job before. It runs.
+    pub(super) fn adopt_in_flight(&mut self, row: LedgerRow, job: u32) -> u32 {
+        let slot = self.insert(row, job, State::Elsewhere, 0);
+        self[slot].runs = true;
+        slot
+    }
+
+    /// What was in flight there has ended, and this is its row now.
+    pub(super) fn come_home(&mut self, slot: u32, row: LedgerRow) {
+        let execution = &mut self[slot];
+        execution.row = row;
+        execution.maybe_sent |= execution.may_look_sent();
+        self.move_on(slot, &[State::Elsewhere], State::Held);
+    }
+
     /// From here on its instant is waited for.
     pub(super) fn arm(&mut self, slot: u32) {
         self.move_on(slot, &[State::Proposed, State::Withheld, State::Held, State::Queued], State::Armed);
@@ -211,6 +239,12 @@ impl Executions {
     pub(super) fn queue(&mut self, slot: u32) -> Handle {
         self.move_on(slot, &[State::Armed, State::Backoff, State::Held], State::Queued);
         self.leave_heaps(slot);
+        self.handle(slot)
+    }
+
+    /// The worker did not begin: it waits for its target as before.
+    pub(super) fn requeue(&mut self, slot: u32) -> Handle {
+        self.move_on(slot, &[State::InFlight], State::Queued);
         self.handle(slot)
     }
 
@@ -263,11 +297,26 @@ impl Executions {
 
     /// It was taken back, or its end is on disk.
     pub(super) fn forget(&mut self, slot: u32) -> Execution {
-        let gone = self.slab.remove(slot as usize);
-        debug_assert!(!is_sendable(gone.state), "what is forgotten below is not due");
-        assert!(gone.key.is_none(), "an execution is forgotten that holds a key");
+        let state = self[slot].state;
         let from = [State::Proposed, State::Withheld, State::Armed, State::Closing];
-        assert!(from.contains(&gone.state), "an execution is forgotten that is {:?}", gone.state);
+        assert!(from.contains(&state), "an execution is forgotten that is {state:?}");
+        self.remove(slot)
+    }
+
+    /// It is another node's.
+    pub(super) fn give_away(&mut self, slot: u32) -> Execution {
+        let (state, due) = (self[slot].state, self[slot].row.due);
+        assert!(!matches!(state, State::InFlight | State::Closing), "what is {state:?} ends here");
+        if is_sendable(state) {
+            self.overdue.remove(due);
+        }
+        self.waiting -= usize::from(state == State::Waiting);
+        self.remove(slot)
+    }
+
+    fn remove(&mut self, slot: u32) -> Execution {
+        let gone = self.slab.remove(slot as usize);
+        assert!(gone.key.is_none(), "an execution is forgotten that holds a key");
         self.leave_heaps(slot);
         let list = &mut self.lists[gone.job as usize];
         list.to_run -= u32::from(is_to_run(gone.row.key.kind, gone.state));
@@ -296,8 +345,7 @@ impl Executions {
         let (ready, sent_to, key, runs, news, prev) = (None, 0, None, false, None, None);
         let mut new =
             Execution { row, job, state, written_as, ready, sent_to, key, runs, maybe_sent: false, news, prev, next };
-        // Found on disk, what was tried before may have been sent, unless its row says that it was not.
-        new.maybe_sent = new.row.record.attempt > 1 && new.waits_for() != Some(Wait::Retry);
+        new.maybe_sent = new.may_look_sent();
         let slot = super::slot(self.slab.insert(new));
         self.lists[job as usize].newest = Some(slot);
         if let Some(next) = next {
@@ -443,7 +491,7 @@ impl Executions {
             assert_eq!(self.retry_heap.key(slot).is_some(), backoff, "the retry heap holds what backs off");
             in_flight += u32::from(execution.state == State::InFlight);
             holders += u32::from(execution.key.is_some());
-            let under_way = matches!(execution.state, State::Held | State::Queued | State::InFlight);
+            let under_way = [State::Held, State::Queued, State::InFlight, State::Elsewhere].contains(&execution.state);
             assert!(under_way || execution.key.is_none(), "a key is held by an execution that is not under way");
         }
         let waiting = self.slab.iter().filter(|(_, execution)| execution.state == State::Waiting).count();

@@ -256,7 +256,7 @@ impl Forecast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Bounds, Input, Restored, Settings, StoredJob, Totals};
+    use crate::core::{Bounds, Input, Restored, Settings, Shards, StoredJob, Totals};
     use crate::job::{Context, Definition, JobId, JobSpec, Misfire, Pause, RetryPolicy, Revision};
     use crate::limits::{FORECAST_JOBS_MAX, FORECAST_STEPS_MAX};
     use crate::time::{MonoUs, Now};
@@ -290,6 +290,8 @@ mod tests {
             retry: RetryPolicy::doubling(0, second),
             misfire: Misfire::Once,
             lateness_max: second,
+            lead_us: crate::limits::ARM_LEAD_US,
+            skew_us: None,
             noise: 0,
             bounds: Bounds::default(),
         });
@@ -298,7 +300,14 @@ mod tests {
             core.handle_input(Input::RestoreJob(Box::new(job)), now());
         }
         core.handle_input(
-            Input::RestoreDone(Restored { next_seq: 1, next_job: 1_000_000, next_incident: 1, newest: None }),
+            Input::Acquired(Restored {
+                shards: Shards::ALL,
+                epochs: Vec::new(),
+                next_seq: 1,
+                next_job: 1_000_000,
+                next_incident: 1,
+                newest: None,
+            }),
             now(),
         );
         while core.poll_output().is_some() {}

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::io::{Accepted, Action, Applied, Change, Command, Output, Persist, Refusal, Reply, RequestId};
 use super::receipts::Receipt;
 use super::scheduler::Scheduler;
+use super::shard::Shards;
 use crate::job::{JobKey, JobSpec};
 use crate::schedule::Calendars;
 use crate::time::Now;
@@ -24,12 +25,20 @@ pub(super) struct Gathering {
     pub(super) applied: Option<Applied>,
     /// Jobs that were declared and are so already: none of them is changed by what comes behind it.
     settled: HashSet<JobKey>,
+    /// What was gathered is given up, as some of it is another node's. So is what comes, until it was to be written.
+    is_broken: bool,
 }
 
 impl Gathering {
     /// Whether there are any.
     pub(super) fn has_changes(&self) -> bool {
         !self.changes.is_empty()
+    }
+
+    /// Nothing of what was gathered is left, if there was any.
+    pub(super) fn emptied(&self) -> Gathering {
+        let is_broken = self.is_broken || self.has_changes();
+        Gathering { is_broken, ..Gathering::default() }
     }
 
     /// A job is what it was declared to be.
@@ -71,6 +80,9 @@ impl Scheduler {
     /// Accepts a change and does not ask for it to be written: [`Output::Gathered`]. If there is nothing to be written,
     /// that is the answer.
     pub(super) fn gather(&mut self, mut command: Command, now: Now) {
+        if self.gathering.is_broken {
+            return self.refuse(command.request, Refusal::NotOwned);
+        }
         if let Err(reply) = follow(&mut command.action, self.calendars()) {
             return self.output(Output::Reply(command.request, reply));
         }
@@ -87,8 +99,11 @@ impl Scheduler {
         self.output(Output::Gathered(request, Accepted { job, applied }));
     }
 
-    /// Asks for all that is gathered to be written. That may be nothing.
+    /// Asks for all that is gathered to be written. That may be nothing. If it was given up meanwhile, that is the answer.
     pub(super) fn write_gathered(&mut self, request: RequestId) {
+        if std::mem::take(&mut self.gathering.is_broken) {
+            return self.refuse(request, Refusal::NotOwned);
+        }
         self.gathering.settled = HashSet::new();
         let changes = std::mem::take(&mut self.gathering.changes);
         if changes.is_empty() {
@@ -102,14 +117,22 @@ impl Scheduler {
         }
     }
 
+    /// If some of what is gathered is another node's by now, all of it is given up.
+    pub(super) fn break_gathered(&mut self, shards: &Shards, now: Now) {
+        if self.gathering.changes.iter().any(|&(slot, _)| shards.contains(self.jobs[slot].shard())) {
+            self.gathering.is_broken = true;
+            self.give_up_gathered(Refusal::NotOwned, now);
+        }
+    }
+
     /// Gives up what is gathered: nothing has changed.
-    pub(super) fn give_up_gathered(&mut self, now: Now) {
+    pub(super) fn give_up_gathered(&mut self, why: Refusal, now: Now) {
         self.gathering.settled = HashSet::new();
         for (slot, _) in std::mem::take(&mut self.gathering.changes) {
-            // Who waited behind it hears that this process stops, and is not carried out first.
+            // Who waited behind it hears why, and is not carried out first.
             let pending = self.jobs[slot].pending.as_mut();
             let waiting = pending.map(|pending| std::mem::take(&mut pending.waiting)).unwrap_or_default();
-            waiting.into_iter().for_each(|command| self.refuse(command.request, Refusal::Draining));
+            waiting.into_iter().for_each(|command| self.refuse(command.request, why));
             self.change_settled(slot, false, now);
         }
     }

@@ -88,6 +88,16 @@ impl Incidents {
         Arc::clone(incident)
     }
 
+    /// None is open. Ids that were used are used up, and how the parts of this server are is known.
+    pub(super) fn emptied(&self) -> Incidents {
+        Incidents { newest: self.newest, troubles: self.troubles.clone(), ..Incidents::default() }
+    }
+
+    /// Takes who waits for the disk.
+    pub(super) fn take_requests(&mut self) -> impl Iterator<Item = RequestId> + use<> {
+        std::mem::take(&mut self.unwritten).into_iter().filter_map(|(_, request)| request)
+    }
+
     /// When something is to be done about them.
     pub(super) fn deadline(&self) -> Option<MonoUs> {
         let retell = self.retell.is_some().then_some(MonoUs(0));
@@ -189,7 +199,7 @@ impl Scheduler {
             Box::new(JobLabel { name: spec.name().map(Into::into), api, schedule })
         });
         let incident = Incident {
-            id: IncidentId(now.wall.0.max(1).unsigned_abs().max(self.incidents.newest + 1)),
+            id: IncidentId(self.number_by_time(self.incidents.newest, now)),
             cause,
             subject,
             label,
@@ -255,6 +265,17 @@ impl Scheduler {
         let subject = Subject::Job(self.jobs[job].revision().id);
         for cause in Cause::ALL {
             self.close_alone(&subject, cause, why, now);
+        }
+    }
+
+    /// A job is another node's, and so is what is wrong with it. What was asked for is written and told all the same.
+    pub(super) fn forget_incidents_of(&mut self, job: u32) {
+        if self.jobs[job].incidents > 0 {
+            let id = self.jobs[job].revision().id;
+            for slot in self.incidents.of_job(id).collect::<Vec<u32>>() {
+                self.incidents.remove(slot);
+            }
+            self.jobs[job].incidents = 0;
         }
     }
 
@@ -496,14 +517,21 @@ impl Scheduler {
 
 /// At a start.
 impl Scheduler {
-    /// An incident that was found on disk. Its job, if it is there, was found before it.
-    pub(super) fn adopt_incident(&mut self, incident: Incident) {
+    /// An incident that was found on disk. Its job, if it is there, was found before it. None: there is one of the same
+    /// here, as of a target that failed at two nodes, so that this one is over.
+    fn adopt_incident(&mut self, mut incident: Incident, now: Now) -> Option<u32> {
+        if self.incidents.find(&incident.subject, incident.cause).is_some() {
+            let why = "another one of the same is open".into();
+            incident.closed = Some(Closed { at: now.wall.max(incident.opened_at), why });
+            self.write_incident(Some(IncidentChange { incident: Arc::new(incident), message: None }));
+            return None;
+        }
         if let Subject::Job(id) = &incident.subject
             && let Some(job) = self.jobs.find(id.key())
         {
             self.jobs[job].incidents += 1;
         }
-        self.incidents.insert(incident);
+        Some(self.incidents.insert(incident))
     }
 
     /// Ids below this are used up.
@@ -512,8 +540,9 @@ impl Scheduler {
     }
 
     /// All jobs were found: what became of incidents while nobody looked.
-    pub(super) fn judge_incidents(&mut self, now: Now) {
-        let open: Vec<u32> = self.incidents.by_id.values().copied().collect();
+    pub(super) fn judge_incidents(&mut self, mut found: Vec<Incident>, now: Now) {
+        found.sort_unstable_by_key(|incident| incident.id);
+        let open: Vec<u32> = found.into_iter().filter_map(|incident| self.adopt_incident(incident, now)).collect();
         let failed = open.iter().filter_map(|&slot| match &self.incidents.get(slot).subject {
             Subject::Target(name) => Some(name.to_string()),
             Subject::Job(_) | Subject::Server => None,

@@ -12,11 +12,12 @@ use super::incident::{Cause, Incident, IncidentChange, IncidentId, Message, RowN
 use super::key::ExecutionId;
 use super::record::{AlertRecord, Class, LedgerRow, Record, Seq, Status};
 use super::setting::{Setting, Silence};
+use super::shard::{NodeId, Shard, Shards};
 use super::tally::Totals;
 use super::view::JobView;
 use crate::job::{FieldError, JobId, JobKey, JobSpec, Misfire, OwnBody, Pause, RetryPolicy, Revision};
 use crate::schedule::Dates;
-use crate::time::{Instant, WallUs};
+use crate::time::{Instant, MonoUs, WallUs};
 
 /// What the server was told at start and the core obeys.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,12 @@ pub struct Settings {
     pub misfire: Misfire,
     /// How long a due execution that was never sent may wait before it is recorded as missed.
     pub lateness_max: Duration,
+    /// How far ahead of its instant an execution is armed, in microseconds: [`limits::ARM_LEAD_US`](crate::limits) for
+    /// who is alone, [`limits::CLUSTER_LEAD_US`](crate::limits) for a node among others, as a failover takes that long.
+    pub lead_us: i64,
+    /// How far the clocks of other nodes may be from this one's, in microseconds. None: there are no others, so what is
+    /// ahead of this clock was written by it, and it has stepped back.
+    pub skew_us: Option<i64>,
     /// Seeds the jitter of retries.
     pub noise: u64,
     /// How much of everything there may be.
@@ -49,18 +56,31 @@ pub struct Defaults {
 /// Everything that can happen to the core.
 #[derive(Debug)]
 pub enum Input {
-    /// At start: a job as the store has it.
+    /// A job as the store has it, of a shard that is being acquired.
     RestoreJob(Box<StoredJob>),
-    /// At start, after the jobs: an unfinished row of the ledger.
-    RestoreRow(Box<LedgerRow>),
-    /// At start: a calendar as the store has it.
+    /// After the jobs: an unfinished row of the ledger, or one that another node has finished and whose job is here now.
+    RestoreRow(Box<LedgerRow>, Known),
+    /// A calendar as the store has it.
     RestoreCalendar(CalendarChange),
-    /// At start: a channel, a policy or a silence as the store has it.
+    /// A channel, a policy or a silence as the store has it.
     RestoreSetting(Setting),
-    /// At start, after the jobs: an incident that is open.
+    /// After the jobs: an incident that is open.
     RestoreIncident(Box<Incident>),
-    /// At start: that was all.
-    RestoreDone(Restored),
+    /// That was all that is in these shards, which are this node's from now on: all of them at the start of one that is
+    /// alone, else some or none, any number of times.
+    Acquired(Restored),
+    /// This node may trust until then, exclusively, that its shards are its own. At first that is for ever.
+    Lease(MonoUs),
+    /// These shards are another node's from now on.
+    Release {
+        /// Which.
+        shards: Shards,
+        /// Whose.
+        to: NodeId,
+    },
+    /// Others took this node for dead: nothing is its own any more, and nothing it asked for is written. What is with the
+    /// workers by then is nothing to it: they must have given that up before there is another lease.
+    Lost,
     /// A client wants a change.
     Command(Box<Command>),
     /// The same of one job, which is to be written together with others.
@@ -86,6 +106,17 @@ pub enum Input {
     Tick,
     /// Stop arming and firing; take unfired rows back.
     Drain,
+}
+
+/// What is known of a row that is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing: whoever had it died, so that what was due may have been sent.
+    Nothing,
+    /// How it stands: a node that lived gave it away, and the attempt that is next was not sent.
+    Unsent,
+    /// That it is in flight at a node which lives, and which hands it over when that ends.
+    InFlight,
 }
 
 /// How a part of this server is, which only it can know.
@@ -149,7 +180,8 @@ pub enum Persist {
     Row(LedgerRow, Option<Box<RowNews>>),
     /// Take an unfired row back.
     Remove(Seq),
-    /// A client's change: all of it or nothing.
+    /// A client's change: all of it or nothing. Another concurrency key may move the job into another shard of this node, and
+    /// all its rows with it.
     Change(Box<Change>),
     /// A client's change of a calendar.
     Calendar(Box<CalendarChange>),
@@ -159,6 +191,21 @@ pub enum Persist {
     Incident(Box<IncidentChange>),
     /// Executions that a client asked for: all of their rows or none.
     Runs(Vec<LedgerRow>),
+    /// These shards are another node's from now on, and so are all rows in them that were this node's: it is known of them
+    /// that the attempt which is next was not sent. It is never rejected, and nothing of these shards follows it but rows
+    /// that are handed over.
+    Release {
+        /// Which.
+        shards: Shards,
+        /// Whose.
+        to: NodeId,
+        /// Rows that stay as they are: their attempts are in flight here.
+        except: Vec<Seq>,
+    },
+    /// A row whose attempt was in flight when its job was released, as it is now: it belongs to whoever has its job, who
+    /// goes on with it, and knows that the attempt which is next was not sent. If it is finished, all that follows from
+    /// that is still to be done.
+    HandOver(LedgerRow),
 }
 
 impl Persist {
@@ -169,6 +216,7 @@ impl Persist {
             Persist::Row(row, news) => row.record.status == Status::Pending || news.is_some(),
             Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => true,
             Persist::Setting(_) | Persist::Incident(_) => true,
+            Persist::Release { .. } | Persist::HandOver(_) => true,
         }
     }
 
@@ -180,6 +228,7 @@ impl Persist {
             }
             Persist::Incident(change) => change.rows(),
             Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Setting(_) => 1,
+            Persist::Release { .. } | Persist::HandOver(_) => 1,
             Persist::Runs(rows) => rows.len(),
         }
     }
@@ -471,6 +520,8 @@ pub enum Reply {
     TooMany(String),
     /// Another job has this name.
     NameTaken(Box<str>),
+    /// Another node has the jobs with which this one is to share a concurrency key, or is to share none any more.
+    OwnedElsewhere,
     /// The job's revision is none of those that were expected, but this one.
     Changed(u32),
     /// It is not to be done to the job as it is, for this reason.
@@ -500,6 +551,10 @@ pub enum Refusal {
     TooManyExecutionsOfJob,
     /// Too many clients wait for executions to end.
     TooManyWaiting,
+    /// The job is another node's to change, or none's; nothing was done here.
+    NotOwned,
+    /// Others took this node for dead before it was known what became of it: it may have been done, or not.
+    Unknown,
 }
 
 /// A job as the store has it.
@@ -511,12 +566,17 @@ pub struct StoredJob {
     pub totals: Totals,
 }
 
-/// What the store knows beside jobs and rows.
-#[derive(Clone, Copy, Debug)]
+/// What was acquired, and what the store knows beside jobs and rows.
+#[derive(Clone, Debug)]
 pub struct Restored {
-    /// Above every number ever used in the ledger.
+    /// The shards that are this node's from now on, beside those that it has.
+    pub shards: Shards,
+    /// How often each of them was taken from a node that died. Those that are left out: never, as where there is one node.
+    pub epochs: Vec<(Shard, u32)>,
+    /// Above every number ever used in the ledger. In a cluster each incarnation of a node has its own, of which the number
+    /// of the incarnation is the part above 40 bits.
     pub next_seq: u64,
-    /// Above every job key ever used.
+    /// Above every job key ever used that ends like one of these shards.
     pub next_job: u64,
     /// Above the id of every incident that is kept.
     pub next_incident: u64,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::io::{Command, RequestId};
+use super::shard::{Shard, Shards};
 use super::tally::Tally;
 use crate::job::{JobKey, JobSpec, Revision};
 use crate::schedule::Schedule;
@@ -18,6 +19,8 @@ use crate::time::{DeadlineHeap, Instant, WallUs};
 #[derive(Debug)]
 pub(super) struct Job {
     revision: Arc<Revision>,
+    /// Of its revision, for each attempt asks for its epoch.
+    shard: Shard,
     pub(super) target: u32,
     /// The concurrency key it names.
     pub(super) key: Option<u32>,
@@ -46,6 +49,8 @@ pub(super) struct Job {
     adopted: bool,
     /// The tombstone is on disk; the job stays here until its last execution has ended.
     deleted: bool,
+    /// It is another node's; it stays here until what is in flight has ended, and a change is settled. Nobody finds it.
+    given_away: bool,
 }
 
 /// How a job stands towards its target's backlog.
@@ -91,6 +96,7 @@ impl Job {
         Job {
             era: revision.era,
             has_policies: revision.spec.has_policies(),
+            shard: Shard::of(&revision),
             revision,
             target,
             key,
@@ -106,11 +112,13 @@ impl Job {
             incidents: 0,
             adopted: false,
             deleted: false,
+            given_away: false,
         }
     }
 
     fn set_revision(&mut self, revision: Arc<Revision>) -> Arc<Revision> {
         (self.era, self.has_policies) = (revision.era, revision.spec.has_policies());
+        self.shard = Shard::of(&revision);
         std::mem::replace(&mut self.revision, revision)
     }
 
@@ -132,6 +140,11 @@ impl Job {
     /// The number of its scheduled executions.
     pub(super) fn era(&self) -> u32 {
         self.era
+    }
+
+    /// Which node it belongs to.
+    pub(super) fn shard(&self) -> Shard {
+        self.shard
     }
 
     /// Its key.
@@ -158,10 +171,16 @@ impl Job {
         self.deleted
     }
 
-    /// Whether clients can see the job: its creation is on disk, no deletion is, and what is on disk has been judged.
+    /// Whether it is another node's, and only what began here ends here.
+    pub(super) fn is_given_away(&self) -> bool {
+        self.given_away
+    }
+
+    /// Whether clients can see the job: its creation is on disk, no deletion is, what is on disk has been judged, and it is
+    /// this node's.
     pub(super) fn is_visible(&self) -> bool {
         let change = self.pending.as_ref().map(|pending| &pending.change);
-        !matches!(change, Some(PendingChange::Create)) && !self.deleted && !self.adopted
+        !matches!(change, Some(PendingChange::Create)) && !self.deleted && !self.adopted && !self.given_away
     }
 
     /// Whether it was put to work: what was found on disk, and is not judged yet, was not.
@@ -176,7 +195,7 @@ impl Job {
 
     /// Whether it waits until the clock has passed what it already fired.
     pub(super) fn is_held(&self, wall: WallUs) -> bool {
-        self.spec().active && self.due_through > wall.floor()
+        self.spec().active && self.due_through > wall.floor() && !self.given_away
     }
 }
 
@@ -237,10 +256,22 @@ impl IndexMut<u32> for Jobs {
 
 /// Jobs that come, change and go.
 impl Jobs {
-    /// A key that no job has or had.
-    pub(super) fn new_key(&mut self) -> JobKey {
-        let key = JobKey(self.next_key);
-        self.next_key += 1;
+    /// None, where the next key is this one.
+    pub(super) fn beginning_at(next_key: u64) -> Jobs {
+        Jobs { next_key, ..Jobs::default() }
+    }
+
+    /// From where on keys are free.
+    pub(super) fn next_key(&self) -> u64 {
+        self.next_key
+    }
+
+    /// A key that no job has or had: the next that ends like one of these shards, so that no other node draws it.
+    pub(super) fn new_key(&mut self, shards: &Shards) -> JobKey {
+        let end = Shard::of_key(JobKey(self.next_key));
+        let shard = shards.next_from(end).expect("who owns no shard creates no job");
+        let key = JobKey(self.next_key + u64::from(shard.0.wrapping_sub(end.0)));
+        self.next_key = key.0 + 1;
         key
     }
 
@@ -319,6 +350,29 @@ impl Jobs {
         (job.deleted, job.next) = (true, None);
     }
 
+    /// The job is another node's. Nobody finds it here any more.
+    pub(super) fn give_away(&mut self, slot: u32) {
+        let pending = self[slot].pending.as_ref().map(|pending| &pending.change);
+        let is_in_force = !matches!(pending, Some(PendingChange::Create));
+        let proposed = match pending {
+            Some(PendingChange::Update { revision, .. } | PendingChange::Release { revision, .. }) => {
+                Some(Arc::clone(revision))
+            }
+            Some(PendingChange::Create | PendingChange::Delete) | None => None,
+        };
+        if is_in_force {
+            *self.standing_like(self[slot].spec().active) -= 1;
+        }
+        self.arm_heap.remove(slot);
+        self.unfollow(slot);
+        proposed.into_iter().for_each(|revision| self.give_name_back(slot, &revision));
+        self.forget_name(slot);
+        let key = self[slot].key();
+        self.by_key.remove(&key);
+        let job = &mut self[slot];
+        (job.given_away, job.next, job.is_watched) = (true, None, false);
+    }
+
     /// How many jobs in force are active, or are not.
     fn standing_like(&mut self, active: bool) -> &mut usize {
         if active { &mut self.active } else { &mut self.paused }
@@ -328,11 +382,13 @@ impl Jobs {
     pub(super) fn remove(&mut self, slot: u32) -> u32 {
         self.arm_heap.remove(slot);
         self.unfollow(slot);
-        if !self[slot].deleted {
+        if !self[slot].deleted && !self[slot].given_away {
             self.forget_name(slot);
         }
         let job = self.slab.remove(slot as usize);
-        self.by_key.remove(&job.key());
+        if !job.given_away {
+            self.by_key.remove(&job.key());
+        }
         let Job { revision, target, .. } = job;
         self.release_schedule(revision);
         target
@@ -542,6 +598,11 @@ impl Jobs {
         self.by_key.get(&key).copied()
     }
 
+    /// Every slot, those that nobody finds included.
+    pub(super) fn all(&self) -> impl Iterator<Item = u32> {
+        self.slab.iter().map(|(index, _)| super::slot(index))
+    }
+
     /// Slots in the order of creation, from the first after `after`.
     pub(super) fn after(&self, after: Option<JobKey>) -> impl Iterator<Item = u32> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -579,13 +640,16 @@ impl Jobs {
     pub(super) fn check(&self) {
         self.arm_heap.check();
         for (index, job) in &self.slab {
-            assert_eq!(self.find(job.key()), Some(super::slot(index)), "a job is not found by its key");
+            let is_found = self.find(job.key()) == Some(super::slot(index));
+            assert_eq!(is_found, !job.given_away, "a job is not found by its key, or is another node's");
+            assert_eq!(job.shard, Shard::of(&job.revision), "a job is in no shard but its own");
             let of_revision = (job.revision.era, job.revision.spec.has_policies());
             assert_eq!((job.era, job.has_policies), of_revision, "a job and its revision differ");
             assert!(job.due_through <= job.armed_through, "an instant was due that was never armed or settled");
         }
-        assert_eq!(self.by_key.len(), self.len());
-        for (index, job) in self.slab.iter().filter(|(_, job)| !job.deleted) {
+        let given_away = self.slab.iter().filter(|(_, job)| job.given_away).count();
+        assert_eq!(self.by_key.len() + given_away, self.len());
+        for (index, job) in self.slab.iter().filter(|(_, job)| !job.deleted && !job.given_away) {
             let named = job.spec().name().map(|name| self.names.get(name).copied());
             assert!(named.is_none_or(|found| found == Some(super::slot(index))), "a job is not found by its name");
         }

@@ -95,6 +95,12 @@ impl Keys {
         may
     }
 
+    /// An execution is under way already, whoever let it begin.
+    pub(super) fn occupy(&mut self, slot: u32) {
+        self.keys[slot as usize].under_way += 1;
+        self.look(slot);
+    }
+
     /// An execution waits for its turn.
     pub(super) fn wait(&mut self, slot: u32, handle: Handle) {
         self.keys[slot as usize].waiting.push_back(handle);

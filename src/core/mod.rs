@@ -4,11 +4,11 @@
 //! The surface is [`Scheduler`]: give it an [`Input`] and the time, drain its [`Output`]s, and call it again at the
 //! [`Deadline`](crate::time::Deadline) at the latest.
 //!
-//! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details` and `attempt`, the words it is said in.
+//! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details`, `shard` and `attempt`, the words it is said in.
 //! `bounds` is how much of everything there may be.
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
-//! and asks the tables: `arming`, `admission`, `sending`, `changes` (with `applying` for jobs that are declared) and their `gathering`, which a `rehearsal` only tries, `runs`, `pausing`, `restore`. What goes wrong: `incident` and `setting` are its words, `watching` notices, `incidents` is the table of what is open and says
+//! and asks the tables: `arming`, `admission`, `sending`, `changes` (with `applying` for jobs that are declared) and their `gathering`, which a `rehearsal` only tries, `runs`, `pausing`, `restore`, and `ownership` where there are other nodes. What goes wrong: `incident` and `setting` are its words, `watching` notices, `incidents` is the table of what is open and says
 //! when it is told, `alerting` holds what clients set. `policies` is what a job says to their questions, `tally` the one rule of what counts, `counts` what happened in all, `overdue` what should have; `view` is
 //! what can be read, `listing` how jobs are found, `ranking` how targets are, and `forecast` what is due
 //! in the next hour.
@@ -18,6 +18,8 @@ mod alerting;
 mod applying;
 mod arming;
 mod attempt;
+#[cfg(test)]
+mod bound_tests;
 mod bounds;
 mod calendars;
 mod changes;
@@ -33,7 +35,10 @@ mod jobs;
 mod key;
 mod keys;
 mod listing;
+#[cfg(test)]
+mod node_tests;
 mod overdue;
+mod ownership;
 mod pausing;
 mod policies;
 #[cfg(test)]
@@ -51,10 +56,13 @@ mod runs;
 mod scheduler;
 mod sending;
 mod setting;
+mod shard;
 mod tally;
 mod targets;
 mod view;
 mod watching;
+#[cfg(test)]
+mod watching_tests;
 
 pub use alerting::{AlertSettings, Whose};
 pub use attempt::{
@@ -69,8 +77,8 @@ pub use incident::{
     Acknowledged, Cause, Closed, Event, Incident, IncidentChange, IncidentId, JobLabel, Message, RowNews, Subject,
 };
 pub use io::{
-    Accepted, Action, Applied, Apply, CalendarChange, Change, Command, Defaults, Input, JobChange, Meant, Notice,
-    Output, Persist, Refusal, Reply, RequestId, Restored, Run, RunOf, Settings, StoredJob, Trouble,
+    Accepted, Action, Applied, Apply, CalendarChange, Change, Command, Defaults, Input, JobChange, Known, Meant,
+    Notice, Output, Persist, Refusal, Reply, RequestId, Restored, Run, RunOf, Settings, StoredJob, Trouble,
 };
 pub use key::{ExecutionId, ExecutionKey, Kind};
 pub use listing::{JobFilter, JobOrder, JobState, Listing, Place, TargetFilter};
@@ -79,6 +87,7 @@ pub use record::{AlertRecord, Class, Covers, LedgerRow, Record, Seq, Status};
 pub use rehearsal::Rehearsal;
 pub use scheduler::Scheduler;
 pub use setting::{PolicyScope, Setting, Silence, SilenceId, Silenced};
+pub use shard::{NodeId, Shard, Shards};
 pub use tally::{Counters, LastOutcome, Tally, Totals};
 pub use view::{Herd, JobView, Load};
 

@@ -30,7 +30,8 @@ impl Scheduler {
     /// Pauses a job by its own policy. If a client is just changing it, the next failure may do it.
     fn pause(&mut self, slot: u32, reason: String, now: Now) {
         let job = &self.jobs[slot];
-        if self.phase != Phase::Running || !job.spec().active || job.pending.is_some() || job.is_deleted() {
+        let is_gone = job.is_deleted() || job.is_given_away();
+        if self.phase != Phase::Running || !job.spec().active || job.pending.is_some() || is_gone {
             return;
         }
         self.settle_due(slot, now);
@@ -137,7 +138,8 @@ impl Scheduler {
     pub(super) fn revive(&mut self, slot: u32, now: Now) {
         let job = &self.jobs[slot];
         let counts = job.max_runs().is_some() && job.next().is_none();
-        if counts && job.pending.is_none() && !job.is_deleted() && self.phase == Phase::Running {
+        let is_gone = job.is_deleted() || job.is_given_away();
+        if counts && job.pending.is_none() && !is_gone && self.phase == Phase::Running {
             // While it was exhausted it owed nothing.
             let since = job.armed_through().max(now.wall.floor());
             self.jobs.advance(slot, since);

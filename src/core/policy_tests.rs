@@ -19,11 +19,18 @@ pub(super) struct Stage {
     pub(super) asked: u64,
     pub(super) rows: Vec<LedgerRow>,
     pub(super) fired: Vec<Attempt>,
+    /// Messages that left: of which cause, and what they say.
+    pub(super) told: Vec<(Cause, Event)>,
     pub(super) changes: usize,
     /// Commands refused because there are too many of something.
     pub(super) refused: usize,
     /// Executions that were asked for and begun.
     pub(super) started: usize,
+    /// What was given to other nodes.
+    pub(super) released: Vec<(Shards, NodeId, Vec<Seq>)>,
+    pub(super) handed_over: Vec<LedgerRow>,
+    /// Other answers.
+    pub(super) replies: Vec<Reply>,
 }
 
 impl Stage {
@@ -33,6 +40,45 @@ impl Stage {
     }
 
     pub(super) fn at(second: i64, jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
+        Stage::bounded(Bounds::default(), second, jobs, rows)
+    }
+
+    pub(super) fn bounded(bounds: Bounds, second: i64, jobs: &[&str], rows: Vec<LedgerRow>) -> Stage {
+        let rows = rows.into_iter().map(|row| (row, Known::Nothing)).collect();
+        Stage::loading(bounds, None, second, jobs).acquiring(Shards::ALL, rows)
+    }
+
+    /// One that owns these shards.
+    pub(super) fn of_node(
+        second: i64,
+        skew_us: Option<i64>,
+        shards: Shards,
+        jobs: &[&str],
+        rows: Vec<(LedgerRow, Known)>,
+    ) -> Stage {
+        Stage::loading(Bounds::default(), skew_us, second, jobs).acquiring(shards, rows)
+    }
+
+    fn acquiring(mut self, shards: Shards, rows: Vec<(LedgerRow, Known)>) -> Stage {
+        let stage = &mut self;
+        let next_seq = rows.iter().map(|(row, _)| row.seq.0 + 1).max().unwrap_or(1);
+        for (row, known) in rows {
+            stage.feed(Input::RestoreRow(Box::new(row), known));
+        }
+        stage.feed(Input::Acquired(Restored {
+            shards,
+            epochs: Vec::new(),
+            next_seq,
+            next_job: 1_000,
+            next_incident: 1,
+            newest: None,
+        }));
+        stage.feed(Input::Tick);
+        self
+    }
+
+    /// A start that has come as far as the jobs.
+    pub(super) fn loading(bounds: Bounds, skew_us: Option<i64>, second: i64, jobs: &[&str]) -> Stage {
         let retry = RetryPolicy::doubling(0, Duration::from_secs(1));
         let (misfire, lateness_max) = (Misfire::Once, Duration::from_secs(600));
         let core = Scheduler::new(Settings {
@@ -40,21 +86,29 @@ impl Stage {
             retry,
             misfire,
             lateness_max,
+            lead_us: crate::limits::ARM_LEAD_US,
+            skew_us,
             noise: 1,
-            bounds: Bounds::default(),
+            bounds,
         });
         let now = Now { wall: WallUs::of(Instant::from_secs(second)).plus_us(1), mono: MonoUs(5_000_000) };
-        let mut stage =
-            Stage { core, now, asked: 0, rows: Vec::new(), fired: Vec::new(), changes: 0, refused: 0, started: 0 };
+        let mut stage = Stage {
+            core,
+            now,
+            asked: 0,
+            rows: Vec::new(),
+            fired: Vec::new(),
+            told: Vec::new(),
+            changes: 0,
+            refused: 0,
+            started: 0,
+            released: Vec::new(),
+            handed_over: Vec::new(),
+            replies: Vec::new(),
+        };
         for (key, members) in (1..).zip(jobs) {
             stage.feed(Input::RestoreJob(Box::new(stored(key, members))));
         }
-        let next_seq = rows.iter().map(|row| row.seq.0 + 1).max().unwrap_or(1);
-        for row in rows {
-            stage.feed(Input::RestoreRow(Box::new(row)));
-        }
-        stage.feed(Input::RestoreDone(Restored { next_seq, next_job: 1_000, next_incident: 1, newest: None }));
-        stage.feed(Input::Tick);
         stage
     }
 
@@ -71,15 +125,23 @@ impl Stage {
                         Persist::Remove(seq) => self.rows.retain(|row| row.seq != seq),
                         Persist::Calendar(_) | Persist::Setting(_) | Persist::Incident(_) => {}
                         Persist::Runs(rows) => self.rows.extend(rows),
+                        Persist::Release { shards, to, except } => self.released.push((shards, to, except)),
+                        Persist::HandOver(row) => self.handed_over.push(row),
                     }
                 }
                 Output::Fire(attempt) => self.fired.push(attempt),
-                Output::Reply(_, Reply::TooMany(_) | Reply::Refused(_)) => self.refused += 1,
+                Output::Reply(_, Reply::TooMany(_)) => self.refused += 1,
+                Output::Reply(_, reply @ Reply::Refused(_)) => {
+                    self.refused += 1;
+                    self.replies.push(reply);
+                }
                 Output::Reply(_, Reply::Started(_)) => self.started += 1,
                 Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_)) => panic!("{output:?}"),
-                Output::Reply(..) | Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
+                Output::Reply(_, reply) => self.replies.push(reply),
+                Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
                 Output::Gathered(..) | Output::Together(..) => {}
-                Output::Alert(_) | Output::Tell(_) | Output::Notice(_) => {}
+                Output::Tell(message) => self.told.push((message.incident.cause, message.event)),
+                Output::Alert(_) | Output::Notice(_) => {}
             }
         }
     }
@@ -174,7 +236,8 @@ impl Stage {
 }
 
 pub(super) fn spec(members: &str, calendars: &Calendars) -> JobSpec {
-    let text = format!(r#"{{"api":"http://a/",{members}}}"#);
+    let api = if members.contains(r#""api""#) { "" } else { r#""api":"http://a/","# };
+    let text = format!("{{{api}{members}}}");
     let definition: Definition = serde_json::from_str(&text).expect("a definition");
     let context = Context { calendars: Some(calendars), ..Context::at(Instant::from_secs(START - 10)) };
     JobSpec::compile(&definition, &context).expect("valid")
@@ -184,7 +247,7 @@ pub(super) fn id(key: u64) -> JobId {
     JobId::new(JobKey(key), [7; 10])
 }
 
-fn stored(key: u64, members: &str) -> StoredJob {
+pub(super) fn stored(key: u64, members: &str) -> StoredJob {
     let mut calendars = Calendars::default();
     calendars.insert("closed", Default::default()).expect("a calendar");
     let since = WallUs::of(Instant::from_secs(START - 10));
@@ -394,7 +457,14 @@ fn an_attempt_that_is_repeated_is_no_failure_in_a_row() {
     failed.totals.tally.failures_in_row = 2;
     let mut stage = Stage::of(&[], Vec::new());
     stage.feed(Input::RestoreJob(Box::new(failed)));
-    stage.feed(Input::RestoreDone(Restored { next_seq: 1, next_job: 1_000, next_incident: 1, newest: None }));
+    stage.feed(Input::Acquired(Restored {
+        shards: Shards::ALL,
+        epochs: Vec::new(),
+        next_seq: 1,
+        next_job: 1_000,
+        next_incident: 1,
+        newest: None,
+    }));
     stage.feed(Input::Tick);
     stage.settle();
     stage.pass(1);
@@ -476,6 +546,24 @@ fn a_retry_that_was_not_sent_gives_way_at_a_start_if_the_next_instant_has_come()
 }
 
 #[test]
+fn a_retry_gives_way_at_a_start_to_a_next_instant_that_has_a_row() {
+    let row = |seq: u64, second: i64| {
+        let key = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START + second));
+        LedgerRow::pending(Seq(seq), key, Class::OnTime)
+    };
+    let mut tried = row(1, 0);
+    (tried.record.attempt, tried.due) = (2, WallUs::of(Instant::from_secs(START + 90)));
+    tried.record.details_mut().waits_for = Some(Wait::Retry);
+    let retry = r#""retry":{"maxAttempts":3,"initialDelayMs":1000,"untilNext":true}"#;
+    let job = format!(r#""schedule":"0 * * * * *","type":"ATMOST_ONCE",{retry}"#);
+    let mut stage = Stage::at(START + 65, &[&job], vec![tried, row(2, 60)]);
+    stage.settle();
+    let ended = stage.ended();
+    let gave_way = |why: &Option<Box<str>>| why.as_deref().is_some_and(|why| why.contains("gave way"));
+    assert!(ended.iter().any(|(second, _, why)| *second == 0 && gave_way(why)), "{ended:?}");
+}
+
+#[test]
 fn what_was_tried_is_never_skipped() {
     // Nothing of it was sent, and its turn had come before; now another one runs.
     let job = r#""schedule":"0 0 0 1 1 *","type":"ATMOST_ONCE","overlap":"skip""#;
@@ -527,10 +615,17 @@ fn a_pause_with_an_end_says_nothing_of_the_time_at_a_start() {
     let mut retry =
         LedgerRow::pending(Seq(1), ExecutionKey::scheduled(JobKey(11), Instant::from_secs(START)), Class::OnTime);
     (retry.record.attempt, retry.due) = (2, WallUs::of(Instant::from_secs(START + 3)));
-    stage.feed(Input::RestoreRow(Box::new(retry)));
+    stage.feed(Input::RestoreRow(Box::new(retry), Known::Nothing));
     let key = ExecutionKey::scheduled(JobKey(12), Instant::from_secs(START + 1));
-    stage.feed(Input::RestoreRow(Box::new(LedgerRow::pending(Seq(2), key, Class::OnTime))));
-    stage.feed(Input::RestoreDone(Restored { next_seq: 3, next_job: 1_000, next_incident: 1, newest: None }));
+    stage.feed(Input::RestoreRow(Box::new(LedgerRow::pending(Seq(2), key, Class::OnTime)), Known::Nothing));
+    stage.feed(Input::Acquired(Restored {
+        shards: Shards::ALL,
+        epochs: Vec::new(),
+        next_seq: 3,
+        next_job: 1_000,
+        next_incident: 1,
+        newest: None,
+    }));
     stage.settle();
     assert_eq!((stage.ended(), stage.fired()), (Vec::new(), Vec::new()), "neither was due before");
     stage.pass(1);

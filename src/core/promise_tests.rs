@@ -243,3 +243,24 @@ fn what_is_wrong_with_the_server_is_told_again_once_a_policy_asks_for_it() {
     stage.ask(policy(false));
     assert_eq!(stage.core.open_incidents(), 0);
 }
+
+#[test]
+fn a_planned_answer_of_a_job_with_runs_left_has_its_next_execution() {
+    let job = r#""schedule":"0 * * * * *","type":"ATLEAST_ONCE","maxRuns":2"#;
+    for (seconds, runs_left) in [(30, true), (61, true), (121, false)] {
+        let mut stage = Stage::of(&[job], Vec::new());
+        stage.pass(seconds);
+        let spec = spec(job, &Calendars::default());
+        let action = Action::Update { id: id(1), spec, keep_active: false, expected: None };
+        let read_at = stage.now.wall.floor();
+        let command = Command { request: RequestId(1), action, plans: true, read_at };
+        stage.core.handle_input(Input::Command(Box::new(command)), stage.now);
+        let outputs: Vec<Output> = std::iter::from_fn(|| stage.core.poll_output()).collect();
+        let next = outputs.iter().find_map(|output| match output {
+            Output::Planned(_, _, Reply::Updated(view)) => Some(view.next),
+            _ => None,
+        });
+        let minute = Instant::from_secs(START + (seconds / 60 + 1) * 60);
+        assert_eq!(next, Some(runs_left.then_some(minute)), "after {seconds} s");
+    }
+}

@@ -96,6 +96,13 @@ impl Receipts {
         Some(receipt)
     }
 
+    /// Nobody will hear of what is open. Its numbers are used up.
+    pub(super) fn abandon(&mut self) {
+        self.through += self.open.len() as u64;
+        self.open.clear();
+        (self.changes, self.gathered) = (0, 0);
+    }
+
     /// Whether the item with this number is on disk.
     pub(super) fn is_written(&self, number: u64) -> bool {
         number <= self.through

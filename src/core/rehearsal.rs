@@ -66,7 +66,7 @@ impl Rehearsal {
                 (Some(spec), None)
             }
             Action::Update { mut spec, keep_active, .. } => {
-                core.complete(&mut spec, old.map(|old| &old.spec), keep_active, is_taken)?;
+                core.complete(&mut spec, old.map(|old| &**old), keep_active, is_taken)?;
                 (Some(spec), None)
             }
             Action::Apply(mut apply) => match (core.judge_declared(&mut apply, job, command.read_at, is_taken)?, old) {
@@ -104,7 +104,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::core::{Apply, Bounds, Input, Meant, Output, Persist, RequestId, Restored, Settings, StoredJob, Totals};
+    use crate::core::{
+        Apply, Bounds, Input, Meant, Output, Persist, RequestId, Restored, Settings, Shards, StoredJob, Totals,
+    };
     use crate::job::{Context, Definition, JobId, JobSpec, Misfire, RetryPolicy, Revision};
     use crate::time::{Instant, MonoUs, WallUs};
 
@@ -168,6 +170,8 @@ mod tests {
                 retry: RetryPolicy::doubling(0, Duration::from_secs(1)),
                 misfire: Misfire::Once,
                 lateness_max: Duration::from_secs(1),
+                lead_us: crate::limits::ARM_LEAD_US,
+                skew_us: None,
                 noise: 0,
                 bounds: Bounds::default(),
             });
@@ -181,7 +185,14 @@ mod tests {
                 core.handle_input(Input::RestoreJob(Box::new(StoredJob { revision, totals: Totals::default() })), now);
             }
             core.handle_input(
-                Input::RestoreDone(Restored { next_seq: 1, next_job: 9, next_incident: 1, newest: None }),
+                Input::Acquired(Restored {
+                    shards: Shards::ALL,
+                    epochs: Vec::new(),
+                    next_seq: 1,
+                    next_job: 9,
+                    next_incident: 1,
+                    newest: None,
+                }),
                 now,
             );
             while core.poll_output().is_some() {}

@@ -9,8 +9,9 @@ use super::attempt::Handle;
 use super::details::Wait;
 use super::io::{Output, Persist, Refusal, Reply, RequestId, Run, RunOf};
 use super::key::{ExecutionId, ExecutionKey, Kind};
+use super::ownership::number_of_asked;
 use super::receipts::Receipt;
-use super::record::{Class, LedgerRow, Seq};
+use super::record::{Class, LedgerRow, Seq, Status};
 use super::scheduler::{Phase, Scheduler};
 use crate::job::{FieldError, JobId, Overlap, OwnBody};
 use crate::time::{Instant, MonoUs, Now, WallUs};
@@ -37,6 +38,8 @@ struct Pending {
     number: u64,
     request: RequestId,
     wait: Option<Duration>,
+    ids: Vec<ExecutionId>,
+    /// Those of them that are this node's.
     executions: Vec<Handle>,
     /// How many were passed over, where they may be of several jobs.
     passed_over: Option<usize>,
@@ -55,10 +58,23 @@ impl Runs {
         self.patience.first().map(|&(until, _)| until)
     }
 
+    /// Takes who waits for the disk.
+    pub(super) fn take_requests(&mut self) -> impl Iterator<Item = RequestId> + use<> {
+        std::mem::take(&mut self.pending).into_iter().map(|pending| pending.request)
+    }
+
     fn take(&mut self, seq: Seq) -> Option<Waiter> {
         let waiter = self.waiters.remove(&seq)?;
         self.patience.remove(&(waiter.until, seq));
         Some(waiter)
+    }
+}
+
+/// What is answered once the rows of what was asked for are on disk.
+fn started(ids: Vec<ExecutionId>, passed_over: Option<usize>) -> Reply {
+    match passed_over {
+        None => Reply::Started(ids),
+        Some(passed_over) => Reply::StartedAll(ids, passed_over),
     }
 }
 
@@ -162,7 +178,7 @@ impl Scheduler {
         let job = self.jobs[slot].key();
         let mut row = self.new_row_of(ExecutionKey { instant, job, kind, number: 0 }, Class::Manual);
         // No other row has this number, so no other execution of this job has this identity.
-        row.key.number = u32::try_from(row.seq.0 & u64::from(u32::MAX)).expect("it is cut to that");
+        row.key.number = number_of_asked(row.seq.0);
         row.due = now.wall;
         if own_body.is_some() || origin.is_some() {
             let details = row.record.details_mut();
@@ -190,30 +206,27 @@ impl Scheduler {
             self.executions[execution].runs = force;
             executions.push(self.executions.handle(execution));
         }
+        let ids: Vec<ExecutionId> = executions.iter().map(|handle| self.id_of(handle.slot)).collect();
         if std::mem::take(&mut self.plans) {
-            let reply = self.started(&executions, passed_over);
-            self.output(Output::Planned(item, request, reply));
+            self.output(Output::Planned(item, request, started(ids.clone(), passed_over)));
         }
-        self.runs.pending.push_back(Pending { number, request, wait, executions, passed_over });
+        self.runs.pending.push_back(Pending { number, request, wait, ids, executions, passed_over });
     }
 
     /// The rows of what was asked for are on disk, or will never be.
     pub(super) fn runs_settled(&mut self, number: u64, written: bool, now: Now) {
         let place = self.runs.pending.iter().position(|pending| pending.number == number);
         let pending = place.and_then(|place| self.runs.pending.remove(place)).expect("a request is settled once");
-        let Pending { request, wait, mut executions, passed_over, .. } = pending;
+        let Pending { request, wait, ids, mut executions, passed_over, .. } = pending;
         if !written {
             executions.into_iter().for_each(|handle| self.forget(handle.slot));
             return self.refuse(request, Refusal::NotWritten);
         }
-        self.counts.asked_for += executions.len() as u64;
+        self.counts.asked_for += ids.len() as u64;
         // Who stops tells nobody of an end any more.
-        match wait.filter(|_| self.phase == Phase::Running) {
-            Some(wait) => self.await_end(request, executions[0], now.mono.plus(wait)),
-            None => {
-                let reply = self.started(&executions, passed_over);
-                self.output(Output::Reply(request, reply));
-            }
+        match wait.zip(executions.first()).filter(|_| self.phase == Phase::Running) {
+            Some((wait, &only)) => self.await_end(request, only, now.mono.plus(wait)),
+            None => self.output(Output::Reply(request, started(ids, passed_over))),
         }
         // Of several jobs, one after the other: only of one it is remembered who is in the way.
         executions.sort_by_key(|handle| self.executions[handle.slot].job);
@@ -226,11 +239,13 @@ impl Scheduler {
         }
     }
 
-    fn started(&self, executions: &[Handle], passed_over: Option<usize>) -> Reply {
-        let ids = executions.iter().map(|handle| self.id_of(handle.slot)).collect();
-        match passed_over {
-            None => Reply::Started(ids),
-            Some(passed_over) => Reply::StartedAll(ids, passed_over),
+    /// An execution is another node's: nobody here hears of its end.
+    pub(super) fn forget_asked(&mut self, handle: Handle) {
+        if self.executions[handle.slot].is_asked_for() {
+            self.runs.pending.iter_mut().for_each(|pending| pending.executions.retain(|&other| other != handle));
+        }
+        if self.runs.waiters.contains_key(&handle.seq) {
+            self.tell_begun(handle.seq);
         }
     }
 
@@ -245,8 +260,12 @@ impl Scheduler {
         self.runs.patience.insert((until, handle.seq));
     }
 
-    /// An execution has ended, and that is on disk: who waits for it is told.
+    /// An execution has ended, and that is on disk: who waits for it is told. If it is handed over to be tried again, that it
+    /// was begun.
     pub(super) fn tell_end(&mut self, handle: Handle) {
+        if self.executions[handle.slot].row.record.status == Status::Pending {
+            return self.forget_asked(handle);
+        }
         if let Some(Waiter { request, id, .. }) = self.runs.take(handle.seq) {
             let record = self.executions[handle.slot].row.record.clone();
             self.output(Output::Reply(request, Reply::Ended(id, Box::new(record))));

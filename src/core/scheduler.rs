@@ -12,9 +12,10 @@ use super::details::Wait;
 use super::executions::{Executions, State};
 use super::gathering::Gathering;
 use super::incidents::Incidents;
-use super::io::{CalendarChange, Defaults, Input, Notice, Output, Persist, Settings};
+use super::io::{CalendarChange, Defaults, Input, Notice, Output, Persist, Refusal, Settings};
 use super::jobs::Jobs;
 use super::keys::Keys;
+use super::ownership::Ownership;
 use super::receipts::{Receipt, Receipts};
 use super::record::Class;
 use super::restore::Adoption;
@@ -22,6 +23,7 @@ use super::runs::Runs;
 use super::targets::Targets;
 use super::watching::Watches;
 use crate::job::{Delivery, JobSpec};
+use crate::limits::{ARM_LEAD_US, CLUSTER_LEAD_US};
 use crate::time::{Deadline, MonoUs, Now};
 
 /// The scheduler: a pure state machine over jobs and executions.
@@ -47,10 +49,11 @@ pub struct Scheduler {
     pub(super) gaps: GapMemo,
     pub(super) line: Line,
     pub(super) adoption: Adoption,
+    pub(super) ownership: Ownership,
     pub(super) passed_over: PassedOver,
     pub(super) next_seq: u64,
     pub(super) counts: Counts,
-    outputs: VecDeque<Output>,
+    pub(super) outputs: VecDeque<Output>,
 }
 
 /// Where in its life the scheduler is.
@@ -62,9 +65,12 @@ pub(super) enum Phase {
 }
 
 impl Scheduler {
-    /// An empty scheduler that waits to be restored: give it the store's jobs and rows, then `RestoreDone`.
+    /// An empty scheduler that owns nothing: give it jobs and rows as the store has them, then `Acquired`.
     pub fn new(settings: Settings) -> Scheduler {
         settings.bounds.assert_sound();
+        let lead_us = settings.lead_us;
+        assert!((ARM_LEAD_US..=CLUSTER_LEAD_US).contains(&lead_us), "a lead of {lead_us} us is not tried");
+        assert!(settings.skew_us.is_none_or(|skew_us| (0..lead_us / 2).contains(&skew_us)), "what is armed lies ahead");
         Scheduler {
             phase: Phase::Restoring,
             jobs: Jobs::default(),
@@ -83,6 +89,7 @@ impl Scheduler {
             gaps: GapMemo::default(),
             line: Line::default(),
             adoption: Adoption::default(),
+            ownership: Ownership::default(),
             passed_over: PassedOver::default(),
             next_seq: 1,
             counts: Counts::default(),
@@ -94,15 +101,20 @@ impl Scheduler {
     /// Takes one input. Drain `poll_output` to None before the next.
     pub fn handle_input(&mut self, input: Input, now: Now) {
         assert!(self.outputs.is_empty(), "outputs must be drained between inputs");
+        self.ownership.note_time(now.mono);
         match input {
             Input::RestoreJob(job) => self.adopt_job(*job),
-            Input::RestoreRow(row) => self.adopt_row(*row),
-            Input::RestoreCalendar(CalendarChange { name, dates }) => {
-                dates.into_iter().for_each(|dates| self.adopt_calendar(&name, dates));
+            Input::RestoreRow(row, known) => self.adopt_row(*row, known),
+            Input::RestoreCalendar(CalendarChange { name, dates }) => self.find_calendar(&name, dates, now),
+            Input::RestoreSetting(setting) => self.find_setting(setting, now),
+            Input::RestoreIncident(incident) => self.adoption.incidents.push(*incident),
+            Input::Acquired(restored) => self.acquire(restored, now),
+            Input::Lease(until) => {
+                self.ownership.trust(until, now.mono);
+                self.pump(now);
             }
-            Input::RestoreSetting(setting) => self.adopt_setting(setting),
-            Input::RestoreIncident(incident) => self.adopt_incident(*incident),
-            Input::RestoreDone(restored) => self.judge(restored, now),
+            Input::Release { shards, to } => self.release_shards(shards, to, now),
+            Input::Lost => self.lose(),
             Input::Command(command) => self.command(*command, now),
             Input::Gather(command) => self.gather(*command, now),
             Input::WriteGathered(request) => self.write_gathered(request),
@@ -135,7 +147,8 @@ impl Scheduler {
         let wall = [self.jobs.next_arming(), self.executions.next_instant(), self.next_silence_end()];
         let mono = [
             self.executions.next_retry(),
-            self.keys.deadline(),
+            // Nobody begins while nothing may be sent, and then there is a new lease before anything else.
+            self.keys.deadline().filter(|_| !self.ownership.has_lapsed()),
             self.arm_resume,
             self.runs.next_impatient(),
             self.incidents.deadline(),
@@ -203,7 +216,7 @@ impl Scheduler {
         if self.phase == Phase::Draining {
             return;
         }
-        self.give_up_gathered(now);
+        self.give_up_gathered(Refusal::Draining, now);
         // What is due already is not taken back; it is in doubt at the next start.
         while let Some(slot) = self.executions.pop_reached(now.wall) {
             self.reach_instant(slot, now);
@@ -287,9 +300,11 @@ impl Scheduler {
         self.forget_job_if_over(job);
     }
 
-    /// Lets go of a deleted job once its last execution has ended.
+    /// Lets go of a job that is deleted, or another node's, once its last execution has ended and its change is settled.
     pub(super) fn forget_job_if_over(&mut self, slot: u32) {
-        if self.jobs[slot].is_deleted() && self.executions.of_job(slot).next().is_none() {
+        let job = &self.jobs[slot];
+        let is_over = job.is_deleted() || (job.is_given_away() && job.pending.is_none());
+        if is_over && self.executions.of_job(slot).next().is_none() {
             self.forget_job(slot);
         }
     }
@@ -318,13 +333,17 @@ impl Scheduler {
     pub fn check(&self) {
         self.jobs.check();
         self.targets.check();
-        let (in_flight, holders) = self.executions.check(self.jobs.after(None));
+        let (in_flight, holders) = self.executions.check(self.jobs.all());
         self.keys.check(holders);
         assert_eq!(in_flight, self.targets.in_flight());
         self.check_incidents();
         self.check_watches();
-        for slot in self.jobs.after(None).filter(|&slot| self.jobs[slot].is_deleted()) {
-            assert!(self.executions.of_job(slot).next().is_some(), "a deleted job outlives its executions");
+        for slot in self.jobs.all() {
+            let job = &self.jobs[slot];
+            let waits = self.executions.of_job(slot).next().is_some() || job.pending.is_some();
+            assert!(waits || !(job.is_deleted() || job.is_given_away()), "a job outlives its executions");
+            let is_here = job.is_at_work() && !job.is_deleted() && !job.is_given_away();
+            assert!(!is_here || self.owns(job.shard()), "a job is here that is another node's");
         }
         for (slot, execution) in self.executions.iter() {
             let sendable = matches!(execution.state(), State::Queued | State::InFlight);

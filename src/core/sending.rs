@@ -126,9 +126,9 @@ impl Scheduler {
         self.targets.push(target, lane, handle);
     }
 
-    /// Sends what is queued, as far as there is room.
+    /// Sends what is queued, as far as there is room, and as long as this node may trust that it is its own.
     pub(super) fn pump(&mut self, now: Now) {
-        if self.phase != Phase::Running {
+        if self.phase != Phase::Running || self.ownership.has_lapsed() {
             return;
         }
         self.pump_targets(now);
@@ -214,7 +214,8 @@ impl Scheduler {
         self.counts.fired += 1;
         self.counts.retried += u64::from(row.record.attempt > 1);
         let id = row.key.of(job);
-        let attempt = Attempt { handle, number: row.record.attempt, id, class: row.record.class, post };
+        let epoch = self.ownership.epoch(self.jobs[execution.job].shard());
+        let attempt = Attempt { handle, number: row.record.attempt, id, class: row.record.class, epoch, post };
         self.output(Output::Fire(attempt));
     }
 
@@ -229,6 +230,9 @@ impl Scheduler {
             return;
         }
         let slot = report.handle.slot;
+        if report.outcome == Outcome::Withheld {
+            return self.take_up_again(slot, now);
+        }
         let execution = &mut self.executions[slot];
         let job = execution.job;
         let lane = lane_of(execution);
@@ -263,6 +267,31 @@ impl Scheduler {
         }
         let failed = self.executions[slot].row.record.status == Status::Failed;
         self.consider_pausing(job, http_status, failed, now);
+        self.pump(now);
+    }
+
+    /// A worker did not begin an attempt, as this node could not trust any more that it is its own. It is as if it had not
+    /// left, and waits where it did.
+    fn take_up_again(&mut self, slot: u32, now: Now) {
+        self.counts.withheld += 1;
+        let execution = &self.executions[slot];
+        let (job, target, lane) = (execution.job, execution.sent_to(), lane_of(execution));
+        if self.jobs[job].is_given_away() {
+            self.hand_over(slot);
+        } else if self.jobs[job].is_deleted() {
+            self.executions[slot].row.record.error = Some(JOB_DELETED.into());
+            self.finish(slot, Status::Failed, now);
+        } else {
+            let handle = self.executions.requeue(slot);
+            self.targets.push_back_first(target, lane, handle);
+            self.watch_start(slot, now);
+        }
+        // It counts as being in flight until here, so that its target is not forgotten.
+        let turned = self.targets.finished(target, lane, None);
+        assert_eq!(turned, None, "what was not begun says nothing of its target");
+        if self.phase == Phase::Draining {
+            self.keep_for_start();
+        }
         self.pump(now);
     }
 
@@ -301,6 +330,9 @@ impl Scheduler {
         if at_most_once {
             self.note_wait(slot, Some(Wait::Retry));
         }
+        if self.jobs[self.executions[slot].job].is_given_away() {
+            return self.hand_over(slot);
+        }
         self.executions.back_off(slot, now.mono.plus(wait), target);
         self.targets.begin_wait(target);
         self.write_row(slot);
@@ -324,6 +356,10 @@ impl Scheduler {
         let row = &mut execution.row;
         row.record.status = status;
         let job = &mut self.jobs[execution.job];
+        if job.is_given_away() {
+            // What follows from that is for who has the job.
+            return self.hand_over(slot);
+        }
         job.tally.add(row);
         assert_ne!(status, Status::Pending, "an execution does not finish as pending");
         self.counts.ended.note(row.key.kind, status);
@@ -373,7 +409,7 @@ impl Scheduler {
                 let RowNews { alert, incidents } = execution.news.take().map(|news| *news).unwrap_or_default();
                 alert.into_iter().for_each(|alert| self.output(Output::Alert(Box::new(alert))));
                 incidents.into_iter().for_each(|change| self.tell(change));
-                let goes_on = !self.jobs[job].is_deleted();
+                let goes_on = !self.jobs[job].is_deleted() && !self.jobs[job].is_given_away();
                 self.tell_end(handle);
                 self.forget(handle.slot);
                 if goes_on {
@@ -388,7 +424,7 @@ impl Scheduler {
                 self.release(handle.slot, now);
             }
             State::Proposed | State::Armed | State::Withheld | State::Waiting => {}
-            State::Queued | State::InFlight | State::Backoff => {}
+            State::Queued | State::InFlight | State::Backoff | State::Elsewhere => {}
         }
     }
 }
@@ -456,6 +492,7 @@ fn judge(outcome: Outcome, post: &Post, error_len_max: usize) -> Judgement {
         Outcome::TimedOut(why) => unanswered(why, Failure::Timeout, Some(false)),
         Outcome::ConnectionFailed(why) => unanswered(why, Failure::Connection, Some(false)),
         Outcome::WorkerFailed(why) => unanswered(why, Failure::Worker, None),
+        Outcome::Withheld => unreachable!("what was not begun came to nothing"),
     }
 }
 

@@ -332,23 +332,39 @@ impl Targets {
         let turned = (was_failing != is_failing).then(|| (state.name.to_string(), is_failing));
         let in_flight = state.in_flight;
         if turned.is_some() {
-            // Attempts still in flight change sides with their target, and so does its place in the rings.
-            if is_failing {
-                self.failing_in_flight += in_flight;
-                self.failing += 1;
-            } else {
-                self.failing_in_flight -= in_flight;
-                self.failing -= 1;
-            }
-            self.leave_rings(target);
+            self.turn(target, in_flight, is_failing);
         }
+        self.enter_rings(target);
+        self.forget_if_unused(target);
+        turned
+    }
+
+    /// Attempts in flight change sides with their target, and so does its place in the rings.
+    fn turn(&mut self, target: u32, in_flight: u32, is_failing: bool) {
+        if is_failing {
+            self.failing_in_flight += in_flight;
+            self.failing += 1;
+        } else {
+            self.failing_in_flight -= in_flight;
+            self.failing -= 1;
+        }
+        self.leave_rings(target);
+    }
+
+    /// It stands in a ring for each lane in which something waits for it.
+    fn enter_rings(&mut self, target: u32) {
         for lane in [Lane::Due, Lane::Recovery] {
             if !self.targets[target as usize].queues[lane as usize].is_empty() {
                 self.enter_ring(target, lane);
             }
         }
-        self.forget_if_unused(target);
-        turned
+    }
+
+    /// Puts an execution back that was taken and did not leave.
+    pub(super) fn push_back_first(&mut self, target: u32, lane: Lane, handle: Handle) {
+        self.targets[target as usize].queues[lane as usize].push_front(handle);
+        self.queued += 1;
+        self.enter_ring(target, lane);
     }
 
     /// Targets that were forgotten while they failed, since this was asked last.
@@ -356,18 +372,20 @@ impl Targets {
         std::mem::take(&mut self.gone)
     }
 
-    /// At a start, before anything is sent: these targets failed when the process before ended. Those that there are.
+    /// These targets failed when the process ended that had their jobs before. Those that there are.
     pub(super) fn assume_failing(&mut self, mut names: BTreeSet<String>) -> BTreeSet<String> {
         if names.is_empty() {
             return names;
         }
         let mut found = BTreeSet::new();
-        for (_, target) in &mut self.targets {
+        for slot in self.by_name.values().copied().collect::<Vec<u32>>() {
+            let target = &mut self.targets[slot as usize];
             let Some(name) = names.take(&target.name.to_string()) else { continue };
-            assert!(target.in_flight == 0 && target.ringed == [false; 2], "nothing is sent yet");
             if !target.is_failing(self.bounds.failing_after) {
                 target.failures = self.bounds.failing_after;
-                self.failing += 1;
+                let in_flight = target.in_flight;
+                self.turn(slot, in_flight, true);
+                self.enter_rings(slot);
             }
             found.insert(name);
         }

@@ -186,7 +186,7 @@ impl Scheduler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Bounds, Input, Restored, Settings, StoredJob, Totals};
+    use crate::core::{Bounds, Input, Restored, Settings, Shards, StoredJob, Totals};
     use crate::job::{Context, Definition, JobSpec, Misfire, RetryPolicy};
     use crate::time::{MonoUs, Now};
 
@@ -198,6 +198,8 @@ mod tests {
             retry: RetryPolicy::doubling(0, std::time::Duration::from_secs(1)),
             misfire: Misfire::Once,
             lateness_max: std::time::Duration::from_secs(1),
+            lead_us: crate::limits::ARM_LEAD_US,
+            skew_us: None,
             noise: 0,
             bounds: Bounds::default(),
         });
@@ -211,7 +213,14 @@ mod tests {
             core.handle_input(Input::RestoreJob(Box::new(StoredJob { revision, totals: Totals::default() })), now);
         }
         core.handle_input(
-            Input::RestoreDone(Restored { next_seq: 1, next_job: 1_001, next_incident: 1, newest: None }),
+            Input::Acquired(Restored {
+                shards: Shards::ALL,
+                epochs: Vec::new(),
+                next_seq: 1,
+                next_job: 1_001,
+                next_incident: 1,
+                newest: None,
+            }),
             now,
         );
         while core.poll_output().is_some() {}

@@ -320,9 +320,9 @@ impl Scheduler {
         }
     }
 
-    /// At a start: what is waited for, and what is wrong since before.
-    pub(super) fn watch_all(&mut self, now: Now) {
-        for job in self.jobs.after(None).collect::<Vec<u32>>() {
+    /// Of jobs that were taken over: what is waited for, and what is wrong since before.
+    pub(super) fn watch_all(&mut self, jobs: &[u32], now: Now) {
+        for &job in jobs {
             self.watch(job, now);
             if self.jobs[job].incidents > 0 || self.jobs[job].revision().pause.is_some() {
                 self.weigh_pause(job, now);

@@ -12,6 +12,7 @@ use super::connection::Stage;
 use super::exchange::Exchange;
 use super::flight::{Flight, TimeLimits, describe};
 use super::head::{Heads, len_max};
+use super::lease::Lease;
 use super::resolver::Resolver;
 use super::stats::Counters;
 use super::trust::Trust;
@@ -35,6 +36,8 @@ pub(super) struct Setup {
     pub(super) counters: Arc<Counters>,
     pub(super) heads: Heads,
     pub(super) limits: TimeLimits,
+    /// Until when executions may be sent.
+    pub(super) lease: Lease,
     /// How many connections may be open that no attempt needs at the moment.
     pub(super) idle_max: usize,
 }
@@ -49,7 +52,13 @@ impl Setup {
         limits: TimeLimits,
         idle_max: usize,
     ) -> Setup {
-        Setup { worker, registry, resolver, trust, counters: Arc::default(), heads, limits, idle_max }
+        let lease = Lease::default();
+        Setup { worker, registry, resolver, trust, counters: Arc::default(), heads, limits, lease, idle_max }
+    }
+
+    /// With the lease that all workers look at.
+    pub(super) fn under(self, lease: Lease) -> Setup {
+        Setup { lease, ..self }
     }
 }
 
@@ -224,6 +233,11 @@ impl Driver {
     /// Writes a flight's request to a connection that is ready.
     pub(super) fn send(&mut self, link_id: u32, id: u32) {
         let flight = &mut self.board.flights[id as usize];
+        if matches!(flight.errand, Errand::Execution(_)) && self.setup.lease.has_ended() {
+            let (outcome, now) = (flight.withheld(), flight.start);
+            self.close(link_id);
+            return self.finish(id, outcome, now);
+        }
         let link = &mut self.board.links[link_id as usize];
         let peer = &mut self.board.peers[link.peer as usize];
         link.flight = Some(id);

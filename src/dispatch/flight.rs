@@ -85,6 +85,16 @@ impl Flight {
         }
     }
 
+    /// What it comes to if it may not be sent any more: it was not begun, or was before, on a connection that was lost.
+    pub(super) fn withheld(&self) -> Outcome {
+        match self.was_sent {
+            false => Outcome::Withheld,
+            true => {
+                Outcome::ConnectionFailed("not sent again: the server must not trust its lease any more".to_owned())
+            }
+        }
+    }
+
     /// Its request is about to be written; only the first time counts for its dispatch. Whether a byte may have left
     /// before.
     pub(super) fn dispatch(&mut self) -> bool {
@@ -199,7 +209,7 @@ fn after_loss(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::TimedOut(why) => Outcome::TimedOut(format!("{why} ({LOSS})")),
         Outcome::ConnectionFailed(why) => Outcome::ConnectionFailed(format!("{why} ({LOSS})")),
-        Outcome::Answered(_) | Outcome::WorkerFailed(_) => outcome,
+        Outcome::Answered(_) | Outcome::WorkerFailed(_) | Outcome::Withheld => outcome,
     }
 }
 

@@ -7,7 +7,7 @@
 //! known of one target: who waits for it, and how many connections it is worth; `opening` decides whose turn it is to
 //! get one, and a `race` which of its addresses it leads to; the `resolver` looks names up on threads of its own, `names` are what it knows, and the `guard` says which addresses are never
 //! POSTed to, by the operator's `allowlist` among others. `flight` is one attempt under way, `course` where its time goes, `told` what an answer says that is no success, `heard` what its bytes come to by themselves, `head` what its
-//! request says, with the `trace` it belongs to, `tls` how it is encrypted, `trust` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
+//! request says, with the `trace` it belongs to, `lease` until when executions may be sent, `tls` how it is encrypted, `trust` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
 
 mod allowlist;
 mod bell;
@@ -21,6 +21,7 @@ mod flight;
 mod guard;
 mod head;
 mod heard;
+mod lease;
 mod names;
 mod opening;
 mod peer;
@@ -48,6 +49,7 @@ pub use allowlist::{Allowlist, MalformedAllowlist};
 pub use bell::Notify;
 pub use guard::check as may_reach;
 pub use heard::{Heard, hear};
+pub use lease::Lease;
 pub use resolver::{System, ask_system, resolve};
 pub use stats::{PoolStats, WorkerStats};
 pub use trust::{Trust, check_roots, machine_roots};
@@ -106,6 +108,7 @@ pub struct Pool {
     bell: Arc<Bell>,
     resolver: Resolver,
     trust: Arc<Trust>,
+    lease: Lease,
     /// How many attempts may be out.
     room: usize,
 }
@@ -159,13 +162,16 @@ impl Pool {
         let resolver = Resolver::start(Arc::new(resolver::ask_system), settings.targets, &wake, prepare)?;
 
         // From here on, dropping the pool stops what was started.
-        let mut pool = Pool { workers: Vec::new(), reports, received: VecDeque::new(), bell, resolver, trust, room };
+        let lease = Lease::default();
+        let received = VecDeque::new();
+        let mut pool = Pool { workers: Vec::new(), reports, received, bell, resolver, trust, lease, room };
         let idle_max = (settings.idle_max as usize / settings.workers).max(1);
         let limits = TimeLimits { whole: settings.timeout, connect: settings.connect_timeout };
         for (number, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
             let (registry, resolver) = (poll.registry().try_clone()?, pool.resolver.clone());
             let heads = Heads::new(user_agent.clone());
             let setup = Setup::new(number, registry, resolver, Arc::clone(&pool.trust), heads, limits, idle_max);
+            let setup = setup.under(pool.lease.clone());
             let counters = Arc::clone(&setup.counters);
             let (attempts, work) = feed();
             let (reports, bell) = (report.clone(), Arc::clone(&pool.bell));
@@ -219,6 +225,11 @@ impl Pool {
         if !self.received.is_empty() || !self.reports.is_empty() {
             self.bell.ring();
         }
+    }
+
+    /// Until when executions may be sent: to be set by whoever knows.
+    pub fn lease(&self) -> Lease {
+        self.lease.clone()
     }
 
     /// Whom its targets are trusted by.

@@ -93,8 +93,9 @@ pub fn examine(config: &Config, contexts: Option<&Path>, mut tell: impl FnMut(Fi
     tell(clock::zone_data());
     tell(system::open_files(config));
     tell(system::memory(config));
-    disk::examine(&config.db, config.keep.bytes, &mut tell);
-    let is_in_use = disk::database(&config.db, &mut tell);
+    let file = config.store.file();
+    file.iter().for_each(|path| disk::examine(path, config.keep.bytes, &mut tell));
+    let is_in_use = file.is_some_and(|path| disk::database(path, &mut tell));
     config.listen.iter().for_each(|listen| tell(ports::listen(listen, is_in_use)));
     names::resolver(config).into_iter().for_each(&mut tell);
     tell(names::roots(config));

@@ -163,4 +163,16 @@ mod tests {
             assert!(error.starts_with(why), "{error}");
         }
     }
+
+    #[test]
+    fn a_name_is_as_long_as_it_may_be_and_has_no_control_characters() {
+        let named = |name: &str| compile(&serde_json::json!({"name": name, "limit": 1}).to_string());
+        // Characters count, not bytes.
+        let longest = "\u{e9}".repeat(CONCURRENCY_KEY_LEN_MAX);
+        assert_eq!(named(&longest).expect("valid").name, longest.as_str().into());
+        for name in [format!("{longest}x"), "a\nb".to_owned(), "\u{7f}".to_owned(), "\u{85}".to_owned()] {
+            let error = named(&name).expect_err(&name).to_string();
+            assert!(error.starts_with("concurrencyKey.name: expected a name"), "{error}");
+        }
+    }
 }

@@ -212,6 +212,28 @@ mod tests {
     }
 
     #[test]
+    fn without_a_word_of_it_a_method_that_has_a_body_has_an_empty_object() {
+        let post = Post::to(TargetUrl::parse("http://a/").expect("a URL"));
+        assert!(matches!(post.content(), Content::Fixed(b"{}", JSON)) && post.timeout().is_none(), "{post:?}");
+        for (method, has_body) in [
+            (None, true),
+            (Some(Method::POST), true),
+            (Some(Method::PUT), true),
+            (Some(Method::PATCH), true),
+            (Some(Method::GET), false),
+            (Some(Method::DELETE), false),
+        ] {
+            let post =
+                post.clone().changed(|rare| (rare.method, rare.timeout) = (method, Some(Duration::from_secs(1))));
+            match post.content() {
+                Content::Fixed(b"{}", JSON) => assert!(has_body, "{post:?}"),
+                Content::None => assert!(!has_body, "{post:?}"),
+                other => panic!("{other:?} of {post:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn what_is_added_takes_nothing_away() {
         let url = TargetUrl::parse("http://a/").expect("a URL");
         let post = Post::to(url.clone()).with_bearer(&Secret::new("planted")).expect("printable");

@@ -170,7 +170,7 @@ fn status_of(reply: &Reply) -> Status {
         Reply::NotFound | Reply::Nameless | Reply::NoSuchCalendar => Status::NOT_FOUND,
         Reply::NoSuchSetting | Reply::NoSuchIncident => Status::NOT_FOUND,
         Reply::TooMany(_) | Reply::Invalid(_) => Status::BAD_REQUEST,
-        Reply::NameTaken(_) | Reply::Conflict(_) => Status::CONFLICT,
+        Reply::NameTaken(_) | Reply::Conflict(_) | Reply::OwnedElsewhere => Status::CONFLICT,
         Reply::Changed(_) => Status::PRECONDITION_FAILED,
         Reply::Refused(refusal) => ApiError::from(*refusal).status,
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::access::made;
 use crate::access::{Scope, Token, TokenChange, TokenText};
-use crate::store::{AuditRow, Difference, Store};
+use crate::store::{AuditRow, Database, Difference};
 use crate::time::WallUs;
 
 /// What the first token is called.
@@ -18,7 +18,7 @@ const NAME: &str = "bootstrap";
 ///
 /// # Errors
 /// Says what is wrong with the file.
-pub(super) fn add(store: &mut Store, path: &Path, tokens: &mut Vec<Token>, now: WallUs) -> Result<(), String> {
+pub(super) fn add(store: &mut Database, path: &Path, tokens: &mut Vec<Token>, now: WallUs) -> Result<(), String> {
     if tokens.iter().any(|token| token.parent.is_none() && token.is_live(now)) {
         return Ok(());
     }

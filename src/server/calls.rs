@@ -357,7 +357,14 @@ impl Calls {
         let (job, seq) = (JobId::new(JobKey(0), [0; 10]), Seq(request.0));
         let id = ExecutionId { job, instant: now.wall.floor(), kind: Kind::Manual, number: 0 };
         self.trials.insert(request, Arc::clone(&post));
-        engine.try_once(Attempt { handle: Handle { slot: 0, seq }, number: 1, id, class: Class::Manual, post });
+        engine.try_once(Attempt {
+            handle: Handle { slot: 0, seq },
+            number: 1,
+            id,
+            class: Class::Manual,
+            epoch: 0,
+            post,
+        });
         Given::MuchLater
     }
 
@@ -622,7 +629,7 @@ pub(super) fn herd_of(core: &Scheduler, reply: &Reply) -> Option<Herd> {
         Reply::Created(view) | Reply::Updated(view) => {
             view.next.map(|next| core.herd(next, Some(view.revision.id), HERD_LOOKS_OF_CHANGE))
         }
-        Reply::Unchanged(_) | Reply::Nameless => None,
+        Reply::Unchanged(_) | Reply::Nameless | Reply::OwnedElsewhere => None,
         Reply::Deleted | Reply::NotFound | Reply::Conflict(_) | Reply::Invalid(_) | Reply::Refused(_) => None,
         Reply::Started(_) | Reply::StartedAll(..) | Reply::Ended(..) | Reply::NameTaken(_) | Reply::Changed(_) => None,
         Reply::CalendarPut { .. } | Reply::CalendarDeleted | Reply::NoSuchCalendar | Reply::TooMany(_) => None,

@@ -11,7 +11,7 @@ use super::tls::Identity;
 use super::zones;
 use crate::config::Config;
 use crate::dispatch;
-use crate::store::OpenError;
+use crate::store::{DatabaseError, OpenError};
 use crate::vault::Vault;
 
 /// Everything that would keep a server from starting with this, as far as can be known without starting one.
@@ -22,7 +22,7 @@ pub fn check(config: &Config) -> Vec<ServeError> {
     let token = config.bootstrap_token_file.as_deref().map(bootstrap::check).transpose();
     let found = [
         identity.err(),
-        database(&config.db).err(),
+        config.store.file().and_then(|path| database(path).err()),
         zone.err(),
         extra_roots(config).err(),
         vault.err(),
@@ -42,7 +42,7 @@ pub(super) fn extra_roots(config: &Config) -> Result<Vec<u8>, ServeError> {
 
 /// What is there must be a file. Nothing need be there.
 fn database(path: &Path) -> Result<(), ServeError> {
-    let unreadable = |why| ServeError::Store(OpenError::Unreadable(path.to_owned(), why));
+    let unreadable = |why| ServeError::Store(DatabaseError::File(OpenError::Unreadable(path.to_owned(), why)));
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(unreadable(Error::new(ErrorKind::IsADirectory, "it is a folder"))),
         Ok(_) => Ok(()),

@@ -17,8 +17,8 @@ use crate::core::RequestId;
 use crate::http::{Response, Status};
 use crate::job::Context;
 use crate::limits::{
-    ANSWER_PACE_WINDOW, CONNECTIONS_MAX, LEFT_TIME_MAX, PIECES_PER_TURN_MAX, REPLY_TIME_MAX, REQUESTS_AT_ONCE_MAX,
-    UNSENT_MAX,
+    ACCEPTS_PER_TURN_MAX, ANSWER_PACE_WINDOW, CONNECTIONS_MAX, LEFT_TIME_MAX, PIECES_PER_TURN_MAX, REPLY_TIME_MAX,
+    REQUESTS_AT_ONCE_MAX, UNSENT_MAX,
 };
 use crate::time::{Instant as Second, MonoUs};
 
@@ -320,6 +320,35 @@ fn requests_of_many_are_answered_in_turn_and_none_is_left_out() {
     for window in shares[..2 * clients.len()].windows(clients.len()) {
         assert!((1..window.len()).all(|at| !window[..at].contains(&window[at])), "{shares:?}");
     }
+}
+
+#[test]
+fn whoever_was_not_come_to_is_come_to_without_a_wait() {
+    let mut world = World::new();
+    let health = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let ok = || Given::Answer(Response::new(Status::OK, Vec::new()));
+    // More than are let in at once.
+    let mut clients: Vec<TcpStream> = (0..ACCEPTS_PER_TURN_MAX + 1).map(|_| world.client_asking(health)).collect();
+    world.serve(|_, _| ok());
+    assert_eq!(world.open(), ACCEPTS_PER_TURN_MAX);
+    assert!(world.connections.has_more(), "one waits outside");
+    while world.open() < clients.len() || world.connections.has_more() {
+        world.serve(|_, _| ok());
+    }
+    clients.iter_mut().for_each(|client| client.write_all(health).expect("there is room"));
+    let mut answered = 0;
+    while answered < ACCEPTS_PER_TURN_MAX / 2 {
+        // A turn has time for one of them.
+        world.serve_while(|_, _| {
+            answered += 1;
+            (ok(), false)
+        });
+        assert!(world.connections.has_more(), "others have asked");
+    }
+    while world.connections.has_more() {
+        world.serve(|_, _| ok());
+    }
+    assert_eq!(world.open(), clients.len(), "nobody asks any more");
 }
 
 #[test]

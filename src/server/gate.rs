@@ -18,18 +18,18 @@ use crate::http::{Method, Request, Status};
 
 /// What is let in.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub struct Gate {
     /// Names beside addresses and `localhost`.
-    pub(super) allowed_hosts: Vec<String>,
+    pub allowed_hosts: Vec<String>,
     /// The origin whose pages may change something, beside this server's own. `*` is none: it is for reading.
-    pub(super) cors_origin: Option<String>,
+    pub cors_origin: Option<String>,
     /// Who is believed when it speaks of the client.
-    pub(super) trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Gate {
     /// Whether somebody connected speaks for others.
-    pub(super) fn trusts(&self, peer: Peer) -> bool {
+    pub fn trusts(&self, peer: Peer) -> bool {
         proxies::is_trusted(&self.trusted_proxies, peer.address)
     }
 
@@ -37,7 +37,7 @@ impl Gate {
     ///
     /// # Errors
     /// Says what it lacks: 421, 403 or 415.
-    pub(super) fn check(&self, seen: &Seen<'_>, request: &Request, who: Who) -> Result<(), ApiError> {
+    pub fn check(&self, seen: &Seen<'_>, request: &Request, who: Who) -> Result<(), ApiError> {
         // A page that gives this machine a name of its own has no token, and browsers add none.
         let shows_token = who.token.is_some() && !who.by_cookie;
         if !shows_token {
@@ -47,7 +47,7 @@ impl Gate {
     }
 
     /// A request as its client sees it.
-    pub(super) fn see<'a>(&self, peer: Peer, request: &'a Request) -> Seen<'a> {
+    pub fn see<'a>(&self, peer: Peer, request: &'a Request) -> Seen<'a> {
         proxies::see(&self.trusted_proxies, peer, &request.headers)
     }
 
@@ -70,7 +70,7 @@ impl Gate {
             return Ok(());
         }
         let message =
-            format!("Host: expected an IP address, localhost or a name given by --allowed-host, got {text:.200?}");
+            format!("Host: expected an IP address, localhost or a name given by --allowed-host, got {:?}", short(text));
         Err(ApiError::new(Status::MISDIRECTED_REQUEST, message))
     }
 
@@ -88,13 +88,14 @@ impl Gate {
         let named = origin.is_some_and(|origin| self.is_named(origin));
         if let Some(origin) = origin.filter(|origin| !named && !is_own(origin, seen)) {
             let message = format!(
-                "Origin: expected this server's own ({}), or the one given by --cors-origin, got {origin:.200?}",
-                Own(seen)
+                "Origin: expected this server's own ({}), or the one given by --cors-origin, got {:?}",
+                Own(seen),
+                short(origin)
             );
             return Err(ApiError::new(Status::FORBIDDEN, message));
         }
         if let Some(site) = site.filter(|site| !named && !matches!(*site, "same-origin" | "none")) {
-            let message = format!("Sec-Fetch-Site: expected same-origin or none, got {site:.200?}");
+            let message = format!("Sec-Fetch-Site: expected same-origin or none, got {:?}", short(site));
             return Err(ApiError::new(Status::FORBIDDEN, message));
         }
         // Forms can send three types, and none at all. Whoever sends JSON had to ask first.
@@ -103,7 +104,8 @@ impl Gate {
         if says_nothing || media_type.is_some_and(|text| api::is_json(text) || api::is_lines(text)) {
             return Ok(());
         }
-        let message = format!("Content-Type: expected application/json, got {:.200?}", media_type.unwrap_or_default());
+        let message =
+            format!("Content-Type: expected application/json, got {:?}", short(media_type.unwrap_or_default()));
         Err(ApiError::new(Status::UNSUPPORTED_MEDIA_TYPE, message))
     }
 
@@ -111,6 +113,11 @@ impl Gate {
         let named = self.cors_origin.as_deref().filter(|named| *named != "*").and_then(Origin::parse);
         named.is_some_and(|named| Origin::parse(origin) == Some(named))
     }
+}
+
+/// The beginning of what somebody said: whoever is refused hears no more of it than is needed to find it.
+fn short(text: &str) -> &str {
+    text.char_indices().nth(200).map_or(text, |(end, _)| &text[..end])
 }
 
 /// Whether a method changes nothing.
@@ -314,6 +321,9 @@ mod tests {
         let seen = gate.see(Peer::local(), &stranger);
         let refused = gate.check(&seen, &stranger, Who::without_token(None)).expect_err("421");
         assert!(refused.message.contains("--allowed-host"), "{}", refused.message);
+        let long = request(Method::Get, &[("host", &"\u{e4}".repeat(5_000))], "");
+        let refused = gate.check(&gate.see(Peer::local(), &long), &long, Who::without_token(None)).expect_err("421");
+        assert!(refused.message.chars().count() < 300, "{}", refused.message);
     }
 
     #[test]

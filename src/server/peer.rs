@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Peer {
+pub struct Peer {
     /// Its address. Whoever comes through a unix socket is on this machine, and has that of loopback.
     pub(super) address: IpAddr,
     /// Whether the connection is encrypted.
@@ -16,17 +16,17 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Over TCP, as it is.
-    pub(super) const fn tcp(address: IpAddr) -> Peer {
+    pub const fn tcp(address: IpAddr) -> Peer {
         Peer { address, over_tls: false, is_local_socket: false }
     }
 
     /// Over TCP and TLS.
-    pub(super) const fn tls(address: IpAddr) -> Peer {
+    pub const fn tls(address: IpAddr) -> Peer {
         Peer { over_tls: true, ..Peer::tcp(address) }
     }
 
     /// Through a unix socket.
-    pub(super) const fn local() -> Peer {
+    pub const fn local() -> Peer {
         Peer { is_local_socket: true, ..Peer::tcp(IpAddr::V4(Ipv4Addr::LOCALHOST)) }
     }
 }

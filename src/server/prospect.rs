@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::zones;
 use crate::clock;
 use crate::core::{
-    Bounds, Class, ExecutionKey, Input, LedgerRow, Notice, Output, Persist, Scheduler, Settings, Status,
+    Bounds, Class, ExecutionKey, Input, Known, LedgerRow, Notice, Output, Persist, Scheduler, Settings, Status,
 };
 use crate::job::{Context, Misfire, RetryPolicy};
 use crate::limits::PROSPECT_TIME_MAX;
@@ -81,7 +81,7 @@ pub fn prospect(look: &Look, told: Told) -> Result<Prospect, OpenError> {
     let loaded = look.load(
         &Context { zones: Some(&zones), ..Context::at(now.wall.floor()) },
         |job| core.handle_input(Input::RestoreJob(Box::new(job)), now),
-        |row| rows.push(Input::RestoreRow(Box::new(row))),
+        |row| rows.push(Input::RestoreRow(Box::new(row), Known::Nothing)),
     )?;
     let unfinished = rows.len();
     rows.into_iter().for_each(|row| rehearsal.input(row, now));
@@ -93,7 +93,7 @@ pub fn prospect(look: &Look, told: Told) -> Result<Prospect, OpenError> {
     for incident in loaded.incidents {
         rehearsal.input(Input::RestoreIncident(Box::new(incident)), now);
     }
-    rehearsal.input(Input::RestoreDone(loaded.restored), now);
+    rehearsal.input(Input::Acquired(loaded.restored), now);
     rehearsal.settle(&mut now);
     let Rehearsal { core, again, given_up, caught_up, missed, .. } = rehearsal;
     let load = core.load(now.wall);
@@ -137,6 +137,8 @@ impl Rehearsal {
             retry,
             misfire,
             lateness_max,
+            lead_us: crate::limits::ARM_LEAD_US,
+            skew_us: None,
             noise: 1,
             bounds: Bounds::default(),
         });
@@ -213,6 +215,7 @@ impl Rehearsal {
             Persist::Change(change) => change.rows.iter().for_each(|row| self.note_row(row)),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => {}
             Persist::Setting(_) | Persist::Incident(_) => {}
+            Persist::Release { .. } | Persist::HandOver(_) => {}
         }
     }
 

@@ -10,13 +10,13 @@ use crate::http::{Headers, Proxied};
 
 /// A request as the client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen<'a> {
+pub struct Seen<'a> {
     /// Who it is.
-    pub(super) client: IpAddr,
+    pub client: IpAddr,
     /// Whether it speaks HTTPS, to this server or to a proxy.
-    pub(super) https: bool,
+    pub https: bool,
     /// What it calls this server.
-    pub(super) host: Option<&'a str>,
+    pub host: Option<&'a str>,
 }
 
 /// What one proxy has added.

@@ -214,4 +214,22 @@ mod tests {
         }
         assert!(ring.len <= EVENTS_KEPT_LEN_MAX && ring.kept.len() == 9, "{}", ring.kept.len());
     }
+
+    #[test]
+    fn as_many_events_are_kept_as_may_be_and_as_long_ones() {
+        let full = ring(EVENTS_KEPT_MAX as u64);
+        assert_eq!(told(&full.piece(behind(0)).0)[0], overload(1), "there is room for all of them");
+        let mut full = full;
+        full.push(news(0));
+        assert_eq!(told(&full.piece(behind(0)).0)[..2], [gap(1, "1"), overload(2)]);
+        // The last one fills it to the last byte.
+        let named = |len: usize| News::Target { name: "x".repeat(len), failing: true, at: crate::time::WallUs(0) };
+        let mut long = Ring::new(PROCESS);
+        (0..9).for_each(|_| long.push(named(EVENTS_KEPT_LEN_MAX / 10)));
+        let beside = named(0).text(long.id(long.next)).len();
+        long.push(named(EVENTS_KEPT_LEN_MAX - long.len - beside));
+        assert_eq!((long.len, long.kept.len()), (EVENTS_KEPT_LEN_MAX, 10));
+        long.push(news(0));
+        assert_eq!(long.kept.len(), 10, "the oldest makes room");
+    }
 }

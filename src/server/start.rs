@@ -36,12 +36,12 @@ use crate::alert::Alerts;
 use crate::api::{self, Cors};
 use crate::clock;
 use crate::config::{Config, Listen};
-use crate::core::{Bounds, Input, Scheduler, Settings};
+use crate::core::{Bounds, Input, Known, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::job::{Context, RetryPolicy};
 use crate::limits::{ALERTS_IN_FLIGHT_MAX, CHANNEL_PARCELS_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS, TRIALS_MAX};
 use crate::schedule::{Zone, Zones};
-use crate::store::{OpenError, Readers, Store, Writer};
+use crate::store::{Database, DatabaseError};
 use crate::telemetry::Logs;
 use crate::vault::{KeyFileError, Vault};
 use crate::web::Site;
@@ -73,7 +73,7 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), ServeError> {
     let zone = zones.get(&config.time_zone).map_err(|why| ServeError::TimeZone(why.message().to_owned()))?;
     let vault = config.secrets_key.as_deref().map(Vault::open_file).transpose().map_err(ServeError::SecretsKey)?;
     let keys = Keys::new(vault.as_ref().map(Vault::blind));
-    let store = Store::open(&config.db).map_err(ServeError::Store)?.with_vault(vault);
+    let store = Database::open(&config.store, vault).map_err(ServeError::Store)?;
     let (mut serving, jobs, is_open) =
         prepare((config, reread), logs, (zones, zone), (bound, identity), (store, keys), supervisor)?;
     greet(config, &addresses, jobs, is_open);
@@ -100,7 +100,7 @@ fn prepare(
     logs: Logs,
     (zones, zone): (Zones, Zone),
     (bound, identity): (Bound, Option<Identity>),
-    (mut store, keys): (Store, Keys),
+    (mut store, keys): (Database, Keys),
     supervisor: Supervisor,
 ) -> Result<(Loop, usize, bool), ServeError> {
     let poll = Poll::new().map_err(ServeError::Loop)?;
@@ -124,6 +124,8 @@ fn prepare(
         retry: RetryPolicy::doubling(config.retries, config.retry_delay),
         misfire: config.misfire,
         lateness_max: config.max_lateness,
+        lead_us: crate::limits::ARM_LEAD_US,
+        skew_us: None,
         noise: getrandom::u64().map_err(|why| ServeError::Loop(io::Error::other(why)))?,
         bounds: Bounds::default(),
     });
@@ -133,7 +135,7 @@ fn prepare(
         .load(
             &Context { zones: Some(&zones), ..Context::at(start.wall.floor()) },
             |job| core.handle_input(Input::RestoreJob(Box::new(job)), start),
-            |row| inputs.push(Input::RestoreRow(Box::new(row))),
+            |row| inputs.push(Input::RestoreRow(Box::new(row), Known::Nothing)),
         )
         .map_err(ServeError::Store)?;
     if let Some(file) = &config.bootstrap_token_file {
@@ -167,13 +169,18 @@ fn prepare(
     .map_err(ServeError::Thread)?;
     let alerts = Alerts::new(config.alert_webhook.clone());
     let telling = Telling::new(config.targets.clone(), pool.trust(), Arc::clone(&notify));
-    let readers = Readers::start(&store, READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
+    let readers = store.readers(READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
     let reload = reread.map(|reread| Reload::new(reread, config.clone(), zones.clone(), Arc::clone(&notify)));
     let readers = readers.map_err(ServeError::Thread)?;
-    let source = store.backup_source();
-    let backups = config.backups.clone().map(|plan| Backups::start(plan, source)).transpose();
+    let plan = config.backups.clone().zip(store.backup_source());
+    if plan.is_none() && config.backups.is_some() {
+        tracing::warn!(
+            "--backup-dir: none are made of a database on PostgreSQL, which has its own means, such as pg_dump"
+        );
+    }
+    let backups = plan.map(|(plan, source)| Backups::start(plan, source)).transpose();
     let backups = backups.map_err(ServeError::Thread)?;
-    let writer = Writer::start(store, config.keep, config.housekeeping, notify).map_err(ServeError::Thread)?;
+    let writer = store.writer(config.keep, config.housekeeping, notify).map_err(ServeError::Thread)?;
 
     let mut engine = Engine::new(core, writer, pool, (alerts, telling), Events::new(start.wall), start.wall);
     let now = clock::now();
@@ -189,7 +196,7 @@ fn prepare(
     for incident in loaded.incidents {
         engine.input(Input::RestoreIncident(Box::new(incident)), now);
     }
-    engine.input(Input::RestoreDone(loaded.restored), now);
+    engine.input(Input::Acquired(loaded.restored), now);
     engine.resume_alerts(&loaded.alerts, now);
     engine.resume_telling(loaded.channels, loaded.messages, now);
 
@@ -208,7 +215,7 @@ fn prepare(
         audits: Audits::default(),
         backups,
         description: aside("description", api::openapi).map_err(ServeError::Thread)?,
-        usage: UsageBoard::start(&config.db).map_err(ServeError::Thread)?,
+        usage: UsageBoard::start(config.store.file()).map_err(ServeError::Thread)?,
         site: aside("page", Site::make).map_err(ServeError::Thread)?,
         zones,
         zone,
@@ -245,13 +252,12 @@ fn aside<T: Clone + Send + 'static>(name: &str, make: fn() -> T) -> io::Result<T
 
 /// What the person at the terminal needs to know next.
 fn greet(config: &Config, listen: &[Listen], jobs: usize, is_open: bool) {
-    let path = std::path::absolute(&config.db).unwrap_or_else(|_| config.db.clone());
     let (first, others) = listen.split_first().expect("the command line gives one at least");
     println!("Punctual {} listens on {first}", env!("CARGO_PKG_VERSION"));
     for other in others {
         println!("  and on {other}");
     }
-    println!("Data: {} ({jobs} {} loaded)", path.display(), if jobs == 1 { "job" } else { "jobs" });
+    println!("Data: {} ({jobs} {} loaded)", config.store, if jobs == 1 { "job" } else { "jobs" });
     // Where it is plain there is no certificate that a client may not trust.
     let is_plain = |listen: &&Listen| matches!(listen, Listen::Tcp { over_tls: false, .. });
     let at = match listen.iter().find(is_plain).unwrap_or(first) {
@@ -282,7 +288,7 @@ pub enum ServeError {
     /// The first token cannot be had.
     Bootstrap(String),
     /// The database cannot be opened or read.
-    Store(OpenError),
+    Store(DatabaseError),
     /// There is no such zone.
     TimeZone(String),
     /// The key that secrets are sealed with cannot be used.

@@ -92,15 +92,14 @@ impl UsageBoard {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(database: &Path) -> io::Result<UsageBoard> {
+    pub(super) fn start(database: Option<&Path>) -> io::Result<UsageBoard> {
         let board = Arc::new(Board::new());
-        let (theirs, database) = (Arc::downgrade(&board), database.to_owned());
-        let log = log_of(&database);
+        let (theirs, database) = (Arc::downgrade(&board), database.map(Path::to_owned));
         thread::Builder::new().name("usage".to_owned()).spawn(move || {
             background::give_way();
             // It ends with the loop, at the latest at the next look.
             while let Some(board) = theirs.upgrade() {
-                board.write(look(&database, &log));
+                board.write(look(database.as_deref()));
                 drop(board);
                 thread::sleep(USAGE_LOOK_EVERY);
             }
@@ -114,8 +113,8 @@ impl UsageBoard {
     }
 }
 
-/// Looks at everything.
-fn look(database: &Path, log: &Path) -> Usage {
+/// Looks at everything; at the disk, if the database is a file.
+fn look(database: Option<&Path>) -> Usage {
     let size = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.len());
     Usage {
         memory: memory(),
@@ -123,8 +122,8 @@ fn look(database: &Path, log: &Path) -> Usage {
         open_files: open_files(),
         open_files_max: open_files_max(),
         // There need not be a log.
-        disk: size(database).map(|database| database + size(log).unwrap_or(0)),
-        disk_free: free(database),
+        disk: database.and_then(|database| Some(size(database)? + size(&log_of(database)).unwrap_or(0))),
+        disk_free: database.and_then(free),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::sqlite::Subject;
+use super::subject::{Subject, also_on_postgres};
 use super::{AlertState, Answer, Delivery, IncidentQuery, Keep, Query, SentMessage};
 use crate::clock;
 use crate::core::{
@@ -348,3 +348,15 @@ fn a_damaged_row_is_refused_at_a_start() {
         assert!(said.starts_with("failed to open ") && said.contains(why), "{sql}: {said}");
     }
 }
+
+also_on_postgres!(
+    an_incident_comes_back_as_it_was_and_a_start_finds_those_that_are_open,
+    writing_again_changes_nothing_of_what_was_delivered,
+    what_is_heard_of_a_message_before_its_row_comes_is_kept,
+    what_was_heard_of_a_message_that_never_came_says_nothing_of_another,
+    messages_come_back_in_the_order_in_which_they_were_made_with_the_incident_as_it_is,
+    a_page_shows_each_incident_once_newest_first_whatever_is_asked_for,
+    the_newest_messages_of_an_incident_that_was_told_often_are_shown,
+    what_is_over_ages_out_with_its_messages_and_what_is_not_stays,
+    too_many_that_are_over_go_oldest_first_but_none_that_is_still_to_be_told,
+);

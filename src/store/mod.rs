@@ -1,19 +1,23 @@
 //! Owns what is kept: it has one door for writing and one for reading, and behind them a backend.
 //! It must not decide: it writes what the core asks for, and reads what clients ask for.
 //!
-//! `messages` is all that the house knows of it, with `audit` (who did what), `incidents` (what was wrong, and who was told)
-//! and `housekeeping` (how often old things are moved and go). `sqlite` is the backend: the only place that knows SQL. What any backend
+//! A `database` is a file or on a server, `writing` and `reading` are its doors. `messages` is all that the house knows of it, with `audit` (who did what), `incidents` (what was wrong, and who was told)
+//! and `housekeeping` (how often old things are moved and go). `sqlite` and `postgres` are the backends: nobody else knows SQL. What any backend
 //! keeps of time series is pure: `steps` (which of them there are), `rollup` (what is known of one, and its bytes),
 //! `sketch` (how values are distributed), `varint`. What any backend keeps in `tables` is written and read once, over `sql`: what the
-//! two databases have in common. A `finding` is what a look at a database may find wrong.
+//! two databases have in common. A `finding` is what a look at a database may find wrong; a
+//! `subject` is a store under test, whichever backend it has.
 
 mod audit;
+mod database;
 mod finding;
 mod housekeeping;
 mod incidents;
 #[cfg(test)]
 mod incidents_tests;
 mod messages;
+mod postgres;
+mod reading;
 mod rollup;
 #[cfg(test)]
 mod secrets_tests;
@@ -27,14 +31,18 @@ mod sqlite;
 mod steps;
 #[cfg(test)]
 mod strips_tests;
+#[cfg(test)]
+mod subject;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod varint;
+mod writing;
 
 pub use audit::{
     AuditPage, AuditQuery, AuditRecord, AuditRow, Difference, Differing, members_between, shown, values_between,
 };
+pub use database::{Database, DatabaseError, Location};
 pub use finding::Finding;
 pub use housekeeping::Housekeeping;
 pub use incidents::{ChannelHealth, Delivery, IncidentPage, IncidentQuery, SentMessage, UndeliveredMessage};
@@ -43,7 +51,9 @@ pub use messages::{
     FoundJobs, JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
     StoredAnswer, Strip, StripRun, WriterEvent,
 };
+pub use reading::Readers;
 pub use sqlite::{
-    BackedUp, BackupSource, CopyError, Examined, Look, Looked, OpenError, Prepared, Progress, Readers, Replaced,
-    ResealError, Resealed, SecretsState, Store, TokenFile, Watch, Writer, fill,
+    BackedUp, BackupSource, CopyError, Examined, Look, Looked, OpenError, Prepared, Progress, Replaced, ResealError,
+    Resealed, SecretsState, Store, TokenFile, Watch, fill,
 };
+pub use writing::Writer;

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::sqlite::Subject;
+use super::subject::{Subject, also_on_postgres};
 use crate::core::{Change, JobChange, Persist};
 use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use crate::time::{Instant, WallUs};
@@ -156,3 +156,5 @@ fn another_key_seals_all_or_nothing() {
     let done = store.reseal(KEY, other).expect("each has one of the keys");
     assert_eq!((done.resealed, done.unchanged), (3, 4));
 }
+
+also_on_postgres!(they_go_with_the_deletion_of_their_job_at_once, without_the_key_a_store_with_secrets_does_not_open,);

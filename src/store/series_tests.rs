@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::sqlite::Subject;
+use super::subject::{Subject, also_on_postgres};
 use super::{Answer, Distribution, Keep, Query, Series, SeriesPoint};
 use crate::core::{Change, Class, ExecutionKey, JobChange, LedgerRow, Persist, Seq, Status};
 use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
@@ -158,7 +158,7 @@ fn each_row_is_counted_once_folded_or_not_over_midnight_and_after_a_crash() {
                 0 => assert_eq!(store.fold(), None),
                 1 => store.reopen(),
                 // A batch that was written and is written again.
-                2 => write(&mut store, &all[written - 1..written]),
+                2 => store.write_again(all[written - more..written].iter().map(|row| Persist::Row(row.clone(), None))),
                 _ => {}
             }
             check(&mut store, &all[..written], range, i64::MIN, &format!("seed {seed}, {written} rows"));
@@ -334,3 +334,12 @@ fn a_rollup_that_cannot_be_read_keeps_no_execution_from_history_and_no_other_fro
         assert_eq!(stays, i64::from(!is_aged), "what cannot be moved stays");
     }
 }
+
+also_on_postgres!(
+    each_row_is_counted_once_folded_or_not_over_midnight_and_after_a_crash,
+    what_is_armed_or_in_flight_is_in_no_series,
+    percentiles_are_about_right,
+    days_go_when_they_are_too_old_and_not_because_of_retention,
+    a_clock_that_is_years_ahead_makes_no_days_of_what_is_new,
+    a_deleted_job_has_its_series_while_there_is_history_and_stays_in_the_sum,
+);

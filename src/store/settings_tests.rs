@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ChannelHealth;
-use super::sqlite::Subject;
+use super::subject::{Subject, also_on_postgres};
 use crate::channel::Channel;
 use crate::core::{Persist, PolicyScope, Setting, Silence, SilenceId, Silenced};
 use crate::job::{AlertPolicy, JobId, JobKey};
@@ -247,3 +247,8 @@ fn a_damaged_setting_is_refused_at_a_start() {
         assert!(said.starts_with("failed to open ") && said.contains(why), "{sql}: {said}");
     }
 }
+
+also_on_postgres!(
+    settings_come_back_as_they_are_to_be_however_often_they_are_written,
+    how_a_channel_fared_outlives_its_change_and_not_its_deletion,
+);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::sqlite::Subject;
+use super::subject::{Subject, also_on_postgres};
 use super::{Answer, Query, Strip, StripRun};
 use crate::core::{Change, Class, ExecutionKey, JobChange, LedgerRow, Persist, Seq, Status};
 use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
@@ -100,3 +100,29 @@ fn a_strip_is_the_page_of_its_job_whether_folded_or_not_and_an_unknown_one_is_em
     store.fold();
     compare(&mut store);
 }
+
+#[test]
+fn a_strip_is_full_whatever_lies_ahead_or_has_moved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Subject::open(folder.path());
+    store.write([put(1)]);
+    store.write((0..20).map(|second| row(second as u64 + 1, 1, second, Status::Success)));
+    store.fold();
+    // The clock was ahead once: more rows lie ahead than a strip has, and behind them what has just happened.
+    store.write((20..40).map(|second| row(second as u64 + 1, 1, second, Status::Failed)));
+    store.write((0..30).map(|second| row(1_000 + second as u64, 1, 2_000 + second, Status::Pending)));
+    for limit in [1, 5, 19, 20, 21, 40, 60] {
+        let runs = &ask(&mut store, &[job(1)], limit)[0].runs;
+        assert_eq!(runs.len(), limit.min(40), "{limit}");
+        assert_eq!(*runs, page(&mut store, job(1), limit), "{limit}");
+    }
+    // The index knows of some that are not on disk yet.
+    store.meddle("DELETE FROM ledger WHERE seq BETWEEN 36 AND 40");
+    for limit in [1, 3, 5, 20, 60] {
+        let runs = &ask(&mut store, &[job(1)], limit)[0].runs;
+        let seconds: Vec<i64> = runs.iter().map(|run| run.instant.as_secs()).collect();
+        assert_eq!(seconds, (0..35).rev().take(limit).collect::<Vec<_>>(), "{limit}");
+    }
+}
+
+also_on_postgres!(a_strip_is_the_page_of_its_job_whether_folded_or_not_and_an_unknown_one_is_empty,);

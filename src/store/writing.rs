@@ -28,11 +28,23 @@ pub(super) struct Work {
     pub(super) batches: Receiver<(Instant, Batch)>,
     /// How much is kept from now on.
     pub(super) keeps: Receiver<Keep>,
+    pub(super) teller: Teller,
+}
+
+impl Work {
+    pub(super) fn tell(&self, event: WriterEvent) {
+        self.teller.tell(event);
+    }
+}
+
+/// Through which the loop hears of events.
+#[derive(Clone)]
+pub(super) struct Teller {
     say: Sender<WriterEvent>,
     notify: Arc<dyn Fn() + Send + Sync>,
 }
 
-impl Work {
+impl Teller {
     pub(super) fn tell(&self, event: WriterEvent) {
         // The loop is gone only when the process ends.
         drop(self.say.send(event));
@@ -52,7 +64,7 @@ impl Writer {
         let (batches, work) = bounded(BATCHES_PENDING_MAX);
         let keeps = bounded(1);
         let (say, events) = bounded(4 * BATCHES_PENDING_MAX + 4);
-        let work = Work { batches: work, keeps: keeps.1.clone(), say, notify };
+        let work = Work { batches: work, keeps: keeps.1.clone(), teller: Teller { say, notify } };
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             background::give_way();
             run(work);
@@ -99,4 +111,3 @@ impl Writer {
         }
     }
 }
-

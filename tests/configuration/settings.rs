@@ -18,6 +18,8 @@ fn samples(home: &Home) -> Vec<(&'static str, String, String)> {
         ("tls-cert", file("cert.pem")),
         ("tls-key", file("key.pem")),
         ("db", file("other.db")),
+        ("store", text("postgres://db.example")),
+        ("node", text("b")),
         ("max-in-flight", number("77")),
         ("workers", number("3")),
         ("timeout-ms", number("1234")),
@@ -65,6 +67,7 @@ fn every_flag_is_set_in_three_ways_and_nothing_else_is() {
         let beside = match *key {
             "tls-cert" => vec!["--tls-key".to_owned(), home.text("key.pem")],
             "tls-key" => vec!["--tls-cert".to_owned(), home.text("cert.pem")],
+            "node" => vec!["--store".to_owned(), "postgres://db.example".to_owned()],
             "backup-every-minutes" | "backup-keep" => vec!["--backup-dir".to_owned(), home.text("backups")],
             _ => Vec::new(),
         };

@@ -1,16 +1,17 @@
 //! Owns what a store holds, as far as anybody can see it through its doors: what a start loads and what queries answer.
 //! It must not know how any of it is kept: what is folded and what is not yet are the same here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, bounded};
 use punctual::access::TokenId;
-use punctual::core::{ExecutionId, ExecutionKey, StoredJob};
+use punctual::core::{Cause, ExecutionId, ExecutionKey, Incident, IncidentId, Record, Status, StoredJob};
 use punctual::job::{Context, JobId};
 use punctual::store::{Answer, AuditQuery, Filter, IncidentQuery, Loaded, Query, ReadError, Readers, Store};
 use punctual::time::{Instant, WallUs};
+use punctual::vault::Vault;
 
 use super::child::opened;
 
@@ -54,22 +55,63 @@ impl Asking {
     }
 }
 
-/// The jobs that are there, each with its URL, and executions that are not.
-type Served = (BTreeMap<JobId, String>, Vec<ExecutionId>);
+/// A store that a server had, and somebody who asks it.
+pub(crate) struct Served {
+    /// Of each job what is sent: its URL, and what its `Authorization` says, or `-`.
+    pub(crate) jobs: BTreeMap<JobId, String>,
+    asking: Asking,
+    _store: Store,
+}
 
-impl Content {
-    /// Of the database at this path: its jobs, and which of these executions it knows nothing of.
-    pub(crate) fn served(path: &Path, executions: &BTreeSet<ExecutionId>) -> Result<Served, String> {
-        let mut store = opened(path).map_err(|why| why.to_string())?;
+impl Served {
+    /// The database at this path, whose secrets this key opens.
+    pub(crate) fn open(path: &Path, vault: Vault) -> Result<Served, String> {
+        let mut store = opened(path).map_err(|why| why.to_string())?.with_vault(Some(vault));
         let mut jobs = BTreeMap::new();
-        let take = |job: StoredJob| drop(jobs.insert(job.revision.id, job.revision.spec.post.url.to_string()));
+        let take = |job: StoredJob| {
+            let post = &job.revision.spec.post;
+            let auth = post.headers().find(|(name, _)| *name == "authorization").map(|(_, value)| value);
+            let auth = auth.map_or("-", |value| value.to_str().expect("it is ASCII"));
+            jobs.insert(job.revision.id, format!("{} {auth}", post.url));
+        };
         store.load(&Context::at(Instant::FIRST), take, drop).map_err(|why| why.to_string())?;
-        let asking = Asking::of(&store)?;
-        let is_there = |id: ExecutionId| matches!(asking.ask(Query::One { id, now: LATER }), Answer::One(Some(_)));
-        let missing = executions.iter().copied().filter(|&id| !is_there(id)).collect();
-        Ok((jobs, missing))
+        Ok(Served { jobs, asking: Asking::of(&store)?, _store: store })
     }
 
+    /// What is known of an execution.
+    pub(crate) fn record(&self, id: ExecutionId) -> Option<Record> {
+        match self.asking.ask(Query::One { id, now: LATER }) {
+            Answer::One(found) => found.map(|found| found.record),
+            other => panic!("that was not asked for: {other:?}"),
+        }
+    }
+
+    /// What is known of an incident.
+    pub(crate) fn incident(&self, id: IncidentId) -> Option<Incident> {
+        match self.asking.ask(Query::Incident(id)) {
+            Answer::Incident(found) => found.map(|found| found.0),
+            other => panic!("that was not asked for: {other:?}"),
+        }
+    }
+
+    /// Whether the newest execution of a job that ended well or badly did the latter, and whether an incident says so.
+    pub(crate) fn fails(&self, job: JobId) -> (bool, bool) {
+        let newest = match self.asking.ask(Query::OfJob { job, limit: PAGE, before: None, now: LATER }) {
+            Answer::OfJob(_, page) => {
+                let mut ended = page.executions.into_iter().map(|execution| execution.record.status);
+                ended.find(|status| matches!(status, Status::Success | Status::Failed))
+            }
+            Answer::NoSuchJob => None,
+            other => panic!("that was not asked for: {other:?}"),
+        };
+        let cause = Some(Cause::Failing);
+        let query = IncidentQuery { limit: PAGE, before: None, open: Some(true), job: Some(job.key()), cause };
+        let Answer::Incidents(page) = self.asking.ask(Query::Incidents(query)) else { panic!("not asked for") };
+        (newest == Some(Status::Failed), !page.incidents.is_empty())
+    }
+}
+
+impl Content {
     /// Of the database at this path, which is opened as a server does it.
     pub(crate) fn of(path: &Path, jobs: &[JobId]) -> Result<Content, String> {
         let mut store = opened(path).map_err(|why| why.to_string())?;

@@ -1,36 +1,42 @@
-//! Owns a whole server behind the shim: its sockets, its loop and its store, with clients and a target in its own process,
-//! which say what they saw between the things that it did to its files.
-//! It must not be judged by what it says of itself: only what came out of its sockets counts.
+//! Owns a whole server behind the shim: its sockets, its loop and its store, with clients, targets and those who are told of
+//! failures in its own process, which say what they saw between the things that it did to its files.
+//! It must not judge what they saw: `seen` does.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use punctual::config::{Config, Listen};
-use punctual::core::ExecutionId;
-use punctual::job::JobId;
+use punctual::job::TargetUrl;
 use punctual::server;
+use serde_json::{Value, json};
 
-use super::DATABASE;
 use super::child::{Saying, Task};
-use super::content::Content;
 use super::support::api::{Api, job};
 use super::support::housed::{self, House};
 use super::support::random::Random;
-use super::support::receiver::Receiver;
+use super::support::receiver::{Post, Receiver, Script};
 use super::support::until;
 
 /// How long the server lives.
-const LIFE: Duration = Duration::from_secs(4);
+const LIFE: Duration = Duration::from_secs(7);
+/// For how long a target fails, and then answers: long enough for an execution to fail with its retries.
+const TURN: Duration = Duration::from_secs(2);
 const CLIENTS: u64 = 2;
 /// Jobs that nobody changes.
 const STEADY: usize = 12;
+/// Those of them whose target fails half of the time, and which send one after the other.
+const TURNING: usize = 8;
 /// Jobs a client keeps alive at most.
 const ALIVE_MAX: usize = 6;
 /// What is kept is more than there is.
 const KEPT: u64 = 100_000;
+
+/// The key that opens the secrets of this task's server.
+pub(crate) fn key_of(task: &Task) -> PathBuf {
+    task.folder.with_extension("key")
+}
 
 /// Runs the server, and ends with the process: nothing is stopped well.
 pub(crate) fn serve(task: &Task) {
@@ -40,21 +46,40 @@ pub(crate) fn serve(task: &Task) {
     drop(free);
     let usual = housed::config(task.database(), House::keeping(KEPT));
     let listen = vec![Listen::Tcp { address, over_tls: false }];
-    let config = Config { listen, backups: None, ..usual };
+    let receiver = Receiver::start();
+    turn_targets(&receiver, Duration::ZERO);
+    let alert_webhook = Some(TargetUrl::parse(&receiver.url("/alert")).expect("it is one"));
+    let config = Config { listen, backups: None, secrets_key: Some(key_of(task)), alert_webhook, ..usual };
     std::thread::spawn(move || server::run(&config, None).expect("the disk is well"));
     let api = Api::new(&address.to_string());
     until("it listens", || api.try_send("GET", "/api/health", None).ok());
-    let receiver = Receiver::start();
+    for number in 0..TURNING {
+        // Each has its own: what one is told within a while is gathered.
+        let channel = json!({"kind": "webhook", "url": receiver.url(&format!("/told/{number}"))}).to_string();
+        assert_eq!(api.send("PUT", &format!("/api/channels/told-{number}"), Some(&channel)).status, 200);
+    }
     for number in 0..STEADY {
         let url = receiver.url(&format!("/steady/{number}"));
-        say(&saying, &format!("created {} {url}", api.create("* * * * * *", &url)));
+        let mut body = job("* * * * * *", &url);
+        if number < TURNING {
+            body["overlap"] = "skip".into();
+            body["alerts"] = json!({"channels": [format!("told-{number}")]});
+        } else if number.is_multiple_of(2) {
+            body["auth"] = json!({"bearer": format!("steady-{number}")});
+        }
+        let id = create(&api, &body);
+        say(&saying, &format!("created {id} {}", sent(&body)));
+        if number < TURNING {
+            say(&saying, &format!("turning {id}"));
+        }
     }
     let begun = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while begun.elapsed() < LIFE {
+                turn_targets(&receiver, begun.elapsed());
                 for post in receiver.take_posts() {
-                    say(&saying, &format!("posted {}", post.key));
+                    what_came(&post).into_iter().for_each(|what| say(&saying, &what));
                 }
                 std::thread::yield_now();
             }
@@ -69,6 +94,44 @@ pub(crate) fn serve(task: &Task) {
     std::process::exit(0);
 }
 
+/// Half of those targets fail at any time, and then the other half.
+fn turn_targets(receiver: &Receiver, since: Duration) {
+    for number in 0..TURNING {
+        let turns = since.as_millis() / TURN.as_millis() + number as u128;
+        let status = if turns.is_multiple_of(2) { 500 } else { 200 };
+        receiver.script(&format!("/steady/{number}"), Script::Status(status));
+    }
+}
+
+/// What a POST says: that of a job, of an incident, or of a failure.
+fn what_came(post: &Post) -> Vec<String> {
+    let body = || serde_json::from_str::<Value>(&post.body).expect("it is JSON");
+    let text = |value: &Value| value.as_str().expect("it is a text").to_owned();
+    if post.path == "/alert" {
+        return vec![format!("alerted {}", text(&body()["executionId"]))];
+    } else if !post.path.starts_with("/told/") {
+        return vec![format!("posted {} {}", post.key, post.attempt)];
+    }
+    let body = body();
+    let (data, verb) = (&body["data"], text(&body["type"]));
+    match data["messageIds"].as_array() {
+        Some(several) => several.iter().map(|id| format!("{verb} {}", text(id))).collect(),
+        None => vec![format!("{verb} {}", text(&data["messageId"]))],
+    }
+}
+
+fn create(api: &Api, body: &Value) -> String {
+    let created = api.send("POST", "/api/jobs", Some(&body.to_string()));
+    assert_eq!(created.status, 201, "{}", created.text);
+    created.json()["jobId"].as_str().expect("it is a text").to_owned()
+}
+
+/// What a job with this body sends: its URL, and its secret.
+fn sent(body: &Value) -> String {
+    let secret = body["auth"]["bearer"].as_str().map_or("-".to_owned(), |token| format!("Bearer {token}"));
+    format!("{} {secret}", body["api"].as_str().expect("it is a text"))
+}
+
 fn say(saying: &Mutex<Saying>, what: &str) {
     saying.lock().expect("nobody panics with it").say(what);
 }
@@ -79,71 +142,25 @@ fn ask(api: &Api, saying: &Mutex<Saying>, mut random: Random, url: &str, goes_on
     let mut number = 0;
     while goes_on() {
         number += 1;
-        let url = format!("{url}/{number}");
-        let body = job("* * * * * *", &url).to_string();
+        let mut body = job("* * * * * *", &format!("{url}/{number}"));
+        // Left out it would be kept.
+        body["auth"] = if random.below(2) == 0 { json!({"bearer": format!("secret-{number}")}) } else { Value::Null };
+        let (sent, text) = (sent(&body), body.to_string());
         let choice = random.below(10);
         if alive.is_empty() || (choice < 3 && alive.len() < ALIVE_MAX) {
-            let created = api.send("POST", "/api/jobs", Some(&body));
-            assert_eq!(created.status, 201, "{}", created.text);
-            let id = created.json()["jobId"].as_str().expect("it is a text").to_owned();
-            say(saying, &format!("created {id} {url}"));
+            let id = create(api, &body);
+            say(saying, &format!("created {id} {sent}"));
             alive.push(id);
         } else if choice < 8 {
             let id = &alive[random.below(alive.len() as u64) as usize];
-            say(saying, &format!("changing {id} {url}"));
-            assert_eq!(api.send("PUT", &format!("/api/jobs/{id}"), Some(&body)).status, 200);
-            say(saying, &format!("changed {id} {url}"));
+            say(saying, &format!("changing {id} {sent}"));
+            assert_eq!(api.send("PUT", &format!("/api/jobs/{id}"), Some(&text)).status, 200);
+            say(saying, &format!("changed {id} {sent}"));
         } else {
             let id = alive.swap_remove(random.below(alive.len() as u64) as usize);
             say(saying, &format!("deleting {id} -"));
             assert_eq!(api.send("DELETE", &format!("/api/jobs/{id}"), None).status, 204);
             say(saying, &format!("deleted {id} -"));
         }
-    }
-}
-
-/// What clients and the target saw until some moment.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
-    /// Of each job what its URL may be; None: it may be deleted.
-    jobs: BTreeMap<JobId, BTreeSet<Option<String>>>,
-    posts: BTreeSet<ExecutionId>,
-}
-
-impl Seen {
-    pub(crate) fn hear(&mut self, what: &str) {
-        let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
-        if verb == "posted" {
-            self.posts.insert(rest.parse().expect("it is the id of an execution"));
-            return;
-        }
-        let Some((id, url)) = rest.split_once(' ') else { return };
-        let may_be = self.jobs.entry(id.parse().expect("it is the id of a job")).or_default();
-        match verb {
-            "created" | "changed" => *may_be = [Some(url.to_owned())].into(),
-            "changing" => drop(may_be.insert(Some(url.to_owned()))),
-            "deleting" => drop(may_be.insert(None)),
-            "deleted" => *may_be = [None].into(),
-            other => panic!("nobody says {other}"),
-        }
-    }
-
-    /// Whether all of it is on disk.
-    pub(crate) fn judge(&self, folder: &Path) -> Result<(), String> {
-        let (jobs, missing) = Content::served(&folder.join(DATABASE), &self.posts)?;
-        if let Some(id) = missing.first() {
-            return Err(format!("{} POSTs came of which nothing is on disk, as of {id}", missing.len()));
-        }
-        for (id, may_be) in &self.jobs {
-            let found = jobs.get(id);
-            if !may_be.contains(&found.cloned()) {
-                return Err(format!("{id} was acknowledged as {may_be:?} and is {found:?}"));
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.jobs.len(), self.posts.len())
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use punctual::core::{ErrandReport, Outcome};
 use punctual::dispatch::DispatchSettings;
 use punctual::limits::DRAINING_MAX;
+use punctual::time::MonoUs;
 
 use super::support::{OK, Sending, Target, alert, attempt, settings};
 
@@ -128,4 +129,22 @@ fn a_connection_that_nobody_accepts_times_out() {
     let outcome = sending.outcome(&format!("http://{address}/"));
     assert_eq!(outcome, Outcome::TimedOut("not connected within 200 ms".to_owned()));
     drop((filling, listener));
+}
+
+#[test]
+fn nothing_is_begun_once_the_lease_has_ended_but_alerts() {
+    let target = Target::answering(OK);
+    let mut sending = Sending::new(settings());
+    assert_eq!(sending.post(&target.url()).outcome, Outcome::Answered(200), "at first it lasts for ever");
+    sending.pool.lease().set(MonoUs(0));
+    // Once on the connection that rests, then on a new one.
+    for _ in 0..2 {
+        let report = sending.post(&target.url());
+        assert_eq!((report.outcome, report.was_sent), (Outcome::Withheld, false));
+    }
+    sending.pool.send([alert(&target.url(), 1, "{}", Duration::from_secs(10))]);
+    let told = sending.any_reports(1).remove(0);
+    assert!(matches!(&told, ErrandReport::Alert(report) if report.outcome == Outcome::Answered(200)), "{told:?}");
+    sending.pool.lease().set(MonoUs(u64::MAX));
+    assert_eq!(sending.post(&target.url()).outcome, Outcome::Answered(200));
 }

@@ -37,7 +37,7 @@ pub(super) fn attempt(url: &str, number: u32) -> Attempt {
     let post = Arc::new(Post::to(TargetUrl::parse(url).unwrap()));
     let handle = Handle { slot: number, seq: Seq(u64::from(number)) };
     let id = ExecutionId { job: id, instant, kind: Kind::Manual, number };
-    Attempt { handle, number: 1, id, class: Class::OnTime, post }
+    Attempt { handle, number: 1, id, class: Class::OnTime, epoch: 0, post }
 }
 
 /// The same, of a job with these members beside its schedule and its URL.

@@ -69,6 +69,7 @@ fn is_done(asked: &Asked, reply: &Reply) -> bool {
         Reply::Unchanged(_) | Reply::Nameless | Reply::NotFound | Reply::NoSuchCalendar => false,
         Reply::NoSuchSetting | Reply::NoSuchIncident | Reply::NameTaken(_) | Reply::Changed(_) => false,
         Reply::TooMany(_) | Reply::Conflict(_) | Reply::Invalid(_) | Reply::Refused(_) => false,
+        Reply::OwnedElsewhere => false,
     }
 }
 

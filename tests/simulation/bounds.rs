@@ -168,6 +168,7 @@ pub(crate) fn newest_of(item: &Persist) -> Option<Seq> {
         Persist::Change(change) => change.rows.iter().map(|row| row.seq).max(),
         Persist::Runs(rows) => rows.iter().map(|row| row.seq).max(),
         Persist::Remove(_) | Persist::Calendar(_) | Persist::Setting(_) | Persist::Incident(_) => None,
+        Persist::Release { .. } | Persist::HandOver(_) => None,
     }
 }
 

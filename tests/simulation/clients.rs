@@ -556,6 +556,7 @@ impl Clients {
                     Refusal::TooManyExecutions => coverage.hit("too many executions"),
                     Refusal::TooManyExecutionsOfJob => coverage.hit("too many executions of a job"),
                     Refusal::TooManyWaiting => coverage.hit("too many clients wait for an end"),
+                    Refusal::NotOwned | Refusal::Unknown => panic!("there is no other node: {why:?}"),
                 }
             }
             (_, other) => panic!("an answer to another question: {other:?}"),

@@ -94,6 +94,7 @@ impl Demands {
             Persist::Change(change) => self.assert_paused(change, disk, clients),
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => {}
             Persist::Setting(_) | Persist::Incident(_) => {}
+            Persist::Release { .. } | Persist::HandOver(_) => panic!("there is no other node: {item:?}"),
         }
     }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use punctual::core::{
     AlertRecord, CalendarChange, Change, Class, Counters, ExecutionId, ExecutionKey, Incident, IncidentChange,
-    IncidentId, JobChange, Kind, LastOutcome, LedgerRow, Message, Persist, Restored, RowNews, Seq, Status, StoredJob,
-    Tally, Totals,
+    IncidentId, JobChange, Kind, LastOutcome, LedgerRow, Message, Persist, Restored, RowNews, Seq, Shards, Status,
+    StoredJob, Tally, Totals,
 };
 use punctual::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use punctual::schedule::Dates;
@@ -114,7 +114,7 @@ impl Disk {
             Persist::Runs(_) => Some(4),
             Persist::Setting(_) => Some(5),
             Persist::Incident(_) => Some(6),
-            Persist::Remove(_) => None,
+            Persist::Remove(_) | Persist::Release { .. } | Persist::HandOver(_) => None,
         });
         kinds.collect()
     }
@@ -134,6 +134,7 @@ impl Disk {
                 .map(|row| row.key.instant),
             Persist::Remove(_) | Persist::Change(_) | Persist::Calendar(_) | Persist::Runs(_) => None,
             Persist::Setting(_) | Persist::Incident(_) => None,
+            Persist::Release { .. } | Persist::HandOver(_) => None,
         })
     }
 
@@ -181,6 +182,7 @@ impl Disk {
                 }
                 Persist::Incident(change) => self.put_incident(*change),
                 Persist::Runs(rows) => rows.into_iter().for_each(|row| self.put_row(row)),
+                Persist::Release { .. } | Persist::HandOver(_) => panic!("there is no other node"),
             }
         }
     }
@@ -196,6 +198,7 @@ impl Disk {
                     self.rejected.push(queued.number)
                 }
                 Persist::Row(..) | Persist::Remove(_) | Persist::Incident(_) => rows.push(queued),
+                Persist::Release { .. } | Persist::HandOver(_) => panic!("there is no other node"),
             }
         }
         let kept = rows.len();
@@ -408,7 +411,18 @@ impl Disk {
         let changed = self.jobs.values().map(|job| job.deleted.unwrap_or(job.revision.updated_at));
         let newest = executed.chain(changed).max();
         let next_incident = self.incidents.keys().map(|id| id.0 + 1).max().unwrap_or(1);
-        (jobs, rows, Restored { next_seq: self.next_seq, next_job: self.next_job, next_incident, newest })
+        (
+            jobs,
+            rows,
+            Restored {
+                shards: Shards::ALL,
+                epochs: Vec::new(),
+                next_seq: self.next_seq,
+                next_job: self.next_job,
+                next_incident,
+                newest,
+            },
+        )
     }
 
     pub(crate) fn pending(&self) -> impl Iterator<Item = &LedgerRow> {

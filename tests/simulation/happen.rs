@@ -1,7 +1,7 @@
 //! Owns how events and faults take place: the writer's batches, acknowledgements, reports, crash and start.
 //! It must not choose which faults there are; the plan does.
 
-use punctual::core::{Attempt, CalendarChange, Cause, Input, Persist, Report, Scheduler, Trouble};
+use punctual::core::{Attempt, CalendarChange, Cause, Input, Known, Persist, Report, Scheduler, Trouble};
 use punctual::time::{Now, WallUs};
 
 use super::again::{End, note_ambiguous};
@@ -342,7 +342,7 @@ impl World {
             {
                 self.watch.forget(id, row.record.attempt);
             }
-            self.feed(Input::RestoreRow(Box::new(row)));
+            self.feed(Input::RestoreRow(Box::new(row), Known::Nothing));
         }
         let calendars = self.disk.calendars.clone();
         for (name, dates) in calendars {
@@ -355,7 +355,7 @@ impl World {
         for incident in open.cloned().collect::<Vec<_>>() {
             self.feed(Input::RestoreIncident(Box::new((*incident).clone())));
         }
-        self.feed(Input::RestoreDone(restored));
+        self.feed(Input::Acquired(restored));
         self.tell_trouble(Cause::StoreFailing, self.disk_full);
         self.tell_trouble(Cause::DiskNearlyFull, false);
         self.demands.started();

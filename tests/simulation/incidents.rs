@@ -184,6 +184,7 @@ impl Incidents {
                 self.changes.insert(number);
             }
             Persist::Remove(_) | Persist::Calendar(_) | Persist::Runs(_) => {}
+            Persist::Release { .. } | Persist::HandOver(_) => panic!("there is no other node: {item:?}"),
         }
     }
 

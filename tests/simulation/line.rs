@@ -20,6 +20,10 @@ pub(crate) fn of(output: &Output) -> String {
         Output::Persist(number, Persist::Incident(change)) => format!("{number}{}", incident_text(change)),
         Output::Persist(number, Persist::Setting(setting)) => format!("{number} setting {}", setting_text(setting)),
         Output::Persist(number, Persist::Remove(seq)) => format!("{number} remove {}", seq.0),
+        Output::Persist(number, Persist::Release { shards, to, except }) => {
+            format!("{number} release {shards:?} to {} except {except:?}", to.0)
+        }
+        Output::Persist(number, Persist::HandOver(row)) => format!("{number} hand over {}", row_text(row)),
         Output::Persist(number, Persist::Calendar(change)) => {
             format!(
                 "{number} calendar {} {:?}",
@@ -137,6 +141,7 @@ fn reply_text(reply: &Reply) -> String {
         Reply::StartedAll(ids, passed_over) => format!("started {} passed over {passed_over}", ids.len()),
         Reply::Ended(id, record) => format!("ended job {} {}", id.job.key().0, record.status.name()),
         Reply::NameTaken(name) => format!("name taken {name}"),
+        Reply::OwnedElsewhere => "owned elsewhere".to_owned(),
         Reply::Changed(number) => format!("changed {number}"),
         Reply::TooMany(why) => format!("too many {why}"),
         Reply::Conflict(why) => format!("conflict {why}"),

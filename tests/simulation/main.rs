@@ -11,6 +11,9 @@
 //! - `SIMULATION_INPUTS=<count>`: it goes on until the core was given so many inputs, however many seeds that takes;
 //! - `SIMULATION_MINUTES=<count>`: how long it may take. 0: as long as it takes.
 //!
+//! Of several nodes: `SIMULATION_CLUSTER_SEED=<seed>` replays one seed, `SIMULATION_CLUSTER_SEEDS=<count>` and
+//! `SIMULATION_CLUSTER_FIRST=<seed>` are those of their own sweep.
+//!
 //! It prints how many inputs there were. All cores take part, and the hash does not depend on how many there are.
 
 mod again;
@@ -20,6 +23,7 @@ mod berlin;
 mod bounds;
 mod clients;
 mod clock;
+mod cluster;
 mod coverage;
 mod demands;
 mod disk;
@@ -106,7 +110,7 @@ fn every_seed_keeps_the_promises() {
 
 /// Seeds that wide sweeps stopped at: 3685 and 63573 at jobs with `maxRuns` that ran too seldom or too often, the others at
 /// judges that asked for too much.
-const STOPPED_AT: [u64; 10] = [1_512, 3_685, 6_058, 25_820, 28_775, 39_418, 42_581, 54_891, 60_122, 63_573];
+const STOPPED_AT: [u64; 11] = [1_512, 3_685, 6_058, 25_820, 28_775, 39_418, 42_581, 54_891, 60_122, 63_573, 83_093];
 
 #[test]
 fn what_a_sweep_once_stopped_at_keeps_the_promises() {
@@ -127,8 +131,33 @@ fn a_target_with_more_due_work_than_may_wait() {
     coverage.assert_reached(&["target overloaded", "lateness skip", "overload told"]);
 }
 
+/// How many seeds of several nodes the normal run has.
+const CLUSTER_SEEDS: u64 = 200;
+
+#[test]
+fn nodes_on_one_store_keep_the_promises() {
+    let seeds = variable("SIMULATION_CLUSTER_SEEDS").unwrap_or(CLUSTER_SEEDS);
+    let first = variable("SIMULATION_CLUSTER_FIRST").unwrap_or(0);
+    let extent = Extent { first, seeds, inputs: None, time_max: Some(SWEEP_TIME_MAX) };
+    let Swept { seeds: done, inputs, coverage, hash } = sweep::sweep(extent, |seed| {
+        let lived = cluster::run(seed, false);
+        if seed.is_multiple_of(TWICE_EVERY) {
+            assert_eq!(cluster::run(seed, false).hash, lived.hash, "two runs of seed {seed} differ");
+        }
+        lived
+    });
+    assert_eq!(done, seeds, "the run must fit into the time limit");
+    eprintln!("the hash of all outputs of {done} seeds of several nodes is {hash:016x}, after {inputs} inputs");
+    if seeds >= CLUSTER_SEEDS {
+        coverage.assert_reached(cluster::REQUIRED);
+    }
+}
+
 #[test]
 fn replay() {
+    if let Some(seed) = variable("SIMULATION_CLUSTER_SEED") {
+        cluster::run(seed, true);
+    }
     let Some(seed) = variable("SIMULATION_SEED") else { return };
     let profile = match std::env::var("SIMULATION_PROFILE").as_deref() {
         Err(_) => profile_of(seed),

@@ -178,6 +178,8 @@ impl Plan {
                 lateness_max: Duration::from_secs(5),
                 misfire: Misfire::Once,
                 retry: RetryPolicy::doubling(0, Duration::ZERO),
+                lead_us: punctual::limits::ARM_LEAD_US,
+                skew_us: None,
                 noise: seed,
                 bounds: Bounds::default(),
             },
@@ -207,6 +209,8 @@ fn settings(rng: &mut Rng) -> Settings {
         ),
         misfire: *rng.pick(&[Misfire::Once, Misfire::All, Misfire::Skip]),
         lateness_max: Duration::from_secs(rng.within(1..=30)),
+        lead_us: punctual::limits::ARM_LEAD_US,
+        skew_us: None,
         noise: rng.next(),
         bounds: Bounds::default(),
     }

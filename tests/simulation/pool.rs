@@ -66,6 +66,7 @@ impl Pool {
                 let duration_us = latency_us - latency_us / 10;
                 let was_sent = match outcome {
                     Outcome::Answered(_) => true,
+                    Outcome::Withheld => false,
                     Outcome::TimedOut(_) => rng.per_cent(70),
                     Outcome::ConnectionFailed(_) | Outcome::WorkerFailed(_) => rng.per_cent(40),
                 };

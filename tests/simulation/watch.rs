@@ -99,6 +99,7 @@ impl Watch {
             }
             Persist::Calendar(_) => coverage.hit("calendar written"),
             Persist::Setting(_) | Persist::Incident(_) => {}
+            Persist::Release { .. } | Persist::HandOver(_) => panic!("there is no other node: {item:?}"),
             Persist::Runs(rows) => {
                 assert!(!self.draining, "nothing is begun while draining");
                 rows.iter().for_each(|row| self.row(row, now, disk, clients, coverage));
@@ -285,7 +286,17 @@ impl Watch {
             // What is in doubt runs one after the other; nothing else comes in between. What seems to lie ahead, as the
             // clock was ahead once, is left aside, and in the second in which that ends may come behind what is due then;
             // so is what says of itself that it waits.
-            let waits = |seq: &Seq| disk.rows[seq].record.details.as_ref().is_some_and(|more| more.waits_for.is_some());
+            // As it was asked to be written, which may not have happened yet.
+            let asked = |seq: Seq| {
+                disk.queue.iter().rev().find_map(|queued| match &queued.item {
+                    Persist::Row(row, _) if row.seq == seq => Some(row),
+                    _ => None,
+                })
+            };
+            let waits = |seq: &Seq| {
+                let row = asked(*seq).unwrap_or(&disk.rows[seq]);
+                row.record.details.as_ref().is_some_and(|more| more.waits_for.is_some())
+            };
             let before = self.open_before[&job].iter();
             let before = before.filter(|(other, _)| other.instant < now.wall.floor()).find(|(_, seq)| !waits(seq));
             let in_doubt = attempt.class == Class::Recovered;

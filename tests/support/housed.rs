@@ -10,7 +10,7 @@ use std::time::Duration;
 use punctual::config::{BackupPlan, Config, Listen};
 use punctual::job::Misfire;
 use punctual::server;
-use punctual::store::{Housekeeping, Keep};
+use punctual::store::{Housekeeping, Keep, Location};
 use punctual::telemetry::{LogFormat, LogLevel};
 
 use super::server::{Server, command};
@@ -98,7 +98,7 @@ pub fn config(db: PathBuf, house: House) -> Config {
         listen: vec![Listen::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), over_tls: false }],
         listen_mode: 0o600,
         tls: None,
-        db,
+        store: Location::File(db),
         max_in_flight: 64,
         workers: None,
         timeout: Duration::from_secs(2),

@@ -8,6 +8,7 @@ pub mod asked;
 pub mod browser;
 pub mod history;
 pub mod housed;
+pub mod postgres;
 pub mod preloaded;
 pub mod process;
 pub mod random;

@@ -1,13 +1,16 @@
 //! Owns the server under test: a child process on a port of its own.
 //! It must not outlive its value.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 use super::api::Api;
+use super::postgres::Postgres;
 
 /// A running server.
 pub struct Server {
@@ -22,6 +25,14 @@ pub struct Refused {
     pub code: Option<i32>,
     pub stderr: String,
     pub stdout: String,
+}
+
+/// The database on PostgreSQL that stands for this file.
+fn database_of(db: &Path) -> String {
+    static KNOWN: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+    let made = || Postgres::database().expect("PUNCTUAL_TEST_ON_POSTGRES needs a PostgreSQL server");
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(db.to_owned()).or_insert_with(made).clone()
 }
 
 /// The command that starts a server with these flags, without listening address and database.
@@ -42,6 +53,10 @@ impl Server {
     /// Starts a server on a free port and waits until it listens.
     pub fn start(db: &Path, flags: &[&str]) -> Server {
         let mut command = command(flags);
+        // For the same tests over another database.
+        if std::env::var_os("PUNCTUAL_TEST_ON_POSTGRES").is_some() {
+            command.env("PUNCTUAL_STORE", database_of(db));
+        }
         // Plain, whatever else it listens on.
         command.arg("--db").arg(db).args(["--listen", "http://127.0.0.1:0", "--log", "error"]);
         Server::spawn(command)

@@ -65,12 +65,7 @@ impl Session {
     /// Starts chromedriver on a free port, and by it a browser with these capabilities. What both keep is in `home`.
     pub fn start(chromedriver: &Path, home: &Path, capabilities: &Value) -> Session {
         let log = home.join("chromedriver.log");
-        let mut command = Command::new(chromedriver);
-        command.env("HOME", home).env("TMPDIR", home).arg("--port=0").arg(format!("--log-path={}", log.display()));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = command.spawn().expect("chromedriver can be started");
-        let mut said = BufReader::new(driver.stdout.take().expect("it is piped"));
-        let port = port_in(&mut said);
+        let (driver, said, port) = listening(chromedriver, home, &log);
         let config = Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
@@ -158,16 +153,42 @@ impl Drop for Session {
     }
 }
 
-/// The port that chromedriver found.
-fn port_in(said: &mut BufReader<ChildStdout>) -> u16 {
+/// Starts chromedriver: it, what it says, and its port. The one that it finds free for one family of addresses may be taken
+/// in the other, and then it gives up.
+fn listening(chromedriver: &Path, home: &Path, log: &Path) -> (Child, BufReader<ChildStdout>, u16) {
+    let mut tries = 0;
+    loop {
+        let mut command = Command::new(chromedriver);
+        command.env("HOME", home).env("TMPDIR", home).arg("--port=0").arg(format!("--log-path={}", log.display()));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = command.spawn().expect("chromedriver can be started");
+        let mut said = BufReader::new(driver.stdout.take().expect("it is piped"));
+        match port_in(&mut said) {
+            Ok(port) => return (driver, said, port),
+            Err(why) => {
+                driver.wait().expect("it has ended");
+                tries += 1;
+                assert!(
+                    tries < 10 && why.contains("port not available"),
+                    "chromedriver ended before it listened: {why}"
+                );
+            }
+        }
+    }
+}
+
+/// The port that chromedriver found, or what it said instead.
+fn port_in(said: &mut BufReader<ChildStdout>) -> Result<u16, String> {
     let mut all = String::new();
     loop {
         let begin = all.len();
         let length = said.read_line(&mut all).expect("chromedriver prints text");
-        assert!(length > 0, "chromedriver ended before it listened: {all}");
+        if length == 0 {
+            return Err(all);
+        }
         let line = all[begin..].trim().trim_end_matches('.');
         if let Some((_, port)) = line.split_once("started successfully on port ") {
-            return port.parse().unwrap_or_else(|why| panic!("{why}: {line}"));
+            return Ok(port.parse().unwrap_or_else(|why| panic!("{why}: {line}")));
         }
     }
 }

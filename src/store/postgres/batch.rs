@@ -1,17 +1,20 @@
 //! Owns how a batch becomes statements: one pipeline, which the server carries out as a whole or not at all.
 //! It must not send them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::columns::{FinishedRows, LedgerRows, PUT_LEDGER, WrittenAs, put_history};
+use super::columns::{FinishedRows, HAND_OVER, LedgerRows, PUT_LEDGER, WrittenAs, put_history};
+use super::homes::Homes;
 use super::partitions;
 use super::session::Session;
-use crate::core::{ExecutionKey, IncidentChange, JobChange, LedgerRow, Persist, RowNews, Seq, Status};
+use crate::core::{ExecutionKey, IncidentChange, JobChange, LedgerRow, Persist, RowNews, Seq, Shard, Status};
 use crate::job::JobKey;
 use crate::postgres::{Error, Param};
 use crate::store::Batch;
 use crate::store::sql::{Sql, integer, values};
-use crate::store::tables::{alerts, audit, calendars, deliveries, found, incidents, keys, rows, secrets, settings, tokens};
+use crate::store::tables::{
+    alerts, audit, calendars, deliveries, found, incidents, keys, rows, secrets, settings, tokens,
+};
 use crate::time::Instant;
 use crate::vault::Vault;
 
@@ -35,6 +38,7 @@ pub(super) struct Place {
 pub(super) fn write<'b>(
     session: &Session<'_>,
     vault: Option<&Vault>,
+    homes: (&Homes, &[(JobKey, Shard)]),
     batch: &'b Batch,
     place: &Place,
 ) -> Result<Written<'b>, Error> {
@@ -44,17 +48,25 @@ pub(super) fn write<'b>(
     let mut gone: Vec<i64> = Vec::new();
     for (seq, fate) in &fates {
         match fate {
-            Fate::Put(row) => ledger.push(row, shard_of(row.key.job)),
+            Fate::Put(row) => ledger.push(row, homes.0.of(row.key.job)),
             Fate::Finish(_) | Fate::Remove => gone.push(integer(seq.0)),
         }
     }
-    batch.items.iter().try_for_each(|(_, item)| say(session, vault, item))?;
+    batch.items.iter().try_for_each(|(_, item)| say(session, vault, homes.0, item))?;
     batch.answers.iter().try_for_each(|(_, answer)| keys::put(session, answer))?;
     batch.alerts.iter().try_for_each(|update| alerts::update(session, update))?;
     batch.deliveries.iter().try_for_each(|delivery| deliveries::note(session, delivery))?;
     batch.channels.iter().try_for_each(|(name, health)| settings::note_health(session, name, health))?;
     batch.tokens.iter().try_for_each(|change| tokens::write(session, change))?;
     batch.audits.iter().try_for_each(|(_, row)| audit::insert(session, row))?;
+    let moved: Vec<(i64, i16)> = homes.1.iter().map(|(job, _)| (integer(job.0), homes.0.of(*job).0.into())).collect();
+    let given: Vec<Given> = batch.items.iter().filter_map(|(_, item)| Given::of(item)).collect();
+    let mut handed = LedgerRows::default();
+    for (_, item) in &batch.items {
+        if let Persist::HandOver(row) = item {
+            handed.push(row, homes.0.of(row.key.job));
+        }
+    }
     let mut history = FinishedRows::default();
     finished.iter().for_each(|row| history.push(row));
     let mut span = place.span;
@@ -68,8 +80,22 @@ pub(super) fn write<'b>(
         if !gone.is_empty() {
             pipeline.run("DELETE FROM ledger WHERE seq = ANY ($1)", &[&gone]);
         }
+        for (job, shard) in &moved {
+            pipeline.run("UPDATE ledger SET shard = $2 WHERE job_id = $1", &[job, shard]);
+        }
         if !ledger.is_empty() {
             pipeline.run(PUT_LEDGER, &ledger.params(&node));
+        }
+        // Behind all rows of these shards, and before those that are handed over.
+        for Given { shards, to, except } in &given {
+            pipeline.run("UPDATE shards SET owner = $2 WHERE shard = ANY ($1) AND owner = $3", &[shards, to, &node]);
+            pipeline.run(
+                "UPDATE ledger SET node = $2, known = true WHERE shard = ANY ($1) AND node = $3 AND seq <> ALL ($4)",
+                &[shards, to, &node, except],
+            );
+        }
+        if !handed.is_empty() {
+            pipeline.run(HAND_OVER, &handed.params(&node));
         }
         if history.len() > 0 {
             pipeline.run(&put_history(place.partition), &history.params(&place.written));
@@ -79,6 +105,24 @@ pub(super) fn write<'b>(
         pipeline.run("SELECT fence($1, $2)", &fence);
     })?;
     Ok(Written { finished, span })
+}
+
+/// Shards that are given to another node.
+struct Given {
+    shards: Vec<i16>,
+    to: i64,
+    except: Vec<i64>,
+}
+
+impl Given {
+    fn of(item: &Persist) -> Option<Given> {
+        let Persist::Release { shards, to, except } = item else { return None };
+        Some(Given {
+            shards: shards.iter().map(|shard| shard.0.into()).collect(),
+            to: integer(to.0),
+            except: except.iter().map(|seq| integer(seq.0)).collect(),
+        })
+    }
 }
 
 /// What came of a batch.
@@ -98,8 +142,8 @@ fn widened(known: Option<(Instant, Instant)>, new: (Instant, Instant)) -> (Insta
 }
 
 /// What becomes of each row: the last item about it counts.
-fn fates<'a>(batch: &'a Batch) -> HashMap<Seq, Fate<'a>> {
-    let mut fates = HashMap::new();
+fn fates<'a>(batch: &'a Batch) -> BTreeMap<Seq, Fate<'a>> {
+    let mut fates = BTreeMap::new();
     let put = |row: &'a LedgerRow| (row.seq, Fate::Put(row));
     for (_, item) in &batch.items {
         match item {
@@ -112,6 +156,7 @@ fn fates<'a>(batch: &'a Batch) -> HashMap<Seq, Fate<'a>> {
                 fates.extend(change.rows.iter().map(put));
             }
             Persist::Calendar(_) | Persist::Setting(_) | Persist::Incident(_) => {}
+            Persist::Release { .. } | Persist::HandOver(_) => {}
         }
     }
     fates
@@ -123,7 +168,7 @@ pub(super) fn finished(batch: &Batch) -> Vec<&LedgerRow> {
 }
 
 /// What is finished, each execution once, in the order of the ledger.
-fn finished_of<'b>(fates: &HashMap<Seq, Fate<'b>>) -> Vec<&'b LedgerRow> {
+fn finished_of<'b>(fates: &BTreeMap<Seq, Fate<'b>>) -> Vec<&'b LedgerRow> {
     let mut by_key: HashMap<ExecutionKey, &'b LedgerRow> = HashMap::new();
     for fate in fates.values() {
         if let Fate::Finish(row) = fate {
@@ -137,7 +182,7 @@ fn finished_of<'b>(fates: &HashMap<Seq, Fate<'b>>) -> Vec<&'b LedgerRow> {
 }
 
 /// Everything about an item but rows of executions.
-fn say(session: &Session<'_>, vault: Option<&Vault>, item: &Persist) -> Result<(), Error> {
+fn say(session: &Session<'_>, vault: Option<&Vault>, homes: &Homes, item: &Persist) -> Result<(), Error> {
     match item {
         Persist::Row(row, Some(news)) => {
             let RowNews { alert, incidents } = &**news;
@@ -145,10 +190,11 @@ fn say(session: &Session<'_>, vault: Option<&Vault>, item: &Persist) -> Result<(
             incidents.iter().try_for_each(|change| say_incident(session, change))
         }
         Persist::Row(_, None) | Persist::Remove(_) | Persist::Runs(_) => Ok(()),
+        Persist::Release { .. } | Persist::HandOver(_) => Ok(()),
         Persist::Calendar(change) => calendars::write(session, change),
         Persist::Setting(setting) => settings::write(session, vault, setting),
         Persist::Incident(change) => say_incident(session, change),
-        Persist::Change(change) => say_job(session, vault, &change.job),
+        Persist::Change(change) => say_job(session, vault, homes, &change.job),
     }
 }
 
@@ -157,7 +203,7 @@ fn say_incident(session: &Session<'_>, change: &IncidentChange) -> Result<(), Er
     change.message.as_ref().map_or(Ok(()), |message| deliveries::insert(session, message))
 }
 
-fn say_job(session: &Session<'_>, vault: Option<&Vault>, change: &JobChange) -> Result<(), Error> {
+fn say_job(session: &Session<'_>, vault: Option<&Vault>, homes: &Homes, change: &JobChange) -> Result<(), Error> {
     match change {
         JobChange::Put(revision) => {
             secrets::put(session, vault, revision)?;
@@ -165,7 +211,7 @@ fn say_job(session: &Session<'_>, vault: Option<&Vault>, change: &JobChange) -> 
             let tags = revision.spec.labels().map_or(&[][..], |labels| &labels.tags);
             found::put_tags(session, key, tags, revision.number > 1)?;
             rows::put_job(session, revision)?;
-            session.run("UPDATE jobs SET shard = ?2 WHERE id = ?1 AND shard <> ?2", values![key.0, shard_of(key)])
+            session.run("UPDATE jobs SET shard = ?2 WHERE id = ?1 AND shard <> ?2", values![key.0, homes.of(key).0])
         }
         JobChange::Delete(key, at) => {
             secrets::delete(session, *key)?;
@@ -173,9 +219,4 @@ fn say_job(session: &Session<'_>, vault: Option<&Vault>, change: &JobChange) -> 
             rows::bury_job(session, *key, *at)
         }
     }
-}
-
-/// The shard of a job.
-fn shard_of(job: JobKey) -> u8 {
-    u8::try_from(job.0 & 0xff).expect("eight bits are left")
 }

@@ -1,7 +1,7 @@
 //! Owns executions as columns: many rows go to the server as one array for each column.
 //! It must not decide where they go.
 
-use crate::core::{ExecutionKey, LedgerRow, Record};
+use crate::core::{ExecutionKey, LedgerRow, Record, Shard};
 use crate::postgres::Param;
 use crate::store::sql::integer;
 use crate::time::{Instant, WallUs};
@@ -13,7 +13,6 @@ macro_rules! execution {
          covers_from, covers_count, error_message, details"
     };
 }
-pub(super) use execution;
 
 /// Keys and records.
 #[derive(Debug, Default)]
@@ -37,8 +36,18 @@ pub(super) struct Executions<'a> {
 impl<'a> Executions<'a> {
     fn push(&mut self, key: &ExecutionKey, record: &'a Record) {
         let ExecutionKey { instant, job, kind, number } = *key;
-        let Record { status: _, class, attempt, recoveries, executed: _, http_status, duration_us, error, covers, details } =
-            record;
+        let Record {
+            status: _,
+            class,
+            attempt,
+            recoveries,
+            executed: _,
+            http_status,
+            duration_us,
+            error,
+            covers,
+            details,
+        } = record;
         self.job.push(integer(job.0));
         self.scheduled.push(instant.as_secs());
         self.number.push(number.into());
@@ -89,42 +98,62 @@ pub(super) struct LedgerRows<'a> {
     shard: Vec<i16>,
     due: Vec<i64>,
     executed: Vec<Option<i64>>,
+    status: Vec<i16>,
 }
 
 impl<'a> LedgerRows<'a> {
-    pub(super) fn push(&mut self, row: &'a LedgerRow, shard: u8) {
+    pub(super) fn push(&mut self, row: &'a LedgerRow, shard: Shard) {
         self.executions.push(&row.key, &row.record);
         self.seq.push(integer(row.seq.0));
-        self.shard.push(shard.into());
+        self.shard.push(shard.0.into());
         self.due.push(row.due.0);
         self.executed.push(row.record.executed.map(|at| at.0));
+        self.status.push(row.record.status.code().into());
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.seq.is_empty()
     }
 
-    /// The values of [`PUT_LEDGER`].
+    /// The values of [`PUT_LEDGER`] and [`HAND_OVER`].
     pub(super) fn params<'p>(&'p self, node: &'p i64) -> Vec<&'p dyn Param> {
         let mut params: Vec<&dyn Param> = self.executions.params().to_vec();
-        params.extend([&self.seq as &dyn Param, &self.shard, &self.due, &self.executed, node]);
+        params.extend([&self.seq as &dyn Param, &self.shard, &self.due, &self.executed, &self.status, node]);
         params
     }
 }
 
+macro_rules! put_ledger {
+    ($node:literal, $known:literal, $join:literal) => {
+        concat!(
+            "INSERT INTO ledger (",
+            execution!(),
+            ", seq, shard, due_time, executed_time, status, node, known) SELECT u.*, ",
+            $node,
+            ", ",
+            $known,
+            " FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int2[], $5::int2[], $6::int4[], $7::int4[], $8::int4[], \
+             $9::int8[], $10::bool[], $11::int8[], $12::int8[], $13::text[], $14::text[], $15::int8[], $16::int2[], \
+             $17::int8[], $18::int8[], $19::int2[]) AS u (",
+            execution!(),
+            ", seq, shard, due_time, executed_time, status)",
+            $join,
+            " ON CONFLICT (seq) DO UPDATE SET class = excluded.class, attempt = excluded.attempt, \
+             recoveries = excluded.recoveries, http_status = excluded.http_status, duration = excluded.duration, \
+             covers_more = excluded.covers_more, covers_from = excluded.covers_from, \
+             covers_count = excluded.covers_count, error_message = excluded.error_message, details = excluded.details, \
+             due_time = excluded.due_time, executed_time = excluded.executed_time, status = excluded.status, \
+             node = excluded.node, known = excluded.known"
+        )
+    };
+}
+
 /// Puts whole rows; what was there before under their numbers goes.
-pub(super) const PUT_LEDGER: &str = concat!(
-    "INSERT INTO ledger (",
-    execution!(),
-    ", seq, shard, due_time, executed_time, node) SELECT *, $19::int8 FROM unnest($1::int8[], $2::int8[], $3::int8[], \
-     $4::int2[], $5::int2[], $6::int4[], $7::int4[], $8::int4[], $9::int8[], $10::bool[], $11::int8[], $12::int8[], \
-     $13::text[], $14::text[], $15::int8[], $16::int2[], $17::int8[], $18::int8[]) \
-     ON CONFLICT (seq) DO UPDATE SET class = excluded.class, attempt = excluded.attempt, \
-     recoveries = excluded.recoveries, http_status = excluded.http_status, duration = excluded.duration, \
-     covers_more = excluded.covers_more, covers_from = excluded.covers_from, covers_count = excluded.covers_count, \
-     error_message = excluded.error_message, details = excluded.details, due_time = excluded.due_time, \
-     executed_time = excluded.executed_time, node = excluded.node"
-);
+pub(super) const PUT_LEDGER: &str = put_ledger!("$20::int8", "false", "");
+
+/// Puts whole rows as those of whoever has their shards by now. The last value is who they are of if nobody has.
+pub(super) const HAND_OVER: &str =
+    put_ledger!("coalesce(s.owner, $20::int8)", "true", " LEFT JOIN shards s ON s.shard = u.shard");
 
 /// Finished executions.
 #[derive(Debug, Default)]

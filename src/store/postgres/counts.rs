@@ -27,10 +27,34 @@ pub(super) struct Recent {
     totals: BTreeMap<JobKey, Totals>,
     /// By instant: the edge between hours and days may move.
     rollups: BTreeMap<(Instant, JobKey), Rollup>,
+    /// How many of them are in which partition.
+    partitions: BTreeMap<i64, i64>,
     pub(super) rows: u64,
 }
 
 impl Recent {
+    /// What was counted before, and behind it what was counted later.
+    pub(super) fn after(before: Option<Recent>, later: Recent) -> Recent {
+        let Some(mut all) = before else { return later };
+        for (job, totals) in &later.totals {
+            all.totals.entry(*job).or_default().merge(totals);
+        }
+        for (place, rollup) in &later.rollups {
+            all.rollups.entry(*place).or_default().merge(rollup);
+        }
+        for (partition, rows) in &later.partitions {
+            *all.partitions.entry(*partition).or_default() += rows;
+        }
+        all.rows += later.rows;
+        all
+    }
+
+    /// Counts an execution that is history now, in this partition.
+    pub(super) fn add_to(&mut self, partition: i64, row: &LedgerRow) {
+        *self.partitions.entry(partition).or_default() += 1;
+        self.add(row);
+    }
+
     /// Counts an execution that is history now.
     pub(super) fn add(&mut self, row: &LedgerRow) {
         let hour = Edge::NONE.stretch_of(row.key.instant);
@@ -56,6 +80,9 @@ impl Recent {
         self.write(session)?;
         let counted = "UPDATE nodes SET counted = ?2, counted_at = ?3 WHERE id = ?1 AND counted < ?2";
         session.count(counted, values![node, batch, now.0])?;
+        for (partition, rows) in &self.partitions {
+            session.run("UPDATE partitions SET rows = rows + ?2 WHERE number = ?1", values![partition, rows])?;
+        }
         session.run("COMMIT", &[])?;
         session.flush()
     }
@@ -191,4 +218,3 @@ pub(super) fn uncounted(session: &Session<'_>, node: Option<i64>) -> Result<Rece
     })?;
     Ok(recent)
 }
-

@@ -24,7 +24,7 @@ use crate::time::{Instant, WallUs};
 const BEFORE: &str = "e.scheduled_time <= ?1 AND (e.scheduled_time, e.job_id, e.kind, e.number) < (?1, ?2, ?3, ?4)";
 const NEWEST_FIRST: &str = "ORDER BY e.scheduled_time DESC, e.job_id DESC, e.kind DESC, e.number DESC LIMIT ?5";
 /// The columns that `rows::read_execution` reads, of the ledger under the name `e`.
-pub(super) const LEDGER_COLUMNS: &str = "e.scheduled_time, e.job_id, e.kind, e.number, e.executed_time, 1::int8, e.class, \
+pub(super) const LEDGER_COLUMNS: &str = "e.scheduled_time, e.job_id, e.kind, e.number, e.executed_time, e.status, e.class, \
      e.attempt, e.recoveries, e.http_status, e.duration, e.error_message, e.covers_from, e.covers_count, e.covers_more, \
      e.details";
 
@@ -123,7 +123,9 @@ impl Page<'_, '_> {
         let mut found = page.unfinished(filter)?;
         let reached = match filter.status {
             Some(Status::Pending) => None,
-            Some(Status::Success | Status::Failed | Status::Skipped) | None => page.finished(filter, &mut found, until)?,
+            Some(Status::Success | Status::Failed | Status::Skipped) | None => {
+                page.finished(filter, &mut found, until)?
+            }
         };
         if let Some(reached) = reached {
             // What is older than the walk got belongs on the next page, from wherever it comes.
@@ -249,13 +251,12 @@ impl Page<'_, '_> {
         let (mut high, mut width) = (self.start.instant.min(latest).as_secs(), 1);
         while high >= earliest {
             let low = high.saturating_sub(width - 1);
-            let in_window = |partition: &&Partition| {
-                partition.earliest.as_secs() <= high && partition.latest.as_secs() >= low
-            };
+            let in_window =
+                |partition: &&Partition| partition.earliest.as_secs() <= high && partition.latest.as_secs() >= low;
             for partition in partitions.iter().filter(in_window) {
                 let mut values = self.before();
                 let conditions = Page::conditions(filter, &mut values);
-                values.extend([low.into(), high.into()]);
+                values.extend([Value::from(low), Value::from(high)]);
                 let between = format!("e.scheduled_time BETWEEN ?{} AND ?{}", values.len() - 1, values.len());
                 let find = select(partition, &format!("{BEFORE}{conditions} AND {between} {NEWEST_FIRST}"));
                 found.extend(self.find(&find, &values)?);
@@ -293,9 +294,9 @@ impl Page<'_, '_> {
             ids.insert(JobKey(row.get(0)?), JobId::from_bytes(row.get(1)?));
         }
         // Tombstones outlive their history, so every row has its job.
-        let executions = found.into_iter().filter_map(|(key, record)| {
-            ids.get(&key.job).map(|id| ExecutionRecord { id: key.of(*id), record })
-        });
+        let executions = found
+            .into_iter()
+            .filter_map(|(key, record)| ids.get(&key.job).map(|id| ExecutionRecord { id: key.of(*id), record }));
         Ok(ExecutionPage { executions: executions.collect(), next })
     }
 }

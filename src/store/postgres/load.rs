@@ -5,18 +5,18 @@ use std::collections::HashMap;
 
 use super::counts;
 use super::session::Session;
-use crate::core::{LedgerRow, Restored, StoredJob, Totals};
+use crate::core::{LedgerRow, Restored, Shard, Shards, StoredJob, Totals};
 use crate::job::{Context, JobKey};
 use crate::postgres::Error;
 use crate::store::Loaded;
-use crate::store::sql::Sql;
+use crate::store::sql::{Sql, bad};
 use crate::store::tables::rows::{SELECT_JOBS, read_job, read_ledger};
 use crate::store::tables::secrets::Found;
 use crate::store::tables::{alerts, calendars, deliveries, incidents, settings, tokens};
 use crate::time::WallUs;
 
-/// The columns that `rows::read_ledger` reads. What is in the ledger is pending.
-const SELECT_LEDGER: &str = "SELECT seq, due_time, scheduled_time, job_id, kind, number, executed_time, 1::int8, class, \
+/// The columns that `rows::read_ledger` reads.
+const SELECT_LEDGER: &str = "SELECT seq, due_time, scheduled_time, job_id, kind, number, executed_time, status, class, \
      attempt, recoveries, http_status, duration, error_message, covers_from, covers_count, covers_more, details \
      FROM ledger ORDER BY seq";
 
@@ -56,6 +56,8 @@ pub(super) fn load(
     let above = |highest: Option<i64>| highest.unwrap_or(0).unsigned_abs() + 1;
     Ok(Loaded {
         restored: Restored {
+            shards: Shards::ALL,
+            epochs: epochs(session)?,
             next_seq: first_seq(node),
             next_job: above(key),
             next_incident: above(incident),
@@ -69,6 +71,14 @@ pub(super) fn load(
         messages: deliveries::undelivered(session)?,
         tokens: (tokens::version(session)?, tokens::read_all(session)?),
         jobs,
+    })
+}
+
+/// How often each shard has changed hands.
+fn epochs(session: &Session<'_>) -> Result<Vec<(Shard, u32)>, Error> {
+    session.all("SELECT shard, epoch FROM shards ORDER BY shard", &[], |row| {
+        let shard = u8::try_from(row.get::<u16>(0)?).map_err(|_| bad(0, "there are 256 shards"))?;
+        Ok((Shard(shard), row.get(1)?))
     })
 }
 

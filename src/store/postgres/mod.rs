@@ -2,8 +2,8 @@
 //! It must not be known outside the store but by its doors.
 //!
 //! In reading order: `schema` (what is in it), `session` (how statements get there), `open` (which database, and this server's
-//! place among its nodes), `load` (a start), `writer` with `batch`, whose executions are `columns`, history's `partitions`,
-//! `counts` of what ended, `retention` and `ageing`; `reader` with `history` (pages), `single` executions, `strips` and `series`.
+//! place among its nodes), `load` (a start), `writer` with `batch`, whose executions are `columns` and whose jobs have `homes`, history's `partitions`,
+//! and a `keeper` with `counts` of what ended, `retention` and `ageing`; `reader` with `history` (pages), `single` executions, `strips` and `series`.
 //! `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
@@ -11,6 +11,8 @@ mod batch;
 mod columns;
 mod counts;
 mod history;
+mod homes;
+mod keeper;
 mod load;
 mod open;
 mod partitions;
@@ -25,6 +27,8 @@ mod writer;
 
 #[cfg(test)]
 mod subject;
+#[cfg(test)]
+mod tests;
 
 pub use open::{OpenError, Store};
 pub(in crate::store) use reader::readers;

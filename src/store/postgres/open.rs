@@ -2,21 +2,21 @@
 //! It must not read what is kept.
 
 use std::fmt;
-use std::time::Duration;
 
+use super::homes::Homes;
 use super::load::load;
 use super::session::Session;
 use super::{counts, schema};
+use crate::access::TokenChange;
 use crate::clock;
 use crate::core::{LedgerRow, StoredJob};
 use crate::job::Context;
-use crate::limits::{NODE_POLL_EVERY, NODE_SILENCE_MAX, POSTGRES_CALL_TIME_MAX, POSTGRES_CONNECT_TIME_MAX};
+use crate::limits::{LOOK_EVERY, REVOKE_AFTER, STORE_CALL_TIME_MAX, STORE_CONNECT_TIME_MAX, STORE_LOAD_TIME_MAX};
 use crate::postgres::{Connection, Error, Url};
 use crate::store::sql::{Sql, values};
 use crate::store::tables::secrets::{self, Unopened};
 use crate::store::tables::{audit, deliveries, tokens};
 use crate::store::{AuditRow, Loaded};
-use crate::access::TokenChange;
 use crate::time::MonoUs;
 use crate::vault::Vault;
 
@@ -28,20 +28,26 @@ pub struct Store {
     /// Which incarnation this is.
     pub(super) node: i64,
     pub(super) vault: Option<Vault>,
+    /// In which shards jobs are, once they were loaded.
+    pub(super) homes: Homes,
 }
 
 /// Until when a call may take that begins now.
 pub(super) fn soon() -> MonoUs {
-    clock::mono().plus(POSTGRES_CALL_TIME_MAX)
+    clock::mono().plus(STORE_CALL_TIME_MAX)
 }
 
-/// Connects, as a server that writes or reads.
+/// Connects, to read.
 pub(super) fn connect(url: &Url) -> Result<Connection, Error> {
-    let mut connection = Connection::connect(url, clock::mono().plus(POSTGRES_CONNECT_TIME_MAX))?;
-    // Plans for arrays of many values are made once, and go by the keys of the tables.
+    Connection::connect(url, clock::mono().plus(STORE_CONNECT_TIME_MAX))
+}
+
+/// Connects, to write. Plans for arrays of values are made once, and go by the keys of the tables, however few or many
+/// values there are.
+pub(super) fn connect_to_write(url: &Url) -> Result<Connection, Error> {
+    let mut connection = connect(url)?;
     connection.batch(
-        "SET synchronous_commit TO DEFAULT; SET enable_hashjoin TO off; SET enable_mergejoin TO off; \
-         SET plan_cache_mode TO force_generic_plan; SET jit TO off",
+        "SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET plan_cache_mode TO force_generic_plan; SET jit TO off",
         soon(),
     )?;
     Ok(connection)
@@ -55,13 +61,18 @@ impl Store {
     pub fn open(url: &Url, name: &str) -> Result<Store, OpenError> {
         let url = url.clone().with_application_name(name);
         let failed = |why: Error| OpenError::Failed(why.to_string());
-        let mut connection = connect(&url).map_err(failed)?;
+        let mut connection = connect_to_write(&url).map_err(failed)?;
+        let encoding = connection.query("SHOW server_encoding", &[], soon()).map_err(failed)?;
+        let encoding = encoding.first().and_then(|row| row.text(0)).map_err(failed)?;
+        if encoding != "UTF8" {
+            return Err(OpenError::Encoding(encoding.to_owned()));
+        }
         let version = schema::migrate(&mut connection, soon()).map_err(failed)?;
         if version > schema::current_version() {
             return Err(OpenError::Newer { version, current: schema::current_version() });
         }
         let node = join(&mut connection, name).map_err(failed)?;
-        let mut store = Store { url, connection, node, vault: None };
+        let mut store = Store { url, connection, node, vault: None, homes: Homes::default() };
         store.own()?;
         Ok(store)
     }
@@ -73,13 +84,18 @@ impl Store {
         self
     }
 
+    /// Where it is.
+    pub(in crate::store) fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// Waits until no other node shows that it lives, and owns all shards then.
     fn own(&mut self) -> Result<(), OpenError> {
         let failed = |why: Error| OpenError::Failed(why.to_string());
         for (other, name, beat) in self.others().map_err(failed)? {
-            let until = clock::mono().plus(NODE_SILENCE_MAX);
+            let until = clock::mono().plus(REVOKE_AFTER);
             while clock::mono() < until {
-                std::thread::sleep(NODE_POLL_EVERY);
+                std::thread::sleep(LOOK_EVERY);
                 let still = "SELECT 1 FROM nodes WHERE id = $1 AND beat = $2 AND NOT dead";
                 let found = self.connection.query(still, &[&other, &beat], soon()).map_err(failed)?;
                 if found.is_empty() {
@@ -113,7 +129,7 @@ impl Store {
 
     /// Owns all shards, and whatever the nodes before left: their executions, and what they had not counted.
     fn take_all(&mut self) -> Result<(), Error> {
-        let session = Session::new(&mut self.connection, soon());
+        let session = Session::new(&mut self.connection, clock::mono().plus(STORE_LOAD_TIME_MAX));
         session.run("BEGIN", &[])?;
         // Nobody else counts what is counted here.
         let dead = "SELECT id FROM nodes WHERE dead AND counted < batch ORDER BY id FOR UPDATE";
@@ -122,7 +138,7 @@ impl Store {
             session.run("UPDATE nodes SET counted = batch WHERE id = ?1", values![node])?;
         }
         session.run("UPDATE shards SET owner = ?1, epoch = epoch + 1", values![self.node])?;
-        session.run("UPDATE ledger SET node = ?1 WHERE node <> ?1", values![self.node])?;
+        session.run("UPDATE ledger SET node = ?1, known = false WHERE node <> ?1", values![self.node])?;
         // A number is never used again, so nothing is lost with the row.
         session.run("DELETE FROM nodes WHERE dead AND started_at < ?1", values![clock::wall().0 - 86_400_000_000])?;
         session.run("COMMIT", &[])?;
@@ -145,7 +161,7 @@ impl Store {
         mut row: impl FnMut(LedgerRow),
     ) -> Result<Loaded, OpenError> {
         let failed = |why: Error| OpenError::Failed(why.to_string());
-        let session = Session::new(&mut self.connection, soon());
+        let session = Session::new(&mut self.connection, clock::mono().plus(STORE_LOAD_TIME_MAX));
         session.run("BEGIN", &[]).map_err(failed)?;
         let secrets = secrets::open_all(&session, self.vault.as_ref()).map_err(|why| match why {
             Unopened::Unread(why) => failed(why),
@@ -154,6 +170,11 @@ impl Store {
             Unopened::Damaged(why) => OpenError::Failed(why),
         })?;
         deliveries::forget_unwritten(&session).map_err(failed)?;
+        let homes = &mut self.homes;
+        let mut job = |stored: StoredJob| {
+            homes.note(&stored.revision);
+            job(stored);
+        };
         let loaded = load(&session, self.node, &secrets, context, &mut job, &mut row).map_err(failed)?;
         session.run("COMMIT", &[]).and_then(|()| session.flush()).map_err(failed)?;
         Ok(loaded)
@@ -179,7 +200,7 @@ pub(super) fn leave(connection: &mut Connection, node: i64) -> Result<(), Error>
 fn join(connection: &mut Connection, name: &str) -> Result<i64, Error> {
     let now = clock::wall().0;
     let join = "INSERT INTO nodes (name, version, started_at, counted_at) VALUES ($1, $2, $3, $3) RETURNING id";
-    connection.query(join, &[name, env!("CARGO_PKG_VERSION"), &now], soon())?.first()?.i64(0)
+    connection.query(join, &[&name, &env!("CARGO_PKG_VERSION"), &now], soon())?.first()?.i64(0)
 }
 
 /// Why a database cannot be used.
@@ -192,6 +213,8 @@ pub enum OpenError {
         /// The newest version this build knows.
         current: i64,
     },
+    /// The database keeps texts in this encoding, which not every text has.
+    Encoding(String),
     /// A node of this name lives.
     InUse(String),
     /// There are secrets, and no key was given.
@@ -209,15 +232,19 @@ impl fmt::Display for OpenError {
                 f,
                 "--store: its schema has version {version}, and this build knows up to {current}; use the newer build"
             ),
+            OpenError::Encoding(encoding) => write!(
+                f,
+                "--store: expected a database with the encoding UTF8, got {encoding}; `createdb --encoding=UTF8 \
+                 --template=template0 NAME` makes one"
+            ),
             OpenError::InUse(name) => write!(f, "--store: the node {name} uses this database"),
             OpenError::Sealed => {
                 f.write_str("--store: it holds secrets, and no key was given; --secrets-key FILE names it")
             }
-            OpenError::OtherKey => f.write_str("--store: it holds secrets that were sealed with another key"),
+            OpenError::OtherKey => {
+                f.write_str("--store: it holds secrets that were sealed with another key than that of --secrets-key")
+            }
             OpenError::Failed(why) => write!(f, "--store: {why}"),
         }
     }
 }
-
-/// How long a node rests between two beats.
-pub(super) const BEAT_EVERY: Duration = Duration::from_millis(500);

@@ -86,12 +86,12 @@ fn show(connection: &mut Connection, until: MonoUs) -> Result<(), Error> {
     let select = |table: String| {
         format!(
             "SELECT job_id, scheduled_time, kind, number, status, scheduled_time * 1000000 + executed_after AS executed_time, \
-             http_status, duration, error_message, greatest(attempt - 1, 0) AS retry_count FROM {table}"
+             http_status, duration, error_message, attempt FROM {table}"
         )
     };
     let mut parts = vec![select("executions_model".to_owned())];
     parts.extend(numbers.iter().map(|number| select(format!("executions_{number}"))));
-    connection.batch(&format!("CREATE OR REPLACE VIEW execution_history AS {}", parts.join(" UNION ALL ")), until)
+    connection.batch(&format!("CREATE OR REPLACE VIEW job_executions AS {}", parts.join(" UNION ALL ")), until)
 }
 
 /// Notes that a partition has instants between these.

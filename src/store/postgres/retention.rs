@@ -5,14 +5,14 @@ use super::open::soon;
 use super::partitions::{self, Partition};
 use super::session::Session;
 use crate::clock;
-use crate::limits::{ALERTS_SHARE_PER_CENT, AUDIT_SHARE_PER_CENT, RETENTION_SLICE_ROWS};
+use crate::limits::{ALERTS_SHARE_PER_CENT, AUDIT_SHARE_PER_CENT, PARTITION_ROWS_MAX, RETENTION_SLICE_ROWS};
 use crate::postgres::{Connection, Error};
 use crate::store::Keep;
 use crate::store::sql::{Sql, small, values};
 use crate::store::tables::{alerts, audit, deliveries, incidents, keys, rows, tokens};
 
-/// How far below the limit a sweep for bytes aims, so that it does not begin again at once.
-const BYTES_AIM_PER_CENT: u64 = 90;
+/// What may be kept is in so many partitions at least.
+const PARTITIONS_LEAST: u64 = 10;
 /// The bound of a partition is mostly so close to what it holds, in seconds.
 const CLOSE_S: i64 = 1_800;
 /// Bytes that a row of history takes up with its place in the index, about.
@@ -56,7 +56,8 @@ fn oldest(session: &Session<'_>, keep: &Keep) -> Result<i64, Error> {
         }
         // What a partition says of its instants is a bound, and mostly a close one.
         for above in [latest.saturating_sub(CLOSE_S), i64::MIN] {
-            let find = format!("SELECT max(scheduled_time) FROM executions_{} WHERE scheduled_time > ?1", partition.number);
+            let find =
+                format!("SELECT max(scheduled_time) FROM executions_{} WHERE scheduled_time > ?1", partition.number);
             let found: Option<i64> = session.first(&find, values![above], |row| row.get(0))?.flatten();
             if found.is_some() {
                 newest = newest.max(found);
@@ -69,23 +70,25 @@ fn oldest(session: &Session<'_>, keep: &Keep) -> Result<i64, Error> {
     Ok(now.min(newest_us).saturating_sub(age_us))
 }
 
+/// Partitions go as a whole, oldest first, while all of one is too old or all of them are too much. Of one that is too old in
+/// part, and of jobs that have too many, rows go.
 fn delete_history(connection: &mut Connection, keep: &Keep) -> Result<bool, Error> {
     let session = Session::new(connection, soon());
     let oldest_us = oldest(&session, keep)?;
     let mut all = partitions::all(&session)?;
     all.sort_unstable_by_key(|partition| partition.number);
-    let Some((newest, older)) = all.split_last() else { return Ok(false) };
-    let size = |partition: &Partition| {
-        let find = format!("SELECT pg_total_relation_size('executions_{}')", partition.number);
-        session.first(&find, &[], |row| row.get::<u64>(0)).map(Option::unwrap_or_default)
-    };
-    let sizes: Vec<u64> = all.iter().map(size).collect::<Result<_, _>>()?;
-    let (total, newest_len): (u64, u64) = (sizes.iter().sum(), *sizes.last().unwrap_or(&0));
-    let is_old = |partition: &Partition| partition.latest.as_secs().saturating_mul(1_000_000) < oldest_us;
-    let is_much = total > keep.bytes && !older.is_empty();
-    if let Some(first) = older.first().filter(|first| is_much || is_old(first)) {
+    let Some(first) = all.first() else { return Ok(false) };
+    let is_old = first.latest.as_secs().saturating_mul(1_000_000) < oldest_us;
+    if (is_old && all.len() > 1) || bytes(&session, &all)? > keep.bytes {
+        let (number, is_newest) = (first.number, all.len() == 1);
         drop(session);
-        partitions::drop_one(connection, first.number, soon())?;
+        if is_newest {
+            if first.rows == 0 {
+                return Ok(false);
+            }
+            partitions::begin(connection, Some(number), soon())?;
+        }
+        partitions::drop_one(connection, number, soon())?;
         return Ok(true);
     }
     let mut gone = 0;
@@ -93,11 +96,22 @@ fn delete_history(connection: &mut Connection, keep: &Keep) -> Result<bool, Erro
         gone += delete_old(&session, partition, oldest_us)?;
     }
     gone += delete_surplus(&session, &all, keep.rows_per_job)?;
-    if newest_len > keep.bytes {
-        let rows = (newest_len - keep.bytes / 100 * BYTES_AIM_PER_CENT) / ROW_LEN;
-        gone += delete_oldest(&session, newest, rows.min(RETENTION_SLICE_ROWS.into()))?;
-    }
     Ok(gone >= RETENTION_SLICE_ROWS)
+}
+
+/// What partitions take up.
+fn bytes(session: &Session<'_>, all: &[Partition]) -> Result<u64, Error> {
+    let mut bytes = 0;
+    for partition in all {
+        let find = format!("SELECT pg_total_relation_size('executions_{}')", partition.number);
+        bytes += session.first(&find, &[], |row| row.get::<u64>(0))?.unwrap_or_default();
+    }
+    Ok(bytes)
+}
+
+/// How many rows a partition may have, so that few of them are more than may be kept.
+pub(super) fn partition_rows(keep: &Keep) -> u64 {
+    PARTITION_ROWS_MAX.min(keep.bytes / PARTITIONS_LEAST / ROW_LEN).max(1)
 }
 
 /// Lets jobs know how many rows they have left: `gone` are the jobs of rows that are being deleted.
@@ -137,7 +151,8 @@ fn delete_surplus(session: &Session<'_>, all: &[Partition], most: u64) -> Result
                  (SELECT scheduled_time, kind, number FROM executions_{partition} WHERE job_id = ?1 \
                  ORDER BY scheduled_time LIMIT ?2)"
             );
-            let rows: u32 = session.first(&deleting(&delete), values![job, left], |row| row.get(0))?.unwrap_or_default();
+            let rows: u32 =
+                session.first(&deleting(&delete), values![job, left], |row| row.get(0))?.unwrap_or_default();
             (gone, left) = (gone + rows, left - u64::from(rows));
             if left == 0 {
                 break;
@@ -145,16 +160,6 @@ fn delete_surplus(session: &Session<'_>, all: &[Partition], most: u64) -> Result
         }
     }
     Ok(gone)
-}
-
-/// The oldest rows of the only partition that there is.
-fn delete_oldest(session: &Session<'_>, partition: &Partition, rows: u64) -> Result<u32, Error> {
-    let number = partition.number;
-    let delete = format!(
-        "DELETE FROM executions_{number} WHERE (job_id, scheduled_time, kind, number) IN \
-         (SELECT job_id, scheduled_time, kind, number FROM executions_{number} ORDER BY scheduled_time LIMIT ?1)"
-    );
-    Ok(session.first(&deleting(&delete), values![rows], |row| row.get(0))?.unwrap_or_default())
 }
 
 /// Forgets deleted jobs that no row needs any more. Whether there may be more.

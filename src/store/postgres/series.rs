@@ -8,7 +8,7 @@ use crate::limits::SERIES_UNFOLDED_MAX;
 use crate::postgres::Error;
 use crate::store::Series;
 use crate::store::sql::{Row, integer};
-use crate::store::steps::{DAY_S, HOUR_S, Steps};
+use crate::store::steps::Steps;
 use crate::time::Instant;
 
 /// The series of a job or of all, from one state of the store: an execution is in a rollup or it is not counted yet.
@@ -19,8 +19,8 @@ pub(super) fn series(
     step_s: u32,
 ) -> Result<Series, Error> {
     let mut steps = Steps::new(from, to, step_s, counts::edge(session)?);
-    for (table, length) in [("series_days", DAY_S), ("series_hours", HOUR_S)] {
-        add_rollups(session, table, length, job.unwrap_or(ALL), &mut steps)?;
+    for table in ["series_days", "series_hours"] {
+        add_rollups(session, table, job.unwrap_or(ALL), &mut steps)?;
     }
     let mut recent = Vec::new();
     counts::each_uncounted(session, job, None, &mut |key, record| recent.push((key, record)))?;
@@ -34,22 +34,18 @@ pub(super) fn series(
     Ok(steps.finish(cut.map(|cut| Instant::from_secs(cut.as_secs() - 1))))
 }
 
-/// Looks for the job in each stretch that there is: its rollups do not lie beside each other.
-fn add_rollups(
-    session: &Session<'_>,
-    table: &str,
-    length: i64,
-    owner: JobKey,
-    steps: &mut Steps,
-) -> Result<(), Error> {
+/// Looks for the job in each stretch that there is: from one to the next, as its rollups do not lie beside each other.
+fn add_rollups(session: &Session<'_>, table: &str, owner: JobKey, steps: &mut Steps) -> Result<(), Error> {
     let (from, to) = steps.range();
+    let next =
+        |behind: &str| format!("SELECT start FROM {table} WHERE start {behind} AND start < $2 ORDER BY start LIMIT 1");
     let find = format!(
-        "SELECT s.start, s.rollup FROM generate_series($1::int8, $2::int8, {length}) AS g (start) \
-         JOIN {table} s ON s.start = g.start AND s.job_id = $3"
+        "WITH RECURSIVE there (start) AS (({}) UNION ALL SELECT ({}) FROM there t WHERE t.start IS NOT NULL) \
+         SELECT s.start, s.rollup FROM there t JOIN {table} s ON s.start = t.start AND s.job_id = $3",
+        next(">= $1"),
+        next("> t.start"),
     );
-    let first = from.as_secs().div_euclid(length) * length;
-    let first = if first < from.as_secs() { first + length } else { first };
-    let done = session.query(&find, &[&first, &(to.as_secs() - 1), &integer(owner.0)])?;
+    let done = session.query(&find, &[&from.as_secs(), &to.as_secs(), &integer(owner.0)])?;
     for row in done.rows.iter() {
         let row = Row(&row);
         steps.add(Instant::from_secs(row.get(0)?), &rollup_in(&row, 1)?);

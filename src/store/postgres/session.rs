@@ -4,10 +4,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use bytes::BytesMut;
-use postgres_protocol::{IsNull, Oid, types};
-
-use crate::postgres::{Connection, Done, Error, Param, Row as Raw, Unfit, oid};
+use crate::postgres::{Any, Connection, Done, Error, Param, Pipeline, Row as Raw};
 use crate::store::sql::{Bad, Columns, Found, Row, Sql, Value, bad};
 use crate::time::MonoUs;
 
@@ -46,52 +43,35 @@ impl Owned {
         }
     }
 
-    fn as_value(&self) -> Value<'_> {
+    fn as_any(&self) -> Any<'_> {
         match self {
-            Owned::Null => Value::Null,
-            Owned::Integer(number) => Value::Integer(*number),
-            Owned::Text(text) => Value::Text(text),
-            Owned::Bytes(bytes) => Value::Bytes(bytes),
+            Owned::Null => Any::Null,
+            Owned::Integer(number) => Any::Integer(*number),
+            Owned::Text(text) => Any::Text(text),
+            Owned::Bytes(bytes) => Any::Bytes(bytes),
         }
     }
 }
 
-impl Param for Value<'_> {
-    fn oid(&self) -> Oid {
-        match self {
-            Value::Integer(_) => oid::INT8,
-            Value::Bytes(_) => oid::BYTEA,
-            // What it is the server sees from where it goes: a text may be JSON.
-            Value::Null | Value::Text(_) => oid::UNKNOWN,
-        }
-    }
-
-    fn write(&self, out: &mut BytesMut) -> Result<IsNull, Unfit> {
-        match *self {
-            Value::Null => return Ok(IsNull::Yes),
-            Value::Integer(number) => types::int8_to_sql(number, out),
-            Value::Text(text) if text.contains('\0') => {
-                return Err("a text with a zero byte, which PostgreSQL does not take".into());
-            }
-            Value::Text(text) => types::text_to_sql(text, out),
-            Value::Bytes(bytes) => types::bytea_to_sql(bytes, out),
-        }
-        Ok(IsNull::No)
+fn any<'a>(value: &Value<'a>) -> Any<'a> {
+    match *value {
+        Value::Null => Any::Null,
+        Value::Integer(number) => Any::Integer(number),
+        Value::Text(text) => Any::Text(text),
+        Value::Bytes(bytes) => Any::Bytes(bytes),
     }
 }
 
 impl Columns for Raw<'_> {
     fn column(&self, index: usize) -> Result<Found<'_>, Bad> {
-        let found = match self.type_of(index) {
-            Some(oid::INT8) => self.opt_i64(index).map(|number| number.map(Found::Integer)),
-            Some(oid::INT4) => self.opt_i32(index).map(|number| number.map(|number| Found::Integer(number.into()))),
-            Some(oid::INT2) => self.opt_i16(index).map(|number| number.map(|number| Found::Integer(number.into()))),
-            Some(oid::BOOL) => self.opt_bool(index).map(|is| is.map(|is| Found::Integer(is.into()))),
-            Some(oid::FLOAT8) => self.opt_f64(index).map(|number| number.map(Found::Real)),
-            Some(oid::BYTEA) => self.opt_bytes(index).map(|bytes| bytes.map(Found::Bytes)),
-            Some(_) | None => self.opt_text(index).map(|text| text.map(Found::Text)),
-        };
-        Ok(found.map_err(|why| bad(index, &why.to_string()))?.unwrap_or(Found::Null))
+        let found = self.any(index).map_err(|why| bad(index, &why.to_string()))?;
+        Ok(match found {
+            Any::Null => Found::Null,
+            Any::Integer(number) => Found::Integer(number),
+            Any::Real(number) => Found::Real(number),
+            Any::Text(text) => Found::Text(text),
+            Any::Bytes(bytes) => Found::Bytes(bytes),
+        })
     }
 }
 
@@ -112,15 +92,12 @@ impl<'a> Session<'a> {
     }
 
     /// Sends what waits, and behind it what `add` adds: what that came to, in its order.
-    pub(super) fn flush_with(
-        &self,
-        add: impl FnOnce(&mut crate::postgres::Pipeline<'_>),
-    ) -> Result<Vec<Done>, Error> {
+    pub(super) fn flush_with(&self, add: impl FnOnce(&mut Pipeline<'_>)) -> Result<Vec<Done>, Error> {
         let queued = self.queue.take();
         let mut connection = self.connection.borrow_mut();
         let mut pipeline = connection.pipeline();
         for Queued { text, values } in &queued {
-            let values: Vec<Value<'_>> = values.iter().map(Owned::as_value).collect();
+            let values: Vec<Any<'_>> = values.iter().map(Owned::as_any).collect();
             let params: Vec<&dyn Param> = values.iter().map(|value| value as &dyn Param).collect();
             pipeline.run(text, &params);
         }
@@ -149,6 +126,7 @@ impl<'a> Session<'a> {
     }
 
     fn carry_out(&self, text: &str, values: &[Value<'_>]) -> Result<Done, Error> {
+        let values: Vec<Any<'_>> = values.iter().map(any).collect();
         let params: Vec<&dyn Param> = values.iter().map(|value| value as &dyn Param).collect();
         self.query(&translated(text), &params)
     }

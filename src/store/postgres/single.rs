@@ -64,12 +64,7 @@ fn of_second(session: &Session<'_>, job: JobKey, instant: Instant) -> Result<Vec
 }
 
 /// Unfinished executions of a job from a second on.
-fn unfinished_from(
-    session: &Session<'_>,
-    job: JobKey,
-    instant: Instant,
-    now: WallUs,
-) -> Result<Vec<Execution>, Error> {
+fn unfinished_from(session: &Session<'_>, job: JobKey, instant: Instant, now: WallUs) -> Result<Vec<Execution>, Error> {
     let find = format!(
         "SELECT {LEDGER_COLUMNS} FROM ledger e WHERE e.job_id = ?1 AND e.scheduled_time >= ?2 \
          AND e.scheduled_time * 1000000 <= ?3"

@@ -25,7 +25,7 @@ pub(super) fn strips(session: &Session<'_>, jobs: &[JobId], limit: usize, now: W
     let known = known(session, &keys)?;
     let mut runs: HashMap<JobKey, Vec<(ExecutionKey, StripRun)>> = HashMap::new();
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
-    let find = "SELECT job_id, scheduled_time, kind, number, 1::int8, executed_time, duration FROM ledger \
+    let find = "SELECT job_id, scheduled_time, kind, number, status, executed_time, duration FROM ledger \
                 WHERE job_id = ANY ($1) AND scheduled_time * 1000000 <= $2";
     take(&session.query(find, &[&keys, &now.0])?, &mut runs)?;
     for partition in partitions::all(session)? {

@@ -11,21 +11,23 @@ use crossbeam_channel::RecvTimeoutError;
 use super::batch::{self, Place};
 use super::columns::WrittenAs;
 use super::counts::Recent;
-use super::open::{BEAT_EVERY, Store, connect, leave, soon};
+use super::homes::Homes;
+use super::keeper::{Keeper, Told};
+use super::open::{Store, connect_to_write, leave, soon};
 use super::session::Session;
-use super::{ageing, partitions, retention};
+use super::{partitions, retention};
 use crate::clock;
 use crate::core::{LedgerRow, Persist};
-use crate::limits::{COUNT_EVERY, COUNT_ROWS_MAX, PARTITION_ROWS_MAX};
-use crate::postgres::Error;
+use crate::limits::{BEAT_EVERY, COUNT_EVERY, COUNT_ROWS_MAX, PARTITION_ROWS_MAX};
+use crate::postgres::{Error, Sent};
 use crate::store::writing::{Work, Writer};
 use crate::store::{Batch, Housekeeping, Keep, WriterEvent};
 use crate::time::Instant as Second;
 
+/// The SQLSTATE of a table that is not there (`undefined_table`).
+const NO_TABLE: &str = "42P01";
 /// What the fence says when it refuses a batch: see `migrations/postgres`.
 const FENCED: &str = "PU001";
-/// The rest between two slices of housekeeping.
-const PACE: Duration = Duration::from_millis(20);
 
 /// Starts the writer of a node; `notify` is called after each event.
 ///
@@ -39,20 +41,19 @@ pub(in crate::store) fn start(
 ) -> io::Result<Writer> {
     Writer::spawn(notify, move |work| {
         let now = Instant::now();
-        let writing = Writing::new(store);
-        let thread = Thread {
-            writing,
-            keep,
-            retain_next: now + housekeeping.retain_look_every.min(housekeeping.retain_every / 10),
-            age_next: now + housekeeping.series_look_every / 10,
-            count_next: now + COUNT_EVERY,
-            beaten: now,
-            is_failing: false,
-            kept_house: None,
-            housekeeping,
-            work,
+        let whose = (store.url.clone(), store.node);
+        let keeper = match Keeper::start(whose, keep, housekeeping, work.teller.clone()) {
+            Ok(keeper) => keeper,
+            Err(why) => {
+                let why = format!("failed to start the thread that keeps house: {why}");
+                work.tell(WriterEvent::Failing { why, rejected: Vec::new() });
+                return;
+            }
         };
-        thread.run();
+        let mut writing = Writing::new(store);
+        writing.partition_rows = retention::partition_rows(&keep);
+        let (retry_wait, is_failing) = (housekeeping.write_retry_wait, false);
+        Thread { writing, keeper, count_next: now + COUNT_EVERY, beaten: now, is_failing, retry_wait, work }.run();
     })
 }
 
@@ -75,6 +76,9 @@ pub(super) struct Writing {
     number: i64,
     /// Where finished executions go; None until that is known.
     partition: Option<Current>,
+    /// How many rows a partition may have.
+    pub(super) partition_rows: u64,
+    homes: Homes,
     /// What is history and not counted.
     recent: Recent,
 }
@@ -88,17 +92,48 @@ struct Current {
 }
 
 impl Writing {
-    pub(super) fn new(store: Store) -> Writing {
-        Writing { store, number: 0, partition: None, recent: Recent::default() }
+    pub(super) fn new(mut store: Store) -> Writing {
+        let homes = std::mem::take(&mut store.homes);
+        Writing {
+            store,
+            number: 0,
+            partition: None,
+            partition_rows: PARTITION_ROWS_MAX,
+            homes,
+            recent: Recent::default(),
+        }
     }
 
     pub(super) fn store(&mut self) -> &mut Store {
         &mut self.store
     }
 
+    /// Sends a batch, and loses the answer.
+    #[cfg(test)]
+    pub(super) fn write_unheard(&mut self, batch: &Batch) {
+        let partition = self.current().expect("it can be known").number;
+        let written = WrittenAs { at: clock::wall().0, node: self.store.node, batch: self.number + 1 };
+        let session = Session::new(&mut self.store.connection, soon());
+        let place = Place { written, partition, span: None };
+        batch::write(&session, self.store.vault.as_ref(), (&self.homes, &[]), batch, &place)
+            .map(drop)
+            .expect("it is there");
+    }
+
+    /// Whether the fence refuses the last batch when it comes once more.
+    #[cfg(test)]
+    pub(super) fn is_refused_again(&mut self, batch: &Batch) -> bool {
+        let partition = self.partition.expect("there was a batch").number;
+        let written = WrittenAs { at: clock::wall().0, node: self.store.node, batch: self.number };
+        let session = Session::new(&mut self.store.connection, soon());
+        let place = Place { written, partition, span: None };
+        let refused = batch::write(&session, self.store.vault.as_ref(), (&self.homes, &[]), batch, &place);
+        refused.is_err_and(|why| why.sqlstate() == Some(FENCED))
+    }
+
     fn reconnect(&mut self) -> Result<(), Error> {
         if self.store.connection.is_lost() {
-            self.store.connection = connect(&self.store.url)?;
+            self.store.connection = connect_to_write(&self.store.url)?;
         }
         Ok(())
     }
@@ -111,17 +146,26 @@ impl Writing {
         let node = self.store.node;
         let written = WrittenAs { at: clock::wall().0, node, batch: self.number + 1 };
         let place = Place { written, partition: current.number, span: current.span };
+        let moved = self.homes.expect(batch.items.iter().map(|(_, item)| item));
         let session = Session::new(&mut self.store.connection, soon());
-        match batch::write(&session, self.store.vault.as_ref(), batch, &place) {
+        let vault = self.store.vault.as_ref();
+        let done = batch::write(&session, vault, (&self.homes, &moved), batch, &place);
+        if done.is_err() {
+            self.homes.take_back(moved);
+        }
+        match done {
             Ok(done) => {
                 let (finished, span) = (done.finished, done.span);
                 self.note(finished.into_iter(), span);
                 Ok(())
             }
             Err(why) if why.sqlstate() == Some(FENCED) => self.look(batch),
-            Err(why) if why.server().is_some() => Err(refused(why)),
-            // Nobody knows how much of it came to the server.
-            Err(why) => Err(Unwritten::Unknown(why.to_string())),
+            // The partition was dropped meanwhile: there is another one.
+            Err(why) if why.sqlstate() == Some(NO_TABLE) && self.partition.take().is_some() => self.write(batch),
+            // The whole of it had left, and nobody knows what became of it.
+            Err(why) if why.sent() == Some(Sent::Whole) => Err(Unwritten::Unknown(why.to_string())),
+            // What was sent in part is nothing to the server.
+            Err(why) => Err(refused(why)),
         }
     }
 
@@ -133,6 +177,7 @@ impl Writing {
         let last = found.get(0).map(|row| row.i64(0)).transpose();
         match last.map_err(|why| Unwritten::Unknown(why.to_string()))? {
             Some(last) if last == self.number + 1 => {
+                self.homes.expect(batch.items.iter().map(|(_, item)| item));
                 let finished = batch::finished(batch);
                 self.note(finished.into_iter(), None);
                 Ok(())
@@ -144,17 +189,18 @@ impl Writing {
     /// The next batch is in the database.
     fn note<'b>(&mut self, finished: impl Iterator<Item = &'b LedgerRow>, span: Option<(Second, Second)>) {
         self.number += 1;
-        let before = self.recent.rows;
-        finished.for_each(|row| self.recent.add(row));
         if let Some(current) = &mut self.partition {
             current.span = span.or(current.span);
-            current.rows += self.recent.rows - before;
+            for row in finished {
+                self.recent.add_to(current.number, row);
+                current.rows += 1;
+            }
         }
     }
 
     /// Where finished executions go.
     fn current(&mut self) -> Result<Current, Error> {
-        let is_full = self.partition.is_some_and(|current| current.rows >= PARTITION_ROWS_MAX);
+        let is_full = self.partition.is_some_and(|current| current.rows >= self.partition_rows);
         if let Some(current) = self.partition.filter(|_| !is_full) {
             return Ok(current);
         }
@@ -172,67 +218,55 @@ impl Writing {
         Ok(current)
     }
 
-    /// Adds what finished executions came to.
-    pub(super) fn count(&mut self) -> Result<(), Error> {
-        if self.recent.is_empty() {
-            return Ok(());
-        }
-        self.reconnect()?;
-        let session = Session::new(&mut self.store.connection, soon());
-        let counted = self.recent.flush(&session, self.store.node, self.number, clock::wall());
-        if let Err(why) = counted {
-            session.end().ok();
-            return Err(why);
-        }
-        if let Some(current) = &self.partition {
-            let rows = i64::try_from(self.recent.rows).unwrap_or(i64::MAX);
-            let note = "UPDATE partitions SET rows = rows + $2 WHERE number = $1";
-            session.query(note, &[&current.number, &rows])?;
-        }
-        self.recent = Recent::default();
-        Ok(())
+    /// What is history and was not given to be counted, and through which batch that is.
+    pub(super) fn take_recent(&mut self) -> Option<(Recent, i64)> {
+        (!self.recent.is_empty()).then(|| (std::mem::take(&mut self.recent), self.number))
+    }
+
+    /// It could not be given: it comes before what follows.
+    fn give_back(&mut self, recent: Recent) {
+        self.recent = Recent::after(Some(recent), std::mem::take(&mut self.recent));
     }
 }
 
 struct Thread {
     writing: Writing,
-    keep: Keep,
-    housekeeping: Housekeeping,
-    retain_next: Instant,
-    age_next: Instant,
+    keeper: Keeper,
     count_next: Instant,
     /// When the node last showed that it lives.
     beaten: Instant,
-    /// From when to when this thread last did anything else than write a batch.
-    kept_house: Option<(Instant, Instant)>,
     /// Whether it was said that writing fails.
     is_failing: bool,
+    /// The wait between two tries of a batch.
+    retry_wait: Duration,
     work: Work,
 }
 
 impl Thread {
     fn run(mut self) {
         loop {
-            let is_over = match self.work.batches.recv_timeout(self.rest()) {
-                Ok((given, batch)) => self.write(given, batch).is_err(),
-                Err(RecvTimeoutError::Timeout) => false,
+            let goes_on = match self.work.batches.recv_timeout(self.rest()) {
+                Ok((_, batch)) => self.write(batch),
+                Err(RecvTimeoutError::Timeout) => true,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             // A node that was declared dead writes no more: the thread's end says so.
-            if is_over || self.housekeep().is_err() {
+            if !goes_on || !self.beat() {
                 return;
             }
+            self.look_around();
         }
-        // The next start need neither count nor wait; if this fails, it does.
-        let counted = self.writing.count();
+        if let Some((recent, batch)) = self.writing.take_recent() {
+            drop(self.keeper.tell(Told::Ended(recent, batch)));
+        }
+        self.keeper.end();
+        // The next start need not wait then; if this fails, it does.
         let store = self.writing.store();
-        drop(counted.and_then(|()| leave(&mut store.connection, store.node)));
+        drop(leave(&mut store.connection, store.node));
     }
 
-    /// Writes a batch, for as long as it takes.
-    fn write(&mut self, given: Instant, mut batch: Batch) -> Result<(), ()> {
-        let held_up =
-            self.kept_house.map_or(Duration::ZERO, |(from, until)| until.saturating_duration_since(from.max(given)));
+    /// Writes a batch, for as long as it takes. False if no batch will be written any more.
+    fn write(&mut self, mut batch: Batch) -> bool {
         let began = Instant::now();
         let through = batch.items.last().map(|&(number, _)| number);
         let mut is_unknown = false;
@@ -242,7 +276,7 @@ impl Thread {
                 Err(Unwritten::Fenced) => {
                     let why = "this node was declared dead by another one, which has its jobs".to_owned();
                     self.work.tell(WriterEvent::Failing { why, rejected: Vec::new() });
-                    return Err(());
+                    return false;
                 }
                 Err(Unwritten::Refused(why)) => self.fail(why, &mut batch, is_unknown),
                 Err(Unwritten::Unknown(why)) => {
@@ -250,14 +284,14 @@ impl Thread {
                     self.fail(why, &mut batch, is_unknown);
                 }
             }
-            std::thread::sleep(self.housekeeping.write_retry_wait);
+            std::thread::sleep(self.retry_wait);
         }
         self.beaten = Instant::now();
         if std::mem::take(&mut self.is_failing) {
             self.work.tell(WriterEvent::Working);
         }
-        self.work.tell(WriterEvent::Committed { through, held_up, wrote: began.elapsed() });
-        Ok(())
+        self.work.tell(WriterEvent::Committed { through, held_up: Duration::ZERO, wrote: began.elapsed() });
+        true
     }
 
     /// Says that writing fails. If nothing of the batch can be in the database, the changes in it are given up: their
@@ -271,54 +305,40 @@ impl Thread {
 
     /// How long to wait for a batch before there is something else to do.
     fn rest(&self) -> Duration {
-        let due = self.retain_next.min(self.age_next).min(self.count_next).min(self.beaten + BEAT_EVERY);
+        let due = self.count_next.min(self.beaten + BEAT_EVERY);
         due.saturating_duration_since(Instant::now())
     }
 
-    /// At most one slice of each kind, so that no batch waits long. What fails here is told, and tried again later.
-    fn housekeep(&mut self) -> Result<(), ()> {
+    /// Shows that the node lives, if no batch did. False if others took it for dead.
+    fn beat(&mut self) -> bool {
+        if self.beaten.elapsed() < BEAT_EVERY {
+            return true;
+        }
+        let beaten = self.writing.write(&Batch::default());
+        self.beaten = Instant::now();
+        // The next batch says what is wrong, if it still is.
+        !matches!(beaten, Err(Unwritten::Fenced))
+    }
+
+    /// Gives what ended to be counted, and passes on how much is kept.
+    fn look_around(&mut self) {
         let now = Instant::now();
         if let Ok(keep) = self.work.keeps.try_recv() {
-            (self.keep, self.retain_next) = (keep, now);
-        }
-        if now >= self.beaten + BEAT_EVERY {
-            match self.writing.write(&Batch::default()) {
-                Ok(()) => self.beaten = Instant::now(),
-                Err(Unwritten::Fenced) => return Err(()),
-                // The next batch says what is wrong, if it still is.
-                Err(Unwritten::Refused(_) | Unwritten::Unknown(_)) => self.beaten = now,
+            self.writing.partition_rows = retention::partition_rows(&keep);
+            if self.keeper.tell(Told::Keep(keep)).is_err() {
+                self.work.tell(WriterEvent::ChoreFailed {
+                    chore: "retention",
+                    why: "it is behind, and did not hear how much is to be kept; reload once more".to_owned(),
+                });
             }
         }
         if self.count_next <= now || self.writing.recent.rows >= COUNT_ROWS_MAX {
-            let counted = self.writing.count();
             self.count_next = now + COUNT_EVERY;
-            self.tell_failed(counted.err(), "the counts");
-        }
-        if self.retain_next <= now {
-            let keep = self.keep;
-            let done = self.writing.reconnect().and_then(|()| retention::slice(&mut self.writing.store.connection, &keep));
-            let rest = if matches!(done, Ok(true)) { PACE } else { self.housekeeping.retain_look_every };
-            self.retain_next = Instant::now() + rest;
-            self.tell_failed(done.err(), "retention");
-        }
-        if self.age_next <= now {
-            let done = self
-                .writing
-                .reconnect()
-                .and_then(|()| ageing::slice(&Session::new(&mut self.writing.store.connection, soon())));
-            let rest = if matches!(done, Ok(true)) { PACE } else { self.housekeeping.series_look_every };
-            self.age_next = Instant::now() + rest;
-            self.tell_failed(done.err(), "the series");
-        }
-        self.kept_house = Some((now, Instant::now()));
-        Ok(())
-    }
-
-    fn tell_failed(&mut self, why: Option<Error>, chore: &'static str) {
-        if let Some(why) = why {
-            // What was begun is given up.
-            Session::new(&mut self.writing.store.connection, soon()).end().ok();
-            self.work.tell(WriterEvent::ChoreFailed { chore, why: format!("{why}; it is tried again later") });
+            if let Some((recent, batch)) = self.writing.take_recent()
+                && let Err(Told::Ended(recent, _)) = self.keeper.tell(Told::Ended(recent, batch))
+            {
+                self.writing.give_back(recent);
+            }
         }
     }
 }
@@ -330,6 +350,7 @@ fn give_up_changes(batch: &mut Batch) -> Vec<u64> {
         let stays = match item {
             Persist::Change(_) | Persist::Calendar(_) | Persist::Setting(_) | Persist::Runs(_) => false,
             Persist::Row(..) | Persist::Remove(_) | Persist::Incident(_) => true,
+            Persist::Release { .. } | Persist::HandOver(_) => true,
         };
         rejected.extend((!stays).then_some(*number));
         stays

@@ -340,6 +340,26 @@ fn what_is_replaced_is_kept_with_all_that_was_in_its_log() {
     assert_eq!(names.len(), 2, "{names:?}");
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_restored_is_whose_the_old_database_was() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let kept = Kept::new();
+    let backup = kept.back_up("b.db");
+    let owner = |path: &Path| fs::metadata(path).map(|of| (of.uid(), of.gid())).expect("it is there");
+    let mine = owner(&backup);
+    let old = kept.path("q.db");
+    prepare(&backup, &old).expect("it is whole").replace(false).expect("it can be replaced");
+    assert_eq!(owner(&old), mine);
+    // Only root may give a file away.
+    if let Err(why) = chown(&old, Some(4_321), Some(1_234)) {
+        assert_eq!(why.kind(), std::io::ErrorKind::PermissionDenied);
+        return;
+    }
+    prepare(&backup, &old).expect("it is whole").replace(true).expect("it can be replaced");
+    assert_eq!(owner(&old), (4_321, 1_234));
+}
+
 #[test]
 fn a_damaged_database_is_replaced_and_kept_with_its_log() {
     let kept = Kept::new();

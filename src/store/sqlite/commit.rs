@@ -42,6 +42,8 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
                         incidents.iter().try_for_each(|change| write_incident(&transaction, change))?;
                     }
                 }
+                Persist::HandOver(row) => drop(rows::write_ledger(&mut put, row)?),
+                Persist::Release { .. } => unreachable!("there is no other node that a shard could be given to"),
                 Persist::Remove(seq) => {
                     remove.execute([integer(seq.0)])?;
                 }

@@ -337,6 +337,25 @@ mod tests {
     }
 
     #[test]
+    fn a_slice_whose_time_is_up_moves_some_rows_all_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = Store::open(&folder.path().join("p.db")).expect("it can be made");
+        store.load(&Context::at(Second::FIRST), drop, drop).expect("it can be read");
+        write(&mut store, (1..=JOBS).map(put).chain(finished(1)).collect());
+        let mut slice: Vec<(JobKey, Seq)> = store.index.index().finished();
+        let mut fold = |slice: &[(JobKey, Seq)], until: Instant| match fold(&mut store.connection, slice, until, true) {
+            Ok((moved, None)) => moved,
+            other => panic!("{:?}", other.map_err(|_| "it failed")),
+        };
+        let now = Instant::now();
+        let all = slice.len();
+        assert_eq!(fold(&slice, now), ROWS_PER_LOOK);
+        slice.truncate(all - ROWS_PER_LOOK);
+        assert_eq!(fold(&slice[..10], now), 10, "there are no more");
+        assert_eq!(fold(&slice, now + Duration::from_secs(600)), all - ROWS_PER_LOOK);
+    }
+
+    #[test]
     fn a_damaged_page_of_history_keeps_its_own_rows_only_and_no_change() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut store = damaged(folder.path(), "job_executions", true);

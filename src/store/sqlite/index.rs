@@ -314,9 +314,10 @@ impl IndexWriter {
     /// This is about to be written.
     pub(super) fn expect(&mut self, item: &Persist) {
         match item {
-            Persist::Row(row, _) => self.note(row.seq, &row.key, row.record.status),
+            Persist::Row(row, _) | Persist::HandOver(row) => self.note(row.seq, &row.key, row.record.status),
             Persist::Remove(seq) => self.forget(*seq),
             Persist::Calendar(_) | Persist::Setting(_) | Persist::Incident(_) => {}
+            Persist::Release { .. } => {}
             Persist::Runs(rows) => rows.iter().for_each(|row| self.note(row.seq, &row.key, row.record.status)),
             Persist::Change(change) => {
                 change.remove.iter().for_each(|&seq| self.forget(seq));

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::index::IndexWriter;
 use super::secrets::open_all;
 use super::{OpenError, Store, rows};
-use crate::core::{LedgerRow, Restored, Status, StoredJob, Totals};
+use crate::core::{LedgerRow, Restored, Shards, Status, StoredJob, Totals};
 use crate::job::{Context, JobKey};
 use crate::store::tables::rows::{SELECT_JOBS, read_job};
 use crate::store::tables::secrets::Found;
@@ -61,6 +61,8 @@ pub(super) fn load(
     let above = |highest: Option<i64>| highest.unwrap_or(0).unsigned_abs() + 1;
     Ok(Loaded {
         restored: Restored {
+            shards: Shards::ALL,
+            epochs: Vec::new(),
             next_seq: above(seq),
             next_job: above(key),
             next_incident: above(max("SELECT max(id) FROM incidents")?),

@@ -55,10 +55,8 @@ pub use copying::{CopyError, Progress, Watch};
 pub use fill::fill;
 pub use look::{Examined, Look, SecretsState};
 pub use open::{Looked, OpenError, Store};
-pub use reader::Readers;
 pub use reseal::{ResealError, Resealed};
 pub use restore::{Prepared, Replaced};
 #[cfg(test)]
 pub(in crate::store) use subject::Subject;
 pub use token_file::TokenFile;
-pub use writer::Writer;

@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -47,6 +47,11 @@ pub struct Store {
     /// Dropped after every connection that has a share of it.
     pub(super) lock: Arc<Lock>,
 }
+
+/// How long it takes until another process counts as one that uses the database.
+const LOCK_WAIT_MAX: Duration = Duration::from_millis(300);
+/// How often it is looked meanwhile.
+const LOCK_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What a look at a database finds, beside that it is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,11 +168,16 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path).map_err(|why| OpenError::Lock(path.to_owned(), why))?;
-    match file.try_lock() {
-        Ok(()) if is_named(&file, path) => Ok(file),
-        // A backup was put in its place between the two.
-        Ok(()) | Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(why)) => Err(OpenError::Lock(path.to_owned(), why)),
+    let until = Instant::now() + LOCK_WAIT_MAX;
+    loop {
+        match file.try_lock() {
+            Ok(()) if is_named(&file, path) => return Ok(file),
+            // Whoever had it may just be ending; so may a program that was started by it, which has a share for a moment.
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_LOOK_EVERY),
+            // A backup was put in its place between the two.
+            Ok(()) | Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+            Err(TryLockError::Error(why)) => return Err(OpenError::Lock(path.to_owned(), why)),
+        }
     }
 }
 

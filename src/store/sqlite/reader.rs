@@ -12,17 +12,29 @@ use super::history;
 use super::index::Index;
 use super::open::open_reader;
 use crate::limits::READ_TIME_MAX;
-use crate::store::reading::Answering;
+use crate::store::reading::{Answering, Readers};
 use crate::store::{Answer, Query, ReadError};
 
 /// How many SQLite steps pass between two looks at the clock.
 const STEPS_PER_LOOK: i32 = 1_000;
 
-/// So many readers of a database.
-///
-/// # Errors
-/// When a connection cannot be had.
-pub(in crate::store) fn readers(store: &Store, count: usize) -> io::Result<Vec<Answering>> {
+impl<T: Send + 'static, R: Send + 'static> Readers<T, R> {
+    /// Starts so many readers of a file. `make` turns an answer into what the caller wants, off the loop; `notify` is called
+    /// after each.
+    ///
+    /// # Errors
+    /// When a connection or a thread cannot be had.
+    pub fn start(
+        store: &Store,
+        count: usize,
+        make: impl Fn(&T, Result<Answer, ReadError>) -> R + Send + Sync + 'static,
+        notify: Arc<dyn Fn() + Send + Sync>,
+    ) -> io::Result<Readers<T, R>> {
+        Readers::spawn(readers(store, count)?, make, notify)
+    }
+}
+
+fn readers(store: &Store, count: usize) -> io::Result<Vec<Answering>> {
     let reader = |_| {
         let mut connection = open_reader(store.path()).map_err(io::Error::other)?;
         let (index, lock) = (Arc::clone(store.index.index()), Arc::clone(&store.lock));

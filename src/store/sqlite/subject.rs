@@ -17,30 +17,22 @@ use crate::vault::Vault;
 
 /// A store under test.
 #[derive(Debug)]
-pub(crate) struct Subject {
+pub(in crate::store) struct Subject {
     path: PathBuf,
     store: Option<Store>,
-    /// What secrets are sealed with.
-    pub(crate) key: Option<[u8; 32]>,
 }
 
 impl Subject {
-    pub(crate) fn open(folder: &Path) -> Subject {
-        let mut subject = Subject { path: folder.join("p.db"), store: None, key: None };
-        subject.reopen();
-        subject
+    /// In this folder; it is not open yet.
+    pub(in crate::store) fn new(folder: &Path) -> Subject {
+        Subject { path: folder.join("p.db"), store: None }
     }
 
-    /// As a process that ended and another that starts.
-    pub(crate) fn reopen(&mut self) {
-        self.try_reopen().expect("it can be read");
-    }
-
-    /// The same, where the start may be refused.
-    pub(crate) fn try_reopen(&mut self) -> Result<(), String> {
+    /// As a process that ended and another that starts, with this key.
+    pub(in crate::store) fn try_reopen(&mut self, key: Option<[u8; 32]>) -> Result<(), String> {
         self.store = None;
         let store = Store::open(&self.path).map_err(|why| why.to_string())?;
-        let store = self.store.insert(store.with_vault(self.key.as_ref().map(Vault::new)));
+        let store = self.store.insert(store.with_vault(key.as_ref().map(Vault::new)));
         store
             .load(&crate::job::Context::at(crate::time::Instant::FIRST), drop, drop)
             .map(drop)
@@ -52,7 +44,7 @@ impl Subject {
     }
 
     /// Writes one batch.
-    pub(crate) fn write(&mut self, items: impl IntoIterator<Item = Persist>) {
+    pub(in crate::store) fn write(&mut self, items: impl IntoIterator<Item = Persist>) {
         let items: Vec<_> = items.into_iter().enumerate().map(|(index, item)| (index as u64 + 1, item)).collect();
         items.iter().for_each(|(_, item)| self.store().index.expect(item));
         let store = self.store();
@@ -61,7 +53,7 @@ impl Subject {
     }
 
     /// Notes how messages and channels fared.
-    pub(crate) fn note(
+    pub(in crate::store) fn note(
         &mut self,
         deliveries: impl IntoIterator<Item = Delivery>,
         channels: impl IntoIterator<Item = (Arc<str>, ChannelHealth)>,
@@ -72,7 +64,7 @@ impl Subject {
     }
 
     /// What a start finds.
-    pub(crate) fn load(&mut self) -> (Vec<StoredJob>, Vec<LedgerRow>, Loaded) {
+    pub(in crate::store) fn load(&mut self) -> (Vec<StoredJob>, Vec<LedgerRow>, Loaded) {
         let (mut jobs, mut rows) = (Vec::new(), Vec::new());
         let loaded = self
             .store()
@@ -82,35 +74,26 @@ impl Subject {
     }
 
     /// Changes the key, as the command does while no server runs.
-    pub(crate) fn reseal(&mut self, old: [u8; 32], new: [u8; 32]) -> Result<Resealed, String> {
+    pub(in crate::store) fn reseal(&mut self, old: [u8; 32], new: [u8; 32]) -> Result<Resealed, String> {
         let store = self.store.take().expect("it is open");
         let done = store.reseal(&Vault::new(&old), &Vault::new(&new)).map_err(|why| why.to_string());
         self.store = Some(Store::open(&self.path).expect("it is as it was, or sealed anew"));
         done
     }
 
-    /// How many secrets are kept, of all jobs and channels.
-    pub(crate) fn secrets_kept(&mut self) -> i64 {
-        self.count("SELECT (SELECT count(*) FROM secrets) + (SELECT count(*) FROM channel_secrets)")
-    }
-
     /// As somebody who has the file and an SQLite shell.
-    pub(crate) fn meddle(&mut self, sql: &str) {
+    pub(in crate::store) fn meddle(&mut self, sql: &str) {
         self.store().connection.execute_batch(sql).expect("it can be done");
     }
 
-    pub(crate) fn ask(&mut self, query: &Query) -> Answer {
-        self.try_ask(query).expect("it can be read")
-    }
-
-    /// The same, where it may not be readable.
-    pub(crate) fn try_ask(&mut self, query: &Query) -> Result<Answer, String> {
+    /// Asks a query.
+    pub(in crate::store) fn try_ask(&mut self, query: &Query) -> Result<Answer, String> {
         let index = Arc::clone(self.store().index.index());
         history::answer(&mut self.store().connection, &index, query).map_err(|why| why.to_string())
     }
 
     /// Moves all that is finished into history. What was wrong with a rollup, if one could not be read.
-    pub(crate) fn fold(&mut self) -> Option<String> {
+    pub(in crate::store) fn fold(&mut self) -> Option<String> {
         let store = self.store();
         let mut fold = Fold::new(0, &Housekeeping::default());
         let mut later = fold.due();
@@ -124,7 +107,7 @@ impl Subject {
     }
 
     /// Lets series age, for so many slices at most: as the writer does. How often it failed, and whether it came to rest.
-    pub(crate) fn age(&mut self, slices: usize) -> (usize, bool) {
+    pub(in crate::store) fn age(&mut self, slices: usize) -> (usize, bool) {
         let store = self.store();
         let mut ageing = Ageing::new(&Housekeeping::default());
         let (mut due, mut failures) = (ageing.due(), 0);
@@ -143,18 +126,18 @@ impl Subject {
     }
 
     /// What a statement counts.
-    pub(crate) fn count(&mut self, sql: &str) -> i64 {
+    pub(in crate::store) fn count(&mut self, sql: &str) -> i64 {
         self.store().connection.query_row(sql, [], |row| row.get(0)).expect("it can be counted")
     }
 
     /// Notes what became of alerts.
-    pub(crate) fn write_alerts(&mut self, alerts: impl Iterator<Item = AlertUpdate>) {
+    pub(in crate::store) fn write_alerts(&mut self, alerts: impl Iterator<Item = AlertUpdate>) {
         let batch = Batch { alerts: alerts.collect(), ..Batch::default() };
         commit(&mut self.store().connection, None, &batch).expect("it can be written");
     }
 
     /// Lets retention come to the end of one sweep.
-    pub(crate) fn sweep_once(&mut self, keep: Keep) {
+    pub(in crate::store) fn sweep_once(&mut self, keep: Keep) {
         let store = self.store();
         let mut retention = Retention::new(keep, Arc::clone(store.index.index()), Housekeeping::default());
         let mut due = retention.due();
@@ -169,7 +152,7 @@ impl Subject {
     }
 
     /// Lets retention work for as long as it finds something to do.
-    pub(crate) fn sweep(&mut self, keep: Keep) {
+    pub(in crate::store) fn sweep(&mut self, keep: Keep) {
         let store = self.store();
         let mut retention = Retention::new(keep, Arc::clone(store.index.index()), Housekeeping::default());
         for hours in 1..200 {
@@ -179,7 +162,7 @@ impl Subject {
     }
 
     /// Lets retention rest while this is kept, and then hear that so much is: how long it goes on resting.
-    pub(crate) fn sweep_from_now_on(&mut self, before: Keep, keep: Keep) -> Duration {
+    pub(in crate::store) fn sweep_from_now_on(&mut self, before: Keep, keep: Keep) -> Duration {
         let store = self.store();
         let mut retention = Retention::new(before, Arc::clone(store.index.index()), Housekeeping::default());
         let now = retention.due();
@@ -198,7 +181,7 @@ impl Subject {
     }
 
     /// What the content takes up.
-    pub(crate) fn bytes(&mut self) -> u64 {
+    pub(in crate::store) fn bytes(&mut self) -> u64 {
         let connection = &self.store().connection;
         let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect("known");
         ((number("page_count") - number("freelist_count")) * number("page_size")).unsigned_abs()

@@ -24,45 +24,47 @@ use crate::store::{Batch, Housekeeping, Keep, WriterEvent};
 /// How long the writer rests when there is nothing to do.
 const REST: Duration = Duration::from_millis(500);
 
-/// Starts the writer of a database; `notify` is called after each event.
-///
-/// # Errors
-/// When a thread cannot be started.
-pub(in crate::store) fn start(
-    store: Store,
-    keep: Keep,
-    housekeeping: Housekeeping,
-    notify: Arc<dyn Fn() + Send + Sync>,
-) -> io::Result<Writer> {
-    let trust = Trust::default();
-    let checkpointer = Checkpointer::start(&store, housekeeping, trust.clone())?;
-    Writer::spawn(notify, move |work| {
-        let wal = checkpoint::wal_of(store.path());
-        let fold = Fold::new(store.index.index().finished().len(), &housekeeping);
-        let retention = Retention::new(keep, Arc::clone(store.index.index()), housekeeping);
-        let [folding, retaining, ageing_chore] =
-            ["the fold", "retention", "the series"].map(|name| Chore::new(name, housekeeping.chore_rest));
-        let (kept_house, is_failing, told_lost) = (None, false, false);
-        Thread {
-            store,
-            wal,
-            fold,
-            folding,
-            retention,
-            retaining,
-            ageing: Ageing::new(&housekeeping),
-            ageing_chore,
-            checkpointer,
-            trust,
-            told_lost,
-            housekeeping,
-            truncated_next: Instant::now(),
-            kept_house,
-            is_failing,
-            work,
-        }
-        .run();
-    })
+impl Writer {
+    /// Starts the writer of a file; `notify` is called after each event.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(
+        store: Store,
+        keep: Keep,
+        housekeeping: Housekeeping,
+        notify: Arc<dyn Fn() + Send + Sync>,
+    ) -> io::Result<Writer> {
+        let trust = Trust::default();
+        let checkpointer = Checkpointer::start(&store, housekeeping, trust.clone())?;
+        Writer::spawn(notify, move |work| {
+            let wal = checkpoint::wal_of(store.path());
+            let fold = Fold::new(store.index.index().finished().len(), &housekeeping);
+            let retention = Retention::new(keep, Arc::clone(store.index.index()), housekeeping);
+            let [folding, retaining, ageing_chore] =
+                ["the fold", "retention", "the series"].map(|name| Chore::new(name, housekeeping.chore_rest));
+            let (kept_house, is_failing, told_lost) = (None, false, false);
+            Thread {
+                store,
+                wal,
+                fold,
+                folding,
+                retention,
+                retaining,
+                ageing: Ageing::new(&housekeeping),
+                ageing_chore,
+                checkpointer,
+                trust,
+                told_lost,
+                housekeeping,
+                truncated_next: Instant::now(),
+                kept_house,
+                is_failing,
+                work,
+            }
+            .run();
+        })
+    }
 }
 
 struct Thread {
@@ -161,6 +163,7 @@ impl Thread {
                     false
                 }
                 Persist::Row(..) | Persist::Remove(_) | Persist::Incident(_) => true,
+                Persist::Release { .. } | Persist::HandOver(_) => true,
             });
         }
         batch.answers.retain(|(number, _)| rejected.binary_search(number).is_err());
@@ -285,7 +288,7 @@ mod tests {
         };
         let (woken, wake) = bounded(1_000);
         let notify = Arc::new(move || woken.send(()).unwrap_or(()));
-        let mut writer = start(store, KEEP, housekeeping, notify).expect("threads can be had");
+        let mut writer = Writer::start(store, KEEP, housekeeping, notify).expect("threads can be had");
         let write = |writer: &Writer, items: Vec<Persist>| {
             writer.send(Batch { items: (1..).zip(items).collect(), ..Batch::default() });
             loop {

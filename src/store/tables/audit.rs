@@ -36,7 +36,7 @@ pub(in crate::store) fn insert<S: Sql>(sql: &S, row: &AuditRow) -> Result<(), S:
     let (subject, difference) = (row.subject.as_deref(), difference.as_deref());
     sql.run(
         "INSERT INTO audit (at, token, client, operation, subject, difference, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        values![row.at.0, token, &*row.client, &*row.operation, subject, difference, row.status],
+        values![row.at.0, token, &*row.client, row.operation, subject, difference, row.status],
     )
 }
 

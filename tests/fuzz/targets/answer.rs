@@ -49,7 +49,9 @@ pub fn check(data: &[u8]) {
             assert!(!reusable && retry_after_s.is_none() && response.is_none(), "{whole:?}");
             assert!(!why.is_empty() && why.len() < 300 && !why.contains(char::is_control), "{why:?}");
         }
-        Outcome::TimedOut(_) | Outcome::WorkerFailed(_) => panic!("no bytes lead there: {outcome:?}"),
+        Outcome::TimedOut(_) | Outcome::WorkerFailed(_) | Outcome::Withheld => {
+            panic!("no bytes lead there: {outcome:?}")
+        }
     }
     assert!(retry_after_s.is_none_or(|wait| u64::from(wait) <= RETRY_AFTER_MAX.as_secs()));
     if let Some(response) = response {
@@ -62,7 +64,7 @@ pub fn check(data: &[u8]) {
 fn of(outcome: &Outcome) -> Option<u16> {
     match outcome {
         Outcome::Answered(status) => Some(*status),
-        Outcome::ConnectionFailed(_) | Outcome::TimedOut(_) | Outcome::WorkerFailed(_) => None,
+        Outcome::ConnectionFailed(_) | Outcome::TimedOut(_) | Outcome::WorkerFailed(_) | Outcome::Withheld => None,
     }
 }
 

@@ -4,14 +4,12 @@
 
 use punctual::api::{ApiError, body_limit, knows};
 use punctual::http::{
-    Accepts, Credentials, Decoded, Decoder, Limits, Method, Proxied, RareHeaders, Refusal, Request, Response, encode,
-    http_date,
+    Accepts, Credentials, Decoded, Decoder, Method, Proxied, RareHeaders, Refusal, Request, Response, encode, http_date,
 };
-use punctual::limits::{HEAD_LEN_MAX, HEADERS_MAX};
+use punctual::limits::HEAD_LEN_MAX;
 
-use super::support::{Chance, NOW, body, routed};
+use super::support::{Chance, LIMITS, NOW, body, routed};
 
-const LIMITS: Limits = Limits { head_len_max: HEAD_LEN_MAX, headers_max: HEADERS_MAX, body_len_max: body_limit };
 /// Enough for a head that is too large.
 const LEN_MAX: usize = HEAD_LEN_MAX + 1_024;
 

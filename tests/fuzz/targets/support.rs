@@ -4,10 +4,11 @@
 use std::sync::{Arc, OnceLock};
 
 use punctual::access::{Scope, Who};
-use punctual::api::{ApiError, Routed, route};
+use punctual::api::{ApiError, Routed, body_limit, route};
 use punctual::core::{JobView, Tally};
-use punctual::http::{Body, Headers, Method, Request, Response};
+use punctual::http::{Body, Decoded, Decoder, Headers, Limits, Method, Request, Response};
 use punctual::job::{Context, JobId, JobKey, JobSpec, Revision};
+use punctual::limits::{HEAD_LEN_MAX, HEADERS_MAX};
 use punctual::mix::mix;
 use punctual::schedule::{Calendars, Dates, Zones};
 use punctual::time::{Instant, WallUs};
@@ -75,6 +76,20 @@ pub fn request(method: Method, path: &str, query: &str, body: Vec<u8>) -> Reques
         accepts: Default::default(),
         headers: Headers::default(),
         body,
+    }
+}
+
+/// What a server's decoder goes by.
+pub const LIMITS: Limits = Limits { head_len_max: HEAD_LEN_MAX, headers_max: HEADERS_MAX, body_len_max: body_limit };
+
+/// The words of the first line, which say how a server is set up and who is connected; behind it the request.
+pub fn asked(data: &[u8]) -> Option<(Vec<&str>, Request)> {
+    let data = &data[..data.len().min(LEN_MAX)];
+    let end = data.iter().position(|byte| *byte == b'\n')?;
+    let words = std::str::from_utf8(&data[..end]).ok()?.split(' ').collect();
+    match Decoder::new(LIMITS).decode(&data[end + 1..]) {
+        (_, Ok(Decoded::Request(request))) => Some((words, request)),
+        (_, Ok(Decoded::NeedMore | Decoded::SendContinue) | Err(_)) => None,
     }
 }
 

@@ -1,0 +1,171 @@
+//! Owns what a node does beside writing batches, on a thread and a connection of its own: counting what ended, retention, the
+//! ageing of series.
+//! It must not hold up a batch, nor count anything that is not in the database.
+
+use std::io;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::counts::Recent;
+use super::open::{connect_to_write, soon};
+use super::session::Session;
+use super::{ageing, retention};
+use crate::background;
+use crate::clock;
+use crate::limits::BEAT_EVERY;
+use crate::postgres::{Connection, Error, Url};
+use crate::store::writing::Teller;
+use crate::store::{Housekeeping, Keep, WriterEvent};
+
+/// The rest between two slices.
+const PACE: Duration = Duration::from_millis(20);
+/// What may wait for the thread.
+const WAITING_MAX: usize = 4;
+
+/// What it is told.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// This is history, through this batch, and is to be counted.
+    Ended(Recent, i64),
+    /// From now on so much is kept.
+    Keep(Keep),
+}
+
+/// The running keeper.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    tell: Option<Sender<Told>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Starts it for a node.
+    pub(super) fn start(
+        (url, node): (Url, i64),
+        keep: Keep,
+        housekeeping: Housekeeping,
+        teller: Teller,
+    ) -> io::Result<Keeper> {
+        let (tell, told) = bounded(WAITING_MAX);
+        let now = Instant::now();
+        let thread = Thread {
+            url,
+            connection: None,
+            node,
+            keep,
+            uncounted: None,
+            retain_next: now + housekeeping.retain_look_every.min(housekeeping.retain_every / 10),
+            age_next: now + housekeeping.series_look_every / 10,
+            housekeeping,
+            teller,
+        };
+        let thread = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
+            background::give_way();
+            thread.run(&told);
+        })?;
+        Ok(Keeper { tell: Some(tell), thread: Some(thread) })
+    }
+
+    /// Tells it something; gives it back while it has not come to what it was told before.
+    pub(super) fn tell(&self, told: Told) -> Result<(), Told> {
+        let tell = self.tell.as_ref().expect("it runs until it is ended");
+        tell.try_send(told).map_err(|refused| refused.into_inner())
+    }
+
+    /// Ends it after what it was told.
+    pub(super) fn end(&mut self) {
+        self.tell = None;
+        if let Some(thread) = self.thread.take() {
+            // It panicked: that was printed, and the next start counts what was not counted.
+            drop(thread.join());
+        }
+    }
+}
+
+struct Thread {
+    url: Url,
+    connection: Option<Connection>,
+    node: i64,
+    keep: Keep,
+    housekeeping: Housekeeping,
+    /// What is to be counted, and through which batch that is.
+    uncounted: Option<(Recent, i64)>,
+    retain_next: Instant,
+    age_next: Instant,
+    teller: Teller,
+}
+
+impl Thread {
+    fn run(mut self, told: &Receiver<Told>) {
+        loop {
+            match told.recv_timeout(self.rest()) {
+                Ok(Told::Keep(keep)) => (self.keep, self.retain_next) = (keep, Instant::now()),
+                Ok(Told::Ended(recent, batch)) => {
+                    let before = self.uncounted.take().map(|(before, _)| before);
+                    self.uncounted = Some((Recent::after(before, recent), batch));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.keep_house();
+        }
+        // If this fails, the next start counts it.
+        drop(self.count());
+    }
+
+    fn rest(&self) -> Duration {
+        let due = self.retain_next.min(self.age_next).saturating_duration_since(Instant::now());
+        if self.uncounted.is_some() { due.min(BEAT_EVERY) } else { due }
+    }
+
+    fn connection(&mut self) -> Result<&mut Connection, Error> {
+        if self.connection.as_ref().is_none_or(Connection::is_lost) {
+            self.connection = Some(connect_to_write(&self.url)?);
+        }
+        Ok(self.connection.as_mut().expect("it was just made"))
+    }
+
+    /// At most one slice of each kind. What fails is told, and tried again later.
+    fn keep_house(&mut self) {
+        let counted = self.count();
+        self.tell_failed(counted.err(), "the counts");
+        let now = Instant::now();
+        if self.retain_next <= now {
+            let keep = self.keep;
+            let done = self.connection().and_then(|connection| retention::slice(connection, &keep));
+            let rest = if matches!(done, Ok(true)) { PACE } else { self.housekeeping.retain_look_every };
+            self.retain_next = Instant::now() + rest;
+            self.tell_failed(done.err(), "retention");
+        }
+        if self.age_next <= now {
+            let done = self.connection().and_then(|connection| ageing::slice(&Session::new(connection, soon())));
+            let rest = if matches!(done, Ok(true)) { PACE } else { self.housekeeping.series_look_every };
+            self.age_next = Instant::now() + rest;
+            self.tell_failed(done.err(), "the series");
+        }
+    }
+
+    fn count(&mut self) -> Result<(), Error> {
+        let Some((recent, batch)) = self.uncounted.take() else { return Ok(()) };
+        let node = self.node;
+        let counted = self
+            .connection()
+            .and_then(|connection| recent.flush(&Session::new(connection, soon()), node, batch, clock::wall()));
+        if counted.is_err() {
+            self.uncounted = Some((recent, batch));
+        }
+        counted
+    }
+
+    fn tell_failed(&mut self, why: Option<Error>, chore: &'static str) {
+        if let Some(why) = why {
+            // What was begun is given up.
+            if let Some(connection) = &mut self.connection {
+                Session::new(connection, soon()).end().ok();
+            }
+            self.teller.tell(WriterEvent::ChoreFailed { chore, why: format!("{why}; it is tried again later") });
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Owns what only this backend promises: nothing of a node that was declared dead is written, a batch counts once however its
+//! answer was lost, history's tables come and go.
+//! It must not test what any backend does: `store/tests.rs` does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::open::{Store, connect, soon};
+use super::session::Session;
+use super::writer::{Unwritten, Writing};
+use super::{counts, partitions, retention};
+use crate::clock;
+use crate::core::{Class, ExecutionKey, JobChange, LedgerRow, NodeId, Persist, Seq, Shard, Shards, Status};
+use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
+use crate::limits::{BEAT_EVERY, REVOKE_AFTER};
+use crate::postgres::Url;
+use crate::postgres::support::Postgres;
+use crate::store::sql::Sql;
+use crate::store::{Batch, Keep};
+use crate::time::{Instant, WallUs};
+
+const EVERYTHING: Keep = Keep {
+    age: Duration::from_secs(u32::MAX as u64),
+    rows_per_job: u64::MAX,
+    bytes: u64::MAX,
+    audit_age: Duration::from_secs(u32::MAX as u64),
+};
+
+fn database() -> Option<Url> {
+    Postgres::database().map(|url| Url::parse(&url).expect("it is the URL of a database"))
+}
+
+/// A node that has just come, as [`Store::open`] has it.
+fn node(url: &Url, name: &str) -> Writing {
+    let mut store = Store::open(url, name).expect("nobody else lives");
+    store.load(&Context::at(Instant::FIRST), drop, drop).expect("it can be read");
+    Writing::new(store)
+}
+
+fn put(key: u64, members: &str) -> Persist {
+    let text = format!(r#"{{"schedule":"* * * * * *","api":"http://localhost/","type":"ATLEAST_ONCE"{members}}}"#);
+    let definition: Definition = serde_json::from_str(&text).expect("it is a definition");
+    let spec = JobSpec::compile(&definition, &Context::at(Instant::from_secs(0))).expect("it is valid");
+    let revision = Revision::first(JobId::new(JobKey(key), [7; 10]), spec, WallUs(1));
+    let job = JobChange::Put(Arc::new(revision));
+    Persist::Change(Box::new(crate::core::Change { job, remove: Vec::new(), rows: Vec::new() }))
+}
+
+fn row(seq: u64, key: u64, second: i64, status: Status) -> LedgerRow {
+    let key = ExecutionKey::scheduled(JobKey(key), Instant::from_secs(second));
+    let mut row = LedgerRow::pending(Seq(seq), key, Class::OnTime);
+    row.record.status = status;
+    if status != Status::Pending {
+        row.record.executed = Some(WallUs::of(key.instant).plus_us(250));
+        (row.record.http_status, row.record.duration_us) = (Some(200), Some(1_500));
+    }
+    row
+}
+
+fn batch(items: impl IntoIterator<Item = Persist>) -> Batch {
+    Batch { items: (1..).zip(items).collect(), ..Batch::default() }
+}
+
+fn rows(rows: impl IntoIterator<Item = LedgerRow>) -> Batch {
+    batch(rows.into_iter().map(|row| Persist::Row(row, None)))
+}
+
+fn count(writing: &mut Writing, text: &str) -> i64 {
+    let session = Session::new(&mut writing.store().connection, soon());
+    session.first(text, &[], |row| row.get(0)).expect("it can be counted").expect("a count is one row")
+}
+
+#[test]
+fn a_node_that_was_declared_dead_writes_nothing_and_what_it_did_not_count_is_counted() {
+    let Some(url) = database() else { return };
+    let mut first = node(&url, "first");
+    first.write(&batch([put(1, "")])).expect("it lives");
+    first.write(&rows((1..=5).map(|seq| row(seq, 1, seq as i64, Status::Success)))).expect("it lives");
+    first.write(&rows([row(6, 1, 6, Status::Pending)])).expect("it lives");
+    // Another one sees nothing of it for a while.
+    let mut second = node(&url, "second");
+    let refused = first.write(&rows([row(7, 1, 7, Status::Success)]));
+    assert!(matches!(refused, Err(Unwritten::Fenced)), "{refused:?}");
+    let refused = first.write(&Batch::default());
+    assert!(matches!(refused, Err(Unwritten::Fenced)), "not even a beat: {refused:?}");
+    assert_eq!(count(&mut second, "SELECT count(*) FROM job_executions"), 5);
+    assert_eq!(count(&mut second, "SELECT success FROM job_totals WHERE job_id = 1"), 5);
+    assert_eq!(count(&mut second, "SELECT count(*) FROM ledger l JOIN nodes n ON n.id = l.node WHERE NOT n.dead"), 1);
+    let session = Session::new(&mut second.store().connection, soon());
+    assert!(counts::uncounted(&session, None).expect("it can be read").is_empty(), "each is counted once");
+    drop(session);
+    second.write(&rows([row(6, 1, 6, Status::Success)])).expect("it lives");
+    assert_eq!(count(&mut second, "SELECT count(*) FROM ledger"), 0);
+    assert_eq!(count(&mut second, "SELECT count(*) FROM execution_history"), 6);
+}
+
+#[test]
+fn a_node_that_shows_that_it_lives_is_left_alone() {
+    let Some(url) = database() else { return };
+    let mut first = node(&url, "first");
+    let other = {
+        let url = url.clone();
+        std::thread::spawn(move || Store::open(&url, "second").map(drop).map_err(|why| why.to_string()))
+    };
+    let begun = std::time::Instant::now();
+    while !other.is_finished() {
+        first.write(&Batch::default()).expect("it lives");
+        std::thread::sleep(BEAT_EVERY / 5);
+        assert!(begun.elapsed() < REVOKE_AFTER * 20, "the other one does not come to an end");
+    }
+    let why = other.join().expect("it does not panic").expect_err("it is refused");
+    assert!(why.contains("the node first uses this database"), "{why}");
+    first.write(&rows([row(1, 1, 1, Status::Success)])).expect("nothing happened to it");
+}
+
+#[test]
+fn a_batch_whose_answer_was_lost_counts_once() {
+    let Some(url) = database() else { return };
+    let mut node = node(&url, "only");
+    node.write(&batch([put(1, "")])).expect("it can be written");
+    let lost = rows((1..=3).map(|seq| row(seq, 1, seq as i64, Status::Success)));
+    // It gets there, and nobody hears: the node believes that it did not.
+    node.write_unheard(&lost);
+    node.write(&lost).expect("it is there");
+    assert_eq!(count(&mut node, "SELECT count(*) FROM job_executions"), 3);
+    let (recent, through) = node.take_recent().expect("it is history");
+    assert_eq!((recent.rows, count(&mut node, "SELECT max(batch) FROM nodes")), (3, through));
+    // The next one has the next number.
+    node.write(&rows([row(4, 1, 4, Status::Success)])).expect("it can be written");
+    assert_eq!(count(&mut node, "SELECT count(*) FROM job_executions"), 4);
+}
+
+#[test]
+fn shards_are_given_with_all_that_is_not_in_flight() {
+    let Some(url) = database() else { return };
+    let mut node = node(&url, "giver");
+    let shared = r#","concurrencyKey":{"name":"billing","limit":1}"#;
+    node.write(&batch([put(1, ""), put(2, ""), put(3, shared)])).expect("it can be written");
+    let home = Shard::of_name("billing");
+    assert_eq!(count(&mut node, "SELECT shard FROM jobs WHERE id = 3"), i64::from(home.0));
+    node.write(&rows((1..=4).map(|seq| row(seq, (seq - 1) % 3 + 1, 9, Status::Pending)))).expect("it can be written");
+    let shards: Shards = [Shard(1), home].into_iter().collect();
+    // The fourth is in flight, and ends with a retry.
+    let release = Persist::Release { shards, to: NodeId(77), except: vec![Seq(4)] };
+    let armed = Persist::Row(row(5, 1, 10, Status::Pending), None);
+    node.write(&batch([armed, release])).expect("it can be written");
+    let given = "SELECT count(*) FROM ledger WHERE node = 77 AND known AND seq IN (1, 3, 5)";
+    assert_eq!(count(&mut node, given), 3, "all that was armed before, and nothing else");
+    assert_eq!(count(&mut node, "SELECT count(*) FROM ledger WHERE node <> 77 AND NOT known AND seq IN (2, 4)"), 2);
+    assert_eq!(count(&mut node, "SELECT count(*) FROM shards WHERE owner = 77"), 2);
+    let mut ended = row(4, 1, 9, Status::Pending);
+    ended.record.attempt = 2;
+    node.write(&batch([Persist::HandOver(ended)])).expect("it can be written");
+    let handed = "SELECT count(*) FROM ledger WHERE seq = 4 AND node = 77 AND known AND attempt = 2";
+    assert_eq!(count(&mut node, handed), 1);
+}
+
+#[test]
+fn history_begins_a_new_table_when_one_is_full_and_drops_what_is_too_old_as_a_whole() {
+    let Some(url) = database() else { return };
+    let mut node = node(&url, "only");
+    node.partition_rows = 100;
+    node.write(&batch([put(1, "")])).expect("it can be written");
+    let now = clock::wall().floor().as_secs();
+    let mut seq = 0;
+    for day in (0..5).rev() {
+        for _ in 0..2 {
+            let second = now - day * 86_400 - 20_000;
+            node.write(&rows((seq + 1..=seq + 50).map(|seq| row(seq, 1, second + seq as i64 % 100, Status::Success))))
+                .expect("it can be written");
+            seq += 50;
+        }
+    }
+    let (recent, through) = node.take_recent().expect("it is history");
+    let id = node.store().node;
+    let session = Session::new(&mut node.store().connection, soon());
+    recent.flush(&session, id, through, clock::wall()).expect("it can be counted");
+    let all = partitions::all(&session).expect("they can be read");
+    drop(session);
+    assert_eq!(all.len(), 5, "{all:?}");
+    assert!(all.iter().all(|partition| partition.rows == 100), "{all:?}");
+    let before = count(&mut node, "SELECT count(*) FROM job_executions");
+    let keep = Keep { age: Duration::from_secs(3 * 86_400 - 3_600), ..EVERYTHING };
+    while retention::slice(&mut node.store().connection, &keep).expect("it can be swept") {}
+    let left = count(&mut node, "SELECT count(*) FROM partitions");
+    assert!(left == 3 || left == 4, "{left} tables of three days");
+    let kept = count(&mut node, "SELECT count(*) FROM job_executions");
+    assert!(kept < before && kept == count(&mut node, "SELECT kept FROM job_totals"), "{kept} of {before}");
+    assert_eq!(count(&mut node, "SELECT success FROM job_totals"), before, "what happened stays counted");
+    // However little may be kept, what comes next has a place.
+    while retention::slice(&mut node.store().connection, &Keep { bytes: 1, ..EVERYTHING }).expect("it can be swept") {}
+    assert_eq!(count(&mut node, "SELECT count(*) FROM job_executions"), 0);
+    node.write(&rows([row(9_000, 1, now, Status::Success)])).expect("its table was dropped, and there is another");
+    assert_eq!(count(&mut node, "SELECT count(*) FROM job_executions"), 1);
+}
+
+#[test]
+fn a_database_that_does_not_have_every_text_is_refused() {
+    let Some(server) = Postgres::shared() else { return };
+    let parse = |url: String| Url::parse(&url).expect("it is the URL of a database");
+    let mut connection = connect(&parse(server.url())).expect("it listens");
+    let make = "CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'";
+    connection.batch(make, soon()).expect("it can be made");
+    let why = Store::open(&parse(server.url_of("ascii")), "a").map(drop).expect_err("it is refused").to_string();
+    assert!(why.contains("expected a database with the encoding UTF8, got SQL_ASCII"), "{why}");
+}

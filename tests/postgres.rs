@@ -1,0 +1,173 @@
+//! The real binary on a real PostgreSQL: what clients see is as with a file, whatever of the two is killed.
+
+mod support;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::json;
+use support::history::{settled, span_of};
+use support::postgres::{Options, Postgres};
+use support::receiver::{Receiver, Script};
+use support::server::{Server, command};
+use support::{until, wall_us};
+
+/// A server on this database.
+fn serve(url: &str, flags: &[&str]) -> Server {
+    Server::spawn(on(url, flags))
+}
+
+fn on(url: &str, flags: &[&str]) -> std::process::Command {
+    let mut command = command(&["--listen", "127.0.0.1:0", "--log", "error"]);
+    command.args(flags).env("PUNCTUAL_STORE", url).env("PUNCTUAL_NODE", "first");
+    command
+}
+
+fn now_s() -> i64 {
+    wall_us() / 1_000_000
+}
+
+/// Waits until this second is over by a while, on the clock that schedules go by.
+fn until_second(second: i64) {
+    while wall_us() < second * 1_000_000 + 500_000 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// How often each instant of a path arrived; none early.
+fn arrived(receiver: &Receiver) -> HashMap<(String, i64), usize> {
+    let mut arrived = HashMap::new();
+    for post in receiver.posts() {
+        assert!(post.at_us >= post.second * 1_000_000, "{post:?} came early");
+        *arrived.entry((post.path, post.second)).or_default() += 1;
+    }
+    arrived
+}
+
+#[test]
+fn every_instant_arrives_once_over_a_stop_and_a_start() {
+    let Some(url) = Postgres::database() else { return };
+    let receiver = Receiver::start();
+    let server = serve(&url, &[]);
+    let ids: Vec<String> =
+        (0..20).map(|job| server.api.create("* * * * * *", &receiver.url(&format!("/{job}")))).collect();
+    let first = now_s() + 2;
+    until_second(first + 4);
+    server.stop();
+    let again = serve(&url, &[]);
+    assert!(
+        again.greeting.contains("(20 jobs loaded)") && again.greeting.contains("as the node first"),
+        "{}",
+        again.greeting
+    );
+    assert!(!again.greeting.contains("planted"), "the password is not shown: {}", again.greeting);
+    let resumed = now_s() + 2;
+    until_second(resumed + 4);
+    for id in &ids {
+        let rows = settled(&again.api, id, first..=resumed + 3);
+        let successes = rows.iter().filter(|row| row["status"] == "SUCCESS").count();
+        assert!(successes >= 8, "{rows:?}");
+    }
+    again.stop();
+    let arrived = arrived(&receiver);
+    for job in 0..20 {
+        for second in (first..first + 4).chain(resumed..resumed + 4) {
+            assert_eq!(arrived.get(&(format!("/{job}"), second)), Some(&1), "job {job} at {second}");
+        }
+    }
+    assert!(arrived.values().all(|count| *count == 1), "an instant arrived twice: {arrived:?}");
+}
+
+#[test]
+fn a_server_that_is_killed_owes_what_it_had_armed_and_one_that_lives_is_left_alone() {
+    let Some(url) = Postgres::database() else { return };
+    let receiver = Receiver::start();
+    let server = serve(&url, &[]);
+    let id = server.api.create("* * * * * *", &receiver.url("/a"));
+    let first = now_s() + 2;
+    until_second(first + 2);
+    let refused = Server::refused(on(&url, &["--node", "second"]));
+    assert!(refused.stderr.contains("--store: the node first uses this database"), "{}", refused.stderr);
+    server.kill();
+    let again = serve(&url, &[]);
+    let resumed = now_s() + 2;
+    until_second(resumed + 2);
+    let rows = settled(&again.api, &id, first..=resumed + 1);
+    let arrived = arrived(&receiver);
+    // Each second has its POST, or a row that says why there is none.
+    for second in first..=resumed + 1 {
+        let has_row = rows.iter().any(|row| span_of(row).contains(&second));
+        assert!(has_row, "{second} is in no row: {rows:?}");
+        let was_sent = rows.iter().any(|row| span_of(row) == (second..=second) && row["status"] == "SUCCESS");
+        assert!(!was_sent || arrived.contains_key(&("/a".to_owned(), second)), "{second}: {arrived:?}");
+    }
+    again.stop();
+}
+
+#[test]
+fn a_database_that_is_killed_and_comes_back_costs_nothing_that_was_acknowledged() {
+    let Some(mut postgres) = Postgres::start(&Options::default()) else { return };
+    let url = postgres.new_database();
+    let receiver = Receiver::start();
+    let server = serve(&url, &[]);
+    let id = server.api.create("* * * * * *", &receiver.url("/a"));
+    let first = now_s() + 2;
+    until_second(first + 2);
+    postgres.kill();
+    let mut asked: Vec<(String, u16)> = Vec::new();
+    let refused = until("a change is refused while the database is away", || {
+        let url = receiver.url(&format!("/asked-{}", asked.len()));
+        let body = json!({ "schedule": "@yearly", "api": url, "type": "ATLEAST_ONCE" }).to_string();
+        let answer = server.api.send("POST", "/api/jobs", Some(&body));
+        asked.push((url, answer.status));
+        (answer.status == 503).then_some(answer)
+    });
+    assert!(refused.header("retry-after").parse::<u32>().is_ok(), "{refused:?}");
+    assert_eq!(server.api.send("GET", "/api/health", None).status, 503);
+    postgres.start_again();
+    until("writing works again", || (server.api.send("GET", "/api/health", None).status == 200).then_some(()));
+    let resumed = now_s() + 2;
+    until_second(resumed + 2);
+    let rows = settled(&server.api, &id, first..=resumed + 1);
+    for second in first..=resumed + 1 {
+        assert!(rows.iter().any(|row| span_of(row).contains(&second)), "{second} is in no row: {rows:?}");
+    }
+    let arrived = arrived(&receiver);
+    for second in (first..first + 2).chain(resumed..resumed + 2) {
+        assert!(arrived.contains_key(&("/a".to_owned(), second)), "{second}: {arrived:?}");
+    }
+    let jobs = server.api.get("/api/jobs").to_string();
+    for (url, status) in asked {
+        assert_eq!(jobs.contains(&format!("{url}\"")), status == 201, "{url} was answered {status}: {jobs}");
+    }
+    server.stop();
+}
+
+#[test]
+fn alerts_incidents_keys_and_series_are_kept_as_in_a_file() {
+    let Some(url) = Postgres::database() else { return };
+    let receiver = Receiver::start();
+    receiver.script("/down", Script::Status(500));
+    let server = serve(&url, &["--retries", "0"]);
+    let failing = server.api.create("* * * * * *", &receiver.url("/down"));
+    let body = json!({ "schedule": "@yearly", "api": receiver.url("/x"), "type": "ATLEAST_ONCE" }).to_string();
+    let keyed = [("Idempotency-Key", "k-1")];
+    let created = server.api.send_with("POST", "/api/jobs", &keyed, Some(&body));
+    assert_eq!(created.status, 201, "{created:?}");
+    let incidents = until("an incident is opened", || {
+        let found = server.api.get(&format!("/api/incidents?job={failing}"));
+        found["incidents"].as_array().filter(|found| !found.is_empty()).cloned()
+    });
+    server.stop();
+    let again = serve(&url, &["--retries", "0"]);
+    let found = again.api.get(&format!("/api/incidents?job={failing}"));
+    assert_eq!(found["incidents"][0]["id"], incidents[0]["id"], "{found}");
+    assert!(again.api.get("/api/alerts")["alerts"].as_array().is_some_and(|alerts| !alerts.is_empty()));
+    let answered = again.api.send_with("POST", "/api/jobs", &keyed, Some(&body));
+    assert_eq!(answered.json()["id"], created.json()["id"], "the same request is answered once");
+    let series = again.api.get(&format!("/api/jobs/{failing}/series?step=1h"));
+    let failed: u64 =
+        series["points"].as_array().expect("points").iter().filter_map(|point| point["failed"].as_u64()).sum();
+    assert!(failed >= 1, "{series}");
+    again.stop();
+}
