@@ -26,6 +26,11 @@ pub(crate) fn on_postgres(test: fn()) {
     }
 }
 
+/// How often a test does something that it does so often with files: a database on a server takes longer to make.
+pub(crate) fn turns(with_files: u64) -> u64 {
+    if SERVER.with_borrow(Option::is_some) { with_files.div_ceil(4) } else { with_files }
+}
+
 /// The same tests, over PostgreSQL.
 macro_rules! also_on_postgres {
     ($($test:ident),* $(,)?) => {
