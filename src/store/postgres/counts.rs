@@ -18,6 +18,8 @@ use crate::time::{Instant, WallUs};
 pub(super) const ALL: JobKey = JobKey(0);
 /// How far apart the clocks of two nodes may be for their batches to be found, in microseconds.
 const SKEW_US: i64 = 120 * 1_000_000;
+/// With the number of a node, what is locked by who counts for it.
+const LOCK: i64 = 0x636f_756e_7400_0000;
 /// The mark that says where the edge is between hours and days.
 const EDGE: &str = "series_days_before";
 
@@ -74,15 +76,22 @@ impl Recent {
         self.totals.into_iter().collect()
     }
 
-    /// Adds it all, as a transaction that says so of this node.
+    /// Adds it all, as a transaction that says so of this node: through this batch. It does nothing if that was done, by a
+    /// try whose answer was lost or by who took the node for dead.
     pub(super) fn flush(&self, session: &Session<'_>, node: i64, batch: i64, now: WallUs) -> Result<(), Error> {
         session.run("BEGIN", &[])?;
+        lock(session, node)?;
+        let is_open = "SELECT 1::int8 FROM nodes WHERE id = ?1 AND counted < ?2";
+        if session.first(is_open, values![node, batch], |row| row.get::<i64>(0))?.is_none() {
+            return session.end();
+        }
         self.write(session)?;
-        let counted = "UPDATE nodes SET counted = ?2, counted_at = ?3 WHERE id = ?1 AND counted < ?2";
-        session.count(counted, values![node, batch, now.0])?;
+        // In the order in which a batch locks them, and at the end: batches wait for both.
         for (partition, rows) in &self.partitions {
             session.run("UPDATE partitions SET rows = rows + ?2 WHERE number = ?1", values![partition, rows])?;
         }
+        let counted = "UPDATE nodes SET counted = ?2, counted_at = ?3 WHERE id = ?1";
+        session.run(counted, values![node, batch, now.0])?;
         session.run("COMMIT", &[])?;
         session.flush()
     }
@@ -123,6 +132,11 @@ impl Recent {
         }
         session.flush()
     }
+}
+
+/// Nobody else counts what this node has written, until the transaction ends. Its batches go on.
+pub(super) fn lock(session: &Session<'_>, node: i64) -> Result<(), Error> {
+    session.run("SELECT pg_advisory_xact_lock(?1)", values![LOCK ^ node])
 }
 
 /// Where days end and hours begin.

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::counts::Recent;
 use super::open::{connect_to_write, soon};
 use super::session::Session;
-use super::{ageing, retention};
+use super::{ageing, partitions, retention};
 use crate::background;
 use crate::clock;
 use crate::limits::BEAT_EVERY;
@@ -55,7 +55,9 @@ impl Keeper {
             connection: None,
             node,
             keep,
+            counting: None,
             uncounted: None,
+            shown: Vec::new(),
             retain_next: now + housekeeping.retain_look_every.min(housekeeping.retain_every / 10),
             age_next: now + housekeeping.series_look_every / 10,
             housekeeping,
@@ -90,8 +92,12 @@ struct Thread {
     node: i64,
     keep: Keep,
     housekeeping: Housekeeping,
-    /// What is to be counted, and through which batch that is.
+    /// What is being counted, and through which batch that is. A try may have been carried out, so nothing is added to it.
+    counting: Option<(Recent, i64)>,
+    /// What is to be counted then.
     uncounted: Option<(Recent, i64)>,
+    /// The partitions that the view shows, as far as that is known.
+    shown: Vec<i64>,
     retain_next: Instant,
     age_next: Instant,
     teller: Teller,
@@ -117,7 +123,7 @@ impl Thread {
 
     fn rest(&self) -> Duration {
         let due = self.retain_next.min(self.age_next).saturating_duration_since(Instant::now());
-        if self.uncounted.is_some() { due.min(BEAT_EVERY) } else { due }
+        if self.counting.is_some() { due.min(BEAT_EVERY) } else { due }
     }
 
     fn connection(&mut self) -> Result<&mut Connection, Error> {
@@ -133,6 +139,8 @@ impl Thread {
         self.tell_failed(counted.err(), "the counts");
         let now = Instant::now();
         if self.retain_next <= now {
+            let shown = self.show();
+            self.tell_failed(shown.err(), "the view of history");
             let keep = self.keep;
             let done = self.connection().and_then(|connection| retention::slice(connection, &keep));
             let rest = if matches!(done, Ok(true)) { PACE } else { self.housekeeping.retain_look_every };
@@ -148,15 +156,29 @@ impl Thread {
     }
 
     fn count(&mut self) -> Result<(), Error> {
-        let Some((recent, batch)) = self.uncounted.take() else { return Ok(()) };
         let node = self.node;
-        let counted = self
-            .connection()
-            .and_then(|connection| recent.flush(&Session::new(connection, soon()), node, batch, clock::wall()));
-        if counted.is_err() {
-            self.uncounted = Some((recent, batch));
+        while let Some((recent, batch)) = self.counting.take().or_else(|| self.uncounted.take()) {
+            let counted = self
+                .connection()
+                .and_then(|connection| recent.flush(&Session::new(connection, soon()), node, batch, clock::wall()));
+            if counted.is_err() {
+                self.counting = Some((recent, batch));
+                return counted;
+            }
         }
-        counted
+        Ok(())
+    }
+
+    /// Lets people see partitions that are new.
+    fn show(&mut self) -> Result<(), Error> {
+        let connection = self.connection()?;
+        let there = partitions::all(&Session::new(connection, soon()))?;
+        let there: Vec<i64> = there.iter().map(|partition| partition.number).collect();
+        if there != self.shown {
+            partitions::show(self.connection()?, soon())?;
+            self.shown = there;
+        }
+        Ok(())
     }
 
     fn tell_failed(&mut self, why: Option<Error>, chore: &'static str) {

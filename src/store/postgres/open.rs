@@ -121,10 +121,18 @@ impl Store {
         found.iter().map(|row| Ok((row.i64(0)?, row.text(1)?.to_owned(), row.i64(2)?))).collect()
     }
 
-    /// Declares a node dead whose beat stands still. From then on nothing of it is written. Whether it was still so.
+    /// Declares a node dead whose beat stands still. From then on nothing of it is written. Whether it was still so; of two
+    /// that start together one declares the other dead.
     fn revoke(&mut self, other: i64, beat: i64) -> Result<bool, Error> {
-        let revoke = "UPDATE nodes SET dead = true WHERE id = $1 AND NOT dead AND beat = $2";
-        Ok(self.connection.execute(revoke, &[&other, &beat], soon())? > 0)
+        let session = Session::new(&mut self.connection, soon());
+        session.run("BEGIN", &[])?;
+        session.run("LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE", &[])?;
+        let revoke = "UPDATE nodes SET dead = true WHERE id = ?1 AND NOT dead AND beat = ?2 \
+                      AND EXISTS (SELECT 1 FROM nodes me WHERE me.id = ?3 AND NOT me.dead)";
+        let revoked = session.count(revoke, values![other, beat, self.node])?;
+        session.run("COMMIT", &[])?;
+        session.flush()?;
+        Ok(revoked > 0)
     }
 
     /// Owns all shards, and whatever the nodes before left: their executions, and what they had not counted.
@@ -132,8 +140,9 @@ impl Store {
         let session = Session::new(&mut self.connection, clock::mono().plus(STORE_LOAD_TIME_MAX));
         session.run("BEGIN", &[])?;
         // Nobody else counts what is counted here.
-        let dead = "SELECT id FROM nodes WHERE dead AND counted < batch ORDER BY id FOR UPDATE";
+        let dead = "SELECT id FROM nodes WHERE dead AND counted < batch ORDER BY id";
         for node in session.all(dead, &[], |row| row.get::<i64>(0))? {
+            counts::lock(&session, node)?;
             counts::uncounted(&session, Some(node))?.write(&session)?;
             session.run("UPDATE nodes SET counted = batch WHERE id = ?1", values![node])?;
         }

@@ -165,6 +165,8 @@ fn delete_surplus(session: &Session<'_>, all: &[Partition], most: u64) -> Result
 /// Forgets deleted jobs that no row needs any more. Whether there may be more.
 fn bury(session: &Session<'_>) -> Result<bool, Error> {
     session.run("BEGIN", &[])?;
+    // Both sides are many: the ledger has no index of jobs.
+    session.run("SET LOCAL enable_hashjoin TO on", &[])?;
     let mut condition = "NOT EXISTS (SELECT 1 FROM ledger l WHERE l.job_id = j.id)".to_owned();
     for partition in partitions::all(session)? {
         let number = partition.number;

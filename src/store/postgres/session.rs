@@ -124,12 +124,6 @@ impl<'a> Session<'a> {
         let mut done = self.flush_with(|pipeline| pipeline.run(text, params))?;
         Ok(done.pop().expect("each statement comes to something"))
     }
-
-    fn carry_out(&self, text: &str, values: &[Value<'_>]) -> Result<Done, Error> {
-        let values: Vec<Any<'_>> = values.iter().map(any).collect();
-        let params: Vec<&dyn Param> = values.iter().map(|value| value as &dyn Param).collect();
-        self.query(&translated(text), &params)
-    }
 }
 
 impl Sql for Session<'_> {
@@ -142,7 +136,9 @@ impl Sql for Session<'_> {
     }
 
     fn count(&self, text: &str, values: &[Value<'_>]) -> Result<u64, Error> {
-        self.carry_out(text, values).map(|done| done.affected)
+        let values: Vec<Any<'_>> = values.iter().map(any).collect();
+        let params: Vec<&dyn Param> = values.iter().map(|value| value as &dyn Param).collect();
+        self.query(&translated(text), &params).map(|done| done.affected)
     }
 
     fn each(
@@ -151,11 +147,12 @@ impl Sql for Session<'_> {
         values: &[Value<'_>],
         take: &mut dyn FnMut(&Row<'_>) -> Result<(), Bad>,
     ) -> Result<(), Error> {
-        let done = self.carry_out(text, values)?;
-        for row in done.rows.iter() {
-            take(&Row(&row))?;
-        }
-        Ok(())
+        self.flush()?;
+        let values: Vec<Any<'_>> = values.iter().map(any).collect();
+        let params: Vec<&dyn Param> = values.iter().map(|value| value as &dyn Param).collect();
+        let take = |row: Raw<'_>| take(&Row(&row)).map_err(Error::from);
+        // As they come: there may be a million.
+        self.connection.borrow_mut().each(&translated(text), &params, self.until, take).map(drop)
     }
 
     fn walk(

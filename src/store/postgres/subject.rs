@@ -7,7 +7,7 @@ use super::history;
 use super::open::{Store, soon};
 use super::session::Session;
 use super::writer::Writing;
-use super::{ageing, retention};
+use super::{ageing, partitions, retention};
 use crate::clock;
 use crate::core::{LedgerRow, Persist, StoredJob};
 use crate::job::Context;
@@ -88,6 +88,7 @@ impl Subject {
     }
 
     pub(in crate::store) fn count(&mut self, text: &str) -> i64 {
+        partitions::show(&mut self.writing().store().connection, soon()).expect("nobody looks at it");
         self.session().first(text, &[], |row| row.get(0)).expect("it can be counted").expect("a count is one row")
     }
 

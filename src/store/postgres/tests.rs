@@ -66,6 +66,8 @@ fn rows(rows: impl IntoIterator<Item = LedgerRow>) -> Batch {
 }
 
 fn count(writing: &mut Writing, text: &str) -> i64 {
+    // As the keeper does.
+    partitions::show(&mut writing.store().connection, soon()).expect("nobody looks at it");
     let session = Session::new(&mut writing.store().connection, soon());
     session.first(text, &[], |row| row.get(0)).expect("it can be counted").expect("a count is one row")
 }
@@ -128,6 +130,62 @@ fn a_batch_whose_answer_was_lost_counts_once() {
     // The next one has the next number.
     node.write(&rows([row(4, 1, 4, Status::Success)])).expect("it can be written");
     assert_eq!(count(&mut node, "SELECT count(*) FROM job_executions"), 4);
+}
+
+#[test]
+fn a_batch_behind_a_beat_whose_answer_was_lost_is_written() {
+    let Some(url) = database() else { return };
+    let mut node = node(&url, "only");
+    node.write(&batch([put(1, "")])).expect("it can be written");
+    // It has the number that the next batch would have.
+    node.write_unheard(&Batch::default());
+    node.write(&rows([row(1, 1, 1, Status::Success)])).expect("it can be written");
+    assert_eq!(count(&mut node, "SELECT count(*) FROM execution_history"), 1);
+    node.beat().expect("it lives");
+}
+
+#[test]
+fn what_ended_is_counted_once_although_an_answer_was_lost_and_another_one_counted_too() {
+    let Some(url) = database() else { return };
+    let mut first = node(&url, "first");
+    first.write(&batch([put(1, "")])).expect("it lives");
+    first.write(&rows((1..=5).map(|seq| row(seq, 1, seq as i64, Status::Success)))).expect("it lives");
+    let (recent, through) = first.take_recent().expect("it is history");
+    let flush = |writing: &mut Writing, recent: &counts::Recent, node: i64, through: i64| {
+        let session = Session::new(&mut writing.store().connection, soon());
+        recent.flush(&session, node, through, clock::wall()).expect("it can be counted");
+    };
+    let id = first.store().node;
+    flush(&mut first, &recent, id, through);
+    flush(&mut first, &recent, id, through);
+    let success = "SELECT success FROM job_totals WHERE job_id = 1";
+    assert_eq!(count(&mut first, success), 5, "the second try finds it done");
+    first.write(&rows((6..=7).map(|seq| row(seq, 1, seq as i64, Status::Success)))).expect("it lives");
+    let (recent, through) = first.take_recent().expect("it is history");
+    let mut second = node(&url, "second");
+    assert_eq!(count(&mut second, success), 7);
+    flush(&mut first, &recent, id, through);
+    assert_eq!(count(&mut second, success), 7, "who was taken for dead counts nothing any more");
+}
+
+#[test]
+fn who_reads_for_long_holds_up_no_batch() {
+    let Some(url) = database() else { return };
+    let mut node = node(&url, "only");
+    node.partition_rows = 1;
+    node.write(&rows([row(1, 1, 1, Status::Success)])).expect("it can be written");
+    // As a dump does it.
+    let mut reader = connect(&url).expect("it listens");
+    let read = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM execution_history; SELECT count(*) FROM partitions; \
+                LOCK TABLE executions_1 IN ACCESS SHARE MODE";
+    reader.batch(read, soon()).expect("it can be read");
+    node.write(&rows([row(2, 1, 2, Status::Success)])).expect("the next table is made beside it");
+    let why = partitions::drop_one(&mut node.store().connection, 1, soon()).expect_err("somebody reads it");
+    assert_eq!(why.sqlstate(), Some("55P03"), "{why}");
+    Session::new(&mut node.store().connection, soon()).end().expect("it is given up");
+    reader.batch("COMMIT", soon()).expect("it is over");
+    partitions::drop_one(&mut node.store().connection, 1, soon()).expect("nobody reads it");
+    assert_eq!(count(&mut node, "SELECT count(*) FROM job_executions"), 1);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 
-use super::batch::{self, Place};
+use super::batch::{self, Place, Written};
 use super::columns::WrittenAs;
 use super::counts::Recent;
 use super::homes::Homes;
@@ -53,7 +53,17 @@ pub(in crate::store) fn start(
         let mut writing = Writing::new(store);
         writing.partition_rows = retention::partition_rows(&keep);
         let (retry_wait, is_failing) = (housekeeping.write_retry_wait, false);
-        Thread { writing, keeper, count_next: now + COUNT_EVERY, beaten: now, is_failing, retry_wait, work }.run();
+        Thread {
+            writing,
+            keeper,
+            keep: None,
+            count_next: now + COUNT_EVERY,
+            beaten: now,
+            is_failing,
+            retry_wait,
+            work,
+        }
+        .run();
     })
 }
 
@@ -79,6 +89,8 @@ pub(super) struct Writing {
     /// How many rows a partition may have.
     pub(super) partition_rows: u64,
     homes: Homes,
+    /// Whether it is not known if the last beat is in the database.
+    beat_in_doubt: bool,
     /// What is history and not counted.
     recent: Recent,
 }
@@ -100,6 +112,7 @@ impl Writing {
             partition: None,
             partition_rows: PARTITION_ROWS_MAX,
             homes,
+            beat_in_doubt: false,
             recent: Recent::default(),
         }
     }
@@ -111,24 +124,16 @@ impl Writing {
     /// Sends a batch, and loses the answer.
     #[cfg(test)]
     pub(super) fn write_unheard(&mut self, batch: &Batch) {
-        let partition = self.current().expect("it can be known").number;
-        let written = WrittenAs { at: clock::wall().0, node: self.store.node, batch: self.number + 1 };
-        let session = Session::new(&mut self.store.connection, soon());
-        let place = Place { written, partition, span: None };
-        batch::write(&session, self.store.vault.as_ref(), (&self.homes, &[]), batch, &place)
-            .map(drop)
-            .expect("it is there");
+        let current = self.current().expect("it can be known");
+        self.send(self.number + 1, current, batch).map(drop).expect("it is there");
+        self.beat_in_doubt |= batch.items.is_empty();
     }
 
     /// Whether the fence refuses the last batch when it comes once more.
     #[cfg(test)]
     pub(super) fn is_refused_again(&mut self, batch: &Batch) -> bool {
-        let partition = self.partition.expect("there was a batch").number;
-        let written = WrittenAs { at: clock::wall().0, node: self.store.node, batch: self.number };
-        let session = Session::new(&mut self.store.connection, soon());
-        let place = Place { written, partition, span: None };
-        let refused = batch::write(&session, self.store.vault.as_ref(), (&self.homes, &[]), batch, &place);
-        refused.is_err_and(|why| why.sqlstate() == Some(FENCED))
+        let current = self.partition.expect("there was a batch");
+        self.send(self.number, current, batch).is_err_and(|why| why.sqlstate() == Some(FENCED))
     }
 
     fn reconnect(&mut self) -> Result<(), Error> {
@@ -138,35 +143,55 @@ impl Writing {
         Ok(())
     }
 
+    /// Shows that the node lives. What becomes of it is to be known before another batch has its number.
+    pub(super) fn beat(&mut self) -> Result<(), Unwritten> {
+        let beaten = self.attempt(&Batch::default());
+        self.beat_in_doubt = matches!(beaten, Err(Unwritten::Unknown(_)));
+        beaten
+    }
+
     /// Writes a batch, if it is not there already.
     pub(super) fn write(&mut self, batch: &Batch) -> Result<(), Unwritten> {
+        if self.beat_in_doubt {
+            self.beat().map_err(|why| match why {
+                // Nothing of this batch was sent.
+                Unwritten::Unknown(why) | Unwritten::Refused(why) => Unwritten::Refused(why),
+                Unwritten::Fenced => Unwritten::Fenced,
+            })?;
+        }
+        self.attempt(batch)
+    }
+
+    fn attempt(&mut self, batch: &Batch) -> Result<(), Unwritten> {
         let refused = |why: Error| Unwritten::Refused(why.to_string());
         self.reconnect().map_err(refused)?;
         let current = self.current().map_err(refused)?;
-        let node = self.store.node;
-        let written = WrittenAs { at: clock::wall().0, node, batch: self.number + 1 };
-        let place = Place { written, partition: current.number, span: current.span };
-        let moved = self.homes.expect(batch.items.iter().map(|(_, item)| item));
-        let session = Session::new(&mut self.store.connection, soon());
-        let vault = self.store.vault.as_ref();
-        let done = batch::write(&session, vault, (&self.homes, &moved), batch, &place);
-        if done.is_err() {
-            self.homes.take_back(moved);
-        }
-        match done {
-            Ok(done) => {
-                let (finished, span) = (done.finished, done.span);
-                self.note(finished.into_iter(), span);
+        match self.send(self.number + 1, current, batch) {
+            Ok(Written { finished, span }) => {
+                self.note(&finished, span);
                 Ok(())
             }
             Err(why) if why.sqlstate() == Some(FENCED) => self.look(batch),
             // The partition was dropped meanwhile: there is another one.
-            Err(why) if why.sqlstate() == Some(NO_TABLE) && self.partition.take().is_some() => self.write(batch),
+            Err(why) if why.sqlstate() == Some(NO_TABLE) && self.partition.take().is_some() => self.attempt(batch),
             // The whole of it had left, and nobody knows what became of it.
             Err(why) if why.sent() == Some(Sent::Whole) => Err(Unwritten::Unknown(why.to_string())),
             // What was sent in part is nothing to the server.
             Err(why) => Err(refused(why)),
         }
+    }
+
+    /// Sends a batch with this number.
+    fn send<'b>(&mut self, number: i64, current: Current, batch: &'b Batch) -> Result<Written<'b>, Error> {
+        let written = WrittenAs { at: clock::wall().0, node: self.store.node, batch: number };
+        let place = Place { written, partition: current.number, span: current.span };
+        let moved = self.homes.expect(batch.items.iter().map(|(_, item)| item));
+        let session = Session::new(&mut self.store.connection, soon());
+        let sent = batch::write(&session, self.store.vault.as_ref(), (&self.homes, &moved), batch, &place);
+        if sent.is_err() {
+            self.homes.take_back(moved);
+        }
+        sent
     }
 
     /// The fence refused a batch: it was written before and nobody heard, or the node is dead.
@@ -178,8 +203,7 @@ impl Writing {
         match last.map_err(|why| Unwritten::Unknown(why.to_string()))? {
             Some(last) if last == self.number + 1 => {
                 self.homes.expect(batch.items.iter().map(|(_, item)| item));
-                let finished = batch::finished(batch);
-                self.note(finished.into_iter(), None);
+                self.note(&batch::finished(batch), None);
                 Ok(())
             }
             Some(_) | None => Err(Unwritten::Fenced),
@@ -187,7 +211,7 @@ impl Writing {
     }
 
     /// The next batch is in the database.
-    fn note<'b>(&mut self, finished: impl Iterator<Item = &'b LedgerRow>, span: Option<(Second, Second)>) {
+    fn note(&mut self, finished: &[&LedgerRow], span: Option<(Second, Second)>) {
         self.number += 1;
         if let Some(current) = &mut self.partition {
             current.span = span.or(current.span);
@@ -209,7 +233,13 @@ impl Writing {
         let is_known = newest.is_some() && newest == self.partition.map(|current| current.number);
         let number = match newest {
             Some(newest) if !is_known => newest,
-            Some(_) | None => partitions::begin(connection, newest, soon())?,
+            Some(_) | None => match partitions::begin(connection, newest, soon()) {
+                Ok(number) => number,
+                Err(why) => {
+                    Session::new(connection, soon()).end().ok();
+                    return Err(why);
+                }
+            },
         };
         let known = "SELECT rows FROM partitions WHERE number = $1";
         let rows = connection.query(known, &[&number], soon())?.first()?.i64(0)?.unsigned_abs();
@@ -232,6 +262,8 @@ impl Writing {
 struct Thread {
     writing: Writing,
     keeper: Keeper,
+    /// How much is to be kept, until the keeper has heard it.
+    keep: Option<Keep>,
     count_next: Instant,
     /// When the node last showed that it lives.
     beaten: Instant,
@@ -314,7 +346,7 @@ impl Thread {
         if self.beaten.elapsed() < BEAT_EVERY {
             return true;
         }
-        let beaten = self.writing.write(&Batch::default());
+        let beaten = self.writing.beat();
         self.beaten = Instant::now();
         // The next batch says what is wrong, if it still is.
         !matches!(beaten, Err(Unwritten::Fenced))
@@ -325,12 +357,12 @@ impl Thread {
         let now = Instant::now();
         if let Ok(keep) = self.work.keeps.try_recv() {
             self.writing.partition_rows = retention::partition_rows(&keep);
-            if self.keeper.tell(Told::Keep(keep)).is_err() {
-                self.work.tell(WriterEvent::ChoreFailed {
-                    chore: "retention",
-                    why: "it is behind, and did not hear how much is to be kept; reload once more".to_owned(),
-                });
-            }
+            self.keep = Some(keep);
+        }
+        if let Some(keep) = self.keep.take()
+            && self.keeper.tell(Told::Keep(keep)).is_err()
+        {
+            self.keep = Some(keep);
         }
         if self.count_next <= now || self.writing.recent.rows >= COUNT_ROWS_MAX {
             self.count_next = now + COUNT_EVERY;

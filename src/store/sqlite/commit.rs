@@ -30,16 +30,17 @@ impl From<rusqlite::Error> for Uncommitted {
 pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: &Batch) -> Result<(), Uncommitted> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
-        let mut put = transaction.prepare_cached(rows::PUT_LEDGER)?;
-        let mut remove = transaction.prepare_cached("DELETE FROM ledger WHERE seq = ?1")?;
+        let sql: &Connection = &transaction;
+        let mut put = sql.prepare_cached(rows::PUT_LEDGER)?;
+        let mut remove = sql.prepare_cached("DELETE FROM ledger WHERE seq = ?1")?;
         for (_, item) in &batch.items {
             match item {
                 Persist::Row(row, news) => {
                     rows::write_ledger(&mut put, row)?;
                     if let Some(news) = news {
                         let RowNews { alert, incidents } = &**news;
-                        alert.as_ref().map_or(Ok(()), |alert| alerts::insert(&transaction, row.key.job, alert))?;
-                        incidents.iter().try_for_each(|change| write_incident(&transaction, change))?;
+                        alert.as_ref().map_or(Ok(()), |alert| alerts::insert(sql, row.key.job, alert))?;
+                        incidents.iter().try_for_each(|change| write_incident(sql, change))?;
                     }
                 }
                 Persist::HandOver(row) => drop(rows::write_ledger(&mut put, row)?),
@@ -47,16 +48,16 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
                 Persist::Remove(seq) => {
                     remove.execute([integer(seq.0)])?;
                 }
-                Persist::Calendar(change) => calendars::write(&transaction, change)?,
-                Persist::Setting(setting) => settings::write(&transaction, vault, setting)?,
-                Persist::Incident(change) => write_incident(&transaction, change)?,
+                Persist::Calendar(change) => calendars::write(sql, change)?,
+                Persist::Setting(setting) => settings::write(sql, vault, setting)?,
+                Persist::Incident(change) => write_incident(sql, change)?,
                 Persist::Runs(rows) => {
                     for row in rows {
                         rows::write_ledger(&mut put, row)?;
                     }
                 }
                 Persist::Change(change) => {
-                    write_job(&transaction, vault, &change.job)?;
+                    write_job(sql, vault, &change.job)?;
                     for seq in &change.remove {
                         remove.execute([integer(seq.0)])?;
                     }
@@ -67,22 +68,22 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
             }
         }
         for (_, answer) in &batch.answers {
-            keys::put(&transaction, answer)?;
+            keys::put(sql, answer)?;
         }
         for update in &batch.alerts {
-            alerts::update(&transaction, update)?;
+            alerts::update(sql, update)?;
         }
         for delivery in &batch.deliveries {
-            deliveries::note(&transaction, delivery)?;
+            deliveries::note(sql, delivery)?;
         }
         for (name, health) in &batch.channels {
-            settings::note_health(&transaction, name, health)?;
+            settings::note_health(sql, name, health)?;
         }
         for change in &batch.tokens {
-            tokens::write(&transaction, change)?;
+            tokens::write(sql, change)?;
         }
         for (_, row) in &batch.audits {
-            audit::insert(&transaction, row)?;
+            audit::insert(sql, row)?;
         }
     }
     transaction.commit().map_err(|why| {

@@ -61,9 +61,9 @@ fn drop_indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 fn write_jobs(connection: &mut Connection, jobs: impl Iterator<Item = (Revision, Totals)>) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (revision, totals) in jobs {
-        put_job(&transaction, &revision)?;
+        put_job(&*transaction, &revision)?;
         let kept = totals.tally.counters.total() + totals.tally.counters.skipped;
-        put_totals(&transaction, revision.id.key(), &totals, kept)?;
+        put_totals(&*transaction, revision.id.key(), &totals, kept)?;
     }
     transaction.commit()
 }

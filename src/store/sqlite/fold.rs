@@ -199,7 +199,7 @@ fn fold(
         for (job, recent) in &totals {
             add_totals(&transaction, *job, recent)?;
         }
-        raise_mark(&transaction, "seq", highest)?;
+        raise_mark(&*transaction, "seq", highest)?;
     }
     let unread = if with_rollups { recent.write(&transaction).map_err(of_rollups)? } else { None };
     transaction.commit()?;

@@ -27,74 +27,75 @@ pub(super) type Found = (ExecutionKey, Record);
 /// Answers a query from one consistent state of the store.
 pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) -> rusqlite::Result<Answer> {
     let settled = index.settled();
-    let snapshot = connection.transaction()?;
+    let transaction = connection.transaction()?;
+    let snapshot: &Connection = &transaction;
     // A transaction sees the state of its first read: what is looked up in the index comes after it.
     snapshot.prepare_cached("SELECT 1 FROM marks LIMIT 1")?.exists([])?;
     match query {
         Query::OfJob { job, limit, before, now } => {
-            if public_id(&snapshot, job.key())? != Some(*job) {
+            if public_id(snapshot, job.key())? != Some(*job) {
                 return Ok(Answer::NoSuchJob);
             }
-            let page = Page { connection: &snapshot, index, start: start_of(*before), limit: *limit, now: *now };
+            let page = Page { connection: snapshot, index, start: start_of(*before), limit: *limit, now: *now };
             let mut found = page.folded_of(job.key())?;
             found.extend(page.unfolded(Some(job.key()), None)?);
             Ok(Answer::OfJob(*job, page.make(found)?))
         }
         Query::OfAll { limit, before, filter, now } => {
             if let Some(job) = filter.job
-                && public_id(&snapshot, job.key())? != Some(job)
+                && public_id(snapshot, job.key())? != Some(job)
             {
                 return Ok(Answer::NoSuchJob);
             }
             let start = start_of(*before);
-            let page = Page { connection: &snapshot, index, start, limit: *limit, now: *now };
+            let page = Page { connection: snapshot, index, start, limit: *limit, now: *now };
             page.filtered(filter).map(Answer::OfAll)
         }
         Query::ToReplay { limit, filter, now } => {
-            let page = Page { connection: &snapshot, index, start: start_of(None), limit: *limit, now: *now };
+            let page = Page { connection: snapshot, index, start: start_of(None), limit: *limit, now: *now };
             page.not_done_again(filter).map(Answer::ToReplay)
         }
         Query::One { id, now } => {
-            if public_id(&snapshot, id.job.key())? != Some(id.job) {
+            if public_id(snapshot, id.job.key())? != Some(id.job) {
                 return Ok(Answer::One(None));
             }
-            let record = single::one(&snapshot, index, &id.key(), *now)?;
+            let record = single::one(snapshot, index, &id.key(), *now)?;
             Ok(Answer::One(record.map(|record| Box::new(ExecutionRecord { id: *id, record }))))
         }
         Query::Why { job, at, now } => {
-            if public_id(&snapshot, job.key())? != Some(*job) {
+            if public_id(snapshot, job.key())? != Some(*job) {
                 return Ok(Answer::NoSuchJob);
             }
-            let found = single::at(&snapshot, index, job.key(), *at, *now)?;
+            let found = single::at(snapshot, index, job.key(), *at, *now)?;
             let records = found.into_iter().map(|(key, record)| ExecutionRecord { id: key.of(*job), record });
             Ok(Answer::Why(*job, *at, records.collect()))
         }
         Query::Tokens { known } => {
-            let version = tokens::version(&snapshot)?;
-            let all = (version != *known).then(|| tokens::read_all(&snapshot)).transpose()?;
+            let version = tokens::version(snapshot)?;
+            let all = (version != *known).then(|| tokens::read_all(snapshot)).transpose()?;
             Ok(Answer::Tokens(all.map(|all| (version, all))))
         }
-        Query::Audit(query) => audit::page(&snapshot, query).map(Answer::Audit),
-        Query::Jobs(search) => found::jobs(&snapshot, search).map(Answer::Jobs),
-        Query::Key { key, now } => keys::find(&snapshot, key, *now).map(Answer::Key),
+        Query::Audit(query) => audit::page(snapshot, query).map(Answer::Audit),
+        Query::Jobs(search) => found::jobs(snapshot, search).map(Answer::Jobs),
+        Query::Key { key, now } => keys::find(snapshot, key, *now).map(Answer::Key),
         Query::Series { job, from, to, step_s } => {
             if let Some(job) = job
-                && public_id(&snapshot, job.key())? != Some(*job)
+                && public_id(snapshot, job.key())? != Some(*job)
             {
                 return Ok(Answer::NoSuchJob);
             }
-            let found = series::series(&snapshot, (index, settled), job.map(|job| job.key()), (*from, *to), *step_s)?;
+            let found = series::series(snapshot, (index, settled), job.map(|job| job.key()), (*from, *to), *step_s)?;
             Ok(Answer::Series(*job, found))
         }
         Query::Strips { jobs, limit, now } => {
-            strips::strips(&snapshot, (index, settled), jobs, *limit, *now).map(Answer::Strips)
+            strips::strips(snapshot, (index, settled), jobs, *limit, *now).map(Answer::Strips)
         }
-        Query::Incidents(query) => incidents::page(&snapshot, query).map(Answer::Incidents),
+        Query::Incidents(query) => incidents::page(snapshot, query).map(Answer::Incidents),
         Query::Incident(id) => {
-            let Some(incident) = incidents::one(&snapshot, *id)? else { return Ok(Answer::Incident(None)) };
-            Ok(Answer::Incident(Some(Box::new((incident, deliveries::of_incident(&snapshot, *id)?)))))
+            let Some(incident) = incidents::one(snapshot, *id)? else { return Ok(Answer::Incident(None)) };
+            Ok(Answer::Incident(Some(Box::new((incident, deliveries::of_incident(snapshot, *id)?)))))
         }
-        Query::Alerts { limit, before } => alerts::page(&snapshot, *limit, *before).map(Answer::Alerts),
+        Query::Alerts { limit, before } => alerts::page(snapshot, *limit, *before).map(Answer::Alerts),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use rusqlite::types::{ToSqlOutput, Type, ValueRef};
-use rusqlite::{Connection, ToSql, Transaction, params_from_iter};
+use rusqlite::{Connection, ToSql, params_from_iter};
 
 use crate::store::sql::{Bad, Columns, Found, Row, Sql, Value, bad};
 
@@ -76,39 +76,5 @@ impl Sql for Connection {
 
     fn index(&self, name: &'static str) -> Cow<'static, str> {
         format!("INDEXED BY {name}").into()
-    }
-}
-
-impl Sql for Transaction<'_> {
-    type Error = rusqlite::Error;
-
-    fn run(&self, text: &str, values: &[Value<'_>]) -> rusqlite::Result<()> {
-        (**self).run(text, values)
-    }
-
-    fn count(&self, text: &str, values: &[Value<'_>]) -> rusqlite::Result<u64> {
-        (**self).count(text, values)
-    }
-
-    fn each(
-        &self,
-        text: &str,
-        values: &[Value<'_>],
-        take: &mut dyn FnMut(&Row<'_>) -> Result<(), Bad>,
-    ) -> rusqlite::Result<()> {
-        (**self).each(text, values, take)
-    }
-
-    fn walk(
-        &self,
-        text: &str,
-        values: &[Value<'_>],
-        take: &mut dyn FnMut(&Row<'_>) -> Result<bool, Bad>,
-    ) -> rusqlite::Result<()> {
-        (**self).walk(text, values, take)
-    }
-
-    fn index(&self, name: &'static str) -> Cow<'static, str> {
-        (**self).index(name)
     }
 }

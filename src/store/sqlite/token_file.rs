@@ -27,8 +27,8 @@ impl Store {
 
 fn write_with(connection: &mut Connection, change: &TokenChange, row: &AuditRow) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    tokens::write(&transaction, change)?;
-    audit::insert(&transaction, row)?;
+    tokens::write(&*transaction, change)?;
+    audit::insert(&*transaction, row)?;
     transaction.commit()
 }
 
