@@ -21,6 +21,8 @@ use crate::store::{Housekeeping, Keep, WriterEvent};
 
 /// The rest between two slices.
 const PACE: Duration = Duration::from_millis(20);
+/// What is told to fail if the view of partitions cannot be made.
+const SHOWING: &str = "the view of history";
 /// What may wait for the thread.
 const WAITING_MAX: usize = 4;
 
@@ -31,6 +33,8 @@ pub(super) enum Told {
     Ended(Recent, i64),
     /// From now on so much is kept.
     Keep(Keep),
+    /// There is another partition.
+    Begun,
 }
 
 /// The running keeper.
@@ -108,6 +112,10 @@ impl Thread {
         loop {
             match told.recv_timeout(self.rest()) {
                 Ok(Told::Keep(keep)) => (self.keep, self.retain_next) = (keep, Instant::now()),
+                Ok(Told::Begun) => {
+                    let shown = self.show();
+                    self.tell_failed(shown.err(), SHOWING);
+                }
                 Ok(Told::Ended(recent, batch)) => {
                     let before = self.uncounted.take().map(|(before, _)| before);
                     self.uncounted = Some((Recent::after(before, recent), batch));
@@ -140,7 +148,7 @@ impl Thread {
         let now = Instant::now();
         if self.retain_next <= now {
             let shown = self.show();
-            self.tell_failed(shown.err(), "the view of history");
+            self.tell_failed(shown.err(), SHOWING);
             let keep = self.keep;
             let done = self.connection().and_then(|connection| retention::slice(connection, &keep));
             let rest = if matches!(done, Ok(true)) { PACE } else { self.housekeeping.retain_look_every };

@@ -57,6 +57,7 @@ pub(in crate::store) fn start(
             writing,
             keeper,
             keep: None,
+            begun: None,
             count_next: now + COUNT_EVERY,
             beaten: now,
             is_failing,
@@ -264,6 +265,8 @@ struct Thread {
     keeper: Keeper,
     /// How much is to be kept, until the keeper has heard it.
     keep: Option<Keep>,
+    /// The partition that it knows of.
+    begun: Option<i64>,
     count_next: Instant,
     /// When the node last showed that it lives.
     beaten: Instant,
@@ -363,6 +366,10 @@ impl Thread {
             && self.keeper.tell(Told::Keep(keep)).is_err()
         {
             self.keep = Some(keep);
+        }
+        let partition = self.writing.partition.map(|current| current.number);
+        if partition != self.begun && self.keeper.tell(Told::Begun).is_ok() {
+            self.begun = partition;
         }
         if self.count_next <= now || self.writing.recent.rows >= COUNT_ROWS_MAX {
             self.count_next = now + COUNT_EVERY;
