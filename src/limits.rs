@@ -704,6 +704,26 @@ pub const LETTER_TEXT_LEN_MAX: usize = 256 * 1024;
 pub const STORE_CALL_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long reading everything at a start may take.
 pub const STORE_LOAD_TIME_MAX: Duration = Duration::from_secs(1_800);
+/// How long writing a batch may take. One that takes longer is sent again, and counts once.
+pub const STORE_WRITE_TIME_MAX: Duration = Duration::from_secs(10);
+/// What may be asked of the database beside batches, and not be answered.
+pub const ASKS_PENDING_MAX: usize = 4_096;
+/// What the loop may not have heard of what others do.
+pub const SHARED_EVENTS_PENDING_MAX: usize = 64;
+/// How much of that it hears in one turn.
+pub const SHARED_EVENTS_PER_TURN_MAX: usize = 16;
+/// How many jobs that were taken over it takes up in one turn.
+pub const TAKEN_PER_TURN_MAX: usize = 1_000;
+/// How long a server that starts waits with its greeting until all shards are some node's.
+pub const GREETING_WAIT_MAX: Duration = Duration::from_secs(15);
+/// How long a node that stops waits until all it has is given away.
+pub const LEAVE_TIME_MAX: Duration = Duration::from_secs(10);
+/// How many jobs that are taken over are handed to the loop at once.
+pub const TAKEN_AT_ONCE: usize = 500;
+/// How long it waits for a lock that somebody has whom it takes for dead, until it ends his session.
+pub const REVOKE_PATIENCE: Duration = Duration::from_millis(200);
+/// How long a request that was passed on to another node is kept.
+pub const FORWARDED_KEPT: Duration = Duration::from_secs(300);
 /// How long connecting may take.
 pub const STORE_CONNECT_TIME_MAX: Duration = Duration::from_secs(15);
 /// How long the name of a node may be, in bytes: PostgreSQL shows as much of what connects to it.

@@ -15,7 +15,15 @@ CREATE TABLE nodes (
     -- The last batch whose finished executions are in job_totals and in the series, and when that was.
     counted bigint NOT NULL DEFAULT 0,
     counted_at bigint NOT NULL,
-    dead boolean NOT NULL DEFAULT false
+    -- How often its process was taken for dead before, and went on as another node.
+    fenced bigint NOT NULL DEFAULT 0,
+    -- The session that writes for it.
+    pid integer,
+    -- Whether it gives away all it has, as it is to stop.
+    leaving boolean NOT NULL DEFAULT false,
+    dead boolean NOT NULL DEFAULT false,
+    -- Whether nothing is left of it that others have to take over.
+    settled boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 
 -- Who owns what: jobs are in a shard.
@@ -35,6 +43,26 @@ BEGIN
         RAISE EXCEPTION 'node % may not write batch % any more', node, number USING ERRCODE = 'PU001';
     END IF;
 END $$;
+
+-- Requests that a node took in and another one carries out. Gone as soon as they are answered.
+CREATE TABLE requests (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Who has this carries it out, or this node.
+    shard smallint NOT NULL,
+    node bigint,
+    -- Who took it in, and under which number it waits for an answer there.
+    origin bigint NOT NULL,
+    number bigint NOT NULL,
+    asked_at bigint NOT NULL,
+    -- What is asked: src/server/nodes. Sealed (src/vault.rs) where secrets are.
+    request bytea NOT NULL,
+    -- Who carries it out.
+    taken bigint,
+    -- The answer, once there is one: its headers as a JSON list of names and values.
+    status integer,
+    headers text,
+    body bytea
+) WITH (fillfactor = 50);
 
 -- What clients registered. A deleted job stays as a tombstone while there is history of it.
 CREATE TABLE jobs (
@@ -119,6 +147,7 @@ CREATE TABLE ledger (
     -- What few executions have to tell, as JSON: src/core/details.rs.
     details text
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
+CREATE INDEX idx_ledger_known ON ledger (node) WHERE known;
 
 -- History is in tables of this form that begin one after the other; executions are added to the last one.
 CREATE TABLE executions_model (
@@ -302,7 +331,9 @@ CREATE TABLE incidents (
     -- How many messages there were of it; those that are kept may be fewer.
     messages bigint NOT NULL,
     told bigint NOT NULL,
-    told_at bigint
+    told_at bigint,
+    -- The node that has it, where that does not go by its job.
+    node bigint
 );
 CREATE INDEX idx_incidents_open ON incidents (id) WHERE closed_at IS NULL;
 CREATE INDEX idx_incidents_open_of_job ON incidents (job_id, id) WHERE closed_at IS NULL AND job_id IS NOT NULL;
@@ -380,3 +411,5 @@ CREATE TABLE marks (
 );
 -- Goes up with each change of the tokens, by whatever process.
 INSERT INTO marks VALUES ('tokens', 0);
+-- The same of calendars, channels, policies and silences.
+INSERT INTO marks VALUES ('config', 0);

@@ -164,6 +164,11 @@ impl ApiError {
         ApiError::new(Status::NOT_FOUND, "Calendar not found")
     }
 
+    /// 404 for a node.
+    pub fn no_such_node() -> ApiError {
+        ApiError::new(Status::NOT_FOUND, "Node not found, or it is no more")
+    }
+
     /// 404 for an incident, or for one that is over where only an open one will do.
     pub fn no_such_incident() -> ApiError {
         ApiError::new(Status::NOT_FOUND, "Incident not found, or it is over")

@@ -6,7 +6,7 @@
 //! parameters and its answer: `jobs` and `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `strips`, `runs`, `why`,
 //! `series`, `trials`, `incidents`, `silences`, `channels`, `policies`, `batch` (with what is declared, `apply`, and what is told of a `difference`), `export` and `import`, `calendars`, `alerts`, `metrics` and the `exposition` of the same as text, `targets`, `timeline`, `status`, `tokens` and `sessions`, `audit`, and `events`, which tell the `news` as
 //! `event_text`; `openapi` describes them all from the table, their types and `examples`. They share `parameters`, `headers`, `links`, `body`, `json`, `errors` and
-//! `cors`; `answers` is the readers' way to them, and `stream` is for answers that are made in pieces.
+//! `cors`; `answers` is the readers' way to them, `passed` that of answers between nodes, and `stream` is for answers that are made in pieces.
 
 mod alerts;
 mod answers;
@@ -38,6 +38,7 @@ mod metrics;
 mod news;
 mod openapi;
 mod parameters;
+mod passed;
 mod patch;
 mod pauses;
 mod policies;
@@ -78,6 +79,7 @@ pub use matching::{Routed, body_limit, knows, route};
 pub use metrics::metrics;
 pub use news::{About, News, Rank};
 pub use openapi::{described, openapi};
+pub use passed::{passed, passed_back};
 pub use patch::Patch;
 pub use policies::{is_of_policy, policies, policy_of};
 pub use runs::{past, replay_of, replays, replays_of};

@@ -36,6 +36,10 @@ pub enum Heard {
         /// When that was.
         sent: MonoUs,
     },
+    /// A beat was not, as far as is known: it is sent again in time.
+    NotBeaten,
+    /// Somebody has something for this node: it need not wait for its next look.
+    Rung,
     /// What was to be taken has been, and is the core's by now; these are all shards that it has.
     Taken(Shards),
     /// What was to be released is, on disk; these are all shards that are left.
@@ -113,6 +117,8 @@ pub struct Membership {
     observed: BTreeMap<NodeId, (u64, MonoUs)>,
     /// When the last look was asked for, and whether it is still to be answered.
     looked_at: Option<(MonoUs, bool)>,
+    /// Whether the next look is due at once.
+    is_rung: bool,
     /// When the last answer came.
     seen_at: Option<MonoUs>,
     /// When the last beat was sent, and whether it is still to be acknowledged.
@@ -136,6 +142,7 @@ impl Membership {
             me,
             observed: BTreeMap::new(),
             looked_at: None,
+            is_rung: false,
             seen_at: None,
             beaten_at: None,
             trusted_until: MonoUs(0),
@@ -162,8 +169,12 @@ impl Membership {
                 self.trusted_until = self.trusted_until.max(sent.plus(TRUST_TIME));
                 self.deeds.push_back(Deed::Trust(self.trusted_until));
             }
+            Heard::NotBeaten => self.beaten_at = Some((now.mono, false)),
+            Heard::Rung => self.is_rung = true,
             Heard::Taken(held) | Heard::Released(held) => {
                 (self.held, self.is_moving, self.moved_at) = (held, false, now.mono);
+                // There may be more to move.
+                self.is_rung = true;
             }
             Heard::Fenced => self.end(),
             Heard::Drain => self.is_leaving = true,
@@ -179,7 +190,7 @@ impl Membership {
             return None;
         }
         if self.next_look() <= now.mono {
-            self.looked_at = Some((now.mono, true));
+            (self.looked_at, self.is_rung) = (Some((now.mono, true)), false);
             return Some(Deed::Look);
         }
         if self.next_beat().is_some_and(|at| at <= now.mono) {
@@ -201,6 +212,21 @@ impl Membership {
         self.is_leaving && self.held.is_empty() && !self.is_moving
     }
 
+    /// What the core has.
+    pub fn held(&self) -> &Shards {
+        &self.held
+    }
+
+    /// Whether something is being taken or released.
+    pub fn is_moving(&self) -> bool {
+        self.is_moving
+    }
+
+    /// Until when this node trusts that what it has is its own.
+    pub fn trusted_until(&self) -> MonoUs {
+        self.trusted_until
+    }
+
     /// Whether it gives away all it has: to be written with its beat.
     pub fn is_leaving(&self) -> bool {
         self.is_leaving
@@ -209,6 +235,7 @@ impl Membership {
     fn next_look(&self) -> MonoUs {
         match self.looked_at {
             None => MonoUs(0),
+            Some((_, false)) if self.is_rung => MonoUs(0),
             Some((at, false)) => at.plus(LOOK_EVERY),
             Some((at, true)) => at.plus(LOOK_TIME_MAX),
         }
@@ -254,6 +281,8 @@ impl Membership {
             self.observed.insert(node.id, (node.beat, since));
             if seen.asked >= since.plus(REVOKE_AFTER) {
                 self.deeds.push_back(Deed::Revoke { node: node.id, beat: node.beat });
+                // What it had is there to be taken as soon as that is done.
+                self.is_rung = true;
             }
         }
     }

@@ -71,6 +71,30 @@ impl AlertSettings {
         self.silences.iter().map(|(&id, silence)| (id, silence))
     }
 
+    /// All of them, each as whoever sets it says it.
+    pub fn all(&self) -> impl Iterator<Item = Setting> {
+        let channels =
+            self.channels.iter().map(|(name, channel)| Setting::Channel(Arc::clone(name), Some(Arc::clone(channel))));
+        let server = (*self.server != AlertPolicy::default()).then(|| Arc::clone(&self.server));
+        let server = server.map(|policy| Setting::Policy(PolicyScope::Server, Some(policy)));
+        let tags = self.tags.iter();
+        let tags = tags.map(|(tag, policy)| Setting::Policy(PolicyScope::Tag(tag.clone()), Some(Arc::clone(policy))));
+        let silences = self.silences.iter().map(|(&id, silence)| Setting::Silence(id, Some(Arc::clone(silence))));
+        channels.chain(server).chain(tags).chain(silences)
+    }
+
+    /// Whether this is in force as it is.
+    pub fn has(&self, setting: &Setting) -> bool {
+        match setting {
+            Setting::Channel(name, channel) => self.channels.get(name) == channel.as_ref(),
+            Setting::Policy(PolicyScope::Server, policy) => {
+                *self.server == policy.as_deref().cloned().unwrap_or_default()
+            }
+            Setting::Policy(PolicyScope::Tag(tag), policy) => self.tags.get(tag) == policy.as_ref(),
+            Setting::Silence(id, silence) => self.silences.get(id) == silence.as_ref(),
+        }
+    }
+
     fn names(&self, channel: &str) -> bool {
         let policies = self.tags.values().chain([&self.server]);
         policies.into_iter().any(|policy| names(policy, channel))

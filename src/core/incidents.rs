@@ -148,6 +148,11 @@ impl Scheduler {
         self.incidents.slab.len()
     }
 
+    /// Whether an incident with this id is open here.
+    pub fn has_open_incident(&self, id: IncidentId) -> bool {
+        self.incidents.by_id.contains_key(&id)
+    }
+
     /// The open incident of this.
     pub(super) fn open_one(&self, subject: &Subject, cause: Cause) -> Option<&Arc<Incident>> {
         self.incidents.find(subject, cause).map(|slot| self.incidents.get(slot))

@@ -11,7 +11,7 @@ use super::bounds::Bounds;
 use super::incident::{Cause, Incident, IncidentChange, IncidentId, Message, RowNews};
 use super::key::ExecutionId;
 use super::record::{AlertRecord, Class, LedgerRow, Record, Seq, Status};
-use super::setting::{Setting, Silence};
+use super::setting::{Setting, Silence, Silenced};
 use super::shard::{NodeId, Shard, Shards};
 use super::tally::Totals;
 use super::view::JobView;
@@ -415,6 +415,33 @@ pub enum Action {
     Run(Box<Run>),
     /// Do these again, of whatever jobs; those of a job wait for each other where its policy says so.
     ReplayAll(Vec<(ExecutionId, Option<OwnBody>)>),
+}
+
+/// What an action is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concerns {
+    /// One job.
+    Job(JobId),
+    /// One incident.
+    Incident(IncidentId),
+    /// No job, or any.
+    All,
+}
+
+impl Action {
+    /// What it is about.
+    pub fn concerns(&self) -> Concerns {
+        match self {
+            Action::Update { id, .. } | Action::Delete { id, .. } | Action::Release { id } => Concerns::Job(*id),
+            Action::Pause { id, .. } | Action::Resume { id, .. } => Concerns::Job(*id),
+            Action::Run(run) => Concerns::Job(run.id),
+            Action::Silence(Silence { of: Silenced::Job(id), .. }) => Concerns::Job(*id),
+            Action::Acknowledge { id, .. } => Concerns::Incident(*id),
+            Action::Create { .. } | Action::Apply(_) | Action::ReplayAll(_) => Concerns::All,
+            Action::PutCalendar { .. } | Action::DeleteCalendar { .. } => Concerns::All,
+            Action::Set(_) | Action::Silence(_) => Concerns::All,
+        }
+    }
 }
 
 /// A job as a client declares it: one that there is, or a new one.

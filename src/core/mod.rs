@@ -77,8 +77,8 @@ pub use incident::{
     Acknowledged, Cause, Closed, Event, Incident, IncidentChange, IncidentId, JobLabel, Message, RowNews, Subject,
 };
 pub use io::{
-    Accepted, Action, Applied, Apply, CalendarChange, Change, Command, Defaults, Input, JobChange, Known, Meant,
-    Notice, Output, Persist, Refusal, Reply, RequestId, Restored, Run, RunOf, Settings, StoredJob, Trouble,
+    Accepted, Action, Applied, Apply, CalendarChange, Change, Command, Concerns, Defaults, Input, JobChange, Known,
+    Meant, Notice, Output, Persist, Refusal, Reply, RequestId, Restored, Run, RunOf, Settings, StoredJob, Trouble,
 };
 pub use key::{ExecutionId, ExecutionKey, Kind};
 pub use listing::{JobFilter, JobOrder, JobState, Listing, Place, TargetFilter};

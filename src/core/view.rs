@@ -100,6 +100,11 @@ impl Scheduler {
         self.jobs.find(key).map(|slot| self.jobs[slot].revision())
     }
 
+    /// Whether there is a job with this id.
+    pub fn has_job(&self, id: JobId) -> bool {
+        self.find(id).is_some()
+    }
+
     /// The job with this id.
     pub fn job(&self, id: JobId, wall: WallUs) -> Option<JobView> {
         self.find(id).map(|slot| self.view(slot, wall))

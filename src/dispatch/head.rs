@@ -24,6 +24,8 @@ const JOB_ID: HeaderName = HeaderName::from_static("punctual-job-id");
 const SCHEDULED_TIME: HeaderName = HeaderName::from_static("punctual-scheduled-time");
 const ATTEMPT: HeaderName = HeaderName::from_static("punctual-attempt");
 const LATE: HeaderName = HeaderName::from_static("punctual-late");
+/// Told where there are several nodes. One that was taken for dead and does not know it sends an older one.
+const EPOCH: HeaderName = HeaderName::from_static("punctual-epoch");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
@@ -73,6 +75,9 @@ impl Heads {
         match errand {
             Errand::Execution(attempt) | Errand::Trial(attempt) => {
                 add(&mut call, self.execution(attempt))?;
+                if attempt.epoch > 0 {
+                    add(&mut call, [(EPOCH, count(attempt.epoch as usize))])?;
+                }
                 if let Some(signing) = post.signing() {
                     let body = body.map(|(_, body)| body).unwrap_or_default();
                     add(&mut call, signature(&attempt.id.to_string(), signing, body, clock::now().wall)?)?;

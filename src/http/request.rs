@@ -26,7 +26,7 @@ pub enum Method {
 
 impl Method {
     /// Reads the name as it stands on the request line.
-    pub(super) fn from_name(name: &str) -> Method {
+    pub fn from_name(name: &str) -> Method {
         match name {
             "GET" => Method::Get,
             "HEAD" => Method::Head,

@@ -13,7 +13,7 @@ use super::connection::Given;
 use super::engine::Engine;
 use crate::access::{Guesses, Scope, Token, TokenChange, TokenId, TokenText, Tokens, Who};
 use crate::api::{self, ApiError, TokenCall};
-use crate::core::RequestId;
+use crate::core::{Refusal, RequestId};
 use crate::http::{Request, Response, Status};
 use crate::limits::{
     SESSION_TIME, SESSIONS_OF_TOKEN_MAX, TOKEN_CHANGES_PENDING_MAX, TOKEN_USED_EVERY, TOKENS_LOOK_AGAIN,
@@ -197,6 +197,12 @@ impl Calls {
             answers.extend(answer.map(|(request, response)| (request, Given::Answer(self.cors.mark(response)))));
         }
         answers
+    }
+
+    /// Nobody hears any more what became of a change of a token.
+    pub(super) fn token_unheard(&mut self, request: RequestId) -> Given {
+        self.access.waiting.remove(&request);
+        Given::Answer(self.cors.mark(ApiError::from(Refusal::Unknown).response()))
     }
 
     /// Carries out what is asked of tokens.

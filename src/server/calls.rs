@@ -168,7 +168,7 @@ impl Calls {
         }
     }
 
-    fn call(
+    pub(super) fn call(
         &mut self,
         engine: &mut Engine,
         clients: Clients,
@@ -205,6 +205,11 @@ impl Calls {
                         engine.write_down(None, row, now.mono);
                     }
                     return given;
+                }
+                if call.changes()
+                    && let Some(owner) = self.owner_elsewhere(engine, request, &call, key)
+                {
+                    return self.pass_on(engine, request, &asking(), asked, owner);
                 }
                 if call.changes() {
                     self.audits.begin(request, asking());

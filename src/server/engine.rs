@@ -7,16 +7,20 @@ use std::time::Duration;
 use crate::access::TokenChange;
 use crate::alert::Alerts;
 use crate::core::{
-    Accepted, Attempt, Class, Errand, ErrandReport, Input, Notice, Output, Reply, Report, RequestId, Scheduler, Status,
+    Accepted, Attempt, Class, Errand, ErrandReport, Input, NodeId, Notice, Output, Reply, Report, RequestId, Scheduler,
+    Shards, Status,
 };
 use crate::dispatch::{Pool, PoolStats};
 use crate::job::TargetUrl;
 use crate::limits::{BURST_MIN, REPORTS_PER_TURN_MAX, REST_GAP, REST_TIME};
-use crate::store::{AlertState, AlertUpdate, AuditRow, ChannelHealth, Keep, KeyedAnswer, UndeliveredMessage, Writer};
+use crate::store::{
+    AlertState, AlertUpdate, AuditRow, ChannelHealth, Keep, KeyedAnswer, Sharing, UndeliveredMessage, Writer,
+};
 use crate::telemetry::{Ended, Minutes, Percentiles, Recorder, StoreLatency};
 use crate::time::{Deadline, MonoUs, Now, WallUs};
 
 use super::events::Events;
+use super::nodes::Nodes;
 use super::outbox::Outbox;
 use super::telling::Telling;
 use super::together::{Heard, Together};
@@ -55,6 +59,8 @@ pub(super) struct Engine {
     alerts: Alerts,
     telling: Telling,
     pub(super) events: Events,
+    /// None: the database is this server's alone.
+    pub(super) nodes: Option<Box<Nodes>>,
     drift: Recorder,
     late: Recorder,
     durations: Recorder,
@@ -75,6 +81,12 @@ pub(super) struct Engine {
     /// Until when long answers rest, or did last.
     rest_until: MonoUs,
     draining: bool,
+    /// Attempts that workers have.
+    out: usize,
+    /// Whether they have some of which nothing is wanted any more.
+    drops_reports: bool,
+    /// Who waited for changes of tokens that nobody hears of any more.
+    unheard_tokens: Vec<RequestId>,
 }
 
 impl Engine {
@@ -94,6 +106,7 @@ impl Engine {
             alerts,
             telling,
             events,
+            nodes: None,
             drift: Recorder::default(),
             late: Recorder::default(),
             durations: Recorder::default(),
@@ -110,6 +123,9 @@ impl Engine {
             settled: None,
             rest_until: MonoUs(0),
             draining: false,
+            out: 0,
+            drops_reports: false,
+            unheard_tokens: Vec::new(),
         }
     }
 
@@ -174,6 +190,7 @@ impl Engine {
     /// Hands to the workers all that was fired since: many attempts, one batch.
     pub(super) fn send_fired(&mut self) {
         if !self.fires.is_empty() {
+            self.out += self.fires.iter().filter(|errand| matches!(errand, Errand::Execution(_))).count();
             self.pool.send(std::mem::take(&mut self.fires));
         }
     }
@@ -208,7 +225,9 @@ impl Engine {
         let mut reports = std::mem::take(&mut self.reports);
         for report in reports.drain(..) {
             match report {
+                ErrandReport::Execution(_) if self.drops_reports => self.out -= 1,
                 ErrandReport::Execution(report) => {
+                    self.out -= 1;
                     self.durations.record(i64::try_from(report.duration_us).unwrap_or(i64::MAX));
                     self.input(Input::Report(report), now);
                 }
@@ -221,6 +240,7 @@ impl Engine {
             }
         }
         self.reports = reports;
+        self.drops_reports &= self.out > 0;
         self.telling.take_letters(now);
         self.send_fired();
         more
@@ -278,7 +298,8 @@ impl Engine {
     }
 
     /// Hands to the writer what it can take, and to the workers what is left to be sent: alerts behind all else.
-    pub(super) fn flush(&mut self, mono: MonoUs) {
+    /// Whether the writer was given something.
+    pub(super) fn flush(&mut self, mono: MonoUs) -> bool {
         while let Some(attempt) = self.alerts.next_attempt(mono) {
             self.fires.push(Errand::Alert(attempt));
         }
@@ -286,6 +307,7 @@ impl Engine {
         self.telling.write_down(&mut self.outbox);
         self.send_fired();
         self.outbox.flush(&self.writer, mono, self.draining);
+        self.outbox.take_sent()
     }
 
     /// Sends something that belongs to no job. Its report comes with `take_trials`.
@@ -335,7 +357,8 @@ impl Engine {
 
     pub(super) fn deadline(&self) -> Deadline {
         let core = self.core.poll_timeout();
-        let own = [self.outbox.deadline(), self.alerts.deadline(), self.telling.deadline()];
+        let nodes = self.nodes.as_ref().and_then(|nodes| nodes.deadline());
+        let own = [self.outbox.deadline(), self.alerts.deadline(), self.telling.deadline(), nodes];
         let mono = own.into_iter().chain([core.mono]).flatten().min();
         Deadline { mono, ..core }
     }
@@ -348,6 +371,70 @@ impl Engine {
     pub(super) fn drain(&mut self, now: Now) {
         self.draining = true;
         self.input(Input::Drain, now);
+    }
+
+    /// This server is one of several nodes from now on, and owns nothing yet.
+    pub(super) fn share(&mut self, sharing: Sharing, now: Now) {
+        self.nodes = Some(Box::new(Nodes::new(sharing, self.pool.lease())));
+        self.input(Input::Lease(MonoUs(0)), now);
+    }
+
+    /// This server is one of several nodes. What was said of them is carried out; true if there is more.
+    pub(super) fn turn_nodes(&mut self, now: Now) -> bool {
+        let Some(mut nodes) = self.nodes.take() else { return false };
+        let more = nodes.turn(self, now);
+        self.nodes = Some(nodes);
+        more
+    }
+
+    /// Gives shards to another node.
+    pub(super) fn release(&mut self, shards: Shards, to: NodeId, now: Now) {
+        self.input(Input::Release { shards, to }, now);
+        self.outbox.hurry();
+    }
+
+    /// Others have all that was this server's: what it asked for may be on disk or not.
+    pub(super) fn lose(&mut self, now: Now) {
+        self.input(Input::Lost, now);
+        self.fires.retain(|errand| !matches!(errand, Errand::Execution(_)));
+        self.drops_reports = self.out > 0;
+        self.unheard_tokens.extend(self.outbox.forget());
+        self.events.forget_unwritten();
+        self.planned.clear();
+        (self.gathered, self.is_settling) = (None, false);
+        if let Some(together) = self.together.take() {
+            self.settled = Some((together.request, false));
+        }
+    }
+
+    /// Whether workers have nothing of this server's jobs.
+    pub(super) fn has_nothing_out(&self) -> bool {
+        self.out == 0
+    }
+
+    /// Whether others took this server for dead, so that nothing of what it handed over is written.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.outbox.is_fenced()
+    }
+
+    /// When the newest batch was sent that is on disk since this was asked last.
+    pub(super) fn take_acknowledged(&mut self) -> Option<MonoUs> {
+        self.outbox.take_acknowledged()
+    }
+
+    /// Items up to this number are on disk.
+    pub(super) fn through(&self) -> u64 {
+        self.outbox.through()
+    }
+
+    /// The newest item that the core asked for.
+    pub(super) fn newest(&self) -> u64 {
+        self.outbox.newest()
+    }
+
+    /// Who waited for changes of tokens that nobody hears of any more.
+    pub(super) fn take_unheard_tokens(&mut self) -> Vec<RequestId> {
+        std::mem::take(&mut self.unheard_tokens)
     }
 
     /// Whether a drain is complete: nothing in flight, everything on disk.
@@ -447,7 +534,10 @@ impl Engine {
 
     /// Why the server is not healthy, if so.
     pub(super) fn trouble(&self, mono: MonoUs) -> Option<String> {
-        if self.draining { Some("the server is stopping".to_owned()) } else { self.outbox.trouble(mono) }
+        if self.draining {
+            return Some("the server is stopping".to_owned());
+        }
+        self.outbox.trouble(mono).or_else(|| self.nodes.as_ref().and_then(|nodes| nodes.trouble(mono)))
     }
 
     /// Why the store cannot be written, or does not answer, if so.

@@ -112,6 +112,11 @@ impl Events {
         has_room
     }
 
+    /// Nobody hears any more whether what was to be told is on disk.
+    pub(super) fn forget_unwritten(&mut self) {
+        self.unwritten.clear();
+    }
+
     /// Items up to this number are on disk, but for those that were rejected.
     pub(super) fn note_written(&mut self, through: u64, rejected: &[u64], mono: MonoUs) {
         if !rejected.is_empty() {

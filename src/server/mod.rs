@@ -32,6 +32,7 @@ mod events;
 mod figures;
 mod files;
 mod finish;
+mod forwarding;
 mod gate;
 mod inherited;
 mod keys;
@@ -39,6 +40,7 @@ mod listeners;
 #[cfg(test)]
 mod listening_tests;
 mod looks;
+mod nodes;
 mod outbox;
 mod output;
 mod peer;

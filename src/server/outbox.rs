@@ -40,6 +40,14 @@ pub(super) struct Outbox {
     failing: Option<String>,
     /// Items up to this number are on disk.
     through: u64,
+    /// The newest item that came.
+    newest: u64,
+    /// When the newest batch was sent that is on disk, until somebody asks.
+    acknowledged: Option<MonoUs>,
+    /// Whether a batch was handed over, until somebody asks.
+    has_sent: bool,
+    /// Whether others took this server for dead.
+    is_fenced: bool,
     commits: Recorder,
     held_up: Recorder,
     writes: Recorder,
@@ -49,7 +57,44 @@ impl Outbox {
     pub(super) fn push(&mut self, number: u64, item: Persist, mono: MonoUs) {
         self.urgent |= item.is_awaited();
         self.flush_by.get_or_insert(mono.plus(OUTCOME_WAIT_MAX));
+        self.newest = number;
         self.items.push_back((number, item));
+    }
+
+    /// The newest item that came.
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// Items up to this number are on disk.
+    pub(super) fn through(&self) -> u64 {
+        self.through
+    }
+
+    /// When the newest batch was sent that is on disk since this was asked last.
+    pub(super) fn take_acknowledged(&mut self) -> Option<MonoUs> {
+        self.acknowledged.take()
+    }
+
+    /// Whether a batch was handed over since this was asked last.
+    pub(super) fn take_sent(&mut self) -> bool {
+        std::mem::take(&mut self.has_sent)
+    }
+
+    /// Whether others took this server for dead, so that nothing that was handed over is written.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.is_fenced
+    }
+
+    /// Forgets what waits and what was handed over, as others have all it is about. Who waits for changes of tokens.
+    pub(super) fn forget(&mut self) -> Vec<RequestId> {
+        let given = std::mem::take(&mut self.unanswered_tokens).into_iter().flatten();
+        let tokens: Vec<_> = given.chain(std::mem::take(&mut self.tokens)).collect();
+        let (commits, held_up, writes) =
+            (std::mem::take(&mut self.commits), std::mem::take(&mut self.held_up), std::mem::take(&mut self.writes));
+        let (newest, failing) = (self.newest, self.failing.take());
+        *self = Outbox { newest, through: newest, failing, commits, held_up, writes, ..Outbox::default() };
+        tokens.into_iter().filter_map(|(request, _)| request).collect()
     }
 
     /// Items with these numbers are to be one transaction. All of them come at once.
@@ -150,6 +195,7 @@ impl Outbox {
             let tokens = waiting.iter().map(|(_, change)| change.clone()).collect();
             let (deliveries, channels) = (std::mem::take(&mut self.deliveries), std::mem::take(&mut self.channels));
             writer.send(Batch { items, alerts, deliveries, channels, answers, tokens, audits });
+            self.has_sent = true;
             self.unanswered.push_back(mono);
             self.unanswered_tokens.push_back(waiting);
         }
@@ -165,7 +211,8 @@ impl Outbox {
     /// Takes note of an event: what the core is to hear, as (through, rejected).
     pub(super) fn note(&mut self, event: WriterEvent, mono: MonoUs) -> Option<(u64, Vec<u64>)> {
         match event {
-            WriterEvent::Committed { through, held_up, wrote } => {
+            WriterEvent::Committed { through, held_up, wrote, sent } => {
+                self.acknowledged = Some(sent);
                 let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
                 self.held_up.record(us(held_up));
                 self.writes.record(us(wrote));
@@ -179,6 +226,10 @@ impl Outbox {
                 tracing::error!(reason = %why, rejected = rejected.len(), "the store cannot be written");
                 self.failing = Some(why);
                 Some((self.through, rejected))
+            }
+            WriterEvent::Fenced => {
+                self.is_fenced = true;
+                None
             }
             WriterEvent::ChoreFailed { chore, why } => {
                 tracing::error!(chore, reason = %why, "housekeeping of the store fails");

@@ -39,7 +39,10 @@ use crate::config::{Config, Listen};
 use crate::core::{Bounds, Input, Known, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
 use crate::job::{Context, RetryPolicy};
-use crate::limits::{ALERTS_IN_FLIGHT_MAX, CHANNEL_PARCELS_MAX, CONNECT_TIME_MAX, OUTPUT_MAX, READERS, TRIALS_MAX};
+use crate::limits::{
+    ALERTS_IN_FLIGHT_MAX, ARM_LEAD_US, CHANNEL_PARCELS_MAX, CLUSTER_LEAD_US, CONNECT_TIME_MAX, OUTPUT_MAX, READERS,
+    SKEW_MAX, TRIALS_MAX,
+};
 use crate::schedule::{Zone, Zones};
 use crate::store::{Database, DatabaseError};
 use crate::telemetry::Logs;
@@ -74,11 +77,10 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), ServeError> {
     let vault = config.secrets_key.as_deref().map(Vault::open_file).transpose().map_err(ServeError::SecretsKey)?;
     let keys = Keys::new(vault.as_ref().map(Vault::blind));
     let store = Database::open(&config.store, vault).map_err(ServeError::Store)?;
+    let greeted = config.clone();
     let (mut serving, jobs, is_open) =
         prepare((config, reread), logs, (zones, zone), (bound, identity), (store, keys), supervisor)?;
-    greet(config, &addresses, jobs, is_open);
-    let now = clock::now();
-    serving.supervisor.ready(&serving.engine.summary(now), now.mono);
+    serving.greet_with(Box::new(move || greet(&greeted, &addresses, jobs, is_open)));
     let mut end = serving.run().map_err(ServeError::Loop)?;
     if end == End::Clean {
         end = serving.await_writer().map_err(ServeError::Loop)?;
@@ -119,13 +121,14 @@ fn prepare(
 
     let files::Room { in_flight: in_flight_max, idle: idle_max, tls: tls_max } =
         files::fit(config.max_in_flight, config.tls.is_some());
+    let is_shared = store.is_shared();
     let mut core = Scheduler::new(Settings {
         in_flight_max,
         retry: RetryPolicy::doubling(config.retries, config.retry_delay),
         misfire: config.misfire,
         lateness_max: config.max_lateness,
-        lead_us: crate::limits::ARM_LEAD_US,
-        skew_us: None,
+        lead_us: if is_shared { CLUSTER_LEAD_US } else { ARM_LEAD_US },
+        skew_us: is_shared.then(|| i64::try_from(SKEW_MAX.as_micros()).unwrap_or(i64::MAX)),
         noise: getrandom::u64().map_err(|why| ServeError::Loop(io::Error::other(why)))?,
         bounds: Bounds::default(),
     });
@@ -180,7 +183,8 @@ fn prepare(
     }
     let backups = plan.map(|(plan, source)| Backups::start(plan, source)).transpose();
     let backups = backups.map_err(ServeError::Thread)?;
-    let writer = store.writer(config.keep, config.housekeeping, notify).map_err(ServeError::Thread)?;
+    let (writer, sharing) =
+        store.start(config.keep, config.housekeeping, &zones, notify).map_err(ServeError::Thread)?;
 
     let mut engine = Engine::new(core, writer, pool, (alerts, telling), Events::new(start.wall), start.wall);
     let now = clock::now();
@@ -196,7 +200,11 @@ fn prepare(
     for incident in loaded.incidents {
         engine.input(Input::RestoreIncident(Box::new(incident)), now);
     }
-    engine.input(Input::Acquired(loaded.restored), now);
+    match sharing {
+        // Jobs come with the shards, once others have none of them any more.
+        Some(sharing) => engine.share(sharing, now),
+        None => engine.input(Input::Acquired(loaded.restored), now),
+    }
     engine.resume_alerts(&loaded.alerts, now);
     engine.resume_telling(loaded.channels, loaded.messages, now);
 

@@ -11,9 +11,11 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::backups::Backups;
 use super::calls::Calls;
+use super::connection::Given;
 use super::connections::{Connections, FIRST_TOKEN};
 use super::engine::Engine;
 use super::finish;
+use super::nodes::{is_passed_on, number_of_passed};
 use super::reload::{Live, Reload};
 use super::supervisor::Supervisor;
 use super::timer::Timer;
@@ -23,8 +25,8 @@ use crate::clock;
 use crate::core::{Input, Reply, RequestId};
 use crate::http;
 use crate::limits::{
-    CLIENT_TIME_PER_TURN, CLOCK_STEP_MIN_US, LAST_ANSWERS_TIME_MAX, LAST_REQUESTS_TIME_MAX, LISTENERS_MAX, TURN_MAX,
-    WAKE_AHEAD_US, WRITER_END_LOOK_EVERY,
+    CLIENT_TIME_PER_TURN, CLOCK_STEP_MIN_US, GREETING_WAIT_MAX, LAST_ANSWERS_TIME_MAX, LAST_REQUESTS_TIME_MAX,
+    LISTENERS_MAX, TURN_MAX, WAKE_AHEAD_US, WRITER_END_LOOK_EVERY,
 };
 use crate::time::{MonoUs, Now};
 
@@ -67,6 +69,8 @@ pub(super) struct Loop {
     /// Answers of the core that were not passed on yet.
     replies: VecDeque<(RequestId, Reply)>,
     troubles: Troubles,
+    /// What is said once it has all that it is to have, and until when it may be waited for that.
+    greeting: Option<(Box<dyn FnOnce()>, MonoUs)>,
     drain_max: Duration,
     /// Until when a drain waits for what is in flight.
     drain_until: Option<MonoUs>,
@@ -107,11 +111,27 @@ impl Loop {
             supervisor,
             replies,
             troubles: Troubles::default(),
+            greeting: None,
             drain_max,
             drain_until: None,
             drained: None,
             date,
             last: now,
+        }
+    }
+
+    /// Says this once clients can do what they want.
+    pub(super) fn greet_with(&mut self, greeting: Box<dyn FnOnce()>) {
+        self.greeting = Some((greeting, self.last.mono.plus(GREETING_WAIT_MAX)));
+        self.greet(clock::now());
+    }
+
+    /// Others may have to be taken for dead first.
+    fn greet(&mut self, now: Now) {
+        let is_settled = self.engine.nodes.as_ref().is_none_or(|nodes| nodes.is_settled());
+        if let Some((greet, _)) = self.greeting.take_if(|(_, until)| is_settled || now.mono >= *until) {
+            greet();
+            self.supervisor.ready(&self.engine.summary(now), now.mono);
         }
     }
 
@@ -130,6 +150,7 @@ impl Loop {
             self.compare_clocks(now);
             self.engine.tick(now);
             more = self.engine.take_messages(now);
+            more |= self.engine.turn_nodes(now);
             if let Some(end) = self.handle_events(&events, now) {
                 return Ok(end);
             }
@@ -138,7 +159,13 @@ impl Loop {
             more |= self.serve(&mut now);
             self.calls.keep_planned(&mut self.engine, now);
             self.look_at_troubles(now);
-            self.engine.flush(now.mono);
+            self.greet(now);
+            self.stop_if_left(now);
+            if self.engine.flush(now.mono)
+                && let Some(nodes) = &mut self.engine.nodes
+            {
+                nodes.note_sent(now);
+            }
             self.tell_supervisor(now);
             if let Some(end) = self.end(now) {
                 if end == End::Clean {
@@ -267,37 +294,50 @@ impl Loop {
         self.connections.begin_turn(rest_until);
         for report in self.engine.take_trials() {
             if let Some((request, given)) = self.calls.tried(report) {
-                self.connections.give(request, given, &self.date.1, now.mono);
+                self.give(request, given, now.mono);
             }
         }
         for (request, result) in self.engine.take_channel_tests() {
             let given = self.calls.channel_tested(request, result);
-            self.connections.give(request, given, &self.date.1, now.mono);
+            self.give(request, given, now.mono);
         }
         self.calls.look_at_tokens(now.mono);
+        for request in self.engine.take_unheard_tokens() {
+            let given = self.calls.token_unheard(request);
+            self.give(request, given, now.mono);
+        }
         for (request, given) in self.calls.tokens_written(&mut self.engine) {
-            self.connections.give(request, given, &self.date.1, now.mono);
+            self.give(request, given, now.mono);
         }
         // One in a turn, and none behind a burst, as with pieces of an answer.
-        let is_awaited = |request| self.connections.awaits(request);
+        let connections = &self.connections;
+        let is_awaited = |request| is_passed_on(request).is_some() || connections.awaits(request);
         if rest_until.is_none()
             && let Some((request, given)) = self.calls.look_further(&self.engine, *now, is_awaited)
         {
-            self.connections.give(request, given, &self.date.1, now.mono);
+            self.give(request, given, now.mono);
         }
-        let is_awaited = |request| self.connections.awaits(request);
+        let connections = &self.connections;
+        let is_awaited = |request| is_passed_on(request).is_some() || connections.awaits(request);
         if let Some((request, given)) = self.calls.advance_batch(&mut self.engine, *now, is_awaited) {
-            self.connections.give(request, given, &self.date.1, now.mono);
+            self.give(request, given, now.mono);
         }
         loop {
             self.replies.extend(self.engine.take_replies());
             if let Some((request, reply)) = self.replies.pop_front() {
                 let given = self.calls.settled(&mut self.engine, *now, request, &reply);
-                self.connections.give(request, given, &self.date.1, now.mono);
+                self.give(request, given, now.mono);
+            } else if let Some(asked) = self.engine.nodes.as_mut().and_then(|nodes| nodes.next_asked()) {
+                let (request, clients) = (number_of_passed(asked.id), self.connections.clients());
+                let given = self.calls.play(&mut self.engine, clients, *now, request, asked);
+                self.give(request, given, now.mono);
+            } else if let Some((request, answer)) = self.engine.nodes.as_mut().and_then(|nodes| nodes.next_answered()) {
+                let given = self.calls.passed_on(answer);
+                self.give(request, given, now.mono);
             } else if let Some((request, response)) = self.calls.readers.try_answer() {
                 let clients = self.connections.clients();
                 let given = self.calls.found(&mut self.engine, clients, *now, request, response);
-                self.connections.give(request, given, &self.date.1, now.mono);
+                self.give(request, given, now.mono);
             } else if self.engine.events.is_due(now.mono) {
                 if self.engine.events.tell() {
                     self.connections.wake_listeners();
@@ -311,6 +351,22 @@ impl Loop {
             if !look_at_clocks(&mut self.engine, &mut self.last, now, until) {
                 return true;
             }
+        }
+    }
+
+    /// What a request comes to is told whoever made it: a client here, or one of another node.
+    fn give(&mut self, request: RequestId, given: Given, mono: MonoUs) {
+        match (is_passed_on(request), &self.engine.nodes) {
+            (Some(id), Some(nodes)) => nodes.answer(id, given),
+            (Some(_), None) | (None, _) => self.connections.give(request, given, &self.date.1, mono),
+        }
+    }
+
+    /// A node that is to stop does so once it has given away what it had, or nobody takes it.
+    fn stop_if_left(&mut self, now: Now) {
+        let has_left = self.engine.nodes.as_ref().is_none_or(|nodes| nodes.has_left(now));
+        if self.drain_until.is_some() && !self.engine.is_draining() && has_left {
+            self.engine.drain(now);
         }
     }
 
@@ -341,7 +397,10 @@ impl Loop {
             }
             self.drain_until = Some(now.mono.plus(self.drain_max));
             self.calls.backups.iter().for_each(Backups::give_up);
-            self.engine.drain(now);
+            match &mut self.engine.nodes {
+                Some(nodes) => nodes.leave(now),
+                None => self.engine.drain(now),
+            }
         }
         None
     }

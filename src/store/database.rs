@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reading::Readers;
+use super::sharing::Sharing;
 use super::sqlite::BackupSource;
 use super::writing::Writer;
 use super::{Answer, AuditRow, Housekeeping, Keep, Loaded, ReadError, postgres, sqlite};
@@ -14,6 +15,7 @@ use crate::access::TokenChange;
 use crate::core::{LedgerRow, StoredJob};
 use crate::job::Context;
 use crate::postgres::Url;
+use crate::schedule::Zones;
 use crate::vault::Vault;
 
 /// Where a database is.
@@ -78,7 +80,13 @@ impl Database {
         }
     }
 
-    /// Reads everything the core must know: each job, read with `context` and its own anchor, then each unfinished row.
+    /// Whether several servers may share it.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Database::Server(_))
+    }
+
+    /// Reads everything the core must know: each job, read with `context` and its own anchor, then each unfinished row. Of a
+    /// database that is shared, what every server must know: the rest comes with the shards.
     ///
     /// # Errors
     /// When it cannot be read, or holds a row that no version writes.
@@ -90,7 +98,7 @@ impl Database {
     ) -> Result<Loaded, DatabaseError> {
         match self {
             Database::File(store) => store.load(context, job, row).map_err(DatabaseError::File),
-            Database::Server(store) => store.load(context, job, row).map_err(DatabaseError::Server),
+            Database::Server(store) => store.load().map_err(DatabaseError::Server),
         }
     }
 
@@ -129,19 +137,24 @@ impl Database {
         }
     }
 
-    /// Starts the writer; `notify` is called after each of its events.
+    /// Starts the writer, and where the database is shared, what has to do with the others; `notify` is called after each
+    /// event. Jobs that come later are read with these zones.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn writer(
+    pub fn start(
         self,
         keep: Keep,
         housekeeping: Housekeeping,
+        zones: &Zones,
         notify: Arc<dyn Fn() + Send + Sync>,
-    ) -> io::Result<Writer> {
+    ) -> io::Result<(Writer, Option<Sharing>)> {
         match self {
-            Database::File(store) => Writer::start(*store, keep, housekeeping, notify),
-            Database::Server(store) => postgres::start(*store, keep, housekeeping, notify),
+            Database::File(store) => Ok((Writer::start(*store, keep, housekeeping, notify)?, None)),
+            Database::Server(store) => {
+                let (writer, sharing) = postgres::start(*store, keep, housekeeping, zones.clone(), notify)?;
+                Ok((writer, Some(sharing)))
+            }
         }
     }
 }

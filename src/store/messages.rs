@@ -12,7 +12,7 @@ use crate::core::{
     Status,
 };
 use crate::job::{JobId, JobKey};
-use crate::time::{Instant, WallUs};
+use crate::time::{Instant, MonoUs, WallUs};
 
 // --- The door for writing: a batch goes in, events come out. ---
 
@@ -70,11 +70,16 @@ pub enum WriterEvent {
         held_up: Duration,
         /// How long its transaction took.
         wrote: Duration,
+        /// When it was sent, for the first time if nobody knew whether it had arrived.
+        sent: MonoUs,
     },
+    /// Others took this server for dead: nothing that it was given since the last event is written, nor will be, until it
+    /// has joined them anew.
+    Fenced,
     /// Writing fails. What was given is kept and tried again, but for these changes, which are not on disk and never
     /// will be. What may be on disk is not among them.
     Failing {
-        /// What SQLite said.
+        /// What the database said.
         why: String,
         /// The numbers of the changes.
         rejected: Vec<u64>,

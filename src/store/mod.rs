@@ -25,6 +25,7 @@ mod secrets_tests;
 mod series_tests;
 #[cfg(test)]
 mod settings_tests;
+mod sharing;
 mod sketch;
 mod sql;
 mod sqlite;
@@ -52,6 +53,7 @@ pub use messages::{
     StoredAnswer, Strip, StripRun, WriterEvent,
 };
 pub use reading::Readers;
+pub use sharing::{Ask, Forwarded, NodeInfo, Owner, SharedConfig, SharedEvent, Sharing, Sight, Taken, Unplaced};
 pub use sqlite::{
     BackedUp, BackupSource, CopyError, Examined, Look, Looked, OpenError, Prepared, Progress, Replaced, ResealError,
     Resealed, SecretsState, Store, TokenFile, Watch, fill,

@@ -7,7 +7,7 @@ use super::columns::{FinishedRows, HAND_OVER, LedgerRows, PUT_LEDGER, WrittenAs,
 use super::homes::Homes;
 use super::partitions;
 use super::session::Session;
-use crate::core::{ExecutionKey, IncidentChange, JobChange, LedgerRow, Persist, RowNews, Seq, Shard, Status};
+use crate::core::{ExecutionKey, IncidentChange, JobChange, LedgerRow, Persist, RowNews, Seq, Shard, Status, Subject};
 use crate::job::JobKey;
 use crate::postgres::{Error, Param};
 use crate::store::Batch;
@@ -42,6 +42,7 @@ pub(super) fn write<'b>(
     batch: &'b Batch,
     place: &Place,
 ) -> Result<Written<'b>, Error> {
+    let WrittenAs { node, batch: number, at: _ } = place.written;
     let fates = fates(batch);
     let finished = finished_of(&fates);
     let mut ledger = LedgerRows::default();
@@ -52,7 +53,10 @@ pub(super) fn write<'b>(
             Fate::Finish(_) | Fate::Remove => gone.push(integer(seq.0)),
         }
     }
-    batch.items.iter().try_for_each(|(_, item)| say(session, vault, homes.0, item))?;
+    batch.items.iter().try_for_each(|(_, item)| say(session, vault, homes.0, node, item))?;
+    if batch.items.iter().any(|(_, item)| matches!(item, Persist::Calendar(_) | Persist::Setting(_))) {
+        session.run("UPDATE marks SET value = value + 1 WHERE name = 'config'", &[])?;
+    }
     batch.answers.iter().try_for_each(|(_, answer)| keys::put(session, answer))?;
     batch.alerts.iter().try_for_each(|update| alerts::update(session, update))?;
     batch.deliveries.iter().try_for_each(|delivery| deliveries::note(session, delivery))?;
@@ -75,7 +79,6 @@ pub(super) fn write<'b>(
         partitions::widen(session, place.partition, wide)?;
         span = Some(wide);
     }
-    let WrittenAs { node, batch: number, at: _ } = place.written;
     session.flush_with(|pipeline| {
         if !gone.is_empty() {
             pipeline.run("DELETE FROM ledger WHERE seq = ANY ($1)", &[&gone]);
@@ -93,6 +96,8 @@ pub(super) fn write<'b>(
                 "UPDATE ledger SET node = $2, known = true WHERE shard = ANY ($1) AND node = $3 AND seq <> ALL ($4)",
                 &[shards, to, &node, except],
             );
+            // It need not find out by looking.
+            pipeline.run("SELECT pg_notify('punctual', $1::int8::text)", &[to]);
         }
         if !handed.is_empty() {
             pipeline.run(HAND_OVER, &handed.params(&node));
@@ -182,24 +187,27 @@ fn finished_of<'b>(fates: &BTreeMap<Seq, Fate<'b>>) -> Vec<&'b LedgerRow> {
 }
 
 /// Everything about an item but rows of executions.
-fn say(session: &Session<'_>, vault: Option<&Vault>, homes: &Homes, item: &Persist) -> Result<(), Error> {
+fn say(session: &Session<'_>, vault: Option<&Vault>, homes: &Homes, node: i64, item: &Persist) -> Result<(), Error> {
     match item {
         Persist::Row(row, Some(news)) => {
             let RowNews { alert, incidents } = &**news;
             alert.as_ref().map_or(Ok(()), |alert| alerts::insert(session, row.key.job, alert))?;
-            incidents.iter().try_for_each(|change| say_incident(session, change))
+            incidents.iter().try_for_each(|change| say_incident(session, node, change))
         }
         Persist::Row(_, None) | Persist::Remove(_) | Persist::Runs(_) => Ok(()),
         Persist::Release { .. } | Persist::HandOver(_) => Ok(()),
         Persist::Calendar(change) => calendars::write(session, change),
         Persist::Setting(setting) => settings::write(session, vault, setting),
-        Persist::Incident(change) => say_incident(session, change),
+        Persist::Incident(change) => say_incident(session, node, change),
         Persist::Change(change) => say_job(session, vault, homes, &change.job),
     }
 }
 
-fn say_incident(session: &Session<'_>, change: &IncidentChange) -> Result<(), Error> {
+fn say_incident(session: &Session<'_>, node: i64, change: &IncidentChange) -> Result<(), Error> {
     incidents::put(session, &change.incident)?;
+    if !matches!(change.incident.subject, Subject::Job(_)) {
+        session.run("UPDATE incidents SET node = ?2 WHERE id = ?1", values![change.incident.id.0, node])?;
+    }
     change.message.as_ref().map_or(Ok(()), |message| deliveries::insert(session, message))
 }
 

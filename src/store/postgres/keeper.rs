@@ -11,11 +11,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::counts::Recent;
 use super::open::{connect_to_write, soon};
 use super::session::Session;
-use super::{ageing, partitions, retention};
+use super::{ageing, counts, partitions, retention, taking};
 use crate::background;
 use crate::clock;
-use crate::limits::BEAT_EVERY;
+use crate::limits::{BEAT_EVERY, FORWARDED_KEPT};
 use crate::postgres::{Connection, Error, Url};
+use crate::store::sql::{Sql, values};
 use crate::store::writing::Teller;
 use crate::store::{Housekeeping, Keep, WriterEvent};
 
@@ -23,6 +24,8 @@ use crate::store::{Housekeeping, Keep, WriterEvent};
 const PACE: Duration = Duration::from_millis(20);
 /// What is told to fail if the view of partitions cannot be made.
 const SHOWING: &str = "the view of history";
+/// For how long a node that is no more is still known, in microseconds.
+const NODE_KEPT_US: i64 = 86_400_000_000;
 /// What may wait for the thread.
 const WAITING_MAX: usize = 4;
 
@@ -35,6 +38,8 @@ pub(super) enum Told {
     Keep(Keep),
     /// There is another partition.
     Begun,
+    /// It keeps house for this node from now on. What the one before had not counted is counted by whoever finds that.
+    Joined(i64),
 }
 
 /// The running keeper.
@@ -116,6 +121,7 @@ impl Thread {
                     let shown = self.show();
                     self.tell_failed(shown.err(), SHOWING);
                 }
+                Ok(Told::Joined(node)) => (self.node, self.counting, self.uncounted) = (node, None, None),
                 Ok(Told::Ended(recent, batch)) => {
                     let before = self.uncounted.take().map(|(before, _)| before);
                     self.uncounted = Some((Recent::after(before, recent), batch));
@@ -146,11 +152,23 @@ impl Thread {
         let counted = self.count();
         self.tell_failed(counted.err(), "the counts");
         let now = Instant::now();
+        if self.retain_next > now && self.age_next > now {
+            return;
+        }
+        // One node does this for all.
+        let is_first = self.is_first();
+        let Ok(true) = is_first else {
+            let rest = if is_first.is_ok() { BEAT_EVERY * 4 } else { self.housekeeping.retain_look_every };
+            (self.retain_next, self.age_next) = (self.retain_next.max(now + rest), self.age_next.max(now + rest));
+            return self.tell_failed(is_first.err(), "retention");
+        };
         if self.retain_next <= now {
             let shown = self.show();
             self.tell_failed(shown.err(), SHOWING);
             let keep = self.keep;
-            let done = self.connection().and_then(|connection| retention::slice(connection, &keep));
+            let buried = self.connection().and_then(bury_nodes);
+            let done =
+                buried.and_then(|()| self.connection().and_then(|connection| retention::slice(connection, &keep)));
             let rest = if matches!(done, Ok(true)) { PACE } else { self.housekeeping.retain_look_every };
             self.retain_next = Instant::now() + rest;
             self.tell_failed(done.err(), "retention");
@@ -161,6 +179,14 @@ impl Thread {
             self.age_next = Instant::now() + rest;
             self.tell_failed(done.err(), "the series");
         }
+    }
+
+    /// Whether the node has the first shard, and with it what belongs to none.
+    fn is_first(&mut self) -> Result<bool, Error> {
+        let node = self.node;
+        let session = Session::new(self.connection()?, soon());
+        let owner = session.first("SELECT owner FROM shards WHERE shard = 0", &[], |row| row.get::<Option<i64>>(0))?;
+        Ok(owner.flatten() == Some(node))
     }
 
     fn count(&mut self) -> Result<(), Error> {
@@ -198,4 +224,27 @@ impl Thread {
             self.teller.tell(WriterEvent::ChoreFailed { chore, why: format!("{why}; it is tried again later") });
         }
     }
+}
+
+/// Counts what dead nodes had not counted, and forgets those of which nothing is left. A number is never used again, so
+/// nothing is lost with them.
+pub(super) fn bury_nodes(connection: &mut Connection) -> Result<(), Error> {
+    let session = Session::new(connection, soon());
+    let uncounted = "SELECT id FROM nodes WHERE dead AND counted < batch ORDER BY id";
+    for node in session.all(uncounted, &[], |row| row.get::<i64>(0))? {
+        session.run("BEGIN", &[])?;
+        counts::lock(&session, node)?;
+        let is_open = "SELECT 1::int8 FROM nodes WHERE id = ?1 AND counted < batch";
+        if session.first(is_open, values![node], |row| row.get::<i64>(0))?.is_some() {
+            counts::uncounted(&session, Some(node))?.write(&session)?;
+            session.run("UPDATE nodes SET counted = batch WHERE id = ?1", values![node])?;
+        }
+        session.run("COMMIT", &[])?;
+    }
+    taking::settle(&session)?;
+    let now = clock::wall().0;
+    session.run("DELETE FROM nodes WHERE settled AND started_at < ?1", values![now - NODE_KEPT_US])?;
+    let kept_us = i64::try_from(FORWARDED_KEPT.as_micros()).unwrap_or(i64::MAX);
+    session.run("DELETE FROM requests WHERE asked_at < ?1", values![now - kept_us])?;
+    session.flush()
 }

@@ -1,38 +1,99 @@
-//! Owns reading the store at a start: jobs with their totals, unfinished rows, what is to be told, and the marks above them.
+//! Owns reading the store: what every node must know, and what is in some shards: jobs with their totals, and what is to be
+//! told of them.
 //! It must not judge what it finds: the core does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::counts;
 use super::session::Session;
-use crate::core::{LedgerRow, Restored, Shard, Shards, StoredJob, Totals};
+use super::taking::Claim;
+use crate::core::{Incident, Restored, Shard, Shards, StoredJob, Subject, Totals};
 use crate::job::{Context, JobKey};
 use crate::postgres::Error;
-use crate::store::Loaded;
-use crate::store::sql::{Sql, bad};
-use crate::store::tables::rows::{SELECT_JOBS, read_job, read_ledger};
+use crate::store::sql::{Row, Sql, bad, integer};
+use crate::store::tables::rows::{jobs_sql, read_job};
 use crate::store::tables::secrets::Found;
 use crate::store::tables::{alerts, calendars, deliveries, incidents, settings, tokens};
+use crate::store::{Loaded, SharedConfig, StoredAlert, Taken, UndeliveredMessage};
 use crate::time::WallUs;
 
-/// The columns that `rows::read_ledger` reads.
-const SELECT_LEDGER: &str = "SELECT seq, due_time, scheduled_time, job_id, kind, number, executed_time, status, class, \
-     attempt, recoveries, http_status, duration, error_message, covers_from, covers_count, covers_more, details \
-     FROM ledger ORDER BY seq";
+/// Which jobs are in some shards.
+const IN_SHARDS: &str = "deleted_at IS NULL AND shard = ANY ($1)";
 
-/// Reads everything the core must know: each job, read with `context` and its own anchor, then each unfinished row.
-/// `node` is who reads: the numbers of its rows begin above those of all others.
-pub(super) fn load(
+/// What was heard of messages whose own rows are not there: of jobs in some shards, and perhaps of what is not known at all.
+const FORGET_UNWRITTEN: &str = "DELETE FROM messages m WHERE event IS NULL AND (EXISTS (SELECT 1 FROM incidents i \
+     JOIN jobs j ON j.id = i.job_id WHERE i.id = m.incident AND j.shard = ANY ($1)) \
+     OR ($2 AND NOT EXISTS (SELECT 1 FROM incidents i WHERE i.id = m.incident)))";
+
+/// Reads what every node must know. `node` is who reads: the numbers of its rows begin above those of all before.
+pub(super) fn common(session: &Session<'_>, node: i64, secrets: &Found) -> Result<Loaded, Error> {
+    let jobs = "SELECT count(*) FROM jobs WHERE deleted_at IS NULL";
+    let SharedConfig { version: _, calendars, settings, channels } = config(session, secrets)?;
+    Ok(Loaded {
+        restored: Restored { newest: None, ..above_all(session, node)? },
+        alerts: Vec::new(),
+        calendars,
+        settings,
+        channels,
+        incidents: Vec::new(),
+        messages: Vec::new(),
+        tokens: (tokens::version(session)?, tokens::read_all(session)?),
+        jobs: session.first(jobs, &[], |row| row.get::<u32>(0))?.unwrap_or_default() as usize,
+    })
+}
+
+/// Reads what clients say of all jobs.
+pub(super) fn config(session: &Session<'_>, secrets: &Found) -> Result<SharedConfig, Error> {
+    Ok(SharedConfig {
+        version: config_version(session)?,
+        calendars: calendars::read_all(session)?,
+        settings: settings::read_all(session, secrets)?,
+        channels: settings::read_health(session)?,
+    })
+}
+
+/// Goes up with each change of it.
+pub(super) fn config_version<S: Sql>(sql: &S) -> Result<u64, S::Error> {
+    let find = "SELECT value FROM marks WHERE name = 'config'";
+    Ok(sql.first(find, &[], |row| row.get(0))?.unwrap_or_default())
+}
+
+/// Reads what was taken over with these shards. Jobs are handed on as they come, each read with `context` and its own anchor.
+pub(super) fn taken(
     session: &Session<'_>,
     node: i64,
+    claim: &Claim,
     secrets: &Found,
     context: &Context<'_>,
-    job: &mut impl FnMut(StoredJob),
-    row: &mut impl FnMut(LedgerRow),
-) -> Result<Loaded, Error> {
+    job: &mut dyn FnMut(StoredJob),
+) -> Result<Taken, Error> {
+    let Claim { new, epochs, rows } = claim.clone();
+    if new.is_empty() {
+        let restored = Restored { shards: new, epochs, next_seq: 1, next_job: 1, next_incident: 1, newest: None };
+        return Ok(Taken { rows, restored, incidents: Vec::new(), alerts: Vec::new(), messages: Vec::new() });
+    }
+    let newest = jobs(session, &new, secrets, context, job)?;
+    // Of messages whose rows never came, as who sent them ended in between, nobody knows any more.
+    session.query(FORGET_UNWRITTEN, &[&numbers(&new), &new.contains(Shard(0))])?;
+    let restored = Restored { shards: new, epochs, newest, ..above_all(session, node)? };
+    let told = Told::read(session, &new)?;
+    let (incidents, alerts, messages) = (told.incidents, told.alerts, told.messages);
+    Ok(Taken { rows, restored, incidents, alerts, messages })
+}
+
+/// Reads the jobs of shards. The newest time among them.
+fn jobs(
+    session: &Session<'_>,
+    shards: &Shards,
+    secrets: &Found,
+    context: &Context<'_>,
+    job: &mut dyn FnMut(StoredJob),
+) -> Result<Option<WallUs>, Error> {
     let mut recent: HashMap<JobKey, Totals> = counts::uncounted(session, None)?.into_totals();
-    let (mut jobs, mut newest) = (0, None);
-    session.each(SELECT_JOBS, &[], &mut |found| {
+    let (shards, mut newest) = (numbers(shards), None);
+    session.flush()?;
+    let find = jobs_sql(IN_SHARDS);
+    session.each_of(&find, &[&shards], &mut |found: &Row<'_>| {
         let (revision, mut totals) = read_job(found, context, secrets)?;
         if let Some(recent) = recent.remove(&revision.id.key()) {
             totals.merge(&recent);
@@ -40,45 +101,28 @@ pub(super) fn load(
         let finished = totals.finished_through.map(|(_, through)| WallUs::of(through));
         newest = newest.max(Some(revision.updated_at)).max(finished);
         job(StoredJob { revision, totals });
-        jobs += 1;
         Ok(())
     })?;
-    session.each(SELECT_LEDGER, &[], &mut |found| {
-        let found = read_ledger(found)?;
-        newest = newest.max(found.record.executed);
-        row(found);
-        Ok(())
-    })?;
+    Ok(newest)
+}
+
+fn numbers(shards: &Shards) -> Vec<i16> {
+    shards.iter().map(|shard| i16::from(shard.0)).collect()
+}
+
+/// What nothing new may be called.
+fn above_all(session: &Session<'_>, node: i64) -> Result<Restored, Error> {
     let max = |find: &str| session.first(find, &[], |row| row.get::<Option<i64>>(0)).map(Option::flatten);
-    let deleted = max("SELECT max(deleted_at) FROM jobs WHERE deleted_at IS NOT NULL")?.map(WallUs);
     let key = max("SELECT greatest((SELECT max(id) FROM jobs), (SELECT value FROM marks WHERE name = 'job'))")?;
     let incident = max("SELECT max(id) FROM incidents")?;
     let above = |highest: Option<i64>| highest.unwrap_or(0).unsigned_abs() + 1;
-    Ok(Loaded {
-        restored: Restored {
-            shards: Shards::ALL,
-            epochs: epochs(session)?,
-            next_seq: first_seq(node),
-            next_job: above(key),
-            next_incident: above(incident),
-            newest: newest.max(deleted),
-        },
-        alerts: alerts::undelivered(session)?,
-        calendars: calendars::read_all(session)?,
-        settings: settings::read_all(session, secrets)?,
-        channels: settings::read_health(session)?,
-        incidents: incidents::open(session)?,
-        messages: deliveries::undelivered(session)?,
-        tokens: (tokens::version(session)?, tokens::read_all(session)?),
-        jobs,
-    })
-}
-
-/// How often each shard has changed hands.
-fn epochs(session: &Session<'_>) -> Result<Vec<(Shard, u32)>, Error> {
-    session.all("SELECT shard, epoch FROM shards ORDER BY shard", &[], |row| {
-        let shard = u8::try_from(row.get::<u16>(0)?).map_err(|_| bad(0, "there are 256 shards"))?;
-        Ok((Shard(shard), row.get(1)?))
+    Ok(Restored {
+        shards: Shards::NONE,
+        epochs: Vec::new(),
+        next_seq: first_seq(node),
+        next_job: above(key),
+        next_incident: above(incident),
+        newest: None,
     })
 }
 
@@ -86,4 +130,52 @@ fn epochs(session: &Session<'_>) -> Result<Vec<(Shard, u32)>, Error> {
 fn first_seq(node: i64) -> u64 {
     const NODE_BITS: u32 = 40;
     (node.unsigned_abs() << NODE_BITS) + 1
+}
+
+/// What is to be told, or was, of jobs in some shards; what is no job's belongs to the first shard.
+struct Told {
+    incidents: Vec<Incident>,
+    alerts: Vec<StoredAlert>,
+    messages: Vec<UndeliveredMessage>,
+}
+
+impl Told {
+    fn read(session: &Session<'_>, shards: &Shards) -> Result<Told, Error> {
+        let (incidents, alerts) = (incidents::open(session)?, alerts::undelivered(session)?);
+        let messages = deliveries::undelivered(session)?;
+        let told = messages.iter().map(|left| &*left.message.incident);
+        let of_incidents = incidents.iter().chain(told).filter_map(|incident| match &incident.subject {
+            Subject::Job(job) => Some(job.key()),
+            Subject::Target(_) | Subject::Server => None,
+        });
+        let keys = of_incidents.chain(alerts.iter().map(|alert| alert.job.key()));
+        let homes = homes(session, keys.collect())?;
+        let noticed =
+            "SELECT i.id FROM incidents i JOIN nodes n ON n.id = i.node WHERE NOT n.dead AND i.job_id IS NULL";
+        let of_others: Vec<u64> = session.all(noticed, &[], |row| row.get(0))?;
+        // Of a job that is long gone only its key is known.
+        let has = |job: JobKey| shards.contains(homes.get(&job).copied().unwrap_or(Shard::of_key(job)));
+        let is_here = |incident: &Incident| match &incident.subject {
+            Subject::Job(job) => has(job.key()),
+            // Who noticed it goes on with it while he lives.
+            Subject::Target(_) | Subject::Server => shards.contains(Shard(0)) && !of_others.contains(&incident.id.0),
+        };
+        Ok(Told {
+            incidents: incidents.into_iter().filter(&is_here).collect(),
+            alerts: alerts.into_iter().filter(|alert| has(alert.job.key())).collect(),
+            messages: messages.into_iter().filter(|left| is_here(&left.message.incident)).collect(),
+        })
+    }
+}
+
+/// In which shards jobs are, as far as they are known.
+fn homes(session: &Session<'_>, jobs: BTreeSet<JobKey>) -> Result<HashMap<JobKey, Shard>, Error> {
+    let keys: Vec<i64> = jobs.iter().map(|job| integer(job.0)).collect();
+    let mut homes = HashMap::new();
+    session.each_of("SELECT id, shard FROM jobs WHERE id = ANY ($1)", &[&keys], &mut |row: &Row<'_>| {
+        let shard = u8::try_from(row.get::<u16>(1)?).map_err(|_| bad(1, "there are 256 shards"))?;
+        homes.insert(JobKey(row.get(0)?), Shard(shard));
+        Ok(())
+    })?;
+    Ok(homes)
 }

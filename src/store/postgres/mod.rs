@@ -1,9 +1,10 @@
 //! Owns the database on a PostgreSQL server: schema, the writer of a node, readers, retention.
 //! It must not be known outside the store but by its doors.
 //!
-//! In reading order: `schema` (what is in it), `session` (how statements get there), `open` (which database, and this server's
-//! place among its nodes), `load` (a start), `writer` with `batch`, whose executions are `columns` and whose jobs have `homes`, history's `partitions`,
-//! and a `keeper` with `counts` of what ended, `retention` and `ageing`; `reader` with `history` (pages), `single` executions, `strips` and `series`.
+//! In reading order: `schema` (what is in it), `session` (how statements get there), `open` (which database, and being one of
+//! its nodes); the threads of a `node` are the `writer` with `batch`, whose executions are `columns` and whose jobs have `homes`, and with `taking` over;
+//! a `loader` that can `load` what was taken; the `lookout` for the other nodes, with `requests` that they pass on, and a `listener`;
+//! and, beside history's `partitions`, a `keeper` with `counts` of what ended, `retention` and `ageing`. There is a `reader` with `history` (pages), `single` executions, `strips` and `series`.
 //! `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
@@ -13,16 +14,22 @@ mod counts;
 mod history;
 mod homes;
 mod keeper;
+mod listener;
 mod load;
+mod loader;
+mod lookout;
+mod node;
 mod open;
 mod partitions;
 mod reader;
+mod requests;
 mod retention;
 mod schema;
 mod series;
 mod session;
 mod single;
 mod strips;
+mod taking;
 mod writer;
 
 #[cfg(test)]
@@ -30,8 +37,8 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::store) use node::start;
 pub use open::{OpenError, Store};
 pub(in crate::store) use reader::readers;
 #[cfg(test)]
 pub(in crate::store) use subject::Subject;
-pub(in crate::store) use writer::start;

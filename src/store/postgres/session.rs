@@ -113,6 +113,19 @@ impl<'a> Session<'a> {
         self.flush_with(|_| {}).map(drop)
     }
 
+    /// Takes every row of a statement with values of any type.
+    pub(super) fn each_of(
+        &self,
+        text: &str,
+        params: &[&dyn Param],
+        take: &mut dyn FnMut(&Row<'_>) -> Result<(), Bad>,
+    ) -> Result<(), Error> {
+        self.flush()?;
+        let take = |row: Raw<'_>| take(&Row(&row)).map_err(Error::from);
+        // As they come: there may be a million.
+        self.connection.borrow_mut().each(text, params, self.until, take).map(drop)
+    }
+
     /// Ends a transaction by which nothing is to be changed, however it went.
     pub(super) fn end(&self) -> Result<(), Error> {
         self.queue.take();
@@ -147,12 +160,9 @@ impl Sql for Session<'_> {
         values: &[Value<'_>],
         take: &mut dyn FnMut(&Row<'_>) -> Result<(), Bad>,
     ) -> Result<(), Error> {
-        self.flush()?;
         let values: Vec<Any<'_>> = values.iter().map(any).collect();
         let params: Vec<&dyn Param> = values.iter().map(|value| value as &dyn Param).collect();
-        let take = |row: Raw<'_>| take(&Row(&row)).map_err(Error::from);
-        // As they come: there may be a million.
-        self.connection.borrow_mut().each(&translated(text), &params, self.until, take).map(drop)
+        self.each_of(&translated(text), &params, take)
     }
 
     fn walk(

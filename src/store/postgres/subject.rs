@@ -1,19 +1,21 @@
 //! Owns what the store's tests need of this backend beside its doors: the same steps as its threads take, one by one.
 //! It must not add a way around them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::history;
 use super::open::{Store, soon};
 use super::session::Session;
-use super::writer::Writing;
-use super::{ageing, partitions, retention};
+use super::taking::Claim;
+use super::writer::{Writing, lock};
+use super::{ageing, keeper, load, partitions, retention};
 use crate::clock;
-use crate::core::{LedgerRow, Persist, StoredJob};
+use crate::core::{LedgerRow, Persist, Restored, Shards, StoredJob};
 use crate::job::Context;
 use crate::postgres::Url;
 use crate::store::sql::Sql;
-use crate::store::{AlertUpdate, Answer, Batch, ChannelHealth, Delivery, Keep, Loaded, Query};
+use crate::store::tables::secrets;
+use crate::store::{AlertUpdate, Answer, Batch, ChannelHealth, Delivery, Keep, Loaded, Query, Taken};
 use crate::time::Instant;
 use crate::vault::Vault;
 
@@ -25,11 +27,12 @@ const SLICES_MAX: usize = 10_000;
 pub(in crate::store) struct Subject {
     url: Url,
     writing: Option<Writing>,
+    vault: Option<Vault>,
 }
 
 impl Subject {
     pub(in crate::store) fn new(url: Url) -> Subject {
-        Subject { url, writing: None }
+        Subject { url, writing: None, vault: None }
     }
 
     /// As a process that ended and another that starts, which need not wait until the first one is known to be dead.
@@ -39,9 +42,35 @@ impl Subject {
         }
         let store = Store::open(&self.url, "subject").map_err(|why| why.to_string())?;
         let mut store = store.with_vault(key.as_ref().map(Vault::new));
-        let loaded = store.load(&Context::at(Instant::FIRST), drop, drop).map(drop).map_err(|why| why.to_string());
-        self.writing = Some(Writing::new(store));
-        loaded
+        let loaded = store.load().map(drop).map_err(|why| why.to_string());
+        let homes = Arc::new(Mutex::default());
+        self.writing = Some(Writing::new(store, homes));
+        loaded?;
+        keeper::bury_nodes(&mut self.writing().store().connection).map_err(|why| why.to_string())?;
+        let claim = self.writing().take(256, &Shards::NONE).map_err(|why| format!("{why:?}"))?;
+        self.vault = key.as_ref().map(Vault::new);
+        self.read(&claim, &mut drop)?;
+        Ok(())
+    }
+
+    /// What was taken over, read as the loader does.
+    fn read(&mut self, claim: &Claim, job: &mut dyn FnMut(StoredJob)) -> Result<Taken, String> {
+        let vault = self.vault.take();
+        let (writing, told) = (self.writing(), |why: crate::postgres::Error| why.to_string());
+        let homes = Arc::clone(writing.homes());
+        let node = writing.store().node;
+        let session = self.session();
+        session.run("BEGIN", &[]).map_err(told)?;
+        let found = secrets::open_all(&session, vault.as_ref()).map_err(|why| format!("{why:?}"))?;
+        let mut job = |stored: StoredJob| {
+            lock(&homes).note(&stored.revision);
+            job(stored);
+        };
+        let taken = load::taken(&session, node, claim, &found, &Context::at(Instant::FIRST), &mut job).map_err(told)?;
+        session.run("COMMIT", &[]).and_then(|()| session.flush()).map_err(told)?;
+        drop(session);
+        self.vault = vault;
+        Ok(taken)
     }
 
     fn writing(&mut self) -> &mut Writing {
@@ -80,10 +109,17 @@ impl Subject {
     }
 
     pub(in crate::store) fn load(&mut self) -> (Vec<StoredJob>, Vec<LedgerRow>, Loaded) {
-        let (mut jobs, mut rows) = (Vec::new(), Vec::new());
-        let store = self.writing().store();
-        let context = Context::at(Instant::FIRST);
-        let loaded = store.load(&context, |job| jobs.push(job), |row| rows.push(row)).expect("it can be read");
+        let mut loaded = self.writing().store().load().expect("it can be read");
+        // As if it had just got them all, and all rows with them.
+        self.meddle("UPDATE ledger SET known = true; UPDATE incidents SET node = NULL");
+        let claim = self.writing().take(0, &Shards::NONE).expect("they can be taken");
+        let mut jobs = Vec::new();
+        let taken = self.read(&claim, &mut |job| jobs.push(job)).expect("it can be read");
+        let Taken { rows, restored, incidents, alerts, messages } = taken;
+        let rows: Vec<LedgerRow> = rows.into_iter().map(|(row, _)| row).collect();
+        let newest = restored.newest.max(rows.iter().filter_map(|row| row.record.executed).max());
+        loaded = Loaded { restored: Restored { newest, ..restored }, incidents, alerts, messages, ..loaded };
+        loaded.jobs = jobs.len();
         (jobs, rows, loaded)
     }
 

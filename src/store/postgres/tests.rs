@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::open::{Store, connect, soon};
 use super::session::Session;
+use super::taking::Claim;
 use super::writer::{Unwritten, Writing};
-use super::{counts, partitions, retention};
+use super::{counts, keeper, partitions, retention};
 use crate::clock;
-use crate::core::{Class, ExecutionKey, JobChange, LedgerRow, NodeId, Persist, Seq, Shard, Shards, Status};
+use crate::core::{Class, ExecutionKey, JobChange, Known, LedgerRow, NodeId, Persist, Seq, Shard, Shards, Status};
 use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
-use crate::limits::{BEAT_EVERY, REVOKE_AFTER};
 use crate::postgres::Url;
 use crate::postgres::support::Postgres;
 use crate::store::sql::Sql;
@@ -30,11 +30,21 @@ fn database() -> Option<Url> {
     Postgres::database().map(|url| Url::parse(&url).expect("it is the URL of a database"))
 }
 
-/// A node that has just come, as [`Store::open`] has it.
+/// A node that has just come, and has all that others had, who are taken for dead.
 fn node(url: &Url, name: &str) -> Writing {
-    let mut store = Store::open(url, name).expect("nobody else lives");
-    store.load(&Context::at(Instant::FIRST), drop, drop).expect("it can be read");
-    Writing::new(store)
+    let mut store = Store::open(url, name).expect("it can be opened");
+    let others = format!("UPDATE nodes SET dead = true WHERE id <> {}", store.node);
+    store.connection.batch(&others, soon()).expect("nobody holds them up");
+    keeper::bury_nodes(&mut store.connection).expect("they can be counted");
+    let mut writing = Writing::new(store, Arc::default());
+    let claim = writing.take(256, &Shards::NONE).expect("it lives");
+    assert_eq!(claim.new, Shards::ALL);
+    writing
+}
+
+/// A node that has just come, and has nothing.
+fn newcomer(url: &Url) -> Writing {
+    Writing::new(Store::open(url, "newcomer").expect("it can be opened"), Arc::default())
 }
 
 fn put(key: u64, members: &str) -> Persist {
@@ -97,22 +107,67 @@ fn a_node_that_was_declared_dead_writes_nothing_and_what_it_did_not_count_is_cou
 }
 
 #[test]
-fn a_node_that_shows_that_it_lives_is_left_alone() {
+fn what_a_dead_node_had_is_taken_over_by_those_that_live_each_some() {
     let Some(url) = database() else { return };
     let mut first = node(&url, "first");
-    let other = {
-        let url = url.clone();
-        std::thread::spawn(move || Store::open(&url, "second").map(drop).map_err(|why| why.to_string()))
-    };
-    let begun = std::time::Instant::now();
-    while !other.is_finished() {
-        first.write(&Batch::default()).expect("it lives");
-        std::thread::sleep(BEAT_EVERY / 5);
-        assert!(begun.elapsed() < REVOKE_AFTER * 20, "the other one does not come to an end");
-    }
-    let why = other.join().expect("it does not panic").expect_err("it is refused");
-    assert!(why.contains("the node first uses this database"), "{why}");
-    first.write(&rows([row(1, 1, 1, Status::Success)])).expect("nothing happened to it");
+    let (one, two) = (first.store().node, "SELECT count(*) FROM shards WHERE owner = ");
+    first.write(&batch([put(1, ""), put(2, "")])).expect("it lives");
+    first.write(&rows([row(1, 1, 1, Status::Pending), row(2, 2, 1, Status::Pending)])).expect("it lives");
+    let (mut second, mut third) = (newcomer(&url), newcomer(&url));
+    let claim = second.take(100, &Shards::NONE).expect("it lives");
+    assert!(claim.new.is_empty() && claim.rows.is_empty(), "who has them lives: {claim:?}");
+    second
+        .store()
+        .connection
+        .batch(&format!("UPDATE nodes SET dead = true WHERE id = {one}"), soon())
+        .expect("it can be");
+    let claim = second.take(2, &Shards::NONE).expect("it lives");
+    assert_eq!(claim.new.iter().map(|shard| shard.0).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(claim.epochs, [(Shard(0), 2), (Shard(1), 2)], "once more than before");
+    let seqs = |claim: &Claim| claim.rows.iter().map(|(row, known)| (row.seq.0, *known)).collect::<Vec<_>>();
+    assert_eq!(seqs(&claim), [(1, Known::Nothing)], "it may have been sent");
+    let rest = third.take(256, &Shards::NONE).expect("it lives");
+    assert_eq!((rest.new.len(), seqs(&rest)), (254, vec![(2, Known::Nothing)]));
+    assert_eq!(count(&mut third, &format!("{two}{one}")), 0);
+    assert_eq!(count(&mut third, &format!("SELECT count(*) FROM nodes WHERE settled AND id = {one}")), 1);
+    let again = second.take(0, &claim.new).expect("it lives");
+    assert!(again.new.is_empty() && again.rows.is_empty(), "it has them: {again:?}");
+}
+
+#[test]
+fn of_what_a_node_that_lives_gives_it_is_known_that_it_was_not_sent_but_for_what_is_in_flight() {
+    let Some(url) = database() else { return };
+    let (mut giver, mut taker) = (node(&url, "giver"), newcomer(&url));
+    giver.write(&batch([put(1, "")])).expect("it lives");
+    giver.write(&rows((1..=3).map(|seq| row(seq, 1, seq as i64, Status::Pending)))).expect("it lives");
+    let (shards, to) = (std::iter::once(Shard(1)).collect::<Shards>(), NodeId(taker.store().node.unsigned_abs()));
+    giver.write(&batch([Persist::Release { shards, to, except: vec![Seq(2)] }])).expect("it lives");
+    let claim = taker.take(0, &Shards::NONE).expect("it lives");
+    assert_eq!((claim.new, claim.epochs), (shards, vec![(Shard(1), 1)]), "it changes hands by agreement");
+    let known: Vec<_> = claim.rows.iter().map(|(row, known)| (row.seq.0, *known)).collect();
+    assert_eq!(known, [(1, Known::Unsent), (2, Known::InFlight), (3, Known::Unsent)]);
+    // What it was given it may have sent since, whoever asks.
+    let unsent = "SELECT count(*) FROM ledger WHERE known";
+    assert_eq!(count(&mut taker, unsent), 0);
+    giver.write(&batch([Persist::HandOver(row(2, 1, 2, Status::Success))])).expect("it lives");
+    let claim = taker.take(0, &shards).expect("it lives");
+    let known: Vec<_> = claim.rows.iter().map(|(row, known)| (row.seq.0, row.record.status, *known)).collect();
+    assert_eq!(known, [(2, Status::Success, Known::Unsent)]);
+}
+
+#[test]
+fn who_joins_anew_is_another_node_and_the_one_before_is_dead() {
+    let Some(url) = database() else { return };
+    let mut node = node(&url, "only");
+    let before = node.store().node;
+    node.write(&batch([put(1, "")])).expect("it lives");
+    node.join().expect("it can");
+    assert!(node.store().node > before);
+    assert_eq!(count(&mut node, &format!("SELECT count(*) FROM nodes WHERE dead AND id = {before}")), 1);
+    assert_eq!(count(&mut node, "SELECT sum(fenced)::int8 FROM nodes"), 1);
+    let claim = node.take(256, &Shards::NONE).expect("it lives");
+    assert_eq!(claim.new, Shards::ALL);
+    node.write(&rows([row(1, 1, 1, Status::Success)])).expect("its batches are counted anew");
 }
 
 #[test]

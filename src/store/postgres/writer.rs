@@ -1,46 +1,58 @@
-//! Owns the writer thread of a node: it takes a batch, commits it with its fence, and says so; and shows that the node lives.
+//! Owns the writer thread of a node: it takes a batch, commits it with its fence, and says so; it shows that the node lives, and
+//! takes over what others left.
 //! It must not decide or reorder: a batch that fails is written again until it is in the database, but for the changes in
 //! it, whose clients are told that they did not happen.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::{Receiver, Sender, TryRecvError, never, select};
 
 use super::batch::{self, Place, Written};
 use super::columns::WrittenAs;
 use super::counts::Recent;
 use super::homes::Homes;
 use super::keeper::{Keeper, Told};
-use super::open::{Store, connect_to_write, leave, soon};
+use super::open::{Store, connect_to_write, soon};
 use super::session::Session;
+use super::taking::{self, Claim};
 use super::{partitions, retention};
 use crate::clock;
-use crate::core::{LedgerRow, Persist};
-use crate::limits::{BEAT_EVERY, COUNT_EVERY, COUNT_ROWS_MAX, PARTITION_ROWS_MAX};
+use crate::core::{LedgerRow, Persist, Shards};
+use crate::limits::{COUNT_EVERY, COUNT_ROWS_MAX, PARTITION_ROWS_MAX, STORE_WRITE_TIME_MAX};
 use crate::postgres::{Error, Sent};
+use crate::store::sharing::{Order, SharedEvent, SharedTeller};
 use crate::store::writing::{Work, Writer};
 use crate::store::{Batch, Housekeeping, Keep, WriterEvent};
-use crate::time::Instant as Second;
+use crate::time::{Instant as Second, MonoUs};
 
 /// The SQLSTATE of a table that is not there (`undefined_table`).
 const NO_TABLE: &str = "42P01";
 /// What the fence says when it refuses a batch: see `migrations/postgres`.
 const FENCED: &str = "PU001";
 
+/// What a writer is given beside its door.
+pub(super) struct Beside {
+    pub(super) orders: Receiver<Order>,
+    pub(super) teller: SharedTeller,
+    /// Where what was taken over is read.
+    pub(super) claims: Sender<(i64, Claim)>,
+    pub(super) homes: Arc<Mutex<Homes>>,
+}
+
 /// Starts the writer of a node; `notify` is called after each event.
 ///
 /// # Errors
 /// When a thread cannot be started.
-pub(in crate::store) fn start(
+pub(super) fn start(
     store: Store,
     keep: Keep,
     housekeeping: Housekeeping,
+    beside: Beside,
     notify: Arc<dyn Fn() + Send + Sync>,
 ) -> io::Result<Writer> {
     Writer::spawn(notify, move |work| {
-        let now = Instant::now();
         let whose = (store.url.clone(), store.node);
         let keeper = match Keeper::start(whose, keep, housekeeping, work.teller.clone()) {
             Ok(keeper) => keeper,
@@ -50,19 +62,22 @@ pub(in crate::store) fn start(
                 return;
             }
         };
-        let mut writing = Writing::new(store);
+        let Beside { orders, teller, claims, homes } = beside;
+        let mut writing = Writing::new(store, homes);
         writing.partition_rows = retention::partition_rows(&keep);
-        let (retry_wait, is_failing) = (housekeeping.write_retry_wait, false);
         Thread {
             writing,
             keeper,
             keep: None,
             begun: None,
-            count_next: now + COUNT_EVERY,
-            beaten: now,
-            is_failing,
-            retry_wait,
+            count_next: Instant::now() + COUNT_EVERY,
+            is_failing: false,
+            is_over: false,
+            retry_wait: housekeeping.write_retry_wait,
             work,
+            orders,
+            teller,
+            claims,
         }
         .run();
     })
@@ -89,7 +104,7 @@ pub(super) struct Writing {
     partition: Option<Current>,
     /// How many rows a partition may have.
     pub(super) partition_rows: u64,
-    homes: Homes,
+    homes: Arc<Mutex<Homes>>,
     /// Whether it is not known if the last beat is in the database.
     beat_in_doubt: bool,
     /// What is history and not counted.
@@ -105,8 +120,7 @@ struct Current {
 }
 
 impl Writing {
-    pub(super) fn new(mut store: Store) -> Writing {
-        let homes = std::mem::take(&mut store.homes);
+    pub(super) fn new(store: Store, homes: Arc<Mutex<Homes>>) -> Writing {
         Writing {
             store,
             number: 0,
@@ -116,6 +130,11 @@ impl Writing {
             beat_in_doubt: false,
             recent: Recent::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn homes(&self) -> &Arc<Mutex<Homes>> {
+        &self.homes
     }
 
     pub(super) fn store(&mut self) -> &mut Store {
@@ -139,9 +158,45 @@ impl Writing {
 
     fn reconnect(&mut self) -> Result<(), Error> {
         if self.store.connection.is_lost() {
-            self.store.connection = connect_to_write(&self.store.url)?;
+            let mut connection = connect_to_write(&self.store.url)?;
+            // Whoever takes this node for dead ends the session that may be in the middle of something.
+            let note = "UPDATE nodes SET pid = pg_backend_pid() WHERE id = $1";
+            connection.execute(note, &[&self.store.node], soon())?;
+            self.store.connection = connection;
         }
         Ok(())
+    }
+
+    /// Is another node from now on, as the one before is dead. What that had not counted others count.
+    pub(super) fn join(&mut self) -> Result<(), Error> {
+        self.reconnect()?;
+        self.store.join_anew()?;
+        (self.number, self.beat_in_doubt, self.recent) = (0, false, Recent::default());
+        Ok(())
+    }
+
+    /// Takes over what is there for this node, which has these shards. If the answer is lost, so is what was taken: nobody
+    /// knows what it was, and the node has to be another one.
+    pub(super) fn take(&mut self, most: usize, held: &Shards) -> Result<Claim, Unwritten> {
+        if self.beat_in_doubt {
+            self.beat()?;
+        }
+        self.reconnect().map_err(|why| Unwritten::Refused(why.to_string()))?;
+        let session = Session::new(&mut self.store.connection, writing_until());
+        let taken = taking::take(&session, self.store.node, self.number + 1, most, held);
+        match taken {
+            Ok(claim) => {
+                self.number += 1;
+                Ok(claim)
+            }
+            Err(why) if why.sqlstate() == Some(FENCED) => Err(Unwritten::Fenced),
+            Err(why) if why.server().is_some() => {
+                // It is in one piece, and so is the connection.
+                session.end().ok();
+                Err(Unwritten::Refused(why.to_string()))
+            }
+            Err(why) => Err(Unwritten::Unknown(why.to_string())),
+        }
     }
 
     /// Shows that the node lives. What becomes of it is to be known before another batch has its number.
@@ -186,11 +241,12 @@ impl Writing {
     fn send<'b>(&mut self, number: i64, current: Current, batch: &'b Batch) -> Result<Written<'b>, Error> {
         let written = WrittenAs { at: clock::wall().0, node: self.store.node, batch: number };
         let place = Place { written, partition: current.number, span: current.span };
-        let moved = self.homes.expect(batch.items.iter().map(|(_, item)| item));
-        let session = Session::new(&mut self.store.connection, soon());
-        let sent = batch::write(&session, self.store.vault.as_ref(), (&self.homes, &moved), batch, &place);
+        let mut homes = lock(&self.homes);
+        let moved = homes.expect(batch.items.iter().map(|(_, item)| item));
+        let session = Session::new(&mut self.store.connection, writing_until());
+        let sent = batch::write(&session, self.store.vault.as_deref(), (&homes, &moved), batch, &place);
         if sent.is_err() {
-            self.homes.take_back(moved);
+            homes.take_back(moved);
         }
         sent
     }
@@ -203,7 +259,7 @@ impl Writing {
         let last = found.get(0).map(|row| row.i64(0)).transpose();
         match last.map_err(|why| Unwritten::Unknown(why.to_string()))? {
             Some(last) if last == self.number + 1 => {
-                self.homes.expect(batch.items.iter().map(|(_, item)| item));
+                lock(&self.homes).expect(batch.items.iter().map(|(_, item)| item));
                 self.note(&batch::finished(batch), None);
                 Ok(())
             }
@@ -260,6 +316,16 @@ impl Writing {
     }
 }
 
+/// Until when a call may take by which something is written.
+fn writing_until() -> MonoUs {
+    clock::mono().plus(STORE_WRITE_TIME_MAX)
+}
+
+/// Nobody panics while it is locked; what is in it is right between any two steps.
+pub(super) fn lock(homes: &Mutex<Homes>) -> MutexGuard<'_, Homes> {
+    homes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 struct Thread {
     writing: Writing,
     keeper: Keeper,
@@ -268,26 +334,32 @@ struct Thread {
     /// The partition that it knows of.
     begun: Option<i64>,
     count_next: Instant,
-    /// When the node last showed that it lives.
-    beaten: Instant,
     /// Whether it was said that writing fails.
     is_failing: bool,
+    /// Whether the node is dead: what comes is dropped until it is another one.
+    is_over: bool,
     /// The wait between two tries of a batch.
     retry_wait: Duration,
     work: Work,
+    orders: Receiver<Order>,
+    teller: SharedTeller,
+    claims: Sender<(i64, Claim)>,
 }
 
 impl Thread {
     fn run(mut self) {
         loop {
-            let goes_on = match self.work.batches.recv_timeout(self.rest()) {
-                Ok((_, batch)) => self.write(batch),
-                Err(RecvTimeoutError::Timeout) => true,
-                Err(RecvTimeoutError::Disconnected) => break,
-            };
-            // A node that was declared dead writes no more: the thread's end says so.
-            if !goes_on || !self.beat() {
-                return;
+            let rest = self.count_next.saturating_duration_since(Instant::now());
+            select! {
+                recv(self.work.batches) -> batch => match batch {
+                    Ok((_, batch)) => self.write(batch),
+                    Err(_) => break,
+                },
+                recv(self.orders) -> order => match order {
+                    Ok(order) => self.follow(order),
+                    Err(_) => self.orders = never(),
+                },
+                default(rest) => {}
             }
             self.look_around();
         }
@@ -295,24 +367,97 @@ impl Thread {
             drop(self.keeper.tell(Told::Ended(recent, batch)));
         }
         self.keeper.end();
-        // The next start need not wait then; if this fails, it does.
-        let store = self.writing.store();
-        drop(leave(&mut store.connection, store.node));
+        // Others need not wait then; if this fails, they do.
+        drop(self.writing.store().leave());
     }
 
-    /// Writes a batch, for as long as it takes. False if no batch will be written any more.
-    fn write(&mut self, mut batch: Batch) -> bool {
-        let began = Instant::now();
+    fn follow(&mut self, order: Order) {
+        if self.is_over && !matches!(order, Order::Join) {
+            return;
+        }
+        let sent = clock::mono();
+        match order {
+            Order::Join => self.join(),
+            Order::Beat => match self.writing.beat() {
+                Ok(()) => self.acknowledge(sent),
+                Err(Unwritten::Fenced) => self.end_node(),
+                // It is asked for again by whoever waits for it in vain.
+                Err(Unwritten::Refused(why) | Unwritten::Unknown(why)) => {
+                    self.teller.tell(SharedEvent::NotBeaten);
+                    self.say_failing(why, Vec::new());
+                }
+            },
+            Order::Take { most, held } => match self.writing.take(most, &held) {
+                Ok(claim) => {
+                    self.acknowledge(sent);
+                    // It ends when this does.
+                    drop(self.claims.send((self.writing.store.node, claim)));
+                }
+                Err(Unwritten::Refused(why)) => {
+                    self.teller.tell(SharedEvent::NotTaken);
+                    self.teller.tell(SharedEvent::Failed { what: "taking over", why });
+                }
+                Err(Unwritten::Unknown(_) | Unwritten::Fenced) => self.end_node(),
+            },
+        }
+    }
+
+    fn acknowledge(&mut self, sent: MonoUs) {
+        if std::mem::take(&mut self.is_failing) {
+            self.work.tell(WriterEvent::Working);
+        }
+        self.teller.tell(SharedEvent::Acknowledged(sent));
+    }
+
+    /// The node is dead, or is to be.
+    fn end_node(&mut self) {
+        self.is_over = true;
+        self.work.tell(WriterEvent::Fenced);
+    }
+
+    /// Becomes another node, for as long as that takes.
+    fn join(&mut self) {
+        while let Err(why) = self.writing.join() {
+            self.say_failing(why.to_string(), Vec::new());
+            std::thread::sleep(self.retry_wait);
+            if self.drop_batches() {
+                return;
+            }
+        }
+        self.drop_batches();
+        self.is_over = false;
+        while let Err(Told::Joined(_)) = self.keeper.tell(Told::Joined(self.writing.store.node)) {
+            std::thread::sleep(self.retry_wait);
+        }
+        if std::mem::take(&mut self.is_failing) {
+            self.work.tell(WriterEvent::Working);
+        }
+        let node = self.writing.store.node();
+        self.teller.tell(SharedEvent::Joined(node));
+    }
+
+    /// What came for the node before. Whether no more will come.
+    fn drop_batches(&self) -> bool {
+        loop {
+            match self.work.batches.try_recv() {
+                Ok(_) => {}
+                Err(why) => return why == TryRecvError::Disconnected,
+            }
+        }
+    }
+
+    /// Writes a batch, for as long as it takes.
+    fn write(&mut self, mut batch: Batch) {
+        if self.is_over {
+            return;
+        }
+        let (began, mut sent) = (Instant::now(), clock::mono());
         let through = batch.items.last().map(|&(number, _)| number);
         let mut is_unknown = false;
         loop {
             match self.writing.write(&batch) {
                 Ok(()) => break,
-                Err(Unwritten::Fenced) => {
-                    let why = "this node was declared dead by another one, which has its jobs".to_owned();
-                    self.work.tell(WriterEvent::Failing { why, rejected: Vec::new() });
-                    return false;
-                }
+                Err(Unwritten::Fenced) => return self.end_node(),
                 Err(Unwritten::Refused(why)) => self.fail(why, &mut batch, is_unknown),
                 Err(Unwritten::Unknown(why)) => {
                     is_unknown = true;
@@ -320,39 +465,27 @@ impl Thread {
                 }
             }
             std::thread::sleep(self.retry_wait);
+            if !is_unknown {
+                sent = clock::mono();
+            }
         }
-        self.beaten = Instant::now();
         if std::mem::take(&mut self.is_failing) {
             self.work.tell(WriterEvent::Working);
         }
-        self.work.tell(WriterEvent::Committed { through, held_up: Duration::ZERO, wrote: began.elapsed() });
-        true
+        self.work.tell(WriterEvent::Committed { through, held_up: Duration::ZERO, wrote: began.elapsed(), sent });
     }
 
     /// Says that writing fails. If nothing of the batch can be in the database, the changes in it are given up: their
     /// clients hear at once that nothing has changed. If it may be there, it is tried again as it is until that is known.
     fn fail(&mut self, why: String, batch: &mut Batch, is_unknown: bool) {
         let rejected = if is_unknown { Vec::new() } else { give_up_changes(batch) };
+        self.say_failing(why, rejected);
+    }
+
+    fn say_failing(&mut self, why: String, rejected: Vec<u64>) {
         if !std::mem::replace(&mut self.is_failing, true) || !rejected.is_empty() {
             self.work.tell(WriterEvent::Failing { why, rejected });
         }
-    }
-
-    /// How long to wait for a batch before there is something else to do.
-    fn rest(&self) -> Duration {
-        let due = self.count_next.min(self.beaten + BEAT_EVERY);
-        due.saturating_duration_since(Instant::now())
-    }
-
-    /// Shows that the node lives, if no batch did. False if others took it for dead.
-    fn beat(&mut self) -> bool {
-        if self.beaten.elapsed() < BEAT_EVERY {
-            return true;
-        }
-        let beaten = self.writing.beat();
-        self.beaten = Instant::now();
-        // The next batch says what is wrong, if it still is.
-        !matches!(beaten, Err(Unwritten::Fenced))
     }
 
     /// Gives what ended to be counted, and passes on how much is kept.

@@ -16,6 +16,7 @@ use super::chore::Chore;
 use super::commit::{Uncommitted, commit, is_busy};
 use super::fold::Fold;
 use super::retention::Retention;
+use crate::clock;
 use crate::core::{JobChange, Persist};
 use crate::limits::WAL_TRUNCATE_EVERY;
 use crate::store::writing::{Work, Writer};
@@ -137,7 +138,8 @@ impl Thread {
         if std::mem::take(&mut self.is_failing) {
             self.work.tell(WriterEvent::Working);
         }
-        self.work.tell(WriterEvent::Committed { through, held_up, wrote: began.elapsed() });
+        let (wrote, sent) = (began.elapsed(), clock::mono());
+        self.work.tell(WriterEvent::Committed { through, held_up, wrote, sent });
     }
 
     /// Says that writing fails. If nothing of the batch can be on disk, the changes in it are given up: their clients

@@ -41,6 +41,13 @@ pub(in crate::store) const SELECT_JOBS: &str = concat!(
     " FROM jobs LEFT JOIN job_totals ON job_id = id WHERE deleted_at IS NULL ORDER BY id"
 );
 
+/// Selects those jobs with their totals of which this is so, for `read_job`.
+pub(in crate::store) fn jobs_sql(which: &str) -> String {
+    const JOBS: &str =
+        concat!("SELECT ", job!(), ", ", totals!(), " FROM jobs LEFT JOIN job_totals ON job_id = id WHERE ");
+    format!("{JOBS}{which} ORDER BY id")
+}
+
 /// Selects a job's totals and how many of its rows are kept, for `read_kept_totals`.
 pub(in crate::store) const SELECT_TOTALS: &str =
     concat!("SELECT ", totals!(), ", kept FROM job_totals WHERE job_id = ?1");

@@ -1,0 +1,83 @@
+//! Owns the way of requests that are about what another node has: passed on from here, carried out here for others.
+//! It must not know how they travel.
+
+use super::audits::Asking;
+use super::calls::{Calls, refuse};
+use super::connection::Given;
+use super::connections::Clients;
+use super::engine::Engine;
+use super::nodes::{Passed, is_passed_on, owner_of};
+use crate::api::{self, ApiError, Call};
+use crate::core::{Refusal, RequestId};
+use crate::http::Request;
+use crate::store::{Ask, Forwarded, Owner, StoredAnswer, Unplaced};
+use crate::time::Now;
+
+impl Calls {
+    /// Who has to carry this out, if that is another node.
+    pub(super) fn owner_elsewhere(
+        &self,
+        engine: &Engine,
+        request: RequestId,
+        call: &Call,
+        key: Option<&str>,
+    ) -> Option<Owner> {
+        // What was passed on is carried out where it arrives: that was looked at.
+        let is_alone = engine.nodes.is_none() || is_passed_on(request).is_some();
+        if is_alone { None } else { owner_of(engine.core(), request, call, key) }
+    }
+
+    /// Passes a request on to the node that can carry it out. Its answer comes later.
+    pub(super) fn pass_on(
+        &self,
+        engine: &Engine,
+        request: RequestId,
+        asking: &Asking,
+        asked: &Request,
+        to: Owner,
+    ) -> Given {
+        let passed = Passed::new(asked, asking.who, asking.client, asking.is_secure);
+        let is_asked = passed
+            .zip(engine.nodes.as_ref())
+            .is_some_and(|(passed, nodes)| nodes.ask(Ask::Forward { request, to, text: passed.text() }));
+        if is_asked {
+            return Given::MuchLater;
+        }
+        refuse(&ApiError::unavailable("the node that has this cannot be asked now; nothing has changed, try again"))
+    }
+
+    /// What another node answered to a request that was passed on.
+    pub(super) fn passed_on(&self, answer: Result<StoredAnswer, Unplaced>) -> Given {
+        let response = match answer {
+            Ok(answer) => api::passed_back(answer),
+            Err(Unplaced::NoJob) => ApiError::no_such_job().response(),
+            Err(Unplaced::NoIncident) => ApiError::no_such_incident().response(),
+            Err(Unplaced::NoNode) => ApiError::no_such_node().response(),
+            Err(Unplaced::Failed) => ApiError::from(Refusal::Unknown).response(),
+        };
+        Given::Answer(self.cors.mark(response))
+    }
+
+    /// Carries out what another node has passed on, if it can be.
+    pub(super) fn play(
+        &mut self,
+        engine: &mut Engine,
+        clients: Clients,
+        now: Now,
+        request: RequestId,
+        asked: Forwarded,
+    ) -> Given {
+        let Forwarded { id, shard, text } = asked;
+        if shard.is_some_and(|shard| !engine.core().owns(shard)) {
+            // It is on its way to another node, or has not arrived yet.
+            engine.nodes.iter().for_each(|nodes| nodes.give_back(id));
+            return Given::Later;
+        }
+        let Some(passed) = Passed::read(&text) else {
+            return refuse(&ApiError::unavailable("another version of this program has passed this request on"));
+        };
+        let (who, client, is_secure) = passed.asking();
+        let asking = Asking { who, client, is_secure, operation: "", subject: Box::default() };
+        self.call(engine, clients, now, request, asking, &mut passed.request())
+    }
+}

@@ -1,0 +1,246 @@
+//! Owns the thread that looks how the cluster is, and does what else a node has to do with the others beside its batches.
+//! It must not conclude anything from what it sees.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use super::open::connect;
+use super::session::Session;
+use super::{load, requests};
+use crate::background;
+use crate::clock;
+use crate::cluster::{NodeSeen, Seen};
+use crate::core::{NodeId, RequestId};
+use crate::limits::{LOOK_TIME_MAX, REVOKE_PATIENCE, STORE_LOAD_TIME_MAX};
+use crate::postgres::{Connection, Done, Error, Url};
+use crate::store::sharing::{Ask, NodeInfo, Owner, SharedEvent, SharedTeller, Sight, Unplaced};
+use crate::store::sql::{Bad, Row, Sql, bad, integer, values};
+use crate::store::tables::secrets;
+use crate::store::{SharedConfig, StoredAnswer};
+use crate::time::{MonoUs, WallUs};
+use crate::vault::Vault;
+
+/// The SQLSTATE of a lock that was not to be had in time (`lock_not_available`).
+const NO_LOCK: &str = "55P03";
+/// The rest after the server could not be reached.
+const RETRY_WAIT: Duration = Duration::from_millis(50);
+
+/// What it looks with.
+pub(super) struct Lookout {
+    pub(super) url: Url,
+    pub(super) vault: Option<Arc<Vault>>,
+    pub(super) teller: SharedTeller,
+    pub(super) connection: Option<Connection>,
+    /// Whether it was said that something fails.
+    pub(super) is_failing: bool,
+}
+
+/// Until when a call may take of which the next one need not know.
+fn shortly() -> MonoUs {
+    clock::mono().plus(LOOK_TIME_MAX)
+}
+
+impl Lookout {
+    /// Starts it; it ends with whoever asks.
+    ///
+    /// # Errors
+    /// When a thread cannot be had.
+    pub(super) fn start(mut self, asks: Receiver<(NodeId, Ask)>) -> io::Result<()> {
+        std::thread::Builder::new().name("lookout".to_owned()).spawn(move || {
+            background::give_way();
+            for (node, ask) in asks {
+                self.do_one(node, &ask);
+            }
+        })?;
+        Ok(())
+    }
+
+    fn do_one(&mut self, node: NodeId, ask: &Ask) {
+        let done = self.try_one(node, ask);
+        match done {
+            Ok(()) => self.is_failing = false,
+            Err(why) => {
+                if let Some(request) = request_of(ask) {
+                    self.teller.tell(SharedEvent::Answered(vec![(request, Err(Unplaced::Failed))]));
+                }
+                // What was begun is given up.
+                if let Some(connection) = &mut self.connection {
+                    Session::new(connection, shortly()).end().ok();
+                }
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    let why = why.to_string();
+                    self.teller.tell(SharedEvent::Failed { what: "looking how the other nodes are", why });
+                }
+                std::thread::sleep(RETRY_WAIT);
+            }
+        }
+    }
+
+    fn try_one(&mut self, node: NodeId, ask: &Ask) -> Result<(), Error> {
+        if self.connection.as_ref().is_none_or(Connection::is_lost) {
+            self.connection = Some(connect(&self.url)?);
+        }
+        let me = integer(node.0);
+        match ask {
+            Ask::Look { asked } => self.look(node, *asked),
+            Ask::Revoke { node, beat } => self.revoke(integer(node.0), integer(*beat)),
+            Ask::Leave(None) => {
+                self.session().run("UPDATE nodes SET leaving = true WHERE id = ?1", values![me])?;
+                Ok(())
+            }
+            Ask::Leave(Some((request, name))) => {
+                let leave = "UPDATE nodes SET leaving = true WHERE name = ?1 AND NOT dead";
+                let left = self.session().count(leave, values![&**name])?;
+                let answer = if left > 0 { Ok(done()) } else { Err(Unplaced::NoNode) };
+                self.teller.tell(SharedEvent::Answered(vec![(*request, answer)]));
+                Ok(())
+            }
+            Ask::Config => {
+                let config = self.config()?;
+                self.teller.tell(SharedEvent::Config(Box::new(config)));
+                Ok(())
+            }
+            Ask::Forward { request, to, text } => {
+                let vault = self.vault.clone();
+                if !requests::forward(&self.session(), vault.as_deref(), me, *request, to, text)? {
+                    self.teller.tell(SharedEvent::Answered(vec![(*request, Err(nobody(to)))]));
+                }
+                Ok(())
+            }
+            Ask::Answer { id, answer: Some(answer) } => requests::answer(&self.session(), *id, answer),
+            Ask::Answer { id, answer: None } => requests::give_back(&self.session(), *id),
+        }
+    }
+
+    fn session(&mut self) -> Session<'_> {
+        Session::new(self.connection.as_mut().expect("it was just made"), shortly())
+    }
+
+    fn look(&mut self, node: NodeId, asked: MonoUs) -> Result<(), Error> {
+        let (me, wall) = (integer(node.0), clock::wall());
+        let mut seen = self.session().flush_with(|pipeline| {
+            pipeline.run(
+                "SELECT id, beat, dead, leaving, name, version, started_at, fenced FROM nodes n WHERE NOT dead \
+                 OR EXISTS (SELECT 1 FROM shards s WHERE s.owner = n.id) ORDER BY id",
+                &[],
+            );
+            pipeline.run("SELECT owner, epoch FROM shards ORDER BY shard", &[]);
+            // Only while something is left of a dead node the ledger is looked through.
+            pipeline.run(
+                "SELECT EXISTS (SELECT 1 FROM ledger WHERE node = $1 AND known) \
+                 OR CASE WHEN EXISTS (SELECT 1 FROM nodes WHERE dead AND NOT settled) THEN EXISTS (SELECT 1 FROM ledger l \
+                 JOIN shards s ON s.shard = l.shard LEFT JOIN nodes n ON n.id = l.node \
+                 WHERE s.owner = $1 AND (n.id IS NULL OR n.dead)) ELSE false END",
+                &[&me],
+            );
+            pipeline.run(
+                "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS int8), \
+                 (SELECT value FROM marks WHERE name = 'config')",
+                &[],
+            );
+            requests::look(pipeline, &me);
+        })?;
+        let took_us = i64::try_from(clock::mono().0.saturating_sub(asked.0)).unwrap_or(0);
+        let answered = seen.pop().map(|done| requests::answered(&done)).transpose()?.unwrap_or_default();
+        let vault = self.vault.as_deref();
+        let taken = seen.pop().map(|done| requests::asked(&done, vault)).transpose()?.unwrap_or_default();
+        let sight = sight(asked, wall, took_us, &seen)?;
+        self.teller.tell(SharedEvent::Seen(node, Box::new(sight)));
+        if !taken.is_empty() {
+            self.teller.tell(SharedEvent::Asked(taken));
+        }
+        if !answered.is_empty() {
+            self.teller.tell(SharedEvent::Answered(answered));
+        }
+        Ok(())
+    }
+
+    /// Marks a node as dead if its beat is still this one. Whoever holds it up is ended: it may be in the middle of a batch
+    /// that will never be sent as a whole.
+    fn revoke(&mut self, other: i64, beat: i64) -> Result<(), Error> {
+        let revoke = format!(
+            "BEGIN; SET LOCAL lock_timeout TO '{}ms'; UPDATE nodes SET dead = true WHERE id = {other} AND NOT dead \
+             AND beat = {beat}; COMMIT",
+            REVOKE_PATIENCE.as_millis()
+        );
+        let connection = self.connection.as_mut().expect("it was just made");
+        match connection.batch(&revoke, shortly()) {
+            Err(why) if why.sqlstate() == Some(NO_LOCK) => {
+                let session = self.session();
+                session.end()?;
+                let end = "SELECT pg_terminate_backend(pid) FROM nodes WHERE id = ?1 AND beat = ?2 AND NOT dead \
+                           AND pid <> pg_backend_pid()";
+                session.run(end, values![other, beat])?;
+                session.flush()
+            }
+            done => done,
+        }
+    }
+
+    fn config(&mut self) -> Result<SharedConfig, Error> {
+        let vault = self.vault.clone();
+        let connection = self.connection.as_mut().expect("it was just made");
+        let session = Session::new(connection, clock::mono().plus(STORE_LOAD_TIME_MAX));
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", &[])?;
+        let secrets = secrets::open_all(&session, vault.as_deref());
+        let secrets =
+            secrets.map_err(|_| Error::Value("secrets cannot be opened with the key of this server".to_owned()))?;
+        let config = load::config(&session, &secrets)?;
+        session.end()?;
+        Ok(config)
+    }
+}
+
+/// Whose answer waits for this.
+fn request_of(ask: &Ask) -> Option<RequestId> {
+    match ask {
+        Ask::Forward { request, .. } | Ask::Leave(Some((request, _))) => Some(*request),
+        Ask::Look { .. } | Ask::Revoke { .. } | Ask::Leave(None) | Ask::Config | Ask::Answer { .. } => None,
+    }
+}
+
+/// What there is none of.
+fn nobody(to: &Owner) -> Unplaced {
+    match to {
+        // There are always all of them.
+        Owner::Shard(_) => Unplaced::Failed,
+        Owner::Job(_) => Unplaced::NoJob,
+        Owner::Incident(_) => Unplaced::NoIncident,
+    }
+}
+
+/// It was done, and there is nothing to say about it.
+fn done() -> StoredAnswer {
+    StoredAnswer { status: 204, headers: Vec::new(), body: Vec::new() }
+}
+
+fn sight(asked: MonoUs, wall: WallUs, took_us: i64, seen: &[Done]) -> Result<Sight, Bad> {
+    let [nodes, shards, rows, now] = seen else { return Err(bad(0, "four answers are expected")) };
+    let mut all = Vec::new();
+    for row in nodes.rows.iter() {
+        let row = Row(&row);
+        let node =
+            NodeSeen { id: NodeId(row.get(0)?), beat: row.get(1)?, is_dead: row.get(2)?, is_leaving: row.get(3)? };
+        let info =
+            NodeInfo { name: row.get(4)?, version: row.get(5)?, started_at: WallUs(row.get(6)?), fenced: row.get(7)? };
+        all.push((node, info));
+    }
+    let mut owners = Vec::new();
+    for row in shards.rows.iter() {
+        let row = Row(&row);
+        owners.push((row.get::<Option<u64>>(0)?.map(NodeId), row.get::<u32>(1)?));
+    }
+    let has_rows_for_me = rows.rows.iter().next().map(|row| Row(&row).get(0)).transpose()?.unwrap_or_default();
+    let (theirs, config) = match now.rows.iter().next() {
+        Some(row) => (Row(&row).get::<i64>(0)?, Row(&row).get::<Option<u64>>(1)?.unwrap_or_default()),
+        None => return Err(bad(0, "the database does not tell its time")),
+    };
+    let (nodes, infos): (Vec<NodeSeen>, Vec<NodeInfo>) = all.into_iter().unzip();
+    let (owners, epochs) = owners.into_iter().unzip();
+    // It was asked and answered between these, as good as in the middle.
+    let skew_us = wall.0 + took_us / 2 - theirs;
+    Ok(Sight { seen: Seen { asked, nodes, owners, has_rows_for_me }, nodes: infos, epochs, skew_us, config })
+}

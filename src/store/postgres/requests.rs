@@ -1,0 +1,119 @@
+//! Owns requests that one node passes on to another: rows that whoever can carry them out takes up, answers, and that are gone
+//! once whoever took them in has read the answer.
+//! It must not know what is asked.
+
+use super::session::Session;
+use crate::clock;
+use crate::core::{RequestId, Shard};
+use crate::postgres::{Done, Error, Param, Pipeline};
+use crate::store::StoredAnswer;
+use crate::store::sharing::{Forwarded, Owner, Unplaced};
+use crate::store::sql::{Bad, Row, Sql, bad, values};
+use crate::vault::Vault;
+
+/// What a request is sealed for.
+const SEALED_FOR: &[u8] = b"request to another node";
+
+/// Passes a request on, and tells who has it to carry out. False: there is nothing that it could be about.
+pub(super) fn forward(
+    session: &Session<'_>,
+    vault: Option<&Vault>,
+    origin: i64,
+    request: RequestId,
+    to: &Owner,
+    text: &[u8],
+) -> Result<bool, Error> {
+    // A text as it is sealed; bytes that are none do not come here: what is asked is JSON.
+    let text = match vault {
+        Some(vault) => vault.seal(SEALED_FOR, &String::from_utf8_lossy(text)),
+        None => text.to_vec(),
+    };
+    let found = match to {
+        Owner::Shard(_) => "SELECT CAST($5 AS int2) AS shard, NULL::int8 AS node",
+        Owner::Job(_) => "SELECT shard, NULL::int8 FROM jobs WHERE id = $5 AND deleted_at IS NULL",
+        // What is no job's is with who noticed it while he lives.
+        Owner::Incident(_) => {
+            "SELECT coalesce(j.shard, 0::int2), CASE WHEN i.job_id IS NULL THEN n.id END FROM incidents i \
+             LEFT JOIN jobs j ON j.id = i.job_id LEFT JOIN nodes n ON n.id = i.node AND NOT n.dead WHERE i.id = $5"
+        }
+    };
+    let insert = format!(
+        "WITH place AS ({found}), put AS (INSERT INTO requests (shard, node, origin, number, asked_at, request) \
+         SELECT shard, node, $1, $2, $3, $4 FROM place AS p (shard, node) RETURNING shard, node) \
+         SELECT pg_notify('punctual', coalesce(put.node, s.owner)::text) FROM put JOIN shards s ON s.shard = put.shard"
+    );
+    let place = match to {
+        Owner::Shard(shard) => i64::from(shard.0),
+        Owner::Job(job) => crate::store::sql::integer(job.0),
+        Owner::Incident(incident) => crate::store::sql::integer(incident.0),
+    };
+    let (number, now) = (crate::store::sql::integer(request.0), clock::wall().0);
+    let put = session.query(&insert, &[&origin, &number, &now, &text, &place])?;
+    Ok(!put.rows.is_empty())
+}
+
+/// Takes up requests that a node can carry out, and gives it the answers of those that it passed on: the values of both are
+/// the node. To be read by `asked` and `answered`.
+pub(super) fn look(pipeline: &mut Pipeline<'_>, node: &i64) {
+    let params: [&dyn Param; 1] = [node];
+    pipeline.run(
+        "UPDATE requests SET taken = $1 WHERE taken IS NULL AND status IS NULL \
+         AND (node = $1 OR (node IS NULL AND shard IN (SELECT shard FROM shards WHERE owner = $1))) \
+         RETURNING id, request, CASE WHEN node IS NULL THEN shard END",
+        &params,
+    );
+    pipeline.run(
+        "DELETE FROM requests WHERE origin = $1 AND status IS NOT NULL RETURNING number, status, headers, body",
+        &params,
+    );
+}
+
+/// Requests that were taken up.
+pub(super) fn asked(done: &Done, vault: Option<&Vault>) -> Result<Vec<Forwarded>, Bad> {
+    let read = |row: &Row<'_>| {
+        let (id, text): (u64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let text = match vault {
+            Some(vault) => vault.unseal(SEALED_FOR, &text).map_err(|_| bad(1, "sealed with another key"))?.into_bytes(),
+            None => text,
+        };
+        let shard = row.get::<Option<u16>>(2)?.map(u8::try_from).transpose();
+        let shard = shard.map_err(|_| bad(2, "there are 256 shards"))?.map(Shard);
+        Ok(Forwarded { id, shard, text })
+    };
+    done.rows.iter().map(|row| read(&Row(&row))).collect()
+}
+
+/// What requests are answered.
+pub(super) fn answered(done: &Done) -> Result<Vec<(RequestId, Result<StoredAnswer, Unplaced>)>, Bad> {
+    let read = |row: &Row<'_>| {
+        let headers: String = row.get(2)?;
+        let answer = StoredAnswer {
+            status: row.get(1)?,
+            headers: serde_json::from_str(&headers).map_err(|why| bad(2, &why.to_string()))?,
+            body: row.get(3)?,
+        };
+        Ok((RequestId(row.get(0)?), Ok(answer)))
+    };
+    done.rows.iter().map(|row| read(&Row(&row))).collect()
+}
+
+/// Answers a request, and tells who took it in.
+pub(super) fn answer(session: &Session<'_>, id: u64, answer: &StoredAnswer) -> Result<(), Error> {
+    let headers = serde_json::to_string(&answer.headers).expect("they are texts");
+    session.run(
+        "WITH put AS (UPDATE requests SET status = ?2, headers = ?3, body = ?4 WHERE id = ?1 RETURNING origin) \
+         SELECT pg_notify('punctual', CAST(origin AS TEXT)) FROM put",
+        values![id, answer.status, &*headers, answer.body.as_slice()],
+    )?;
+    session.flush()
+}
+
+/// Leaves a request to whoever can carry it out by now.
+pub(super) fn give_back(session: &Session<'_>, id: u64) -> Result<(), Error> {
+    session.run(
+        "WITH put AS (UPDATE requests SET taken = NULL WHERE id = ?1 RETURNING shard) \
+         SELECT pg_notify('punctual', CAST(s.owner AS TEXT)) FROM put JOIN shards s ON s.shard = put.shard",
+        values![id],
+    )?;
+    session.flush()
+}
