@@ -90,29 +90,37 @@ fn every_instant_arrives_once_over_a_stop_and_a_start() {
 }
 
 #[test]
-fn a_server_that_is_killed_owes_what_it_had_armed_and_one_that_lives_is_left_alone() {
+fn what_a_node_had_that_is_killed_another_one_goes_on_with() {
     let Some(url) = Postgres::database() else { return };
     let receiver = Receiver::start();
-    let server = serve(&url, &[]);
-    let id = server.api.create("* * * * * *", &receiver.url("/a"));
-    let first = now_s() + 2;
-    until_second(first + 2);
-    let refused = Server::refused(on(&url, &["--node", "second"]));
-    assert!(refused.stderr.contains("--store: the node first uses this database"), "{}", refused.stderr);
-    server.kill();
-    let again = serve(&url, &[]);
-    let resumed = now_s() + 2;
-    until_second(resumed + 2);
-    let rows = settled(&again.api, &id, first..=resumed + 1);
-    let arrived = arrived(&receiver);
-    // Each second has its POST, or a row that says why there is none.
-    for second in first..=resumed + 1 {
-        let has_row = rows.iter().any(|row| span_of(row).contains(&second));
-        assert!(has_row, "{second} is in no row: {rows:?}");
-        let was_sent = rows.iter().any(|row| span_of(row) == (second..=second) && row["status"] == "SUCCESS");
-        assert!(!was_sent || arrived.contains_key(&("/a".to_owned(), second)), "{second}: {arrived:?}");
+    let first = serve(&url, &[]);
+    let second = serve(&url, &["--node", "second"]);
+    let paths: Vec<String> = (0..12).map(|job| format!("/{job}")).collect();
+    let ids: Vec<String> = (paths.iter().enumerate())
+        .map(|(job, path)| if job % 2 == 0 { &first } else { &second }.api.create("* * * * * *", &receiver.url(path)))
+        .collect();
+    // Any node takes a change of any job.
+    for (id, path) in ids.iter().zip(&paths) {
+        for node in [&first, &second] {
+            let answer = node.api.send("PATCH", &format!("/api/jobs/{id}"), Some(r#"{"tags":["moved"]}"#));
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        }
     }
-    again.stop();
+    let begun = now_s() + 2;
+    until_second(begun + 2);
+    second.kill();
+    let resumed = now_s() + 6;
+    until_second(resumed + 1);
+    let arrived = arrived(&receiver);
+    for (id, path) in ids.iter().zip(&paths) {
+        let rows = settled(&first.api, id, begun..=resumed);
+        for at in begun..=resumed {
+            let was_sent = rows.iter().any(|row| span_of(row) == (at..=at) && row["status"] == "SUCCESS");
+            assert!(was_sent, "{path}: {at} is in no row: {rows:?}");
+            assert!(arrived.contains_key(&(path.clone(), at)), "{path}: {at}: {arrived:?}");
+        }
+    }
+    first.stop();
 }
 
 #[test]

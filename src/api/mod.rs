@@ -79,7 +79,7 @@ pub use matching::{Routed, body_limit, knows, route};
 pub use metrics::metrics;
 pub use news::{About, News, Rank};
 pub use openapi::{described, openapi};
-pub use passed::{passed, passed_back};
+pub use passed::{Passed, passed, passed_back};
 pub use patch::Patch;
 pub use policies::{is_of_policy, policies, policy_of};
 pub use runs::{past, replay_of, replays, replays_of};

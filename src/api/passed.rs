@@ -1,8 +1,11 @@
-//! Owns an answer on its way from the node that gives it to the one whose client waits for it.
-//! It must not change it.
+//! Owns how a request travels to the node that carries it out, and its answer back to the one whose client waits for it.
+//! It must not change either.
+
+use serde::{Deserialize, Serialize};
 
 use super::errors::PROBLEM_TYPE;
-use crate::http::{Body, Response, Status};
+use crate::access::{Scope, TokenId, Who};
+use crate::http::{Accepts, Body, Headers, Method, RareHeaders, Request, Response, Status};
 use crate::store::StoredAnswer;
 
 /// The name under which the media type of a body travels.
@@ -31,6 +34,90 @@ const STATUSES: [Status; 19] = [
     Status::SERVICE_UNAVAILABLE,
     Status::GATEWAY_TIMEOUT,
 ];
+
+/// A request as it travels.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Passed {
+    method: Box<str>,
+    path: String,
+    query: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    if_match: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<String>,
+    body: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<Box<str>>,
+    by_cookie: bool,
+    client: Box<str>,
+    is_secure: bool,
+}
+
+impl Passed {
+    /// A request that a client made here. None: its body is no text.
+    pub fn new(asked: &Request, who: Who, client: &str, is_secure: bool) -> Option<Passed> {
+        let rare = asked.headers.rare.as_deref();
+        Some(Passed {
+            method: asked.method.name().into(),
+            path: asked.path.clone(),
+            query: asked.query.clone(),
+            content_type: asked.headers.content_type.clone(),
+            if_match: rare.and_then(|rare| rare.if_match.clone()),
+            idempotency_key: rare.and_then(|rare| rare.idempotency_key.clone()),
+            body: String::from_utf8(asked.body.clone()).ok()?,
+            token: who.token.map(|token| token.number()),
+            principal: who.principal.map(|token| token.number()),
+            scope: who.scope.map(|scope| scope.name().into()),
+            by_cookie: who.by_cookie,
+            client: client.into(),
+            is_secure,
+        })
+    }
+
+    /// As it is written down.
+    pub fn text(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("its keys are names")
+    }
+
+    /// The same read back. None: no version of this program writes that.
+    pub fn read(text: &[u8]) -> Option<Passed> {
+        serde_json::from_slice(text).ok()
+    }
+
+    /// Who asked, from where, and whether that was secure.
+    pub fn asking(&self) -> (Who, &str, bool) {
+        let who = Who {
+            token: self.token.and_then(TokenId::from_number),
+            principal: self.principal.and_then(TokenId::from_number),
+            scope: self.scope.as_deref().and_then(Scope::from_name),
+            by_cookie: self.by_cookie,
+        };
+        (who, &self.client, self.is_secure)
+    }
+
+    /// What was asked.
+    pub fn request(self) -> Request {
+        let rare = RareHeaders { if_match: self.if_match, idempotency_key: self.idempotency_key, last_event_id: None };
+        let is_rare = rare.if_match.is_some() || rare.idempotency_key.is_some();
+        let rare = is_rare.then(|| Box::new(rare));
+        Request {
+            method: Method::from_name(&self.method),
+            path: self.path,
+            query: self.query,
+            keep_alive: true,
+            http_10: false,
+            accepts: Accepts::default(),
+            headers: Headers { content_type: self.content_type, rare, ..Headers::default() },
+            body: self.body.into_bytes(),
+        }
+    }
+}
 
 /// A response as it travels; None: it is a stream.
 pub fn passed(response: &Response) -> Option<StoredAnswer> {
@@ -63,6 +150,38 @@ pub fn passed_back(answer: StoredAnswer) -> Response {
 mod tests {
     use super::*;
     use crate::api::ApiError;
+
+    #[test]
+    fn a_request_arrives_as_it_was_made() {
+        let rare = RareHeaders { if_match: Some("\"3\"".to_owned()), ..RareHeaders::default() };
+        let headers = Headers {
+            content_type: Some("application/json".to_owned()),
+            rare: Some(Box::new(rare)),
+            ..Headers::default()
+        };
+        let asked = Request {
+            method: Method::Put,
+            path: "/api/jobs/x".to_owned(),
+            query: "a=b".to_owned(),
+            keep_alive: true,
+            http_10: false,
+            accepts: Accepts::default(),
+            headers,
+            body: b"{\"schedule\":\"\xc3\xa4\"}".to_vec(),
+        };
+        let who = Who {
+            token: TokenId::from_number(7),
+            principal: TokenId::from_number(5),
+            scope: Some(Scope::Write),
+            by_cookie: false,
+        };
+        let client = "10.0.0.1";
+        let passed = Passed::new(&asked, who, client, true).expect("it is text");
+        let read = Passed::read(&passed.text()).expect("it was just written");
+        assert_eq!(read.asking(), (who, client, true));
+        assert_eq!(read.request(), asked);
+        assert!(Passed::new(&Request { body: vec![0xff], ..asked }, who, client, true).is_none());
+    }
 
     #[test]
     fn an_answer_arrives_as_it_was_given() {

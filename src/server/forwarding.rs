@@ -6,8 +6,8 @@ use super::calls::{Calls, refuse};
 use super::connection::Given;
 use super::connections::Clients;
 use super::engine::Engine;
-use super::nodes::{Passed, is_passed_on, owner_of};
-use crate::api::{self, ApiError, Call};
+use super::nodes::{is_passed_on, owner_of};
+use crate::api::{self, ApiError, Call, Passed};
 use crate::core::{Refusal, RequestId};
 use crate::http::Request;
 use crate::store::{Ask, Forwarded, Owner, StoredAnswer, Unplaced};
@@ -36,7 +36,7 @@ impl Calls {
         asked: &Request,
         to: Owner,
     ) -> Given {
-        let passed = Passed::new(asked, asking.who, asking.client, asking.is_secure);
+        let passed = Passed::new(asked, asking.who, &asking.client.to_string(), asking.is_secure);
         let is_asked = passed
             .zip(engine.nodes.as_ref())
             .is_some_and(|(passed, nodes)| nodes.ask(Ask::Forward { request, to, text: passed.text() }));
@@ -73,10 +73,13 @@ impl Calls {
             engine.nodes.iter().for_each(|nodes| nodes.give_back(id));
             return Given::Later;
         }
-        let Some(passed) = Passed::read(&text) else {
+        let passed = Passed::read(&text).and_then(|passed| {
+            let (who, client, is_secure) = passed.asking();
+            Some(((who, client.parse().ok()?, is_secure), passed))
+        });
+        let Some(((who, client, is_secure), passed)) = passed else {
             return refuse(&ApiError::unavailable("another version of this program has passed this request on"));
         };
-        let (who, client, is_secure) = passed.asking();
         let asking = Asking { who, client, is_secure, operation: "", subject: Box::default() };
         self.call(engine, clients, now, request, asking, &mut passed.request())
     }

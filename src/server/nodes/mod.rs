@@ -22,7 +22,7 @@ use crate::store::{Ask, Forwarded, SharedEvent, Sharing, Sight, StoredAnswer, Un
 use crate::time::{MonoUs, Now};
 
 use arriving::Arriving;
-pub(super) use passing::{Passed, is_passed_on, number_of_passed, owner_of};
+pub(super) use passing::{is_passed_on, number_of_passed, owner_of};
 
 /// What this server knows of the others, and they of it.
 #[derive(Debug)]
