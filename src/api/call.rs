@@ -63,6 +63,8 @@ pub enum Call {
     Search(JobSearch, JobFilter),
     /// Something that is made in pieces, as the client takes them.
     Stream(Stream),
+    /// A node that is to give away all it has.
+    DrainNode(Box<str>),
     /// Something about tokens.
     Token(TokenCall),
     /// Known without asking anybody.
@@ -115,6 +117,7 @@ impl Call {
             | Call::Search(..)
             | Call::Try(_)
             | Call::TestChannel(_)
+            | Call::DrainNode(_)
             | Call::Stream(_)
             | Call::Token(TokenCall::List | TokenCall::SignIn(_) | TokenCall::SignOut | TokenCall::WhoAmI)
             | Call::Ready(_) => false,
@@ -174,6 +177,8 @@ pub enum Read {
         /// The last one.
         to: Instant,
     },
+    /// The nodes that share the database.
+    Nodes,
     /// Whether all is well.
     Health,
     /// Whether the loop turns.

@@ -14,8 +14,8 @@ use super::parameters::{
 use super::route::{AnswerOf, Route};
 use super::{
     alerts, audit, batch, calendars, channels, event_text, events, examples, executions, export, exposition, import,
-    incidents, jobs, jobs_page, metrics, openapi, patch, pauses, policies, runs, schedules, series, sessions, silences,
-    status, strips, targets, timeline, tokens, trials, why,
+    incidents, jobs, jobs_page, metrics, nodes, openapi, patch, pauses, policies, runs, schedules, series, sessions,
+    silences, status, strips, targets, timeline, tokens, trials, why,
 };
 use crate::access::Scope;
 use crate::channel::ChannelDefinition;
@@ -279,6 +279,12 @@ pub(super) const ROUTES: &[Route] = &[
         .needs(Some(Scope::Admin))
         .with(&[&LIMIT, &AUDIT_CURSOR, &AUDIT_TOKEN, &SUBJECT, &FROM, &TO])
         .gives(&[AnswerOf::ok::<audit::RowsBody>("A page of the audit log.").with(&[&LINK])]),
+    Route::new(Method::Get, "/api/nodes", "listNodes", "Lists the nodes that share the database.", nodes::list)
+        .gives(&[AnswerOf::ok::<nodes::NodesBody<'static>>("Every one of which something is left.")]),
+    Route::new(Method::Post, "/api/nodes/:name/drain", "drainNode", DRAIN, nodes::drain)
+        .needs(Some(Scope::Admin))
+        .gives(&[AnswerOf::empty("It has been told.")])
+        .or(&[Status::NOT_FOUND]),
     Route::new(Method::Get, "/api/health", "getHealth", "Whether all is well.", status::read_health)
         .gives(&[
             AnswerOf::ok::<status::HealthBody<'static>>("All is well."),
@@ -310,6 +316,7 @@ const RUN: [AnswerOf; 2] = [
         .leading(&[(AN_EXECUTION, "/executionId")]),
     AnswerOf::ok::<executions::ExecutionBody>("With wait: how it ended."),
 ];
+const DRAIN: &str = "Has a node give away all its jobs and stay; it takes some again once it is started anew.";
 const ACKNOWLEDGE: &str = "Says that somebody knows of an open incident.";
 const SILENCE: &str = "Begins a silence: nothing is told of a job, a tag or a target until it ends.";
 const TEST_CHANNEL: &str = "Sends something over a channel, and says whether it arrived.";

@@ -212,6 +212,11 @@ impl Membership {
         self.is_leaving && self.held.is_empty() && !self.is_moving
     }
 
+    /// Since when another node has told nothing new, as far as this one has seen.
+    pub fn silent_since(&self, node: NodeId) -> Option<MonoUs> {
+        self.observed.get(&node).map(|(_, since)| *since)
+    }
+
     /// What the core has.
     pub fn held(&self) -> &Shards {
         &self.held

@@ -206,6 +206,9 @@ impl Calls {
                     }
                     return given;
                 }
+                if let Call::DrainNode(name) = call {
+                    return self.drain_node(engine, now, request, &asking(), name);
+                }
                 if call.changes()
                     && let Some(owner) = self.owner_elsewhere(engine, request, &call, key)
                 {
@@ -292,6 +295,7 @@ impl Calls {
             }
             Call::Batch { .. } => self.go_on_with_batch(request),
             Call::Token(_) => unreachable!("what is asked of tokens has no key, and is carried out before"),
+            Call::DrainNode(_) => unreachable!("a node that is to leave has no key, and is told before"),
             Call::Try(_) | Call::TestChannel(_) => unreachable!("a trial has no key, and is carried out before"),
             Call::Replay(id, run) => {
                 self.then.insert(request, Then::Run(run));
@@ -576,6 +580,7 @@ impl Calls {
                 held_jobs: core.load(now.wall).held_jobs,
                 now: now.wall,
             }),
+            Read::Nodes => api::nodes(&engine.nodes.as_ref().map(|nodes| nodes.view(now)).unwrap_or_default()),
             Read::Live => api::live(),
             Read::Ready => api::ready(engine.trouble(now.mono).is_none()),
             Read::Calendar(name) => api::calendar(core.calendars(), &name),

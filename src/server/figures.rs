@@ -28,7 +28,7 @@ pub(super) fn of_channels(engine: &Engine) -> Vec<(Arc<str>, ChannelFigures)> {
 pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now) -> Figures {
     let (core, pool, drift, store) = (engine.core(), engine.pool(), engine.drift(), engine.store_latency());
     let (load, counts) = (core.load(now.wall), core.counts());
-    let usage = calls.usage.read();
+    let (usage, nodes) = (calls.usage.read(), engine.nodes.as_ref());
     let (events_told, events_left_out) = engine.events.counts();
     let (ended, attempts, alerts) = (&counts.ended, &counts.attempts, engine.alert_counts());
     let of_workers = |of: fn(&WorkerStats) -> u64| pool.workers.iter().map(of).sum();
@@ -131,6 +131,14 @@ pub(super) fn collect(engine: &Engine, calls: &Calls, clients: Clients, now: Now
         incidents_opened: counts.incidents_opened,
         incidents_closed: counts.incidents_closed,
         incidents_passed_over: counts.incidents_passed_over,
+
+        nodes_living: nodes.map_or(0, |nodes| nodes.living()) as u64,
+        nodes_shards: nodes.map_or(0, |_| core.shards().len()) as u64,
+        nodes_unowned_shards: nodes.map_or(0, |nodes| nodes.unowned()) as u64,
+        nodes_fenced: nodes.map_or(0, |nodes| nodes.fenced()),
+        nodes_withheld: counts.withheld,
+        nodes_lease_seconds: nodes.map(|nodes| nodes.lease_left(now.mono).as_secs_f64()),
+        nodes_clock_ahead_seconds: nodes.and_then(|nodes| nodes.sight()).map(|sight| sight.skew_us as f64 / 1e6),
 
         events_listeners: clients.listeners as u64,
         events_told,

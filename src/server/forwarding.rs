@@ -9,7 +9,7 @@ use super::engine::Engine;
 use super::nodes::{is_passed_on, owner_of};
 use crate::api::{self, ApiError, Call, Passed};
 use crate::core::{Refusal, RequestId};
-use crate::http::Request;
+use crate::http::{Request, Status};
 use crate::store::{Ask, Forwarded, Owner, StoredAnswer, Unplaced};
 use crate::time::Now;
 
@@ -44,6 +44,23 @@ impl Calls {
             return Given::MuchLater;
         }
         refuse(&ApiError::unavailable("the node that has this cannot be asked now; nothing has changed, try again"))
+    }
+
+    /// A node is to give away all it has.
+    pub(super) fn drain_node(
+        &self,
+        engine: &mut Engine,
+        now: Now,
+        request: RequestId,
+        asking: &Asking,
+        name: Box<str>,
+    ) -> Given {
+        let Some(nodes) = &engine.nodes else { return refuse(&ApiError::no_such_node()) };
+        if !nodes.ask(Ask::Leave(Some((request, name)))) {
+            return refuse(&ApiError::unavailable("the database cannot be asked now; nothing has changed, try again"));
+        }
+        engine.write_down(None, asking.row(None, Status::NO_CONTENT, now.wall), now.mono);
+        Given::Later
     }
 
     /// What another node answered to a request that was passed on.

@@ -163,12 +163,12 @@ pub struct Sight {
     pub seen: Seen,
     /// Every node in it, in the order of its nodes.
     pub nodes: Vec<NodeInfo>,
-    /// How many jobs are in each shard is not known; how often each was taken from a node that died is.
-    pub epochs: Vec<u32>,
     /// How far this machine's clock is ahead of the database's, in microseconds, as far as that can be told.
     pub skew_us: i64,
     /// The version of what every node must know.
     pub config: u64,
+    /// Whether what the database acknowledges may be lost if its machine fails.
+    pub may_lose_commits: bool,
 }
 
 /// A node as people see it.

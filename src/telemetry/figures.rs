@@ -264,6 +264,21 @@ figures! {
     /// Incidents that were not opened, as too many are open.
     incidents_passed_over: u64 = Counter "incidents.passedOver", Alone("punctual_incidents_passed_over", Count);
 
+    /// Nodes that live and share the database; 0: it is this server's alone.
+    nodes_living: u64 = Gauge "nodes.living", Alone("punctual_nodes", Count);
+    /// Parts of all jobs, of 256, that this node has.
+    nodes_shards: u64 = Gauge "nodes.shards", Alone("punctual_node_shards", Count);
+    /// Parts that no node has that lives.
+    nodes_unowned_shards: u64 = Gauge "nodes.unownedShards", Alone("punctual_unowned_shards", Count);
+    /// How often this node was taken for dead, and what it wrote was refused.
+    nodes_fenced: u64 = Counter "nodes.fenced", Alone("punctual_node_fenced", Count);
+    /// Attempts that were not sent, as this node could not trust that the job was still its own.
+    nodes_withheld: u64 = Counter "nodes.withheld", Alone("punctual_node_withheld", Count);
+    /// For how long it goes on sending unless the database answers.
+    nodes_lease_seconds: Option<f64> = Gauge "nodes.leaseSeconds", Alone("punctual_node_lease_seconds", Seconds);
+    /// How far its clock is ahead of the database's.
+    nodes_clock_ahead_seconds: Option<f64> = Gauge "nodes.clockAheadSeconds", Alone("punctual_node_clock_ahead_seconds", Seconds);
+
     /// Clients that listen to events.
     events_listeners: u64 = Gauge "events.listeners", Alone("punctual_event_listeners", Count);
     /// Events told.

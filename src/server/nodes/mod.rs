@@ -2,11 +2,12 @@
 //! It must not decide who is to have what (`cluster` does), nor what becomes of a job (the core does).
 //!
 //! `arriving` is what was taken over, on its way to the core; `passing` are requests that another node has to carry out, and
-//! those that others pass on; `shared` is what clients said at another node of what belongs to no job.
+//! those that others pass on; `told` is what clients hear of nodes; `shared` is what clients said at another node of what belongs to no job.
 
 mod arriving;
 mod passing;
 mod shared;
+mod told;
 
 use std::collections::VecDeque;
 use std::time::Duration;

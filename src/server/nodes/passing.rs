@@ -48,6 +48,7 @@ pub(in crate::server) fn owner_of(
             Concerns::All => of_shard(Shard(0)),
         },
         Call::ReplayAll { .. } | Call::Batch { .. } | Call::Try(_) | Call::TestChannel(_) | Call::Token(_) => None,
+        Call::DrainNode(_) => None,
         Call::Read(_) | Call::Query(_) | Call::Preview(_) | Call::Jobs(_) | Call::Targets(_) | Call::Timeline => None,
         Call::Search(..) | Call::Stream(_) | Call::Ready(_) => None,
     }

@@ -127,7 +127,7 @@ impl Lookout {
                  OR EXISTS (SELECT 1 FROM shards s WHERE s.owner = n.id) ORDER BY id",
                 &[],
             );
-            pipeline.run("SELECT owner, epoch FROM shards ORDER BY shard", &[]);
+            pipeline.run("SELECT owner FROM shards ORDER BY shard", &[]);
             // Only while something is left of a dead node the ledger is looked through.
             pipeline.run(
                 "SELECT EXISTS (SELECT 1 FROM ledger WHERE node = $1 AND known) \
@@ -138,7 +138,7 @@ impl Lookout {
             );
             pipeline.run(
                 "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS int8), \
-                 (SELECT value FROM marks WHERE name = 'config')",
+                 (SELECT value FROM marks WHERE name = 'config'), current_setting('synchronous_commit') = 'off'",
                 &[],
             );
             requests::look(pipeline, &me);
@@ -231,16 +231,15 @@ fn sight(asked: MonoUs, wall: WallUs, took_us: i64, seen: &[Done]) -> Result<Sig
     let mut owners = Vec::new();
     for row in shards.rows.iter() {
         let row = Row(&row);
-        owners.push((row.get::<Option<u64>>(0)?.map(NodeId), row.get::<u32>(1)?));
+        owners.push(row.get::<Option<u64>>(0)?.map(NodeId));
     }
     let has_rows_for_me = rows.rows.iter().next().map(|row| Row(&row).get(0)).transpose()?.unwrap_or_default();
-    let (theirs, config) = match now.rows.iter().next() {
-        Some(row) => (Row(&row).get::<i64>(0)?, Row(&row).get::<Option<u64>>(1)?.unwrap_or_default()),
+    let (theirs, config, may_lose_commits) = match now.rows.iter().next().as_ref().map(|row| Row(row)) {
+        Some(row) => (row.get::<i64>(0)?, row.get::<Option<u64>>(1)?.unwrap_or_default(), row.get::<bool>(2)?),
         None => return Err(bad(0, "the database does not tell its time")),
     };
     let (nodes, infos): (Vec<NodeSeen>, Vec<NodeInfo>) = all.into_iter().unzip();
-    let (owners, epochs) = owners.into_iter().unzip();
     // It was asked and answered between these, as good as in the middle.
     let skew_us = wall.0 + took_us / 2 - theirs;
-    Ok(Sight { seen: Seen { asked, nodes, owners, has_rows_for_me }, nodes: infos, epochs, skew_us, config })
+    Ok(Sight { seen: Seen { asked, nodes, owners, has_rows_for_me }, nodes: infos, skew_us, config, may_lose_commits })
 }
