@@ -20,8 +20,8 @@ use super::usage::UsageBoard;
 use crate::access::Who;
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
 use crate::core::{
-    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Incident, Input, JobFilter, Kind, Reply,
-    Report, RequestId, Run, Scheduler, Seq,
+    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Incident, Input, JobFilter, JobView, Kind,
+    Reply, Report, RequestId, Run, Scheduler, Seq,
 };
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
@@ -574,7 +574,10 @@ impl Calls {
             Read::Live => api::live(),
             Read::Ready => api::ready(engine.trouble(now.mono).is_none()),
             Read::Calendar(name) => api::calendar(core.calendars(), &name),
-            Read::Past { id, from, to } => api::past(id, core.past_instants(id, from, to, now.wall)),
+            Read::Past { id, from, to } => {
+                let past = |view: JobView| core.past_instants(&view.revision.spec.schedule, from, to, now.wall);
+                api::past(id, core.job(id, now.wall).map(past))
+            }
             Read::Calendars => api::calendars(core.calendars()),
             Read::Channels => api::channels(core.settings(), |name| figures::of_channel(engine, name)),
             Read::Channel(name) => api::channel(core.settings(), &name, |name| figures::of_channel(engine, name)),
