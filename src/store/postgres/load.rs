@@ -1,12 +1,10 @@
 //! Owns reading the store at a start: jobs with their totals, unfinished rows, what is to be told, and the marks above them.
 //! It must not judge what it finds: the core does.
 
-use std::collections::HashMap;
-
 use super::counts;
 use super::session::Session;
-use crate::core::{LedgerRow, Restored, Shard, Shards, StoredJob, Totals};
-use crate::job::{Context, JobKey};
+use crate::core::{LedgerRow, Restored, Shard, Shards, StoredJob};
+use crate::job::Context;
 use crate::postgres::Error;
 use crate::store::Loaded;
 use crate::store::sql::{Sql, bad};
@@ -30,10 +28,10 @@ pub(super) fn load(
     job: &mut impl FnMut(StoredJob),
     row: &mut impl FnMut(LedgerRow),
 ) -> Result<Loaded, Error> {
-    let mut recent: HashMap<JobKey, Totals> = counts::uncounted(session, None)?.into_totals();
+    let mut recent = counts::uncounted_totals(session, None)?;
     let (mut jobs, mut newest) = (0, None);
     session.each(SELECT_JOBS, &[], &mut |found| {
-        let (revision, mut totals) = read_job(found, context, secrets)?;
+        let StoredJob { revision, mut totals } = read_job(found, context, Some(secrets))?;
         if let Some(recent) = recent.remove(&revision.id.key()) {
             totals.merge(&recent);
         }
