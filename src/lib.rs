@@ -503,6 +503,12 @@
 //! - **What ended is counted later, and exactly once** (`store/postgres/counts.rs`): totals and series are written every ten seconds, not with each
 //!   execution, and the node's row says through which batch. History has the batch of each row, so that whoever comes after a
 //!   node that died finds what it had not counted.
+//! - **Jobs that are not this node's are read where all nodes write** (`store/tables/views.rs`, `server/views.rs`): what was
+//!   acknowledged is there, so a client reads its writes on any node. Whoever asks for a job that is in memory is answered
+//!   from there; lists are of all jobs, and so of one place, and a reader makes each page from one state of the database.
+//!   Memory and database go by the same rules, over the same view ([`core::Listing`], [`core::JobFilter`]). What of a job is
+//!   under way, and whether a clock holds it, knows only who has it. No secret is opened for that: the definition
+//!   says which are set, and something else stands in the place of each.
 //!
 //! - **The command line is a client, too** (`src/client`, the package `punctual-client`): it knows what the API says and cannot
 //!   name anything of the server. Being a package it is compiled for size, which the hot path is not. What it prints as JSON is the text of the answer; YAML is made of that text as it is read, so that members keep their order. Whether two jobs

@@ -256,6 +256,8 @@ pub const STRIP_LEN_MAX: u32 = 100;
 pub const PIECE_JOBS_MAX: usize = 100;
 /// Bytes of a piece from which on no further job is added to it.
 pub const PIECE_LEN_MAX: usize = 64 * 1024;
+/// How long the definitions of jobs on a page from the database may be together before the page ends, in bytes.
+pub const SHOWN_JOBS_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Pieces of streamed answers made in one turn of the loop, for all clients together.
 pub const PIECES_PER_TURN_MAX: u32 = 1;
 /// So many attempts fired at once are a burst: the cores belong to it for a while.

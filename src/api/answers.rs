@@ -2,12 +2,12 @@
 //! It must not print anything itself.
 
 use super::errors::ApiError;
-use super::{alerts, audit, executions, series, strips};
+use super::{alerts, audit, executions, jobs_page, series, strips};
 use crate::access::Token;
-use crate::core::Incident;
+use crate::core::{Incident, JobView};
 use crate::http::{Body, Response, Status};
 use crate::job::JobId;
-use crate::store::{Answer, ExecutionRecord, FoundJobs, IncidentPage, ReadError, SentMessage, StoredAnswer};
+use crate::store::{Answer, ExecutionRecord, FoundJobs, IncidentPage, JobsFound, ReadError, SentMessage, StoredAnswer};
 use crate::time::Instant;
 
 /// What becomes of what a reader found.
@@ -21,6 +21,8 @@ pub enum Found {
     Tokens(Option<(u64, Vec<Token>)>),
     /// Jobs that are like what was searched for.
     Jobs(FoundJobs),
+    /// Jobs as the database has them.
+    Views(Vec<JobView>),
     /// Executions that are to be done again, newest first.
     Executions(Vec<ExecutionRecord>),
     /// What there is of a second of a job.
@@ -63,6 +65,9 @@ pub fn answer(answer: Result<Answer, ReadError>) -> Found {
         Ok(Answer::One(found)) => return Found::Execution(found),
         Ok(Answer::ToReplay(found)) => return Found::Executions(found),
         Ok(Answer::Jobs(found)) => return Found::Jobs(found),
+        Ok(Answer::Views(JobsFound::Some(views))) => return Found::Views(views),
+        Ok(Answer::Views(JobsFound::Page { views, next })) => jobs_page::whole(&views, next),
+        Ok(Answer::Views(JobsFound::TooMany)) => ApiError::too_many_to_order().response(),
         Ok(Answer::Why(job, at, found)) => return Found::Why(job, at, found),
         Ok(Answer::Key(found)) => return Found::Key(found.map(|(digest, answer)| (digest, again(answer)))),
         Ok(Answer::Tokens(found)) => return Found::Tokens(found),

@@ -190,3 +190,17 @@ pub enum Read {
     /// The description of the API.
     OpenApi,
 }
+
+impl Read {
+    /// The jobs that it is about.
+    pub fn jobs(&self) -> &[JobId] {
+        match self {
+            Read::Job(id) | Read::Policy(id) | Read::Past { id, .. } => std::slice::from_ref(id),
+            Read::Exposition { jobs, .. } => jobs,
+            // What is due next at this node.
+            Read::Metrics { .. } => &[],
+            Read::Calendar(_) | Read::Calendars | Read::Channels | Read::Channel(_) | Read::Silences => &[],
+            Read::Policies | Read::Nodes | Read::Health | Read::Live | Read::Ready | Read::Info | Read::OpenApi => &[],
+        }
+    }
+}

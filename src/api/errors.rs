@@ -114,6 +114,11 @@ impl ApiError {
         )
     }
 
+    /// 503: only a look at all jobs tells which are due next, and there are too many of them.
+    pub(super) fn too_many_to_order() -> ApiError {
+        ApiError::unavailable("there are too many jobs to find those that are due next; sort by created or name")
+    }
+
     /// 409: a name is another job's.
     pub(super) fn name_taken(name: &str) -> ApiError {
         ApiError::new(Status::CONFLICT, format!("name: another job is called {name:?}"))

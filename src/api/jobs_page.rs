@@ -2,7 +2,8 @@
 //! It must not keep jobs between two pieces: each piece shows the jobs as they are when it is made.
 //!
 //! Which jobs are on a page is known before it begins: memory is looked through for them in pieces, or a reader finds them
-//! by what only the disk has in order. So the head can say where the next page is.
+//! by what only the disk has in order. So the head can say where the next page is. Where several nodes share a database a
+//! reader finds the jobs themselves, and makes the page as a whole.
 
 use std::collections::VecDeque;
 
@@ -22,7 +23,7 @@ use crate::core::{JobFilter, JobOrder, JobState, JobView, Listing, Place, Target
 use crate::http::{Method, Response, Status};
 use crate::job::{JobKey, TargetUrl};
 use crate::limits::{PIECE_JOBS_MAX, PIECE_LEN_MAX};
-use crate::store::{FoundJobs, JobSearch, SearchPlace};
+use crate::store::{FoundJobs, JobSearch, NextJobs, SearchPlace};
 use crate::time::Instant;
 
 /// A page of jobs that are known, or what is still to be made of it.
@@ -153,7 +154,7 @@ impl JobsPage {
     pub fn piece(mut self, views: &[Option<JobView>]) -> Piece {
         let mut out = Vec::new();
         if !self.begun {
-            out.extend_from_slice(b"{\"jobs\":[");
+            begin(&mut out);
         }
         let mut shown = 0;
         for view in views {
@@ -163,17 +164,11 @@ impl JobsPage {
             }
             shown += 1;
             let Some(view) = view else { continue };
-            if self.begun {
-                out.push(b',');
-            }
-            self.begun = true;
-            append(&mut out, &JobBody::from(view));
+            add(&mut out, &mut self.begun, view);
         }
         self.keys.drain(..shown);
         if self.keys.is_empty() {
-            out.extend_from_slice(b"],\"nextCursor\":");
-            append(&mut out, &self.next);
-            out.push(b'}');
+            end(&mut out, self.next.as_deref());
             return Piece { bytes: out, rest: None };
         }
         if !self.begun {
@@ -182,4 +177,34 @@ impl JobsPage {
         }
         Piece { bytes: out, rest: Some(Stream::Jobs(Box::new(self))) }
     }
+}
+
+/// A page that was made where the jobs were found.
+pub(super) fn whole(views: &[JobView], next: Option<NextJobs>) -> Response {
+    let next = next.map(|next| match next {
+        NextJobs::Listed(order, place) => print_place(place, order),
+        NextJobs::Searched(place) => print_search_place(&place),
+    });
+    let (mut out, mut has_some) = (Vec::new(), false);
+    begin(&mut out);
+    views.iter().for_each(|view| add(&mut out, &mut has_some, view));
+    end(&mut out, next.as_deref());
+    to_next(Response::new(Status::OK, out), next.as_deref())
+}
+
+fn begin(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"jobs\":[");
+}
+
+fn add(out: &mut Vec<u8>, has_some: &mut bool, view: &JobView) {
+    if std::mem::replace(has_some, true) {
+        out.push(b',');
+    }
+    append(out, &JobBody::from(view));
+}
+
+fn end(out: &mut Vec<u8>, next: Option<&str>) {
+    out.extend_from_slice(b"],\"nextCursor\":");
+    append(out, &next);
+    out.push(b'}');
 }

@@ -209,6 +209,7 @@ mod tests {
                 | Call::Change(_)
                 | Call::PutChannel(..)
                 | Call::TestChannel(_)
+                | Call::DrainNode(_)
                 | Call::Jobs(_)
                 | Call::Targets(_)
                 | Call::Timeline

@@ -37,6 +37,8 @@ const EXAMPLES: [(&str, &[&str]); 48] = [
     ("incident ls", &["punctual incident ls --open", "punctual incident ls --job backup --cause FAILING -o json"]),
     ("incident get", &["punctual incident get 1764421200123456"]),
     ("incident ack", &["punctual incident ack 1764421200123456 --note 'disk is being replaced'"]),
+    ("node ls", &["punctual nodes ls", "punctual node ls -o wide"]),
+    ("node drain", &["punctual node drain east-2"]),
     ("silence ls", &["punctual silence ls"]),
     (
         "silence create",

@@ -4,7 +4,7 @@
 //! In reading order: `server` (which one, how one gets in, what its answers mean) with `contexts` (names for servers), `failure`
 //! (how a command ends) and `typed` (what was typed, shown again); `shown` (how answers are printed, with `times`) and `asking`
 //! (questions, progress); `find` (the job that is meant, names); the commands: `jobs` with `listing`, `creating`, `editing` with `members`, `executions`,
-//! `tail`, `schedules`, `incidents`, `silences`, `channels` and `policies` with `defining`, `exporting`, `applying` with `files`, and `crontab` with `curl`,
+//! `tail`, `schedules`, `incidents`, `silences`, `channels` and `policies` with `defining`, `nodes`, `exporting`, `applying` with `files`, and `crontab` with `curl`,
 //! `wget`, `request` and `shell`.
 
 mod applying;
@@ -25,6 +25,7 @@ mod incidents;
 mod jobs;
 mod listing;
 mod members;
+mod nodes;
 mod policies;
 mod request;
 mod schedules;
@@ -52,6 +53,7 @@ use executions::ExecutionCommand;
 use exporting::ExportArguments;
 use incidents::IncidentCommand;
 use jobs::JobCommand;
+use nodes::NodeCommand;
 use policies::PolicyCommand;
 use schedules::ScheduleCommand;
 use server::{Ask, Server, ServerArguments};
@@ -81,6 +83,9 @@ pub enum RemoteCommand {
     /// Policies: when somebody is told of trouble, how often, over which channels
     #[command(visible_alias = "policies")]
     Policy(Group<PolicyCommand>),
+    /// Nodes that share a database: list, drain
+    #[command(visible_alias = "nodes")]
+    Node(Group<NodeCommand>),
     /// Make the server's jobs what files say
     ///
     /// A job is found by its name, or by the jobId of an export. What differs is shown, then changed, in one commit; what is
@@ -185,6 +190,10 @@ pub fn run(command: RemoteCommand) -> Result<(), Failure> {
         RemoteCommand::Policy(Group { with, command }) => {
             let (server, shown) = with.found()?;
             policies::run(&command, &server, &shown)
+        }
+        RemoteCommand::Node(Group { with, command }) => {
+            let (server, shown) = with.found()?;
+            nodes::run(&command, &server, &shown)
         }
         RemoteCommand::Apply { typed, with } => {
             let (server, shown) = with.found()?;

@@ -13,8 +13,7 @@ use super::receipts::Receipt;
 use super::scheduler::{Phase, Scheduler};
 use super::shard::{NodeId, Shard, Shards};
 use super::view::JobView;
-use crate::job::Revision;
-use crate::time::{MonoUs, Now};
+use crate::time::{Instant, MonoUs, Now};
 
 /// The part of a number in the ledger that is the incarnation's own.
 const INCARNATION_SHIFT: u32 = 40;
@@ -175,17 +174,9 @@ impl Scheduler {
                 return self.forget_job_if_over(slot);
             }
         };
-        let view = self.view_of_given_away(slot, revision, now);
+        let view = JobView::of_elsewhere(revision, job.tally, Instant::FIRST, now.wall);
         self.reply_to(request, if is_new { Reply::Created(view) } else { Reply::Updated(view) });
         self.forget_job_if_over(slot);
-    }
-
-    /// A job as it is to be, as far as that is known where it is not any more.
-    fn view_of_given_away(&self, slot: u32, revision: std::sync::Arc<Revision>, now: Now) -> JobView {
-        let reached = now.wall.floor().max(revision.since);
-        let next = revision.spec.active.then(|| revision.spec.schedule.next_after(reached)).flatten();
-        let paused = revision.pause_at(now.wall).is_some();
-        JobView { revision, tally: self.jobs[slot].tally, next, paused, held: false }
     }
 
     /// The outcome of an attempt of a job that is another node's by now: that one goes on with it.

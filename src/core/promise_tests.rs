@@ -175,7 +175,8 @@ fn a_stretch_of_the_past_has_the_instants_of_the_schedule_both_ends_included() {
     let stage = Stage::of(&jobs, Vec::new());
     let past = |key, from: i64, to: i64| {
         let (from, to) = (Instant::from_secs(START + from), Instant::from_secs(START + to));
-        let instants = stage.core.past_instants(id(key), from, to, stage.now.wall)?;
+        let job = stage.core.job(id(key), stage.now.wall)?;
+        let instants = stage.core.past_instants(&job.revision.spec.schedule, from, to, stage.now.wall);
         Some(instants.map(|all| all.iter().map(|instant| instant.as_secs() - START).collect::<Vec<i64>>()))
     };
     let found = |key, from, to| past(key, from, to).expect("it is there").expect("it is the past");

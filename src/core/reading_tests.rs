@@ -171,3 +171,18 @@ fn what_is_to_be_written_says_whether_anybody_waits_for_it_and_how_much_it_is() 
         assert_eq!(ended.record.retry_count(), retries);
     }
 }
+
+#[test]
+fn a_look_that_is_cut_short_goes_on_behind_what_it_looked_at_if_the_order_allows_that() {
+    let stage = stage();
+    let looking = |order| {
+        let failing = JobFilter { state: Some(JobState::Paused), target: None };
+        let mut listing = Listing::new(order, failing, None, 10);
+        assert!(!listing.advance(&stage.core, 4, stage.now.wall));
+        listing.cut_short()
+    };
+    let (found, next) = looking(JobOrder::Created).expect("what comes is known");
+    assert_eq!(found, [JobKey(2)]);
+    assert_eq!(next, Some(Place { next: Instant::FIRST, job: JobKey(4) }));
+    assert_eq!(looking(JobOrder::Next), None, "any of the others may be due before");
+}

@@ -13,7 +13,8 @@ use super::ownership::number_of_asked;
 use super::receipts::Receipt;
 use super::record::{Class, LedgerRow, Seq, Status};
 use super::scheduler::{Phase, Scheduler};
-use crate::job::{FieldError, JobId, Overlap, OwnBody};
+use crate::job::{FieldError, Overlap, OwnBody};
+use crate::schedule::Schedule;
 use crate::time::{Instant, MonoUs, Now, WallUs};
 
 const ONE_RUNS: &str = "another execution of this job is running or waiting, and its overlap policy allows no other";
@@ -99,10 +100,12 @@ impl Scheduler {
                 return self.output(Output::Reply(request, Reply::Conflict(LIES_AHEAD)));
             }
             RunOf::Again(origin) => vec![origin.instant],
-            RunOf::Past { from, to } => match self.instants_of_past(slot, from, to, now.wall) {
-                Ok(instants) => instants,
-                Err(why) => return self.output(Output::Reply(request, Reply::Invalid(why))),
-            },
+            RunOf::Past { from, to } => {
+                match self.past_instants(&self.jobs[slot].spec().schedule, from, to, now.wall) {
+                    Ok(instants) => instants,
+                    Err(why) => return self.output(Output::Reply(request, Reply::Invalid(why))),
+                }
+            }
         };
         if instants.is_empty() {
             return self.output(Output::Reply(request, Reply::Conflict(NOTHING_DUE)));
@@ -291,21 +294,17 @@ impl Scheduler {
         self.output(Output::Reply(request, Reply::Started(vec![id])));
     }
 
-    /// The instants between two seconds of the past that a job's schedule has.
+    /// The instants between two seconds of the past that a schedule has.
     ///
     /// # Errors
     /// When there are too many, or the stretch is none of the past.
     pub fn past_instants(
         &self,
-        id: JobId,
+        schedule: &Schedule,
         from: Instant,
         to: Instant,
         now: WallUs,
-    ) -> Option<Result<Vec<Instant>, FieldError>> {
-        self.find(id).map(|slot| self.instants_of_past(slot, from, to, now))
-    }
-
-    fn instants_of_past(&self, slot: u32, from: Instant, to: Instant, now: WallUs) -> Result<Vec<Instant>, FieldError> {
+    ) -> Result<Vec<Instant>, FieldError> {
         let error = |member, message: String| Err(FieldError { member, message });
         if to > now.floor() {
             return error("to", "expected a time that has passed".to_owned());
@@ -313,7 +312,7 @@ impl Scheduler {
         if from > to {
             return error("from", "expected no time behind to".to_owned());
         }
-        let (schedule, most) = (&self.jobs[slot].spec().schedule, self.settings.bounds.backfill_max);
+        let most = self.settings.bounds.backfill_max;
         let next = |after: Instant| schedule.next_in(after, to);
         let first = next(Instant::from_secs(from.as_secs() - 1));
         let instants: Vec<Instant> = std::iter::successors(first, |&instant| next(instant)).take(most + 1).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::counts::Counts;
 use super::executions::{Execution, State};
+use super::io::StoredJob;
 use super::scheduler::{Phase, Scheduler};
 use super::tally::Tally;
 use crate::job::{JobId, JobKey, Revision};
@@ -25,6 +26,29 @@ pub struct JobView {
     pub paused: bool,
     /// Whether the clock stepped back behind what the job already fired, so that it waits.
     pub held: bool,
+}
+
+impl JobView {
+    /// A job that is not this node's, as far as can be told: what of it is under way, and whether a clock holds it, knows
+    /// only who has it. `reached`: every instant up to here has been due.
+    pub(super) fn of_elsewhere(revision: Arc<Revision>, tally: Tally, reached: Instant, wall: WallUs) -> JobView {
+        let spec = &revision.spec;
+        let goes_on = spec.active && spec.max_runs().is_none_or(|most| tally.counters.runs < most);
+        let reached = reached.max(wall.floor()).max(revision.since);
+        let next = goes_on.then(|| spec.schedule.next_after(reached)).flatten();
+        let paused = revision.pause_at(wall).is_some();
+        JobView { revision, tally, next, paused, held: false }
+    }
+}
+
+impl StoredJob {
+    /// The job as clients see it, where it is nobody's in memory.
+    pub fn view(self, wall: WallUs) -> JobView {
+        let StoredJob { revision, totals } = self;
+        let finished = totals.finished_through.filter(|(era, _)| *era == revision.era);
+        let reached = finished.map_or(Instant::FIRST, |(_, through)| through);
+        JobView::of_elsewhere(Arc::new(revision), totals.tally, reached, wall)
+    }
 }
 
 /// How much there is of everything, now.

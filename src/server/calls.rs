@@ -20,8 +20,8 @@ use super::usage::UsageBoard;
 use crate::access::Who;
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
 use crate::core::{
-    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Incident, Input, JobFilter, Kind, Reply,
-    Report, RequestId, Run, Scheduler, Seq,
+    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Incident, Input, JobFilter, JobView, Kind,
+    Reply, Report, RequestId, Run, Scheduler, Seq,
 };
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId, JobKey, Post};
@@ -30,9 +30,9 @@ use crate::limits::{
     SEED_END, TRIALS_MAX,
 };
 use crate::schedule::{Zone, Zones};
-use crate::store::{Query, Readers};
+use crate::store::{ExecutionRecord, Query, Readers};
 use crate::telemetry::Logs;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::web::Site;
 
 /// What is to be done with what a reader finds.
@@ -47,6 +47,12 @@ pub(super) enum Then {
     },
     /// Show those jobs that this lets through.
     Show(JobFilter),
+    /// Read this, of jobs that are not in memory.
+    Read(Read),
+    /// Say why this came of a second of a job that is not in memory.
+    Explain(JobId, Instant, Vec<ExecutionRecord>),
+    /// Go on with an export behind this job.
+    Export(Option<JobKey>),
 }
 
 /// What is needed to answer requests, beside the engine.
@@ -57,6 +63,8 @@ pub(super) struct Calls {
     /// Whether secrets of jobs can be sealed.
     pub(super) seals: bool,
     pub(super) readers: Readers<RequestId, Found>,
+    /// Whether other nodes have jobs, too: then readers know more of them than memory.
+    pub(super) shared: bool,
     /// What is to be done with what is being looked up.
     pub(super) then: BTreeMap<RequestId, Then>,
     /// What is being tried out.
@@ -125,6 +133,7 @@ impl Calls {
             Asked::Piece(Stream::Events(listening)) if !self.access.still_may(listening.who, now.wall) => {
                 Given::Piece(Piece { bytes: Vec::new(), rest: None })
             }
+            Asked::Piece(Stream::Export(Export::Jobs(after))) if self.shared => self.ask_for_piece(request, after, now),
             Asked::Piece(stream) => piece(engine, now, stream),
             Asked::Request(mut asked) => self.let_in(engine, clients, now, request, peer, &mut asked),
         }
@@ -265,6 +274,9 @@ impl Calls {
     }
 
     fn carry_out(&mut self, engine: &mut Engine, clients: Clients, now: Now, request: RequestId, call: Call) -> Given {
+        if let Some(asked) = self.list_in_store(&call) {
+            return self.ask_for_jobs(request, asked, now);
+        }
         match call {
             Call::Ready(response) => Given::Answer(response),
             Call::Jobs(listing) => self.look(engine, now, request, Look::Jobs(listing)),
@@ -277,7 +289,7 @@ impl Calls {
                 self.then.insert(request, Then::Show(filter));
                 self.query(request, Query::Jobs(search))
             }
-            Call::Read(read) => Given::Answer(self.read(engine, clients, now, read)),
+            Call::Read(read) => self.read_here_or_there(engine, clients, now, request, read),
             Call::Preview(call) => {
                 let herd = call.first().map(|first| engine.core().herd(first, None, HERD_LOOKS_MAX));
                 Given::Answer(api::preview(&call, herd))
@@ -520,11 +532,11 @@ impl Calls {
                 self.tokens_looked_at();
                 return Given::Later;
             }
+            // It cannot be read now: an answer that has begun is tried to be gone on with in a while.
+            (Found::Response(_), Some(Then::Export(after))) => Given::Nothing(Stream::Export(Export::Jobs(after))),
             (Found::Response(response), _) => Given::Answer(response),
-            (Found::Why(job, at, found), _) => {
-                let view = engine.core().job(job, now.wall);
-                Given::Answer(api::why(job, at, view.as_ref(), found, now.wall))
-            }
+            (Found::Views(views), Some(then)) => self.found_jobs(engine, clients, now, &views, then),
+            (Found::Why(job, at, found), _) => self.explain(engine, now, request, (job, at), found),
             (Found::Key(stored), _) => match self.keys.found(request, stored) {
                 Ok(call) => self.carry_out(engine, clients, now, request, *call),
                 Err(response) => Given::Answer(response),
@@ -545,8 +557,10 @@ impl Calls {
             (Found::Executions(found), Some(Then::RunAll { dry_run: false })) => {
                 self.change(engine, now, request, Action::ReplayAll(api::replays_of(found)))
             }
-            (Found::Jobs(_) | Found::Executions(_), _)
-            | (Found::Execution(_), Some(Then::Show(_) | Then::RunAll { .. })) => {
+            (Found::Views(_), None)
+            | (Found::Jobs(_) | Found::Executions(_), _)
+            | (Found::Execution(_), Some(Then::Show(_) | Then::RunAll { .. }))
+            | (Found::Execution(_), Some(Then::Read(_) | Then::Explain(..) | Then::Export(_))) => {
                 unreachable!("what is done with an answer fits its question")
             }
             (Found::Execution(None), Some(Then::Run(_))) => refuse(&ApiError::no_such_execution()),
@@ -568,10 +582,13 @@ impl Calls {
         self.cors.mark(late(overdue).response())
     }
 
-    fn read(&self, engine: &Engine, clients: Clients, now: Now, read: Read) -> Response {
+    /// What the loop has; `others` are jobs that are not in memory.
+    pub(super) fn read(&self, engine: &Engine, clients: Clients, now: Now, read: Read, others: &[JobView]) -> Response {
         let core = engine.core();
+        let other = |id: JobId| others.iter().find(|view| view.revision.id == id).cloned();
+        let job = |id: JobId| core.job(id, now.wall).or_else(|| other(id));
         match read {
-            Read::Job(id) => match core.job(id, now.wall) {
+            Read::Job(id) => match job(id) {
                 Some(view) => api::job(&view),
                 None => ApiError::no_such_job().response(),
             },
@@ -584,20 +601,23 @@ impl Calls {
             Read::Live => api::live(),
             Read::Ready => api::ready(engine.trouble(now.mono).is_none()),
             Read::Calendar(name) => api::calendar(core.calendars(), &name),
-            Read::Past { id, from, to } => api::past(id, core.past_instants(id, from, to, now.wall)),
+            Read::Past { id, from, to } => {
+                let past = |view: JobView| core.past_instants(&view.revision.spec.schedule, from, to, now.wall);
+                api::past(id, job(id).map(past))
+            }
             Read::Calendars => api::calendars(core.calendars()),
             Read::Channels => api::channels(core.settings(), |name| figures::of_channel(engine, name)),
             Read::Channel(name) => api::channel(core.settings(), &name, |name| figures::of_channel(engine, name)),
             Read::Silences => api::silences(core.settings()),
             Read::Policies => api::policies(core.settings()),
-            Read::Policy(id) => match core.job(id, now.wall) {
+            Read::Policy(id) => match job(id) {
                 Some(view) => api::policy_of(&view.revision.spec, core.settings()),
                 None => ApiError::no_such_job().response(),
             },
             Read::Info => api::info(&self.zones),
             Read::OpenApi => api::described(&self.description),
             Read::Exposition { jobs, format } => {
-                let views = jobs.iter().filter_map(|id| core.job(*id, now.wall)).collect();
+                let views = jobs.iter().filter_map(|id| job(*id)).collect();
                 api::exposition(
                     &figures::collect(engine, self, clients, now),
                     figures::of_channels(engine),

@@ -172,7 +172,8 @@ fn prepare(
     .map_err(ServeError::Thread)?;
     let alerts = Alerts::new(config.alert_webhook.clone());
     let telling = Telling::new(config.targets.clone(), pool.trust(), Arc::clone(&notify));
-    let readers = store.readers(READERS, |_, answer| api::answer(answer), Arc::clone(&notify));
+    let readers = store.readers(READERS, &zones, |_, answer| api::answer(answer), Arc::clone(&notify));
+    let shared = store.is_shared();
     let reload = reread.map(|reread| Reload::new(reread, config.clone(), zones.clone(), Arc::clone(&notify)));
     let readers = readers.map_err(ServeError::Thread)?;
     let plan = config.backups.clone().zip(store.backup_source());
@@ -217,6 +218,7 @@ fn prepare(
         cors: Cors { origin: config.cors_origin.clone() },
         seals: config.secrets_key.is_some(),
         readers,
+        shared,
         logs,
         batches: Batches::default(),
         access,

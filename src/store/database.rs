@@ -80,11 +80,6 @@ impl Database {
         }
     }
 
-    /// Whether several servers may share it.
-    pub fn is_shared(&self) -> bool {
-        matches!(self, Database::Server(_))
-    }
-
     /// Reads everything the core must know: each job, read with `context` and its own anchor, then each unfinished row. Of a
     /// database that is shared, what every server must know: the rest comes with the shards.
     ///
@@ -121,19 +116,28 @@ impl Database {
         }
     }
 
-    /// Starts so many readers. `make` turns an answer into what the caller wants, off the loop; `notify` is called after each.
+    /// Whether other nodes may have jobs in it: then its readers know more of them than a node's memory.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Database::File(_) => false,
+            Database::Server(_) => true,
+        }
+    }
+
+    /// Starts so many readers, who know these zones. `make` turns an answer into what the caller wants, off the loop; `notify` is called after each.
     ///
     /// # Errors
     /// When a connection or a thread cannot be had.
     pub fn readers<T: Send + 'static, R: Send + 'static>(
         &self,
         count: usize,
+        zones: &Zones,
         make: impl Fn(&T, Result<Answer, ReadError>) -> R + Send + Sync + 'static,
         notify: Arc<dyn Fn() + Send + Sync>,
     ) -> io::Result<Readers<T, R>> {
         match self {
-            Database::File(store) => Readers::start(store, count, make, notify),
-            Database::Server(store) => Readers::spawn(postgres::readers(store.url(), count), make, notify),
+            Database::File(store) => Readers::start(store, count, zones, make, notify),
+            Database::Server(store) => Readers::spawn(postgres::readers(store.url(), count, zones), make, notify),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::audit::{AuditPage, AuditQuery, AuditRow};
 use super::incidents::{ChannelHealth, Delivery, IncidentPage, IncidentQuery, SentMessage, UndeliveredMessage};
+use super::views::{JobsAsked, JobsFound};
 use crate::access::{Token, TokenChange};
 use crate::core::{
     CalendarChange, ExecutionId, ExecutionKey, Incident, IncidentId, Kind, Persist, Record, Restored, Seq, Setting,
@@ -155,6 +156,13 @@ pub enum Query {
     },
     /// Jobs, by what only the disk has in order.
     Jobs(JobSearch),
+    /// Jobs as the database has them, whoever has them in memory.
+    Views {
+        /// Which.
+        asked: JobsAsked,
+        /// Now.
+        now: WallUs,
+    },
     /// One execution.
     One {
         /// Which.
@@ -293,6 +301,8 @@ pub enum Answer {
     ToReplay(Vec<ExecutionRecord>),
     /// Jobs that are like what is searched for.
     Jobs(FoundJobs),
+    /// Jobs as the database has them.
+    Views(JobsFound),
     /// What there is of one second of a job: its executions, and the row that covers it.
     Why(JobId, Instant, Vec<ExecutionRecord>),
     /// One execution; None: there is none, or none any more.

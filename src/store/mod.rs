@@ -1,7 +1,8 @@
 //! Owns what is kept: it has one door for writing and one for reading, and behind them a backend.
 //! It must not decide: it writes what the core asks for, and reads what clients ask for.
 //!
-//! A `database` is a file or on a server, `writing` and `reading` are its doors, and `sharing` that of what has to do with other servers. `messages` is all that the house knows of it, with `audit` (who did what), `incidents` (what was wrong, and who was told)
+//! A `database` is a file or on a server, `writing` and `reading` are its doors, and `sharing` that of what has to do with other servers. `messages` is all that the house knows of it, with `audit` (who did what), `incidents` (what was wrong, and who was told),
+//! `views` (jobs as they are shown from the database)
 //! and `housekeeping` (how often old things are moved and go). `sqlite` and `postgres` are the backends: nobody else knows SQL. What any backend
 //! keeps of time series is pure: `steps` (which of them there are), `rollup` (what is known of one, and its bytes),
 //! `sketch` (how values are distributed), `varint`. What any backend keeps in `tables` is written and read once, over `sql`: what the
@@ -38,6 +39,9 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod varint;
+mod views;
+#[cfg(test)]
+mod views_tests;
 mod writing;
 
 pub use audit::{
@@ -58,4 +62,5 @@ pub use sqlite::{
     BackedUp, BackupSource, CopyError, Examined, Look, Looked, OpenError, Prepared, Progress, Replaced, ResealError,
     Resealed, SecretsState, Store, TokenFile, Watch, fill,
 };
+pub use views::{JobsAsked, JobsFound, NextJobs};
 pub use writing::Writer;

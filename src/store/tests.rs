@@ -63,6 +63,7 @@ fn pages(
             Answer::NoSuchJob
             | Answer::One(_)
             | Answer::Jobs(_)
+            | Answer::Views(_)
             | Answer::ToReplay(_)
             | Answer::Why(..)
             | Answer::Key(_)

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, bounded};
 use punctual::access::TokenId;
 use punctual::core::{Cause, ExecutionId, ExecutionKey, Incident, IncidentId, Record, Status, StoredJob};
 use punctual::job::{Context, JobId};
+use punctual::schedule::Zones;
 use punctual::store::{Answer, AuditQuery, Filter, IncidentQuery, Loaded, Query, ReadError, Readers, Store};
 use punctual::time::{Instant, WallUs};
 use punctual::vault::Vault;
@@ -40,7 +41,8 @@ impl Asking {
     fn of(store: &Store) -> Result<Asking, String> {
         let (say, woken) = bounded(16);
         let notify = Arc::new(move || say.try_send(()).unwrap_or(()));
-        let readers = Readers::start(store, 1, |(), answer| answer, notify).map_err(|why| why.to_string())?;
+        let readers =
+            Readers::start(store, 1, &Zones::bundled(), |(), answer| answer, notify).map_err(|why| why.to_string())?;
         Ok(Asking { readers, woken })
     }
 

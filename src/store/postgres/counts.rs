@@ -71,11 +71,6 @@ impl Recent {
         self.rows == 0
     }
 
-    /// What it comes to for each job.
-    pub(super) fn into_totals(self) -> HashMap<JobKey, Totals> {
-        self.totals.into_iter().collect()
-    }
-
     /// Adds it all, as a transaction that says so of this node: through this batch. It does nothing if that was done, by a
     /// try whose answer was lost or by who took the node for dead.
     pub(super) fn flush(&self, session: &Session<'_>, node: i64, batch: i64, now: WallUs) -> Result<(), Error> {
@@ -198,23 +193,27 @@ pub(super) const HISTORY_COLUMNS: &str = "e.scheduled_time, e.job_id, e.kind, e.
      e.scheduled_time * 1000000 + e.executed_after, e.status, e.class, e.attempt, e.recoveries, e.http_status, e.duration, \
      e.error_message, e.covers_from, e.covers_count, e.covers_more, e.details";
 
-/// Takes every execution of history that is not in totals yet, in the order in which they ended; of one job, or of all.
+/// Takes every execution of history that is not in totals yet, in the order in which they ended; of these jobs, or of all.
 pub(super) fn each_uncounted(
     session: &Session<'_>,
-    job: Option<JobKey>,
+    jobs: Option<&[JobKey]>,
     node: Option<i64>,
     take: &mut dyn FnMut(ExecutionKey, Record),
 ) -> Result<(), Error> {
     let since = "SELECT coalesce(min(counted_at), 0) FROM nodes WHERE NOT dead OR counted < batch";
     let since: i64 = session.first(since, &[], |row| row.get(0))?.unwrap_or_default();
+    let jobs = jobs.map(|jobs| {
+        let jobs: Vec<String> = jobs.iter().map(|job| integer(job.0).to_string()).collect();
+        format!("{{{}}}", jobs.join(","))
+    });
     for partition in partitions::all(session)? {
         let find = format!(
             "SELECT {HISTORY_COLUMNS} FROM executions_{} e JOIN nodes n ON n.id = e.node WHERE e.written_at >= ?1 \
-             AND e.batch > n.counted AND (CAST(?2 AS BIGINT) IS NULL OR e.job_id = ?2) \
+             AND e.batch > n.counted AND (CAST(?2 AS TEXT) IS NULL OR e.job_id = ANY (CAST(CAST(?2 AS TEXT) AS BIGINT[]))) \
              AND (CAST(?3 AS BIGINT) IS NULL OR e.node = ?3) ORDER BY e.node, e.batch, e.scheduled_time",
             partition.number
         );
-        let values = values![since.saturating_sub(SKEW_US), job.map(|job| job.0), node];
+        let values = values![since.saturating_sub(SKEW_US), jobs.as_deref(), node];
         session.each(&find, values, &mut |row| {
             let (key, record) = rows::read_execution(row)?;
             take(key, record);
@@ -231,4 +230,16 @@ pub(super) fn uncounted(session: &Session<'_>, node: Option<i64>) -> Result<Rece
         recent.add(&LedgerRow { seq: Seq(0), key, due: WallUs::of(key.instant), record });
     })?;
     Ok(recent)
+}
+
+/// The same of these jobs or of all, as far as it is what each job comes to.
+pub(super) fn uncounted_totals(
+    session: &Session<'_>,
+    jobs: Option<&[JobKey]>,
+) -> Result<HashMap<JobKey, Totals>, Error> {
+    let mut totals: HashMap<JobKey, Totals> = HashMap::new();
+    each_uncounted(session, jobs, None, &mut |key, record| {
+        totals.entry(key.job).or_default().add(&LedgerRow { seq: Seq(0), key, due: WallUs::of(key.instant), record });
+    })?;
+    Ok(totals)
 }

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant as Clock;
 
-use super::counts::HISTORY_COLUMNS;
+use super::counts::{self, HISTORY_COLUMNS};
 use super::partitions::{self, Partition};
 use super::session::Session;
 use super::{series, single, strips};
@@ -14,8 +14,10 @@ use crate::core::{ExecutionKey, Kind, Record, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
 use crate::postgres::Error;
+use crate::schedule::Zones;
 use crate::store::sql::{Row, Sql, Value, integer, values};
 use crate::store::tables::rows::{public_id, read_execution};
+use crate::store::tables::views::Views;
 use crate::store::tables::{alerts, audit, deliveries, found, incidents, keys, tokens};
 use crate::store::{Answer, ExecutionPage, ExecutionRecord, Filter, Query};
 use crate::time::{Instant, WallUs};
@@ -32,7 +34,7 @@ pub(super) const LEDGER_COLUMNS: &str = "e.scheduled_time, e.job_id, e.kind, e.n
 pub(super) type Execution = (ExecutionKey, Record);
 
 /// Answers a query from one consistent state of the store: within a transaction that reads.
-pub(super) fn answer(session: &Session<'_>, query: &Query) -> Result<Answer, Error> {
+pub(super) fn answer(session: &Session<'_>, zones: Option<&Zones>, query: &Query) -> Result<Answer, Error> {
     let is_known = |job: JobId| Ok::<_, Error>(public_id(session, job.key())? == Some(job));
     match query {
         Query::OfJob { job, limit, before, now } => {
@@ -78,6 +80,10 @@ pub(super) fn answer(session: &Session<'_>, query: &Query) -> Result<Answer, Err
         }
         Query::Audit(query) => audit::page(session, query).map(Answer::Audit),
         Query::Jobs(search) => found::jobs(session, search).map(Answer::Jobs),
+        Query::Views { asked, now } => {
+            let uncounted = |jobs: Option<&[JobKey]>| counts::uncounted_totals(session, jobs);
+            Views { sql: session, zones, uncounted: &uncounted, now: *now }.find(asked).map(Answer::Views)
+        }
         Query::Key { key, now } => keys::find(session, key, *now).map(Answer::Key),
         Query::Series { job, from, to, step_s } => {
             if let Some(job) = job

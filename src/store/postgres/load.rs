@@ -7,18 +7,18 @@ use std::collections::{BTreeSet, HashMap};
 use super::counts;
 use super::session::Session;
 use super::taking::Claim;
-use crate::core::{Incident, Restored, Shard, Shards, StoredJob, Subject, Totals};
+use crate::core::{Incident, Restored, Shard, Shards, StoredJob, Subject};
 use crate::job::{Context, JobKey};
 use crate::postgres::Error;
 use crate::store::sql::{Row, Sql, bad, integer};
-use crate::store::tables::rows::{jobs_sql, read_job};
+use crate::store::tables::rows::{SELECT_JOBS_WHERE, read_job};
 use crate::store::tables::secrets::Found;
 use crate::store::tables::{alerts, calendars, deliveries, incidents, settings, tokens};
 use crate::store::{Loaded, SharedConfig, StoredAlert, Taken, UndeliveredMessage};
 use crate::time::WallUs;
 
 /// Which jobs are in some shards.
-const IN_SHARDS: &str = "deleted_at IS NULL AND shard = ANY ($1)";
+const IN_SHARDS: &str = "shard = ANY ($1)";
 
 /// What was heard of messages whose own rows are not there: of jobs in some shards, and perhaps of what is not known at all.
 const FORGET_UNWRITTEN: &str = "DELETE FROM messages m WHERE event IS NULL AND (EXISTS (SELECT 1 FROM incidents i \
@@ -89,12 +89,12 @@ fn jobs(
     context: &Context<'_>,
     job: &mut dyn FnMut(StoredJob),
 ) -> Result<Option<WallUs>, Error> {
-    let mut recent: HashMap<JobKey, Totals> = counts::uncounted(session, None)?.into_totals();
+    let mut recent = counts::uncounted_totals(session, None)?;
     let (shards, mut newest) = (numbers(shards), None);
     session.flush()?;
-    let find = jobs_sql(IN_SHARDS);
+    let find = format!("{SELECT_JOBS_WHERE} {IN_SHARDS} ORDER BY id");
     session.each_of(&find, &[&shards], &mut |found: &Row<'_>| {
-        let (revision, mut totals) = read_job(found, context, secrets)?;
+        let StoredJob { revision, mut totals } = read_job(found, context, Some(secrets))?;
         if let Some(recent) = recent.remove(&revision.id.key()) {
             totals.merge(&recent);
         }

@@ -7,6 +7,7 @@ use super::session::Session;
 use crate::clock;
 use crate::limits::READ_TIME_MAX;
 use crate::postgres::{Connection, Error, Url};
+use crate::schedule::Zones;
 use crate::store::reading::Answering;
 use crate::store::sql::Sql;
 use crate::store::{Answer, Query, ReadError};
@@ -14,25 +15,25 @@ use crate::store::{Answer, Query, ReadError};
 /// The SQLSTATE of a statement that took too long (`query_canceled`).
 const TOO_LONG: &str = "57014";
 
-/// So many readers of a database.
-pub(in crate::store) fn readers(url: &Url, count: usize) -> Vec<Answering> {
+/// So many readers of a database, who know these zones.
+pub(in crate::store) fn readers(url: &Url, count: usize, zones: &Zones) -> Vec<Answering> {
     let reader = |_| {
-        let url = url.clone();
+        let (url, zones) = (url.clone(), zones.clone());
         let mut connection: Option<Connection> = None;
-        let answering: Answering = Box::new(move |query| answer(&mut connection, &url, query));
+        let answering: Answering = Box::new(move |query| answer(&mut connection, &url, &zones, query));
         answering
     };
     (0..count).map(reader).collect()
 }
 
-fn answer(kept: &mut Option<Connection>, url: &Url, query: &Query) -> Result<Answer, ReadError> {
+fn answer(kept: &mut Option<Connection>, url: &Url, zones: &Zones, query: &Query) -> Result<Answer, ReadError> {
     // A connection that was lost while it rested is noticed by the first statement: then another one tries.
     for _ in 0..2 {
         if kept.as_ref().is_none_or(Connection::is_lost) {
             *kept = open(url).ok();
         }
         let Some(connection) = kept else { return Err(ReadError::Unreadable) };
-        match answer_with(connection, query) {
+        match answer_with(connection, zones, query) {
             Ok(answer) => return Ok(answer),
             Err(_) if connection.is_lost() => {}
             Err(why) => {
@@ -51,10 +52,10 @@ fn open(url: &Url) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-fn answer_with(connection: &mut Connection, query: &Query) -> Result<Answer, Error> {
+fn answer_with(connection: &mut Connection, zones: &Zones, query: &Query) -> Result<Answer, Error> {
     let session = Session::new(connection, clock::mono().plus(READ_TIME_MAX * 2));
     session.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", &[])?;
-    let answer = history::answer(&session, query);
+    let answer = history::answer(&session, Some(zones), query);
     // Whatever came of it, the connection is to be used again.
     let ended = session.end();
     answer.and_then(|answer| ended.map(|()| answer))

@@ -23,7 +23,9 @@ pub(super) fn series(
         add_rollups(session, table, job.unwrap_or(ALL), &mut steps)?;
     }
     let mut recent = Vec::new();
-    counts::each_uncounted(session, job, None, &mut |key, record| recent.push((key, record)))?;
+    counts::each_uncounted(session, job.as_ref().map(std::slice::from_ref), None, &mut |key, record| {
+        recent.push((key, record))
+    })?;
     recent.sort_unstable_by_key(|(key, _)| *key);
     // What is cut off is cut off with all that has its instant.
     let most = if job.is_some() { usize::MAX } else { SERIES_UNFOLDED_MAX };

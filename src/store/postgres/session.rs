@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::postgres::{Any, Connection, Done, Error, Param, Pipeline, Row as Raw};
 use crate::store::sql::{Bad, Columns, Found, Row, Sql, Value, bad};
@@ -171,9 +172,13 @@ impl Sql for Session<'_> {
         values: &[Value<'_>],
         take: &mut dyn FnMut(&Row<'_>) -> Result<bool, Bad>,
     ) -> Result<(), Error> {
-        self.run(&format!("DECLARE walk NO SCROLL CURSOR FOR {text}"), values)?;
+        // The connection knows a statement by its text, and with it which columns come: those of one walk are not another's.
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let walk = format!("walk_{:016x}", hasher.finish());
+        self.run(&format!("DECLARE {walk} NO SCROLL CURSOR FOR {text}"), values)?;
         loop {
-            let done = self.query(&format!("FETCH FORWARD {FETCH_ROWS} FROM walk"), &[])?;
+            let done = self.query(&format!("FETCH FORWARD {FETCH_ROWS} FROM {walk}"), &[])?;
             let mut goes_on = done.rows.len() == FETCH_ROWS;
             for row in done.rows.iter() {
                 if !take(&Row(&row))? {
@@ -182,7 +187,7 @@ impl Sql for Session<'_> {
                 }
             }
             if !goes_on {
-                return self.run("CLOSE walk", &[]);
+                return self.run(&format!("CLOSE {walk}"), &[]);
             }
         }
     }

@@ -135,7 +135,7 @@ impl Subject {
     pub(in crate::store) fn try_ask(&mut self, query: &Query) -> Result<Answer, String> {
         let session = self.session();
         session.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", &[]).expect("it waits");
-        let answer = history::answer(&session, query).map_err(|why| why.to_string());
+        let answer = history::answer(&session, None, query).map_err(|why| why.to_string());
         session.end().expect("it can be ended");
         answer
     }

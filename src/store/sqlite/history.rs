@@ -7,12 +7,15 @@ use std::collections::hash_map::{self, HashMap};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::index::{Entry, Index, Wanted};
+use super::load::unfolded_totals;
 use super::{rows, series, single, strips};
 use crate::core::{ExecutionKey, Kind, Record, Seq, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
+use crate::schedule::Zones;
 use crate::store::sql::integer;
 use crate::store::tables::rows::public_id;
+use crate::store::tables::views::Views;
 use crate::store::tables::{alerts, audit, deliveries, found, incidents, keys, tokens};
 use crate::store::{Answer, ExecutionPage, ExecutionRecord, Filter, Query};
 use crate::time::{Instant, WallUs};
@@ -25,7 +28,12 @@ const NEWEST_FIRST: &str = "ORDER BY scheduled_time DESC, job_id DESC, kind DESC
 pub(super) type Found = (ExecutionKey, Record);
 
 /// Answers a query from one consistent state of the store.
-pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) -> rusqlite::Result<Answer> {
+pub(super) fn answer(
+    connection: &mut Connection,
+    index: &Index,
+    zones: Option<&Zones>,
+    query: &Query,
+) -> rusqlite::Result<Answer> {
     let settled = index.settled();
     let transaction = connection.transaction()?;
     let snapshot: &Connection = &transaction;
@@ -77,6 +85,11 @@ pub(super) fn answer(connection: &mut Connection, index: &Index, query: &Query) 
         }
         Query::Audit(query) => audit::page(snapshot, query).map(Answer::Audit),
         Query::Jobs(search) => found::jobs(snapshot, search).map(Answer::Jobs),
+        Query::Views { asked, now } => {
+            // Who has a file has all its jobs in memory, and asks for none of them: it is no loss that this walks the ledger.
+            let uncounted = |_: Option<&[JobKey]>| unfolded_totals(snapshot);
+            Views { sql: snapshot, zones, uncounted: &uncounted, now: *now }.find(asked).map(Answer::Views)
+        }
         Query::Key { key, now } => keys::find(snapshot, key, *now).map(Answer::Key),
         Query::Series { job, from, to, step_s } => {
             if let Some(job) = job

@@ -86,6 +86,18 @@ struct Ledger {
     newest: Option<i64>,
 }
 
+/// What is finished and not folded yet, as far as it is what each job comes to.
+pub(super) fn unfolded_totals(connection: &Connection) -> rusqlite::Result<HashMap<JobKey, Totals>> {
+    let mut totals: HashMap<JobKey, Totals> = HashMap::new();
+    for row in connection.prepare_cached(rows::SELECT_ALL)?.query_map([], rows::read_ledger)? {
+        let row = row?;
+        if row.record.status != Status::Pending {
+            totals.entry(row.key.job).or_default().add(&row);
+        }
+    }
+    Ok(totals)
+}
+
 fn read_ledger(connection: &Connection, index: &mut IndexWriter) -> rusqlite::Result<Ledger> {
     let mut ledger = Ledger::default();
     let mut statement = connection.prepare(rows::SELECT_ALL)?;
@@ -114,7 +126,7 @@ fn read_jobs(
     let mut found = statement.query([])?;
     let mut jobs = 0;
     while let Some(row) = found.next()? {
-        let (revision, mut totals) = read_job(&sql::Row(row), context, secrets)?;
+        let StoredJob { revision, mut totals } = read_job(&sql::Row(row), context, Some(secrets))?;
         if let Some(recent) = recent.get(&revision.id.key()) {
             totals.merge(recent);
         }

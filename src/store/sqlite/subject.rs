@@ -89,7 +89,7 @@ impl Subject {
     /// Asks a query.
     pub(in crate::store) fn try_ask(&mut self, query: &Query) -> Result<Answer, String> {
         let index = Arc::clone(self.store().index.index());
-        history::answer(&mut self.store().connection, &index, query).map_err(|why| why.to_string())
+        history::answer(&mut self.store().connection, &index, None, query).map_err(|why| why.to_string())
     }
 
     /// Moves all that is finished into history. What was wrong with a rollup, if one could not be read.

@@ -2,8 +2,8 @@
 //! It must not know which database it speaks to: `sql` does.
 //!
 //! In reading order: `rows` (jobs with their totals, executions), `calendars`, `secrets`, `settings` (who hears of what),
-//! `incidents` with the `deliveries` of their messages, `alerts`, idempotency `keys`, `tokens`, the `audit` log, and how jobs are
-//! `found`.
+//! `incidents` with the `deliveries` of their messages, `alerts`, idempotency `keys`, `tokens`, the `audit` log, how jobs are
+//! `found`, and their `views`.
 
 pub(super) mod alerts;
 pub(super) mod audit;
@@ -16,3 +16,4 @@ pub(super) mod rows;
 pub(super) mod secrets;
 pub(super) mod settings;
 pub(super) mod tokens;
+pub(super) mod views;

@@ -3,7 +3,8 @@
 
 use super::secrets::Found;
 use crate::core::{
-    Class, Counters, Covers, Details, ExecutionKey, Kind, LastOutcome, LedgerRow, Record, Seq, Status, Tally, Totals,
+    Class, Counters, Covers, Details, ExecutionKey, Kind, LastOutcome, LedgerRow, Record, Seq, Status, StoredJob,
+    Tally, Totals,
 };
 use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
 use crate::store::sql::{Bad, Row, Sql, bad, values};
@@ -32,21 +33,24 @@ pub(in crate::store) use totals as totals_columns;
 /// How many columns totals have.
 pub(in crate::store) const TOTALS_LEN: usize = 13;
 
-/// Selects all jobs with their totals, for `read_job`.
-pub(in crate::store) const SELECT_JOBS: &str = concat!(
-    "SELECT ",
-    job!(),
-    ", ",
-    totals!(),
-    " FROM jobs LEFT JOIN job_totals ON job_id = id WHERE deleted_at IS NULL ORDER BY id"
-);
-
-/// Selects those jobs with their totals of which this is so, for `read_job`.
-pub(in crate::store) fn jobs_sql(which: &str) -> String {
-    const JOBS: &str =
-        concat!("SELECT ", job!(), ", ", totals!(), " FROM jobs LEFT JOIN job_totals ON job_id = id WHERE ");
-    format!("{JOBS}{which} ORDER BY id")
+/// Selects jobs with their totals, for `read_job`; more conditions and the order may follow.
+macro_rules! select_jobs {
+    () => {
+        concat!(
+            "SELECT ",
+            job!(),
+            ", ",
+            totals!(),
+            " FROM jobs LEFT JOIN job_totals ON job_id = id WHERE deleted_at IS NULL"
+        )
+    };
 }
+
+/// Selects those that have more to fulfil.
+pub(in crate::store) const SELECT_JOBS_WHERE: &str = concat!(select_jobs!(), " AND ");
+
+/// Selects all of them.
+pub(in crate::store) const SELECT_JOBS: &str = concat!(select_jobs!(), " ORDER BY id");
 
 /// Selects a job's totals and how many of its rows are kept, for `read_kept_totals`.
 pub(in crate::store) const SELECT_TOTALS: &str =
@@ -124,21 +128,23 @@ pub(in crate::store) fn put_totals<S: Sql>(sql: &S, job: JobKey, totals: &Totals
     )
 }
 
-/// A job with its totals.
+/// A job with its totals. Without secrets it is one that can only be shown.
 pub(in crate::store) fn read_job(
     row: &Row<'_>,
     context: &Context<'_>,
-    secrets: &Found,
-) -> Result<(Revision, Totals), Bad> {
+    secrets: Option<&Found>,
+) -> Result<StoredJob, Bad> {
     let definition = row.text(2)?;
     let definition: Definition = serde_json::from_str(definition).map_err(|why| bad(2, &why.to_string()))?;
     let anchor = Instant::from_secs(row.get(3)?);
     let id = row.get(0).map(JobId::from_bytes)?;
     let context = Context { anchor, seals: true, ..*context };
     let mut spec = JobSpec::compile(&definition, &context).map_err(|why| bad(2, &why.to_string()))?;
-    let secret =
-        |name: &str| secrets.of_job(id.key()).iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone());
-    spec.find_secrets(secret).map_err(|why| bad(2, &why.to_string()))?;
+    let found = match secrets {
+        Some(secrets) => spec.find_secrets(|name| secrets.of_job(id.key(), name).cloned()),
+        None => spec.hide_secrets(),
+    };
+    found.map_err(|why| bad(2, &why.to_string()))?;
     let pause = row.text_or_null(7)?;
     let pause = pause.map(serde_json::from_str).transpose().map_err(|why| bad(7, &why.to_string()))?;
     let revision = Revision {
@@ -154,7 +160,13 @@ pub(in crate::store) fn read_job(
     };
     // A job has none before the first fold of a row of its.
     let has_totals = row.get::<Option<i64>>(JOB_LEN + 1)?.is_some();
-    Ok((revision, if has_totals { read_totals(row, JOB_LEN)? } else { Totals::default() }))
+    let totals = if has_totals { read_totals(row, JOB_LEN)? } else { Totals::default() };
+    Ok(StoredJob { revision, totals })
+}
+
+/// How long the definition of a job is, in a row for `read_job`.
+pub(in crate::store) fn definition_len(row: &Row<'_>) -> Result<usize, Bad> {
+    row.text(2).map(str::len)
 }
 
 /// A job's totals and how many of its rows are kept.

@@ -21,9 +21,9 @@ impl Found {
         self.jobs.is_empty() && self.channels.is_empty()
     }
 
-    /// Those of a job.
-    pub(in crate::store) fn of_job(&self, job: JobKey) -> &[(String, Secret)] {
-        self.jobs.get(&job).map(Vec::as_slice).unwrap_or_default()
+    /// That of a job with this name.
+    pub(in crate::store) fn of_job(&self, job: JobKey, name: &str) -> Option<&Secret> {
+        self.jobs.get(&job)?.iter().find(|(known, _)| known == name).map(|(_, secret)| secret)
     }
 
     /// Those of a channel, in clear.
