@@ -511,6 +511,8 @@ mod tests {
             process_cpu_seconds: Some(0.0),
             process_open_files: Some(0),
             process_open_files_max: Some(0),
+            nodes_lease_seconds: Some(0.0),
+            nodes_clock_ahead_seconds: Some(0.0),
             ..Figures::default()
         };
         let text = written(&known, vec![job], Format::Plain);

@@ -8,7 +8,7 @@ use crate::channel::ChannelDefinition;
 use crate::job::{AlertDefinition, Definition};
 
 /// What is typed how, by the words of a command. A test reads each as the command line does.
-const EXAMPLES: [(&str, &[&str]); 48] = [
+const EXAMPLES: [(&str, &[&str]); 50] = [
     ("job ls", &["punctual job ls --state failing", "punctual job ls --tag nightly -o json"]),
     ("job get", &["punctual job get backup", "punctual job get backup -o yaml > backup.yaml"]),
     (
@@ -37,7 +37,7 @@ const EXAMPLES: [(&str, &[&str]); 48] = [
     ("incident ls", &["punctual incident ls --open", "punctual incident ls --job backup --cause FAILING -o json"]),
     ("incident get", &["punctual incident get 1764421200123456"]),
     ("incident ack", &["punctual incident ack 1764421200123456 --note 'disk is being replaced'"]),
-    ("node ls", &["punctual nodes ls", "punctual node ls -o wide"]),
+    ("node ls", &["punctual node ls", "punctual node ls -o wide"]),
     ("node drain", &["punctual node drain east-2"]),
     ("silence ls", &["punctual silence ls"]),
     (
