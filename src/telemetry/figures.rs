@@ -275,9 +275,9 @@ figures! {
     /// Attempts that were not sent, as this node could not trust that the job was still its own.
     nodes_withheld: u64 = Counter "nodes.withheld", Alone("punctual_node_withheld", Count);
     /// For how long it goes on sending unless the database answers.
-    nodes_lease_seconds: Option<f64> = Gauge "nodes.leaseSeconds", Alone("punctual_node_lease_seconds", Seconds);
+    nodes_lease_seconds: Option<f64> = Gauge "nodes.leaseSeconds", Alone("punctual_node_lease", Seconds);
     /// How far its clock is ahead of the database's.
-    nodes_clock_ahead_seconds: Option<f64> = Gauge "nodes.clockAheadSeconds", Alone("punctual_node_clock_ahead_seconds", Seconds);
+    nodes_clock_ahead_seconds: Option<f64> = Gauge "nodes.clockAheadSeconds", Alone("punctual_node_clock_ahead", Seconds);
 
     /// Clients that listen to events.
     events_listeners: u64 = Gauge "events.listeners", Alone("punctual_event_listeners", Count);
