@@ -93,6 +93,9 @@ CREATE TABLE jobs (
 CREATE INDEX idx_jobs_active ON jobs (id) WHERE active;
 CREATE INDEX idx_jobs_deleted ON jobs (deleted_at, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX idx_jobs_name ON jobs (name, id) WHERE name IS NOT NULL;
+-- At the end of a transaction no two have one name, whichever nodes changed them; within it they may change names.
+ALTER TABLE jobs ADD CONSTRAINT jobs_have_names EXCLUDE USING btree (name WITH =)
+    WHERE (name IS NOT NULL AND deleted_at IS NULL) DEFERRABLE INITIALLY DEFERRED;
 
 -- Secrets of jobs, sealed (src/vault.rs). The definition says only that they are set.
 CREATE TABLE secrets (

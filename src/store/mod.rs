@@ -53,8 +53,8 @@ pub use housekeeping::Housekeeping;
 pub use incidents::{ChannelHealth, Delivery, IncidentPage, IncidentQuery, SentMessage, UndeliveredMessage};
 pub use messages::{
     AlertPage, AlertState, AlertUpdate, Answer, Batch, Called, Distribution, ExecutionPage, ExecutionRecord, Filter,
-    FoundJobs, JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
-    StoredAnswer, Strip, StripRun, WriterEvent,
+    FoundJobs, JobSearch, Keep, KeyedAnswer, Loaded, Obstacle, Query, ReadError, SearchPlace, Series, SeriesPoint,
+    StoredAlert, StoredAnswer, Strip, StripRun, WriterEvent,
 };
 pub use reading::Readers;
 pub use sharing::{Ask, Forwarded, NodeInfo, Owner, SharedConfig, SharedEvent, Sharing, Sight, Taken, Unplaced};
