@@ -7,7 +7,6 @@ use punctual::core::{
     AlertRecord, Attempt, Change, Class, ExecutionId, JobChange, Kind, LedgerRow, Persist, Report, Seq, Status, Wait,
 };
 use punctual::job::JobKey;
-use punctual::limits::ARM_LEAD_US;
 use punctual::time::{MonoUs, Now, WallUs};
 
 use super::clients::Clients;
@@ -309,12 +308,10 @@ impl Watch {
         here.insert((id, attempt.handle.seq));
     }
 
-    /// The one case nobody can tell apart: the clock went back, the process died and started again before the
-    /// attempt seems due. A first attempt can be told apart if the clock went back by more than the lead.
-    pub(crate) fn may_look_unsent(&self, number: u32, due: WallUs) -> bool {
-        let started = self.started.expect("it is asked about a process that started");
-        let within_lead = number > 1 || due.plus_us(-ARM_LEAD_US) <= started;
-        self.clock_went_back && started < due && within_lead
+    /// The one case nobody can tell apart: the clock went back, the process died and started again before the attempt
+    /// seems due. Only where no time on disk tells that the clock is behind.
+    pub(crate) fn may_look_unsent(&self, due: WallUs) -> bool {
+        self.clock_went_back && self.started.expect("it is asked about a process that started") < due
     }
 
     /// An attempt looks unsent: that it is sent again cannot be held against the core.
