@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::postgres::{Any, Connection, Done, Error, Param, Pipeline, Row as Raw};
 use crate::store::sql::{Bad, Columns, Found, Row, Sql, Value, bad};
@@ -161,9 +162,13 @@ impl Sql for Session<'_> {
         values: &[Value<'_>],
         take: &mut dyn FnMut(&Row<'_>) -> Result<bool, Bad>,
     ) -> Result<(), Error> {
-        self.run(&format!("DECLARE walk NO SCROLL CURSOR FOR {text}"), values)?;
+        // A FETCH is prepared once, with the columns that it gave then: so each text has a cursor of its own.
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let cursor = format!("walk_{:x}", hasher.finish());
+        self.run(&format!("DECLARE {cursor} NO SCROLL CURSOR FOR {text}"), values)?;
         loop {
-            let done = self.query(&format!("FETCH FORWARD {FETCH_ROWS} FROM walk"), &[])?;
+            let done = self.query(&format!("FETCH FORWARD {FETCH_ROWS} FROM {cursor}"), &[])?;
             let mut goes_on = done.rows.len() == FETCH_ROWS;
             for row in done.rows.iter() {
                 if !take(&Row(&row))? {
@@ -172,7 +177,7 @@ impl Sql for Session<'_> {
                 }
             }
             if !goes_on {
-                return self.run("CLOSE walk", &[]);
+                return self.run(&format!("CLOSE {cursor}"), &[]);
             }
         }
     }
