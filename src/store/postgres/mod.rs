@@ -4,6 +4,7 @@
 //! In reading order: `schema` (what is in it), `session` (how statements get there), `open` (which database, and this server's
 //! place among its nodes), `load` (a start), `writer` with `batch`, whose executions are `columns` and whose jobs have `homes`, history's `partitions`,
 //! and a `keeper` with `counts` of what ended, `retention` and `ageing`; `reader` with `history` (pages), `single` executions, `strips` and `series`.
+//! Out of a database or into it everything is `moving` in a migration, by `packing` rows.
 //! `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
@@ -14,7 +15,9 @@ mod history;
 mod homes;
 mod keeper;
 mod load;
+mod moving;
 mod open;
+mod packing;
 mod partitions;
 mod reader;
 mod retention;
@@ -30,6 +33,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::store) use moving::ServerSide;
 pub use open::{OpenError, Store};
 pub(in crate::store) use reader::readers;
 #[cfg(test)]

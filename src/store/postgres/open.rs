@@ -6,7 +6,7 @@ use std::fmt;
 use super::homes::Homes;
 use super::load::load;
 use super::session::Session;
-use super::{counts, schema};
+use super::{counts, moving, schema};
 use crate::access::TokenChange;
 use crate::clock;
 use crate::core::{LedgerRow, StoredJob};
@@ -71,6 +71,7 @@ impl Store {
         if version > schema::current_version() {
             return Err(OpenError::Newer { version, current: schema::current_version() });
         }
+        moving::admit(&mut connection)?;
         let node = join(&mut connection, name).map_err(failed)?;
         let mut store = Store { url, connection, node, vault: None, homes: Homes::default() };
         store.own()?;
