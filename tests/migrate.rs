@@ -194,9 +194,15 @@ fn seen(api: &Api) -> BTreeMap<String, Value> {
     ] {
         seen.insert(path.to_owned(), api.pages(path, member).into());
     }
-    for path in
-        ["/api/calendars", "/api/channels", "/api/channels/ops", "/api/policies", "/api/silences", "/api/tokens"]
-    {
+    for path in [
+        "/api/calendars",
+        "/api/channels",
+        "/api/channels/ops",
+        "/api/policies",
+        "/api/silences",
+        "/api/tokens",
+        "/api/series?step=1h",
+    ] {
         seen.insert(path.to_owned(), api.get(path));
     }
     for incident in api.pages("/api/incidents?limit=100", "incidents") {
@@ -495,6 +501,9 @@ fn what_is_there_in_part_serves_nobody_until_all_is_there() {
     assert_eq!(check(&file)["good"], true);
 }
 
+/// What servers have a share of, and whoever moves something has alone: `store/postgres/moving.rs`.
+const LOCK: i64 = 0x7075_6e63_746d_6f76;
+
 #[test]
 fn what_is_in_use_not_new_or_of_one_kind_is_left_alone() {
     let Some(url) = Postgres::database() else { return };
@@ -529,9 +538,15 @@ fn what_is_in_use_not_new_or_of_one_kind_is_left_alone() {
     assert!(code == Some(1) && why.contains("to be new, and there are rows in its table jobs"), "{why}");
     let (code, why) = refused(&used, old);
     assert!(code == Some(1) && why.contains("to be new, and there are rows in its table jobs"), "{why}");
-    // Whose connection is lost, and who lives all the same.
-    run(&url, "SELECT 1");
     migrated(old, &url);
+    // Somebody moves it just now.
+    let soon = || clock::mono().plus(Duration::from_secs(30));
+    let mut moving = Connection::connect(&Url::parse(&url).expect("a URL"), soon()).expect("it listens");
+    moving.query("SELECT pg_advisory_lock($1)", &[&LOCK], soon()).expect("nobody has it");
+    let started = Server::refused(folder.server(&url, &[]));
+    assert!(started.stderr.contains("a migration of this database is under way"), "{}", started.stderr);
+    drop(moving);
+    // One whose connection was lost, and which lives all the same.
     run(&url, "INSERT INTO nodes (name, version, started_at, counted_at) VALUES ('other', 'x', 0, 0)");
     let beating = std::thread::spawn({
         let url = url.clone();

@@ -59,7 +59,7 @@ pub(super) fn migrate(typed: &MigrateArguments) -> Result<(), Undone> {
     eprintln!("Next: start the server on it, and none on what it was copied from: both would send everything");
     match &to {
         Location::File(path) => eprintln!("  punctual serve --db {}", path.display()),
-        Location::Server { url, .. } => eprintln!("  punctual serve --store {url}"),
+        Location::Server { .. } => eprintln!("  punctual serve --store postgres://... (as --to)"),
     }
     Ok(())
 }

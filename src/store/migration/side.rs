@@ -50,19 +50,7 @@ pub(in crate::store) trait Side {
 
 /// The next rows of a table behind a key, in its order; none: there are no more.
 pub(super) fn read(side: &mut dyn Side, table: &Table, behind: Option<&[Cell]>) -> Result<Vec<Cells>, String> {
-    let key = table.key_list();
-    let mut conditions: Vec<String> = Vec::new();
-    if behind.is_some() {
-        let numbers: Vec<String> = (1..=table.key_len).map(|number| format!("?{number}")).collect();
-        conditions.push(format!("({key}) > ({})", numbers.join(", ")));
-    }
-    if !table.only.is_empty() {
-        conditions.push(table.only.to_owned());
-    }
-    let only = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-    let source = side.source_of(table)?;
-    let find =
-        format!("SELECT {} FROM {source}{only} ORDER BY {key} LIMIT {MIGRATION_SLICE_ROWS}", table.column_list());
+    let find = statement(side, table, behind.is_some())?;
     let values: Vec<Value<'_>> = behind.unwrap_or_default().iter().map(Cell::value).collect();
     let (mut rows, mut bytes) = (Vec::new(), 0);
     side.walk(&find, &values, &mut |row| {
@@ -73,6 +61,22 @@ pub(super) fn read(side: &mut dyn Side, table: &Table, behind: Option<&[Cell]>) 
     })
     .map_err(|why| format!("failed to read the table {} of {}: {why}", table.name, side.place()))?;
     Ok(rows)
+}
+
+/// What reads the first rows of a table, or those behind a key.
+pub(super) fn statement(side: &mut dyn Side, table: &Table, is_behind: bool) -> Result<String, String> {
+    let key = table.key_list();
+    let mut conditions: Vec<String> = Vec::new();
+    if is_behind {
+        let numbers: Vec<String> = (1..=table.key_len).map(|number| format!("?{number}")).collect();
+        conditions.push(format!("({key}) > ({})", numbers.join(", ")));
+    }
+    if !table.only.is_empty() {
+        conditions.push(table.only.to_owned());
+    }
+    let only = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    let (columns, source) = (table.column_list(), side.source_of(table)?);
+    Ok(format!("SELECT {columns} FROM {source}{only} ORDER BY {key} LIMIT {MIGRATION_SLICE_ROWS}"))
 }
 
 /// Rows of whole numbers.

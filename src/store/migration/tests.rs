@@ -2,11 +2,13 @@
 //! It must not move anything: `tests/migrate.rs` does, with real servers.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::side::read;
+use super::side::{read, statement};
 use super::{HISTORY_BY_JOB, HISTORY_BY_TIME, Side, TABLES, Table};
-use crate::postgres::Url;
+use crate::clock;
 use crate::postgres::support::Postgres;
+use crate::postgres::{Connection, Url};
 use crate::store::{postgres, sqlite};
 
 /// What only PostgreSQL has, as it works in another way: who writes, and where.
@@ -75,19 +77,19 @@ fn every_column_of_both_databases_is_moved_or_follows_from_others() {
     assert_eq!(found, moved(), "of the server");
 }
 
+/// Any values in place of those that come.
+fn with_values(text: &str) -> String {
+    (1..=4).fold(text.to_owned(), |text, number| text.replace(&format!("?{number}"), "'1'"))
+}
+
 #[test]
 fn rows_are_read_in_the_order_of_their_keys_by_an_index() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut file = sqlite::FileSide::target(&folder.path().join("p.db")).expect("it can be made");
     for table in TABLES.iter().chain([HISTORY_BY_JOB, HISTORY_BY_TIME]) {
         assert!(read(&mut file, table, None).expect("it can be read").is_empty() || table.name == "marks");
-        let (source, key) = (file.source_of(table).expect("known"), table.key_list());
-        let marks: Vec<&str> = (0..table.key_len).map(|_| "1").collect();
-        let explain = format!(
-            "EXPLAIN QUERY PLAN SELECT {} FROM {source} WHERE ({key}) > ({}) ORDER BY {key} LIMIT 5000",
-            table.column_list(),
-            marks.join(", ")
-        );
+        let text = statement(&mut file, table, true).expect("known");
+        let explain = format!("EXPLAIN QUERY PLAN {}", with_values(&text));
         let mut plan = String::new();
         let walked = file.walk(&explain, &[], &mut |row| {
             plan += row.text(3)?;
@@ -98,4 +100,28 @@ fn rows_are_read_in_the_order_of_their_keys_by_an_index() {
         assert!(plan.starts_with("SEARCH") && !plan.contains("TEMP B-TREE"), "{}: {plan}", table.name);
         assert!(plan.contains(table.columns[table.key_len - 1].0) || table.key_len == 1, "{}: {plan}", table.name);
     }
+}
+
+#[test]
+fn rows_of_several_tables_of_history_are_read_in_one_order_without_sorting() {
+    let Some(url) = Postgres::database() else { return };
+    let url = Url::parse(&url).expect("a URL");
+    let mut server = postgres::ServerSide::open(&url, false).expect("nobody is there");
+    let soon = || clock::mono().plus(Duration::from_secs(30));
+    let mut connection = Connection::connect(&url, soon()).expect("it listens");
+    for number in 1..=3 {
+        let like = format!(
+            "CREATE TABLE executions_{number} (LIKE executions_model, PRIMARY KEY (job_id, scheduled_time, kind, number))"
+        );
+        connection.batch(&like, soon()).expect("it is the first");
+        let note = format!("INSERT INTO partitions VALUES ({number}, 0, 0, 0)");
+        connection.batch(&note, soon()).expect("it is the first");
+    }
+    // As the side has it.
+    connection.batch("SET enable_sort TO off", soon()).expect("it can be set");
+    let text = format!("EXPLAIN {}", with_values(&statement(&mut server, HISTORY_BY_JOB, true).expect("known")));
+    let plan = connection.query(&text, &[], soon()).expect("it can be explained");
+    let plan: Vec<&str> = plan.iter().map(|row| row.text(0).expect("a text")).collect();
+    let has = |what: &str| plan.iter().any(|line| line.contains(what));
+    assert!(has("Merge Append") && has("Index Cond") && !has("Seq Scan") && !has("->  Sort"), "{plan:#?}");
 }

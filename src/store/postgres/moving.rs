@@ -189,9 +189,14 @@ impl Side for ServerSide {
         let session = self.session();
         let all = partitions::all(&session).map_err(|why| why.to_string())?;
         let columns = table.column_list();
-        let mut parts = vec![format!("SELECT {columns} FROM executions_model")];
-        parts.extend(all.iter().map(|partition| format!("SELECT {columns} FROM executions_{}", partition.number)));
-        Ok(format!("({}) AS e", parts.join(" UNION ALL ")))
+        // The model has no index: with it among them, they could not be walked in the order of theirs.
+        let parts: Vec<String> =
+            all.iter().map(|partition| format!("SELECT {columns} FROM executions_{}", partition.number)).collect();
+        Ok(if parts.is_empty() {
+            "executions_model".to_owned()
+        } else {
+            format!("({}) AS e", parts.join(" UNION ALL "))
+        })
     }
 
     fn history(&self) -> &'static Table {
