@@ -338,12 +338,17 @@ fn a_server_says_the_same_on_either_side_and_back_again() {
 fn what_was_under_way_is_sent_from_the_other_side_and_no_second_is_missing() {
     let Some(url) = Postgres::database() else { return };
     let (folder, receiver) = (Folder::new(), Receiver::start());
-    receiver.script("/slow", Script::Status(200));
     let (old, new) = (folder.path("p.db"), folder.path("new.db"));
     let (old, new) = (old.to_str().expect("a text"), new.to_str().expect("a text"));
     let server = folder.serve(old, &[]);
     let ids: Vec<String> =
-        (0..5).map(|job| server.api.create("* * * * * *", &receiver.url(&format!("/{job}")))).collect();
+        (0..4).map(|job| server.api.create("* * * * * *", &receiver.url(&format!("/{job}")))).collect();
+    let shared = created(
+        &server.api,
+        json!({ "schedule": "* * * * * *", "api": receiver.url("/4"), "type": "ATLEAST_ONCE",
+            "concurrencyKey": { "name": "billing", "limit": 9 } }),
+    );
+    let ids: Vec<String> = ids.into_iter().chain([shared]).collect();
     let first = wall_us() / 1_000_000 + 2;
     let run_for = |server: &Server, seconds: i64| {
         let through = wall_us() / 1_000_000 + seconds;
@@ -360,6 +365,9 @@ fn what_was_under_way_is_sent_from_the_other_side_and_no_second_is_missing() {
         count(&url, "SELECT count(*) FROM ledger l JOIN nodes n ON n.id = l.node WHERE n.dead"),
         rows(&said, "ledger") as i64
     );
+    let at_home = "SELECT count(*) FROM ledger l JOIN jobs j ON j.id = l.job_id WHERE l.shard = j.shard";
+    assert_eq!(count(&url, at_home), rows(&said, "ledger") as i64);
+    assert!(count(&url, "SELECT count(*) FROM ledger WHERE shard <> job_id & 255") > 0, "of the job that shares a key");
     let server = folder.serve(&url, &[]);
     assert_eq!(
         count(&url, "SELECT count(*) FROM ledger l JOIN nodes n ON n.id = l.node WHERE n.dead"),
@@ -521,6 +529,8 @@ fn what_is_in_use_not_new_or_of_one_kind_is_left_alone() {
     }
     let (code, why) = refused(old, &url);
     assert!(code == Some(1) && why.contains("failed to read") && !Path::new(old).exists(), "{why}");
+    let (code, why) = refused(&empty(), new);
+    assert!(code == Some(1) && why.contains("there is nothing of punctual in it"), "{why}");
     let server = folder.serve(old, &[]);
     server.api.create("@yearly", &receiver.url("/a"));
     let (code, why) = refused(old, &url);

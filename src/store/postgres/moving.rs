@@ -64,6 +64,11 @@ impl ServerSide {
         if encoding != "UTF8" {
             return Err(OpenError::Encoding(encoding.to_owned()));
         }
+        let known =
+            connection.query("SELECT to_regclass('punctual_schema') IS NOT NULL", &[], soon()).map_err(failed)?;
+        if is_source && !known.first().and_then(|row| row.bool(0)).map_err(failed)? {
+            return Err(OpenError::Failed("there is nothing of punctual in it".to_owned()));
+        }
         take_lock(&mut connection)?;
         let version = schema::migrate(&mut connection, soon()).map_err(failed)?;
         if version > schema::current_version() {
