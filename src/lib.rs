@@ -518,6 +518,14 @@
 //!   noticed if that has changed. What is moved is said to be written by a node that is dead: its unfinished executions are taken over as those of any other,
 //!   and numbers begin above those that were drawn before, on either side.
 //!
+//! - **What moves between the databases is a list of tables** (`store/migration/tables.rs`), which a test holds against both schemas, and one piece of code
+//!   for all of them: rows are read in the order of their keys and put behind those that are there, a slice in a transaction. So nothing is kept of how far
+//!   it is but the rows themselves. Before that the old database counts what it has not counted, as its next start would: then its tables say all
+//!   there is to say, and are copied as they are. History goes in the order in which the other side keeps it: by job into a
+//!   file, by time into PostgreSQL's tables. What is there in part has a mark that is made of what was to be moved, so that it is
+//!   noticed if that has changed. What is moved is said to be written by a node that is dead: its unfinished executions are taken over as those of any other,
+//!   and numbers begin above those that were drawn before, on either side.
+//!
 //! - **The command line is a client, too** (`src/client`, the package `punctual-client`): it knows what the API says and cannot
 //!   name anything of the server. Being a package it is compiled for size, which the hot path is not. What it prints as JSON is the text of the answer; YAML is made of that text as it is read, so that members keep their order. Whether two jobs
 //!   are the same only the server can tell, secrets included: so `apply` sends what there is to be and hears what differs,

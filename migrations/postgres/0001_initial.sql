@@ -44,6 +44,10 @@ BEGIN
     END IF;
 END $$;
 
+-- Goes up with each change of calendars, channels, policies and silences: every node has them in memory.
+CREATE TABLE config_version (value bigint NOT NULL);
+INSERT INTO config_version VALUES (0);
+
 -- Requests that a node took in and another one carries out. Gone as soon as they are answered.
 CREATE TABLE requests (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -414,5 +418,3 @@ CREATE TABLE marks (
 );
 -- Goes up with each change of the tokens, by whatever process.
 INSERT INTO marks VALUES ('tokens', 0);
--- The same of calendars, channels, policies and silences.
-INSERT INTO marks VALUES ('config', 0);

@@ -210,7 +210,14 @@ impl Move<'_> {
     /// Copies what is not there yet.
     fn copy(&mut self, table: &'static Table, of: u64) -> Result<(), String> {
         let mut behind = self.to.last(table)?;
-        let mut done = 0;
+        let mut done = match &behind {
+            // From a try before.
+            Some(_) if of > 0 => {
+                let count = format!("SELECT CAST(count(*) AS BIGINT) FROM {}", self.to.source_of(table)?);
+                number(self.to, &count)?.unwrap_or(0).unsigned_abs()
+            }
+            Some(_) | None => 0,
+        };
         loop {
             let rows = read(self.from, table, behind.as_deref())?;
             let Some(last) = rows.last() else { return Ok(()) };

@@ -12,11 +12,13 @@ use crate::postgres::{Connection, Url};
 use crate::store::{postgres, sqlite};
 
 /// What only PostgreSQL has, as it works in another way: who writes, and where.
-const OF_THE_SERVER: [&str; 5] = ["executions_model", "nodes", "partitions", "punctual_schema", "shards"];
+const OF_THE_SERVER: [&str; 7] =
+    ["config_version", "executions_model", "nodes", "partitions", "punctual_schema", "requests", "shards"];
 /// What SQLite makes by itself.
 const OF_THE_FILE: [&str; 1] = ["sqlite_sequence"];
 /// Columns that follow from others there.
-const FOLLOWING: [(&str, &str); 10] = [
+const FOLLOWING: [(&str, &str); 11] = [
+    ("incidents", "node"),
     ("jobs", "shard"),
     ("jobs", "schedule"),
     ("jobs", "api"),
