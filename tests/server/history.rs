@@ -234,7 +234,12 @@ fn health_and_info_answer_and_every_listed_endpoint_exists() {
         // What has no end is asked for its head.
         let method = if path == "/api/events" { "HEAD" } else { method };
         let answer = test.api().send(method, &path, matches!(method, "POST" | "PUT" | "PATCH").then_some(body));
-        let is_answered = answer.status < 300 || (path.ends_with("/release") && answer.status == 409);
+        let is_answered = match path.as_str() {
+            path if path.ends_with("/release") => answer.status < 300 || answer.status == 409,
+            // This server shares its database with no other.
+            path if path.starts_with("/api/nodes/") => answer.status == 404 && answer.text.contains("Node not found"),
+            _ => answer.status < 300,
+        };
         assert!(is_answered, "{endpoint}: {} {}", answer.status, answer.text);
     }
 }
