@@ -432,6 +432,7 @@ impl Thread {
         if std::mem::take(&mut self.is_failing) {
             self.work.tell(WriterEvent::Working);
         }
+        self.work.tell(WriterEvent::Joined);
         let node = self.writing.store.node();
         self.teller.tell(SharedEvent::Joined(node));
     }
