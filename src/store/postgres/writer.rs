@@ -159,7 +159,8 @@ impl Writing {
     fn reconnect(&mut self) -> Result<(), Error> {
         if self.store.connection.is_lost() {
             let mut connection = connect_to_write(&self.store.url)?;
-            // Whoever takes this node for dead ends the session that may be in the middle of something.
+            // Whoever takes this node for dead ends the session that may be in the middle of something. And a commit waits for
+            // the standby, if there is to be one: so what is found behind it of earlier ones is not on this server alone.
             let note = "UPDATE nodes SET pid = pg_backend_pid() WHERE id = $1";
             connection.execute(note, &[&self.store.node], soon())?;
             self.store.connection = connection;
