@@ -124,8 +124,9 @@ impl Lookout {
             Ask::Look { asked } => self.look(node, *asked),
             Ask::Revoke { node, beat } => self.revoke(integer(node.0), integer(*beat)),
             Ask::Leave(None) => {
-                self.session().run("UPDATE nodes SET leaving = true WHERE id = ?1", values![me])?;
-                Ok(())
+                let session = self.session();
+                session.run("UPDATE nodes SET leaving = true WHERE id = ?1", values![me])?;
+                session.flush()
             }
             Ask::Leave(Some((request, name))) => {
                 let leave = "UPDATE nodes SET leaving = true WHERE name = ?1 AND NOT dead";

@@ -73,6 +73,14 @@ fn answer(id: u64) -> Ask {
 }
 
 #[test]
+fn that_a_node_leaves_is_written() {
+    let Some((mut other, mut one, _)) = two_nodes() else { return };
+    one.ask(Ask::Leave(None));
+    let found = other.query("SELECT name FROM nodes WHERE leaving", &[], soon()).expect("it can be read");
+    assert_eq!(found.first().and_then(|row| row.text(0)).expect("one leaves"), "one");
+}
+
+#[test]
 fn who_waits_for_a_node_that_died_hears_that_nobody_knows() {
     let Some((mut other, mut one, mut two)) = two_nodes() else { return };
     one.forward(7);
