@@ -281,7 +281,7 @@ fn sight(asked: MonoUs, wall: WallUs, took_us: i64, seen: &[Done]) -> Result<Sig
         None => return Err(bad(0, "the database does not tell its time")),
     };
     let (nodes, infos): (Vec<NodeSeen>, Vec<NodeInfo>) = all.into_iter().unzip();
-    // It was asked and answered between these, as good as in the middle.
-    let skew_us = wall.0 + took_us / 2 - theirs;
+    // Their time is of some moment between question and answer, which may be far apart: by so much at least.
+    let skew_us = 0.clamp(wall.0 - theirs, wall.0 + took_us - theirs);
     Ok(Sight { seen: Seen { asked, nodes, owners, has_rows_for_me }, nodes: infos, skew_us, config, may_lose_commits })
 }
