@@ -76,6 +76,14 @@ impl Cluster {
         assert!(status.success(), "{}: {status}", self.nodes[place].name);
     }
 
+    /// Every node runs, or is not to.
+    pub fn assert_alive(&mut self) {
+        for Node { name, server, .. } in &mut self.nodes {
+            let ended = server.as_mut().and_then(Server::ended);
+            assert!(ended.is_none(), "{name} ended by itself: {ended:?}");
+        }
+    }
+
     pub fn api(&self, place: usize) -> Api {
         self.nodes[place].server.as_ref().expect("it runs").api.clone()
     }

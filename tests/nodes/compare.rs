@@ -31,7 +31,7 @@ pub struct Verdict {
     pub of_another_epoch: u64,
     /// Those that came from an older owner after a newer one had sent it.
     pub of_an_older_epoch: u64,
-    pub of_the_same_attempt: u64,
+    pub of_the_same_attempt: Vec<String>,
     /// POSTs to where a job was sent before an acknowledged change.
     pub outdated: u64,
 }
@@ -227,7 +227,9 @@ impl Known<'_> {
                 verdict.repeats += 1;
                 verdict.of_another_epoch += u64::from(after.epoch != before.epoch);
                 verdict.of_an_older_epoch += u64::from(after.epoch < newest);
-                verdict.of_the_same_attempt += u64::from(after.attempt == before.attempt);
+                if after.attempt == before.attempt {
+                    verdict.of_the_same_attempt.push(format!("{key}: {pair:?}"));
+                }
                 if !self.is_within_a_fault(after.at_us) {
                     verdict.add("repeats while nothing was wrong", format!("{key}: {pair:?}"));
                 }

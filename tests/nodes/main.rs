@@ -83,6 +83,7 @@ fn nothing_is_lost_whatever_goes_wrong() {
     println!("nodes: {faults} faults, seed {seed}, {} s", begin.elapsed().as_secs());
     println!("  clients were told:\n{told}");
     println!("{}", stage.figures(&verdict));
+    verdict.of_the_same_attempt.iter().take(10).for_each(|what| println!("    the same attempt: {what}"));
     println!("{verdict}");
     assert!(verdict.is_clean(), "something is lost or wrong; PUNCTUAL_FAULTS_SEED={seed}\n{verdict}");
     stage.end();

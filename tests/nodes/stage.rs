@@ -81,6 +81,7 @@ impl Stage {
             if late == 0 && ready == NODES {
                 return;
             }
+            self.cluster.assert_alive();
             assert!(
                 begin.elapsed() < WELL_PATIENCE,
                 "all is not well so long after {after}: {late} jobs are late, {ready} nodes are ready"
@@ -167,20 +168,33 @@ impl Stage {
         waited
     }
 
+    /// How long the slowest job waited after each kill, in milliseconds.
+    fn slowest(&self) -> Vec<String> {
+        let of = |(at_us, paths): &(i64, Vec<String>)| {
+            let first = |path| self.posts.times.get(path).into_iter().flatten().find(|came| *came > at_us);
+            let slowest = paths.iter().map(|path| first(path).map_or(i64::MAX, |came| came - at_us)).max();
+            format!("{} of {}", slowest.unwrap_or_default() / 1_000, paths.len())
+        };
+        self.kills.iter().map(of).collect()
+    }
+
     /// What was measured.
     pub fn figures(&self, verdict: &Verdict) -> String {
         let in_fault = |at_us: i64| self.windows.iter().any(|window| (window.from_us..=window.to_us).contains(&at_us));
         let (within, outside): (Vec<_>, Vec<_>) = self.posts.late.iter().partition(|(_, at_us)| in_fault(*at_us));
         let lates = |posts: Vec<(i64, i64)>| quantiles(posts.into_iter().map(|(late_us, _)| late_us).collect());
-        let Verdict { rows, repeats, of_another_epoch, of_an_older_epoch, of_the_same_attempt, outdated, .. } = verdict;
+        let Verdict { rows, repeats, of_another_epoch, of_an_older_epoch, of_the_same_attempt: same, outdated, .. } =
+            verdict;
         format!(
             "  {} POSTs, {rows} rows; {repeats} repeats, {of_another_epoch} of them of another epoch, \
-             {of_an_older_epoch} of an older one, {of_the_same_attempt} of the same attempt; {outdated} outdated POSTs\n  \
-             from kill -9 to the first POST of an orphaned job: {} ({} kills, bar 5,000 ms)\n  \
+             {of_an_older_epoch} of an older one, {} of the same attempt; {outdated} outdated POSTs\n  \
+             from kill -9 to the first POST of an orphaned job: {} ({} kills, bar 5,000 ms; the slowest of each: {})\n  \
              late: around faults {}, else {}",
             self.posts.count(),
+            same.len(),
             quantiles(self.orphaned()),
             self.kills.len(),
+            self.slowest().join(", "),
             lates(within),
             lates(outside),
         )

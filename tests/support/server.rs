@@ -124,6 +124,11 @@ impl Server {
         self.child.wait().expect("it is our child");
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is our child")
+    }
+
     /// Waits for its end.
     pub fn wait(mut self) -> ExitStatus {
         let begin = Instant::now();
