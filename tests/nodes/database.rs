@@ -1,6 +1,7 @@
 //! Owns the database of a test: a primary and a standby that each commit waits for, which takes its place.
 //! It must not know who uses it.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub struct Database {
     /// Where they are.
     pub ports: Arc<Ports>,
     name: String,
+    /// The process by which the standby follows, while it stands still.
+    receiver: Option<u32>,
 }
 
 fn options() -> Options {
@@ -37,7 +40,7 @@ impl Database {
         let url = first.new_database();
         let name = url.rsplit_once('/').expect("it ends with its name").1.to_owned();
         let ports = Arc::new([AtomicU16::new(first.port()), AtomicU16::new(0)]);
-        let mut database = Database { servers: [Some(first), None], primary: 0, ports, name };
+        let mut database = Database { servers: [Some(first), None], primary: 0, ports, name, receiver: None };
         database.follow();
         Some(database)
     }
@@ -98,6 +101,18 @@ impl Database {
     /// Ends every session but that of the standby.
     pub fn end_sessions(&self) {
         self.ask("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+    }
+
+    /// Signals the process of the standby that takes in what the primary writes.
+    pub fn signal_standby(&mut self, name: &str) {
+        let standby = self.servers[1 - self.primary].as_ref().expect("there is a standby");
+        if name == "STOP" {
+            self.receiver =
+                Some(until("the standby follows", || standby.ask("SELECT pid FROM pg_stat_wal_receiver").parse().ok()));
+        }
+        let id: u32 = self.receiver.expect("it was stopped before");
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status();
+        assert!(sent.expect("kill is there").success(), "the standby's receiver is gone");
     }
 
     fn primary(&self) -> &Postgres {

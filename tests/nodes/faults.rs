@@ -27,10 +27,14 @@ pub enum Fault {
     ReadOnly,
     /// All sessions are ended.
     Sessions,
+    /// The standby stands still, so that no commit comes to its end.
+    Hang,
+    /// The lines of all nodes to the database are another one.
+    Lines(Line),
 }
 
 /// The kinds there are.
-const KINDS: usize = 18;
+const KINDS: usize = 20;
 
 /// Draws kinds so that each comes before any comes again.
 pub struct Bag {
@@ -77,6 +81,9 @@ impl Bag {
             }
             16 if is_long => (Fault::Crash, below(3_000)),
             16 => (Fault::Sessions, 0),
+            18 => (Fault::Hang, 500 + below(if is_long { 5_000 } else { 1_500 })),
+            19 if is_long => (Fault::Lines(Line::Held(Which::Both)), 1_000 + below(4_000)),
+            19 => (Fault::Lines(Line::Cut), 1_000 + below(4_000)),
             _ if is_long => (Fault::Replace, below(2_000)),
             _ => (Fault::ReadOnly, 500 + below(3_500)),
         }
@@ -88,7 +95,8 @@ impl Fault {
     pub fn node(self) -> Option<usize> {
         match self {
             Fault::Kill(node) | Fault::Stop(node) | Fault::Pause(node) | Fault::Line(node, _) => Some(node),
-            Fault::Crash | Fault::Replace | Fault::ReadOnly | Fault::Sessions => None,
+            Fault::Crash | Fault::Replace | Fault::ReadOnly | Fault::Sessions | Fault::Hang => None,
+            Fault::Lines(_) => None,
         }
     }
 
@@ -101,6 +109,8 @@ impl Fault {
             Fault::Crash | Fault::Replace => database.kill(),
             Fault::ReadOnly => database.set_read_only(true),
             Fault::Sessions => database.end_sessions(),
+            Fault::Hang => database.signal_standby("STOP"),
+            Fault::Lines(line) => cluster.nodes.iter().for_each(|node| node.proxy.set(line)),
         }
     }
 
@@ -113,6 +123,8 @@ impl Fault {
             Fault::Crash => database.start_again(),
             Fault::Replace => database.replace(),
             Fault::ReadOnly => database.set_read_only(false),
+            Fault::Hang => database.signal_standby("CONT"),
+            Fault::Lines(_) => cluster.nodes.iter().for_each(|node| node.proxy.set(Line::Open)),
         }
     }
 
@@ -126,7 +138,8 @@ impl Fault {
                 cluster.run(node);
             }
             Fault::Replace => database.follow(),
-            Fault::Pause(_) | Fault::Line(..) | Fault::Crash | Fault::ReadOnly | Fault::Sessions => {}
+            Fault::Pause(_) | Fault::Line(..) | Fault::Lines(_) | Fault::Hang => {}
+            Fault::Crash | Fault::ReadOnly | Fault::Sessions => {}
         }
     }
 }
@@ -142,6 +155,8 @@ impl fmt::Display for Fault {
             Fault::Replace => f.write_str("promotion of the standby after a kill -9 of the primary"),
             Fault::ReadOnly => f.write_str("read-only primary"),
             Fault::Sessions => f.write_str("all sessions ended"),
+            Fault::Hang => f.write_str("standby that stands still"),
+            Fault::Lines(line) => write!(f, "lines of all nodes: {line:?}"),
         }
     }
 }

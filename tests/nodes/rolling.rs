@@ -33,7 +33,7 @@ fn a_rolling_restart_misses_nothing_and_repeats_nothing() {
         });
     }
     let (begin, first) = (Instant::now(), wall_us() / 1_000_000 + 6);
-    rest_ms(10_000);
+    rest_ms(8_000);
     let mut restarts = Vec::new();
     for place in 0..NODES {
         let (from_us, began) = (wall_us(), Instant::now());
@@ -47,12 +47,12 @@ fn a_rolling_restart_misses_nothing_and_repeats_nothing() {
             began.elapsed().as_millis()
         );
         // What it is given back is part of it.
-        rest_ms(3_000);
+        rest_ms(2_500);
         restarts.push(from_us..wall_us());
-        rest_ms(3_000);
+        rest_ms(2_000);
     }
     let last = wall_us() / 1_000_000;
-    rest_ms(4_000);
+    rest_ms(2_500);
     let mut came: HashMap<(String, i64), Vec<i64>> = HashMap::new();
     for post in receiver.take_posts() {
         let late_us = post.at_us - post.second * 1_000_000;

@@ -26,6 +26,22 @@ const AFTERMATH_US: i64 = 2_500_000;
 /// From kill -9 to the first POST of an orphaned job.
 const ORPHAN_MAX_US: i64 = 20_000_000;
 
+/// What nodes that have stopped leave nothing of.
+const LEFT: [(&str, &str); 4] = [
+    ("jobs whose counters differ from their history", COUNTED),
+    ("rows that are overdue", "SELECT * FROM ledger WHERE due_time < extract(epoch FROM now()) * 1000000 - 60000000"),
+    (
+        "requests that were passed on",
+        "SELECT id, origin, taken, status FROM requests WHERE status IS NULL AND taken IS NULL",
+    ),
+    ("nodes that are not dead, or not settled", "SELECT id, name, dead, settled FROM nodes WHERE NOT dead"),
+];
+const COUNTED: &str = "SELECT t.job_id, t.success, h.success, t.failed, h.failed, t.skipped, h.skipped FROM job_totals t \
+     JOIN jobs j ON j.id = t.job_id AND j.deleted_at IS NULL LEFT JOIN (SELECT job_id, \
+     count(*) FILTER (WHERE status = 0) AS success, count(*) FILTER (WHERE status = 1) AS failed, \
+     count(*) FILTER (WHERE status = 2) AS skipped FROM job_executions GROUP BY 1) h ON h.job_id = t.job_id \
+     WHERE (t.success, t.failed, t.skipped) IS DISTINCT FROM (h.success, h.failed, h.skipped)";
+
 pub struct Stage {
     pub cluster: Cluster,
     database: Database,
@@ -64,12 +80,11 @@ impl Stage {
         jobs.collect()
     }
 
-    /// Waits until every node says that it is ready, and each job is on time.
+    /// Waits until every node says that it is ready, and something was sent for each job that was due since this was asked.
     pub fn until_well(&mut self, after: &str) {
-        let begin = Instant::now();
+        let (begin, due) = (Instant::now(), wall_us() / 1_000_000 + 1);
         loop {
             self.posts.take(&self.receiver);
-            let due = wall_us() / 1_000_000 - 2;
             let late =
                 self.stable.iter().filter(|path| self.posts.latest.get(*path).is_none_or(|second| *second < due));
             let late = late.count();
@@ -200,12 +215,15 @@ impl Stage {
         )
     }
 
-    /// Stops all nodes well.
-    pub fn end(mut self) {
+    /// Stops all nodes well. What they leave in the database that they should not.
+    pub fn end(mut self) -> Vec<String> {
         for place in 0..NODES {
             self.cluster.signal(place, "TERM");
             self.cluster.wait(place);
         }
+        let left = LEFT.map(|(what, sql)| (what, self.database.ask(sql)));
+        let left = left.into_iter().filter(|(_, found)| !found.is_empty());
+        left.map(|(what, found)| format!("{what}: {}", found.lines().take(5).collect::<Vec<_>>().join("; "))).collect()
     }
 }
 
