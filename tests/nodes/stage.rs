@@ -27,14 +27,10 @@ const AFTERMATH_US: i64 = 2_500_000;
 const ORPHAN_MAX_US: i64 = 20_000_000;
 
 /// What nodes that have stopped leave nothing of.
-const LEFT: [(&str, &str); 4] = [
+const LEFT: [(&str, &str); 3] = [
     ("jobs whose counters differ from their history", COUNTED),
     ("rows that are overdue", "SELECT * FROM ledger WHERE due_time < extract(epoch FROM now()) * 1000000 - 60000000"),
-    (
-        "requests that were passed on",
-        "SELECT id, origin, taken, status FROM requests WHERE status IS NULL AND taken IS NULL",
-    ),
-    ("nodes that are not dead, or not settled", "SELECT id, name, dead, settled FROM nodes WHERE NOT dead"),
+    ("nodes that are not dead", "SELECT id, name FROM nodes WHERE NOT dead"),
 ];
 const COUNTED: &str = "SELECT t.job_id, t.success, h.success, t.failed, h.failed, t.skipped, h.skipped FROM job_totals t \
      JOIN jobs j ON j.id = t.job_id AND j.deleted_at IS NULL LEFT JOIN (SELECT job_id, \
