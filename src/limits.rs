@@ -724,6 +724,9 @@ pub const LEAVE_TIME_MAX: Duration = Duration::from_secs(10);
 pub const TAKEN_AT_ONCE: usize = 500;
 /// How long it waits for a lock that somebody has whom it takes for dead, until it ends his session.
 pub const REVOKE_PATIENCE: Duration = Duration::from_millis(200);
+/// How long after a client asked another node may take up what was passed on to it: until the client is told that nobody
+/// knows what became of it, that is known here.
+pub const FORWARD_TIME_MAX: Duration = Duration::from_secs(8);
 /// How long a request that was passed on to another node is kept.
 pub const FORWARDED_KEPT: Duration = Duration::from_secs(300);
 /// How long connecting may take.
@@ -795,6 +798,7 @@ const _: () = {
     assert!(2 * RUN_WAITERS_MAX < CLIENT_CHANGES_PENDING_MAX, "who waits for an execution must not stop all changes");
     assert!(READ_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "a slow read is answered by who knows why");
     assert!(LEFT_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis());
+    assert!(FORWARD_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "nothing begins once nobody waits");
     assert!(LAST_REQUESTS_TIME_MAX.as_millis() < LAST_ANSWERS_TIME_MAX.as_millis(), "nobody is late for its instant");
     assert!(WAL_LEN_MAX < BACKUP_WAL_HURRY && BACKUP_WAL_HURRY < BACKUP_WAL_MAX);
     assert!(BACKUP_QUIET_AHEAD_US < BACKUP_AHEAD_MAX_US);

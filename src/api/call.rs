@@ -96,6 +96,14 @@ pub enum TokenCall {
 }
 
 impl Call {
+    /// Whether its client waits until an execution ends.
+    pub fn waits(&self) -> bool {
+        match self {
+            Call::Change(Action::Run(run)) | Call::Replay(_, run) => run.wait.is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether it changes something, if all goes well.
     pub fn changes(&self) -> bool {
         match self {

@@ -223,7 +223,7 @@ impl Calls {
                 if call.changes()
                     && let Some(owner) = self.owner_elsewhere(engine, request, &call, key)
                 {
-                    return self.pass_on(engine, request, &asking(), asked, owner);
+                    return self.pass_on(engine, (request, &call), &asking(), asked, (owner, now));
                 }
                 if call.changes() {
                     self.audits.begin(request, asking());

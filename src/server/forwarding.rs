@@ -31,17 +31,17 @@ impl Calls {
     pub(super) fn pass_on(
         &self,
         engine: &Engine,
-        request: RequestId,
+        (request, call): (RequestId, &Call),
         asking: &Asking,
         asked: &Request,
-        to: Owner,
+        (to, now): (Owner, Now),
     ) -> Given {
         let passed = Passed::new(asked, asking.who, &asking.client.to_string(), asking.is_secure);
-        let is_asked = passed
-            .zip(engine.nodes.as_ref())
-            .is_some_and(|(passed, nodes)| nodes.ask(Ask::Forward { request, to, text: passed.text() }));
+        let is_asked = passed.zip(engine.nodes.as_ref()).is_some_and(|(passed, nodes)| {
+            nodes.ask(Ask::Forward { request, asked: now.mono, to, text: passed.text() })
+        });
         if is_asked {
-            return Given::MuchLater;
+            return if call.waits() { Given::MuchLater } else { Given::Later };
         }
         refuse(&ApiError::unavailable("the node that has this cannot be asked now; nothing has changed, try again"))
     }
@@ -70,6 +70,9 @@ impl Calls {
             Err(Unplaced::NoJob) => ApiError::no_such_job().response(),
             Err(Unplaced::NoIncident) => ApiError::no_such_incident().response(),
             Err(Unplaced::NoNode) => ApiError::no_such_node().response(),
+            Err(Unplaced::Late) => {
+                ApiError::unavailable("the database did not answer in time; nothing has changed, try again").response()
+            }
             Err(Unplaced::Failed) => ApiError::from(Refusal::Unknown).response(),
         };
         Given::Answer(self.cors.mark(response))

@@ -48,6 +48,8 @@ pub(super) struct Outbox {
     has_sent: bool,
     /// Whether others took this server for dead.
     is_fenced: bool,
+    /// Whether the writer has not said yet that it is done with all that it was given before that was forgotten.
+    is_away: bool,
     commits: Recorder,
     held_up: Recorder,
     writes: Recorder,
@@ -86,14 +88,16 @@ impl Outbox {
         self.is_fenced
     }
 
-    /// Forgets what waits and what was handed over, as others have all it is about. Who waits for changes of tokens.
+    /// Forgets what waits and what was handed over, as others have all it is about. Nothing more is handed over until the
+    /// writer has joined them anew: until then it tells of what was forgotten. Who waits for changes of tokens.
     pub(super) fn forget(&mut self) -> Vec<RequestId> {
         let given = std::mem::take(&mut self.unanswered_tokens).into_iter().flatten();
         let tokens: Vec<_> = given.chain(std::mem::take(&mut self.tokens)).collect();
         let (commits, held_up, writes) =
             (std::mem::take(&mut self.commits), std::mem::take(&mut self.held_up), std::mem::take(&mut self.writes));
         let (newest, failing) = (self.newest, self.failing.take());
-        *self = Outbox { newest, through: newest, failing, commits, held_up, writes, ..Outbox::default() };
+        *self =
+            Outbox { newest, through: newest, failing, is_away: true, commits, held_up, writes, ..Outbox::default() };
         tokens.into_iter().filter_map(|(request, _)| request).collect()
     }
 
@@ -174,13 +178,13 @@ impl Outbox {
     /// When `flush` is to be called at the latest.
     pub(super) fn deadline(&self) -> Option<MonoUs> {
         // While the writer has enough, its answer comes first.
-        self.flush_by.filter(|_| self.unanswered.len() < BATCHES_PENDING_MAX)
+        self.flush_by.filter(|_| self.unanswered.len() < BATCHES_PENDING_MAX && !self.is_away)
     }
 
     /// Hands over what there is, unless the writer has enough: so batches grow with the load. Outcomes that nobody
     /// waits for are gathered for a moment: writing them would take the cores from the burst that they come from.
     pub(super) fn flush(&mut self, writer: &Writer, mono: MonoUs, all: bool) {
-        if !all && !self.is_due(mono) {
+        if self.is_away || (!all && !self.is_due(mono)) {
             return;
         }
         while self.unanswered.len() < BATCHES_PENDING_MAX && !self.is_handed_over() {
@@ -211,6 +215,11 @@ impl Outbox {
     /// Takes note of an event: what the core is to hear, as (through, rejected).
     pub(super) fn note(&mut self, event: WriterEvent, mono: MonoUs) -> Option<(u64, Vec<u64>)> {
         match event {
+            WriterEvent::Committed { .. } | WriterEvent::Fenced if self.is_away => None,
+            WriterEvent::Joined => {
+                self.is_away = false;
+                None
+            }
             WriterEvent::Committed { through, held_up, wrote, sent } => {
                 self.acknowledged = Some(sent);
                 let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
@@ -225,7 +234,7 @@ impl Outbox {
             WriterEvent::Failing { why, rejected } => {
                 tracing::error!(reason = %why, rejected = rejected.len(), "the store cannot be written");
                 self.failing = Some(why);
-                Some((self.through, rejected))
+                (!self.is_away).then_some((self.through, rejected))
             }
             WriterEvent::Fenced => {
                 self.is_fenced = true;
@@ -305,6 +314,28 @@ mod tests {
         assert!(outbox.is_due(later));
         outbox.push(3, row(Status::Pending), MonoUs(10));
         assert!(outbox.is_due(MonoUs(10)), "a POST waits for this row");
+    }
+
+    #[test]
+    fn nothing_is_heard_of_what_was_forgotten_and_nothing_handed_over_until_the_writer_has_joined() {
+        let mut outbox = Outbox::default();
+        outbox.push(1, row(Status::Pending), MonoUs(5));
+        outbox.unanswered.push_back(MonoUs(5));
+        outbox.forget();
+        // Both were under way.
+        let (held_up, wrote) = (Duration::ZERO, Duration::ZERO);
+        let committed = WriterEvent::Committed { through: Some(1), held_up, wrote, sent: MonoUs(5) };
+        for event in [committed, WriterEvent::Fenced] {
+            assert_eq!(outbox.note(event, MonoUs(6)), None);
+        }
+        assert!(!outbox.is_fenced() && outbox.take_acknowledged().is_none(), "that was another node");
+        let failing = WriterEvent::Failing { why: "away".to_owned(), rejected: vec![1] };
+        assert_eq!(outbox.note(failing, MonoUs(6)), None);
+        assert!(outbox.is_failing());
+        outbox.push(2, row(Status::Pending), MonoUs(7));
+        assert_eq!(outbox.deadline(), None);
+        assert_eq!(outbox.note(WriterEvent::Joined, MonoUs(8)), None);
+        assert!(outbox.deadline().is_some() && !outbox.is_empty());
     }
 
     #[test]

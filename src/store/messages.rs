@@ -77,6 +77,8 @@ pub enum WriterEvent {
     /// Others took this server for dead: nothing that it was given since the last event is written, nor will be, until it
     /// has joined them anew.
     Fenced,
+    /// It has joined them anew. What it was given before is not written, and none of it is told of any more.
+    Joined,
     /// Writing fails. What was given is kept and tried again, but for these changes, which are not on disk and never
     /// will be. What may be on disk is not among them.
     Failing {

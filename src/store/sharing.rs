@@ -56,6 +56,8 @@ pub enum Ask {
     Forward {
         /// Whose answer it waits for.
         request: RequestId,
+        /// When that client asked.
+        asked: MonoUs,
         /// Who that is.
         to: Owner,
         /// What is asked.
@@ -126,6 +128,8 @@ pub enum Unplaced {
     NoIncident,
     /// No such node lives.
     NoNode,
+    /// It could not be passed on in time, and so nothing was done.
+    Late,
     /// The database does not answer.
     Failed,
 }

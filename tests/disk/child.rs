@@ -178,7 +178,7 @@ impl Keeping {
                         committed();
                     }
                     WriterEvent::Failing { rejected, .. } => self.rejected.extend(rejected),
-                    WriterEvent::Fenced => unreachable!("a file is nobody else's"),
+                    WriterEvent::Fenced | WriterEvent::Joined => unreachable!("a file is nobody else's"),
                     WriterEvent::ChoreFailed { .. } | WriterEvent::Working => {}
                 }
             }

@@ -139,6 +139,45 @@ impl Postgres {
         self.url_of(&name)
     }
 
+    /// A standby that follows this server, running: a copy of it as it is now.
+    ///
+    /// # Panics
+    /// When it cannot be made, or does not start.
+    pub fn standby(&self, options: &Options) -> Postgres {
+        let options = Options { standby: true, ..options.clone() };
+        let mut standby = Postgres { guard: None, place: Place::new(self.place.programs.clone()), port: 0, options };
+        let mut command = standby.place.program("pg_basebackup");
+        command.arg("--pgdata").arg(standby.data()).args(["--host", "127.0.0.1", "--port", &self.port.to_string()]);
+        command.args(["--username", USER, "--no-password", "--checkpoint=fast", "--no-sync", "--write-recovery-conf"]);
+        succeed(command.env("PGPASSWORD", PASSWORD));
+        standby.start_again();
+        standby
+    }
+
+    /// Makes a primary of a standby: from then on it is written to.
+    pub fn promote(&self) {
+        assert_eq!(self.ask("SELECT pg_promote(true, 60)"), "t", "{}", self.log());
+    }
+
+    /// What this says, one row a line, though the server be read-only for others.
+    ///
+    /// # Panics
+    /// When the server does not carry it out.
+    pub fn ask(&self, sql: &str) -> String {
+        self.ask_of("postgres", sql)
+    }
+
+    /// The same of a database.
+    pub fn ask_of(&self, database: &str, sql: &str) -> String {
+        let mut command = self.place.program("psql");
+        command.arg("--host").arg(&self.place.folder).args(["--port", &self.port.to_string(), "--username", USER]);
+        command.env("PGPASSWORD", PASSWORD).env("PGOPTIONS", "-c default_transaction_read_only=off");
+        command.args(["--no-password", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--command", sql]);
+        let output = command.arg(database).output().unwrap_or_else(|why| panic!("{command:?}: {why}"));
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     /// Over loopback, to the database that is always there.
     pub fn url(&self) -> String {
         self.url_of("postgres")

@@ -69,18 +69,27 @@ impl Server {
     }
 
     /// The same, where what it says of errors goes wherever the command says.
-    pub fn spawn_quietly(mut command: Command) -> Server {
+    pub fn spawn_quietly(command: Command) -> Server {
+        Server::try_spawn(command).expect("the server ended before it listened")
+    }
+
+    /// The same. None: it ended before it listened.
+    pub fn try_spawn(mut command: Command) -> Option<Server> {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary is there");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let mut greeting = String::new();
         let mut address = None;
         while address.is_none() || !greeting.contains("Ctrl-C") {
-            let line = lines.next().expect("the server ended before it listened").expect("it prints text");
+            let Some(line) = lines.next() else {
+                child.wait().expect("it is our child");
+                return None;
+            };
+            let line = line.expect("it prints text");
             address = address.or_else(|| line.split_once("http://").map(|(_, address)| address.trim().to_owned()));
             greeting.push_str(&line);
             greeting.push('\n');
         }
-        Server { child, api: Api::new(&address.expect("the loop ends with one")), greeting }
+        Some(Server { child, api: Api::new(&address.expect("the loop ends with one")), greeting })
     }
 
     /// Runs a server that is not expected to listen.
@@ -113,6 +122,11 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().expect("it is our child");
         self.child.wait().expect("it is our child");
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is our child")
     }
 
     /// Waits for its end.

@@ -1,6 +1,7 @@
 //! Owns the thread that looks how the cluster is, and does what else a node has to do with the others beside its batches.
 //! It must not conclude anything from what it sees.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::background;
 use crate::clock;
 use crate::cluster::{NodeSeen, Seen};
 use crate::core::{NodeId, RequestId};
-use crate::limits::{LOOK_TIME_MAX, REVOKE_PATIENCE, STORE_LOAD_TIME_MAX};
+use crate::limits::{ASKS_PENDING_MAX, FORWARD_TIME_MAX, LOOK_TIME_MAX, REVOKE_PATIENCE, STORE_LOAD_TIME_MAX};
 use crate::postgres::{Connection, Done, Error, Url};
 use crate::store::sharing::{Ask, NodeInfo, Owner, SharedEvent, SharedTeller, Sight, Unplaced};
 use crate::store::sql::{Bad, Row, Sql, bad, integer, values};
@@ -30,12 +31,14 @@ const RETRY_WAIT: Duration = Duration::from_millis(50);
 
 /// What it looks with.
 pub(super) struct Lookout {
-    pub(super) url: Url,
-    pub(super) vault: Option<Arc<Vault>>,
-    pub(super) teller: SharedTeller,
-    pub(super) connection: Option<Connection>,
+    url: Url,
+    vault: Option<Arc<Vault>>,
+    teller: SharedTeller,
+    connection: Option<Connection>,
+    /// Answers to others that could not be given yet.
+    owed: VecDeque<(u64, Option<StoredAnswer>)>,
     /// Whether it was said that something fails.
-    pub(super) is_failing: bool,
+    is_failing: bool,
 }
 
 /// Until when a call may take of which the next one need not know.
@@ -44,6 +47,10 @@ fn shortly() -> MonoUs {
 }
 
 impl Lookout {
+    pub(super) fn new(url: Url, vault: Option<Arc<Vault>>, teller: SharedTeller) -> Lookout {
+        Lookout { url, vault, teller, connection: None, owed: VecDeque::new(), is_failing: false }
+    }
+
     /// Starts it; it ends with whoever asks.
     ///
     /// # Errors
@@ -58,8 +65,9 @@ impl Lookout {
         Ok(())
     }
 
-    fn do_one(&mut self, node: NodeId, ask: &Ask) {
-        let done = self.try_one(node, ask);
+    /// Does one thing. What fails is told, or is asked for again in time.
+    pub(super) fn do_one(&mut self, node: NodeId, ask: &Ask) {
+        let done = self.tell_owed().and_then(|()| self.try_one(node, ask));
         match done {
             Ok(()) => self.is_failing = false,
             Err(why) => {
@@ -74,22 +82,51 @@ impl Lookout {
                     let why = why.to_string();
                     self.teller.tell(SharedEvent::Failed { what: "looking how the other nodes are", why });
                 }
+                // Somebody waits for it, whatever fails meanwhile.
+                if let Ask::Answer { id, answer } = ask
+                    && self.owed.len() < ASKS_PENDING_MAX
+                {
+                    self.owed.push_back((*id, answer.clone()));
+                }
                 std::thread::sleep(RETRY_WAIT);
             }
         }
     }
 
-    fn try_one(&mut self, node: NodeId, ask: &Ask) -> Result<(), Error> {
+    /// Gives the answers that could not be given before.
+    fn tell_owed(&mut self) -> Result<(), Error> {
+        while let Some((id, answer)) = self.owed.front().cloned() {
+            self.connect()?;
+            self.answer(id, answer.as_ref())?;
+            self.owed.pop_front();
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self) -> Result<(), Error> {
         if self.connection.as_ref().is_none_or(Connection::is_lost) {
             self.connection = Some(connect(&self.url)?);
         }
+        Ok(())
+    }
+
+    fn answer(&mut self, id: u64, answer: Option<&StoredAnswer>) -> Result<(), Error> {
+        match answer {
+            Some(answer) => requests::answer(&self.session(), id, answer),
+            None => requests::give_back(&self.session(), id),
+        }
+    }
+
+    fn try_one(&mut self, node: NodeId, ask: &Ask) -> Result<(), Error> {
+        self.connect()?;
         let me = integer(node.0);
         match ask {
             Ask::Look { asked } => self.look(node, *asked),
             Ask::Revoke { node, beat } => self.revoke(integer(node.0), integer(*beat)),
             Ask::Leave(None) => {
-                self.session().run("UPDATE nodes SET leaving = true WHERE id = ?1", values![me])?;
-                Ok(())
+                let session = self.session();
+                session.run("UPDATE nodes SET leaving = true WHERE id = ?1", values![me])?;
+                session.flush()
             }
             Ask::Leave(Some((request, name))) => {
                 let leave = "UPDATE nodes SET leaving = true WHERE name = ?1 AND NOT dead";
@@ -103,15 +140,18 @@ impl Lookout {
                 self.teller.tell(SharedEvent::Config(Box::new(config)));
                 Ok(())
             }
-            Ask::Forward { request, to, text } => {
-                let vault = self.vault.clone();
-                if !requests::forward(&self.session(), vault.as_deref(), me, *request, to, text)? {
+            Ask::Forward { request, asked, to, text } => {
+                let (vault, age_us) = (self.vault.clone(), clock::mono().0.saturating_sub(asked.0));
+                if u128::from(age_us) > FORWARD_TIME_MAX.as_micros() {
+                    self.teller.tell(SharedEvent::Answered(vec![(*request, Err(Unplaced::Late))]));
+                    return Ok(());
+                }
+                if !requests::forward(&self.session(), vault.as_deref(), me, (*request, integer(age_us)), to, text)? {
                     self.teller.tell(SharedEvent::Answered(vec![(*request, Err(nobody(to)))]));
                 }
                 Ok(())
             }
-            Ask::Answer { id, answer: Some(answer) } => requests::answer(&self.session(), *id, answer),
-            Ask::Answer { id, answer: None } => requests::give_back(&self.session(), *id),
+            Ask::Answer { id, answer } => self.answer(*id, answer.as_ref()),
         }
     }
 
@@ -144,7 +184,9 @@ impl Lookout {
             requests::look(pipeline, &me);
         })?;
         let took_us = i64::try_from(clock::mono().0.saturating_sub(asked.0)).unwrap_or(0);
-        let answered = seen.pop().map(|done| requests::answered(&done)).transpose()?.unwrap_or_default();
+        let unanswered = seen.pop().map(|done| requests::unanswered(&done)).transpose()?.unwrap_or_default();
+        let mut answered = seen.pop().map(|done| requests::answered(&done)).transpose()?.unwrap_or_default();
+        answered.extend(unanswered);
         let vault = self.vault.as_deref();
         let taken = seen.pop().map(|done| requests::asked(&done, vault)).transpose()?.unwrap_or_default();
         let sight = sight(asked, wall, took_us, &seen)?;
@@ -239,7 +281,7 @@ fn sight(asked: MonoUs, wall: WallUs, took_us: i64, seen: &[Done]) -> Result<Sig
         None => return Err(bad(0, "the database does not tell its time")),
     };
     let (nodes, infos): (Vec<NodeSeen>, Vec<NodeInfo>) = all.into_iter().unzip();
-    // It was asked and answered between these, as good as in the middle.
-    let skew_us = wall.0 + took_us / 2 - theirs;
+    // Their time is of some moment between question and answer, which may be far apart: by so much at least.
+    let skew_us = 0.clamp(wall.0 - theirs, wall.0 + took_us - theirs);
     Ok(Sight { seen: Seen { asked, nodes, owners, has_rows_for_me }, nodes: infos, skew_us, config, may_lose_commits })
 }

@@ -36,6 +36,8 @@ mod taking;
 mod writer;
 
 #[cfg(test)]
+mod lookout_tests;
+#[cfg(test)]
 mod subject;
 #[cfg(test)]
 mod tests;

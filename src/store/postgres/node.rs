@@ -30,8 +30,7 @@ pub(in crate::store) fn start(
     let Shared { orders, asks, me, teller } = shared;
     let (url, vault, homes) = (store.url.clone(), store.vault.clone(), Arc::new(Mutex::default()));
     listener::start(url.clone(), me, teller.clone())?;
-    let lookout =
-        Lookout { url: url.clone(), vault: vault.clone(), teller: teller.clone(), connection: None, is_failing: false };
+    let lookout = Lookout::new(url.clone(), vault.clone(), teller.clone());
     lookout.start(asks)?;
     let loader = Loader { url, vault, zones, homes: Arc::clone(&homes), teller: teller.clone() };
     let claims = loader.start()?;

@@ -3,8 +3,8 @@
 //! It must not know what is asked.
 
 use super::session::Session;
-use crate::clock;
 use crate::core::{RequestId, Shard};
+use crate::limits::FORWARD_TIME_MAX;
 use crate::postgres::{Done, Error, Param, Pipeline};
 use crate::store::StoredAnswer;
 use crate::store::sharing::{Forwarded, Owner, Unplaced};
@@ -14,12 +14,18 @@ use crate::vault::Vault;
 /// What a request is sealed for.
 const SEALED_FOR: &[u8] = b"request to another node";
 
-/// Passes a request on, and tells who has it to carry out. False: there is nothing that it could be about.
+/// How long a request may be taken up, in microseconds.
+const TAKEN_WITHIN_US: i64 = FORWARD_TIME_MAX.as_micros() as i64;
+/// Now, by the one clock that all nodes share, in microseconds since 1970.
+const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS int8)";
+
+/// Passes a request on that a client made so many microseconds ago, and tells who has it to carry out. False: there is
+/// nothing that it could be about.
 pub(super) fn forward(
     session: &Session<'_>,
     vault: Option<&Vault>,
     origin: i64,
-    request: RequestId,
+    (request, age_us): (RequestId, i64),
     to: &Owner,
     text: &[u8],
 ) -> Result<bool, Error> {
@@ -39,7 +45,7 @@ pub(super) fn forward(
     };
     let insert = format!(
         "WITH place AS ({found}), put AS (INSERT INTO requests (shard, node, origin, number, asked_at, request) \
-         SELECT shard, node, $1, $2, $3, $4 FROM place AS p (shard, node) RETURNING shard, node) \
+         SELECT shard, node, $1, $2, {NOW} - $3, $4 FROM place AS p (shard, node) RETURNING shard, node) \
          SELECT pg_notify('punctual', coalesce(put.node, s.owner)::text) FROM put JOIN shards s ON s.shard = put.shard"
     );
     let place = match to {
@@ -47,23 +53,32 @@ pub(super) fn forward(
         Owner::Job(job) => crate::store::sql::integer(job.0),
         Owner::Incident(incident) => crate::store::sql::integer(incident.0),
     };
-    let (number, now) = (crate::store::sql::integer(request.0), clock::wall().0);
-    let put = session.query(&insert, &[&origin, &number, &now, &text, &place])?;
+    let number = crate::store::sql::integer(request.0);
+    let put = session.query(&insert, &[&origin, &number, &age_us, &text, &place])?;
     Ok(!put.rows.is_empty())
 }
 
-/// Takes up requests that a node can carry out, and gives it the answers of those that it passed on: the values of both are
-/// the node. To be read by `asked` and `answered`.
+/// Takes up requests that a node can carry out, and gives it the answers of those that it passed on, and those that a node
+/// took up that died. To be read by `asked`, `answered` and `unanswered`.
+///
+/// What is old, or whose client lost the node it asked, is left: whoever asked has been told that nobody knows, and may have
+/// asked for something else since, which must not be undone.
 pub(super) fn look(pipeline: &mut Pipeline<'_>, node: &i64) {
     let params: [&dyn Param; 1] = [node];
-    pipeline.run(
-        "UPDATE requests SET taken = $1 WHERE taken IS NULL AND status IS NULL \
+    let take = format!(
+        "UPDATE requests SET taken = $1 WHERE taken IS NULL AND status IS NULL AND asked_at > {NOW} - {TAKEN_WITHIN_US} \
          AND (node = $1 OR (node IS NULL AND shard IN (SELECT shard FROM shards WHERE owner = $1))) \
-         RETURNING id, request, CASE WHEN node IS NULL THEN shard END",
+         AND EXISTS (SELECT 1 FROM nodes WHERE id = origin AND NOT dead) \
+         RETURNING id, request, CASE WHEN node IS NULL THEN shard END"
+    );
+    pipeline.run(&take, &params);
+    pipeline.run(
+        "DELETE FROM requests WHERE origin = $1 AND status IS NOT NULL RETURNING number, status, headers, body",
         &params,
     );
     pipeline.run(
-        "DELETE FROM requests WHERE origin = $1 AND status IS NOT NULL RETURNING number, status, headers, body",
+        "DELETE FROM requests WHERE origin = $1 AND status IS NULL AND taken IS NOT NULL \
+         AND NOT EXISTS (SELECT 1 FROM nodes WHERE id = taken AND NOT dead) RETURNING number",
         &params,
     );
 }
@@ -98,6 +113,11 @@ pub(super) fn answered(done: &Done) -> Result<Vec<Answered>, Bad> {
         Ok((RequestId(row.get(0)?), Ok(answer)))
     };
     done.rows.iter().map(|row| read(&Row(&row))).collect()
+}
+
+/// Requests that nobody will answer.
+pub(super) fn unanswered(done: &Done) -> Result<Vec<(RequestId, Result<StoredAnswer, Unplaced>)>, Bad> {
+    done.rows.iter().map(|row| Ok((RequestId(Row(&row).get(0)?), Err(Unplaced::Failed)))).collect()
 }
 
 /// Answers a request, and tells who took it in.

@@ -13,8 +13,8 @@ use super::{counts, keeper, partitions, retention};
 use crate::clock;
 use crate::core::{Class, ExecutionKey, JobChange, Known, LedgerRow, NodeId, Persist, Seq, Shard, Shards, Status};
 use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
-use crate::postgres::Url;
-use crate::postgres::support::Postgres;
+use crate::postgres::support::{Options, Postgres};
+use crate::postgres::{Connection, Url};
 use crate::store::sql::Sql;
 use crate::store::{Batch, Keep};
 use crate::time::{Instant, WallUs};
@@ -168,6 +168,46 @@ fn who_joins_anew_is_another_node_and_the_one_before_is_dead() {
     let claim = node.take(256, &Shards::NONE).expect("it lives");
     assert_eq!(claim.new, Shards::ALL);
     node.write(&rows([row(1, 1, 1, Status::Success)])).expect("its batches are counted anew");
+}
+
+#[test]
+fn what_no_standby_has_is_not_acknowledged_though_it_is_found() {
+    let Some(server) = Postgres::start(&Options::default()) else { return };
+    let url = Url::parse(&server.new_database()).expect("it is the URL of a database");
+    let mut node = node(&url, "only");
+    node.write(&batch([put(1, "")])).expect("it lives");
+    let mut other = connect(&url).expect("it listens");
+    let set = |other: &mut Connection, names: &str| {
+        let text = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
+        for text in [&*text, "SELECT pg_reload_conf()"] {
+            other.batch(text, soon()).expect("it can be");
+        }
+    };
+    // A standby that never comes.
+    set(&mut other, "nobody");
+    let changed = rows([row(1, 1, 1, Status::Success)]);
+    std::thread::scope(|scope| {
+        let (url, changed) = (&url, &changed);
+        // Who waits for it is ended twice: first who wrote, then who looks what became of that.
+        let ender = scope.spawn(move || {
+            let mut ender = connect(url).expect("it listens");
+            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+            let mut ended = 0;
+            while ended < 2 {
+                ended += ender.query(end, &[], soon()).expect("it can be").len();
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let written = node.write(changed);
+        assert!(matches!(written, Err(Unwritten::Unknown(_))), "{written:?}");
+        // By then it is in the database, and nowhere else.
+        let written = node.write(changed);
+        assert!(written.is_err(), "this server alone has it");
+        ender.join().expect("it ends");
+    });
+    set(&mut other, "");
+    node.write(&changed).expect("nothing is waited for");
+    assert_eq!(count(&mut node, "SELECT count(*) FROM job_executions"), 1);
 }
 
 #[test]

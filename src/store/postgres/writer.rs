@@ -161,7 +161,8 @@ impl Writing {
             let mut connection = connect_to_write(&self.store.url)?;
             // It has its share of the lock that keeps migrations off.
             moving::admit(&mut connection).map_err(|why| Error::Value(why.to_string()))?;
-            // Whoever takes this node for dead ends the session that may be in the middle of something.
+            // Whoever takes this node for dead ends the session that may be in the middle of something. And a commit waits for
+            // the standby, if there is to be one: so what is found behind it of earlier ones is not on this server alone.
             let note = "UPDATE nodes SET pid = pg_backend_pid() WHERE id = $1";
             connection.execute(note, &[&self.store.node], soon())?;
             self.store.connection = connection;
@@ -434,6 +435,7 @@ impl Thread {
         if std::mem::take(&mut self.is_failing) {
             self.work.tell(WriterEvent::Working);
         }
+        self.work.tell(WriterEvent::Joined);
         let node = self.writing.store.node();
         self.teller.tell(SharedEvent::Joined(node));
     }

@@ -1,0 +1,115 @@
+//! Owns the tests of what a node does about the others beside its batches, on a real PostgreSQL.
+//! It must not test what follows from what it sees.
+
+use std::sync::Arc;
+
+use super::lookout::Lookout;
+use super::open::{Store, connect, soon};
+use crate::clock;
+use crate::core::{NodeId, RequestId, Shard};
+use crate::limits::FORWARD_TIME_MAX;
+use crate::postgres::support::Postgres;
+use crate::postgres::{Connection, Url};
+use crate::store::StoredAnswer;
+use crate::store::sharing::{Ask, Owner, SharedEvent, Sharing, Unplaced};
+
+/// A node that looks, and what it tells.
+struct Node {
+    id: NodeId,
+    lookout: Lookout,
+    sharing: Sharing,
+}
+
+impl Node {
+    fn new(url: &Url, name: &str) -> Node {
+        let id = Store::open(url, name).expect("it can be opened").node();
+        let (sharing, shared) = Sharing::new(id, Arc::new(|| {}));
+        let lookout = Lookout::new(url.clone().with_application_name(name), None, shared.teller);
+        Node { id, lookout, sharing }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.lookout.do_one(self.id, &ask);
+    }
+
+    /// Asks whoever has the first shard for something.
+    fn forward(&mut self, request: u64) {
+        let (request, to) = (RequestId(request), Owner::Shard(Shard(0)));
+        self.ask(Ask::Forward { request, asked: clock::mono(), to, text: b"{}".to_vec() });
+    }
+
+    /// What it was asked, and what others answered it, when it looks now.
+    fn look(&mut self) -> (Vec<u64>, Vec<(u64, Result<u16, Unplaced>)>) {
+        self.ask(Ask::Look { asked: clock::mono() });
+        let (mut asked, mut answered) = (Vec::new(), Vec::new());
+        while let Some(event) = self.sharing.try_event() {
+            match event {
+                SharedEvent::Asked(requests) => asked.extend(requests.iter().map(|request| request.id)),
+                SharedEvent::Answered(answers) => {
+                    let told = answers.into_iter().map(|(request, answer)| (request.0, answer.map(|told| told.status)));
+                    answered.extend(told);
+                }
+                _ => {}
+            }
+        }
+        (asked, answered)
+    }
+}
+
+fn two_nodes() -> Option<(Connection, Node, Node)> {
+    let url = Url::parse(&Postgres::database()?).expect("it is the URL of a database");
+    let (one, two) = (Node::new(&url, "one"), Node::new(&url, "two"));
+    let mut other = connect(&url).expect("it listens");
+    run(&mut other, &format!("UPDATE shards SET owner = {}", two.id.0));
+    Some((other, one, two))
+}
+
+fn run(connection: &mut Connection, text: &str) {
+    connection.batch(text, soon()).expect("it can be carried out");
+}
+
+fn answer(id: u64) -> Ask {
+    Ask::Answer { id, answer: Some(StoredAnswer { status: 204, headers: Vec::new(), body: Vec::new() }) }
+}
+
+#[test]
+fn that_a_node_leaves_is_written() {
+    let Some((mut other, mut one, _)) = two_nodes() else { return };
+    one.ask(Ask::Leave(None));
+    let found = other.query("SELECT name FROM nodes WHERE leaving", &[], soon()).expect("it can be read");
+    assert_eq!(found.first().and_then(|row| row.text(0)).expect("one leaves"), "one");
+}
+
+#[test]
+fn who_waits_for_a_node_that_died_hears_that_nobody_knows() {
+    let Some((mut other, mut one, mut two)) = two_nodes() else { return };
+    one.forward(7);
+    assert_eq!(two.look().0.len(), 1);
+    assert_eq!(one.look().1, [], "it is being carried out");
+    run(&mut other, &format!("UPDATE nodes SET dead = true WHERE id = {}", two.id.0));
+    assert_eq!(one.look().1, [(7, Err(Unplaced::Failed))]);
+    assert_eq!(one.look().1, [], "once");
+}
+
+#[test]
+fn nothing_is_begun_of_which_somebody_was_told_that_nobody_knows() {
+    let Some((mut other, mut one, mut two)) = two_nodes() else { return };
+    one.forward(1);
+    run(&mut other, &format!("UPDATE requests SET asked_at = asked_at - {}", FORWARD_TIME_MAX.as_micros()));
+    assert_eq!(two.look().0, [0_u64; 0], "it waited too long");
+    one.forward(2);
+    run(&mut other, &format!("UPDATE nodes SET dead = true WHERE id = {}", one.id.0));
+    assert_eq!(two.look().0, [0_u64; 0], "its client has lost whom it asked");
+}
+
+#[test]
+fn an_answer_that_could_not_be_given_is_given_later() {
+    let Some((mut other, mut one, mut two)) = two_nodes() else { return };
+    one.forward(7);
+    let asked = two.look().0;
+    run(&mut other, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'two'");
+    two.ask(answer(asked[0]));
+    assert_eq!(one.look().1, [], "the connection was lost");
+    two.look();
+    assert_eq!(one.look().1, [(7, Ok(204))]);
+}
