@@ -144,6 +144,10 @@ fn make_folder(parent: &Path) -> Result<PathBuf, BenchError> {
 fn spawn(options: &ChildOptions, identity: Option<&Identity>, folder: &Path, database: &Path) -> io::Result<Process> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("serve").arg("--listen=http://127.0.0.1:0").arg("--db").arg(database).args(&options.flags);
+    // What is in the environment is for a server that is not measured: above all where its jobs are.
+    for (variable, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PUNCTUAL_")) {
+        command.env_remove(variable);
+    }
     if let Some(identity) = identity {
         let path = folder.join("receiver.pem");
         fs::write(&path, &identity.pem)?;
