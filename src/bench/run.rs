@@ -10,13 +10,14 @@ use super::BenchError;
 use super::ceiling::{self, Limits};
 use super::client::drive;
 use super::load::Paced;
-use super::measured::{Measured, Minute};
+use super::measured::{Measured, Minute, NodeFigures, highest};
 use super::options::{Mode, Options, Subject as Choice};
 use super::procfs::{self, Usage};
 use super::progress::Progress;
 use super::receiver::{Behaviour, Receiver};
 use super::stream::Identity;
 use super::subject::Subject;
+use super::takeover::Takeover;
 use super::tally::{OPEN_SECONDS, Tally};
 use crate::clock;
 use crate::schedule::{Schedule, Zone};
@@ -24,6 +25,10 @@ use crate::time::{Instant as Second, US_PER_SECOND};
 
 /// Executions of the window that are late are awaited so long after it.
 const STRAGGLE: Duration = Duration::from_secs(5);
+/// The same where a node was killed, whose jobs others have to take over.
+const STRAGGLE_AFTER_KILL: Duration = Duration::from_secs(20);
+/// A node is killed so long after a full second: while POSTs are under way.
+const KILL_AFTER_SECOND_US: i64 = 2_000;
 /// What comes twice may come a little later.
 const SETTLE: Duration = Duration::from_millis(500);
 /// How long before a full second everything of ours is done with.
@@ -42,8 +47,9 @@ pub(super) fn measure(
     let identity = identity.map_err(|why| BenchError::Io("make a certificate", why))?;
     let limits = limits(options, identity.as_ref(), progress, stop)?;
     let sync = match &options.subject {
-        Choice::Child(child) => ceiling::sync(&child.folder),
-        Choice::Api { .. } | Choice::Elsewhere { .. } => None,
+        Choice::Child(child) if child.shared.is_none() => ceiling::sync(&child.folder),
+        // The disk of the database may be elsewhere.
+        Choice::Child(_) | Choice::Api { .. } | Choice::Elsewhere { .. } => None,
     };
     let behaviour = Behaviour {
         spread: options.spread,
@@ -54,6 +60,9 @@ pub(super) fn measure(
     let receiver = Receiver::start(behaviour, identity.clone(), options.port, options.receivers)
         .map_err(|why| BenchError::Io("start the receiver", why))?;
     let mut subject = Subject::begin(&options.subject, identity.as_ref(), progress)?;
+    let settling = Instant::now();
+    let shards = subject.settle(stop)?;
+    let settled = (!shards.is_empty()).then(|| settling.elapsed());
     let (schedule, begin) = schedule(options)?;
     let creation = prepare(options, &schedule, &receiver, &mut subject, progress, stop)?;
     let now = u32::try_from(clock::wall().floor().as_secs()).unwrap_or(0);
@@ -66,15 +75,15 @@ pub(super) fn measure(
     let tally = Tally::new(options.jobs, options.spread, window, due);
     receiver.record();
     let beside = beside(options, &subject, window, stop)?;
-    let mut watch =
-        Watch { options, receiver: &receiver, subject, tally, window, minutes: Vec::new(), minute: (0, 0), stop };
+    let (minutes, minute, takeover) = (Vec::new(), (0, 0), None);
+    let mut watch = Watch { options, receiver: &receiver, subject, tally, window, minutes, minute, takeover, stop };
 
     progress.say(&format!("{} jobs, a window of {} s begins in {} s", options.jobs, options.seconds, from - now));
     watch.sleep_until(from, -BEFORE_SECOND_US)?;
-    let before = (watch.subject.usage(), procfs::cpu_of_all(&receiver.tasks()));
+    let before = (watch.subject.usages(), procfs::cpu_of_all(&receiver.tasks()));
     let posts_before = receiver.requests();
     watch.window(progress)?;
-    let after = (watch.subject.usage(), procfs::cpu_of_all(&receiver.tasks()));
+    let after = (watch.subject.usages(), procfs::cpu_of_all(&receiver.tasks()));
     let posts = receiver.requests() - posts_before;
     watch.stragglers(progress)?;
 
@@ -86,15 +95,13 @@ pub(super) fn measure(
             Some(paced.results())
         }
     };
-    let Watch { mut subject, mut tally, minutes, .. } = watch;
+    let Watch { mut subject, mut tally, minutes, takeover, .. } = watch;
     let metrics = subject.metrics();
-    // The highest memory may have been needed after the window.
-    let usage = before.0.zip(after.0).map(|(first, last)| {
-        let peak_rss_kib = subject.usage().map_or(last.peak_rss_kib, |now| now.peak_rss_kib);
-        (first, Usage { peak_rss_kib, ..last })
-    });
+    let usages = used(&before.0, &after.0, &subject.usages());
+    let nodes = nodes(&subject, &shards, &usages);
     let files = subject.files();
     let stopped = subject.stop();
+    let history = subject.became(window)?;
     tally.close_before(u32::MAX);
     Ok(Measured {
         machine,
@@ -110,12 +117,38 @@ pub(super) fn measure(
         creation,
         api_load,
         posts,
-        usage,
+        usage: usages.into_iter().flatten().reduce(|all, one| (all.0.plus(one.0), all.1.plus(one.1))),
         metrics,
+        nodes,
+        settled,
+        takeover: takeover.map(|takeover| takeover.figures(tally.counts.repeats)),
+        history,
         files,
         stopped,
         receiver_cpu: before.1.zip(after.1).map(|(first, last)| last.saturating_sub(first)),
     })
+}
+
+/// What each server used at the beginning and the end of the window. The highest memory may have been needed after it.
+fn used(before: &[Option<Usage>], after: &[Option<Usage>], now: &[Option<Usage>]) -> Vec<Option<(Usage, Usage)>> {
+    let each = before.iter().zip(after).zip(now);
+    each.map(|((before, after), now)| {
+        let (before, after) = ((*before)?, (*after)?);
+        Some((before, Usage { peak_rss_kib: now.map_or(after.peak_rss_kib, |now| now.peak_rss_kib), ..after }))
+    })
+    .collect()
+}
+
+/// The nodes, if there is more than one server.
+fn nodes(subject: &Subject, shards: &[u64], usages: &[Option<(Usage, Usage)>]) -> Vec<NodeFigures> {
+    let each = subject.children().iter().zip(shards).zip(usages);
+    each.map(|((child, shards), usage)| NodeFigures {
+        name: child.name().to_owned(),
+        shards: *shards,
+        is_killed: child.is_killed(),
+        usage: *usage,
+    })
+    .collect()
 }
 
 fn limits(
@@ -215,15 +248,15 @@ fn beside(
     (from, until): (u32, u32),
     stop: &Arc<AtomicBool>,
 ) -> Result<Option<JoinHandle<Result<Paced, BenchError>>>, BenchError> {
-    let Some((address, host)) = subject.api().filter(|_| options.api_creates + options.api_gets > 0) else {
+    let Some((addresses, host)) = subject.api().filter(|_| options.api_creates + options.api_gets > 0) else {
         return Ok(None);
     };
     let (start, end) = (moment(from), moment(until));
     let rates = (options.api_creates, options.api_gets);
     let mut paced = Paced::new(host, &tomorrow(), subject.created().to_vec(), rates, start);
-    let stop = Arc::clone(stop);
+    let (addresses, stop) = (addresses.to_vec(), Arc::clone(stop));
     let thread = std::thread::Builder::new().name("api-load".to_owned()).spawn(move || {
-        drive(address, API_CONNECTIONS, &mut paced, end, &stop)
+        drive(&addresses, API_CONNECTIONS, &mut paced, end, &stop)
             .map_err(|why| BenchError::Io("load the API beside", why))?;
         Ok(paced)
     });
@@ -246,6 +279,8 @@ struct Watch<'a> {
     minutes: Vec<Minute>,
     /// Arrived and missed up to the last minute.
     minute: (u64, u64),
+    /// Once a node was killed.
+    takeover: Option<Takeover>,
     stop: &'a AtomicBool,
 }
 
@@ -254,6 +289,9 @@ impl Watch<'_> {
     fn window(&mut self, progress: &mut Progress) -> Result<(), BenchError> {
         let (from, until) = self.window;
         for second in from..until {
+            if self.options.kills() && second == from + self.options.seconds / 2 {
+                self.kill(second, progress)?;
+            }
             // Everything of ours is done between the bursts.
             self.sleep_until(second + 1, -BEFORE_SECOND_US)?;
             self.take_in();
@@ -277,15 +315,29 @@ impl Watch<'_> {
     fn stragglers(&mut self, progress: &mut Progress) -> Result<(), BenchError> {
         self.sleep_until(self.window.1, i64::try_from(SETTLE.as_micros()).unwrap_or(0))?;
         self.take_in();
-        let until = Instant::now() + STRAGGLE;
+        let until = Instant::now() + if self.takeover.is_some() { STRAGGLE_AFTER_KILL } else { STRAGGLE };
         let mut said = false;
-        while !self.tally.is_complete() && Instant::now() < until {
+        while !self.is_complete() && Instant::now() < until {
             if !std::mem::replace(&mut said, true) {
                 progress.say(&format!("waiting for {} that have not arrived", self.tally.counts.missed()));
             }
             self.nap(Duration::from_millis(50))?;
             self.take_in();
         }
+        Ok(())
+    }
+
+    /// Whether all has arrived that was due, and every job of a node that was killed goes on.
+    fn is_complete(&self) -> bool {
+        self.tally.is_complete() && self.takeover.as_ref().is_none_or(Takeover::is_over)
+    }
+
+    /// Kills a node just after a second has begun.
+    fn kill(&mut self, second: u32, progress: &mut Progress) -> Result<(), BenchError> {
+        let (node, jobs) = self.subject.victim()?;
+        progress.say(&format!("killing {node}, which has {} of the jobs", jobs.len()));
+        self.sleep_until(second, KILL_AFTER_SECOND_US)?;
+        self.takeover = Some(Takeover::new(node, jobs, self.subject.kill(), self.tally.counts.repeats));
         Ok(())
     }
 
@@ -301,10 +353,10 @@ impl Watch<'_> {
             arrived: arrived - self.minute.0,
             missed: missed.saturating_sub(self.minute.1),
             drift,
-            usage: self.subject.usage(),
+            usage: self.subject.usages().into_iter().flatten().reduce(Usage::plus),
             files: self.subject.files(),
-            commit_p99_ms: metrics.as_ref().and_then(|it| it.pointer("/store/commit/p99Ms")?.as_f64()),
-            held_up_max_ms: metrics.as_ref().and_then(|it| it.pointer("/store/heldUp/maxMs")?.as_f64()),
+            commit_p99_ms: highest(&metrics, "/store/commit/p99Ms"),
+            held_up_max_ms: highest(&metrics, "/store/heldUp/maxMs"),
         };
         self.minute = (arrived, missed);
         progress.say(&super::table::minute(&minute));
@@ -314,6 +366,9 @@ impl Watch<'_> {
     fn take_in(&mut self) {
         for arrivals in self.receiver.take() {
             self.tally.add(&arrivals);
+            if let Some(takeover) = &mut self.takeover {
+                takeover.add(&arrivals);
+            }
         }
     }
 

@@ -56,6 +56,7 @@ pub use messages::{
     FoundJobs, JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
     StoredAnswer, Strip, StripRun, WriterEvent,
 };
+pub use postgres::{Became, Borrowed};
 pub use reading::Readers;
 pub use sharing::{Ask, Forwarded, NodeInfo, Owner, SharedConfig, SharedEvent, Sharing, Sight, Taken, Unplaced};
 pub use sqlite::{
