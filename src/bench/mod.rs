@@ -4,7 +4,7 @@
 //! In reading order:
 //!
 //! - `options`: what is to be measured;
-//! - `run`: the order of a measurement, from the receiver's start to the last straggler;
+//! - `run`: the order of a measurement, from the receiver's start to the last straggler; `watch`: its window;
 //! - `subject`: who is measured, our own server (`child`, with `history` beforehand), several of them that are `nodes` of one
 //!   database, or another;
 //! - `receiver`, `spread`, `connection`, `stream`, `identity`: arrivals;
@@ -36,6 +36,7 @@ mod subject;
 mod table;
 mod takeover;
 mod tally;
+mod watch;
 
 use std::fmt;
 use std::io;
