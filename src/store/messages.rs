@@ -163,6 +163,8 @@ pub enum Query {
         /// Now.
         now: WallUs,
     },
+    /// A job that keeps a change from being made, whichever node has it.
+    InTheWay(Obstacle),
     /// One execution.
     One {
         /// Which.
@@ -216,6 +218,17 @@ pub enum Query {
         /// far that there are not too many.
         step_s: u32,
     },
+}
+
+/// What may keep a change from being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A job has this name.
+    Named(Box<str>),
+    /// A job follows this calendar.
+    Follows(Arc<str>),
+    /// A job names this channel.
+    TellsOver(Arc<str>),
 }
 
 /// Which jobs are searched for.
@@ -305,6 +318,8 @@ pub enum Answer {
     Views(JobsFound),
     /// What there is of one second of a job: its executions, and the row that covers it.
     Why(JobId, Instant, Vec<ExecutionRecord>),
+    /// A job that keeps a change from being made.
+    InTheWay(Option<JobId>),
     /// One execution; None: there is none, or none any more.
     One(Option<Box<ExecutionRecord>>),
     /// What was answered under a key, and the digest of the request that was answered.

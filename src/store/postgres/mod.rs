@@ -6,6 +6,7 @@
 //! a `loader` that can `load` what was taken; the `lookout` for the other nodes, with `requests` that they pass on, and a `listener`;
 //! and, beside history's `partitions`, a `keeper` with `counts` of what ended, `retention` and `ageing`. There is a `reader` with `history` (pages), `single` executions, `strips` and `series`.
 //! A database may be `borrowed` for a while, to measure with.
+//! Out of a database or into it everything is `moving` in a migration, by `packing` rows.
 //! `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
@@ -20,8 +21,10 @@ mod listener;
 mod load;
 mod loader;
 mod lookout;
+mod moving;
 mod node;
 mod open;
+mod packing;
 mod partitions;
 mod reader;
 mod requests;
@@ -40,6 +43,7 @@ mod subject;
 mod tests;
 
 pub use borrowed::{Became, Borrowed};
+pub(in crate::store) use moving::ServerSide;
 pub(in crate::store) use node::start;
 pub use open::{OpenError, Store};
 pub(in crate::store) use reader::readers;
