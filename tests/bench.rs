@@ -1,13 +1,21 @@
 //! Owns the test of `punctual bench` from outside: a tiny run, its files and its exit code.
 //! It must not hold figures against anything: the machine may be busy.
 
+mod support;
+
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
+use punctual::clock;
+use punctual::postgres::{Connection, Url};
 use serde_json::Value;
+use support::postgres::{PASSWORD, Postgres};
 
 fn bench(flags: &[&str], folder: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_punctual"));
+    // Where the jobs are of somebody who measures is nobody's business here.
+    command.env("PUNCTUAL_STORE", "postgres://nobody@127.0.0.1:1/nowhere");
     command.arg("bench").arg("--folder").arg(folder).args(flags).output().expect("the binary starts")
 }
 
@@ -85,4 +93,67 @@ fn a_run_over_tls_beside_a_target_that_hangs_counts_each_apart() {
     assert!(report.pointer("/limits/workersTlsPerSecond").and_then(Value::as_f64).is_some_and(|rate| rate > 0.0));
     let fired = report.pointer("/server/metrics/workers/connectionsOpened").and_then(Value::as_u64);
     assert!(fired.is_some_and(|opened| opened > 0), "{report:#}");
+}
+
+/// What a query about schemas and tables counts.
+fn count(url: &str, query: &str) -> i64 {
+    let soon = || clock::mono().plus(Duration::from_secs(30));
+    let url = Url::parse(url).expect("it is the URL of a database");
+    let mut connection = Connection::connect(&url, soon()).expect("it listens");
+    connection.query(query, &[], soon()).expect("it can be read").first().and_then(|row| row.i64(0)).expect("a number")
+}
+
+#[test]
+fn nodes_on_one_database_are_measured_together_and_one_that_is_killed_costs_nothing() {
+    let Some(url) = Postgres::database() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let json = folder.path().join("result.json");
+    let load = ["--jobs=20", "--seconds=6", "--warm-up=1", "--limit-seconds=0", "--nodes=2", "--kill"];
+    let place = ["--store", &url, "--json", json.to_str().expect("text")];
+    let output = bench(&[&load[..], &place].concat(), folder.path());
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{printed}{said}");
+    let text = std::fs::read_to_string(&json).expect("written");
+    let report: Value = serde_json::from_str(&text).expect("JSON");
+    let at = |path: &str| report.pointer(path).unwrap_or_else(|| panic!("{path} is missing in {report:#}"));
+    for (path, expected) in [
+        ("/result/due", 120),
+        ("/result/arrived", 120),
+        ("/result/doubled", 0),
+        ("/history/sent", 120),
+        ("/history/differs", 0),
+        ("/setup/nodes", 2),
+        ("/nodes/0/shards", 128),
+        ("/nodes/1/shards", 128),
+        ("/takeover/jobs", 10),
+        ("/takeover/resumed", 10),
+    ] {
+        assert_eq!(at(path).as_u64(), Some(expected), "{path} in {report:#}");
+    }
+    assert_eq!(
+        (at("/takeover/node"), at("/nodes/0/killed"), at("/nodes/1/killed")),
+        (&"bench-2".into(), &false.into(), &true.into())
+    );
+    assert!(at("/takeover/firstPostMs/max").as_f64().is_some_and(|ms| ms > 0.0), "{report:#}");
+    assert!(at("/nodes/0/peakRssKib").as_u64().is_some_and(|kib| kib > 0), "{report:#}");
+    assert!(!text.contains(PASSWORD) && !printed.contains(PASSWORD) && !said.contains(PASSWORD), "{said}{text}");
+    assert_eq!(count(&url, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'punctual%'"), 0, "all of it is gone");
+    let left = std::fs::read_dir(folder.path()).expect("readable").flatten().map(|it| it.file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["result.json"]);
+}
+
+#[test]
+fn a_database_in_which_somebody_has_anything_is_not_measured_with() {
+    let Some(url) = Postgres::database() else { return };
+    let (soon, parsed) = (clock::mono().plus(Duration::from_secs(30)), Url::parse(&url).expect("a URL"));
+    let mut connection = Connection::connect(&parsed, soon).expect("it listens");
+    connection.batch("CREATE TABLE jobs (id bigint)", soon).expect("it is ours");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = bench(&["--jobs=1", "--seconds=1", "--limit-seconds=0", "--store", &url], folder.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let expected =
+        "expected an empty database, or one with nothing but the schema punctual_bench that a benchmark left";
+    assert!(said.contains(expected) && said.contains("holds \"jobs\"") && !said.contains(PASSWORD), "{said}");
+    assert_eq!(count(&url, "SELECT count(*) FROM pg_class WHERE relname IN ('jobs', 'shards')"), 1, "nothing was made");
 }

@@ -115,9 +115,9 @@ fn bare(receiver: &Receiver, time: Duration, stop: &AtomicBool) -> io::Result<Li
         punctual-scheduled-time: 2026-01-01T01:10:31Z\r\npunctual-attempt: 1\r\npunctual-late: false\r\n\r\n{}";
     let mut flood = Flood { request: request.to_vec() };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, receiver.ports()[0]));
-    drive(address, CONNECTIONS, &mut flood, Instant::now() + RUN_UP, stop)?;
+    drive(&[address], CONNECTIONS, &mut flood, Instant::now() + RUN_UP, stop)?;
     let mark = Mark::set(receiver);
-    drive(address, CONNECTIONS, &mut flood, Instant::now() + time, stop)?;
+    drive(&[address], CONNECTIONS, &mut flood, Instant::now() + time, stop)?;
     Ok(mark.limit(receiver))
 }
 

@@ -1,4 +1,4 @@
-//! Owns the server that is measured: its start on a temporary database, and its end, whatever happens.
+//! Owns a server that is measured: its start on a temporary or a shared database, and its end, whatever happens.
 //! It must not outlive the run, nor take its folder away when something went wrong with it.
 
 use std::fs::{self, File};
@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::options::ChildOptions;
+use super::procfs::{self, Usage};
 use super::stream::Identity;
 use super::{BenchError, history};
 
@@ -18,15 +19,26 @@ const START_TIME_MAX: Duration = Duration::from_secs(120);
 /// How long it may take to stop.
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// What a server is called, and the database that it shares with others, if it does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) name: &'a str,
+    pub(super) shared: Option<&'a str>,
+}
+
 /// The running server.
 #[derive(Debug)]
 pub(super) struct Child {
     process: Process,
+    /// What it is called among others.
+    name: String,
     address: SocketAddr,
     folder: PathBuf,
     keep: bool,
     /// How it ended, once it has.
     end: Option<Stopped>,
+    /// What it used until it was killed, if it was.
+    killed: Option<Usage>,
 }
 
 /// How the server ended.
@@ -34,6 +46,13 @@ pub(super) struct Child {
 pub(super) struct Stopped {
     pub(super) took: Duration,
     pub(super) clean: bool,
+}
+
+impl Stopped {
+    /// Of both, who were asked at the same time.
+    pub(super) fn and(self, other: Stopped) -> Stopped {
+        Stopped { took: self.took.max(other.took), clean: self.clean && other.clean }
+    }
 }
 
 /// What the server's files take up, in bytes.
@@ -44,9 +63,10 @@ pub(super) struct Files {
 }
 
 impl Child {
-    /// Makes the folder, fills the database, starts the server, and waits until it listens.
+    /// Makes the folder, fills the database unless it is one that is shared, starts the server, and waits until it listens.
     pub(super) fn start(
         options: &ChildOptions,
+        place: Place<'_>,
         identity: Option<&Identity>,
         say: &mut dyn FnMut(&str),
     ) -> Result<Child, BenchError> {
@@ -59,8 +79,8 @@ impl Child {
                 return Err(why);
             }
         }
-        match spawn(options, identity, &folder, &database) {
-            Ok(process) => await_address(process, folder, options.keep),
+        match spawn(options, place, identity, &folder, &database) {
+            Ok(process) => await_address(process, place.name, folder, options.keep),
             Err(why) => {
                 discard(&folder);
                 Err(BenchError::Server(format!("failed to start the server: {why}")))
@@ -73,9 +93,29 @@ impl Child {
         self.address
     }
 
-    /// Its process.
-    pub(super) fn pid(&self) -> u32 {
-        self.process.id()
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it used so far.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        self.killed.or_else(|| procfs::usage(self.process.id()))
+    }
+
+    /// Whether it was killed.
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed.is_some()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(super) fn kill(&mut self) {
+        let usage = self.usage().unwrap_or_default();
+        self.killed = Some(Usage { rss_kib: 0, ..usage });
+        // Both fail only if it is gone already.
+        drop(self.process.kill());
+        drop(self.process.wait());
+        self.end = Some(Stopped { took: Duration::ZERO, clean: false });
     }
 
     /// Where it writes its log.
@@ -97,6 +137,13 @@ impl Child {
     /// Leaves the folder behind.
     pub(super) fn keep(&mut self) {
         self.keep = true;
+    }
+
+    /// Asks it to stop.
+    pub(super) fn begin_stop(&mut self) {
+        if self.end.is_none() && !self.is_gone() {
+            terminate(&mut self.process);
+        }
     }
 
     /// Asks it to stop, and makes it if it does not.
@@ -141,9 +188,23 @@ fn make_folder(parent: &Path) -> Result<PathBuf, BenchError> {
     made.unwrap_or_else(|| Err(BenchError::File(parent.to_owned(), io::ErrorKind::AlreadyExists.into())))
 }
 
-fn spawn(options: &ChildOptions, identity: Option<&Identity>, folder: &Path, database: &Path) -> io::Result<Process> {
+fn spawn(
+    options: &ChildOptions,
+    place: Place<'_>,
+    identity: Option<&Identity>,
+    folder: &Path,
+    database: &Path,
+) -> io::Result<Process> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("serve").arg("--listen=http://127.0.0.1:0").arg("--db").arg(database).args(&options.flags);
+    // What is in the environment is for a server that is not measured: above all where its jobs are.
+    for (variable, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PUNCTUAL_")) {
+        command.env_remove(variable);
+    }
+    if let Some(url) = place.shared {
+        // Not as a flag, which everybody sees: there may be a password in it.
+        command.arg("--node").arg(place.name).env("PUNCTUAL_STORE", url);
+    }
     if let Some(identity) = identity {
         let path = folder.join("receiver.pem");
         fs::write(&path, &identity.pem)?;
@@ -160,10 +221,10 @@ fn spawn(options: &ChildOptions, identity: Option<&Identity>, folder: &Path, dat
 }
 
 /// Reads the address from the first line it prints. From here on the process is stopped if anything goes wrong.
-fn await_address(mut process: Process, folder: PathBuf, keep: bool) -> Result<Child, BenchError> {
+fn await_address(mut process: Process, name: &str, folder: PathBuf, keep: bool) -> Result<Child, BenchError> {
     let output = process.stdout.take();
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut child = Child { process, address: nowhere, folder, keep, end: None };
+    let mut child = Child { process, name: name.to_owned(), address: nowhere, folder, keep, end: None, killed: None };
     let (tell, told) = mpsc::channel();
     let reader = std::thread::Builder::new().name("server-output".to_owned()).spawn(move || {
         // To the end, so that the server never waits for somebody to read; told is gone after the first line.

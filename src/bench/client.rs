@@ -48,12 +48,12 @@ pub(super) trait Source {
 }
 
 /// Drives a source until it is done and every answer is there, or until the time limit, or until told to stop.
-/// Requests without an answer at the time limit are forgotten.
+/// Requests without an answer at the time limit are forgotten. The connections are spread over the addresses.
 ///
 /// # Errors
 /// When a connection cannot be made or fails in the middle of an exchange.
 pub(super) fn drive(
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     connections: usize,
     source: &mut dyn Source,
     until: Instant,
@@ -62,8 +62,8 @@ pub(super) fn drive(
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1_024);
     let mut lines = Vec::new();
-    for number in 0..connections {
-        lines.push(Line::open(address, poll.registry(), Token(number))?);
+    for (number, address) in addresses.iter().cycle().take(connections).enumerate() {
+        lines.push(Line::open(*address, poll.registry(), Token(number))?);
     }
     let mut idle: Vec<usize> = (0..connections).collect();
     let mut buffer = vec![0; 64 * 1024];

@@ -1,6 +1,7 @@
 //! Owns what is asked of an API: jobs created, read and deleted, at once or at a set pace.
 //! It must not open connections: `client` drives it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -23,8 +24,8 @@ pub(super) struct Create<'a> {
     given: u32,
     refused: Vec<u32>,
     rest_until: Option<Instant>,
-    /// The ids of the jobs created, in order of their answers.
-    pub(super) ids: Vec<String>,
+    /// The ids of the jobs created, by their numbers.
+    pub(super) ids: BTreeMap<u32, String>,
     /// The first answer that was neither 201 nor 503.
     pub(super) failure: Option<String>,
 }
@@ -32,7 +33,7 @@ pub(super) struct Create<'a> {
 impl<'a> Create<'a> {
     /// So many jobs with this schedule; `url` says where job n POSTs to.
     pub(super) fn new(host: &'a str, schedule: &'a str, count: u32, url: &'a dyn Fn(u32) -> String) -> Create<'a> {
-        let ids = Vec::with_capacity(count as usize);
+        let ids = BTreeMap::new();
         Create { host, schedule, url, count, given: 0, refused: Vec::new(), rest_until: None, ids, failure: None }
     }
 }
@@ -60,10 +61,11 @@ impl Source for Create<'_> {
     }
 
     fn answered(&mut self, answer: &Answer<'_>) {
+        let job = u32::try_from(answer.tag).expect("it is the number of a job");
         match answer.status {
-            201 => self.ids.push(id_in(answer.body).unwrap_or_default()),
+            201 => drop(self.ids.insert(job, id_in(answer.body).unwrap_or_default())),
             503 => {
-                self.refused.push(u32::try_from(answer.tag).unwrap_or_default());
+                self.refused.push(job);
                 self.rest_until = Some(answer.at + REFUSED_REST);
             }
             status => {
@@ -263,7 +265,7 @@ mod tests {
         assert_eq!(create.next(now, &mut out), Next::Send { tag: 1 });
         create.answered(&answer(0, 503, b""));
         create.answered(&answer(1, 201, br#"{"jobId":"abc","job":{}}"#));
-        assert_eq!(create.ids, ["abc"]);
+        assert_eq!(create.ids, BTreeMap::from([(1, "abc".to_owned())]));
         assert_eq!(create.next(now, &mut out), Next::Wait(now + REFUSED_REST));
         assert_eq!(create.next(now + REFUSED_REST, &mut out), Next::Send { tag: 0 });
         create.answered(&answer(0, 400, b"no"));

@@ -10,7 +10,9 @@ use super::ceiling::{Limits, Sync};
 use super::child::{Files, Stopped};
 use super::load::PaceResult;
 use super::procfs::{Machine, Usage};
+use super::takeover::TakeoverFigures;
 use super::tally::{Counts, Drift, SecondLine};
+use crate::store::Became;
 
 /// Everything that was found out.
 #[derive(Debug)]
@@ -32,11 +34,30 @@ pub(super) struct Measured {
     pub(super) posts: u64,
     /// The subject's use at the beginning and the end of the window.
     pub(super) usage: Option<(Usage, Usage)>,
-    pub(super) metrics: Option<Value>,
+    /// What servers tell of themselves: one, or each node that lived to the end.
+    pub(super) metrics: Vec<Value>,
+    /// Of several servers each.
+    pub(super) nodes: Vec<NodeFigures>,
+    /// How long it took until each node had its share.
+    pub(super) settled: Option<Duration>,
+    pub(super) takeover: Option<TakeoverFigures>,
+    /// What a shared database has of the window.
+    pub(super) history: Option<Became>,
     pub(super) files: Option<Files>,
     pub(super) stopped: Option<Stopped>,
     /// What the receiver's threads used in the window.
     pub(super) receiver_cpu: Option<Duration>,
+}
+
+/// One of several servers.
+#[derive(Clone, Debug)]
+pub(super) struct NodeFigures {
+    pub(super) name: String,
+    /// Parts of all jobs, of 256, before the window.
+    pub(super) shards: u64,
+    pub(super) is_killed: bool,
+    /// Its use at the beginning and the end of the window.
+    pub(super) usage: Option<(Usage, Usage)>,
 }
 
 /// One minute of a soak.
@@ -64,10 +85,22 @@ impl Measured {
             (counts.doubled + self.hung.doubled, "doubled"),
             (counts.strays, "not due"),
             (missed, "missed"),
+            (self.history_differs(), "other in the database than received"),
         ];
         let named = faults.iter().filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}"));
         let named: Vec<String> = named.collect();
         if named.is_empty() { Verdict::Kept } else { Verdict::Broken(named.join(", ")) }
+    }
+
+    /// How many executions were received and are not in the history of a shared database, or the other way round, or twice.
+    pub(super) fn history_differs(&self) -> u64 {
+        let received = self.counts.arrived + self.hung.arrived;
+        self.history.map_or(0, |history| history.sent.abs_diff(received) + history.twice)
+    }
+
+    /// A figure that servers tell of themselves: of several the highest.
+    pub(super) fn told(&self, pointer: &str) -> Option<f64> {
+        highest(&self.metrics, pointer)
     }
 
     /// POSTs a second that came in during the window.
@@ -93,4 +126,9 @@ impl Measured {
         rates.sort_unstable_by(f64::total_cmp);
         rates.get(rates.len() / 2).copied()
     }
+}
+
+/// A figure out of what servers tell of themselves: of several the highest.
+pub(super) fn highest(metrics: &[Value], pointer: &str) -> Option<f64> {
+    metrics.iter().filter_map(|metrics| metrics.pointer(pointer)?.as_f64()).reduce(f64::max)
 }

@@ -4,10 +4,11 @@
 //! In reading order:
 //!
 //! - `options`: what is to be measured;
-//! - `run`: the order of a measurement, from the receiver's start to the last straggler;
-//! - `subject`: who is measured, our own server (`child`, with `history` beforehand) or another;
+//! - `run`: the order of a measurement, from the receiver's start to the last straggler; `watch`: its window;
+//! - `subject`: who is measured, our own server (`child`, with `history` beforehand), several of them that are `nodes` of one
+//!   database, or another;
 //! - `receiver`, `spread`, `connection`, `stream`, `identity`: arrivals;
-//! - `tally`: what arrivals mean;
+//! - `tally`: what arrivals mean; `takeover`: what they mean once a node was killed;
 //! - `client`, `load`: the event-loop client, and what it asks of an API;
 //! - `ceiling`, `procfs`: what the machine can do, and what processes use of it;
 //! - `progress`: what is said meanwhile; `measured`: everything that was found out;
@@ -21,6 +22,7 @@ mod history;
 mod identity;
 mod load;
 mod measured;
+mod nodes;
 mod options;
 mod plot;
 mod procfs;
@@ -32,7 +34,9 @@ mod spread;
 mod stream;
 mod subject;
 mod table;
+mod takeover;
 mod tally;
+mod watch;
 
 use std::fmt;
 use std::io;
@@ -42,7 +46,7 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-pub use options::{ChildOptions, Mode, Options, Spread, Subject};
+pub use options::{ChildOptions, Mode, Options, SharedOptions, Spread, Subject};
 
 use progress::Progress;
 

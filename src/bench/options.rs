@@ -1,6 +1,7 @@
 //! Owns what a run is to measure: every value valid, and so are their relations.
 //! It must not parse anything: the command line does.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,6 +58,21 @@ pub struct Options {
     pub allow_missed: bool,
 }
 
+impl Options {
+    /// The database that our own servers share, if they do.
+    pub fn shared(&self) -> Option<&SharedOptions> {
+        match &self.subject {
+            Subject::Child(child) => child.shared.as_ref(),
+            Subject::Api { .. } | Subject::Elsewhere { .. } => None,
+        }
+    }
+
+    /// Whether a node is killed in the middle of the window.
+    pub(super) fn kills(&self) -> bool {
+        self.shared().is_some_and(|shared| shared.kill)
+    }
+}
+
 /// The shape of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -71,7 +87,7 @@ pub enum Mode {
 /// Who is measured.
 #[derive(Clone, Debug)]
 pub enum Subject {
-    /// A server of our own.
+    /// A server of our own, or several that share a database.
     Child(ChildOptions),
     /// A server that runs already.
     Api {
@@ -94,7 +110,9 @@ pub enum Subject {
 pub struct ChildOptions {
     /// Flags of `serve`.
     pub flags: Vec<String>,
-    /// Where its temporary database is made.
+    /// The database on a PostgreSQL server that they share. None: one server with a file of its own.
+    pub shared: Option<SharedOptions>,
+    /// Where its temporary files are made.
     pub folder: PathBuf,
     /// Whether database and log stay.
     pub keep: bool,
@@ -102,4 +120,21 @@ pub struct ChildOptions {
     pub history: u32,
     /// How many POSTs may be in flight, as the flags say.
     pub max_in_flight: u32,
+}
+
+/// The database that our own servers share, and how many they are.
+#[derive(Clone)]
+pub struct SharedOptions {
+    /// Where it is, with the password if there is one.
+    pub url: String,
+    /// How many nodes.
+    pub nodes: u32,
+    /// Whether one of them is killed in the middle of the window.
+    pub kill: bool,
+}
+
+impl fmt::Debug for SharedOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} nodes on a shared database", self.nodes)
+    }
 }

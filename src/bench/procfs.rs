@@ -18,24 +18,30 @@ pub(super) struct Usage {
     pub(super) disk_bytes: Option<u64>,
 }
 
-/// What these processes used so far; None if there is none of them, or no `/proc`.
-pub(super) fn usage(pids: &[u32]) -> Option<Usage> {
-    let mut sum: Option<Usage> = None;
-    for pid in pids {
-        let folder = PathBuf::from(format!("/proc/{pid}"));
-        let Some(cpu) = cpu(&folder) else { continue };
-        let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
-        let io = fs::read_to_string(folder.join("io")).unwrap_or_default();
-        let before = sum.unwrap_or_default();
-        let disk = number_after(&io, "write_bytes:");
-        sum = Some(Usage {
-            cpu: before.cpu + cpu,
-            rss_kib: before.rss_kib + number_after(&status, "VmRSS:").unwrap_or(0),
-            peak_rss_kib: before.peak_rss_kib + number_after(&status, "VmHWM:").unwrap_or(0),
-            disk_bytes: disk.map(|bytes| before.disk_bytes.unwrap_or(0) + bytes).or(before.disk_bytes),
-        });
+impl Usage {
+    /// Of both together.
+    pub(super) fn plus(self, other: Usage) -> Usage {
+        Usage {
+            cpu: self.cpu + other.cpu,
+            rss_kib: self.rss_kib + other.rss_kib,
+            peak_rss_kib: self.peak_rss_kib + other.peak_rss_kib,
+            disk_bytes: other.disk_bytes.map(|bytes| self.disk_bytes.unwrap_or(0) + bytes).or(self.disk_bytes),
+        }
     }
-    sum
+}
+
+/// What a process used so far; None if there is none, or no `/proc`.
+pub(super) fn usage(pid: u32) -> Option<Usage> {
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let cpu = cpu(&folder)?;
+    let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
+    let io = fs::read_to_string(folder.join("io")).unwrap_or_default();
+    Some(Usage {
+        cpu,
+        rss_kib: number_after(&status, "VmRSS:").unwrap_or(0),
+        peak_rss_kib: number_after(&status, "VmHWM:").unwrap_or(0),
+        disk_bytes: number_after(&io, "write_bytes:"),
+    })
 }
 
 /// The CPU time that a process (`/proc/PID`) or thread (`/proc/PID/task/TID`) used so far. One file is coarse, the
@@ -114,7 +120,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn this_process_uses_memory_and_a_missing_one_nothing() {
-        assert!(usage(&[std::process::id()]).is_some_and(|usage| usage.peak_rss_kib > 100));
-        assert_eq!(usage(&[u32::MAX]), None);
+        assert!(usage(std::process::id()).is_some_and(|usage| usage.peak_rss_kib > 100));
+        assert_eq!(usage(u32::MAX), None);
     }
 }

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::Verdict;
 use super::identity::print_instant;
 use super::load::PaceResult;
-use super::measured::Measured;
+use super::measured::{Measured, NodeFigures};
 use super::options::{Mode, Options, Subject};
+use super::takeover::TakeoverFigures;
 use super::tally::{Drift, SecondLine};
 use crate::clock;
 
@@ -33,6 +34,12 @@ pub(super) fn json(options: &Options, found: &Measured, verdict: &Verdict, comma
         "setup": setup(options),
         "window": { "from": print_instant(found.window.0), "until": print_instant(found.window.1) },
         "result": result(found),
+        "takeover": found.takeover.as_ref().map(takeover),
+        "history": found.history.map(|history| json!({
+            "sent": history.sent, "twice": history.twice, "unsent": history.unsent,
+            "differs": found.history_differs(),
+        })),
+        "nodes": found.nodes.iter().map(|node| self::node(found, node)).collect::<Vec<Value>>(),
         "hung": (found.hung.due > 0).then(|| json!({
             "due": found.hung.due, "arrived": found.hung.arrived, "doubled": found.hung.doubled,
             "early": found.hung.early, "repeats": found.hung.repeats,
@@ -84,6 +91,7 @@ fn setup(options: &Options) -> Value {
         "apiCreatesPerSecond": options.api_creates, "apiGetsPerSecond": options.api_gets,
         "history": child.map(|child| child.history), "maxInFlight": child.map(|child| child.max_in_flight),
         "serverFlags": child.map(|child| &child.flags),
+        "nodes": options.shared().map(|shared| shared.nodes), "kill": options.kills(),
     })
 }
 
@@ -136,7 +144,7 @@ fn server(found: &Measured) -> Option<Value> {
             "diskBytesPerPost": disk.and_then(|bytes| found.per_post(bytes as f64)),
         })
     });
-    if usage.is_none() && found.metrics.is_none() {
+    if usage.is_none() && found.metrics.is_empty() {
         return None;
     }
     Some(json!({
@@ -144,8 +152,29 @@ fn server(found: &Measured) -> Option<Value> {
         "databaseBytes": found.files.map(|files| files.database), "walBytes": found.files.map(|files| files.wal),
         "stopMs": found.stopped.map(|stopped| stopped.took.as_secs_f64() * 1_000.0),
         "stoppedClean": found.stopped.map(|stopped| stopped.clean),
-        "metrics": found.metrics,
+        "settledMs": found.settled.map(|settled| settled.as_secs_f64() * 1_000.0),
+        "metrics": found.metrics.first(),
     }))
+}
+
+/// One node of several; `killed` ones are counted up to their end.
+fn node(found: &Measured, node: &NodeFigures) -> Value {
+    let cpu = node.usage.map(|(before, after)| after.cpu.saturating_sub(before.cpu).as_secs_f64());
+    json!({
+        "name": node.name, "shards": node.shards, "killed": node.is_killed,
+        "cpuShare": cpu.map(|cpu| cpu / found.window_seconds()),
+        "rssKib": node.usage.map(|(_, after)| after.rss_kib),
+        "peakRssKib": node.usage.map(|(_, after)| after.peak_rss_kib),
+    })
+}
+
+fn takeover(takeover: &TakeoverFigures) -> Value {
+    let ms = |us: i64| us as f64 / 1_000.0;
+    json!({
+        "node": takeover.node, "killedAt": takeover.killed.to_string(), "jobs": takeover.jobs,
+        "resumed": takeover.resumed, "repeats": takeover.repeats,
+        "firstPostMs": { "p50": ms(takeover.p50_us), "p99": ms(takeover.p99_us), "max": ms(takeover.max_us) },
+    })
 }
 
 fn receiver(found: &Measured) -> Value {

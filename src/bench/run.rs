@@ -1,5 +1,5 @@
 //! Owns the order of a measurement: limits, receiver, subject, jobs, warm-up, window, stragglers, end.
-//! It must not judge a single arrival, nor work at the full second: that is when the subject does.
+//! It must not judge a single arrival.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,24 +10,19 @@ use super::BenchError;
 use super::ceiling::{self, Limits};
 use super::client::drive;
 use super::load::Paced;
-use super::measured::{Measured, Minute};
-use super::options::{Mode, Options, Subject as Choice};
+use super::measured::{Measured, NodeFigures};
+use super::options::{Options, Subject as Choice};
 use super::procfs::{self, Usage};
 use super::progress::Progress;
 use super::receiver::{Behaviour, Receiver};
 use super::stream::Identity;
 use super::subject::Subject;
-use super::tally::{OPEN_SECONDS, Tally};
+use super::tally::Tally;
+use super::watch::Watch;
 use crate::clock;
 use crate::schedule::{Schedule, Zone};
 use crate::time::{Instant as Second, US_PER_SECOND};
 
-/// Executions of the window that are late are awaited so long after it.
-const STRAGGLE: Duration = Duration::from_secs(5);
-/// What comes twice may come a little later.
-const SETTLE: Duration = Duration::from_millis(500);
-/// How long before a full second everything of ours is done with.
-const BEFORE_SECOND_US: i64 = 60_000;
 /// Connections of the API load.
 const API_CONNECTIONS: usize = 64;
 
@@ -42,8 +37,9 @@ pub(super) fn measure(
     let identity = identity.map_err(|why| BenchError::Io("make a certificate", why))?;
     let limits = limits(options, identity.as_ref(), progress, stop)?;
     let sync = match &options.subject {
-        Choice::Child(child) => ceiling::sync(&child.folder),
-        Choice::Api { .. } | Choice::Elsewhere { .. } => None,
+        Choice::Child(child) if child.shared.is_none() => ceiling::sync(&child.folder),
+        // The disk of the database may be elsewhere.
+        Choice::Child(_) | Choice::Api { .. } | Choice::Elsewhere { .. } => None,
     };
     let behaviour = Behaviour {
         spread: options.spread,
@@ -54,6 +50,9 @@ pub(super) fn measure(
     let receiver = Receiver::start(behaviour, identity.clone(), options.port, options.receivers)
         .map_err(|why| BenchError::Io("start the receiver", why))?;
     let mut subject = Subject::begin(&options.subject, identity.as_ref(), progress)?;
+    let settling = Instant::now();
+    let shards = subject.settle(stop)?;
+    let settled = (!shards.is_empty()).then(|| settling.elapsed());
     let (schedule, begin) = schedule(options)?;
     let creation = prepare(options, &schedule, &receiver, &mut subject, progress, stop)?;
     let now = u32::try_from(clock::wall().floor().as_secs()).unwrap_or(0);
@@ -66,15 +65,15 @@ pub(super) fn measure(
     let tally = Tally::new(options.jobs, options.spread, window, due);
     receiver.record();
     let beside = beside(options, &subject, window, stop)?;
-    let mut watch =
-        Watch { options, receiver: &receiver, subject, tally, window, minutes: Vec::new(), minute: (0, 0), stop };
+    let (minutes, minute, takeover) = (Vec::new(), (0, 0), None);
+    let mut watch = Watch { options, receiver: &receiver, subject, tally, window, minutes, minute, takeover, stop };
 
     progress.say(&format!("{} jobs, a window of {} s begins in {} s", options.jobs, options.seconds, from - now));
-    watch.sleep_until(from, -BEFORE_SECOND_US)?;
-    let before = (watch.subject.usage(), procfs::cpu_of_all(&receiver.tasks()));
+    watch.warm_up()?;
+    let before = (watch.subject.usages(), procfs::cpu_of_all(&receiver.tasks()));
     let posts_before = receiver.requests();
     watch.window(progress)?;
-    let after = (watch.subject.usage(), procfs::cpu_of_all(&receiver.tasks()));
+    let after = (watch.subject.usages(), procfs::cpu_of_all(&receiver.tasks()));
     let posts = receiver.requests() - posts_before;
     watch.stragglers(progress)?;
 
@@ -86,15 +85,13 @@ pub(super) fn measure(
             Some(paced.results())
         }
     };
-    let Watch { mut subject, mut tally, minutes, .. } = watch;
+    let Watch { mut subject, mut tally, minutes, takeover, .. } = watch;
     let metrics = subject.metrics();
-    // The highest memory may have been needed after the window.
-    let usage = before.0.zip(after.0).map(|(first, last)| {
-        let peak_rss_kib = subject.usage().map_or(last.peak_rss_kib, |now| now.peak_rss_kib);
-        (first, Usage { peak_rss_kib, ..last })
-    });
+    let usages = used(&before.0, &after.0, &subject.usages());
+    let nodes = nodes(&subject, &shards, &usages);
     let files = subject.files();
     let stopped = subject.stop();
+    let history = subject.became(window)?;
     tally.close_before(u32::MAX);
     Ok(Measured {
         machine,
@@ -110,12 +107,38 @@ pub(super) fn measure(
         creation,
         api_load,
         posts,
-        usage,
+        usage: usages.into_iter().flatten().reduce(|all, one| (all.0.plus(one.0), all.1.plus(one.1))),
         metrics,
+        nodes,
+        settled,
+        takeover: takeover.map(|takeover| takeover.figures(tally.counts.repeats)),
+        history,
         files,
         stopped,
         receiver_cpu: before.1.zip(after.1).map(|(first, last)| last.saturating_sub(first)),
     })
+}
+
+/// What each server used at the beginning and the end of the window. The highest memory may have been needed after it.
+fn used(before: &[Option<Usage>], after: &[Option<Usage>], now: &[Option<Usage>]) -> Vec<Option<(Usage, Usage)>> {
+    let each = before.iter().zip(after).zip(now);
+    each.map(|((before, after), now)| {
+        let (before, after) = ((*before)?, (*after)?);
+        Some((before, Usage { peak_rss_kib: now.map_or(after.peak_rss_kib, |now| now.peak_rss_kib), ..after }))
+    })
+    .collect()
+}
+
+/// The nodes, if there is more than one server.
+fn nodes(subject: &Subject, shards: &[u64], usages: &[Option<(Usage, Usage)>]) -> Vec<NodeFigures> {
+    let each = subject.children().iter().zip(shards).zip(usages);
+    each.map(|((child, shards), usage)| NodeFigures {
+        name: child.name().to_owned(),
+        shards: *shards,
+        is_killed: child.is_killed(),
+        usage: *usage,
+    })
+    .collect()
 }
 
 fn limits(
@@ -215,15 +238,15 @@ fn beside(
     (from, until): (u32, u32),
     stop: &Arc<AtomicBool>,
 ) -> Result<Option<JoinHandle<Result<Paced, BenchError>>>, BenchError> {
-    let Some((address, host)) = subject.api().filter(|_| options.api_creates + options.api_gets > 0) else {
+    let Some((addresses, host)) = subject.api().filter(|_| options.api_creates + options.api_gets > 0) else {
         return Ok(None);
     };
     let (start, end) = (moment(from), moment(until));
     let rates = (options.api_creates, options.api_gets);
     let mut paced = Paced::new(host, &tomorrow(), subject.created().to_vec(), rates, start);
-    let stop = Arc::clone(stop);
+    let (addresses, stop) = (addresses.to_vec(), Arc::clone(stop));
     let thread = std::thread::Builder::new().name("api-load".to_owned()).spawn(move || {
-        drive(address, API_CONNECTIONS, &mut paced, end, &stop)
+        drive(&addresses, API_CONNECTIONS, &mut paced, end, &stop)
             .map_err(|why| BenchError::Io("load the API beside", why))?;
         Ok(paced)
     });
@@ -234,101 +257,4 @@ fn beside(
 fn moment(second: u32) -> Instant {
     let ahead_us = i64::from(second) * US_PER_SECOND - clock::wall().0;
     Instant::now() + Duration::from_micros(u64::try_from(ahead_us).unwrap_or(0))
-}
-
-/// What is at hand while the window runs.
-struct Watch<'a> {
-    options: &'a Options,
-    receiver: &'a Receiver,
-    subject: Subject,
-    tally: Tally,
-    window: (u32, u32),
-    minutes: Vec<Minute>,
-    /// Arrived and missed up to the last minute.
-    minute: (u64, u64),
-    stop: &'a AtomicBool,
-}
-
-impl Watch<'_> {
-    /// Follows the window, and shows it.
-    fn window(&mut self, progress: &mut Progress) -> Result<(), BenchError> {
-        let (from, until) = self.window;
-        for second in from..until {
-            // Everything of ours is done between the bursts.
-            self.sleep_until(second + 1, -BEFORE_SECOND_US)?;
-            self.take_in();
-            self.tally.close_before(second.saturating_sub(OPEN_SECONDS));
-            self.subject.check()?;
-            let passed = second + 1 - from;
-            if progress.is_terminal() || self.options.seconds <= 60 || passed.is_multiple_of(10) {
-                let counts = &self.tally.counts;
-                let max_ms = self.tally.drift().max as f64 / 1_000.0;
-                let (arrived, total) = (counts.arrived, self.options.seconds);
-                progress.pass(&format!("second {passed} of {total}: {arrived} arrived, latest {max_ms:.1} ms"));
-            }
-            if self.options.mode == Mode::Soak && passed.is_multiple_of(60) {
-                self.close_minute(passed / 60, progress);
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for what is late, as long as that makes sense.
-    fn stragglers(&mut self, progress: &mut Progress) -> Result<(), BenchError> {
-        self.sleep_until(self.window.1, i64::try_from(SETTLE.as_micros()).unwrap_or(0))?;
-        self.take_in();
-        let until = Instant::now() + STRAGGLE;
-        let mut said = false;
-        while !self.tally.is_complete() && Instant::now() < until {
-            if !std::mem::replace(&mut said, true) {
-                progress.say(&format!("waiting for {} that have not arrived", self.tally.counts.missed()));
-            }
-            self.nap(Duration::from_millis(50))?;
-            self.take_in();
-        }
-        Ok(())
-    }
-
-    fn close_minute(&mut self, number: u32, progress: &mut Progress) {
-        let drift = self.tally.take_recent();
-        let metrics = self.subject.metrics();
-        // What is due and not yet in is not missed yet: a minute is judged a second late.
-        let (arrived, per_second) =
-            (self.tally.counts.arrived, self.tally.counts.due / u64::from(self.options.seconds));
-        let missed = (u64::from(number) * 60 * per_second).saturating_sub(arrived);
-        let minute = Minute {
-            number,
-            arrived: arrived - self.minute.0,
-            missed: missed.saturating_sub(self.minute.1),
-            drift,
-            usage: self.subject.usage(),
-            files: self.subject.files(),
-            commit_p99_ms: metrics.as_ref().and_then(|it| it.pointer("/store/commit/p99Ms")?.as_f64()),
-            held_up_max_ms: metrics.as_ref().and_then(|it| it.pointer("/store/heldUp/maxMs")?.as_f64()),
-        };
-        self.minute = (arrived, missed);
-        progress.say(&super::table::minute(&minute));
-        self.minutes.push(minute);
-    }
-
-    fn take_in(&mut self) {
-        for arrivals in self.receiver.take() {
-            self.tally.add(&arrivals);
-        }
-    }
-
-    fn sleep_until(&self, second: u32, plus_us: i64) -> Result<(), BenchError> {
-        let at_us = i64::from(second) * US_PER_SECOND + plus_us;
-        loop {
-            match u64::try_from(at_us - clock::wall().0) {
-                Err(_) | Ok(0) => return Ok(()),
-                Ok(left_us) => self.nap(Duration::from_micros(left_us.min(100_000)))?,
-            }
-        }
-    }
-
-    fn nap(&self, time: Duration) -> Result<(), BenchError> {
-        std::thread::sleep(time);
-        if self.stop.load(Ordering::Relaxed) { Err(BenchError::Interrupted) } else { Ok(()) }
-    }
 }

@@ -20,6 +20,10 @@ pub(super) fn print(options: &Options, found: &Measured) -> String {
             table.row(name, count, "");
         }
     }
+    if let Some(history) = &found.history {
+        let differs = found.history_differs();
+        table.row("in the database", history.sent, &format!("sent, {differs} other than received"));
+    }
     if found.hung.due > 0 {
         table.row("hanging targets", found.hung.arrived, &format!("arrived of {} due", found.hung.due));
     }
@@ -31,6 +35,7 @@ pub(super) fn print(options: &Options, found: &Measured) -> String {
         table.figure(&format!("drift {name}"), us as f64 / 1_000.0, 3, "ms at the receiver");
     }
     dispatch_drift(found, &mut table);
+    takeover(found, &mut table);
     table.gap();
     rates(options, found, &mut table);
     server(found, &mut table);
@@ -43,11 +48,34 @@ pub(super) fn print(options: &Options, found: &Measured) -> String {
 
 fn dispatch_drift(found: &Measured, table: &mut Table) {
     for name in ["p50Ms", "p99Ms", "maxMs"] {
-        let figure = found.metrics.as_ref().and_then(|metrics| metrics.get("drift")?.get(name)?.as_f64());
-        if let Some(ms) = figure {
+        if let Some(ms) = found.told(&format!("/drift/{name}")) {
             let name = name.trim_end_matches("Ms");
             table.figure(&format!("dispatch {name}"), ms, 3, "ms by the server, since its start");
         }
+    }
+}
+
+/// What a killed node's jobs went through.
+fn takeover(found: &Measured, table: &mut Table) {
+    let Some(takeover) = &found.takeover else { return };
+    table.gap();
+    table.row("killed", &takeover.node, &format!("at {}, with {} jobs", takeover.killed, takeover.jobs));
+    table.row("resumed", takeover.resumed, "of these jobs");
+    for (name, us) in [("p50", takeover.p50_us), ("p99", takeover.p99_us), ("max", takeover.max_us)] {
+        table.figure(&format!("resumed {name}"), us as f64 / 1_000.0, 1, "ms from the kill to the first POST of a job");
+    }
+    table.row("repeats", takeover.repeats, "since then, each with the key of the first POST");
+}
+
+/// Each of several servers.
+fn nodes(found: &Measured, table: &mut Table) {
+    for node in &found.nodes {
+        let Some((before, after)) = &node.usage else { continue };
+        let share = after.cpu.saturating_sub(before.cpu).as_secs_f64() / found.window_seconds() * 100.0;
+        let until = if node.is_killed { ", until it was killed" } else { "" };
+        let shards = node.shards;
+        let unit = format!("MiB at most, {share:.1} % of a core, {shards} of 256 shards{until}");
+        table.figure(&format!("memory {}", node.name), after.peak_rss_kib as f64 / 1_024.0, 1, &unit);
     }
 }
 
@@ -87,6 +115,7 @@ fn server(found: &Measured, table: &mut Table) {
             table.figure("server CPU", us, 1, &format!("us a POST {}", share(cpu)));
         }
         table.figure("server memory", after.peak_rss_kib as f64 / 1_024.0, 1, "MiB at most");
+        nodes(found, table);
         let written = after.disk_bytes.zip(before.disk_bytes).map(|(after, before)| after.saturating_sub(before));
         if let Some(bytes) = written.and_then(|written| found.per_post(written as f64)) {
             table.figure("disk", bytes, 0, "bytes written a POST");
@@ -102,10 +131,13 @@ fn server(found: &Measured, table: &mut Table) {
         ("commit: write", "/store/write", "of it in the transaction"),
         ("commit: held up", "/store/heldUp", "of it behind fold, retention or checkpoint"),
     ] {
-        let figure = |name: &str| found.metrics.as_ref()?.pointer(&format!("{from}/{name}"))?.as_f64();
+        let figure = |name: &str| found.told(&format!("{from}/{name}"));
         if let (Some(p99), Some(max)) = (figure("p99Ms"), figure("maxMs")) {
             table.figure(name, p99, 2, &format!("ms at p99, {max:.1} at most, {of}"));
         }
+    }
+    if let Some(settled) = &found.settled {
+        table.figure("shares", settled.as_secs_f64() * 1_000.0, 0, "ms until each node had its own");
     }
     if let Some(stopped) = &found.stopped {
         let how = if stopped.clean { "ms, clean" } else { "ms, NOT clean" };

@@ -9,12 +9,15 @@ use clap::Args;
 
 use super::flag::{self, InvalidFlag};
 use super::serve;
-use crate::bench::{ChildOptions, Mode, Options, Spread, Subject};
+use crate::bench::{ChildOptions, Mode, Options, SharedOptions, Spread, Subject};
+use crate::postgres::Url;
 use crate::schedule::{Schedule, Zone};
 use crate::time::Instant;
 
 /// A run of jobs that begin together must end within the hour, as their schedule names minutes.
 const TOGETHER_SECONDS_MAX: u32 = 1_800;
+/// More nodes than that measure the machine, not the nodes.
+const NODES_MAX: u32 = 16;
 
 /// The flags of `bench`, as typed.
 #[derive(Args, Debug, Clone)]
@@ -74,6 +77,17 @@ pub struct BenchArguments {
     /// Measure a server that runs already, instead of one of our own; its jobs are deleted afterwards
     #[arg(long, value_name = "URL")]
     api: Option<String>,
+    /// Put our own server's database on PostgreSQL: postgres://USER:PASSWORD@HOST/DATABASE. The database must be empty, and is
+    /// again afterwards; nothing is written to one that holds anything. All is in its schema punctual_bench
+    #[arg(long, value_name = "URL", conflicts_with_all = ["api", "history"])]
+    store: Option<String>,
+    /// How many nodes share that database, the jobs spread over them (1-16)
+    #[arg(long, value_name = "N", default_value = "1", requires = "store")]
+    nodes: String,
+    /// Kill one of the nodes in the middle of the window, as a crash would: how long it takes until each of its jobs is
+    /// POSTed again, and what comes twice
+    #[arg(long, requires = "store", conflicts_with_all = ["burst", "schedule", "api_creates", "api_gets"])]
+    kill: bool,
     /// no: jobs exist elsewhere and POST to http://127.0.0.1:PORT/job/N, N from 0; yes: create them
     #[arg(long, value_name = "YES|NO", default_value = "yes")]
     create: String,
@@ -90,10 +104,10 @@ pub struct BenchArguments {
     /// Flags of `serve` for our own server, such as "--max-in-flight 512"
     #[arg(long, value_name = "FLAGS", default_value = "", allow_hyphen_values = true)]
     server_flags: String,
-    /// The folder in which our own server gets its temporary database; [default: the system's]
+    /// The folder in which our own server gets its temporary files; [default: the system's]
     #[arg(long, value_name = "FOLDER")]
     folder: Option<String>,
-    /// Leave the temporary database and the server's log behind
+    /// Leave the temporary database (of --store: its schema) and the server's log behind
     #[arg(long)]
     keep: bool,
     /// Finished executions that our own server's database holds beforehand (0-100000000)
@@ -211,6 +225,7 @@ fn subject(typed: &BenchArguments) -> Result<Subject, InvalidFlag> {
     let not_ours = |why: &str| {
         let given = [
             ("--history", typed.history.as_str(), history > 0),
+            ("--store", "a URL", typed.store.is_some()),
             ("--server-flags", typed.server_flags.as_str(), !typed.server_flags.is_empty()),
         ];
         given.iter().find(|(_, _, is_given)| *is_given).map_or(Ok(()), |(flag, text, _)| {
@@ -225,7 +240,14 @@ fn subject(typed: &BenchArguments) -> Result<Subject, InvalidFlag> {
             let flags: Vec<String> = typed.server_flags.split_whitespace().map(str::to_owned).collect();
             let max_in_flight = check_flags(&flags, &typed.server_flags)?;
             let folder = typed.folder.as_ref().map_or_else(std::env::temp_dir, PathBuf::from);
-            Ok(Subject::Child(ChildOptions { flags, folder, keep: typed.keep, history, max_in_flight }))
+            Ok(Subject::Child(ChildOptions {
+                flags,
+                shared: shared(typed)?,
+                folder,
+                keep: typed.keep,
+                history,
+                max_in_flight,
+            }))
         }
         ("yes", Some(url)) => {
             not_ours("--api")?;
@@ -243,13 +265,45 @@ fn subject(typed: &BenchArguments) -> Result<Subject, InvalidFlag> {
     }
 }
 
+/// The database that our own servers share, if they do.
+fn shared(typed: &BenchArguments) -> Result<Option<SharedOptions>, InvalidFlag> {
+    let Some(url) = &typed.store else { return Ok(None) };
+    // The URL may hold a password: it is not repeated.
+    Url::parse(url).map_err(|why| invalid("--store", "a URL", &why.to_string()))?;
+    let nodes = number("--nodes", &typed.nodes, 1, NODES_MAX)?;
+    if typed.kill && nodes == 1 {
+        return Err(invalid("--nodes", &typed.nodes, "at least 2 with --kill: somebody has to take over"));
+    }
+    Ok(Some(SharedOptions { url: url.clone(), nodes, kill: typed.kill }))
+}
+
+/// The words of a command line as they may be kept: a URL of a database without its password.
+pub(super) fn shown(words: impl Iterator<Item = String>, options: &Options) -> Vec<String> {
+    let Some((url, Ok(shown))) = options.shared().map(|shared| (&shared.url, Url::parse(&shared.url))) else {
+        return words.collect();
+    };
+    words.map(|word| word.replace(url.as_str(), &shown.to_string())).collect()
+}
+
 /// Holds the server's flags against what `serve` takes; gives how many POSTs may be in flight.
 fn check_flags(flags: &[String], text: &str) -> Result<u32, InvalidFlag> {
+    if let Some(flag) = flags.iter().find(|flag| ["--store", "--node"].iter().any(|ours| is_flag(flag, ours))) {
+        return Err(invalid(
+            "--server-flags",
+            flag,
+            "flags of serve that do not choose a database: --store of bench does",
+        ));
+    }
     let ours = ["--listen=http://127.0.0.1:0", "--db=bench.db"];
     let config = serve::parse(ours.into_iter().chain(flags.iter().map(String::as_str)));
     config
         .map(|config| config.max_in_flight)
         .map_err(|why| invalid("--server-flags", text, &format!("flags of serve ({why})")))
+}
+
+/// Whether a word is this flag, be it with a value.
+fn is_flag(word: &str, flag: &str) -> bool {
+    word.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
 }
 
 fn number(flag: &'static str, text: &str, least: u32, most: u32) -> Result<u32, InvalidFlag> {
@@ -302,6 +356,11 @@ mod tests {
             (&["--pid=5"], "--pid: expected nothing without"),
             (&["--server-flags=--retries=many"], "--server-flags: expected flags of serve"),
             (&["--server-flags=--db=x"], "--server-flags: expected flags of serve"),
+            (&["--server-flags=--store=x"], "--server-flags: expected flags of serve that do not choose a database"),
+            (&["--store=x://planted@y"], "--store: expected"),
+            (&["--store=postgres://a@b/c", "--nodes=17"], "--nodes: expected a number from 1 to 16"),
+            (&["--store=postgres://a@b/c", "--kill"], "--nodes: expected at least 2 with --kill"),
+            (&["--store=postgres://a@b/c", "--create=no"], "--store: expected nothing with --create no"),
         ] {
             let error = options(flags).expect_err(expected).to_string();
             assert!(error.starts_with(expected), "{error}");

@@ -8,7 +8,7 @@ use crate::channel::ChannelDefinition;
 use crate::job::{AlertDefinition, Definition};
 
 /// What is typed how, by the words of a command. A test reads each as the command line does.
-const EXAMPLES: [(&str, &[&str]); 51] = [
+const EXAMPLES: [(&str, &[&str]); 52] = [
     ("job ls", &["punctual job ls --state failing", "punctual job ls --tag nightly -o json"]),
     ("job get", &["punctual job get backup", "punctual job get backup -o yaml > backup.yaml"]),
     (
@@ -97,6 +97,16 @@ const EXAMPLES: [(&str, &[&str]); 51] = [
         ],
     ),
     (
+        "bench",
+        &[
+            "punctual bench --jobs 10000 --json result.json --plot result.svg",
+            "punctual bench --burst 10000 --rounds 3 --burst-gap 5",
+            "punctual bench --api http://127.0.0.1:3000 --jobs 100",
+            "punctual bench --store postgres://punctual@127.0.0.1/empty --nodes 3 --jobs 5000",
+            "punctual bench --store postgres://punctual@127.0.0.1/empty --nodes 3 --kill --seconds 20",
+        ],
+    ),
+    (
         "backup",
         &[
             "punctual backup /var/backups/punctual.db",
@@ -138,8 +148,8 @@ pub(super) fn explained(mut command: Command, is_read: bool) -> Command {
     for (words, examples) in EXAMPLES {
         let path: Vec<&str> = words.split(' ').collect();
         command = at(command, &path, |command| {
-            let is_local =
-                ["backup", "restore", "migrate", "check", "serve", "doctor", "completions", "man"].contains(&words);
+            let is_local = ["backup", "restore", "migrate", "check", "serve", "bench", "doctor", "completions", "man"]
+                .contains(&words);
             let mut long = format!("Examples:\n  {}\n", examples.join("\n  "));
             if matches!(words, "job create" | "apply") {
                 long += &format!("\nFiles: {FILES}\n");

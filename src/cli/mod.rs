@@ -289,7 +289,7 @@ fn measure(typed: BenchArguments) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let command_line: Vec<String> = std::env::args().collect();
+    let command_line = bench::shown(std::env::args(), &options);
     match instrument::run(&options, &command_line) {
         Ok(Verdict::Kept) => ExitCode::SUCCESS,
         Ok(Verdict::Broken(how)) => {

@@ -5,11 +5,13 @@
 //! its nodes); the threads of a `node` are the `writer` with `batch`, whose executions are `columns` and whose jobs have `homes`, and with `taking` over;
 //! a `loader` that can `load` what was taken; the `lookout` for the other nodes, with `requests` that they pass on, and a `listener`;
 //! and, beside history's `partitions`, a `keeper` with `counts` of what ended, `retention` and `ageing`. There is a `reader` with `history` (pages), `single` executions, `strips` and `series`.
+//! A database may be `borrowed` for a while, to measure with.
 //! Out of a database or into it everything is `moving` in a migration, by `packing` rows.
 //! `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
 mod batch;
+mod borrowed;
 mod columns;
 mod counts;
 mod history;
@@ -42,6 +44,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
+pub use borrowed::{Became, Borrowed};
 pub(in crate::store) use moving::ServerSide;
 pub(in crate::store) use node::start;
 pub use open::{OpenError, Store};
