@@ -186,6 +186,7 @@ impl Calls {
         asking: Asking,
         asked: &mut Request,
     ) -> Given {
+        let asker = Asking { operation: "", subject: Box::default(), ..asking };
         let routed = api::route(asked, &self.context(engine.core(), now, !asked.body.is_empty()), asking.who);
         let (call, key) = match routed {
             Err(error) => {
@@ -236,7 +237,7 @@ impl Calls {
             }
             (Call::Batch { lines, dry_run }, key) => {
                 let key = key.map(str::to_owned);
-                self.begin_batch(request, asked, lines, dry_run, key.as_deref(), now)
+                self.begin_batch(request, &asker, asked, (lines, dry_run), key.as_deref(), now)
             }
             (call, None) => {
                 if let Call::Query(_) | Call::Jobs(_) | Call::Search(..) = &call {
@@ -536,6 +537,7 @@ impl Calls {
             (Found::Response(_), Some(Then::Export(after))) => Given::Nothing(Stream::Export(Export::Jobs(after))),
             (Found::Response(response), _) => Given::Answer(response),
             (Found::Views(views), Some(then)) => self.found_jobs(engine, clients, now, &views, then),
+            (Found::Placing(placing), _) => self.placing_found(request, *placing),
             (Found::Why(job, at, found), _) => self.explain(engine, now, request, (job, at), found),
             (Found::Key(stored), _) => match self.keys.found(request, stored) {
                 Ok(call) => self.carry_out(engine, clients, now, request, *call),

@@ -332,7 +332,7 @@ impl Loop {
                 let given = self.calls.play(&mut self.engine, clients, *now, request, asked);
                 self.give(request, given, now.mono);
             } else if let Some((request, answer)) = self.engine.nodes.as_mut().and_then(|nodes| nodes.next_answered()) {
-                let given = self.calls.passed_on(answer);
+                let given = self.calls.passed_on(request, answer);
                 self.give(request, given, now.mono);
             } else if let Some((request, response)) = self.calls.readers.try_answer() {
                 let clients = self.connections.clients();

@@ -4,7 +4,7 @@
 //! In reading order: `schema` (what is in it), `session` (how statements get there), `open` (which database, and being one of
 //! its nodes); the threads of a `node` are the `writer` with `batch`, whose executions are `columns` and whose jobs have `homes`, and with `taking` over;
 //! a `loader` that can `load` what was taken; the `lookout` for the other nodes, with `requests` that they pass on, and a `listener`;
-//! and, beside history's `partitions`, a `keeper` with `counts` of what ended, `retention` and `ageing`. There is a `reader` with `history` (pages), `single` executions, `strips` and `series`.
+//! and, beside history's `partitions`, a `keeper` with `counts` of what ended, `retention` and `ageing`. There is a `reader` with `history` (pages), `single` executions, `strips`, `series`, and `placing` (who has which jobs).
 //! `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
@@ -21,6 +21,7 @@ mod lookout;
 mod node;
 mod open;
 mod partitions;
+mod placing;
 mod reader;
 mod requests;
 mod retention;
