@@ -11,6 +11,7 @@ use punctual::postgres::{Connection, Url};
 use serde_json::{Value, json};
 use support::api::{Answer, Api};
 use support::postgres::Postgres;
+use support::receiver::{Receiver, Script};
 use support::server::{Server, command};
 use support::until;
 
@@ -28,7 +29,7 @@ impl Two {
     fn start() -> Option<Two> {
         let url = Postgres::database()?;
         let nodes = ["first", "second"].map(|name| {
-            let mut command = command(&["--listen", "127.0.0.1:0", "--log", "error", "--node", name]);
+            let mut command = command(&["--listen", "127.0.0.1:0", "--log", "error", "--retries", "0", "--node", name]);
             command.env("PUNCTUAL_STORE", &url);
             Server::spawn(command)
         });
@@ -347,5 +348,65 @@ fn nodes_that_ask_each_other_do_not_wait_for_each_other() {
         }
     });
     assert_eq!(two.named().len(), 40);
+    two.stop();
+}
+
+#[test]
+fn what_is_done_again_is_done_by_whoever_has_the_job() {
+    let Some(mut two) = Two::start() else { return };
+    let receiver = Receiver::start();
+    receiver.script("/down", Script::Status(400));
+    let ids: Vec<String> = (0..4).map(|number| two.api(number % 2).create("@yearly", &receiver.url("/down"))).collect();
+    let owners: BTreeSet<usize> = ids.iter().map(|id| two.owner_of(id)).collect();
+    assert_eq!(owners, BTreeSet::from([0, 1]));
+    for id in &ids {
+        let run = two.api(0).send("POST", &format!("/api/jobs/{id}/run"), None);
+        assert_eq!(run.status, 202, "{run:?}");
+    }
+    let failed = |api: &Api| {
+        let found = api.get("/api/executions?status=FAILED");
+        found["executions"].as_array().expect("a list").len()
+    };
+    until("all have failed", || (failed(two.api(0)) == 4).then_some(()));
+    let asked = json!({ "status": "FAILED", "dryRun": true }).to_string();
+    assert_eq!(two.api(1).send("POST", "/api/executions/replay", Some(&asked)).json()["count"], 4);
+    let asked = json!({ "status": "FAILED" }).to_string();
+    let keyed = [("Idempotency-Key", "again")];
+    let told = two.api(1).send_with("POST", "/api/executions/replay", &keyed, Some(&asked));
+    assert_eq!(told.status, 202, "{told:?}");
+    let (started, told) = (told.json(), told.text);
+    assert_eq!((&started["count"], &started["skipped"], &started["unknown"]), (&json!(4), &json!(0), &Value::Null));
+    let again = until("the answer is kept", || {
+        let again = two.api(0).send_with("POST", "/api/executions/replay", &keyed, Some(&asked));
+        (again.header("idempotency-replayed") == "true").then_some(again)
+    });
+    assert_eq!(again.text, told);
+    until("all have failed again", || (failed(two.api(0)) == 8).then_some(()));
+    let of_one = json!({ "jobId": ids[0], "limit": 5 }).to_string();
+    for node in [0, 1] {
+        let told = two.api(node).send("POST", "/api/executions/replay", Some(&of_one)).json();
+        assert_eq!(told["count"], 1, "{told}");
+        until("it has failed again", || (failed(two.api(0)) == 9 + node).then_some(()));
+    }
+    two.stop();
+}
+
+#[test]
+fn of_what_a_node_has_that_does_not_answer_nothing_is_known() {
+    let Some(two) = Two::start() else { return };
+    let mine = two.make(0, &["a"]).remove(0);
+    let theirs = two.make(1, &["b"]).remove(0);
+    two.nodes[1].signal("STOP");
+    let lines = [json!({ "pause": { "jobId": theirs } }), json!({ "pause": { "jobId": mine } })];
+    let told = batch(two.api(0), &lines);
+    assert_eq!(statuses(&told), [503, 200], "{told}");
+    let problem = results(&told)[0]["problem"]["detail"].as_str().unwrap_or_default();
+    assert!(problem.contains("it is not known whether this was done"), "{told}");
+    // Others have its jobs by now, or will soon.
+    until("somebody else has the job", || {
+        let told = batch(two.api(0), &lines[..1]);
+        (statuses(&told) == [200]).then_some(())
+    });
+    two.nodes[1].signal("CONT");
     two.stop();
 }

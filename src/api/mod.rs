@@ -86,7 +86,7 @@ pub use parts::Part;
 pub use passed::{Passed, passed, passed_back};
 pub use patch::Patch;
 pub use policies::{is_of_policy, policies, policy_of};
-pub use runs::{past, replay_of, replays, replays_of};
+pub use runs::{Elsewhere, past, replay_all_of, replay_of, replays, replays_of};
 pub use schedules::{PreviewCall, preview};
 pub use sessions::{shown, signed_in, signed_out, who};
 pub use silences::{silence, silences};

@@ -162,7 +162,9 @@ impl Calls {
 
     /// Another node answers to the part that has this number.
     pub(super) fn part_answered(&mut self, number: RequestId, answer: Result<StoredAnswer, Unplaced>) {
-        let Some(request) = self.batches.parts.remove(&number) else { return };
+        let Some(request) = self.batches.parts.remove(&number) else {
+            return self.replays.note(number, answer);
+        };
         let Some(UnderWay { batch, share: Some(share), .. }) = self.batches.find(request) else { return };
         let mut asked = share.theirs.extract_if(.., |_, theirs| theirs.number == Some(number));
         if let Some((_, theirs)) = asked.next() {
