@@ -146,3 +146,108 @@ fn unknown() -> ApiError {
         "the node that has the job has not answered, so it is not known whether this was done; GET tells",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Lines;
+    use crate::job::Context;
+    use crate::time::Instant;
+
+    const LINES: [&str; 5] = [
+        r#"{"apply":{"job":{"name":"a","schedule":"@yearly","api":"http://a/","type":"ATLEAST_ONCE"}}}"#,
+        r#"{"apply":{"calendar":{"name":"closed","dates":["2099-01-01"]}}}"#,
+        "",
+        r#"{"apply":{"jobId":"x","job":{"schedule":"@yearly","api":"http://a/","type":"ATLEAST_ONCE"}}}"#,
+        r#"{"nothing":{}}"#,
+    ];
+
+    /// A batch that is read.
+    fn read_batch(text: &str, part: Option<Part>) -> Batch {
+        let mut batch = Batch::new(Lines::Changes, false, text.into());
+        part.into_iter().for_each(|part| batch.is_part(part));
+        batch.split(usize::MAX).and_then(|()| batch.end_split()).expect("there are few lines");
+        let context = Context::at(Instant::from_secs(1_767_225_600));
+        while batch.read(&context).is_some() {}
+        batch
+    }
+
+    fn printed(batch: &mut Batch) -> serde_json::Value {
+        while !batch.print(1) {}
+        let Body::Whole(body) = batch.take_response().body else { panic!("it is whole") };
+        serde_json::from_slice(&body).expect("it is JSON")
+    }
+
+    fn answered(status: u16, body: &str) -> Result<StoredAnswer, Unplaced> {
+        Ok(StoredAnswer { status, headers: Vec::new(), body: body.into() })
+    }
+
+    #[test]
+    fn a_part_has_its_lines_where_they_were_and_all_calendars() {
+        let batch = read_batch(&LINES.join("\n"), None);
+        let (text, places) = batch.part(&[2]);
+        assert_eq!(String::from_utf8(text).expect("text"), format!("\n{}\n\n{}", LINES[1], LINES[3]));
+        assert_eq!(places, [1, 2], "the empty line is none");
+        let (text, places) = batch.part(&[0]);
+        assert_eq!(String::from_utf8(text).expect("text"), format!("{}\n{}", LINES[0], LINES[1]));
+        assert_eq!(places, [0, 1]);
+    }
+
+    #[test]
+    fn a_part_knows_what_is_declared_beside_it() {
+        let batch = read_batch(&LINES.join("\n"), None);
+        let shards: Shards = [Shard(3), Shard(200)].into_iter().collect();
+        let part = Part::new(&shards, &batch.meant());
+        assert_eq!(part.shards(), shards);
+        let (text, _) = batch.part(&[2]);
+        let part = read_batch(str::from_utf8(&text).expect("text"), Some(part));
+        assert!(part.meant().names.contains("a"), "{:?}", part.meant());
+    }
+
+    #[test]
+    fn what_others_say_is_put_in_its_place() {
+        let mut batch = read_batch(&LINES.join("\n"), None);
+        let told = r#"{"results":[{"line":2,"status":200,"outcome":"unchanged"},
+            {"line":4,"status":200,"jobId":"x","outcome":"changed","changes":["api"]}],"done":2,"refused":0}"#;
+        assert!(batch.merge(&[1, 2], answered(200, told)));
+        batch.refuse_all(&[0, 1], &ApiError::unavailable("not now"));
+        let printed = printed(&mut batch);
+        let [of_job, of_calendar, elsewhere, wrong] = printed["results"].as_array().expect("a list").as_slice() else {
+            panic!("{printed}")
+        };
+        assert_eq!((&of_job["status"], &of_calendar["outcome"]), (&503.into(), &"created".into()), "put here");
+        assert_eq!((&elsewhere["line"], &elsewhere["changes"][0]), (&4.into(), &"api".into()));
+        assert_eq!((&wrong["line"], &wrong["status"]), (&5.into(), &400.into()));
+        assert_eq!((&printed["done"], &printed["refused"]), (&2.into(), &2.into()));
+    }
+
+    #[test]
+    fn what_is_refused_as_a_whole_is_refused_line_by_line() {
+        let refused = r#"{"title":"Too Many Requests","status":429,"detail":"too many"}"#;
+        let unknown = "it is not known whether this was done";
+        for (answer, status, text) in [
+            (answered(429, refused), 429, "too many"),
+            (answered(500, ""), 503, unknown),
+            (answered(200, r#"{"results":[]}"#), 503, unknown),
+            (answered(200, r#"{"results":[{"line":1}]}"#), 503, unknown),
+            (answered(200, "nothing"), 503, unknown),
+            (Err(Unplaced::Failed), 503, unknown),
+            (Err(Unplaced::NoNode), 503, "nothing has changed"),
+        ] {
+            let mut batch = read_batch(LINES[0], None);
+            assert!(!batch.merge(&[0], answer.clone()));
+            let printed = printed(&mut batch);
+            let result = &printed["results"][0];
+            assert_eq!(result["status"], status, "{answer:?}");
+            assert!(result["problem"]["detail"].as_str().is_some_and(|detail| detail.contains(text)), "{printed}");
+        }
+    }
+
+    #[test]
+    fn only_a_line_that_was_done_counts_as_one() {
+        let refused = r#"{"results":[{"line":1,"status":409,"problem":{}}],"done":0,"refused":1}"#;
+        let mut batch = read_batch(LINES[0], None);
+        assert!(!batch.merge(&[0], answered(200, refused)));
+        assert_eq!(printed(&mut batch)["refused"], 1);
+    }
+}

@@ -139,14 +139,14 @@ impl Dealing {
     pub fn deal(&mut self, core: &Scheduler, me: NodeId, action: &Action, beside: &Meant) -> Dealt {
         let home = match action {
             Action::Create { spec, .. } => {
-                let home = self.home_of_new(core, spec);
+                let home = self.home_of_new(core, me, spec);
                 self.claim(spec, None, home).map(|()| home)
             }
             Action::Update { id, spec, .. } => match self.jobs.get(id).map(|(home, _)| *home) {
                 Some(home) => self.claim(spec, Some(*id), home).map(|()| home),
                 None => Ok(Home::Here(None)),
             },
-            Action::Apply(apply) => self.home_of_declared(core, apply, beside),
+            Action::Apply(apply) => self.home_of_declared(core, me, apply, beside),
             other => {
                 let (id, _) = subject_of(other);
                 Ok(id.and_then(|id| self.jobs.get(&id)).map_or(Home::Here(None), |(home, _)| *home))
@@ -162,18 +162,21 @@ impl Dealing {
     }
 
     /// Who makes a new job.
-    fn home_of_new(&self, core: &Scheduler, spec: &JobSpec) -> Home {
+    fn home_of_new(&self, core: &Scheduler, me: NodeId, spec: &JobSpec) -> Home {
         let shard = match spec.concurrency_key() {
             Some(key) => Shard::of_name(&key.name),
             None if !core.shards().is_empty() => return Home::Here(None),
-            // Any that somebody has.
-            None => Shard::all().find(|shard| self.home_of(*shard) != Home::Nowhere).unwrap_or(Shard(0)),
+            // Any that somebody else has.
+            None => {
+                let is_others = |shard: &Shard| matches!(self.home_of(*shard), Home::There(node, _) if node != me);
+                Shard::all().find(is_others).unwrap_or(Shard(0))
+            }
         };
         if core.owns(shard) { Home::Here(Some(shard)) } else { self.home_of(shard) }
     }
 
     /// Whose the job is that is declared: see [`Scheduler::declared`].
-    fn home_of_declared(&mut self, core: &Scheduler, apply: &Apply, beside: &Meant) -> Result<Home, Reply> {
+    fn home_of_declared(&mut self, core: &Scheduler, me: NodeId, apply: &Apply, beside: &Meant) -> Result<Home, Reply> {
         let known = apply.id.and_then(|id| Some((id, self.jobs.get(&id)?)));
         let Some(name) = apply.spec.name() else { return Ok(known.map_or(Home::Here(None), |(_, job)| job.0)) };
         let home = match self.names.get(name).and_then(|id| self.jobs.get(id)) {
@@ -183,7 +186,7 @@ impl Dealing {
                     beside.ids.contains(&id) || called.is_some_and(|name| beside.names.contains(name))
                 };
                 let renamed = known.filter(|(id, (_, called))| !is_beside(*id, called.as_deref()));
-                renamed.map_or_else(|| self.home_of_new(core, &apply.spec), |(_, (home, _))| *home)
+                renamed.map_or_else(|| self.home_of_new(core, me, &apply.spec), |(_, (home, _))| *home)
             }
         };
         match self.claims.get(name) {

@@ -25,6 +25,8 @@ mod calendars;
 mod changes;
 mod counts;
 mod dealing;
+#[cfg(test)]
+mod dealing_tests;
 mod details;
 mod executions;
 mod forecast;
