@@ -500,6 +500,16 @@
 //! - **A batch ends with a fence** (`migrations/postgres`, `store/postgres/batch.rs`): it raises the node's number of batches by one, or the whole
 //!   batch is refused. So a batch whose answer was lost can be sent again and counts once, and one of a node that was
 //!   declared dead never counts. A node shows that it lives by that number; nobody compares clocks.
+//! - **Membership is turned by the loop** (`server/nodes`): what it hears are events of the writer, which beats and takes over, and of
+//!   the lookout, which asks how the others are; what it wants are inputs of the core and orders to those two. So a node whose loop stands still falls silent
+//!   by itself, and what counts for one core counts for several: the simulation of nodes turns the same membership.
+//! - **A takeover is two steps** (`store/postgres/taking.rs`, `loader.rs`): a short transaction that ends in the taker's fence claims shards and rows and says of
+//!   each row what is known of it; then another thread reads the jobs, which nobody else changes any more, while the node goes on beating. A million jobs are
+//!   read while others see it live. If the answer of the first step is lost, what was claimed is lost, and the node becomes another one.
+//! - **Requests travel through the database** (`store/postgres/requests.rs`, `server/forwarding.rs`): the node that has the job plays them through its own API, as
+//!   if the client had come there, and the answer comes back as it is. What belongs to no job is changed by whoever has the first shard, and learnt by the
+//!   others when its version goes up. Requests that could meet (the same `Idempotency-Key`, the same name) go to the same node; what two nodes did at the same
+//!   moment all the same, a constraint of the database refuses.
 //! - **What ended is counted later, and exactly once** (`store/postgres/counts.rs`): totals and series are written every ten seconds, not with each
 //!   execution, and the node's row says through which batch. History has the batch of each row, so that whoever comes after a
 //!   node that died finds what it had not counted.
@@ -509,6 +519,14 @@
 //!   Memory and database go by the same rules, over the same view ([`core::Listing`], [`core::JobFilter`]). What of a job is
 //!   under way, and whether a clock holds it, knows only who has it. No secret is opened for that: the definition
 //!   says which are set, and something else stands in the place of each.
+//!
+//! - **What moves between the databases is a list of tables** (`store/migration/tables.rs`), which a test holds against both schemas, and one piece of code
+//!   for all of them: rows are read in the order of their keys and put behind those that are there, a slice in a transaction. So nothing is kept of how far
+//!   it is but the rows themselves. Before that the old database counts what it has not counted, as its next start would: then its tables say all
+//!   there is to say, and are copied as they are. History goes in the order in which the other side keeps it: by job into a
+//!   file, by time into PostgreSQL's tables. What is there in part has a mark that is made of what was to be moved, so that it is
+//!   noticed if that has changed. What is moved is said to be written by a node that is dead: its unfinished executions are taken over as those of any other,
+//!   and numbers begin above those that were drawn before, on either side.
 //!
 //! - **The command line is a client, too** (`src/client`, the package `punctual-client`): it knows what the API says and cannot
 //!   name anything of the server. Being a package it is compiled for size, which the hot path is not. What it prints as JSON is the text of the answer; YAML is made of that text as it is read, so that members keep their order. Whether two jobs

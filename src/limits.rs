@@ -738,6 +738,14 @@ pub const COUNT_EVERY: Duration = Duration::from_secs(10);
 pub const COUNT_ROWS_MAX: u64 = 200_000;
 /// Executions in one table of history, about.
 pub const PARTITION_ROWS_MAX: u64 = 5_000_000;
+/// Rows that are moved from one database to another as one transaction.
+pub const MIGRATION_SLICE_ROWS: u64 = 5_000;
+/// And about how many bytes of them.
+pub const MIGRATION_SLICE_LEN: usize = 8 * 1024 * 1024;
+/// Executions in one table of history that is made of a file. They are many at once, and go as a whole when they are too old.
+pub const MIGRATION_PARTITION_ROWS: u64 = 500_000;
+/// How long whoever moves a database waits for the connection of one that did so before, and was killed.
+pub const MIGRATION_LOCK_WAIT: Duration = Duration::from_secs(5);
 
 const _: () = {
     assert!(ARM_LEAD_US > 1_000_000 && ARM_LEAD_US < 2_000_000, "an execution is armed 1-2 s ahead");

@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 
 const UNITS: [&str; 2] = ["punctual.service", "punctual.socket"];
 
+/// What makes the service a node, and where that goes.
+const NODE: (&str, &str) = ("systemd/node.conf", "punctual.service.d");
+
 fn contrib(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib").join(path)
 }
@@ -17,7 +20,7 @@ fn text(path: &str) -> String {
 }
 
 /// `systemd-analyze` with these words, about the units as they are after the installation; what it says. None: left out.
-fn analyzed(words: &[&str], units: &[&str]) -> Option<(bool, String)> {
+fn analyzed(words: &[&str], units: &[&str], is_node: bool) -> Option<(bool, String)> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new("systemd-analyze");
     command.args(words);
@@ -25,6 +28,12 @@ fn analyzed(words: &[&str], units: &[&str]) -> Option<(bool, String)> {
         // The binary is not installed here; there is one all the same.
         let unit = text(&format!("systemd/{name}")).replace("/usr/bin/punctual", env!("CARGO_BIN_EXE_punctual"));
         fs::write(folder.path().join(name), unit).expect("it can be written");
+    }
+    let (drop_in, place) = NODE;
+    let place = folder.path().join(place);
+    if is_node {
+        fs::create_dir(&place).expect("there is room");
+        fs::write(place.join("node.conf"), text(drop_in)).expect("it can be written");
     }
     command.args(units.iter().map(|name| folder.path().join(name)));
     let output = match command.stdin(Stdio::null()).output() {
@@ -42,15 +51,17 @@ fn analyzed(words: &[&str], units: &[&str]) -> Option<(bool, String)> {
 
 #[test]
 fn systemd_finds_nothing_wrong_with_the_units() {
-    let Some((is_well, said)) = analyzed(&["verify"], &UNITS) else { return };
-    assert!(is_well && said.is_empty(), "{said}");
+    for is_node in [false, true] {
+        let Some((is_well, said)) = analyzed(&["verify"], &UNITS, is_node) else { return };
+        assert!(is_well && said.is_empty(), "{said}");
+    }
 }
 
 #[test]
 fn the_service_may_do_little_beside_its_work() {
     // Of 10 for a service that may do all that root may, in tenths (systemd.exec(5)).
     let words = ["security", "--offline=true", "--no-pager", "--threshold=20"];
-    let Some((is_well, said)) = analyzed(&words, &UNITS[..1]) else { return };
+    let Some((is_well, said)) = analyzed(&words, &UNITS[..1], false) else { return };
     assert!(is_well && said.contains("Overall exposure level"), "{said}");
 }
 
@@ -58,13 +69,18 @@ fn the_service_may_do_little_beside_its_work() {
 fn every_variable_that_is_set_there_is_one_of_a_flag() {
     let help = Command::new(env!("CARGO_BIN_EXE_punctual")).args(["serve", "--help"]).output().expect("it is built");
     let help = String::from_utf8(help.stdout).expect("it prints text");
-    for path in ["systemd/punctual.service", "docker/Dockerfile"] {
+    for (path, one) in [
+        ("systemd/punctual.service", "PUNCTUAL_DB"),
+        ("docker/Dockerfile", "PUNCTUAL_DB"),
+        (NODE.0, "PUNCTUAL_STORE"),
+        ("docker/compose.yaml", "PUNCTUAL_STORE"),
+    ] {
         let text = text(path);
         let names: Vec<&str> = text
             .split(|char: char| !char.is_ascii_uppercase() && char != '_')
             .filter(|word| word.starts_with("PUNCTUAL_"))
             .collect();
-        assert!(names.contains(&"PUNCTUAL_DB"), "{path}: {names:?}");
+        assert!(names.contains(&one), "{path}: {names:?}");
         for name in names {
             assert!(help.contains(&format!("[env: {name}=")), "{path} names {name}, which is no variable of a flag");
         }

@@ -44,6 +44,10 @@ BEGIN
     END IF;
 END $$;
 
+-- Goes up with each change of calendars, channels, policies and silences: every node has them in memory.
+CREATE TABLE config_version (value bigint NOT NULL);
+INSERT INTO config_version VALUES (0);
+
 -- Requests that a node took in and another one carries out. Gone as soon as they are answered.
 CREATE TABLE requests (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -93,6 +97,9 @@ CREATE TABLE jobs (
 CREATE INDEX idx_jobs_active ON jobs (id) WHERE active;
 CREATE INDEX idx_jobs_deleted ON jobs (deleted_at, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX idx_jobs_name ON jobs (name, id) WHERE name IS NOT NULL;
+-- At the end of a transaction no two have one name, whichever nodes changed them; within it they may change names.
+ALTER TABLE jobs ADD CONSTRAINT jobs_have_names EXCLUDE USING btree (name WITH =)
+    WHERE (name IS NOT NULL AND deleted_at IS NULL) DEFERRABLE INITIALLY DEFERRED;
 
 -- Secrets of jobs, sealed (src/vault.rs). The definition says only that they are set.
 CREATE TABLE secrets (
@@ -411,5 +418,3 @@ CREATE TABLE marks (
 );
 -- Goes up with each change of the tokens, by whatever process.
 INSERT INTO marks VALUES ('tokens', 0);
--- The same of calendars, channels, policies and silences.
-INSERT INTO marks VALUES ('config', 0);

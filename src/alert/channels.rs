@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::form::{self, Parcel};
 use super::line::{Line, Waiting};
 use crate::channel::Channel;
-use crate::core::{MailReport, Message, MessageReport, Outcome, ParcelId, RequestId};
+use crate::core::{MailReport, Message, MessageReport, Outcome, ParcelId, RequestId, Subject};
+use crate::job::JobKey;
 use crate::limits::{
     ALERT_AGE_MAX, ALERTS_PENDING_MAX, CHANNEL_TESTS_MAX, CHANNELS_MAX, DIGEST_SHOWN_MAX, ERROR_LEN_MAX,
 };
@@ -70,6 +71,13 @@ impl Channels {
             return self.give_up(&channel, &waiting, "given up: it is too old");
         }
         self.enqueue(channel, waiting, now.mono);
+    }
+
+    /// Forgets what waits of jobs that another node has from now on: it finds that in the database.
+    pub fn give_away(&mut self, is_given: impl Fn(JobKey) -> bool) {
+        for lane in self.lines.values_mut() {
+            lane.line.retain(|message| !matches!(message.incident.subject, Subject::Job(job) if is_given(job.key())));
+        }
     }
 
     /// At the start: how a channel fared before.

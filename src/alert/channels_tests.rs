@@ -439,3 +439,16 @@ fn in_any_order_of_events_no_message_is_lost() {
         assert!(ended.values().all(|state| *state == Some(AlertState::Delivered)), "seed {seed}");
     }
 }
+
+#[test]
+fn what_waits_of_jobs_that_another_node_has_is_forgotten() {
+    let mut channels = Channels::default();
+    let of_server = |mut message: Message| {
+        message.incident = Arc::new(Incident { subject: Subject::Server, ..(*message.incident).clone() });
+        message
+    };
+    channels.tell(&message(1, &["ops"], at(0)), at(0).mono);
+    channels.tell(&of_server(message(2, &["ops"], at(0))), at(0).mono);
+    channels.give_away(|job| job == JobKey(7));
+    assert_eq!(deliver_all(&mut channels, at(0)), ["2.1.ops"], "what is no job's stays");
+}

@@ -62,6 +62,11 @@ impl Line {
         self.waiting.push_back(waiting);
     }
 
+    /// Forgets messages that wait, but for those of which this is so.
+    pub(super) fn retain(&mut self, stays: impl Fn(&Message) -> bool) {
+        self.waiting.retain(|waiting| stays(&waiting.message));
+    }
+
     /// When something is to be sent; None: nothing, before something else happens.
     pub(super) fn due(&self) -> Option<MonoUs> {
         if self.under_way.is_some() || self.waiting.is_empty() {

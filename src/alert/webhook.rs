@@ -9,7 +9,7 @@ use slab::Slab;
 
 use super::payload::Payload;
 use crate::core::{AlertAttempt, AlertRecord, AlertReport, Outcome, Seq};
-use crate::job::{Post, RetryPolicy, TargetUrl};
+use crate::job::{JobKey, Post, RetryPolicy, TargetUrl};
 use crate::limits::{ALERT_AGE_MAX, ALERT_TIMEOUT, ALERTS_IN_FLIGHT_MAX, ALERTS_PENDING_MAX};
 use crate::store::{AlertState, AlertUpdate, StoredAlert};
 use crate::time::{DeadlineHeap, MonoUs, Now, WallUs};
@@ -36,6 +36,7 @@ pub struct Alerts {
 #[derive(Debug)]
 struct Alert {
     seq: Seq,
+    job: JobKey,
     created_at: WallUs,
     attempts: u32,
     /// The same for all its attempts.
@@ -61,7 +62,7 @@ impl Alerts {
 
     /// Tells of a failure. What became of it at once, if it will not be delivered.
     pub fn tell(&mut self, record: &AlertRecord) -> Option<AlertUpdate> {
-        self.enqueue(record.seq, record.at, 0, record, record.at)
+        self.enqueue((record.seq, record.execution.job.key()), record.at, 0, record, record.at)
     }
 
     /// Goes on with an alert that an earlier process left.
@@ -70,7 +71,7 @@ impl Alerts {
             let why = "given up: it is too old".to_owned();
             return Some(update(stored.seq, AlertState::Failed, now, stored.attempts, Some(why)));
         }
-        self.enqueue(stored.seq, stored.at, stored.attempts, stored, now)
+        self.enqueue((stored.seq, stored.job.key()), stored.at, stored.attempts, stored, now)
     }
 
     /// The attempt that is to be made now, if any: a retry whose time has come, before those that were never tried.
@@ -116,6 +117,20 @@ impl Alerts {
         Some(update(seq, state, now.wall, attempts, error))
     }
 
+    /// Forgets what waits of jobs that another node has from now on: it finds that in the database.
+    pub fn give_away(&mut self, is_given: impl Fn(JobKey) -> bool) {
+        let slot_of = |slot: usize| u32::try_from(slot).expect("no more wait than a limit allows");
+        let given = self.alerts.iter().filter(|(slot, alert)| {
+            // What is in flight ends here.
+            self.in_flight != Some(slot_of(*slot)) && is_given(alert.job)
+        });
+        for slot in given.map(|(slot, _)| slot_of(slot)).collect::<Vec<u32>>() {
+            self.alerts.remove(slot as usize);
+            self.retries.remove(slot);
+            self.fresh.retain(|other| *other != slot);
+        }
+    }
+
     /// Alerts that wait: for their first attempt, or for another one.
     pub fn waiting(&self) -> usize {
         self.fresh.len() + self.retries.len()
@@ -123,7 +138,7 @@ impl Alerts {
 
     fn enqueue(
         &mut self,
-        seq: Seq,
+        (seq, job): (Seq, JobKey),
         created_at: WallUs,
         attempts: u32,
         payload: impl Into<Payload>,
@@ -137,7 +152,7 @@ impl Alerts {
             return Some(update(seq, AlertState::Failed, now, attempts, Some(why)));
         }
         let post = Arc::new(Post::to(webhook.clone()).with(payload.into().json(), ALERT_TIMEOUT));
-        let slot = self.alerts.insert(Alert { seq, created_at, attempts, post });
+        let slot = self.alerts.insert(Alert { seq, job, created_at, attempts, post });
         self.fresh.push_back(u32::try_from(slot).expect("no more wait than a limit allows"));
         None
     }

@@ -218,3 +218,25 @@ fn late_reports_change_nothing() {
     assert!(alerts.report(report(&second, Outcome::Answered(200)), at(2)).is_some());
     assert_eq!(alerts.waiting(), 0);
 }
+
+#[test]
+fn what_waits_of_jobs_that_another_node_has_is_forgotten_and_what_is_in_flight_ends_here() {
+    let mut alerts = alerts();
+    let of_job = |seq: u64, key: u64| {
+        let job = JobId::new(JobKey(key), [1; 10]);
+        AlertRecord { execution: ExecutionId { job, ..execution() }, ..record(seq, at(0)) }
+    };
+    for (seq, key) in [(1, 7), (2, 7), (3, 8)] {
+        alerts.tell(&of_job(seq, key));
+    }
+    assert_eq!(due(&mut alerts, at(0)), Some((1, 1)));
+    end(&mut alerts, (1, 1), Outcome::Answered(500), at(0));
+    assert_eq!(due(&mut alerts, at(0)), Some((2, 1)));
+    // One waits for its retry, one is in flight, one is another job's.
+    alerts.give_away(|job| job == JobKey(7));
+    assert_eq!(alerts.waiting(), 1);
+    end(&mut alerts, (2, 1), Outcome::Answered(200), at(1));
+    assert_eq!(due(&mut alerts, at(60)), Some((3, 1)));
+    end(&mut alerts, (3, 1), Outcome::Answered(200), at(61));
+    assert_eq!((due(&mut alerts, at(99)), alerts.waiting()), (None, 0));
+}

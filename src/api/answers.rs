@@ -19,6 +19,8 @@ pub enum Found {
     Key(Option<([u8; 32], Response)>),
     /// The version of the tokens, and all of them; None: they have not changed.
     Tokens(Option<(u64, Vec<Token>)>),
+    /// A job that keeps a change from being made.
+    InTheWay(Option<JobId>),
     /// Jobs that are like what was searched for.
     Jobs(FoundJobs),
     /// Jobs as the database has them.
@@ -66,6 +68,7 @@ pub fn answer(answer: Result<Answer, ReadError>) -> Found {
         Ok(Answer::Incident(found)) => return Found::Incident(found),
         Ok(Answer::One(found)) => return Found::Execution(found),
         Ok(Answer::ToReplay(found)) => return Found::Executions(found),
+        Ok(Answer::InTheWay(job)) => return Found::InTheWay(job),
         Ok(Answer::Jobs(found)) => return Found::Jobs(found),
         Ok(Answer::Views(JobsFound::Some(views))) => return Found::Views(views),
         Ok(Answer::Views(JobsFound::Page { views, next })) => jobs_page::whole(&views, next),

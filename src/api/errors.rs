@@ -120,7 +120,7 @@ impl ApiError {
     }
 
     /// 409: a name is another job's.
-    pub(super) fn name_taken(name: &str) -> ApiError {
+    pub fn name_taken(name: &str) -> ApiError {
         ApiError::new(Status::CONFLICT, format!("name: another job is called {name:?}"))
     }
 

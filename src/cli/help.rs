@@ -8,7 +8,7 @@ use crate::channel::ChannelDefinition;
 use crate::job::{AlertDefinition, Definition};
 
 /// What is typed how, by the words of a command. A test reads each as the command line does.
-const EXAMPLES: [(&str, &[&str]); 50] = [
+const EXAMPLES: [(&str, &[&str]); 51] = [
     ("job ls", &["punctual job ls --state failing", "punctual job ls --tag nightly -o json"]),
     ("job get", &["punctual job get backup", "punctual job get backup -o yaml > backup.yaml"]),
     (
@@ -104,6 +104,13 @@ const EXAMPLES: [(&str, &[&str]); 50] = [
         ],
     ),
     ("restore", &["punctual restore /var/backups/punctual.db --db ./data/punctual.db --secrets-key secrets.key"]),
+    (
+        "migrate",
+        &[
+            "punctual migrate --from ./data/punctual.db --to postgres://punctual@db.example/punctual",
+            "punctual migrate --from postgres://punctual@db.example/punctual --to ./data/punctual.db -o json",
+        ],
+    ),
     ("check", &["punctual check --db ./data/punctual.db", "punctual check /var/backups/punctual.db -o json"]),
 ];
 
@@ -131,7 +138,8 @@ pub(super) fn explained(mut command: Command, is_read: bool) -> Command {
     for (words, examples) in EXAMPLES {
         let path: Vec<&str> = words.split(' ').collect();
         command = at(command, &path, |command| {
-            let is_local = ["backup", "restore", "check", "serve", "doctor", "completions", "man"].contains(&words);
+            let is_local =
+                ["backup", "restore", "migrate", "check", "serve", "doctor", "completions", "man"].contains(&words);
             let mut long = format!("Examples:\n  {}\n", examples.join("\n  "));
             if matches!(words, "job create" | "apply") {
                 long += &format!("\nFiles: {FILES}\n");

@@ -2,7 +2,7 @@
 //! It must not hold logic of its own, and nobody below knows it.
 //!
 //! `serve` (with `listen`: where it listens) and its `settings`, from flags, environment and `file`, `doctor`, `bench` and
-//! `secrets` and `token` are the flags of the commands, so are `backup` (which restores, too) and `check`, which end and print
+//! `secrets` and `token` are the flags of the commands, so are `backup` (which restores, too), `check` and `migrate`, which end and print
 //! as `report` says; `flag` the values and errors of any; the package `punctual-client` has those that talk to a server, `pages`
 //! makes completions and man pages of all, and
 //! `help` is what those tell beside the flags.
@@ -17,6 +17,7 @@ mod file_tests;
 mod flag;
 mod help;
 mod listen;
+mod migrate;
 mod pages;
 mod report;
 mod secrets;
@@ -37,6 +38,7 @@ use backup::{BackupArguments, RestoreArguments};
 use bench::BenchArguments;
 use check::CheckArguments;
 use doctor::DoctorArguments;
+use migrate::MigrateArguments;
 use pages::{CompletionsArguments, ManArguments};
 use report::Undone;
 use secrets::SecretsCommand;
@@ -89,6 +91,12 @@ enum Command {
     /// Nothing is started or changed. Pages, indexes, and what must hold between tables are looked at; then it is worked out what
     /// a start would do now: what is sent again, what was missed. Exit code 3 if something is wrong.
     Check(CheckArguments),
+    /// Move everything from a SQLite file to a PostgreSQL database, or back; both servers must be stopped
+    ///
+    /// Jobs, secrets, history, counters, incidents, tokens and all else is copied, then compared; what it is copied from stays.
+    /// If it is broken off, the same command goes on. Until all is there no server starts on the new database. Secrets stay
+    /// sealed as they are: the server needs the same --secrets-key there.
+    Migrate(MigrateArguments),
     #[command(flatten)]
     Remote(Box<RemoteCommand>),
     /// Print completions for a shell
@@ -147,6 +155,7 @@ pub fn run() -> ExitCode {
         Some(Command::Backup(typed)) => end(backup::back_up(&typed)),
         Some(Command::Restore(typed)) => end(backup::restore(&typed)),
         Some(Command::Check(typed)) => end(check::check(&typed)),
+        Some(Command::Migrate(typed)) => end(migrate::migrate(&typed)),
         Some(Command::Remote(command)) => talk(*command),
         Some(Command::Completions(typed)) => print(pages::complete(&typed, &mut commands()), USAGE),
         Some(Command::Man(typed)) => print(pages::man(&typed, commands()), FAILURE),

@@ -291,6 +291,7 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 pub(super) struct Shown {
     is_shown: bool,
     last: Option<Instant>,
+    what: Option<(&'static str, &'static str)>,
 }
 
 /// How often a line may change.
@@ -298,7 +299,7 @@ const CHANGE_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
 
 impl Shown {
     pub(super) fn new() -> Shown {
-        Shown { is_shown: stderr().is_terminal(), last: None }
+        Shown { is_shown: stderr().is_terminal(), last: None, what: None }
     }
 
     /// So much is done.
@@ -309,6 +310,23 @@ impl Shown {
         self.last = Some(Instant::now());
         let crate::store::Progress { stage, done, of } = progress;
         self.line(&format!("{stage}: {} of {}", size(done), size(of)));
+    }
+
+    /// So many rows are done.
+    pub(super) fn count(&mut self, moving: crate::store::Moving) {
+        let crate::store::Moving { stage, what, done, of } = moving;
+        // What begins is told at once: it may take long.
+        let is_new = self.what.replace((stage, what)) != Some((stage, what));
+        if !is_new && self.last.is_some_and(|last| last.elapsed() < CHANGE_EVERY) {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let rows = match (done, of) {
+            (0, _) => String::new(),
+            (done, 0) => format!(": {done} rows"),
+            (done, of) => format!(": {done} of {of} rows"),
+        };
+        self.line(&format!("{stage} {what}{rows}"));
     }
 
     /// This is being looked at.

@@ -59,7 +59,7 @@ impl Stage {
         Stage::loading(Bounds::default(), skew_us, second, jobs).acquiring(shards, rows)
     }
 
-    fn acquiring(mut self, shards: Shards, rows: Vec<(LedgerRow, Known)>) -> Stage {
+    pub(super) fn acquiring(mut self, shards: Shards, rows: Vec<(LedgerRow, Known)>) -> Stage {
         let stage = &mut self;
         let next_seq = rows.iter().map(|(row, _)| row.seq.0 + 1).max().unwrap_or(1);
         for (row, known) in rows {
@@ -121,7 +121,11 @@ impl Stage {
                     self.asked = number;
                     match item {
                         Persist::Row(row, _) => self.rows.push(row),
-                        Persist::Change(_) => self.changes += 1,
+                        Persist::Change(change) => {
+                            self.changes += 1;
+                            self.rows.retain(|row| !change.remove.contains(&row.seq));
+                            self.rows.extend(change.rows);
+                        }
                         Persist::Remove(seq) => self.rows.retain(|row| row.seq != seq),
                         Persist::Calendar(_) | Persist::Setting(_) | Persist::Incident(_) => {}
                         Persist::Runs(rows) => self.rows.extend(rows),

@@ -203,14 +203,19 @@ impl Scheduler {
 
     /// The newest time that rows and jobs tell of.
     fn newest_of(&self, jobs: &[u32], slots: impl Iterator<Item = u32>) -> Option<WallUs> {
-        // A row is armed at most a lead before its instant, so instants further ahead tell the time too.
-        let armed = |&job: &u32| WallUs::of(self.jobs[job].armed_through()).plus_us(-self.settings.lead_us);
-        // What a client asked for was due when it asked.
-        let asked = slots.map(|slot| &self.executions[slot]).filter(|execution| {
-            let record = &execution.row.record;
-            execution.is_asked_for() && record.attempt == 1 + record.recoveries
+        // A row is armed at most a lead before its instant, so instants further ahead tell the time too. Cursors tell of
+        // rows that are finished, and nothing of those from before a release.
+        let armed = |instant| WallUs::of(instant).plus_us(-self.settings.lead_us);
+        let reached = jobs.iter().map(|&job| armed(self.jobs[job].armed_through()));
+        let told = slots.map(|slot| &self.executions[slot]).filter_map(|execution| {
+            let (record, due) = (&execution.row.record, execution.row.due);
+            match execution.is_asked_for() {
+                false => Some(armed(execution.instant())),
+                // What a client asked for was due when it asked.
+                true => (record.attempt == 1 + record.recoveries).then_some(due),
+            }
         });
-        jobs.iter().map(armed).max().max(asked.map(|execution| execution.row.due).max())
+        reached.chain(told).max()
     }
 
     /// In the order in which they were armed. Between numbers of several nodes time tells it.

@@ -96,6 +96,13 @@ impl fmt::Display for Rate {
     }
 }
 
+impl ConcurrencyDefinition {
+    /// What the jobs share.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl ConcurrencyKey {
     /// What a definition means.
     pub(super) fn compile(definition: &ConcurrencyDefinition) -> Result<ConcurrencyKey, FieldError> {

@@ -56,6 +56,8 @@ pub(super) enum Then {
     Explain(JobId, Instant, Vec<ExecutionRecord>),
     /// Go on with an export behind this job.
     Export(Option<JobKey>),
+    /// Change this, unless a job of another node is in the way.
+    Change(Box<Action>),
 }
 
 /// What is needed to answer requests, beside the engine.
@@ -428,6 +430,17 @@ impl Calls {
 
     /// Hands a change to the core, whose answer comes later, unless it could not be written.
     pub(super) fn change(&mut self, engine: &mut Engine, now: Now, request: RequestId, action: Action) -> Given {
+        match self.obstacle_elsewhere(engine.core(), &action) {
+            Some(obstacle) => {
+                self.then.insert(request, Then::Change(Box::new(action)));
+                self.query(request, Query::InTheWay(obstacle))
+            }
+            None => self.submit(engine, now, request, action),
+        }
+    }
+
+    /// The same of what nothing is in the way of at other nodes.
+    pub(super) fn submit(&mut self, engine: &mut Engine, now: Now, request: RequestId, action: Action) -> Given {
         if engine.is_failing() {
             return refuse(&ApiError::unavailable("the store cannot be written; nothing has changed"));
         }
@@ -572,10 +585,12 @@ impl Calls {
             (Found::Executions(found), Some(Then::RunAll { dry_run: false, filter })) => {
                 self.replay_all(engine, now, request, filter, found)
             }
+            (Found::InTheWay(job), Some(Then::Change(action))) => self.go_on_with(engine, now, request, *action, job),
             (Found::Views(_), None)
+            | (Found::InTheWay(_), _)
             | (Found::Jobs(_) | Found::Executions(_), _)
             | (Found::Execution(_), Some(Then::Show(_) | Then::RunAll { .. }))
-            | (Found::Execution(_), Some(Then::Read(_) | Then::Explain(..) | Then::Export(_))) => {
+            | (Found::Execution(_), Some(Then::Read(_) | Then::Explain(..) | Then::Export(_) | Then::Change(_))) => {
                 unreachable!("what is done with an answer fits its question")
             }
             (Found::Execution(None), Some(Then::Run(_))) => refuse(&ApiError::no_such_execution()),

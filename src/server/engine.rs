@@ -8,10 +8,10 @@ use crate::access::TokenChange;
 use crate::alert::Alerts;
 use crate::core::{
     Accepted, Attempt, Class, Errand, ErrandReport, Input, NodeId, Notice, Output, Reply, Report, RequestId, Scheduler,
-    Shards, Status,
+    Shard, Shards, Status,
 };
 use crate::dispatch::{Pool, PoolStats};
-use crate::job::TargetUrl;
+use crate::job::{JobKey, TargetUrl};
 use crate::limits::{BURST_MIN, REPORTS_PER_TURN_MAX, REST_GAP, REST_TIME};
 use crate::store::{
     AlertState, AlertUpdate, AuditRow, ChannelHealth, Keep, KeyedAnswer, Sharing, UndeliveredMessage, Writer,
@@ -394,6 +394,13 @@ impl Engine {
 
     /// Gives shards to another node.
     pub(super) fn release(&mut self, shards: Shards, to: NodeId, now: Now) {
+        let (core, alerts, telling) = (&self.core, &mut self.alerts, &mut self.telling);
+        let is_given = |job: JobKey| {
+            let shard = core.revision_of(job).map_or(Shard::of_key(job), |revision| Shard::of(revision));
+            shards.contains(shard)
+        };
+        alerts.give_away(is_given);
+        telling.give_away(is_given);
         self.input(Input::Release { shards, to }, now);
         self.outbox.hurry();
     }
@@ -402,6 +409,8 @@ impl Engine {
     pub(super) fn lose(&mut self, now: Now) {
         self.input(Input::Lost, now);
         self.fires.retain(|errand| !matches!(errand, Errand::Execution(_)));
+        self.alerts.give_away(|_| true);
+        self.telling.give_away(|_| true);
         self.drops_reports = self.out > 0;
         self.unheard_tokens.extend(self.outbox.forget());
         self.events.forget_unwritten();

@@ -9,6 +9,7 @@ use super::outbox::Outbox;
 use crate::alert::{Channels, MessageCounts, Parcel};
 use crate::core::{Errand, Message, MessageReport, Reply, RequestId, Scheduler, Setting};
 use crate::dispatch::{Allowlist, Notify, Trust};
+use crate::job::JobKey;
 use crate::mail::{MailSettings, Office};
 use crate::store::{AlertState, ChannelHealth, Delivery, UndeliveredMessage};
 use crate::time::{MonoUs, Now};
@@ -37,6 +38,11 @@ impl Telling {
         for message in left {
             self.channels.resume(message, now);
         }
+    }
+
+    /// Jobs are another node's from now on, and what is to be told of them.
+    pub(super) fn give_away(&mut self, is_given: impl Fn(JobKey) -> bool) {
+        self.channels.give_away(is_given);
     }
 
     /// A message is to be told.

@@ -97,7 +97,7 @@ impl Calls {
                 let views: Vec<JobView> = views.iter().map(|view| here(view).unwrap_or_else(|| view.clone())).collect();
                 Given::Piece(Export::Jobs(after).piece(engine.core().calendars(), &views))
             }
-            Then::Run(_) | Then::RunAll { .. } | Then::Show(_) => {
+            Then::Run(_) | Then::RunAll { .. } | Then::Show(_) | Then::Change(_) => {
                 unreachable!("what is done with an answer fits its question")
             }
         }

@@ -170,6 +170,8 @@ pub enum Query {
         /// Ids.
         ids: Box<[JobId]>,
     },
+    /// A job that keeps a change from being made, whichever node has it.
+    InTheWay(Obstacle),
     /// One execution.
     One {
         /// Which.
@@ -223,6 +225,17 @@ pub enum Query {
         /// far that there are not too many.
         step_s: u32,
     },
+}
+
+/// What may keep a change from being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A job has this name.
+    Named(Box<str>),
+    /// A job follows this calendar.
+    Follows(Arc<str>),
+    /// A job names this channel.
+    TellsOver(Arc<str>),
 }
 
 /// Which jobs are searched for.
@@ -314,6 +327,8 @@ pub enum Answer {
     Placing(Box<Placing>),
     /// What there is of one second of a job: its executions, and the row that covers it.
     Why(JobId, Instant, Vec<ExecutionRecord>),
+    /// A job that keeps a change from being made.
+    InTheWay(Option<JobId>),
     /// One execution; None: there is none, or none any more.
     One(Option<Box<ExecutionRecord>>),
     /// What was answered under a key, and the digest of the request that was answered.

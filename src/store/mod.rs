@@ -6,7 +6,7 @@
 //! and `housekeeping` (how often old things are moved and go). `sqlite` and `postgres` are the backends: nobody else knows SQL. What any backend
 //! keeps of time series is pure: `steps` (which of them there are), `rollup` (what is known of one, and its bytes),
 //! `sketch` (how values are distributed), `varint`. What any backend keeps in `tables` is written and read once, over `sql`: what the
-//! two databases have in common. A `finding` is what a look at a database may find wrong; a
+//! two databases have in common. A `migration` moves all of it from one to the other. A `finding` is what a look at a database may find wrong; a
 //! `subject` is a store under test, whichever backend it has.
 
 mod audit;
@@ -17,6 +17,7 @@ mod incidents;
 #[cfg(test)]
 mod incidents_tests;
 mod messages;
+mod migration;
 mod postgres;
 mod reading;
 mod rollup;
@@ -53,9 +54,10 @@ pub use housekeeping::Housekeeping;
 pub use incidents::{ChannelHealth, Delivery, IncidentPage, IncidentQuery, SentMessage, UndeliveredMessage};
 pub use messages::{
     AlertPage, AlertState, AlertUpdate, Answer, Batch, Called, Distribution, ExecutionPage, ExecutionRecord, Filter,
-    FoundJobs, JobSearch, Keep, KeyedAnswer, Loaded, Query, ReadError, SearchPlace, Series, SeriesPoint, StoredAlert,
-    StoredAnswer, Strip, StripRun, WriterEvent,
+    FoundJobs, JobSearch, Keep, KeyedAnswer, Loaded, Obstacle, Query, ReadError, SearchPlace, Series, SeriesPoint,
+    StoredAlert, StoredAnswer, Strip, StripRun, WriterEvent,
 };
+pub use migration::{Compared, Migrated, MigrationError, Moving, migrate};
 pub use reading::Readers;
 pub use sharing::{Ask, Forwarded, NodeInfo, Owner, SharedConfig, SharedEvent, Sharing, Sight, Taken, Unplaced};
 pub use sqlite::{

@@ -61,6 +61,7 @@ fn pages(
         let page = match store.ask(&query(limit, before)) {
             Answer::OfJob(_, page) | Answer::OfAll(page) => page,
             Answer::NoSuchJob
+            | Answer::InTheWay(_)
             | Answer::One(_)
             | Answer::Jobs(_)
             | Answer::Views(_)

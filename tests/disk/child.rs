@@ -178,6 +178,7 @@ impl Keeping {
                         committed();
                     }
                     WriterEvent::Failing { rejected, .. } => self.rejected.extend(rejected),
+                    WriterEvent::Fenced => unreachable!("a file is nobody else's"),
                     WriterEvent::ChoreFailed { .. } | WriterEvent::Working => {}
                 }
             }

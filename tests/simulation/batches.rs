@@ -228,7 +228,7 @@ impl World {
                 return;
             }
             self.heard_through = self.heard_through.max(through);
-            self.watch.acknowledged(through, &rejected);
+            self.watch.acknowledged(through, &rejected, self.clock.now());
             self.disk.rejected.retain(|number| !rejected.contains(number));
             self.incidents.hear(through, &rejected, self.clock.now());
             self.feed(Input::Committed { through, rejected: rejected.clone() });

@@ -1,7 +1,10 @@
 //! Owns how events and faults take place: the writer's batches, acknowledgements, reports, crash and start.
 //! It must not choose which faults there are; the plan does.
 
-use punctual::core::{Attempt, CalendarChange, Cause, Input, Known, Persist, Report, Scheduler, Trouble};
+use punctual::core::{
+    Attempt, CalendarChange, Cause, Input, Kind, Known, LedgerRow, Persist, Report, Scheduler, Trouble,
+};
+use punctual::limits::ARM_LEAD_US;
 use punctual::time::{Now, WallUs};
 
 use super::again::{End, note_ambiguous};
@@ -318,7 +321,7 @@ impl World {
         let bounds = self.plan.settings.bounds;
         self.demands.start(is_behind, &self.disk, bounds);
         self.incidents.start(&self.disk, now, bounds);
-        let clock_is_behind = restored.newest.is_some_and(|newest| newest > now.wall);
+        let clock_is_behind = restored.newest.max(newest_of(&rows)).is_some_and(|newest| newest > now.wall);
         self.coverage.hit_if(clock_is_behind, "clock behind at start");
         // What is to be sent at most once, waited for too long, must not run beside another, or gives way, may be closed
         // before its end is on disk.
@@ -337,7 +340,8 @@ impl World {
             self.coverage.hit_if(waits, "retry outlived a crash");
             let ahead = clock_is_behind && WallUs::of(row.key.instant) > now.wall;
             self.coverage.hit_if(ahead, "in doubt before its instant");
-            if self.watch.may_look_unsent(row.record.attempt, row.due)
+            if !clock_is_behind
+                && self.watch.may_look_unsent(row.due)
                 && let Some(id) = self.disk.sent.remove(&row.seq)
             {
                 self.watch.forget(id, row.record.attempt);
@@ -363,4 +367,16 @@ impl World {
             self.assert_last();
         }
     }
+}
+
+/// The newest time that unfinished rows tell of: a schedule's are armed a lead ahead at most, and what a client asked for was
+/// due when it asked.
+fn newest_of(rows: &[LedgerRow]) -> Option<WallUs> {
+    let told = rows.iter().filter_map(|row| match row.key.kind {
+        Kind::Scheduled => Some(WallUs::of(row.key.instant).plus_us(-ARM_LEAD_US)),
+        Kind::Manual | Kind::Replay | Kind::Backfill => {
+            (row.record.attempt == 1 + row.record.recoveries).then_some(row.due)
+        }
+    });
+    told.max()
 }

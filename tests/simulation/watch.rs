@@ -7,7 +7,6 @@ use punctual::core::{
     AlertRecord, Attempt, Change, Class, ExecutionId, JobChange, Kind, LedgerRow, Persist, Report, Seq, Status, Wait,
 };
 use punctual::job::JobKey;
-use punctual::limits::ARM_LEAD_US;
 use punctual::time::{MonoUs, Now, WallUs};
 
 use super::clients::Clients;
@@ -30,6 +29,8 @@ pub(crate) struct Watch {
     planned: HashMap<Seq, (u32, MonoUs)>,
     /// Rows that a change was to take back.
     withheld: BTreeSet<Seq>,
+    /// When the core was told last what became of a change of a job.
+    settled: HashMap<JobKey, WallUs>,
     /// Alerts that the process at hand has told.
     alerts: BTreeSet<Seq>,
     /// Which process it is, counted from 1.
@@ -50,6 +51,7 @@ impl Watch {
         self.peak_here = None;
         self.draining = false;
         self.changing.clear();
+        self.settled.clear();
         self.planned.clear();
         for (job, open) in std::mem::take(&mut self.open_here) {
             self.open_before.entry(job).or_default().extend(open);
@@ -162,9 +164,12 @@ impl Watch {
         assert!(other.is_none(), "changes of one job wait for each other");
     }
 
-    /// The core has been told what became of everything up to here, and of these changes.
-    pub(crate) fn acknowledged(&mut self, through: u64, rejected: &[u64]) {
-        self.changing.retain(|_, (number, _)| *number > through && !rejected.contains(number));
+    /// The core is told what became of everything up to here, and of these changes.
+    pub(crate) fn acknowledged(&mut self, through: u64, rejected: &[u64], now: Now) {
+        let is_settled = |number: u64| number <= through || rejected.contains(&number);
+        for (job, _) in self.changing.extract_if(|_, (number, _)| is_settled(*number)) {
+            self.settled.insert(job, now.wall);
+        }
     }
 
     /// Promise: written before it leaves, never early, never twice.
@@ -245,8 +250,13 @@ impl Watch {
             let (ours, theirs) = (&row.key, &other.key);
             let is_next = (theirs.job, theirs.kind, theirs.number) == (ours.job, ours.kind, ours.number)
                 && theirs.instant > ours.instant;
+            // One that a change withheld comes once that is known not to be written.
+            let withheld = Some(theirs.job).filter(|_| self.withheld.contains(&other.seq));
+            let settled = withheld.and_then(|job| self.settled.get(&job).copied());
+            let came = WallUs::of(theirs.instant);
+            let came = settled.map_or(came, |settled| settled.max(came));
             // Within a turn the two may come in either order.
-            is_next && WallUs::of(theirs.instant).plus_us(3_000_000) <= peak && row.due > WallUs::of(theirs.instant)
+            is_next && came.plus_us(3_000_000) <= peak && row.due > came
         });
         assert!(next.is_none(), "a retry did not give way to {next:?}: {row:?}");
     }
@@ -309,12 +319,10 @@ impl Watch {
         here.insert((id, attempt.handle.seq));
     }
 
-    /// The one case nobody can tell apart: the clock went back, the process died and started again before the
-    /// attempt seems due. A first attempt can be told apart if the clock went back by more than the lead.
-    pub(crate) fn may_look_unsent(&self, number: u32, due: WallUs) -> bool {
-        let started = self.started.expect("it is asked about a process that started");
-        let within_lead = number > 1 || due.plus_us(-ARM_LEAD_US) <= started;
-        self.clock_went_back && started < due && within_lead
+    /// The one case nobody can tell apart: the clock went back, the process died and started again before the attempt
+    /// seems due. Only where no time on disk tells that the clock is behind.
+    pub(crate) fn may_look_unsent(&self, due: WallUs) -> bool {
+        self.clock_went_back && self.started.expect("it is asked about a process that started") < due
     }
 
     /// An attempt looks unsent: that it is sent again cannot be held against the core.

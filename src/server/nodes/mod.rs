@@ -120,7 +120,7 @@ impl Nodes {
     pub(super) fn leave(&mut self, now: Now) {
         self.leaving_since.get_or_insert(now.mono);
         // If it cannot be told, others go on giving it shards, which it gives away.
-        let _ = self.sharing.ask(Ask::Leave(None));
+        let _is_asked = self.sharing.ask(Ask::Leave(None));
         self.hear(Heard::Drain, now);
     }
 
@@ -186,12 +186,12 @@ impl Nodes {
             Given::Streamed(..) | Given::Piece(_) | Given::Nothing(_) => None,
         };
         // If it cannot be told, whoever asked hears that it is not known what became of it.
-        let _ = self.sharing.ask(Ask::Answer { id, answer: Some(answer.unwrap_or_else(unanswerable)) });
+        let _is_told = self.sharing.ask(Ask::Answer { id, answer: Some(answer.unwrap_or_else(unanswerable)) });
     }
 
     /// A request that another node has passed on is nobody's here: nothing was done.
     pub(super) fn give_back(&self, id: u64) {
-        let _ = self.sharing.ask(Ask::Answer { id, answer: None });
+        let _is_told = self.sharing.ask(Ask::Answer { id, answer: None });
     }
 
     fn hear(&mut self, heard: Heard, now: Now) {
@@ -290,7 +290,8 @@ impl Nodes {
             }
             Deed::Revoke { node, beat } => {
                 tracing::warn!(node = node.0, "a node shows no sign of life; it counts as dead from now on");
-                let _ = self.sharing.ask(Ask::Revoke { node, beat });
+                // If it cannot be, the next look finds the same.
+                let _is_asked = self.sharing.ask(Ask::Revoke { node, beat });
             }
             // Whoever stops takes nothing over, and gives away no more than it has.
             Deed::Take { .. } | Deed::Release { .. } if engine.is_draining() => {}

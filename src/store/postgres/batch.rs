@@ -55,7 +55,7 @@ pub(super) fn write<'b>(
     }
     batch.items.iter().try_for_each(|(_, item)| say(session, vault, homes.0, node, item))?;
     if batch.items.iter().any(|(_, item)| matches!(item, Persist::Calendar(_) | Persist::Setting(_))) {
-        session.run("UPDATE marks SET value = value + 1 WHERE name = 'config'", &[])?;
+        session.run("UPDATE config_version SET value = value + 1", &[])?;
     }
     batch.answers.iter().try_for_each(|(_, answer)| keys::put(session, answer))?;
     batch.alerts.iter().try_for_each(|update| alerts::update(session, update))?;

@@ -79,6 +79,7 @@ pub(super) fn answer(session: &Session<'_>, zones: Option<&Zones>, query: &Query
             Ok(Answer::Tokens(all.map(|all| (version, all))))
         }
         Query::Audit(query) => audit::page(session, query).map(Answer::Audit),
+        Query::InTheWay(obstacle) => found::in_the_way(session, obstacle).map(Answer::InTheWay),
         Query::Jobs(search) => found::jobs(session, search).map(Answer::Jobs),
         Query::Views { asked, now } => {
             let uncounted = |jobs: Option<&[JobKey]>| counts::uncounted_totals(session, jobs);

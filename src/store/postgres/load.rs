@@ -54,7 +54,7 @@ pub(super) fn config(session: &Session<'_>, secrets: &Found) -> Result<SharedCon
 
 /// Goes up with each change of it.
 pub(super) fn config_version<S: Sql>(sql: &S) -> Result<u64, S::Error> {
-    let find = "SELECT value FROM marks WHERE name = 'config'";
+    let find = "SELECT value FROM config_version";
     Ok(sql.first(find, &[], |row| row.get(0))?.unwrap_or_default())
 }
 

@@ -138,7 +138,7 @@ impl Lookout {
             );
             pipeline.run(
                 "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS int8), \
-                 (SELECT value FROM marks WHERE name = 'config'), current_setting('synchronous_commit') = 'off'",
+                 (SELECT value FROM config_version), current_setting('synchronous_commit') = 'off'",
                 &[],
             );
             requests::look(pipeline, &me);

@@ -5,6 +5,7 @@
 //! its nodes); the threads of a `node` are the `writer` with `batch`, whose executions are `columns` and whose jobs have `homes`, and with `taking` over;
 //! a `loader` that can `load` what was taken; the `lookout` for the other nodes, with `requests` that they pass on, and a `listener`;
 //! and, beside history's `partitions`, a `keeper` with `counts` of what ended, `retention` and `ageing`. There is a `reader` with `history` (pages), `single` executions, `strips`, `series`, and `placing` (who has which jobs).
+//! Out of a database or into it everything is `moving` in a migration, by `packing` rows.
 //! `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
@@ -18,8 +19,10 @@ mod listener;
 mod load;
 mod loader;
 mod lookout;
+mod moving;
 mod node;
 mod open;
+mod packing;
 mod partitions;
 mod placing;
 mod reader;
@@ -38,6 +41,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::store) use moving::ServerSide;
 pub(in crate::store) use node::start;
 pub use open::{OpenError, Store};
 pub(in crate::store) use reader::readers;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::session::Session;
-use super::{load, schema, taking};
+use super::{load, moving, schema, taking};
 use crate::access::TokenChange;
 use crate::clock;
 use crate::core::NodeId;
@@ -71,6 +71,7 @@ impl Store {
         if version > schema::current_version() {
             return Err(OpenError::Newer { version, current: schema::current_version() });
         }
+        moving::admit(&mut connection)?;
         let node = join(&mut connection, name, 0, 0).map_err(failed)?;
         Ok(Store { url, connection, node, name: name.to_owned(), fenced: 0, vault: None })
     }
@@ -161,6 +162,8 @@ pub enum OpenError {
     },
     /// The database keeps texts in this encoding, which not every text has.
     Encoding(String),
+    /// A node of this name lives, where none may.
+    InUse(String),
     /// There are secrets, and no key was given.
     Sealed,
     /// There are secrets that another key opens.
@@ -181,6 +184,7 @@ impl fmt::Display for OpenError {
                 "--store: expected a database with the encoding UTF8, got {encoding}; `createdb --encoding=UTF8 \
                  --template=template0 NAME` makes one"
             ),
+            OpenError::InUse(name) => write!(f, "--store: the node {name} uses this database"),
             OpenError::Sealed => {
                 f.write_str("--store: it holds secrets, and no key was given; --secrets-key FILE names it")
             }

@@ -85,8 +85,11 @@ pub(super) fn asked(done: &Done, vault: Option<&Vault>) -> Result<Vec<Forwarded>
     done.rows.iter().map(|row| read(&Row(&row))).collect()
 }
 
+/// What a request is answered.
+type Answered = (RequestId, Result<StoredAnswer, Unplaced>);
+
 /// What requests are answered.
-pub(super) fn answered(done: &Done) -> Result<Vec<(RequestId, Result<StoredAnswer, Unplaced>)>, Bad> {
+pub(super) fn answered(done: &Done) -> Result<Vec<Answered>, Bad> {
     let read = |row: &Row<'_>| {
         let headers: String = row.get(2)?;
         let answer = StoredAnswer {

@@ -317,3 +317,22 @@ fn a_database_that_does_not_have_every_text_is_refused() {
     let why = Store::open(&parse(server.url_of("ascii")), "a").map(drop).expect_err("it is refused").to_string();
     assert!(why.contains("expected a database with the encoding UTF8, got SQL_ASCII"), "{why}");
 }
+
+#[test]
+fn rows_that_are_walked_may_have_other_columns_than_those_before() {
+    let Some(url) = database() else { return };
+    let mut connection = connect(&url).expect("it listens");
+    let session = Session::new(&mut connection, soon());
+    session.run("BEGIN", &[]).expect("it waits");
+    for (text, expected) in
+        [("SELECT 1::int8", 1), ("SELECT 1::int8, 2::int8", 3), ("SELECT 7::int8", 7), ("SELECT 1::int8", 1)]
+    {
+        let mut sum = 0;
+        let walked = session.walk(text, &[], &mut |row| {
+            sum = row.get::<i64>(0)? + row.get::<i64>(1).unwrap_or(0);
+            Ok(true)
+        });
+        walked.expect("it can be read");
+        assert_eq!(sum, expected, "{text}");
+    }
+}

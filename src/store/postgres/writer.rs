@@ -17,7 +17,7 @@ use super::keeper::{Keeper, Told};
 use super::open::{Store, connect_to_write, soon};
 use super::session::Session;
 use super::taking::{self, Claim};
-use super::{partitions, retention};
+use super::{moving, partitions, retention};
 use crate::clock;
 use crate::core::{LedgerRow, Persist, Shards};
 use crate::limits::{COUNT_EVERY, COUNT_ROWS_MAX, PARTITION_ROWS_MAX, STORE_WRITE_TIME_MAX};
@@ -159,6 +159,8 @@ impl Writing {
     fn reconnect(&mut self) -> Result<(), Error> {
         if self.store.connection.is_lost() {
             let mut connection = connect_to_write(&self.store.url)?;
+            // It has its share of the lock that keeps migrations off.
+            moving::admit(&mut connection).map_err(|why| Error::Value(why.to_string()))?;
             // Whoever takes this node for dead ends the session that may be in the middle of something.
             let note = "UPDATE nodes SET pid = pg_backend_pid() WHERE id = $1";
             connection.execute(note, &[&self.store.node], soon())?;

@@ -49,7 +49,7 @@ impl Chore {
 }
 
 /// Whether what is on disk cannot be understood, as opposed to a disk that is full or fails.
-fn is_damage(why: &rusqlite::Error) -> bool {
+pub(super) fn is_damage(why: &rusqlite::Error) -> bool {
     is_of_page(why) || is_of_row(why)
 }
 

@@ -130,6 +130,7 @@ impl CopyError {
                 | OpenError::InUse(_)
                 | OpenError::Unreadable(..)
                 | OpenError::Database(..)
+                | OpenError::InPart(_)
                 | OpenError::Backup(_) => false,
             },
             CopyError::Exists(_)

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::chore::is_of_page;
+use super::Store;
+use super::chore::{is_damage, is_of_page};
 use super::index::IndexWriter;
 use super::rollups::{self, Recent};
 use super::rows;
@@ -152,6 +153,31 @@ impl Fold {
     }
 }
 
+/// Moves all that is finished, in a database that no server has. How many rows cannot be moved.
+pub(super) fn fold_all(store: &mut Store) -> rusqlite::Result<u64> {
+    {
+        let mut find = store.connection.prepare(rows::SELECT_ALL)?;
+        let mut found = find.query([])?;
+        while let Some(row) = found.next()? {
+            let row = rows::read_ledger(row)?;
+            store.index.note(row.seq, &row.key, row.record.status);
+        }
+    }
+    let mut fold = Fold::new(0, &Housekeeping::default());
+    loop {
+        // Whenever it would rest, it is time.
+        let done = fold.slice(&mut store.connection, &mut store.index, fold.due());
+        match done {
+            Ok(()) if fold.plan.is_empty() => break,
+            Ok(()) => {}
+            Err(why) if is_damage(&why) => fold.skip(&mut store.index),
+            Err(why) => return Err(why),
+        }
+    }
+    let left = "SELECT count(*) FROM ledger WHERE status <> 1";
+    store.connection.query_row(left, [], |row| rows::unsigned(row, 0))
+}
+
 /// Why a slice is not in history.
 #[derive(Debug)]
 enum Failure {
@@ -225,7 +251,6 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use super::super::Store;
     use super::super::ageing::Ageing;
     use super::super::commit::commit;
     use super::*;

@@ -84,6 +84,7 @@ pub(super) fn answer(
             Ok(Answer::Tokens(all.map(|all| (version, all))))
         }
         Query::Audit(query) => audit::page(snapshot, query).map(Answer::Audit),
+        Query::InTheWay(obstacle) => found::in_the_way(snapshot, obstacle).map(Answer::InTheWay),
         Query::Jobs(search) => found::jobs(snapshot, search).map(Answer::Jobs),
         Query::Views { asked, now } => {
             // Who has a file has all its jobs in memory, and asks for none of them: it is no loss that this walks the ledger.

@@ -102,6 +102,7 @@ const RULES: &[(&str, &str)] = &[
         "SELECT key FROM idempotency_keys WHERE length(digest) <> 32 OR NOT json_valid(headers)",
     ),
     ("rows of the audit log that cannot be read", "SELECT 'row ' || id FROM audit WHERE NOT json_valid(difference)"),
+    ("migrations that have not ended", "SELECT 'into this database' FROM marks WHERE name = 'migrating'"),
     ("marks that are missing", "SELECT 'tokens' WHERE NOT EXISTS (SELECT 1 FROM marks WHERE name = 'tokens')"),
 ];
 

@@ -14,8 +14,10 @@ use super::checkpoint::length_of;
 use super::chore::is_of_page;
 use super::index::IndexWriter;
 use super::migrations;
+use super::moving;
 use super::part::{beside, is_named};
 use super::seal::Header;
+use crate::store::migration::IN_PART;
 use crate::vault::Vault;
 
 /// Marks a SQLite file as Punctual's ("Pnct").
@@ -75,6 +77,16 @@ impl Store {
     /// # Errors
     /// Says what is in the way. The file is then as it was.
     pub fn open(path: &Path) -> Result<Store, OpenError> {
+        let store = Store::open_in_part(path)?;
+        match moving::is_in_part(&store.connection) {
+            Ok(false) => Ok(store),
+            Ok(true) => Err(OpenError::InPart(store.path)),
+            Err(why) => Err(damaged(&store.path, &why)),
+        }
+    }
+
+    /// The same, also if it is one into which something was moved in part.
+    pub(super) fn open_in_part(path: &Path) -> Result<Store, OpenError> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(|why| OpenError::Folder(folder.to_owned(), why))?;
         }
@@ -308,6 +320,8 @@ pub enum OpenError {
         /// The newest version this build knows.
         current: i64,
     },
+    /// Something was moved into the file, and not all of it.
+    InPart(PathBuf),
     /// The file holds secrets, and no key was given.
     Sealed(PathBuf),
     /// The file holds secrets that another key opens.
@@ -342,6 +356,7 @@ impl fmt::Display for OpenError {
                  use the newer build that wrote it",
                 path.display()
             ),
+            OpenError::InPart(path) => write!(f, "failed to open {}: {IN_PART}", path.display()),
             OpenError::Sealed(path) => write!(
                 f,
                 "failed to open {}: it holds secrets, and no key was given; --secrets-key FILE names it",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::{OpenError, Store, migrations};
+use super::{OpenError, Store, migrations, moving};
 use crate::access::{Token, TokenChange};
 use crate::limits::TOKENS_LOOK_EVERY;
 use crate::store::AuditRow;
@@ -62,6 +62,10 @@ impl TokenFile {
         if version != migrations::current_version() {
             let why = "the server that runs on it is of another version than this command".to_owned();
             return Err(OpenError::Database(path.to_owned(), why));
+        }
+        // Whoever has it may be one that moves something into it.
+        if moving::is_in_part(&connection).map_err(failed)? {
+            return Err(OpenError::InPart(path.to_owned()));
         }
         Ok(TokenFile { connection, store })
     }

@@ -1,12 +1,13 @@
-//! Owns finding jobs on disk: by tag, by what their name, URL or owner contains, and in the order of their names.
+//! Owns finding jobs on disk: by tag, by what their name, URL or owner contains, in the order of their names, and those that
+//! keep something from being changed.
 //! It must not know how a job stands: memory does.
 
 use std::time::Instant;
 
-use crate::job::JobKey;
+use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
-use crate::store::sql::{Bad, Row, Sql, Value, values};
-use crate::store::{FoundJobs, JobSearch, SearchPlace};
+use crate::store::sql::{Bad, Row, Sql, Value, bad, values};
+use crate::store::{FoundJobs, JobSearch, Obstacle, SearchPlace};
 
 /// What of a job is looked at; last, whether it has a tag.
 const COLUMNS: &str = "id, name, api, definition ->> 'owner', CAST(?3 AS TEXT) IS NULL OR \
@@ -88,6 +89,29 @@ impl<S: Sql> Walk<'_, S> {
         let contains = |value: Option<&str>| value.is_some_and(|value| value.to_lowercase().contains(text));
         Ok(contains(name) || contains(row.text_or_null(2)?) || contains(row.text_or_null(3)?))
     }
+}
+
+/// A job that keeps a change from being made, if one does.
+pub(in crate::store) fn in_the_way<S: Sql>(sql: &S, obstacle: &Obstacle) -> Result<Option<JobId>, S::Error> {
+    let (name, member) = match obstacle {
+        Obstacle::Named(name) => {
+            let find = "SELECT public_id FROM jobs WHERE name = ?1 AND deleted_at IS NULL ORDER BY id";
+            return sql.first(find, values![&**name], |row| row.get(0).map(JobId::from_bytes));
+        }
+        Obstacle::Follows(calendar) => (calendar, "definition ->> 'excludeCalendars'"),
+        Obstacle::TellsOver(channel) => (channel, "definition -> 'alerts' ->> 'channels'"),
+    };
+    let find =
+        format!("SELECT public_id, {member} FROM jobs WHERE deleted_at IS NULL AND {member} IS NOT NULL ORDER BY id");
+    let mut found = None;
+    sql.walk(&find, &[], &mut |row| {
+        let names: Vec<String> = serde_json::from_str(row.text(1)?).map_err(|why| bad(1, &why.to_string()))?;
+        if names.iter().any(|other| **other == **name) {
+            found = Some(row.get(0).map(JobId::from_bytes)?);
+        }
+        Ok(found.is_none())
+    })?;
+    Ok(found)
 }
 
 /// Keeps a job's tags as they are now.

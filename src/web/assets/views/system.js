@@ -1,4 +1,4 @@
-// Owns how the server itself does: queues, commits, targets, clients, versions; and for an administrator tokens and the audit log.
+// Owns how the server itself does: queues, commits, targets, clients, versions, nodes beside it; and for an administrator tokens and the audit log.
 
 import { h, refresh } from '../dom.js';
 import { ask, get, may, post } from '../api.js';
@@ -11,21 +11,24 @@ const EVERY_MS = 3_000;
 export default async function system(context) {
   const { signal } = context;
   context.title('System');
-  const [info, metrics, targets] = await Promise.all([get('/api/info', {}, signal), get('/api/metrics', { limit: 1 }, signal), get('/api/targets', { limit: 20 }, signal)]);
+  const load = () => Promise.all([get('/api/metrics', { limit: 1 }, signal), get('/api/targets', { limit: 20 }, signal), get('/api/nodes', {}, signal)]);
+  const [info, first] = await Promise.all([get('/api/info', {}, signal), load()]);
   const figures = h('div');
   const targetPlace = h('div');
-  const draw = (told, found) => {
+  const nodePlace = h('div');
+  const draw = ([told, targets, nodes]) => {
     refresh(figures, figuresOf(told, info));
-    refresh(targetPlace, targetsOf(found));
+    refresh(targetPlace, targetsOf(targets));
+    refresh(nodePlace, nodesOf(nodes));
   };
-  draw(metrics, targets);
+  draw(first);
   context.every(EVERY_MS, async () => {
     try {
-      draw(...await Promise.all([get('/api/metrics', { limit: 1 }, signal), get('/api/targets', { limit: 20 }, signal)]));
+      draw(await load());
     } catch { /* What concerns the whole page is said above. */ }
   });
   return [
-    h('h1', 'System'), figures, section('Targets', targetPlace),
+    h('h1', 'System'), figures, nodePlace, section('Targets', targetPlace),
     ...(may('admin') ? await forAdmin(context) : [h('p.soft', 'Tokens and the audit log need the scope admin.')]),
   ];
 }
@@ -65,6 +68,24 @@ function targetsOf({ targets, total }) {
     ], targets, { empty: 'No job names a target.' }),
     total > targets.length ? h('p.soft', `the ${targets.length} that matter most, of ${count(total)}`) : null,
   ];
+}
+
+const STATES = { active: h => h('span.badge.success', '● lives'), leaving: h => h('span.badge.held', '… gives away what it has'), dead: h => h('span.badge.failed', '✕ dead') };
+
+function nodesOf({ nodes, unownedShards, clockAheadMs, mayLoseCommits }) {
+  if (!nodes.length) return [];
+  return [section('Nodes',
+    table('Nodes', [
+      { title: 'Name', isHead: true, cell: node => [node.name, node.answers ? h('span.soft', ' (this one)') : null] },
+      { title: 'Stands', cell: node => STATES[node.state](h) },
+      { title: 'Parts of 256', class: 'number', cell: node => count(node.shards) },
+      { title: 'Silent for', class: 'number', cell: node => (node.silentMs === undefined ? '' : millis(node.silentMs)) },
+      { title: 'Fenced', class: 'number wide', cell: node => count(node.fenced) },
+      { title: 'Version', class: 'wide', cell: node => node.version }, { title: 'Since', cell: node => moment(node.startedAt) },
+    ], nodes, { empty: '' }),
+    h('p.soft', `Figures and targets are this node's. Its clock is ${millis(Math.abs(clockAheadMs))} ${clockAheadMs < 0 ? 'behind' : 'ahead of'} the database's.`),
+    unownedShards ? h('p.warning', `${count(unownedShards)} parts are no node's at the moment: nothing of them is sent.`) : null,
+    mayLoseCommits ? h('p.warning', 'synchronous_commit is off in PostgreSQL: the end of its machine may lose what was acknowledged.') : null)];
 }
 
 async function forAdmin(context) {
