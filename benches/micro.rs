@@ -222,7 +222,7 @@ fn writer(criterion: &mut Criterion) {
                         match writer.try_event() {
                             Some(WriterEvent::Committed { .. }) => break,
                             Some(WriterEvent::Failing { why, .. }) => panic!("{why}"),
-                            Some(WriterEvent::Fenced) => panic!("a file is nobody else's"),
+                            Some(WriterEvent::Fenced | WriterEvent::Joined) => panic!("a file is nobody else's"),
                             Some(WriterEvent::Working | WriterEvent::ChoreFailed { .. }) | None => {}
                         }
                     }

@@ -92,6 +92,8 @@ pub const BATCH_BODY_LEN_MAX: usize = 8 * 1024 * 1024;
 pub const BATCH_LINE_LEN_MAX: usize = 160 * 1024;
 /// Batches and imports that are there and not answered. Only one of them is worked on.
 pub const BATCHES_MAX: usize = 4;
+/// How long a batch waits for what other nodes have of it.
+pub const PARTS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a batch is read, or accepted, in one turn.
 pub const BATCH_TIME_PER_TURN: Duration = Duration::from_micros(500);
 /// Results of a batch that are printed in one turn.
@@ -796,6 +798,7 @@ const _: () = {
     );
     assert!(CLIENT_CHANGES_PENDING_MAX < CHANGES_PENDING_MAX);
     assert!(2 * RUN_WAITERS_MAX < CLIENT_CHANGES_PENDING_MAX, "who waits for an execution must not stop all changes");
+    assert!(PARTS_WAIT_MAX.as_millis() < RUN_WAIT_MAX.as_millis(), "its client still waits then");
     assert!(READ_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "a slow read is answered by who knows why");
     assert!(LEFT_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis());
     assert!(FORWARD_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "nothing begins once nobody waits");

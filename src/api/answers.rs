@@ -4,7 +4,7 @@
 use super::errors::ApiError;
 use super::{alerts, audit, executions, jobs_page, series, strips};
 use crate::access::Token;
-use crate::core::{Incident, JobView};
+use crate::core::{Incident, JobView, Placing};
 use crate::http::{Body, Response, Status};
 use crate::job::JobId;
 use crate::store::{Answer, ExecutionRecord, FoundJobs, IncidentPage, JobsFound, ReadError, SentMessage, StoredAnswer};
@@ -25,6 +25,8 @@ pub enum Found {
     Jobs(FoundJobs),
     /// Jobs as the database has them.
     Views(Vec<JobView>),
+    /// Where jobs are.
+    Placing(Box<Placing>),
     /// Executions that are to be done again, newest first.
     Executions(Vec<ExecutionRecord>),
     /// What there is of a second of a job.
@@ -71,6 +73,7 @@ pub fn answer(answer: Result<Answer, ReadError>) -> Found {
         Ok(Answer::Views(JobsFound::Some(views))) => return Found::Views(views),
         Ok(Answer::Views(JobsFound::Page { views, next })) => jobs_page::whole(&views, next),
         Ok(Answer::Views(JobsFound::TooMany)) => ApiError::too_many_to_order().response(),
+        Ok(Answer::Placing(found)) => return Found::Placing(found),
         Ok(Answer::Why(job, at, found)) => return Found::Why(job, at, found),
         Ok(Answer::Key(found)) => return Found::Key(found.map(|(digest, answer)| (digest, again(answer)))),
         Ok(Answer::Tokens(found)) => return Found::Tokens(found),

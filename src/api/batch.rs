@@ -270,18 +270,20 @@ impl Wanted {
 #[derive(Debug)]
 pub struct Batch {
     lines: Lines,
-    text: Vec<u8>,
+    pub(super) text: Vec<u8>,
     /// How much of it is split.
     split: usize,
     /// The line that is being split: its number, where it begins, and whether there is anything in it.
     line: (u32, usize, bool),
     /// The lines that are not empty: their numbers, and where they are.
-    places: Vec<(u32, Range<usize>)>,
+    pub(super) places: Vec<(u32, Range<usize>)>,
+    /// Those of them that are about calendars.
+    pub(super) calendars: Vec<u32>,
     /// Whether it is only to be said what would become of it.
     dry_run: bool,
     /// Which jobs are declared, as far as it is read.
-    meant: Arc<Meant>,
-    results: Vec<Outcome>,
+    pub(super) meant: Arc<Meant>,
+    pub(super) results: Vec<Outcome>,
     problems_len: usize,
     told_len: usize,
     printed: Vec<u8>,
@@ -321,7 +323,7 @@ struct OutcomeBody<'a> {
 }
 
 #[derive(Debug)]
-struct Outcome {
+pub(super) struct Outcome {
     line: u32,
     /// Where in the line the job stands that the core looks at, from the inside out.
     within: &'static [&'static str],
@@ -330,6 +332,14 @@ struct Outcome {
     turn: Option<Turn>,
     told: Option<Box<Told>>,
     problem: Option<Box<RawValue>>,
+    /// What another node says of it, and whether that is that it was refused.
+    pub(super) elsewhere: Option<(bool, Box<RawValue>)>,
+}
+
+impl Outcome {
+    fn is_refused(&self) -> bool {
+        self.elsewhere.as_ref().map_or(self.status.code() >= 400, |(is_refused, _)| *is_refused)
+    }
 }
 
 /// What became of the lines of a request, which is made in pieces.
@@ -358,6 +368,7 @@ impl Batch {
             split: from,
             line: (1, from, false),
             places: Vec::new(),
+            calendars: Vec::new(),
             dry_run,
             meant: Arc::default(),
             results: Vec::new(),
@@ -421,10 +432,7 @@ impl Batch {
     /// Reads on: a line, and what it asks for. None: there are no more. What is wrong with a line is its result.
     pub fn read(&mut self, context: &Context<'_>) -> Option<(u32, Option<Wanted>)> {
         let place = self.results.len();
-        let Some((line, range)) = self.places.get(place).cloned() else {
-            (self.text, self.places) = (Vec::new(), Vec::new());
-            return None;
-        };
+        let (line, range) = self.places.get(place).cloned()?;
         let meant = Arc::get_mut(&mut self.meant).expect("nobody asks for it before all is read");
         let wanted = read_line(self.lines, &self.text[range], meant, context);
         let within = wanted.as_ref().map_or(&[][..], |wanted| wanted.place(self.lines));
@@ -437,6 +445,7 @@ impl Batch {
             turn: None,
             told: None,
             problem: None,
+            elsewhere: None,
         });
         let place = u32::try_from(place).expect("there are few");
         match wanted {
@@ -455,6 +464,11 @@ impl Batch {
         }
     }
 
+    /// Its lines are needed no more.
+    pub fn forget_text(&mut self) {
+        (self.text, self.places) = (Vec::new(), Vec::new());
+    }
+
     /// Which jobs are declared in it, once it is read.
     pub fn meant(&self) -> Arc<Meant> {
         Arc::clone(&self.meant)
@@ -462,6 +476,7 @@ impl Batch {
 
     /// What is to become of a calendar. Whether it is to be put.
     fn note_calendar(&mut self, place: u32, old: Option<&Dates>, new: &Dates) -> bool {
+        self.calendars.push(place);
         let turn = match old {
             None => Turn::Created,
             Some(old) if old == new => Turn::Unchanged,
@@ -527,11 +542,12 @@ impl Batch {
         }
     }
 
-    fn refuse(&mut self, place: u32, error: &ApiError) {
+    /// A line comes to nothing.
+    pub fn refuse(&mut self, place: u32, error: &ApiError) {
         let problem = to_raw_value(&error.problem()).expect("a problem has string keys only");
         self.problems_len += problem.get().len();
         let outcome = &mut self.results[place as usize];
-        (outcome.status, outcome.turn, outcome.told) = (error.status, None, None);
+        (outcome.status, outcome.job, outcome.turn, outcome.told) = (error.status, None, None, None);
         outcome.problem = (self.problems_len <= BATCH_PROBLEMS_LEN_MAX).then_some(problem);
     }
 
@@ -545,7 +561,11 @@ impl Batch {
                 self.printed.push(b',');
             }
             self.printed_count += 1;
-            let Outcome { line, within: _, status, job, turn, told, problem } = outcome;
+            let Outcome { line, within: _, status, job, turn, told, problem, elsewhere } = outcome;
+            if let Some((_, result)) = elsewhere {
+                self.printed.extend_from_slice(result.get().as_bytes());
+                continue;
+            }
             let body = OutcomeBody {
                 line: *line,
                 status: status.code(),
@@ -560,7 +580,7 @@ impl Batch {
         if self.printed_count < self.results.len() {
             return false;
         }
-        let refused = self.results.iter().filter(|outcome| outcome.status.code() >= 400).count();
+        let refused = self.results.iter().filter(|outcome| outcome.is_refused()).count();
         self.printed.extend_from_slice(b"],\"done\":");
         append(&mut self.printed, &(self.results.len() - refused));
         self.printed.extend_from_slice(b",\"refused\":");
@@ -571,6 +591,7 @@ impl Batch {
 
     /// The answer, once it is printed.
     pub fn take_response(&mut self) -> Response {
+        self.printed_count = 0;
         Response::new(Status::OK, std::mem::take(&mut self.printed))
     }
 }

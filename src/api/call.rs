@@ -13,7 +13,7 @@ use crate::channel::ChannelDefinition;
 use crate::core::{Action, ExecutionId, JobFilter, Listing, Ranking, Run, Silence};
 use crate::http::Response;
 use crate::job::{JobId, JobSpec, Post};
-use crate::store::{JobSearch, Query};
+use crate::store::{Filter, JobSearch, Query};
 use crate::time::{Instant, WallUs};
 
 /// What a request asks for.
@@ -33,6 +33,8 @@ pub enum Call {
     ReplayAll {
         /// Which.
         query: Query,
+        /// The same in words.
+        filter: Filter,
         /// Only say which they are.
         dry_run: bool,
     },

@@ -12,6 +12,7 @@ use super::json::{Millis, Moment, json, ok, time_of};
 use super::matching::Matched;
 use super::parameters::STATUSES;
 use super::pauses::PauseBody;
+use super::runs::Elsewhere;
 use super::schedules::PreviewBody;
 use super::{channels, incidents, policies, runs, silences};
 use crate::core::{Action, Herd, JobView, LastOutcome, Reply, Setting, SilenceId};
@@ -169,7 +170,7 @@ pub(super) struct ChangedBody {
 }
 
 /// What the answer to a change tells beside what the core replied.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Beside {
     /// What else is due when the job is due next.
     pub herd: Option<Herd>,
@@ -177,11 +178,13 @@ pub struct Beside {
     pub silenced_by: Option<SilenceId>,
     /// Whether a policy was sent that is no member of a job.
     pub is_of_policy: bool,
+    /// What became of executions at other nodes.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 /// The answer to a change.
 pub fn reply(reply: &Reply, beside: Beside) -> Response {
-    let Beside { herd, silenced_by, is_of_policy } = beside;
+    let Beside { herd, silenced_by, is_of_policy, elsewhere } = beside;
     match reply {
         Reply::Created(view) => {
             let body = changed(view, "Job created successfully", herd);
@@ -200,7 +203,7 @@ pub fn reply(reply: &Reply, beside: Beside) -> Response {
         Reply::NoSuchIncident => ApiError::no_such_incident().response(),
         Reply::NoSuchCalendar => ApiError::no_such_calendar().response(),
         Reply::Started(ids) => runs::started(ids),
-        Reply::StartedAll(ids, passed_over) => runs::started_all(ids, *passed_over),
+        Reply::StartedAll(ids, passed_over) => runs::started_all(ids, *passed_over, elsewhere.as_ref()),
         Reply::Ended(id, record) => runs::ended(*id, record),
         Reply::TooMany(why) => ApiError::bad_request(why.clone()).response(),
         Reply::NameTaken(name) => ApiError::name_taken(name).response(),

@@ -4,7 +4,7 @@
 //! In reading order: `routes` (the one table of what can be asked for), `route` (what a line of it says), `matching`
 //! (which line is meant), `call` (what a request asks for), then a file for each resource with its request, its
 //! parameters and its answer: `jobs` and `jobs_page`, `patch`, `pauses`, `schedules`, `executions`, `strips`, `runs`, `why`,
-//! `series`, `trials`, `incidents`, `silences`, `channels`, `policies`, `batch` (with what is declared, `apply`, and what is told of a `difference`), `export` and `import`, `calendars`, `alerts`, `metrics` and the `exposition` of the same as text, `targets`, `timeline`, `nodes`, `status`, `tokens` and `sessions`, `audit`, and `events`, which tell the `news` as
+//! `series`, `trials`, `incidents`, `silences`, `channels`, `policies`, `batch` (with the `parts` of it that other nodes carry out, what is declared, `apply`, and what is told of a `difference`), `export` and `import`, `calendars`, `alerts`, `metrics` and the `exposition` of the same as text, `targets`, `timeline`, `nodes`, `status`, `tokens` and `sessions`, `audit`, and `events`, which tell the `news` as
 //! `event_text`; `openapi` describes them all from the table, their types and `examples`. They share `parameters`, `headers`, `links`, `body`, `json`, `errors` and
 //! `cors`; `answers` is the readers' way to them, `passed` that of answers between nodes, and `stream` is for answers that are made in pieces.
 
@@ -39,6 +39,7 @@ mod news;
 mod nodes;
 mod openapi;
 mod parameters;
+mod parts;
 mod passed;
 mod patch;
 mod pauses;
@@ -81,10 +82,11 @@ pub use metrics::metrics;
 pub use news::{About, News, Rank};
 pub use nodes::{NodeView, Nodes, nodes};
 pub use openapi::{described, openapi};
+pub use parts::Part;
 pub use passed::{Passed, passed, passed_back};
 pub use patch::Patch;
 pub use policies::{is_of_policy, policies, policy_of};
-pub use runs::{past, replay_of, replays, replays_of};
+pub use runs::{Elsewhere, past, replay_all_of, replay_of, replays, replays_of};
 pub use schedules::{PreviewCall, preview};
 pub use sessions::{shown, signed_in, signed_out, who};
 pub use silences::{silence, silences};

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::errors::PROBLEM_TYPE;
+use super::parts::Part;
 use crate::access::{Scope, TokenId, Who};
 use crate::http::{Accepts, Body, Headers, Method, RareHeaders, Request, Response, Status};
 use crate::store::StoredAnswer;
@@ -36,7 +37,7 @@ const STATUSES: [Status; 19] = [
 ];
 
 /// A request as it travels.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Passed {
     method: Box<str>,
     path: String,
@@ -47,7 +48,11 @@ pub struct Passed {
     if_match: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     idempotency_key: Option<String>,
-    body: String,
+    /// Which part of what a client asked it is, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<Part>,
+    #[serde(skip)]
+    body: Vec<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +75,8 @@ impl Passed {
             content_type: asked.headers.content_type.clone(),
             if_match: rare.and_then(|rare| rare.if_match.clone()),
             idempotency_key: rare.and_then(|rare| rare.idempotency_key.clone()),
-            body: String::from_utf8(asked.body.clone()).ok()?,
+            part: None,
+            body: str::from_utf8(&asked.body).ok()?.into(),
             token: who.token.map(|token| token.number()),
             principal: who.principal.map(|token| token.number()),
             scope: who.scope.map(|scope| scope.name().into()),
@@ -80,14 +86,30 @@ impl Passed {
         })
     }
 
-    /// As it is written down.
+    /// A part of it, with this body. A key is for the whole.
+    #[must_use]
+    pub fn part(&self, part: Part, body: Vec<u8>) -> Passed {
+        Passed { idempotency_key: None, part: Some(part), body, ..self.clone() }
+    }
+
+    /// Which part of what a client asked it is, if it is one.
+    pub fn take_part(&mut self) -> Option<Part> {
+        self.part.take()
+    }
+
+    /// As it is written down: a line with all but the body, and the body, which may be long.
     pub fn text(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("its keys are names")
+        let mut text = serde_json::to_vec(self).expect("its keys are names");
+        text.push(b'\n');
+        text.extend_from_slice(&self.body);
+        text
     }
 
     /// The same read back. None: no version of this program writes that.
     pub fn read(text: &[u8]) -> Option<Passed> {
-        serde_json::from_slice(text).ok()
+        let head = text.iter().position(|&byte| byte == b'\n')?;
+        let passed: Passed = serde_json::from_slice(&text[..head]).ok()?;
+        Some(Passed { body: text[head + 1..].into(), ..passed })
     }
 
     /// Who asked, from where, and whether that was secure.
@@ -114,7 +136,7 @@ impl Passed {
             http_10: false,
             accepts: Accepts::default(),
             headers: Headers { content_type: self.content_type, rare, ..Headers::default() },
-            body: self.body.into_bytes(),
+            body: self.body,
         }
     }
 }
@@ -150,6 +172,7 @@ pub fn passed_back(answer: StoredAnswer) -> Response {
 mod tests {
     use super::*;
     use crate::api::ApiError;
+    use crate::core::{Meant, Shard};
 
     #[test]
     fn a_request_arrives_as_it_was_made() {
@@ -167,7 +190,7 @@ mod tests {
             http_10: false,
             accepts: Accepts::default(),
             headers,
-            body: b"{\"schedule\":\"\xc3\xa4\"}".to_vec(),
+            body: b"{\"schedule\":\"\xc3\xa4\"}\n{}\n".to_vec(),
         };
         let who = Who {
             token: TokenId::from_number(7),
@@ -180,6 +203,11 @@ mod tests {
         let read = Passed::read(&passed.text()).expect("it was just written");
         assert_eq!(read.asking(), (who, client, true));
         assert_eq!(read.request(), asked);
+        let part = Part::new(&[Shard(7), Shard(200)].into_iter().collect(), &Meant::default());
+        let mut read =
+            Passed::read(&passed.part(part.clone(), b"\n\n{}".to_vec()).text()).expect("it was just written");
+        assert_eq!((read.take_part(), read.take_part()), (Some(part), None));
+        assert_eq!(read.request(), Request { body: b"\n\n{}".to_vec(), ..asked.clone() });
         assert!(Passed::new(&Request { body: vec![0xff], ..asked }, who, client, true).is_none());
     }
 

@@ -11,10 +11,10 @@ use super::executions::execution;
 use super::json::{Moment, json, ok, time_of};
 use super::matching::Matched;
 use crate::core::{Action, ExecutionId, Kind, Record, Run, RunOf, Status};
-use crate::http::{self, Response};
+use crate::http::{self, Accepts, Headers, Method, Request, Response};
 use crate::job::{FieldError, JobId, Json, OwnBody, Second, any_of, body_or_json, instant, whole};
 use crate::limits::{BACKFILL_MAX, RUN_WAIT_MAX, TARGET_BODY_LEN_MAX};
-use crate::store::{ExecutionRecord, Filter, Query};
+use crate::store::{ExecutionRecord, Filter, Query, StoredAnswer, Unplaced};
 use crate::time::Instant;
 
 /// How an execution is to be run.
@@ -169,7 +169,7 @@ pub(super) fn replay_all(matched: &Matched<'_>) -> Result<Call, ApiError> {
         return Err(ApiError::member("limit", format!("expected a number from 1 to {most}, got {limit}")));
     }
     let limit = usize::try_from(limit).expect("it is bounded");
-    Ok(Call::ReplayAll { query: Query::ToReplay { limit, filter, now: matched.context.now }, dry_run })
+    Ok(Call::ReplayAll { query: Query::ToReplay { limit, filter, now: matched.context.now }, filter, dry_run })
 }
 
 /// How many executions are done again unless a client says.
@@ -206,16 +206,93 @@ pub(super) struct ReplaysBody {
     count: usize,
     #[schemars(with = "Vec<ExecutionId>")]
     execution_ids: Vec<String>,
-    /// How many were not done again, as their job is deleted.
+    /// How many were not done again, as their job is deleted, or as its node would not.
     skipped: usize,
+    /// Of how many it is not known whether they were done again: the node that has their job has not answered.
+    #[serde(skip_serializing_if = "is_none")]
+    unknown: usize,
     message: &'static str,
 }
 
-/// What was done again.
-pub(super) fn started_all(ids: &[ExecutionId], skipped: usize) -> Response {
-    let execution_ids: Vec<String> = ids.iter().map(ExecutionId::to_string).collect();
-    let body = ReplaysBody { count: ids.len(), execution_ids, skipped, message: "Executions started again" };
-    json(http::Status::ACCEPTED, &body)
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+/// What was done again here, and at other nodes.
+pub(super) fn started_all(ids: &[ExecutionId], skipped: usize, elsewhere: Option<&Elsewhere>) -> Response {
+    let mut execution_ids: Vec<String> = ids.iter().map(ExecutionId::to_string).collect();
+    let (mut skipped, mut unknown) = (skipped, 0);
+    if let Some(elsewhere) = elsewhere {
+        execution_ids.extend(elsewhere.started.iter().cloned());
+        (skipped, unknown) = (skipped + elsewhere.skipped, elsewhere.unknown);
+    }
+    let (count, message) = (execution_ids.len(), "Executions started again");
+    json(http::Status::ACCEPTED, &ReplaysBody { count, execution_ids, skipped, unknown, message })
+}
+
+/// What became of executions that other nodes were asked to do again.
+#[derive(Clone, Debug, Default)]
+pub struct Elsewhere {
+    started: Vec<String>,
+    skipped: usize,
+    unknown: usize,
+}
+
+impl Elsewhere {
+    /// Takes in what a node answered that was asked for so many.
+    pub fn note(&mut self, asked: usize, answer: Result<StoredAnswer, Unplaced>) {
+        let status = answer.as_ref().map_or(0, |answer| answer.status);
+        match answer {
+            Ok(answer) if status == http::Status::ACCEPTED.code() => {
+                match serde_json::from_slice::<Replayed>(&answer.body) {
+                    Ok(Replayed { execution_ids }) => {
+                        self.skipped += asked.saturating_sub(execution_ids.len());
+                        self.started.extend(execution_ids);
+                    }
+                    Err(_) => self.unknown += asked,
+                }
+            }
+            Ok(_) if status < 500 => self.skipped += asked,
+            Ok(_) | Err(Unplaced::Failed) => self.unknown += asked,
+            Err(Unplaced::NoJob | Unplaced::NoIncident | Unplaced::NoNode | Unplaced::Late) => self.skipped += asked,
+        }
+    }
+
+    /// Whether something was done again.
+    pub fn has_started(&self) -> bool {
+        !self.started.is_empty()
+    }
+}
+
+/// As much as is told again of what another node answers.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Replayed {
+    execution_ids: Vec<String>,
+}
+
+/// How another node is asked to do so many executions of a job again, the newest that this lets through.
+pub fn replay_all_of(job: JobId, filter: &Filter, count: usize) -> Request {
+    let second = |instant: Option<Instant>| instant.map(|instant| instant.to_string());
+    let asked = serde_json::json!({
+        "jobId": job.to_string(),
+        "status": filter.status.map(Status::name),
+        "from": second(filter.from),
+        "to": second(filter.to),
+        "limit": count,
+    });
+    let headers = Headers { content_type: Some("application/json".to_owned()), ..Headers::default() };
+    Request {
+        method: Method::Post,
+        path: "/api/executions/replay".to_owned(),
+        query: String::new(),
+        keep_alive: true,
+        http_10: false,
+        accepts: Accepts::default(),
+        headers,
+        body: asked.to_string().into_bytes(),
+    }
 }
 
 /// What was begun.

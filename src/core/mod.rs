@@ -8,7 +8,7 @@
 //! `bounds` is how much of everything there may be.
 //! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs`,
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
-//! and asks the tables: `arming`, `admission`, `sending`, `changes` (with `applying` for jobs that are declared) and their `gathering`, which a `rehearsal` only tries, `runs`, `pausing`, `restore`, and `ownership` where there are other nodes. What goes wrong: `incident` and `setting` are its words, `watching` notices, `incidents` is the table of what is open and says
+//! and asks the tables: `arming`, `admission`, `sending`, `changes` (with `applying` for jobs that are declared) and their `gathering`, which a `rehearsal` only tries, `dealing` (whose each of many changes is), `runs`, `pausing`, `restore`, and `ownership` where there are other nodes. What goes wrong: `incident` and `setting` are its words, `watching` notices, `incidents` is the table of what is open and says
 //! when it is told, `alerting` holds what clients set. `policies` is what a job says to their questions, `tally` the one rule of what counts, `counts` what happened in all, `overdue` what should have; `view` is
 //! what can be read, `listing` how jobs are found, `ranking` how targets are, and `forecast` what is due
 //! in the next hour.
@@ -24,6 +24,9 @@ mod bounds;
 mod calendars;
 mod changes;
 mod counts;
+mod dealing;
+#[cfg(test)]
+mod dealing_tests;
 mod details;
 mod executions;
 mod forecast;
@@ -71,6 +74,7 @@ pub use attempt::{
 };
 pub use bounds::Bounds;
 pub use counts::{AttemptCounts, Counts, EndedCounts};
+pub use dealing::{Dealing, Dealt, Placed, Placing};
 pub use details::{Details, PastAttempt, Timings, Wait};
 pub use forecast::{Ahead, Forecast};
 pub use incident::{

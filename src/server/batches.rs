@@ -7,13 +7,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::audits::Asking;
 use super::calls::{Calls, refuse};
 use super::connection::Given;
 use super::engine::Engine;
 use super::keys::Digest;
-use crate::api::{ApiError, Batch, Call, Deed, Lines, Wanted};
+use super::parts::Share;
+use crate::api::{ApiError, Batch, Call, Deed, Lines, Part, Wanted};
 use crate::clock;
-use crate::core::{Accepted, Action, Apply, Command, Input, Refusal, Rehearsal, Reply, RequestId, Scheduler};
+use crate::core::{
+    Accepted, Action, Apply, Command, Input, Refusal, Rehearsal, Reply, RequestId, Scheduler, Shard, Shards,
+};
 use crate::http::{Request, Response, Status};
 use crate::job::{Context, JobId};
 use crate::limits::{BATCH_PRINTED_AT_ONCE, BATCH_SPLIT_AT_ONCE, BATCH_TIME_PER_TURN, BATCHES_MAX};
@@ -23,27 +27,52 @@ use crate::time::{Instant, MonoUs, Now};
 /// Requests that change many jobs, in their order. The first one is worked on.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    queue: VecDeque<UnderWay>,
+    pub(super) queue: VecDeque<UnderWay>,
+    /// Those that wait for what other nodes have of them. Meanwhile others are worked on: nodes wait for each other.
+    pub(super) away: BTreeMap<RequestId, UnderWay>,
+    /// Which parts of requests other nodes were asked for, under their numbers.
+    pub(super) parts: BTreeMap<RequestId, RequestId>,
+    /// How many parts there were.
+    pub(super) parts_asked: u64,
+    /// What is known of parts that other nodes ask this one for, until they are taken up.
+    arriving: BTreeMap<RequestId, Part>,
 }
 
 #[derive(Debug)]
-struct UnderWay {
-    request: RequestId,
-    batch: Batch,
-    /// Changes that were read, each with the place of its result, and when it was.
-    ready: VecDeque<(u32, Action, Instant)>,
-    accepted: usize,
+pub(super) struct UnderWay {
+    pub(super) request: RequestId,
+    pub(super) batch: Batch,
+    /// Changes that were read.
+    pub(super) ready: VecDeque<Ready>,
+    /// The shards that this node must have, if it is a part of what another one was asked.
+    needs: Shards,
+    /// What other nodes have of it; None: nothing, or that is not asked.
+    pub(super) share: Option<Box<Share>>,
+    /// The places of what the core has accepted.
+    accepted: Vec<u32>,
     /// Which jobs, by what was done.
     done: BTreeMap<&'static str, Vec<JobId>>,
     answer: Option<Response>,
     /// What was tried so far, if nothing is to be done.
     rehearsal: Option<Rehearsal>,
-    stage: Stage,
+    pub(super) stage: Stage,
+}
+
+/// A change that was read.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// The place of its result.
+    pub(super) place: u32,
+    pub(super) action: Action,
+    /// When it was read.
+    pub(super) read_at: Instant,
+    /// The shard that it is about, if that is known: it is this node's to carry out as long as that is.
+    pub(super) shard: Option<Shard>,
 }
 
 /// What is done next.
 #[derive(Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// Its text is split into lines from here on, and hashed if it has a key to be looked up under.
     Split {
         digest: Option<Box<Digest>>,
@@ -54,6 +83,12 @@ enum Stage {
     Read,
     /// A calendar is being written, whose result has this place.
     AwaitCalendar(u32),
+    /// Who has the jobs is being looked up.
+    AwaitPlacing,
+    /// Each change is dealt to whoever has its job.
+    Deal,
+    /// Other nodes are asked for what they have.
+    Ask,
     Gather,
     Print,
     /// The transaction is being written.
@@ -64,23 +99,34 @@ impl Batches {
     /// Whether something can be done without waiting for anybody.
     pub(super) fn has_work(&self) -> bool {
         self.queue.front().is_some_and(|first| match first.stage {
-            Stage::Split { .. } | Stage::Read | Stage::Gather | Stage::Print => true,
-            Stage::AwaitKey | Stage::AwaitCalendar(_) | Stage::AwaitWriter => false,
+            Stage::Split { .. } | Stage::Read | Stage::Deal | Stage::Ask | Stage::Gather | Stage::Print => true,
+            Stage::AwaitKey | Stage::AwaitCalendar(_) | Stage::AwaitPlacing | Stage::AwaitWriter => false,
         })
     }
 
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.away.is_empty()
     }
 
-    fn first_of(&mut self, request: RequestId) -> Option<&mut UnderWay> {
+    /// Whether there are as many as may be. A part of what waits at another node must not wait for what waits for that.
+    fn is_full(&self, is_part: bool) -> bool {
+        self.queue.len() + if is_part { 0 } else { self.away.len() } >= BATCHES_MAX
+    }
+
+    /// Another node asks for a part, under this number.
+    pub(super) fn expect(&mut self, request: RequestId, part: Option<Part>) {
+        self.arriving.clear();
+        self.arriving.extend(part.map(|part| (request, part)));
+    }
+
+    pub(super) fn first_of(&mut self, request: RequestId) -> Option<&mut UnderWay> {
         self.queue.front_mut().filter(|first| first.request == request)
     }
 
-    /// A request is over. What it was to be answered, if it came that far.
-    pub(super) fn end(&mut self, request: RequestId) -> Option<Response> {
-        self.queue.pop_front_if(|first| first.request == request)?.answer
+    /// A request is over.
+    pub(super) fn end(&mut self, request: RequestId) -> Option<UnderWay> {
+        self.queue.pop_front_if(|first| first.request == request)
     }
 
     /// The core's answer to what a batch asks for by itself. False if there is no such.
@@ -99,13 +145,14 @@ impl Calls {
     pub(super) fn begin_batch(
         &mut self,
         request: RequestId,
+        asking: &Asking,
         asked: &mut Request,
-        lines: Lines,
-        dry_run: bool,
+        (lines, dry_run): (Lines, bool),
         key: Option<&str>,
         now: Now,
     ) -> Given {
-        if self.batches.queue.len() >= BATCHES_MAX {
+        let part = self.batches.arriving.remove(&request);
+        if self.batches.is_full(part.is_some()) {
             return refuse(&ApiError::too_many("too many batches are waiting; nothing has changed"));
         }
         if let Some(key) = key
@@ -114,10 +161,15 @@ impl Calls {
             return refuse(&error);
         }
         let stage = Stage::Split { digest: key.map(|_| Box::new(Digest::of_head(asked))), from: 0 };
-        let batch = Batch::new(lines, dry_run, std::mem::take(&mut asked.body));
-        let (ready, accepted, done, answer) = (VecDeque::new(), 0, BTreeMap::new(), None);
+        let mut batch = Batch::new(lines, dry_run, std::mem::take(&mut asked.body));
+        // A part is not divided once more.
+        let share = if self.shared && part.is_none() { Share::new(asking, asked) } else { None };
+        let needs = part.as_ref().map_or(Shards::NONE, Part::shards);
+        part.into_iter().for_each(|part| batch.is_part(part));
+        let (ready, accepted, done, answer) = (VecDeque::new(), Vec::new(), BTreeMap::new(), None);
         let rehearsal = dry_run.then(Rehearsal::default);
-        self.batches.queue.push_back(UnderWay { request, batch, ready, accepted, done, answer, rehearsal, stage });
+        let under_way = UnderWay { request, batch, ready, needs, share, accepted, done, answer, rehearsal, stage };
+        self.batches.queue.push_back(under_way);
         Given::MuchLater
     }
 
@@ -139,9 +191,10 @@ impl Calls {
         if let Some((request, written)) = engine.take_settled() {
             return Some((request, self.end_batch(request, written)));
         }
+        self.give_up_waiting(engine, now);
         let first = self.batches.queue.front()?;
         let request = first.request;
-        let asks_for_nothing = matches!(first.stage, Stage::Split { .. } | Stage::Read);
+        let asks_for_nothing = matches!(first.stage, Stage::Split { .. } | Stage::Read | Stage::Deal);
         if asks_for_nothing && !is_awaited(request) {
             self.batches.end(request);
             self.keys.end(request);
@@ -161,9 +214,11 @@ impl Calls {
         let given = match first.stage {
             Stage::Split { .. } => self.split(request, now),
             Stage::Read => self.read_batch(engine, request, now),
+            Stage::Deal => self.deal(engine, request),
+            Stage::Ask => self.ask_others(engine, request, now),
             Stage::Gather => self.gather(engine, request, now),
             Stage::Print => self.print(engine, request, now),
-            Stage::AwaitKey | Stage::AwaitCalendar(_) | Stage::AwaitWriter => None,
+            Stage::AwaitKey | Stage::AwaitCalendar(_) | Stage::AwaitPlacing | Stage::AwaitWriter => None,
         };
         given.map(|given| (request, given))
     }
@@ -220,7 +275,11 @@ impl Calls {
                 }
                 Err(error) => return Some(self.refuse_batch(request, &error)),
             }
-            if !matches!(self.batches.queue.front()?.stage, Stage::Read) {
+            let stage = &self.batches.queue.front()?.stage;
+            if matches!(stage, Stage::Deal) {
+                return self.look_up(engine, request);
+            }
+            if !matches!(stage, Stage::Read) {
                 return None;
             }
         }
@@ -232,10 +291,15 @@ impl Calls {
         let first = self.batches.first_of(request)?;
         let until = until();
         while clock::mono() < until {
-            let Some((place, mut action, read_at)) = first.ready.pop_front() else {
+            let Some(Ready { place, mut action, read_at, shard }) = first.ready.pop_front() else {
                 first.stage = Stage::Print;
                 return None;
             };
+            let core = engine.core();
+            if shard.is_some_and(|shard| !core.owns(shard)) || !core.owns_all(&first.needs) {
+                first.batch.note(place, &Reply::Refused(Refusal::NotOwned));
+                continue;
+            }
             if let Action::Apply(apply) = &mut action {
                 apply.beside = first.batch.meant();
             }
@@ -245,7 +309,7 @@ impl Calls {
                     let deed = deed.known(&accepted);
                     first.batch.accept(place, deed, &accepted);
                     if first.rehearsal.is_none() {
-                        first.accepted += 1;
+                        first.accepted.push(place);
                         first.done.entry(deed.name()).or_default().extend(accepted.job);
                     }
                 }
@@ -264,12 +328,17 @@ impl Calls {
         let response = first.batch.take_response();
         let kept = self.keys.has(request).then(|| response.clone());
         first.answer = Some(response);
-        let (is_dry, accepted) = (first.rehearsal.is_some(), first.accepted);
+        let (is_dry, accepted) = (first.rehearsal.is_some(), first.accepted.len());
+        let others_did = first.share.as_ref().is_some_and(|share| share.has_done);
         let done = std::mem::take(&mut first.done);
         if !is_dry {
             engine.input(Input::WriteGathered(request), now);
         }
         if accepted == 0 {
+            let kept = kept.filter(|_| !is_dry && others_did);
+            if let Some(answer) = kept.and_then(|response| self.keys.plan(request, response, now.wall)) {
+                engine.keep_alone(answer, now.mono);
+            }
             return Some(self.end_batch(request, true));
         }
         self.batches.first_of(request)?.stage = Stage::AwaitWriter;
@@ -287,16 +356,20 @@ impl Calls {
     fn end_batch(&mut self, request: RequestId, written: bool) -> Given {
         self.keys.end(request);
         self.audits.end(request);
-        let answer = self.batches.end(request).filter(|_| written);
-        let response = answer.unwrap_or_else(|| ApiError::from(Refusal::NotWritten).response());
+        let (ended, not_written) = (self.batches.end(request), ApiError::from(Refusal::NotWritten));
+        let response = match ended {
+            Some(UnderWay { answer: Some(answer), .. }) if written => answer,
+            Some(mut ended) => ended.fail(&not_written),
+            None => not_written.response(),
+        };
         Given::Answer(self.cors.mark(response))
     }
 
-    fn refuse_batch(&mut self, request: RequestId, error: &ApiError) -> Given {
+    pub(super) fn refuse_batch(&mut self, request: RequestId, error: &ApiError) -> Given {
         self.keys.end(request);
-        self.batches.end(request);
         self.audits.end(request);
-        Given::Answer(self.cors.mark(error.response()))
+        let response = self.batches.end(request).map_or_else(|| error.response(), |mut ended| ended.fail(error));
+        Given::Answer(self.cors.mark(response))
     }
 }
 
@@ -312,6 +385,25 @@ impl UnderWay {
         accepted.ok_or_else(|| engine.take_reply_to(request).expect("what is not accepted is answered at once"))
     }
 
+    /// Nothing comes of what is this node's. That is the whole answer, unless others have done something.
+    fn fail(&mut self, error: &ApiError) -> Response {
+        if !self.share.as_ref().is_some_and(|share| share.has_asked) {
+            return error.response();
+        }
+        let left = self.ready.drain(..).map(|ready| ready.place);
+        self.accepted.drain(..).chain(left).for_each(|place| self.batch.refuse(place, error));
+        while !self.batch.print(BATCH_PRINTED_AT_ONCE) {}
+        self.batch.take_response()
+    }
+
+    /// A change was read.
+    fn push(&mut self, core: &Scheduler, place: u32, action: Action, read_at: Instant) {
+        if let Some(share) = &mut self.share {
+            share.dealing.note(core, &action);
+        }
+        self.ready.push_back(Ready { place, action, read_at, shard: None });
+    }
+
     /// What was read is to be done later, but for a change of a calendar, which is to be done now.
     fn note_read(
         &mut self,
@@ -321,15 +413,19 @@ impl UnderWay {
     ) -> Result<Option<Action>, ApiError> {
         let read_at = now.wall.floor();
         match read {
-            None => self.stage = Stage::Gather,
+            None if self.share.is_some() => self.stage = Stage::Deal,
+            None => {
+                self.batch.forget_text();
+                self.stage = Stage::Gather;
+            }
             Some((_, None)) => {}
-            Some((place, Some(Wanted::Change(action)))) => self.ready.push_back((place, action, read_at)),
+            Some((place, Some(Wanted::Change(action)))) => self.push(core, place, action, read_at),
             Some((place, Some(Wanted::Job(spec, pause)))) => {
-                self.ready.push_back((place, Action::Create { spec: *spec, entropy: drawn()?, pause }, read_at));
+                self.push(core, place, Action::Create { spec: *spec, entropy: drawn()?, pause }, read_at);
             }
             Some((place, Some(Wanted::Declared(apply)))) => {
                 let apply = Apply { entropy: drawn()?, ..*apply };
-                self.ready.push_back((place, Action::Apply(Box::new(apply)), read_at));
+                self.push(core, place, Action::Apply(Box::new(apply)), read_at);
             }
             Some((place, Some(Wanted::Calendar(name, dates)))) => {
                 if let Some(rehearsal) = &mut self.rehearsal {
@@ -354,6 +450,6 @@ fn drawn() -> Result<[u8; 10], ApiError> {
 }
 
 /// Until when a batch may be worked on in this turn.
-fn until() -> MonoUs {
+pub(super) fn until() -> MonoUs {
     clock::mono().plus(BATCH_TIME_PER_TURN)
 }

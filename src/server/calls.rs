@@ -16,6 +16,7 @@ use super::gate::Gate;
 use super::keys::{Digest, Keys};
 use super::looks::{Look, Looks, TooMany};
 use super::peer::Peer;
+use super::replays::Replays;
 use super::usage::UsageBoard;
 use crate::access::Who;
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
@@ -30,7 +31,7 @@ use crate::limits::{
     SEED_END, TRIALS_MAX,
 };
 use crate::schedule::{Zone, Zones};
-use crate::store::{ExecutionRecord, Query, Readers};
+use crate::store::{ExecutionRecord, Filter, Query, Readers};
 use crate::telemetry::Logs;
 use crate::time::{Instant, Now};
 use crate::web::Site;
@@ -44,6 +45,8 @@ pub(super) enum Then {
     RunAll {
         /// Only say.
         dry_run: bool,
+        /// What they were found by.
+        filter: Filter,
     },
     /// Show those jobs that this lets through.
     Show(JobFilter),
@@ -95,6 +98,8 @@ pub(super) struct Calls {
     pub(super) keys: Keys,
     /// Requests that change many jobs.
     pub(super) batches: Batches,
+    /// Executions that other nodes do again.
+    pub(super) replays: Replays,
     /// Who is let in.
     pub(super) access: Access,
     /// Requests that are written down.
@@ -188,6 +193,7 @@ impl Calls {
         asking: Asking,
         asked: &mut Request,
     ) -> Given {
+        let asker = Asking { operation: "", subject: Box::default(), ..asking };
         let routed = api::route(asked, &self.context(engine.core(), now, !asked.body.is_empty()), asking.who);
         let (call, key) = match routed {
             Err(error) => {
@@ -238,7 +244,7 @@ impl Calls {
             }
             (Call::Batch { lines, dry_run }, key) => {
                 let key = key.map(str::to_owned);
-                self.begin_batch(request, asked, lines, dry_run, key.as_deref(), now)
+                self.begin_batch(request, &asker, asked, (lines, dry_run), key.as_deref(), now)
             }
             (call, None) => {
                 if let Call::Query(_) | Call::Jobs(_) | Call::Search(..) = &call {
@@ -303,8 +309,8 @@ impl Calls {
             Call::Stream(stream) => Given::Streamed(stream.head(), stream),
             Call::Query(query) => self.query(request, query),
             Call::Patch(patch) => self.patch(engine, now, request, patch),
-            Call::ReplayAll { query, dry_run } => {
-                self.then.insert(request, Then::RunAll { dry_run });
+            Call::ReplayAll { query, filter, dry_run } => {
+                self.then.insert(request, Then::RunAll { dry_run, filter });
                 self.query(request, query)
             }
             Call::Batch { .. } => self.go_on_with_batch(request),
@@ -493,6 +499,14 @@ impl Calls {
         if let Some(row) = self.audits.settle(engine.core(), request, reply, now.wall) {
             engine.write_down(None, row, now.mono);
         }
+        let elsewhere = self.replays.end(request);
+        if elsewhere.is_some_and(|elsewhere| elsewhere.has_started())
+            && matches!(reply, Reply::StartedAll(ids, _) if ids.is_empty())
+        {
+            // Nothing was written here that it could be kept with.
+            let answer = self.keys.plan(request, api::reply(reply, beside.clone()), now.wall);
+            answer.into_iter().for_each(|answer| engine.keep_alone(answer, now.mono));
+        }
         let planned = self.keys.end(request);
         let response = match (planned, reply) {
             // What is on disk under its key is what it is answered.
@@ -549,6 +563,7 @@ impl Calls {
             (Found::Response(_), Some(Then::Export(after))) => Given::Nothing(Stream::Export(Export::Jobs(after))),
             (Found::Response(response), _) => Given::Answer(response),
             (Found::Views(views), Some(then)) => self.found_jobs(engine, clients, now, &views, then),
+            (Found::Placing(placing), _) => self.placing_found(request, *placing),
             (Found::Why(job, at, found), _) => self.explain(engine, now, request, (job, at), found),
             (Found::Key(stored), _) => match self.keys.found(request, stored) {
                 Ok(call) => self.carry_out(engine, clients, now, request, *call),
@@ -566,9 +581,9 @@ impl Calls {
                 let shown = engine.core().visible_of(found.keys.clone(), &filter, now.wall);
                 page(engine.core(), now, JobsPage::of_search(&found, shown))
             }
-            (Found::Executions(found), Some(Then::RunAll { dry_run: true })) => Given::Answer(api::replays(&found)),
-            (Found::Executions(found), Some(Then::RunAll { dry_run: false })) => {
-                self.change(engine, now, request, Action::ReplayAll(api::replays_of(found)))
+            (Found::Executions(found), Some(Then::RunAll { dry_run: true, .. })) => Given::Answer(api::replays(&found)),
+            (Found::Executions(found), Some(Then::RunAll { dry_run: false, filter })) => {
+                self.replay_all(engine, now, request, filter, found)
             }
             (Found::InTheWay(job), Some(Then::Change(action))) => self.go_on_with(engine, now, request, *action, job),
             (Found::Views(_), None)

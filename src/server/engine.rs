@@ -292,6 +292,11 @@ impl Engine {
         }
     }
 
+    /// An answer is kept by itself.
+    pub(super) fn keep_alone(&mut self, answer: KeyedAnswer, mono: MonoUs) {
+        self.outbox.keep_alone(answer, mono);
+    }
+
     /// For whom changes were written together (true), or will never be.
     pub(super) fn take_settled(&mut self) -> Option<(RequestId, bool)> {
         self.settled.take()

@@ -6,7 +6,7 @@ use super::calls::{Calls, refuse};
 use super::connection::Given;
 use super::connections::Clients;
 use super::engine::Engine;
-use super::nodes::{is_passed_on, owner_of};
+use super::nodes::{is_part, is_passed_on, owner_of};
 use crate::api::{self, ApiError, Call, Passed};
 use crate::core::{Refusal, RequestId};
 use crate::http::{Request, Status};
@@ -36,10 +36,12 @@ impl Calls {
         asked: &Request,
         (to, now): (Owner, Now),
     ) -> Given {
-        let passed = Passed::new(asked, asking.who, &asking.client.to_string(), asking.is_secure);
-        let is_asked = passed.zip(engine.nodes.as_ref()).is_some_and(|(passed, nodes)| {
-            nodes.ask(Ask::Forward { request, asked: now.mono, to, text: passed.text() })
-        });
+        let Some(passed) = Passed::new(asked, asking.who, &asking.client.to_string(), asking.is_secure) else {
+            return refuse(&ApiError::bad_request("expected a body in UTF-8"));
+        };
+        let nodes = engine.nodes.as_ref();
+        let (asked, text) = (now.mono, passed.text());
+        let is_asked = nodes.is_some_and(|nodes| nodes.ask(Ask::Forward { request, asked, to, text }));
         if is_asked {
             return if call.waits() { Given::MuchLater } else { Given::Later };
         }
@@ -64,7 +66,11 @@ impl Calls {
     }
 
     /// What another node answered to a request that was passed on.
-    pub(super) fn passed_on(&self, answer: Result<StoredAnswer, Unplaced>) -> Given {
+    pub(super) fn passed_on(&mut self, request: RequestId, answer: Result<StoredAnswer, Unplaced>) -> Given {
+        if is_part(request) {
+            self.part_answered(request, answer);
+            return Given::Later;
+        }
         let response = match answer {
             Ok(answer) => api::passed_back(answer),
             Err(Unplaced::NoJob) => ApiError::no_such_job().response(),
@@ -97,10 +103,11 @@ impl Calls {
             let (who, client, is_secure) = passed.asking();
             Some(((who, client.parse().ok()?, is_secure), passed))
         });
-        let Some(((who, client, is_secure), passed)) = passed else {
+        let Some(((who, client, is_secure), mut passed)) = passed else {
             return refuse(&ApiError::unavailable("another version of this program has passed this request on"));
         };
         let asking = Asking { who, client, is_secure, operation: "", subject: Box::default() };
+        self.batches.expect(request, passed.take_part());
         self.call(engine, clients, now, request, asking, &mut passed.request())
     }
 }

@@ -9,7 +9,7 @@
 //! clients come in, with the file of a `unix_socket`, and what was `inherited`), `connections`, `connection` and its `output` (the API's clients,
 //! each with its `socket` and as a `peer`, of which `addresses` counts whose they are), `calls` (a request's way to its
 //! answer, past the `gate`, which believes some `proxies`, and with its idempotency key in `keys`), `looks` (what memory
-//! is looked through for), the `nodes` that share the database, and `forwarding` of what another one has to carry out, `views` (what is asked about jobs that other nodes have) and the `obstacles` that these may be, `batches` (that of a request which changes many jobs), `access` (who is let in; the first one
+//! is looked through for), the `nodes` that share the database, and `forwarding` of what another one has to carry out, `views` (what is asked about jobs that other nodes have) and the `obstacles` that these may be, `batches` (that of a request which changes many jobs, and the `parts` of it that other nodes have), `replays` (what they have of executions that are done again), `access` (who is let in; the first one
 //! by `bootstrap`), `steering` (requests about channels), `telling` (what is told over channels), `audits` (what is written down), `troubles` (how store and disk are), `figures` (what is measured, collected, with `usage`: memory and
 //! disk), `timer`, `reload` (the configuration once more), `supervisor` (what whoever started the server hears of it), `finish`
 //! (the wait for the writer at the end), `backups` (a thread that makes them). `prospect` works out what a start would do.
@@ -44,10 +44,12 @@ mod nodes;
 mod obstacles;
 mod outbox;
 mod output;
+mod parts;
 mod peer;
 mod prospect;
 mod proxies;
 mod reload;
+mod replays;
 mod ring;
 mod socket;
 mod start;

@@ -133,6 +133,12 @@ impl Outbox {
         self.answers.insert(behind, (number, answer));
     }
 
+    /// An answer is kept with no item.
+    pub(super) fn keep_alone(&mut self, answer: KeyedAnswer, mono: MonoUs) {
+        self.flush_by.get_or_insert(mono);
+        self.keep(0, answer);
+    }
+
     /// A token changes. If somebody waits for that, it is written at once.
     pub(super) fn push_token(&mut self, request: Option<RequestId>, change: TokenChange, mono: MonoUs) {
         self.urgent |= request.is_some();
@@ -155,6 +161,7 @@ impl Outbox {
     fn is_handed_over(&self) -> bool {
         let is_alone = |(number, _): &(Option<u64>, AuditRow)| number.is_none();
         let is_idle = self.alerts.is_empty() && self.deliveries.is_empty() && self.channels.is_empty();
+        let is_idle = is_idle && !self.answers.front().is_some_and(|(number, _)| *number == 0);
         is_idle && self.items.is_empty() && self.tokens.is_empty() && !self.audits.iter().any(is_alone)
     }
 

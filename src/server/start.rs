@@ -25,6 +25,7 @@ use super::keys::Keys;
 use super::listeners::{self, Bound, Listeners};
 use super::looks::Looks;
 use super::reload::{Reload, Reread};
+use super::replays::Replays;
 use super::supervisor::{MalformedVariable, Supervisor};
 use super::telling::Telling;
 use super::timer::Timer;
@@ -221,6 +222,7 @@ fn prepare(
         shared,
         logs,
         batches: Batches::default(),
+        replays: Replays::default(),
         access,
         audits: Audits::default(),
         backups,

@@ -68,6 +68,6 @@ impl Calls {
             Reply::Acknowledged(incident) => core.silence_of(incident),
             _ => None,
         };
-        Beside { herd: herd_of(core, reply), silenced_by, is_of_policy }
+        Beside { herd: herd_of(core, reply), silenced_by, is_of_policy, elsewhere: self.replays.told(request) }
     }
 }

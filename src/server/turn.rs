@@ -317,6 +317,9 @@ impl Loop {
         {
             self.give(request, given, now.mono);
         }
+        if let Some((request, given)) = self.calls.go_on_with_replays(&mut self.engine, *now) {
+            self.give(request, given, now.mono);
+        }
         let connections = &self.connections;
         let is_awaited = |request| is_passed_on(request).is_some() || connections.awaits(request);
         if let Some((request, given)) = self.calls.advance_batch(&mut self.engine, *now, is_awaited) {
@@ -332,7 +335,7 @@ impl Loop {
                 let given = self.calls.play(&mut self.engine, clients, *now, request, asked);
                 self.give(request, given, now.mono);
             } else if let Some((request, answer)) = self.engine.nodes.as_mut().and_then(|nodes| nodes.next_answered()) {
-                let given = self.calls.passed_on(answer);
+                let given = self.calls.passed_on(request, answer);
                 self.give(request, given, now.mono);
             } else if let Some((request, response)) = self.calls.readers.try_answer() {
                 let clients = self.connections.clients();
@@ -346,7 +349,10 @@ impl Loop {
                 self.drive(slot, now, until);
             } else {
                 let looks = rest_until.is_none() && !self.calls.looks.is_empty();
-                return self.connections.has_more() || looks || self.calls.batches.has_work();
+                return self.connections.has_more()
+                    || looks
+                    || self.calls.batches.has_work()
+                    || self.calls.replays.has_work();
             }
             if !look_at_clocks(&mut self.engine, &mut self.last, now, until) {
                 return true;

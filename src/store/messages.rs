@@ -9,8 +9,8 @@ use super::incidents::{ChannelHealth, Delivery, IncidentPage, IncidentQuery, Sen
 use super::views::{JobsAsked, JobsFound};
 use crate::access::{Token, TokenChange};
 use crate::core::{
-    CalendarChange, ExecutionId, ExecutionKey, Incident, IncidentId, Kind, Persist, Record, Restored, Seq, Setting,
-    Status,
+    CalendarChange, ExecutionId, ExecutionKey, Incident, IncidentId, Kind, Persist, Placing, Record, Restored, Seq,
+    Setting, Status,
 };
 use crate::job::{JobId, JobKey};
 use crate::time::{Instant, MonoUs, WallUs};
@@ -165,6 +165,13 @@ pub enum Query {
         /// Now.
         now: WallUs,
     },
+    /// Where jobs are that are called like this, or have these ids, whoever has them in memory.
+    Placing {
+        /// Names.
+        names: Box<[Box<str>]>,
+        /// Ids.
+        ids: Box<[JobId]>,
+    },
     /// A job that keeps a change from being made, whichever node has it.
     InTheWay(Obstacle),
     /// One execution.
@@ -318,6 +325,8 @@ pub enum Answer {
     Jobs(FoundJobs),
     /// Jobs as the database has them.
     Views(JobsFound),
+    /// Where jobs are.
+    Placing(Box<Placing>),
     /// What there is of one second of a job: its executions, and the row that covers it.
     Why(JobId, Instant, Vec<ExecutionRecord>),
     /// A job that keeps a change from being made.

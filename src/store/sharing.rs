@@ -81,6 +81,8 @@ pub enum Owner {
     Job(JobKey),
     /// Who has the job of this incident, or noticed it.
     Incident(IncidentId),
+    /// This node, and nobody else.
+    Node(NodeId),
 }
 
 /// What is heard.

@@ -65,6 +65,7 @@ fn pages(
             | Answer::One(_)
             | Answer::Jobs(_)
             | Answer::Views(_)
+            | Answer::Placing(_)
             | Answer::ToReplay(_)
             | Answer::Why(..)
             | Answer::Key(_)

@@ -23,7 +23,7 @@ use crate::store::{Ask, Forwarded, SharedEvent, Sharing, Sight, StoredAnswer, Un
 use crate::time::{MonoUs, Now};
 
 use arriving::Arriving;
-pub(super) use passing::{is_passed_on, number_of_passed, owner_of};
+pub(super) use passing::{is_part, is_passed_on, number_of_part, number_of_passed, owner_of};
 
 /// What this server knows of the others, and they of it.
 #[derive(Debug)]
@@ -84,6 +84,12 @@ impl Nodes {
     /// How often others took this server for dead.
     pub(super) fn fenced(&self) -> u64 {
         self.fenced
+    }
+
+    /// Whether this node was no more when the cluster was looked at last, if that was after this moment.
+    pub(super) fn is_gone(&self, node: NodeId, since: MonoUs) -> bool {
+        let seen = self.sight.as_ref().map(|sight| &sight.seen).filter(|seen| seen.asked > since);
+        seen.is_some_and(|seen| !seen.nodes.iter().any(|other| other.id == node && !other.is_dead))
     }
 
     /// For how long it may still trust what it has.

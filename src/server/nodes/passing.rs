@@ -8,6 +8,8 @@ use crate::store::Owner;
 
 /// Marks the numbers of requests that other nodes have passed on. Those of clients stay far below.
 const PASSED_ON: u64 = 1 << 62;
+/// Marks the numbers of parts of what a client asked, that are passed on from here.
+const PART: u64 = 1 << 61;
 
 /// The number here of a request that another node has passed on.
 pub(in crate::server) fn number_of_passed(id: u64) -> RequestId {
@@ -17,6 +19,16 @@ pub(in crate::server) fn number_of_passed(id: u64) -> RequestId {
 /// Under which number another node has passed this request on, if one has.
 pub(in crate::server) fn is_passed_on(request: RequestId) -> Option<u64> {
     (request.0 & PASSED_ON != 0 && request.0 < 2 * PASSED_ON).then_some(request.0 & !PASSED_ON)
+}
+
+/// The number of a part of what a client asked, of which so many others were passed on from here before.
+pub(in crate::server) fn number_of_part(before: u64) -> RequestId {
+    RequestId(PART | before)
+}
+
+/// Whether it is a part of what a client asked that was passed on under this number.
+pub(in crate::server) fn is_part(request: RequestId) -> bool {
+    request.0 & PART != 0 && request.0 < 2 * PART
 }
 
 /// Who has to carry this out; None: this node.
@@ -47,8 +59,9 @@ pub(in crate::server) fn owner_of(
             Concerns::Incident(id) => (!core.has_open_incident(id)).then_some(Owner::Incident(id)),
             Concerns::All => of_shard(Shard(0)),
         },
-        Call::ReplayAll { .. } | Call::Batch { .. } | Call::Try(_) | Call::TestChannel(_) | Call::Token(_) => None,
-        Call::DrainNode(_) => None,
+        // Two with one key meet there. What others have of it whoever takes it in passes on.
+        Call::ReplayAll { .. } | Call::Batch { .. } => key.and_then(|key| of_shard(Shard::of_name(key))),
+        Call::Try(_) | Call::TestChannel(_) | Call::Token(_) | Call::DrainNode(_) => None,
         Call::Read(_) | Call::Query(_) | Call::Preview(_) | Call::Jobs(_) | Call::Targets(_) | Call::Timeline => None,
         Call::Search(..) | Call::Stream(_) | Call::Ready(_) => None,
     }
@@ -63,5 +76,8 @@ mod tests {
         assert_eq!(is_passed_on(number_of_passed(7)), Some(7));
         assert_eq!(is_passed_on(RequestId(7 << 16)), None);
         assert_eq!(is_passed_on(RequestId(u64::MAX - 1)), None, "the loop's own");
+        assert_eq!(is_passed_on(number_of_part(7)), None);
+        let parts = [number_of_part(7), number_of_passed(7), RequestId(7 << 16), RequestId(u64::MAX - 1)].map(is_part);
+        assert_eq!(parts, [true, false, false, false]);
     }
 }

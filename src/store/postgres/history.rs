@@ -9,7 +9,7 @@ use std::time::Instant as Clock;
 use super::counts::{self, HISTORY_COLUMNS};
 use super::partitions::{self, Partition};
 use super::session::Session;
-use super::{series, single, strips};
+use super::{placing, series, single, strips};
 use crate::core::{ExecutionKey, Kind, Record, Status};
 use crate::job::{JobId, JobKey};
 use crate::limits::READ_TIME_MAX;
@@ -85,6 +85,7 @@ pub(super) fn answer(session: &Session<'_>, zones: Option<&Zones>, query: &Query
             let uncounted = |jobs: Option<&[JobKey]>| counts::uncounted_totals(session, jobs);
             Views { sql: session, zones, uncounted: &uncounted, now: *now }.find(asked).map(Answer::Views)
         }
+        Query::Placing { names, ids } => placing::find(session, names, ids).map(Box::new).map(Answer::Placing),
         Query::Key { key, now } => keys::find(session, key, *now).map(Answer::Key),
         Query::Series { job, from, to, step_s } => {
             if let Some(job) = job

@@ -251,6 +251,7 @@ fn nobody(to: &Owner) -> Unplaced {
         Owner::Shard(_) => Unplaced::Failed,
         Owner::Job(_) => Unplaced::NoJob,
         Owner::Incident(_) => Unplaced::NoIncident,
+        Owner::Node(_) => Unplaced::NoNode,
     }
 }
 

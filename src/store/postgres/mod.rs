@@ -4,7 +4,7 @@
 //! In reading order: `schema` (what is in it), `session` (how statements get there), `open` (which database, and being one of
 //! its nodes); the threads of a `node` are the `writer` with `batch`, whose executions are `columns` and whose jobs have `homes`, and with `taking` over;
 //! a `loader` that can `load` what was taken; the `lookout` for the other nodes, with `requests` that they pass on, and a `listener`;
-//! and, beside history's `partitions`, a `keeper` with `counts` of what ended, `retention` and `ageing`. There is a `reader` with `history` (pages), `single` executions, `strips` and `series`.
+//! and, beside history's `partitions`, a `keeper` with `counts` of what ended, `retention` and `ageing`. There is a `reader` with `history` (pages), `single` executions, `strips`, `series`, and `placing` (who has which jobs).
 //! A database may be `borrowed` for a while, to measure with.
 //! Out of a database or into it everything is `moving` in a migration, by `packing` rows.
 //! `subject` takes the steps of the threads one by one for tests.
@@ -26,6 +26,7 @@ mod node;
 mod open;
 mod packing;
 mod partitions;
+mod placing;
 mod reader;
 mod requests;
 mod retention;

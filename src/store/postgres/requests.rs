@@ -37,6 +37,7 @@ pub(super) fn forward(
     let found = match to {
         Owner::Shard(_) => "SELECT CAST($5 AS int2) AS shard, NULL::int8 AS node",
         Owner::Job(_) => "SELECT shard, NULL::int8 FROM jobs WHERE id = $5 AND deleted_at IS NULL",
+        Owner::Node(_) => "SELECT 0::int2, id FROM nodes WHERE id = $5 AND NOT dead",
         // What is no job's is with who noticed it while he lives.
         Owner::Incident(_) => {
             "SELECT coalesce(j.shard, 0::int2), CASE WHEN i.job_id IS NULL THEN n.id END FROM incidents i \
@@ -52,6 +53,7 @@ pub(super) fn forward(
         Owner::Shard(shard) => i64::from(shard.0),
         Owner::Job(job) => crate::store::sql::integer(job.0),
         Owner::Incident(incident) => crate::store::sql::integer(incident.0),
+        Owner::Node(node) => crate::store::sql::integer(node.0),
     };
     let number = crate::store::sql::integer(request.0);
     let put = session.query(&insert, &[&origin, &number, &age_us, &text, &place])?;
