@@ -39,7 +39,7 @@ impl Node {
     }
 
     /// What it was asked, and what others answered it, when it looks now.
-    fn look(&mut self) -> (Vec<u64>, Vec<(u64, Result<u16, Unplaced>)>) {
+    fn look(&mut self) -> (Vec<u64>, Vec<Told>) {
         self.ask(Ask::Look { asked: clock::mono() });
         let (mut asked, mut answered) = (Vec::new(), Vec::new());
         while let Some(event) = self.sharing.try_event() {
@@ -55,6 +55,9 @@ impl Node {
         (asked, answered)
     }
 }
+
+/// The status of an answer, under the number of its request.
+type Told = (u64, Result<u16, Unplaced>);
 
 fn two_nodes() -> Option<(Connection, Node, Node)> {
     let url = Url::parse(&Postgres::database()?).expect("it is the URL of a database");

@@ -118,7 +118,7 @@ pub(super) fn answered(done: &Done) -> Result<Vec<Answered>, Bad> {
 }
 
 /// Requests that nobody will answer.
-pub(super) fn unanswered(done: &Done) -> Result<Vec<(RequestId, Result<StoredAnswer, Unplaced>)>, Bad> {
+pub(super) fn unanswered(done: &Done) -> Result<Vec<Answered>, Bad> {
     done.rows.iter().map(|row| Ok((RequestId(Row(&row).get(0)?), Err(Unplaced::Failed)))).collect()
 }
 
