@@ -28,12 +28,12 @@ pub(super) struct Claim {
 pub(super) fn take(session: &Session<'_>, node: i64, number: i64, most: usize, held: &Shards) -> Result<Claim, Error> {
     session.run("BEGIN", &[])?;
     // Another one that takes at the same time leaves these to this node, and the other way round.
-    session.run(
+    let take = format!(
         "UPDATE shards SET owner = ?1, epoch = epoch + 1 WHERE shard IN (SELECT s.shard FROM shards s \
-         LEFT JOIN nodes n ON n.id = s.owner WHERE n.id IS NULL OR n.dead ORDER BY s.shard LIMIT ?2 \
-         FOR UPDATE OF s SKIP LOCKED)",
-        values![node, most as u64],
-    )?;
+         WHERE {} ORDER BY s.shard LIMIT ?2 FOR UPDATE OF s SKIP LOCKED)",
+        is_nobodys("s.owner")
+    );
+    session.run(&take, values![node, most as u64])?;
     let owned = "SELECT shard, epoch FROM shards WHERE owner = ?1 ORDER BY shard";
     let owned: Vec<(Shard, u32)> = session.all(owned, values![node], |row| {
         let shard = u8::try_from(row.get::<u16>(0)?).map_err(|_| bad(0, "there are 256 shards"))?;
@@ -44,9 +44,10 @@ pub(super) fn take(session: &Session<'_>, node: i64, number: i64, most: usize, h
     let mut rows = Vec::new();
     // From here on it is not known of any of them whether it was sent, whoever asks.
     let adopt = format!(
-        "WITH found AS (SELECT l.seq, l.known FROM ledger l LEFT JOIN nodes n ON n.id = l.node \
-         WHERE l.shard = ANY ($2) AND ((l.node = $1 AND l.known) OR n.id IS NULL OR n.dead) FOR UPDATE OF l) \
-         UPDATE ledger l SET node = $1, known = false FROM found f WHERE l.seq = f.seq RETURNING {LEDGER}, f.known"
+        "WITH found AS (SELECT l.seq, l.known FROM ledger l \
+         WHERE l.shard = ANY ($2) AND ((l.node = $1 AND l.known) OR {}) FOR UPDATE OF l) \
+         UPDATE ledger l SET node = $1, known = false FROM found f WHERE l.seq = f.seq RETURNING {LEDGER}, f.known",
+        is_nobodys("l.node")
     );
     let shards = |of: &Shards| of.iter().map(|shard| i16::from(shard.0)).collect::<Vec<i16>>();
     for row in session.query(&adopt, &[&node, &shards(&mine)])?.rows.iter() {
@@ -67,6 +68,12 @@ pub(super) fn take(session: &Session<'_>, node: i64, number: i64, most: usize, h
     session.flush()?;
     let epochs = owned.into_iter().filter(|(shard, _)| new.contains(*shard)).collect();
     Ok(Claim { new, epochs, rows })
+}
+
+/// Whether what this column says is no node that lives. Not by an outer join: of a row that another one changes between the
+/// look at it and its lock the join is tried anew with the node that was found before, does not hold, and so leaves none.
+fn is_nobodys(column: &str) -> String {
+    format!("coalesce((SELECT n.dead FROM nodes n WHERE n.id = {column}), true)")
 }
 
 /// Notes which dead nodes have nothing left that others have to take over.

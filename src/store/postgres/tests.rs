@@ -2,7 +2,7 @@
 //! answer was lost, history's tables come and go.
 //! It must not test what any backend does: `store/tests.rs` does.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use super::open::{Store, connect, soon};
@@ -132,6 +132,27 @@ fn what_a_dead_node_had_is_taken_over_by_those_that_live_each_some() {
     assert_eq!(count(&mut third, &format!("SELECT count(*) FROM nodes WHERE settled AND id = {one}")), 1);
     let again = second.take(0, &claim.new).expect("it lives");
     assert!(again.new.is_empty() && again.rows.is_empty(), "it has them: {again:?}");
+}
+
+#[test]
+fn two_that_take_over_at_the_same_moment_take_nothing_twice() {
+    const TIMES: usize = 200;
+    let Some(url) = database() else { return };
+    let mut other = connect(&url).expect("it listens");
+    let (mut nodes, gate) = ([newcomer(&url), newcomer(&url)], Barrier::new(2));
+    for time in 0..TIMES {
+        // Of a node that is long forgotten.
+        other.batch("UPDATE shards SET owner = 0", soon()).expect("it can be");
+        let take = |node: &mut Writing| {
+            gate.wait();
+            node.take(128, &Shards::NONE).expect("it lives").new
+        };
+        let [one, two] = std::thread::scope(|scope| {
+            let taking = nodes.each_mut().map(|node| scope.spawn(|| take(node)));
+            taking.map(|thread| thread.join().expect("it takes"))
+        });
+        assert!(one.intersection(&two).is_empty(), "at attempt {time} both have {:?}", one.intersection(&two));
+    }
 }
 
 #[test]
