@@ -31,7 +31,6 @@ pub struct Verdict {
     pub of_another_epoch: u64,
     /// Those that came from an older owner after a newer one had sent it.
     pub of_an_older_epoch: u64,
-    pub of_the_same_attempt: Vec<String>,
     /// POSTs to where a job was sent before an acknowledged change.
     pub outdated: u64,
 }
@@ -73,6 +72,12 @@ impl Known<'_> {
     pub fn compare(&self) -> Verdict {
         let mut verdict = Verdict::default();
         self.posts.wrong.iter().for_each(|what| verdict.add("POSTs early, or under a wrong key", what.clone()));
+        for what in &self.posts.again {
+            verdict.add("executions sent again that are to be sent at most once", what.clone());
+        }
+        for what in self.posts.overlaps() {
+            verdict.add("executions that ran beside another one of their job, and must not", what);
+        }
         let shown: Vec<HashMap<String, Form>> = self.apis.iter().map(shown_jobs).collect();
         for other in &shown[1..] {
             if *other != shown[0] {
@@ -169,7 +174,8 @@ impl Known<'_> {
         for second in job.since + 1..=job.until(self.settled) {
             let row = instants.get(&second);
             // The row of what is deleted while it is on its way says so.
-            let says_why = row.is_some_and(|row| row["status"] == "SUCCESS" || is_of_deletion(row, job));
+            let says_why =
+                row.is_some_and(|row| job.is_strict || row["status"] == "SUCCESS" || is_of_deletion(row, job));
             if !says_why {
                 let near = [second - 1, second + 1].map(|near| instants.get(&near));
                 verdict.add("instants that were not sent", format!("{second}: {row:?} between {near:?} of {job:?}"));
@@ -219,6 +225,7 @@ impl Known<'_> {
     }
 
     fn look_for_repeats(&self, verdict: &mut Verdict) {
+        let mut same = Vec::new();
         for (key, sent) in &self.posts.sent {
             let mut newest = 0;
             for pair in sent.windows(2) {
@@ -228,12 +235,16 @@ impl Known<'_> {
                 verdict.of_another_epoch += u64::from(after.epoch != before.epoch);
                 verdict.of_an_older_epoch += u64::from(after.epoch < newest);
                 if after.attempt == before.attempt {
-                    verdict.of_the_same_attempt.push(format!("{key}: {pair:?}"));
+                    same.push(format!("{key}: {pair:?}"));
                 }
                 if !self.is_within_a_fault(after.at_us) {
                     verdict.add("repeats while nothing was wrong", format!("{key}: {pair:?}"));
                 }
             }
+        }
+        // Whoever sends it again says so, and it is on disk before: nobody else has it by then.
+        for what in same {
+            verdict.add("attempts that were sent twice, as if by two owners", what);
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Tracked {
     pub id: Option<String>,
     /// How it may be: one way, unless the answer to a change did not tell.
     pub forms: Vec<Form>,
+    /// Whether each second needs a row that says what became of it, and not more.
+    pub is_strict: bool,
     /// Every second after this one is owed.
     pub since: i64,
     pub deletion: Told,
@@ -67,7 +69,18 @@ impl Tracked {
         let urls = vec![(now, form.url.clone())];
         let since = now / 1_000_000;
         let (refused, runs, story) = (Vec::new(), BTreeSet::new(), Vec::new());
-        Tracked { id, forms: vec![form], since, deletion: Told::No, refused, urls, runs, maybe_runs: 0, story }
+        Tracked {
+            id,
+            forms: vec![form],
+            is_strict: false,
+            since,
+            deletion: Told::No,
+            refused,
+            urls,
+            runs,
+            maybe_runs: 0,
+            story,
+        }
     }
 
     /// A change was acknowledged.
@@ -94,6 +107,12 @@ impl Tracked {
     }
 }
 
+/// The paths of jobs that are to be sent at most once, and of those whose executions must not overlap.
+pub const ONCE: &str = "/once/";
+pub const ALONE: &str = "/alone/";
+/// How long the target takes for one of the latter, in milliseconds.
+pub const ALONE_MS: u64 = 1_300;
+
 /// A POST that came.
 #[derive(Clone, Debug)]
 pub struct Sent {
@@ -111,8 +130,12 @@ pub struct Posts {
     pub times: HashMap<String, Vec<i64>>,
     /// The latest second of each path.
     pub latest: HashMap<String, i64>,
-    /// How late each first POST was that was not asked for, with when it came, in microseconds.
+    /// How late each first POST was that waits for nothing, with when it came, in microseconds.
     pub late: Vec<(i64, i64)>,
+    /// When those came whose executions must not overlap, and of which execution, by path.
+    alone: HashMap<String, Vec<(i64, String)>>,
+    /// Executions that are to be sent at most once and came again.
+    pub again: Vec<String>,
     /// Those that came under a key that is not of their job and instant, or early.
     pub wrong: Vec<String>,
 }
@@ -130,13 +153,35 @@ impl Posts {
             let latest = self.latest.entry(post.path.clone()).or_default();
             *latest = post.second.max(*latest);
             self.times.entry(post.path.clone()).or_default().push(post.at_us);
-            let is_scheduled = post.key == of_schedule;
+            let is_scheduled = post.key == of_schedule && !post.path.starts_with(ALONE);
+            if post.path.starts_with(ALONE) {
+                self.alone.entry(post.path.clone()).or_default().push((post.at_us, post.key.clone()));
+            }
+            if post.path.starts_with(ONCE) && self.sent.contains_key(&post.key) {
+                self.again.push(format!("{}, again at {} us", post.key, post.at_us));
+            }
             let sent = self.sent.entry(post.key).or_default();
             if sent.is_empty() && is_scheduled {
                 self.late.push((post.at_us - post.second * 1_000_000, post.at_us));
             }
             sent.push(Sent { at_us: post.at_us, attempt: post.attempt, epoch });
         }
+    }
+
+    /// Executions that came while another one of their job was not answered yet.
+    pub fn overlaps(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (path, posts) in &self.alone {
+            let mut posts = posts.clone();
+            posts.sort_unstable();
+            for pair in posts.windows(2) {
+                let apart_us = pair[1].0 - pair[0].0;
+                if pair[0].1 != pair[1].1 && apart_us < i64::try_from(ALONE_MS).expect("small") * 1_000 {
+                    found.push(format!("{path}: {} came {apart_us} us after {}", pair[1].1, pair[0].1));
+                }
+            }
+        }
+        found
     }
 
     pub fn count(&self) -> usize {

@@ -9,16 +9,18 @@ use crate::cluster::Cluster;
 use crate::compare::{Known, Verdict, Window};
 use crate::database::{Database, rest_ms};
 use crate::faults::Fault;
-use crate::ledgers::{Form, Posts, Tracked};
+use crate::ledgers::{ALONE, ALONE_MS, Form, ONCE, Posts, Tracked};
 use crate::support::api::Api;
 use crate::support::history::instant_of;
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Receiver, Script};
 use crate::support::{until, wall_us};
 
 const NODES: usize = 3;
 const FLAGS: [&str; 6] = ["--retries", "3", "--retry-delay-ms", "200", "--timeout-ms", "2000"];
 /// Jobs that nobody changes.
 const STABLE: usize = 24;
+/// Jobs that are to be sent at most once, or one at a time.
+const STRICT: usize = 9;
 /// How long it may take until all is well after what was wrong is healed.
 const WELL_PATIENCE: Duration = Duration::from_secs(60);
 /// How long what follows from a fault may take after all is well: what was on its way arrives.
@@ -34,14 +36,16 @@ const LEFT: [(&str, &str); 3] = [
 ];
 const COUNTED: &str = "SELECT t.job_id, t.success, h.success, t.failed, h.failed, t.skipped, h.skipped FROM job_totals t \
      JOIN jobs j ON j.id = t.job_id AND j.deleted_at IS NULL LEFT JOIN (SELECT job_id, \
-     count(*) FILTER (WHERE status = 0) AS success, count(*) FILTER (WHERE status = 1) AS failed, \
-     count(*) FILTER (WHERE status = 2) AS skipped FROM job_executions GROUP BY 1) h ON h.job_id = t.job_id \
+     count(*) FILTER (WHERE status = 0) AS success, count(*) FILTER (WHERE status = 2) AS failed, \
+     count(*) FILTER (WHERE status = 3) AS skipped FROM job_executions GROUP BY 1) h ON h.job_id = t.job_id \
      WHERE (t.success, t.failed, t.skipped) IS DISTINCT FROM (h.success, h.failed, h.skipped)";
 
 pub struct Stage {
     pub cluster: Cluster,
     database: Database,
     receiver: Receiver,
+    /// A target of its own, so that it does not hold back the other.
+    slow: Receiver,
     posts: Posts,
     windows: Vec<Window>,
     /// Kills of nodes while all else was well: when, and what they had.
@@ -53,25 +57,38 @@ impl Stage {
     pub fn start(database: Database, receiver: &Receiver) -> Stage {
         let cluster = Cluster::start(&database, NODES, &FLAGS);
         let (posts, windows, kills, stable) = (Posts::default(), Vec::new(), Vec::new(), Vec::new());
-        Stage { cluster, database, receiver: receiver.clone(), posts, windows, kills, stable }
+        Stage { cluster, database, receiver: receiver.clone(), slow: Receiver::start(), posts, windows, kills, stable }
     }
 
     /// Jobs of every second that are never changed.
     pub fn create_stable_jobs(&mut self) -> Vec<Tracked> {
-        let jobs = (0..STABLE).map(|index| {
-            let (path, tag) = (format!("/stable/{index}"), "stable".to_owned());
-            let url = self.receiver.url(&path);
+        let jobs = (0..STABLE + STRICT).map(|index| {
+            let is_strict = index >= STABLE;
+            let (path, kind, overlap) = match (is_strict, index % 3) {
+                (false, _) => (format!("/stable/{index}"), "ATLEAST_ONCE", "allow"),
+                (true, 0) => (format!("{ONCE}{index}"), "ATMOST_ONCE", "allow"),
+                (true, 1) => (format!("{ALONE}{index}"), "ATLEAST_ONCE", "skip"),
+                (true, _) => (format!("{ALONE}{index}"), "ATLEAST_ONCE", "queue_one"),
+            };
+            let (tag, receiver) = ("stable".to_owned(), if is_strict { &self.slow } else { &self.receiver });
+            if is_strict {
+                receiver.script(&path, Script::SlowMs(if kind == "ATMOST_ONCE" { 400 } else { ALONE_MS }));
+            }
+            let url = receiver.url(&path);
             let body = json!({
-                "schedule": "* * * * * *", "api": url, "type": "ATLEAST_ONCE", "tags": [tag], "misfire": {"policy": "all"},
+                "schedule": "* * * * * *", "api": url, "type": kind, "overlap": overlap, "tags": [tag],
+                "misfire": {"policy": "all"},
             });
             let api = self.cluster.api(index % NODES);
             let answer = until("a job can be created", || {
                 let answer = api.send("POST", "/api/jobs", Some(&body.to_string()));
                 (answer.status == 201).then_some(answer)
             });
-            self.stable.push(path);
+            if !is_strict {
+                self.stable.push(path);
+            }
             let id = answer.json()["jobId"].as_str().expect("it is a text").to_owned();
-            Tracked::new(Some(id), Form { url, tag })
+            Tracked { is_strict, ..Tracked::new(Some(id), Form { url, tag }) }
         });
         jobs.collect()
     }
@@ -80,7 +97,7 @@ impl Stage {
     pub fn until_well(&mut self, after: &str) {
         let (begin, due) = (Instant::now(), wall_us() / 1_000_000 + 1);
         loop {
-            self.posts.take(&self.receiver);
+            self.take_posts();
             let late =
                 self.stable.iter().filter(|path| self.posts.latest.get(*path).is_none_or(|second| *second < due));
             let late = late.count();
@@ -98,6 +115,12 @@ impl Stage {
                 "all is not well so long after {after}: {late} jobs are late, {ready} nodes are ready"
             );
             rest_ms(50);
+        }
+    }
+
+    fn take_posts(&mut self) {
+        for receiver in [&self.receiver, &self.slow] {
+            self.posts.take(receiver);
         }
     }
 
@@ -156,7 +179,7 @@ impl Stage {
                 (wall_us() > (settled + 1) * 1_000_000 && open < fewest).then_some(open)
             });
         }
-        self.posts.take(&self.receiver);
+        self.take_posts();
         let apis: Vec<Api> = (0..NODES).map(|place| self.cluster.api(place)).collect();
         let known = Known { apis: &apis, jobs, posts: &self.posts, windows: &self.windows, settled };
         let mut verdict = known.compare();
@@ -194,15 +217,13 @@ impl Stage {
         let in_fault = |at_us: i64| self.windows.iter().any(|window| (window.from_us..=window.to_us).contains(&at_us));
         let (within, outside): (Vec<_>, Vec<_>) = self.posts.late.iter().partition(|(_, at_us)| in_fault(*at_us));
         let lates = |posts: Vec<(i64, i64)>| quantiles(posts.into_iter().map(|(late_us, _)| late_us).collect());
-        let Verdict { rows, repeats, of_another_epoch, of_an_older_epoch, of_the_same_attempt: same, outdated, .. } =
-            verdict;
+        let Verdict { rows, repeats, of_another_epoch, of_an_older_epoch, outdated, .. } = verdict;
         format!(
             "  {} POSTs, {rows} rows; {repeats} repeats, {of_another_epoch} of them of another epoch, \
-             {of_an_older_epoch} of an older one, {} of the same attempt; {outdated} outdated POSTs\n  \
+             {of_an_older_epoch} of an older one; {outdated} outdated POSTs\n  \
              from kill -9 to the first POST of an orphaned job: {} ({} kills, bar 5,000 ms; the slowest of each: {})\n  \
              late: around faults {}, else {}",
             self.posts.count(),
-            same.len(),
             quantiles(self.orphaned()),
             self.kills.len(),
             self.slowest().join(", "),
