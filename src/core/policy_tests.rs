@@ -778,3 +778,24 @@ fn what_waits_for_its_instant_again_is_kept_over_a_stop() {
     let waits_for = row.record.details.as_ref().and_then(|details| details.waits_for);
     assert_eq!(waits_for, Some(Wait::Start), "the next start knows that it was not sent");
 }
+
+#[test]
+fn what_is_in_doubt_waits_for_a_retry_of_its_job_whichever_was_armed_first() {
+    for (armed, asked) in [(1, 2), (2, 1)] {
+        let job = r#""schedule":"@hourly","type":"ATLEAST_ONCE","overlap":"queue_one""#;
+        let key = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START + 3));
+        let in_doubt = LedgerRow::pending(Seq(armed), key, Class::OnTime);
+        let key = ExecutionKey { kind: Kind::Manual, number: 7, ..key };
+        let mut retry = LedgerRow::pending(Seq(asked), key, Class::Manual);
+        (retry.record.attempt, retry.due) = (2, WallUs::of(Instant::from_secs(START + 8)));
+        let mut stage = Stage::at(START + 5, &[job], vec![in_doubt, retry]);
+        stage.settle();
+        assert_eq!(stage.fired.len(), 0, "the retry was begun, and its time has not come");
+        stage.pass(3);
+        let [retry] = &stage.fired[..] else { panic!("one at a time: {:?}", stage.fired) };
+        assert_eq!(retry.id.kind, Kind::Manual);
+        let retry = stage.fired.remove(0);
+        stage.answer(&retry, Outcome::Answered(200), true);
+        assert_eq!(stage.fired(), [(1, 3)]);
+    }
+}

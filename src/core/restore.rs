@@ -148,10 +148,9 @@ impl Scheduler {
         }
         self.sort_found(&mut slots);
         let by_now = now.wall.plus_us(self.settings.skew_us.unwrap_or(0));
-        let mut in_doubt = 0;
         // Jobs one of whose executions runs: there may be many rows of one job.
         let mut run = BTreeSet::new();
-        let (mut unsent, mut resumed, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut in_doubt, mut unsent, mut resumed, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (slot, known) in slots {
             let execution = &self.executions[slot];
             let (due, waits_for, job) = (execution.row.due, execution.waits_for(), execution.job);
@@ -164,8 +163,7 @@ impl Scheduler {
             if execution.row.record.status != Status::Pending || self.jobs[job].is_deleted() {
                 ended.push(slot);
             } else if may_be_sent && known != Known::Unsent {
-                self.doubt(slot, &mut run, now);
-                in_doubt += 1;
+                in_doubt.push(slot);
             } else if known == Known::Unsent && execution.may_be_taken_back() && !execution.is_asked_for() {
                 // As if it had been armed here: if its instant has come, it is reached with the next tick.
                 self.executions.arm(slot);
@@ -177,8 +175,10 @@ impl Scheduler {
                 run.extend(self.executions[slot].runs.then_some(job));
             }
         }
-        if in_doubt > 0 {
-            self.output(Output::Notice(Notice::InDoubt { rows: in_doubt }));
+        // Behind those that wait for a retry: they run, whatever was armed before them.
+        in_doubt.iter().for_each(|&slot| self.doubt(slot, &mut run, now));
+        if !in_doubt.is_empty() {
+            self.output(Output::Notice(Notice::InDoubt { rows: in_doubt.len() }));
         }
         self.put_to_work(jobs, now);
         for slot in resumed {
