@@ -269,8 +269,13 @@ impl Membership {
         if seen.nodes.iter().all(|node| node.id != self.me || node.is_dead) {
             return self.end();
         }
+        let is_settled = !self.is_moving && seen.asked >= self.moved_at;
+        if is_settled && self.held.iter().any(|shard| seen.owners.get(usize::from(shard.0)) != Some(&Some(self.me))) {
+            // Nobody can have taken it from a node that lives. Whatever went wrong, its jobs are not sent twice for long.
+            return self.end();
+        }
         self.observe(seen, now);
-        if !self.is_moving && seen.asked >= self.moved_at && now < self.trusted_until {
+        if is_settled && now < self.trusted_until {
             self.share(seen);
         }
     }
@@ -429,6 +434,19 @@ mod tests {
         assert!(!member.has_left());
         member.hear(Heard::Released(Shards::NONE), at(4));
         assert!(member.has_left());
+    }
+
+    #[test]
+    fn who_holds_what_is_another_ones_is_lost() {
+        let mut member = trusted(128);
+        member.hear(seen(0, &[node(ME, 1), node(OTHER, 1)], 127), at(1));
+        assert_eq!(deeds(&mut member, 1), [Deed::Lost]);
+        // While something moves that is as it should be.
+        let mut member = trusted(256);
+        member.hear(seen(0, &[node(ME, 1), node(OTHER, 1)], 256), at(1));
+        assert!(matches!(deeds(&mut member, 1)[..], [Deed::Release { .. }]));
+        member.hear(seen(2, &[node(ME, 1), node(OTHER, 1)], 248), at(3));
+        assert_eq!(deeds(&mut member, 3), []);
     }
 
     #[test]

@@ -235,14 +235,14 @@ impl Nodes {
             SharedEvent::Acknowledged(sent) => self.hear(Heard::Acknowledged { sent }, now),
             SharedEvent::NotBeaten => self.hear(Heard::NotBeaten, now),
             SharedEvent::NotTaken => self.hear(Heard::Taken(*engine.core().shards()), now),
-            SharedEvent::Jobs(node, jobs) if Some(node) == self.me() => {
+            SharedEvent::Jobs(node, jobs) if self.is_member(node) => {
                 self.arriving.get_or_insert_default().jobs.extend(jobs);
             }
-            SharedEvent::Again(node) if Some(node) == self.me() => self.arriving = None,
-            SharedEvent::Taken(node, taken) if Some(node) == self.me() => {
+            SharedEvent::Again(node) if self.is_member(node) => self.arriving = None,
+            SharedEvent::Taken(node, taken) if self.is_member(node) => {
                 self.arriving.get_or_insert_default().rest = Some(taken);
             }
-            SharedEvent::Seen(node, sight) if Some(node) == self.me() => self.see(sight, now),
+            SharedEvent::Seen(node, sight) if self.is_member(node) => self.see(sight, now),
             // Of the node that this server was before.
             SharedEvent::Jobs(..) | SharedEvent::Again(_) | SharedEvent::Taken(..) | SharedEvent::Seen(..) => {}
             SharedEvent::Rung => self.hear(Heard::Rung, now),
@@ -250,6 +250,11 @@ impl Nodes {
             SharedEvent::Answered(answers) => self.answered.extend(answers),
             SharedEvent::Failed { what, why } => tracing::warn!(reason = %why, "{what} fails; it is tried again"),
         }
+    }
+
+    /// Whether this server is this node, and was not taken for dead as it: until it joins anew it still has the name.
+    fn is_member(&self, node: NodeId) -> bool {
+        self.member.is_some() && self.me() == Some(node)
     }
 
     fn see(&mut self, sight: Box<Sight>, now: Now) {
