@@ -134,6 +134,7 @@ fn nodes_on_one_database_are_measured_together_and_one_that_is_killed_costs_noth
         (at("/takeover/node"), at("/nodes/0/killed"), at("/nodes/1/killed")),
         (&"bench-2".into(), &false.into(), &true.into())
     );
+    assert_eq!(at("/server/stoppedClean"), &Value::Bool(true));
     assert!(at("/takeover/firstPostMs/max").as_f64().is_some_and(|ms| ms > 0.0), "{report:#}");
     assert!(at("/nodes/0/peakRssKib").as_u64().is_some_and(|kib| kib > 0), "{report:#}");
     assert!(!text.contains(PASSWORD) && !printed.contains(PASSWORD) && !said.contains(PASSWORD), "{said}{text}");

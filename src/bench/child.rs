@@ -35,6 +35,8 @@ pub(super) struct Child {
     address: SocketAddr,
     folder: PathBuf,
     keep: bool,
+    /// When it was asked to stop.
+    stopping: Option<Instant>,
     /// How it ended, once it has.
     end: Option<Stopped>,
     /// What it used until it was killed, if it was.
@@ -139,11 +141,12 @@ impl Child {
         self.keep = true;
     }
 
-    /// Asks it to stop.
+    /// Asks it to stop: once, as asked again it ends at once.
     pub(super) fn begin_stop(&mut self) {
-        if self.end.is_none() && !self.is_gone() {
+        if self.stopping.is_none() && !self.is_gone() {
             terminate(&mut self.process);
         }
+        self.stopping.get_or_insert_with(Instant::now);
     }
 
     /// Asks it to stop, and makes it if it does not.
@@ -151,12 +154,9 @@ impl Child {
         if let Some(end) = self.end {
             return end;
         }
-        let start = Instant::now();
-        let mut status = self.process.try_wait().ok().flatten();
-        if status.is_none() {
-            terminate(&mut self.process);
-            status = wait(&mut self.process, STOP_TIME_MAX);
-        }
+        self.begin_stop();
+        let start = self.stopping.unwrap_or_else(Instant::now);
+        let status = wait(&mut self.process, STOP_TIME_MAX);
         if status.is_none() {
             // Both fail only if it is gone after all.
             drop(self.process.kill());
@@ -224,7 +224,16 @@ fn spawn(
 fn await_address(mut process: Process, name: &str, folder: PathBuf, keep: bool) -> Result<Child, BenchError> {
     let output = process.stdout.take();
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut child = Child { process, name: name.to_owned(), address: nowhere, folder, keep, end: None, killed: None };
+    let mut child = Child {
+        process,
+        name: name.to_owned(),
+        address: nowhere,
+        folder,
+        keep,
+        stopping: None,
+        end: None,
+        killed: None,
+    };
     let (tell, told) = mpsc::channel();
     let reader = std::thread::Builder::new().name("server-output".to_owned()).spawn(move || {
         // To the end, so that the server never waits for somebody to read; told is gone after the first line.

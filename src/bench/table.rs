@@ -64,7 +64,7 @@ fn takeover(found: &Measured, table: &mut Table) {
     for (name, us) in [("p50", takeover.p50_us), ("p99", takeover.p99_us), ("max", takeover.max_us)] {
         table.figure(&format!("resumed {name}"), us as f64 / 1_000.0, 1, "ms from the kill to the first POST of a job");
     }
-    table.row("repeats", takeover.repeats, "since then, each with the key of the first POST");
+    table.row("resumed repeats", takeover.repeats, "since the kill, each with the key of the first POST");
 }
 
 /// Each of several servers.
