@@ -157,7 +157,7 @@ impl Outbox {
     fn is_handed_over(&self) -> bool {
         let is_alone = |(number, _): &(Option<u64>, AuditRow)| number.is_none();
         let is_idle = self.alerts.is_empty() && self.deliveries.is_empty() && self.channels.is_empty();
-        let is_idle = is_idle && !self.answers.front().is_some_and(|(number, _)| *number == 0);
+        let is_idle = is_idle && self.answers.front().is_none_or(|(number, _)| *number != 0);
         is_idle && self.items.is_empty() && self.tokens.is_empty() && !self.audits.iter().any(is_alone)
     }
 
