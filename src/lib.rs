@@ -513,6 +513,13 @@
 //! - **What ended is counted later, and exactly once** (`store/postgres/counts.rs`): totals and series are written every ten seconds, not with each
 //!   execution, and the node's row says through which batch. History has the batch of each row, so that whoever comes after a
 //!   node that died finds what it had not counted.
+//! - **Changes of many jobs are dealt out** (`core/dealing.rs`, `server/parts.rs`): what the core lacks is looked up once, for all lines, and each goes to whoever
+//!   has its job. What others have of it goes to them as the same request with fewer lines, with the shards that they must have for it: one that is on
+//!   its way elsewhere makes those lines fail, as its node would take its jobs for none. They are told first, and waited for beside the queue, or two
+//!   nodes that ask each other would wait for ever; this node's own lines come last, so that the answer that is kept under a key is the whole one, written with
+//!   them or, if there are none, by itself. Two batches with one key meet at whoever has the shard of the key. If that dies before the key is
+//!   written, a repeated request does once more what others have done: a create that has no name is there twice then. A key for each part would not help, as
+//!   the jobs have other homes by then, and to write the key first would make a repeated request useless.
 //! - **Jobs that are not this node's are read where all nodes write** (`store/tables/views.rs`, `server/views.rs`): what was
 //!   acknowledged is there, so a client reads its writes on any node. Whoever asks for a job that is in memory is answered
 //!   from there; lists are of all jobs, and so of one place, and a reader makes each page from one state of the database.

@@ -50,10 +50,9 @@ impl Two {
 
     /// Whose each shard is, by the order in which the nodes were started.
     fn owners(&mut self) -> Vec<usize> {
-        let rows = self.connection.query("SELECT owner FROM shards ORDER BY shard", &[], soon()).expect("a list");
-        let owners: Vec<i64> = rows.iter().map(|row| row.i64(0).expect("a node")).collect();
-        let first = *owners.iter().min().expect("there are shards");
-        owners.iter().map(|owner| usize::from(*owner != first)).collect()
+        let find = "SELECT owner = (SELECT min(id) FROM nodes) FROM shards ORDER BY shard";
+        let rows = self.connection.query(find, &[], soon()).expect("a list");
+        rows.iter().map(|row| usize::from(!row.bool(0).expect("it has an owner"))).collect()
     }
 
     /// Every job that has a name: which node has it, its id, and what it calls.
@@ -408,5 +407,74 @@ fn of_what_a_node_has_that_does_not_answer_nothing_is_known() {
         (statuses(&told) == [200]).then_some(())
     });
     two.nodes[1].signal("CONT");
+    two.stop();
+}
+
+#[test]
+fn a_job_that_is_on_its_way_from_one_node_to_another_is_taken_for_none_by_nobody() {
+    let Some(mut two) = Two::start() else { return };
+    let names: Vec<String> = (0..60).map(|number| format!("n-{number}")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let ids = [two.make(0, &all[..30]), two.make(1, &all[30..])].concat();
+    let lines = |round: u32| -> Vec<Value> {
+        let declared = all[..45].iter().map(|name| apply(name, &format!("http://localhost:9/{round}")));
+        declared.chain(ids[45..].iter().map(|id| json!({ "pause": { "jobId": id } }))).collect()
+    };
+    let drained = two.api(1).send("POST", "/api/nodes/first/drain", None);
+    assert!(drained.status < 300, "{drained:?}");
+    let (mut round, mut unavailable) = (0, 0);
+    until("the other node has everything", || {
+        for node in [0, 1] {
+            let answer = send(two.api(node), "/api/jobs/batch", &[], &lines(round));
+            if answer.status == 200 {
+                let told = answer.json();
+                for result in results(&told) {
+                    assert!([200, 409, 503].contains(&result["status"].as_u64().expect("a number")), "{result}");
+                    assert_ne!(result["outcome"], "created", "{result}");
+                    unavailable += u32::from(result["status"] == 503);
+                }
+            }
+            round += 1;
+        }
+        let told = two.api(1).get("/api/nodes");
+        let nodes = told["nodes"].as_array().expect("a list").iter();
+        nodes.filter(|node| node["name"] == "second").any(|node| node["shards"] == 256).then_some(())
+    });
+    eprintln!("{round} batches, {unavailable} lines were unavailable");
+    // Who has nothing passes everything on, new jobs as well.
+    let told = until("everything has arrived", || {
+        let told = batch(two.api(0), &[lines(1_000), vec![apply("new", "http://localhost:9/")]].concat());
+        statuses(&told).iter().all(|status| *status < 400).then_some(told)
+    });
+    assert_eq!(told["refused"], 0, "{told}");
+    let named = two.named();
+    assert_eq!((named.len(), named["new"].0), (61, 1));
+    two.stop();
+}
+
+#[test]
+fn of_two_with_one_key_that_come_to_two_nodes_at_once_one_is_carried_out() {
+    let Some(mut two) = Two::start() else { return };
+    let theirs = two.make(1, &["b"]).remove(0);
+    let create = json!({ "create": { "schedule": "@yearly", "api": "http://localhost:9/", "type": "ATLEAST_ONCE" } });
+    let lines = [create, json!({ "resume": { "jobId": theirs } })];
+    for round in 0..6 {
+        let key = format!("key-{round}");
+        let answers: Vec<Answer> = std::thread::scope(|scope| {
+            let asked: Vec<_> = (0..4)
+                .map(|client| {
+                    let (api, key, lines) = (two.api(client % 2), &key, &lines);
+                    scope.spawn(move || send(api, "/api/jobs/batch", &[("Idempotency-Key", key)], lines))
+                })
+                .collect();
+            asked.into_iter().map(|asked| asked.join().expect("it is answered")).collect()
+        });
+        let is_replayed = |answer: &&Answer| answer.header("idempotency-replayed") == "true";
+        let done = answers.iter().filter(|answer| answer.status == 200 && !is_replayed(answer)).count();
+        assert_eq!(done, 1, "{answers:?}");
+        assert!(answers.iter().all(|answer| [200, 409].contains(&answer.status)), "{answers:?}");
+        let count = two.connection.query("SELECT count(*) FROM jobs", &[], soon()).expect("a number");
+        assert_eq!(count.first().and_then(|row| row.i64(0)).expect("a number"), 2 + round, "{answers:?}");
+    }
     two.stop();
 }

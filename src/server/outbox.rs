@@ -346,6 +346,22 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_kept_alone_waits_for_no_item() {
+        let answer = |key: &str| KeyedAnswer {
+            key: key.into(),
+            digest: [0; 32],
+            at: crate::time::WallUs(1),
+            answer: crate::store::StoredAnswer { status: 200, headers: Vec::new(), body: Vec::new() },
+        };
+        let mut outbox = Outbox::default();
+        outbox.keep(7, answer("with an item that is to come"));
+        assert!(outbox.is_empty());
+        outbox.keep_alone(answer("alone"), MonoUs(5));
+        assert!(!outbox.is_empty() && outbox.is_due(MonoUs(5)));
+        assert_eq!(outbox.answers.iter().take_while(|(number, _)| *number == 0).count(), 1, "it is the first to go");
+    }
+
+    #[test]
     fn what_belongs_together_is_one_transaction() {
         let mut outbox = Outbox::default();
         let most = BATCH_LEN_MAX as u64;
