@@ -1,19 +1,17 @@
 //! Two nodes on one database: what changes many jobs can be asked of either, and comes to the same.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::support::api::{Answer, Api};
+use crate::support::postgres::Postgres;
+use crate::support::receiver::{Receiver, Script};
+use crate::support::server::{Server, command};
+use crate::support::until;
 use punctual::clock;
 use punctual::job::JobId;
 use punctual::postgres::{Connection, Url};
 use serde_json::{Value, json};
-use support::api::{Answer, Api};
-use support::postgres::Postgres;
-use support::receiver::{Receiver, Script};
-use support::server::{Server, command};
-use support::until;
 
 /// Two nodes, each of which has half of all shards.
 struct Two {

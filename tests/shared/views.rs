@@ -1,17 +1,15 @@
 //! The real binary on a database in which there are jobs that it has not in memory, as where several nodes share one: each
 //! way of reading them answers what it answers once they are in memory.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::api::Api;
+use crate::support::postgres::Postgres;
+use crate::support::server::{Server, command};
 use punctual::clock;
 use punctual::job::{JobId, JobKey};
 use punctual::postgres::{Connection, Url};
 use serde_json::{Value, json};
-use support::api::Api;
-use support::postgres::Postgres;
-use support::server::{Server, command};
 
 /// Far from when this runs, so that what is due next stays so.
 const SCHEDULE: &str = "0 0 0 1 1 * 2098";

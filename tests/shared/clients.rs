@@ -1,15 +1,13 @@
-//! Two nodes on one PostgreSQL, as clients see them: whichever is asked, the answer is that of one server.
-
-mod support;
+//! Owns what clients ask of either of two nodes about one thing: jobs, names, keys, calendars, channels, nodes.
 
 use std::time::Duration;
 
+use crate::support::api::Answer;
+use crate::support::postgres::Postgres;
+use crate::support::receiver::Receiver;
+use crate::support::server::{Server, command};
+use crate::support::until;
 use serde_json::{Value, json};
-use support::api::Answer;
-use support::postgres::Postgres;
-use support::receiver::Receiver;
-use support::server::{Server, command};
-use support::until;
 
 /// Two nodes, each with half of all shards.
 fn nodes() -> Option<[Server; 2]> {
