@@ -792,9 +792,8 @@ fn what_is_in_doubt_waits_for_a_retry_of_its_job_whichever_was_armed_first() {
         stage.settle();
         assert_eq!(stage.fired.len(), 0, "the retry was begun, and its time has not come");
         stage.pass(3);
-        let [retry] = &stage.fired[..] else { panic!("one at a time: {:?}", stage.fired) };
-        assert_eq!(retry.id.kind, Kind::Manual);
-        let retry = stage.fired.remove(0);
+        let retry = stage.fired.pop().expect("its time has come");
+        assert_eq!((retry.id.kind, stage.fired.len()), (Kind::Manual, 0), "one at a time");
         stage.answer(&retry, Outcome::Answered(200), true);
         assert_eq!(stage.fired(), [(1, 3)]);
     }

@@ -337,7 +337,10 @@ impl Calls {
         if accepted == 0 {
             let kept = kept.filter(|_| !is_dry && others_did);
             if let Some(answer) = kept.and_then(|response| self.keys.plan(request, response, now.wall)) {
-                engine.keep_alone(answer, now.mono);
+                engine.keep_alone(request, answer, now.mono);
+                self.batches.end(request);
+                self.audits.end(request);
+                return None;
             }
             return Some(self.end_batch(request, true));
         }

@@ -504,8 +504,10 @@ impl Calls {
             && matches!(reply, Reply::StartedAll(ids, _) if ids.is_empty())
         {
             // Nothing was written here that it could be kept with.
-            let answer = self.keys.plan(request, api::reply(reply, beside.clone()), now.wall);
-            answer.into_iter().for_each(|answer| engine.keep_alone(answer, now.mono));
+            if let Some(answer) = self.keys.plan(request, api::reply(reply, beside.clone()), now.wall) {
+                engine.keep_alone(request, answer, now.mono);
+                return Given::Later;
+            }
         }
         let planned = self.keys.end(request);
         let response = match (planned, reply) {

@@ -292,9 +292,14 @@ impl Engine {
         }
     }
 
-    /// An answer is kept by itself.
-    pub(super) fn keep_alone(&mut self, answer: KeyedAnswer, mono: MonoUs) {
-        self.outbox.keep_alone(answer, mono);
+    /// An answer is kept by itself. A request waits for that.
+    pub(super) fn keep_alone(&mut self, request: RequestId, answer: KeyedAnswer, mono: MonoUs) {
+        self.outbox.keep_alone(request, answer, mono);
+    }
+
+    /// Whose answers are on disk that are kept by themselves, or never will be, since this was asked last.
+    pub(super) fn take_kept_alone(&mut self) -> Vec<RequestId> {
+        self.outbox.take_kept_alone()
     }
 
     /// For whom changes were written together (true), or will never be.

@@ -29,6 +29,10 @@ pub(super) struct Outbox {
     unanswered_tokens: VecDeque<Vec<(Option<RequestId>, TokenChange)>>,
     /// Those that are on disk.
     written_tokens: Vec<(Option<RequestId>, TokenChange)>,
+    /// Who waits for answers that are kept with no item: before these are with the writer, meanwhile, and once they are on disk.
+    alone: Vec<RequestId>,
+    unanswered_alone: VecDeque<Vec<RequestId>>,
+    kept_alone: Vec<RequestId>,
     /// Numbers of items that must be one transaction, first and last.
     together: VecDeque<(u64, u64)>,
     /// When each batch that is not answered was handed over, oldest first.
@@ -96,8 +100,19 @@ impl Outbox {
         let (commits, held_up, writes) =
             (std::mem::take(&mut self.commits), std::mem::take(&mut self.held_up), std::mem::take(&mut self.writes));
         let (newest, failing) = (self.newest, self.failing.take());
-        *self =
-            Outbox { newest, through: newest, failing, is_away: true, commits, held_up, writes, ..Outbox::default() };
+        let mut kept_alone = std::mem::take(&mut self.kept_alone);
+        kept_alone.extend(std::mem::take(&mut self.unanswered_alone).into_iter().flatten().chain(self.alone.drain(..)));
+        *self = Outbox {
+            newest,
+            through: newest,
+            failing,
+            is_away: true,
+            kept_alone,
+            commits,
+            held_up,
+            writes,
+            ..Outbox::default()
+        };
         tokens.into_iter().filter_map(|(request, _)| request).collect()
     }
 
@@ -133,10 +148,17 @@ impl Outbox {
         self.answers.insert(behind, (number, answer));
     }
 
-    /// An answer is kept with no item.
-    pub(super) fn keep_alone(&mut self, answer: KeyedAnswer, mono: MonoUs) {
+    /// An answer is kept with no item. A request waits for that.
+    pub(super) fn keep_alone(&mut self, request: RequestId, answer: KeyedAnswer, mono: MonoUs) {
+        self.urgent = true;
         self.flush_by.get_or_insert(mono);
+        self.alone.push(request);
         self.keep(0, answer);
+    }
+
+    /// Whose answers are on disk that are kept with no item, or never will be, since this was asked last.
+    pub(super) fn take_kept_alone(&mut self) -> Vec<RequestId> {
+        std::mem::take(&mut self.kept_alone)
     }
 
     /// A token changes. If somebody waits for that, it is written at once.
@@ -209,6 +231,7 @@ impl Outbox {
             self.has_sent = true;
             self.unanswered.push_back(mono);
             self.unanswered_tokens.push_back(waiting);
+            self.unanswered_alone.push_back(std::mem::take(&mut self.alone));
         }
         if self.is_handed_over() {
             (self.urgent, self.flush_by) = (false, None);
@@ -234,6 +257,7 @@ impl Outbox {
                 self.writes.record(us(wrote));
                 let given = self.unanswered.pop_front().expect("the writer answers each batch once");
                 self.written_tokens.extend(self.unanswered_tokens.pop_front().into_iter().flatten());
+                self.kept_alone.extend(self.unanswered_alone.pop_front().into_iter().flatten());
                 self.commits.record(i64::try_from(mono.0.saturating_sub(given.0)).unwrap_or(i64::MAX));
                 self.through = through?;
                 Some((self.through, Vec::new()))
@@ -356,9 +380,12 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.keep(7, answer("with an item that is to come"));
         assert!(outbox.is_empty());
-        outbox.keep_alone(answer("alone"), MonoUs(5));
+        outbox.keep_alone(RequestId(3), answer("alone"), MonoUs(5));
         assert!(!outbox.is_empty() && outbox.is_due(MonoUs(5)));
         assert_eq!(outbox.answers.iter().take_while(|(number, _)| *number == 0).count(), 1, "it is the first to go");
+        assert_eq!(outbox.take_kept_alone(), []);
+        outbox.forget();
+        assert_eq!(outbox.take_kept_alone(), [RequestId(3)], "nobody waits for what never comes");
     }
 
     #[test]

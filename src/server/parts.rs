@@ -174,6 +174,13 @@ impl Calls {
         self.batches.fetch_answered();
     }
 
+    /// Answers that nothing of this node's own could be kept with are kept.
+    pub(super) fn kept_alone(&mut self, engine: &mut Engine) -> Vec<(RequestId, Given)> {
+        let kept = engine.take_kept_alone().into_iter();
+        let planned = kept.filter_map(|request| Some((request, self.keys.end(request)?))).collect::<Vec<_>>();
+        planned.into_iter().map(|(request, response)| (request, Given::Answer(self.cors.mark(response)))).collect()
+    }
+
     /// Nodes that are gone, or take too long, are waited for no longer.
     pub(super) fn give_up_waiting(&mut self, engine: &Engine, now: Now) {
         let nodes = engine.nodes.as_ref();

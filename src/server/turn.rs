@@ -317,6 +317,9 @@ impl Loop {
         {
             self.give(request, given, now.mono);
         }
+        for (request, given) in self.calls.kept_alone(&mut self.engine) {
+            self.give(request, given, now.mono);
+        }
         if let Some((request, given)) = self.calls.go_on_with_replays(&mut self.engine, *now) {
             self.give(request, given, now.mono);
         }
