@@ -17,15 +17,15 @@ const SEALED_FOR: &[u8] = b"request to another node";
 /// How long a request may be taken up, in microseconds.
 const TAKEN_WITHIN_US: i64 = FORWARD_TIME_MAX.as_micros() as i64;
 /// Now, by the one clock that all nodes share, in microseconds since 1970.
-const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS int8)";
+pub(super) const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS int8)";
 
-/// Passes a request on that a client made so many microseconds ago, and tells who has it to carry out. False: there is
-/// nothing that it could be about.
+/// Passes a request on that a client made at this time of the database, and tells who has it to carry out. False: there is
+/// nothing that it could be about. By when that is done does not count: it may be on its way for long.
 pub(super) fn forward(
     session: &Session<'_>,
     vault: Option<&Vault>,
     origin: i64,
-    (request, age_us): (RequestId, i64),
+    (request, asked_at): (RequestId, i64),
     to: &Owner,
     text: &[u8],
 ) -> Result<bool, Error> {
@@ -46,7 +46,7 @@ pub(super) fn forward(
     };
     let insert = format!(
         "WITH place AS ({found}), put AS (INSERT INTO requests (shard, node, origin, number, asked_at, request) \
-         SELECT shard, node, $1, $2, {NOW} - $3, $4 FROM place AS p (shard, node) RETURNING shard, node) \
+         SELECT shard, node, $1, $2, $3, $4 FROM place AS p (shard, node) RETURNING shard, node) \
          SELECT pg_notify('punctual', coalesce(put.node, s.owner)::text) FROM put JOIN shards s ON s.shard = put.shard"
     );
     let place = match to {
@@ -56,7 +56,7 @@ pub(super) fn forward(
         Owner::Node(node) => crate::store::sql::integer(node.0),
     };
     let number = crate::store::sql::integer(request.0);
-    let put = session.query(&insert, &[&origin, &number, &age_us, &text, &place])?;
+    let put = session.query(&insert, &[&origin, &number, &asked_at, &text, &place])?;
     Ok(!put.rows.is_empty())
 }
 
