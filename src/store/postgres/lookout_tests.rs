@@ -106,6 +106,7 @@ fn nothing_is_begun_of_which_somebody_was_told_that_nobody_knows() {
     one.forward(1);
     run(&mut other, &format!("UPDATE requests SET asked_at = asked_at - {}", FORWARD_TIME_MAX.as_micros()));
     assert_eq!(two.look().0, [0_u64; 0], "it waited too long");
+    assert_eq!(one.look().1, [(1, Err(Unplaced::Late))], "nothing was done, and nothing will be");
     one.forward(2);
     run(&mut other, &format!("UPDATE nodes SET dead = true WHERE id = {}", one.id.0));
     assert_eq!(two.look().0, [0_u64; 0], "its client has lost whom it asked");

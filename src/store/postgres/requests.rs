@@ -60,8 +60,8 @@ pub(super) fn forward(
     Ok(!put.rows.is_empty())
 }
 
-/// Takes up requests that a node can carry out, and gives it the answers of those that it passed on, and those that a node
-/// took up that died. To be read by `asked`, `answered` and `unanswered`.
+/// Takes up requests that a node can carry out, and gives it the answers of those that it passed on, and those that nobody
+/// will answer: who took them up died, or nobody did in time. To be read by `asked`, `answered` and `unanswered`.
 ///
 /// What is old, or whose client lost the node it asked, is left: whoever asked has been told that nobody knows, and may have
 /// asked for something else since, which must not be undone.
@@ -78,11 +78,12 @@ pub(super) fn look(pipeline: &mut Pipeline<'_>, node: &i64) {
         "DELETE FROM requests WHERE origin = $1 AND status IS NOT NULL RETURNING number, status, headers, body",
         &params,
     );
-    pipeline.run(
-        "DELETE FROM requests WHERE origin = $1 AND status IS NULL AND taken IS NOT NULL \
-         AND NOT EXISTS (SELECT 1 FROM nodes WHERE id = taken AND NOT dead) RETURNING number",
-        &params,
+    let give_up = format!(
+        "DELETE FROM requests WHERE origin = $1 AND status IS NULL AND CASE WHEN taken IS NULL \
+         THEN asked_at <= {NOW} - {TAKEN_WITHIN_US} \
+         ELSE NOT EXISTS (SELECT 1 FROM nodes WHERE id = taken AND NOT dead) END RETURNING number, taken IS NOT NULL"
     );
+    pipeline.run(&give_up, &params);
 }
 
 /// Requests that were taken up.
@@ -119,7 +120,11 @@ pub(super) fn answered(done: &Done) -> Result<Vec<Answered>, Bad> {
 
 /// Requests that nobody will answer.
 pub(super) fn unanswered(done: &Done) -> Result<Vec<Answered>, Bad> {
-    done.rows.iter().map(|row| Ok((RequestId(Row(&row).get(0)?), Err(Unplaced::Failed)))).collect()
+    let read = |row: &Row<'_>| {
+        let why = if row.get(1)? { Unplaced::Failed } else { Unplaced::Late };
+        Ok((RequestId(row.get(0)?), Err(why)))
+    };
+    done.rows.iter().map(|row| read(&Row(&row))).collect()
 }
 
 /// Answers a request, and tells who took it in.
