@@ -730,7 +730,7 @@ pub const TAKEN_AT_ONCE: usize = 500;
 pub const REVOKE_PATIENCE: Duration = Duration::from_millis(200);
 /// How long after a client asked another node may take up what was passed on to it: until the client is told that nobody
 /// knows what became of it, that is known here.
-pub const FORWARD_TIME_MAX: Duration = Duration::from_secs(8);
+pub const FORWARD_TIME_MAX: Duration = Duration::from_secs(7);
 /// How long a request that was passed on to another node is kept.
 pub const FORWARDED_KEPT: Duration = Duration::from_secs(300);
 /// How long connecting may take.

@@ -54,7 +54,10 @@ const _: () = {
     assert!(PARTS_WAIT_MAX.as_millis() < RUN_WAIT_MAX.as_millis(), "its client still waits then");
     assert!(READ_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "a slow read is answered by who knows why");
     assert!(LEFT_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis());
-    assert!(FORWARD_TIME_MAX.as_millis() < REPLY_TIME_MAX.as_millis(), "nothing begins once nobody waits");
+    assert!(
+        FORWARD_TIME_MAX.as_millis() + REVOKE_AFTER.as_millis() < REPLY_TIME_MAX.as_millis(),
+        "nothing begins once nobody waits, although whoever took it up stood still"
+    );
     assert!(LAST_REQUESTS_TIME_MAX.as_millis() < LAST_ANSWERS_TIME_MAX.as_millis(), "nobody is late for its instant");
     assert!(WAL_LEN_MAX < BACKUP_WAL_HURRY && BACKUP_WAL_HURRY < BACKUP_WAL_MAX);
     assert!(BACKUP_QUIET_AHEAD_US < BACKUP_AHEAD_MAX_US);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use super::open::connect;
+use super::requests::NOW;
 use super::session::Session;
 use super::{load, requests};
 use crate::background;
@@ -16,7 +17,7 @@ use crate::clock;
 use crate::cluster::{NodeSeen, Seen};
 use crate::core::{NodeId, RequestId};
 use crate::limits::{ASKS_PENDING_MAX, FORWARD_TIME_MAX, LOOK_TIME_MAX, REVOKE_PATIENCE, STORE_LOAD_TIME_MAX};
-use crate::postgres::{Connection, Done, Error, Url};
+use crate::postgres::{Connection, Done, Error, Sent, Url};
 use crate::store::sharing::{Ask, NodeInfo, Owner, SharedEvent, SharedTeller, Sight, Unplaced};
 use crate::store::sql::{Bad, Row, Sql, bad, integer, values};
 use crate::store::tables::secrets;
@@ -35,6 +36,8 @@ pub(super) struct Lookout {
     vault: Option<Arc<Vault>>,
     teller: SharedTeller,
     connection: Option<Connection>,
+    /// How far the clock of the database is ahead of this machine's monotonic one, at least, in microseconds.
+    ahead_us: i64,
     /// Answers to others that could not be given yet.
     owed: VecDeque<(u64, Option<StoredAnswer>)>,
     /// Whether it was said that something fails.
@@ -48,7 +51,7 @@ fn shortly() -> MonoUs {
 
 impl Lookout {
     pub(super) fn new(url: Url, vault: Option<Arc<Vault>>, teller: SharedTeller) -> Lookout {
-        Lookout { url, vault, teller, connection: None, owed: VecDeque::new(), is_failing: false }
+        Lookout { url, vault, teller, connection: None, ahead_us: 0, owed: VecDeque::new(), is_failing: false }
     }
 
     /// Starts it; it ends with whoever asks.
@@ -71,8 +74,8 @@ impl Lookout {
         match done {
             Ok(()) => self.is_failing = false,
             Err(why) => {
-                if let Some(request) = request_of(ask) {
-                    self.teller.tell(SharedEvent::Answered(vec![(request, Err(Unplaced::Failed))]));
+                if let Some(answer) = answer_to(ask, &why) {
+                    self.teller.tell(SharedEvent::Answered(vec![answer]));
                 }
                 // What was begun is given up.
                 if let Some(connection) = &mut self.connection {
@@ -105,9 +108,18 @@ impl Lookout {
 
     fn connect(&mut self) -> Result<(), Error> {
         if self.connection.as_ref().is_none_or(Connection::is_lost) {
-            self.connection = Some(connect(&self.url)?);
+            let mut connection = connect(&self.url)?;
+            let now = connection.query(&format!("SELECT {NOW}"), &[], shortly())?.first()?.i64(0)?;
+            self.note_their_time(now);
+            self.connection = Some(connection);
         }
         Ok(())
+    }
+
+    /// The database has just said what time it is: a moment ago, so that a request is taken to be rather too old than too
+    /// young.
+    fn note_their_time(&mut self, theirs: i64) {
+        self.ahead_us = theirs - integer(clock::mono().0);
     }
 
     fn answer(&mut self, id: u64, answer: Option<&StoredAnswer>) -> Result<(), Error> {
@@ -141,12 +153,12 @@ impl Lookout {
                 Ok(())
             }
             Ask::Forward { request, asked, to, text } => {
-                let (vault, age_us) = (self.vault.clone(), clock::mono().0.saturating_sub(asked.0));
-                if u128::from(age_us) > FORWARD_TIME_MAX.as_micros() {
+                if clock::mono() > asked.plus(FORWARD_TIME_MAX) {
                     self.teller.tell(SharedEvent::Answered(vec![(*request, Err(Unplaced::Late))]));
                     return Ok(());
                 }
-                if !requests::forward(&self.session(), vault.as_deref(), me, (*request, integer(age_us)), to, text)? {
+                let (vault, asked_at) = (self.vault.clone(), self.ahead_us + integer(asked.0));
+                if !requests::forward(&self.session(), vault.as_deref(), me, (*request, asked_at), to, text)? {
                     self.teller.tell(SharedEvent::Answered(vec![(*request, Err(nobody(to)))]));
                 }
                 Ok(())
@@ -189,7 +201,8 @@ impl Lookout {
         answered.extend(unanswered);
         let vault = self.vault.as_deref();
         let taken = seen.pop().map(|done| requests::asked(&done, vault)).transpose()?.unwrap_or_default();
-        let sight = sight(asked, wall, took_us, &seen)?;
+        let (sight, theirs) = sight(asked, wall, took_us, &seen)?;
+        self.note_their_time(theirs);
         self.teller.tell(SharedEvent::Seen(node, Box::new(sight)));
         if !taken.is_empty() {
             self.teller.tell(SharedEvent::Asked(taken));
@@ -236,10 +249,13 @@ impl Lookout {
     }
 }
 
-/// Whose answer waits for this.
-fn request_of(ask: &Ask) -> Option<RequestId> {
+/// What is to be told of something that failed by this to who waits for its answer.
+fn answer_to(ask: &Ask, why: &Error) -> Option<(RequestId, Result<StoredAnswer, Unplaced>)> {
     match ask {
-        Ask::Forward { request, .. } | Ask::Leave(Some((request, _))) => Some(*request),
+        // It may arrive yet, and be answered: until it is too old whoever asked must not go on as if it were over.
+        Ask::Forward { .. } if why.sent() == Some(Sent::Whole) => None,
+        Ask::Forward { request, .. } => Some((*request, Err(Unplaced::Late))),
+        Ask::Leave(Some((request, _))) => Some((*request, Err(Unplaced::Failed))),
         Ask::Look { .. } | Ask::Revoke { .. } | Ask::Leave(None) | Ask::Config | Ask::Answer { .. } => None,
     }
 }
@@ -260,7 +276,8 @@ fn done() -> StoredAnswer {
     StoredAnswer { status: 204, headers: Vec::new(), body: Vec::new() }
 }
 
-fn sight(asked: MonoUs, wall: WallUs, took_us: i64, seen: &[Done]) -> Result<Sight, Bad> {
+/// What was seen, and what time it was for the database.
+fn sight(asked: MonoUs, wall: WallUs, took_us: i64, seen: &[Done]) -> Result<(Sight, i64), Bad> {
     let [nodes, shards, rows, now] = seen else { return Err(bad(0, "four answers are expected")) };
     let mut all = Vec::new();
     for row in nodes.rows.iter() {
@@ -284,5 +301,6 @@ fn sight(asked: MonoUs, wall: WallUs, took_us: i64, seen: &[Done]) -> Result<Sig
     let (nodes, infos): (Vec<NodeSeen>, Vec<NodeInfo>) = all.into_iter().unzip();
     // Their time is of some moment between question and answer, which may be far apart: by so much at least.
     let skew_us = 0.clamp(wall.0 - theirs, wall.0 + took_us - theirs);
-    Ok(Sight { seen: Seen { asked, nodes, owners, has_rows_for_me }, nodes: infos, skew_us, config, may_lose_commits })
+    let seen = Seen { asked, nodes, owners, has_rows_for_me };
+    Ok((Sight { seen, nodes: infos, skew_us, config, may_lose_commits }, theirs))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::lookout::Lookout;
 use super::open::{Store, connect, soon};
+use super::requests::NOW;
 use crate::clock;
 use crate::core::{NodeId, RequestId, Shard};
 use crate::limits::FORWARD_TIME_MAX;
@@ -15,6 +16,7 @@ use crate::store::sharing::{Ask, Owner, SharedEvent, Sharing, Unplaced};
 
 /// A node that looks, and what it tells.
 struct Node {
+    url: Url,
     id: NodeId,
     lookout: Lookout,
     sharing: Sharing,
@@ -25,7 +27,7 @@ impl Node {
         let id = Store::open(url, name).expect("it can be opened").node();
         let (sharing, shared) = Sharing::new(id, Arc::new(|| {}));
         let lookout = Lookout::new(url.clone().with_application_name(name), None, shared.teller);
-        Node { id, lookout, sharing }
+        Node { url: url.clone(), id, lookout, sharing }
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -41,6 +43,10 @@ impl Node {
     /// What it was asked, and what others answered it, when it looks now.
     fn look(&mut self) -> (Vec<u64>, Vec<Told>) {
         self.ask(Ask::Look { asked: clock::mono() });
+        self.told()
+    }
+
+    fn told(&self) -> (Vec<u64>, Vec<Told>) {
         let (mut asked, mut answered) = (Vec::new(), Vec::new());
         while let Some(event) = self.sharing.try_event() {
             match event {
@@ -100,9 +106,30 @@ fn nothing_is_begun_of_which_somebody_was_told_that_nobody_knows() {
     one.forward(1);
     run(&mut other, &format!("UPDATE requests SET asked_at = asked_at - {}", FORWARD_TIME_MAX.as_micros()));
     assert_eq!(two.look().0, [0_u64; 0], "it waited too long");
+    assert_eq!(one.look().1, [(1, Err(Unplaced::Late))], "nothing was done, and nothing will be");
     one.forward(2);
     run(&mut other, &format!("UPDATE nodes SET dead = true WHERE id = {}", one.id.0));
     assert_eq!(two.look().0, [0_u64; 0], "its client has lost whom it asked");
+}
+
+#[test]
+fn a_request_is_as_old_as_its_client_says_however_long_its_way_is() {
+    let Some((mut holder, mut one, _)) = two_nodes() else { return };
+    let mut other = connect(&one.url).expect("it listens");
+    one.look();
+    let mut number = |find: &str| {
+        let found = other.query(find, &[], soon()).expect("it can be read");
+        found.first().and_then(|row| row.i64(0)).expect("it is a number")
+    };
+    let before = number(&format!("SELECT {NOW}"));
+    // The statement waits for longer than who sent it does.
+    run(&mut holder, "BEGIN; LOCK TABLE requests IN SHARE MODE");
+    one.forward(7);
+    assert_eq!(one.told().1, [], "it may arrive yet");
+    run(&mut holder, "COMMIT");
+    while number("SELECT count(*) FROM requests") == 0 {}
+    let late_us = number("SELECT asked_at FROM requests") - before;
+    assert!(late_us < 500_000, "it waited for a second: {late_us}");
 }
 
 #[test]

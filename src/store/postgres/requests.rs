@@ -17,15 +17,15 @@ const SEALED_FOR: &[u8] = b"request to another node";
 /// How long a request may be taken up, in microseconds.
 const TAKEN_WITHIN_US: i64 = FORWARD_TIME_MAX.as_micros() as i64;
 /// Now, by the one clock that all nodes share, in microseconds since 1970.
-const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS int8)";
+pub(super) const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS int8)";
 
-/// Passes a request on that a client made so many microseconds ago, and tells who has it to carry out. False: there is
-/// nothing that it could be about.
+/// Passes a request on that a client made at this time of the database, and tells who has it to carry out. False: there is
+/// nothing that it could be about. By when that is done does not count: it may be on its way for long.
 pub(super) fn forward(
     session: &Session<'_>,
     vault: Option<&Vault>,
     origin: i64,
-    (request, age_us): (RequestId, i64),
+    (request, asked_at): (RequestId, i64),
     to: &Owner,
     text: &[u8],
 ) -> Result<bool, Error> {
@@ -46,7 +46,7 @@ pub(super) fn forward(
     };
     let insert = format!(
         "WITH place AS ({found}), put AS (INSERT INTO requests (shard, node, origin, number, asked_at, request) \
-         SELECT shard, node, $1, $2, {NOW} - $3, $4 FROM place AS p (shard, node) RETURNING shard, node) \
+         SELECT shard, node, $1, $2, $3, $4 FROM place AS p (shard, node) RETURNING shard, node) \
          SELECT pg_notify('punctual', coalesce(put.node, s.owner)::text) FROM put JOIN shards s ON s.shard = put.shard"
     );
     let place = match to {
@@ -56,12 +56,12 @@ pub(super) fn forward(
         Owner::Node(node) => crate::store::sql::integer(node.0),
     };
     let number = crate::store::sql::integer(request.0);
-    let put = session.query(&insert, &[&origin, &number, &age_us, &text, &place])?;
+    let put = session.query(&insert, &[&origin, &number, &asked_at, &text, &place])?;
     Ok(!put.rows.is_empty())
 }
 
-/// Takes up requests that a node can carry out, and gives it the answers of those that it passed on, and those that a node
-/// took up that died. To be read by `asked`, `answered` and `unanswered`.
+/// Takes up requests that a node can carry out, and gives it the answers of those that it passed on, and those that nobody
+/// will answer: who took them up died, or nobody did in time. To be read by `asked`, `answered` and `unanswered`.
 ///
 /// What is old, or whose client lost the node it asked, is left: whoever asked has been told that nobody knows, and may have
 /// asked for something else since, which must not be undone.
@@ -78,11 +78,12 @@ pub(super) fn look(pipeline: &mut Pipeline<'_>, node: &i64) {
         "DELETE FROM requests WHERE origin = $1 AND status IS NOT NULL RETURNING number, status, headers, body",
         &params,
     );
-    pipeline.run(
-        "DELETE FROM requests WHERE origin = $1 AND status IS NULL AND taken IS NOT NULL \
-         AND NOT EXISTS (SELECT 1 FROM nodes WHERE id = taken AND NOT dead) RETURNING number",
-        &params,
+    let give_up = format!(
+        "DELETE FROM requests WHERE origin = $1 AND status IS NULL AND CASE WHEN taken IS NULL \
+         THEN asked_at <= {NOW} - {TAKEN_WITHIN_US} \
+         ELSE NOT EXISTS (SELECT 1 FROM nodes WHERE id = taken AND NOT dead) END RETURNING number, taken IS NOT NULL"
     );
+    pipeline.run(&give_up, &params);
 }
 
 /// Requests that were taken up.
@@ -119,7 +120,11 @@ pub(super) fn answered(done: &Done) -> Result<Vec<Answered>, Bad> {
 
 /// Requests that nobody will answer.
 pub(super) fn unanswered(done: &Done) -> Result<Vec<Answered>, Bad> {
-    done.rows.iter().map(|row| Ok((RequestId(Row(&row).get(0)?), Err(Unplaced::Failed)))).collect()
+    let read = |row: &Row<'_>| {
+        let why = if row.get(1)? { Unplaced::Failed } else { Unplaced::Late };
+        Ok((RequestId(row.get(0)?), Err(why)))
+    };
+    done.rows.iter().map(|row| read(&Row(&row))).collect()
 }
 
 /// Answers a request, and tells who took it in.
