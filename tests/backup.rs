@@ -251,7 +251,7 @@ fn a_backup_that_is_killed_leaves_what_was_there_and_the_server_alone() {
     assert_eq!(server.api.get("/api/health")["status"], "healthy");
     let posts = receiver.posts_to("/beside").len();
     until("it fires on", || (receiver.posts_to("/beside").len() > posts).then_some(()));
-    assert!(server.api.executions(&id).len() > 3);
+    until("it has a history", || (server.api.executions(&id).len() > 3).then_some(()));
     server.stop();
 }
 
