@@ -63,6 +63,24 @@ pub struct Seen {
     pub has_rows_for_me: bool,
 }
 
+impl Seen {
+    /// Whether this node is alive.
+    pub fn lives(&self, id: NodeId) -> bool {
+        self.nodes.iter().any(|node| node.id == id && !node.is_dead)
+    }
+
+    /// The shards of a node.
+    pub fn owned_by(&self, id: NodeId) -> Shards {
+        let owners = Shard::all().zip(&self.owners);
+        owners.filter(|(_, owner)| **owner == Some(id)).map(|(shard, _)| shard).collect()
+    }
+
+    /// How many shards are nobody's, or a dead node's.
+    pub fn unowned(&self) -> usize {
+        self.owners.iter().filter(|owner| !owner.is_some_and(|id| self.lives(id))).count()
+    }
+}
+
 /// An incarnation as the store has it.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeSeen {
@@ -222,11 +240,6 @@ impl Membership {
         &self.held
     }
 
-    /// Whether something is being taken or released.
-    pub fn is_moving(&self) -> bool {
-        self.is_moving
-    }
-
     /// Until when this node trusts that what it has is its own.
     pub fn trusted_until(&self) -> MonoUs {
         self.trusted_until
@@ -266,11 +279,11 @@ impl Membership {
         {
             *waits = false;
         }
-        if seen.nodes.iter().all(|node| node.id != self.me || node.is_dead) {
+        if !seen.lives(self.me) {
             return self.end();
         }
         let is_settled = !self.is_moving && seen.asked >= self.moved_at;
-        if is_settled && self.held.iter().any(|shard| seen.owners.get(usize::from(shard.0)) != Some(&Some(self.me))) {
+        if is_settled && !self.held.without(&seen.owned_by(self.me)).is_empty() {
             // Nobody can have taken it from a node that lives. Whatever went wrong, its jobs are not sent twice for long.
             return self.end();
         }
@@ -299,13 +312,7 @@ impl Membership {
 
     /// Takes what is there for this node, or gives away what is too much.
     fn share(&mut self, seen: &Seen) {
-        let is_live = |id: NodeId| seen.nodes.iter().any(|node| node.id == id && !node.is_dead);
-        let owned_by = |id: NodeId| -> Shards {
-            let owners = Shard::all().zip(&seen.owners);
-            owners.filter(|(_, owner)| **owner == Some(id)).map(|(shard, _)| shard).collect()
-        };
-        let mine = owned_by(self.me);
-        let orphans = seen.owners.iter().filter(|owner| owner.is_none_or(|id| !is_live(id))).count();
+        let mine = seen.owned_by(self.me);
         let sharing = seen.nodes.iter().filter(|node| {
             let is_leaving = if node.id == self.me { self.is_leaving } else { node.is_leaving };
             !node.is_dead && !is_leaving
@@ -313,12 +320,12 @@ impl Membership {
         let sharing: Vec<NodeId> = sharing.map(|node| node.id).collect();
         let whole = seen.owners.len();
         let share = if self.is_leaving { 0 } else { whole.div_ceil(sharing.len().max(1)) };
-        let most = orphans.min(share.saturating_sub(mine.len()));
+        let most = seen.unowned().min(share.saturating_sub(mine.len()));
         if most > 0 || seen.has_rows_for_me || !mine.without(&self.held).is_empty() {
             self.is_moving = true;
             return self.deeds.push_back(Deed::Take { most });
         }
-        let others = sharing.iter().filter(|id| **id != self.me).map(|&id| (owned_by(id).len(), id));
+        let others = sharing.iter().filter(|id| **id != self.me).map(|&id| (seen.owned_by(id).len(), id));
         let Some((theirs, to)) = others.min() else { return };
         let of_other = whole.div_ceil(sharing.len());
         let surplus = mine.len().saturating_sub(share).min(of_other.saturating_sub(theirs)).min(SHARDS_AT_ONCE);

@@ -106,6 +106,8 @@ pub enum SharedEvent {
     Seen(NodeId, Box<Sight>),
     /// What every node must know.
     Config(Box<SharedConfig>),
+    /// That was asked for, and could not be read.
+    ConfigUnread,
     /// Somebody has told this node something: it should look.
     Rung,
     /// Requests that others passed on, to be carried out here.

@@ -35,7 +35,7 @@ pub(super) struct Nodes {
     arriving: Option<Arriving>,
     /// The item by which shards are released that are on their way.
     releasing: Option<u64>,
-    /// The version of what clients say of all jobs, and whether a newer one was asked for.
+    /// The version of what clients say of all jobs, and whether it was asked for anew and is still to come.
     config: (u64, bool),
     sight: Option<Box<Sight>>,
     /// Since when all is to be given away.
@@ -89,7 +89,7 @@ impl Nodes {
     /// Whether this node was no more when the cluster was looked at last, if that was after this moment.
     pub(super) fn is_gone(&self, node: NodeId, since: MonoUs) -> bool {
         let seen = self.sight.as_ref().map(|sight| &sight.seen).filter(|seen| seen.asked > since);
-        seen.is_some_and(|seen| !seen.nodes.iter().any(|other| other.id == node && !other.is_dead))
+        seen.is_some_and(|seen| !seen.lives(node))
     }
 
     /// For how long it may still trust what it has.
@@ -111,9 +111,7 @@ impl Nodes {
     /// Whether all shards are some node's that lives, and those that are this one's are in its memory.
     pub(super) fn is_settled(&self) -> bool {
         let (Some(member), Some(sight), Some(me)) = (&self.member, &self.sight, self.me()) else { return false };
-        let lives = |id: NodeId| sight.seen.nodes.iter().any(|node| node.id == id && !node.is_dead);
-        let mine = sight.seen.owners.iter().filter(|owner| **owner == Some(me)).count();
-        sight.seen.owners.iter().all(|owner| owner.is_some_and(lives)) && mine <= member.held().len()
+        sight.seen.unowned() == 0 && sight.seen.owned_by(me).len() <= member.held().len()
     }
 
     /// All is given away from now on.
@@ -152,6 +150,10 @@ impl Nodes {
             // Whatever workers had of the time before is given up.
             self.is_lost = false;
             self.sharing.join();
+        }
+        if self.member.is_none() && !self.is_lost && self.me().is_some() {
+            // It has joined anew, and goes on when it knows what clients say of all jobs: none goes by what was before.
+            self.ask_config();
         }
         arrives || !self.asked.is_empty() || !self.answered.is_empty()
     }
@@ -218,9 +220,7 @@ impl Nodes {
         match event {
             SharedEvent::Joined(node) => {
                 tracing::info!(node = node.0, "joined the others anew");
-                // What clients say of all jobs first, so that no job goes by what was before.
-                self.config = (0, true);
-                self.ask_config();
+                self.config = (0, false);
             }
             SharedEvent::Config(config) => {
                 self.config = (config.version, false);
@@ -232,6 +232,7 @@ impl Nodes {
                     }
                 }
             }
+            SharedEvent::ConfigUnread => self.config.1 = false,
             SharedEvent::Acknowledged(sent) => self.hear(Heard::Acknowledged { sent }, now),
             SharedEvent::NotBeaten => self.hear(Heard::NotBeaten, now),
             SharedEvent::NotTaken => self.hear(Heard::Taken(*engine.core().shards()), now),
@@ -271,8 +272,7 @@ impl Nodes {
             tracing::info!("this node was told to give away all it has");
             self.leave(now);
         }
-        if sight.config != self.config.0 && !self.config.1 {
-            self.config.1 = true;
+        if sight.config != self.config.0 {
             self.ask_config();
         }
         self.hear(Heard::Seen(Box::new(sight.seen.clone())), now);
@@ -280,8 +280,8 @@ impl Nodes {
     }
 
     fn ask_config(&mut self) {
-        // If it cannot be asked for now, the next look finds that it is missing.
-        self.config.1 = self.sharing.ask(Ask::Config);
+        // If it cannot be asked for now, it is again at the next look, or turn.
+        self.config.1 = self.config.1 || self.sharing.ask(Ask::Config);
     }
 
     fn carry_out(&mut self, deed: Deed, engine: &mut Engine, now: Now) {

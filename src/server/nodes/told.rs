@@ -11,21 +11,21 @@ impl Nodes {
     /// All nodes as clients see them.
     pub(in crate::server) fn view(&self, now: Now) -> api::Nodes {
         let Some(sight) = self.sight() else { return api::Nodes::default() };
-        let views = sight.seen.nodes.iter().zip(&sight.nodes).map(|(seen, info)| self.view_of(seen, info, now));
+        let all = sight.seen.nodes.iter().zip(&sight.nodes);
+        let views = all.map(|(seen, info)| self.view_of(seen, info, sight.seen.owned_by(seen.id).len(), now));
         api::Nodes {
             nodes: views.collect(),
-            unowned_shards: self.unowned(),
+            unowned_shards: sight.seen.unowned(),
             clock_ahead_us: Some(sight.skew_us),
             may_lose_commits: sight.may_lose_commits,
         }
     }
 
-    fn view_of(&self, seen: &NodeSeen, info: &NodeInfo, now: Now) -> NodeView {
+    fn view_of(&self, seen: &NodeSeen, info: &NodeInfo, owned: usize, now: Now) -> NodeView {
         let is_self = Some(seen.id) == self.me();
         let silent_since = self.member.as_ref().and_then(|member| member.silent_since(seen.id));
         let ms = |since: MonoUs| now.mono.0.saturating_sub(since.0) / 1000;
         let lease_ms = is_self.then(|| u64::try_from(self.lease_left(now.mono).as_millis()).unwrap_or(u64::MAX));
-        let owners = self.sight().into_iter().flat_map(|sight| &sight.seen.owners);
         NodeView {
             id: seen.id.0,
             name: info.name.clone(),
@@ -34,7 +34,7 @@ impl Nodes {
             is_self,
             is_dead: seen.is_dead,
             is_leaving: seen.is_leaving,
-            shards: owners.filter(|owner| **owner == Some(seen.id)).count(),
+            shards: owned,
             silent_ms: silent_since.map(ms),
             lease_ms,
             fenced: info.fenced,
@@ -48,8 +48,6 @@ impl Nodes {
 
     /// How many shards no node has that lives.
     pub(in crate::server) fn unowned(&self) -> usize {
-        let Some(sight) = self.sight() else { return 0 };
-        let lives = |id| sight.seen.nodes.iter().any(|node| node.id == id && !node.is_dead);
-        sight.seen.owners.iter().filter(|owner| !owner.is_some_and(lives)).count()
+        self.sight().map_or(0, |sight| sight.seen.unowned())
     }
 }

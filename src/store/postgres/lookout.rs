@@ -77,6 +77,9 @@ impl Lookout {
                 if let Some(answer) = answer_to(ask, &why) {
                     self.teller.tell(SharedEvent::Answered(vec![answer]));
                 }
+                if matches!(ask, Ask::Config) {
+                    self.teller.tell(SharedEvent::ConfigUnread);
+                }
                 // What was begun is given up.
                 if let Some(connection) = &mut self.connection {
                     Session::new(connection, shortly()).end().ok();

@@ -90,6 +90,25 @@ fn that_a_node_leaves_is_written() {
 }
 
 #[test]
+fn that_what_every_node_must_know_could_not_be_read_is_told() {
+    let Some((mut other, mut one, _)) = two_nodes() else { return };
+    one.look();
+    let mut configs = || {
+        one.ask(Ask::Config);
+        let told = std::iter::from_fn(|| one.sharing.try_event());
+        let of_config = told.filter_map(|event| match event {
+            SharedEvent::Config(_) => Some(true),
+            SharedEvent::ConfigUnread => Some(false),
+            _ => None,
+        });
+        of_config.collect::<Vec<bool>>()
+    };
+    run(&mut other, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'one'");
+    assert_eq!(configs(), [false], "the connection was lost");
+    assert_eq!(configs(), [true], "asked for once more");
+}
+
+#[test]
 fn who_waits_for_a_node_that_died_hears_that_nobody_knows() {
     let Some((mut other, mut one, mut two)) = two_nodes() else { return };
     one.forward(7);
