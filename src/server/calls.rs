@@ -631,7 +631,7 @@ impl Calls {
             }),
             Read::Nodes => api::nodes(&engine.nodes.as_ref().map(|nodes| nodes.view(now)).unwrap_or_default()),
             Read::Live => api::live(),
-            Read::Ready => api::ready(engine.trouble(now.mono).is_none()),
+            Read::Ready => api::ready(engine.is_ready(now.mono)),
             Read::Calendar(name) => api::calendar(core.calendars(), &name),
             Read::Past { id, from, to } => {
                 let past = |view: JobView| core.past_instants(&view.revision.spec.schedule, from, to, now.wall);

@@ -579,6 +579,11 @@ impl Engine {
         format!("{jobs} {}, {active} active; {in_flight} executions in flight", if jobs == 1 { "job" } else { "jobs" })
     }
 
+    /// Whether clients may come: all is well, and this server is not about to be gone.
+    pub(super) fn is_ready(&self, mono: MonoUs) -> bool {
+        self.trouble(mono).is_none() && !self.nodes.as_ref().is_some_and(|nodes| nodes.is_leaving())
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.draining
     }

@@ -2,8 +2,9 @@
 //! It must not judge them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Receiver, overlaps};
 use crate::support::wall_us;
 
 /// What clients change of a job: where it is sent, and its tag.
@@ -170,18 +171,7 @@ impl Posts {
 
     /// Executions that came while another one of their job was not answered yet.
     pub fn overlaps(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for (path, posts) in &self.alone {
-            let mut posts = posts.clone();
-            posts.sort_unstable();
-            for pair in posts.windows(2) {
-                let apart_us = pair[1].0 - pair[0].0;
-                if pair[0].1 != pair[1].1 && apart_us < i64::try_from(ALONE_MS).expect("small") * 1_000 {
-                    found.push(format!("{path}: {} came {apart_us} us after {}", pair[1].1, pair[0].1));
-                }
-            }
-        }
-        found
+        overlaps(&self.alone, Duration::from_millis(ALONE_MS))
     }
 
     pub fn count(&self) -> usize {

@@ -150,6 +150,8 @@ fn a_node_that_is_told_to_leaves_and_its_jobs_go_on() {
         let two = nodes.iter().find(|node| node["name"] == "two")?;
         (two["state"] == "leaving" && two["shards"] == 0).then_some(())
     });
+    let is_ready = |node: &Server| node.api.send("GET", "/readyz", None).status;
+    assert_eq!((is_ready(one), is_ready(two)), (200, 503), "clients should go to the one that stays");
     let before = receiver.posts().len();
     until("its job goes on", || (receiver.posts().len() >= before + 3).then_some(()));
     assert_eq!(two.api.get(&format!("/api/jobs/{id}"))["jobId"], json!(id), "it answers all the same");

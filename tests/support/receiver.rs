@@ -195,3 +195,21 @@ fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {
         body: asked.body,
     })
 }
+
+/// Which of these came while another execution of their job was not answered yet, that takes its target so long: by path,
+/// when they came and of which execution they are. What is sent again is the same execution.
+pub fn overlaps(alone: &HashMap<String, Vec<(i64, String)>>, takes: Duration) -> Vec<String> {
+    let takes_us = i64::try_from(takes.as_micros()).expect("it is short");
+    let mut found = Vec::new();
+    for (path, posts) in alone {
+        let mut posts = posts.clone();
+        posts.sort_unstable();
+        for pair in posts.windows(2) {
+            let apart_us = pair[1].0 - pair[0].0;
+            if pair[0].1 != pair[1].1 && apart_us < takes_us {
+                found.push(format!("{path}: {} came {apart_us} us after {}", pair[1].1, pair[0].1));
+            }
+        }
+    }
+    found
+}

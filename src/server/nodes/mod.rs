@@ -122,6 +122,11 @@ impl Nodes {
         self.hear(Heard::Drain, now);
     }
 
+    /// Whether all is being given away, or was.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving_since.is_some()
+    }
+
     /// Whether nothing is left to be given away, or nobody is there who could take it, or not in time.
     pub(super) fn has_left(&self, now: Now) -> bool {
         let (Some(member), Some(since)) = (&self.member, self.leaving_since) else { return true };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::partitions;
 use super::session::Session;
-use crate::core::{ExecutionKey, LedgerRow, Record, Seq, Totals};
+use crate::core::{ExecutionKey, LedgerRow, Record, Seq, Shards, Totals};
 use crate::job::JobKey;
 use crate::postgres::{Error, Param};
 use crate::store::rollup::{Rollup, Room};
@@ -193,27 +193,51 @@ pub(super) const HISTORY_COLUMNS: &str = "e.scheduled_time, e.job_id, e.kind, e.
      e.scheduled_time * 1000000 + e.executed_after, e.status, e.class, e.attempt, e.recoveries, e.http_status, e.duration, \
      e.error_message, e.covers_from, e.covers_count, e.covers_more, e.details";
 
-/// Takes every execution of history that is not in totals yet, in the order in which they ended; of these jobs, or of all.
+/// Of which jobs what is not counted yet is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Whose<'a> {
+    All,
+    Of(&'a [JobKey]),
+    InShards(&'a Shards),
+}
+
+impl Whose<'_> {
+    /// A condition on a row of history, and the list that its parameter `?2` is.
+    fn condition(self) -> (&'static str, Option<String>) {
+        let list = |numbers: Vec<String>| Some(format!("{{{}}}", numbers.join(",")));
+        match self {
+            Whose::All => ("CAST(?2 AS TEXT) IS NULL", None),
+            Whose::Of(jobs) => (
+                "e.job_id = ANY (CAST(CAST(?2 AS TEXT) AS BIGINT[]))",
+                list(jobs.iter().map(|job| integer(job.0).to_string()).collect()),
+            ),
+            Whose::InShards(shards) => (
+                "EXISTS (SELECT 1 FROM jobs j WHERE j.id = e.job_id \
+                 AND j.shard = ANY (CAST(CAST(?2 AS TEXT) AS SMALLINT[])))",
+                list(shards.iter().map(|shard| shard.0.to_string()).collect()),
+            ),
+        }
+    }
+}
+
+/// Takes every execution of these jobs' history that is not in totals yet, in the order in which they ended.
 pub(super) fn each_uncounted(
     session: &Session<'_>,
-    jobs: Option<&[JobKey]>,
+    whose: Whose<'_>,
     node: Option<i64>,
     take: &mut dyn FnMut(ExecutionKey, Record),
 ) -> Result<(), Error> {
     let since = "SELECT coalesce(min(counted_at), 0) FROM nodes WHERE NOT dead OR counted < batch";
     let since: i64 = session.first(since, &[], |row| row.get(0))?.unwrap_or_default();
-    let jobs = jobs.map(|jobs| {
-        let jobs: Vec<String> = jobs.iter().map(|job| integer(job.0).to_string()).collect();
-        format!("{{{}}}", jobs.join(","))
-    });
+    let (which, list) = whose.condition();
     for partition in partitions::all(session)? {
         let find = format!(
             "SELECT {HISTORY_COLUMNS} FROM executions_{} e JOIN nodes n ON n.id = e.node WHERE e.written_at >= ?1 \
-             AND e.batch > n.counted AND (CAST(?2 AS TEXT) IS NULL OR e.job_id = ANY (CAST(CAST(?2 AS TEXT) AS BIGINT[]))) \
+             AND e.batch > n.counted AND {which} \
              AND (CAST(?3 AS BIGINT) IS NULL OR e.node = ?3) ORDER BY e.node, e.batch, e.scheduled_time",
             partition.number
         );
-        let values = values![since.saturating_sub(SKEW_US), jobs.as_deref(), node];
+        let values = values![since.saturating_sub(SKEW_US), list.as_deref(), node];
         session.each(&find, values, &mut |row| {
             let (key, record) = rows::read_execution(row)?;
             take(key, record);
@@ -226,19 +250,16 @@ pub(super) fn each_uncounted(
 /// What is not counted yet, of a node that is no more or of all.
 pub(super) fn uncounted(session: &Session<'_>, node: Option<i64>) -> Result<Recent, Error> {
     let mut recent = Recent::default();
-    each_uncounted(session, None, node, &mut |key, record| {
+    each_uncounted(session, Whose::All, node, &mut |key, record| {
         recent.add(&LedgerRow { seq: Seq(0), key, due: WallUs::of(key.instant), record });
     })?;
     Ok(recent)
 }
 
-/// The same of these jobs or of all, as far as it is what each job comes to.
-pub(super) fn uncounted_totals(
-    session: &Session<'_>,
-    jobs: Option<&[JobKey]>,
-) -> Result<HashMap<JobKey, Totals>, Error> {
+/// The same of these jobs, as far as it is what each job comes to.
+pub(super) fn uncounted_totals(session: &Session<'_>, whose: Whose<'_>) -> Result<HashMap<JobKey, Totals>, Error> {
     let mut totals: HashMap<JobKey, Totals> = HashMap::new();
-    each_uncounted(session, jobs, None, &mut |key, record| {
+    each_uncounted(session, whose, None, &mut |key, record| {
         totals.entry(key.job).or_default().add(&LedgerRow { seq: Seq(0), key, due: WallUs::of(key.instant), record });
     })?;
     Ok(totals)

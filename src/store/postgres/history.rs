@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant as Clock;
 
-use super::counts::{self, HISTORY_COLUMNS};
+use super::counts::{self, HISTORY_COLUMNS, Whose};
 use super::partitions::{self, Partition};
 use super::session::Session;
 use super::{placing, series, single, strips};
@@ -82,7 +82,8 @@ pub(super) fn answer(session: &Session<'_>, zones: Option<&Zones>, query: &Query
         Query::InTheWay(obstacle) => found::in_the_way(session, obstacle).map(Answer::InTheWay),
         Query::Jobs(search) => found::jobs(session, search).map(Answer::Jobs),
         Query::Views { asked, now } => {
-            let uncounted = |jobs: Option<&[JobKey]>| counts::uncounted_totals(session, jobs);
+            let uncounted =
+                |jobs: Option<&[JobKey]>| counts::uncounted_totals(session, jobs.map_or(Whose::All, Whose::Of));
             Views { sql: session, zones, uncounted: &uncounted, now: *now }.find(asked).map(Answer::Views)
         }
         Query::Placing { names, ids } => placing::find(session, names, ids).map(Box::new).map(Answer::Placing),

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::counts;
+use super::counts::{self, Whose};
 use super::session::Session;
 use super::taking::Claim;
 use crate::core::{Incident, Restored, Shard, Shards, StoredJob, Subject};
@@ -12,10 +12,11 @@ use crate::job::{Context, JobKey};
 use crate::postgres::Error;
 use crate::store::sql::{Row, Sql, bad, integer};
 use crate::store::tables::rows::{SELECT_JOBS_WHERE, read_job};
-use crate::store::tables::secrets::Found;
+use crate::store::tables::secrets::{self, Found, Unopened};
 use crate::store::tables::{alerts, calendars, deliveries, incidents, settings, tokens};
 use crate::store::{Loaded, SharedConfig, StoredAlert, Taken, UndeliveredMessage};
 use crate::time::WallUs;
+use crate::vault::Vault;
 
 /// Which jobs are in some shards.
 const IN_SHARDS: &str = "shard = ANY ($1)";
@@ -58,6 +59,19 @@ pub(super) fn config_version<S: Sql>(sql: &S) -> Result<u64, S::Error> {
     Ok(sql.first(find, &[], |row| row.get(0))?.unwrap_or_default())
 }
 
+/// Opens the secrets of the jobs in some shards.
+pub(super) fn secrets_in(
+    session: &Session<'_>,
+    shards: &Shards,
+    vault: Option<&Vault>,
+) -> Result<Found, Unopened<Error>> {
+    let shards: Vec<String> = numbers(shards).iter().map(i16::to_string).collect();
+    if shards.is_empty() {
+        return Ok(Found::default());
+    }
+    secrets::open_of_jobs(session, vault, &format!("shard IN ({})", shards.join(",")))
+}
+
 /// Reads what was taken over with these shards. Jobs are handed on as they come, each read with `context` and its own anchor.
 pub(super) fn taken(
     session: &Session<'_>,
@@ -89,7 +103,7 @@ fn jobs(
     context: &Context<'_>,
     job: &mut dyn FnMut(StoredJob),
 ) -> Result<Option<WallUs>, Error> {
-    let mut recent = counts::uncounted_totals(session, None)?;
+    let mut recent = counts::uncounted_totals(session, Whose::InShards(shards))?;
     let (shards, mut newest) = (numbers(shards), None);
     session.flush()?;
     let find = format!("{SELECT_JOBS_WHERE} {IN_SHARDS} ORDER BY id");

@@ -23,7 +23,7 @@ use crate::schedule::Zones;
 use crate::store::Taken;
 use crate::store::sharing::{SharedEvent, SharedTeller};
 use crate::store::sql::Sql;
-use crate::store::tables::secrets::{self, Unopened};
+use crate::store::tables::secrets::Unopened;
 use crate::vault::Vault;
 
 /// The rest after what failed.
@@ -84,7 +84,7 @@ impl Loader {
         let connection = kept.as_mut().expect("it was just made");
         let session = Session::new(connection, clock::mono().plus(STORE_LOAD_TIME_MAX));
         session.run("BEGIN ISOLATION LEVEL REPEATABLE READ", &[]).map_err(told)?;
-        let opened = secrets::open_all(&session, self.vault.as_deref()).map_err(|why| match why {
+        let opened = load::secrets_in(&session, &claim.new, self.vault.as_deref()).map_err(|why| match why {
             Unopened::Unread(why) => why.to_string(),
             Unopened::Sealed => "it holds secrets, and no key was given".to_owned(),
             Unopened::OtherKey => "it holds secrets that were sealed with another key".to_owned(),

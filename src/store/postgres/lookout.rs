@@ -243,7 +243,7 @@ impl Lookout {
         let connection = self.connection.as_mut().expect("it was just made");
         let session = Session::new(connection, clock::mono().plus(STORE_LOAD_TIME_MAX));
         session.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", &[])?;
-        let secrets = secrets::open_all(&session, vault.as_deref());
+        let secrets = secrets::open_of_channels(&session, vault.as_deref());
         let secrets =
             secrets.map_err(|_| Error::Value("secrets cannot be opened with the key of this server".to_owned()))?;
         let config = load::config(&session, &secrets)?;

@@ -2,11 +2,11 @@
 //! off it meanwhile.
 //! It must not serve anything, nor read or write while a node lives there.
 
-use super::open::{OpenError, connect, soon};
+use super::counts;
+use super::open::{OpenError, bring_up_to_date, connect, soon};
 use super::packing::{Owner, pack};
 use super::partitions;
 use super::session::Session;
-use super::{counts, schema};
 use crate::clock;
 use crate::limits::{LOOK_EVERY, MIGRATION_LOCK_WAIT, MIGRATION_PARTITION_ROWS, REVOKE_AFTER, STORE_LOAD_TIME_MAX};
 use crate::postgres::{Connection, Error, Url};
@@ -59,21 +59,13 @@ impl ServerSide {
         let failed = |why: Error| OpenError::Failed(why.to_string());
         let url = url.clone().with_application_name("punctual migrate");
         let mut connection = connect(&url).map_err(failed)?;
-        let encoding = connection.query("SHOW server_encoding", &[], soon()).map_err(failed)?;
-        let encoding = encoding.first().and_then(|row| row.text(0)).map_err(failed)?;
-        if encoding != "UTF8" {
-            return Err(OpenError::Encoding(encoding.to_owned()));
-        }
         let known =
             connection.query("SELECT to_regclass('punctual_schema') IS NOT NULL", &[], soon()).map_err(failed)?;
         if is_source && !known.first().and_then(|row| row.bool(0)).map_err(failed)? {
             return Err(OpenError::Failed("there is nothing of punctual in it".to_owned()));
         }
         take_lock(&mut connection)?;
-        let version = schema::migrate(&mut connection, soon()).map_err(failed)?;
-        if version > schema::current_version() {
-            return Err(OpenError::Newer { version, current: schema::current_version() });
-        }
+        bring_up_to_date(&mut connection)?;
         let mut side = ServerSide { place: url.to_string(), connection, partition: None };
         side.expect_no_node()?;
         let marked = format!("SELECT 1::int8 FROM marks WHERE name = '{MARK}'");

@@ -53,6 +53,21 @@ pub(super) fn connect_to_write(url: &Url) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// Brings the schema of a database up to date, if it is one that every text fits into.
+pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<(), OpenError> {
+    let failed = |why: Error| OpenError::Failed(why.to_string());
+    let encoding = connection.query("SHOW server_encoding", &[], soon()).map_err(failed)?;
+    let encoding = encoding.first().and_then(|row| row.text(0)).map_err(failed)?;
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding(encoding.to_owned()));
+    }
+    let version = schema::migrate(connection, soon()).map_err(failed)?;
+    if version > schema::current_version() {
+        return Err(OpenError::Newer { version, current: schema::current_version() });
+    }
+    Ok(())
+}
+
 impl Store {
     /// Connects, brings the schema up to date, and becomes a node that owns nothing yet.
     ///
@@ -62,15 +77,7 @@ impl Store {
         let url = url.clone().with_application_name(name);
         let failed = |why: Error| OpenError::Failed(why.to_string());
         let mut connection = connect_to_write(&url).map_err(failed)?;
-        let encoding = connection.query("SHOW server_encoding", &[], soon()).map_err(failed)?;
-        let encoding = encoding.first().and_then(|row| row.text(0)).map_err(failed)?;
-        if encoding != "UTF8" {
-            return Err(OpenError::Encoding(encoding.to_owned()));
-        }
-        let version = schema::migrate(&mut connection, soon()).map_err(failed)?;
-        if version > schema::current_version() {
-            return Err(OpenError::Newer { version, current: schema::current_version() });
-        }
+        bring_up_to_date(&mut connection)?;
         moving::admit(&mut connection)?;
         let node = join(&mut connection, name, 0, 0).map_err(failed)?;
         Ok(Store { url, connection, node, name: name.to_owned(), fenced: 0, vault: None })

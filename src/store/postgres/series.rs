@@ -1,7 +1,7 @@
 //! Owns the reads of series: rollups, and what is finished but in none of them yet.
 //! It must not read all of history.
 
-use super::counts::{self, ALL, rollup_in};
+use super::counts::{self, ALL, Whose, rollup_in};
 use super::session::Session;
 use crate::job::JobKey;
 use crate::limits::SERIES_UNFOLDED_MAX;
@@ -23,9 +23,8 @@ pub(super) fn series(
         add_rollups(session, table, job.unwrap_or(ALL), &mut steps)?;
     }
     let mut recent = Vec::new();
-    counts::each_uncounted(session, job.as_ref().map(std::slice::from_ref), None, &mut |key, record| {
-        recent.push((key, record))
-    })?;
+    let whose = job.as_ref().map_or(Whose::All, |job| Whose::Of(std::slice::from_ref(job)));
+    counts::each_uncounted(session, whose, None, &mut |key, record| recent.push((key, record)))?;
     recent.sort_unstable_by_key(|(key, _)| *key);
     // What is cut off is cut off with all that has its instant.
     let most = if job.is_some() { usize::MAX } else { SERIES_UNFOLDED_MAX };

@@ -14,7 +14,6 @@ use crate::core::{LedgerRow, Persist, Restored, Shards, StoredJob};
 use crate::job::Context;
 use crate::postgres::Url;
 use crate::store::sql::Sql;
-use crate::store::tables::secrets;
 use crate::store::{AlertUpdate, Answer, Batch, ChannelHealth, Delivery, Keep, Loaded, Query, Taken};
 use crate::time::Instant;
 use crate::vault::Vault;
@@ -61,7 +60,7 @@ impl Subject {
         let node = writing.store().node;
         let session = self.session();
         session.run("BEGIN", &[]).map_err(told)?;
-        let found = secrets::open_all(&session, vault.as_ref()).map_err(|why| format!("{why:?}"))?;
+        let found = load::secrets_in(&session, &claim.new, vault.as_ref()).map_err(|why| format!("{why:?}"))?;
         let mut job = |stored: StoredJob| {
             lock(&homes).note(&stored.revision);
             job(stored);

@@ -397,3 +397,18 @@ fn rows_that_are_walked_may_have_other_columns_than_those_before() {
         assert_eq!(sum, expected, "{text}");
     }
 }
+
+#[test]
+fn no_two_jobs_have_one_name_whichever_nodes_write_them_and_names_may_be_swapped() {
+    let Some(url) = database() else { return };
+    let (mut first, mut second) = (node(&url, "first"), newcomer(&url));
+    let (one, two) = (r#","name":"one""#, r#","name":"two""#);
+    first.write(&batch([put(1, one)])).expect("nobody has it");
+    let refused = second.write(&batch([put(2, two), put(3, one)]));
+    assert!(matches!(refused, Err(Unwritten::Refused(_))), "{refused:?}");
+    let named = "SELECT count(*) FROM jobs WHERE name = ";
+    assert_eq!(count(&mut first, &format!("{named}'two'")), 0, "a batch is written as a whole, or not");
+    first.write(&batch([put(2, two)])).expect("nobody has it");
+    first.write(&batch([put(1, two), put(2, one)])).expect("at the end each has its own");
+    assert_eq!(count(&mut first, &format!("{named}'two' AND id = 1")), 1);
+}

@@ -99,14 +99,34 @@ impl<E> From<E> for Unopened<E> {
 
 /// Opens all secrets of a database.
 pub(in crate::store) fn open_all<S: Sql>(sql: &S, vault: Option<&Vault>) -> Result<Found, Unopened<S::Error>> {
+    let of_jobs = open_of_jobs(sql, vault, "true")?;
+    Ok(Found { jobs: of_jobs.jobs, ..open_of_channels(sql, vault)? })
+}
+
+/// Opens those of some jobs: what `which` says, as a condition on a row of `jobs`.
+pub(in crate::store) fn open_of_jobs<S: Sql>(
+    sql: &S,
+    vault: Option<&Vault>,
+    which: &str,
+) -> Result<Found, Unopened<S::Error>> {
     let mut secrets = Found::default();
-    let all = "SELECT public_id, secrets.name, sealed FROM secrets JOIN jobs ON id = job_id WHERE deleted_at IS NULL";
-    let found = sql
-        .all(all, &[], |row| Ok((row.get(0).map(JobId::from_bytes)?, row.get::<String>(1)?, row.get::<Vec<u8>>(2)?)))?;
+    let all = format!(
+        "SELECT public_id, secrets.name, sealed FROM secrets JOIN jobs ON id = job_id \
+         WHERE deleted_at IS NULL AND {which}"
+    );
+    let found = sql.all(&all, &[], |row| {
+        Ok((row.get(0).map(JobId::from_bytes)?, row.get::<String>(1)?, row.get::<Vec<u8>>(2)?))
+    })?;
     for (job, name, sealed) in found {
         let secret = open_one(vault, &place(job, &name), &sealed, || format!("{name} of job {job}"))?;
         secrets.jobs.entry(job.key()).or_default().push((name, secret));
     }
+    Ok(secrets)
+}
+
+/// Opens those of all channels.
+pub(in crate::store) fn open_of_channels<S: Sql>(sql: &S, vault: Option<&Vault>) -> Result<Found, Unopened<S::Error>> {
+    let mut secrets = Found::default();
     let all = "SELECT channel, s.name, sealed FROM channel_secrets s JOIN channels c ON c.name = channel";
     let found = sql.all(all, &[], |row| Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<Vec<u8>>(2)?)))?;
     for (channel, name, sealed) in found {
