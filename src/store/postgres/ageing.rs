@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::counts::{add_rollups, edge, raise_edge, rollup_in};
+use super::counts::{add_alone, add_rollups, edge, raise_edge, rollup_in};
 use super::session::Session;
 use crate::clock;
 use crate::job::JobKey;
@@ -17,6 +17,7 @@ use crate::time::Instant;
 /// Takes a slice. Whether there is more to do.
 pub(super) fn slice(session: &Session<'_>) -> Result<bool, Error> {
     session.run("BEGIN", &[])?;
+    add_alone(session)?;
     let more = age(session)?;
     session.run("COMMIT", &[])?;
     session.flush()?;

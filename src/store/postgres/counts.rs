@@ -20,6 +20,8 @@ pub(super) const ALL: JobKey = JobKey(0);
 const SKEW_US: i64 = 120 * 1_000_000;
 /// With the number of a node, what is locked by who counts for it.
 const LOCK: i64 = 0x636f_756e_7400_0000;
+/// What is locked by who adds to totals or series.
+const ADDING: i64 = 0x6164_6469_6e67_0000;
 /// The mark that says where the edge is between hours and days.
 const EDGE: &str = "series_days_before";
 
@@ -93,6 +95,7 @@ impl Recent {
 
     /// Adds it all, within a transaction.
     pub(super) fn write(&self, session: &Session<'_>) -> Result<(), Error> {
+        add_alone(session)?;
         self.write_totals(session)?;
         let edge = edge(session)?;
         let mut stretches: BTreeMap<(Instant, JobKey), Rollup> = BTreeMap::new();
@@ -134,6 +137,12 @@ pub(super) fn lock(session: &Session<'_>, node: i64) -> Result<(), Error> {
     session.run("SELECT pg_advisory_xact_lock(?1)", values![LOCK ^ node])
 }
 
+/// Nobody else adds to totals or series until the transaction ends: what is not there yet nobody can lock, and of two that
+/// begin it the later one would not know of the other.
+pub(super) fn add_alone(session: &Session<'_>) -> Result<(), Error> {
+    session.run("SELECT pg_advisory_xact_lock(?1)", values![ADDING])
+}
+
 /// Where days end and hours begin.
 pub(super) fn edge<S: Sql>(sql: &S) -> Result<Edge, S::Error> {
     let mark = sql.first("SELECT value FROM marks WHERE name = ?1", values![EDGE], |row| row.get(0))?;
@@ -145,7 +154,7 @@ pub(super) fn raise_edge<S: Sql>(sql: &S, edge: Edge) -> Result<(), S::Error> {
     rows::raise_mark(sql, EDGE, edge.start().as_secs())
 }
 
-/// Adds rollups to those of a table.
+/// Adds rollups to those of a table, alone ([`add_alone`]).
 pub(super) fn add_rollups<'r>(
     session: &Session<'_>,
     table: &str,

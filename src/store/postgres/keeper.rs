@@ -85,9 +85,12 @@ impl Keeper {
         tell.try_send(told).map_err(|refused| refused.into_inner())
     }
 
-    /// Ends it after what it was told.
-    pub(super) fn end(&mut self) {
-        self.tell = None;
+    /// Ends it after what it was told, and after this, which ended last.
+    pub(super) fn end(&mut self, last: Option<(Recent, i64)>) {
+        if let (Some(tell), Some((recent, batch))) = (self.tell.take(), last) {
+            // It is gone if it panicked.
+            drop(tell.send(Told::Ended(recent, batch)));
+        }
         if let Some(thread) = self.thread.take() {
             // It panicked: that was printed, and the next start counts what was not counted.
             drop(thread.join());

@@ -2,6 +2,7 @@
 //! It must not test what follows from what it sees.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::lookout::Lookout;
 use super::open::{Store, connect, soon};
@@ -13,6 +14,9 @@ use crate::postgres::support::Postgres;
 use crate::postgres::{Connection, Url};
 use crate::store::StoredAnswer;
 use crate::store::sharing::{Ask, Owner, SharedEvent, Sharing, Unplaced};
+
+/// How long what a server has been sent may take to be done.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A node that looks, and what it tells.
 struct Node {
@@ -77,6 +81,13 @@ fn run(connection: &mut Connection, text: &str) {
     connection.batch(text, soon()).expect("it can be carried out");
 }
 
+/// Ends the connections of a node. Other tests have nodes of that name on this server, in databases of their own.
+fn disconnect(connection: &mut Connection, name: &str) {
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+               AND application_name = ";
+    run(connection, &format!("{end}'{name}'"));
+}
+
 fn answer(id: u64) -> Ask {
     Ask::Answer { id, answer: Some(StoredAnswer { status: 204, headers: Vec::new(), body: Vec::new() }) }
 }
@@ -103,7 +114,7 @@ fn that_what_every_node_must_know_could_not_be_read_is_told() {
         });
         of_config.collect::<Vec<bool>>()
     };
-    run(&mut other, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'one'");
+    disconnect(&mut other, "one");
     assert_eq!(configs(), [false], "the connection was lost");
     assert_eq!(configs(), [true], "asked for once more");
 }
@@ -146,7 +157,10 @@ fn a_request_is_as_old_as_its_client_says_however_long_its_way_is() {
     one.forward(7);
     assert_eq!(one.told().1, [], "it may arrive yet");
     run(&mut holder, "COMMIT");
-    while number("SELECT count(*) FROM requests") == 0 {}
+    let until = Instant::now() + PATIENCE;
+    while number("SELECT count(*) FROM requests") == 0 {
+        assert!(Instant::now() < until, "it never arrives");
+    }
     let late_us = number("SELECT asked_at FROM requests") - before;
     assert!(late_us < 500_000, "it waited for a second: {late_us}");
 }
@@ -156,7 +170,7 @@ fn an_answer_that_could_not_be_given_is_given_later() {
     let Some((mut other, mut one, mut two)) = two_nodes() else { return };
     one.forward(7);
     let asked = two.look().0;
-    run(&mut other, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'two'");
+    disconnect(&mut other, "two");
     two.ask(answer(asked[0]));
     assert_eq!(one.look().1, [], "the connection was lost");
     two.look();

@@ -39,6 +39,8 @@ mod taking;
 mod writer;
 
 #[cfg(test)]
+mod counts_tests;
+#[cfg(test)]
 mod lookout_tests;
 #[cfg(test)]
 mod subject;

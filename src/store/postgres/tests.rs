@@ -26,12 +26,12 @@ const EVERYTHING: Keep = Keep {
     audit_age: Duration::from_secs(u32::MAX as u64),
 };
 
-fn database() -> Option<Url> {
+pub(super) fn database() -> Option<Url> {
     Postgres::database().map(|url| Url::parse(&url).expect("it is the URL of a database"))
 }
 
 /// A node that has just come, and has all that others had, who are taken for dead.
-fn node(url: &Url, name: &str) -> Writing {
+pub(super) fn node(url: &Url, name: &str) -> Writing {
     let mut store = Store::open(url, name).expect("it can be opened");
     let others = format!("UPDATE nodes SET dead = true WHERE id <> {}", store.node);
     store.connection.batch(&others, soon()).expect("nobody holds them up");
@@ -43,11 +43,11 @@ fn node(url: &Url, name: &str) -> Writing {
 }
 
 /// A node that has just come, and has nothing.
-fn newcomer(url: &Url) -> Writing {
+pub(super) fn newcomer(url: &Url) -> Writing {
     Writing::new(Store::open(url, "newcomer").expect("it can be opened"), Arc::default())
 }
 
-fn put(key: u64, members: &str) -> Persist {
+pub(super) fn put(key: u64, members: &str) -> Persist {
     let text = format!(r#"{{"schedule":"* * * * * *","api":"http://localhost/","type":"ATLEAST_ONCE"{members}}}"#);
     let definition: Definition = serde_json::from_str(&text).expect("it is a definition");
     let spec = JobSpec::compile(&definition, &Context::at(Instant::from_secs(0))).expect("it is valid");
@@ -56,7 +56,7 @@ fn put(key: u64, members: &str) -> Persist {
     Persist::Change(Box::new(crate::core::Change { job, remove: Vec::new(), rows: Vec::new() }))
 }
 
-fn row(seq: u64, key: u64, second: i64, status: Status) -> LedgerRow {
+pub(super) fn row(seq: u64, key: u64, second: i64, status: Status) -> LedgerRow {
     let key = ExecutionKey::scheduled(JobKey(key), Instant::from_secs(second));
     let mut row = LedgerRow::pending(Seq(seq), key, Class::OnTime);
     row.record.status = status;
@@ -67,15 +67,15 @@ fn row(seq: u64, key: u64, second: i64, status: Status) -> LedgerRow {
     row
 }
 
-fn batch(items: impl IntoIterator<Item = Persist>) -> Batch {
+pub(super) fn batch(items: impl IntoIterator<Item = Persist>) -> Batch {
     Batch { items: (1..).zip(items).collect(), ..Batch::default() }
 }
 
-fn rows(rows: impl IntoIterator<Item = LedgerRow>) -> Batch {
+pub(super) fn rows(rows: impl IntoIterator<Item = LedgerRow>) -> Batch {
     batch(rows.into_iter().map(|row| Persist::Row(row, None)))
 }
 
-fn count(writing: &mut Writing, text: &str) -> i64 {
+pub(super) fn count(writing: &mut Writing, text: &str) -> i64 {
     // As the keeper does.
     partitions::show(&mut writing.store().connection, soon()).expect("nobody looks at it");
     let session = Session::new(&mut writing.store().connection, soon());
@@ -258,30 +258,6 @@ fn a_batch_behind_a_beat_whose_answer_was_lost_is_written() {
     node.write(&rows([row(1, 1, 1, Status::Success)])).expect("it can be written");
     assert_eq!(count(&mut node, "SELECT count(*) FROM execution_history"), 1);
     node.beat().expect("it lives");
-}
-
-#[test]
-fn what_ended_is_counted_once_although_an_answer_was_lost_and_another_one_counted_too() {
-    let Some(url) = database() else { return };
-    let mut first = node(&url, "first");
-    first.write(&batch([put(1, "")])).expect("it lives");
-    first.write(&rows((1..=5).map(|seq| row(seq, 1, seq as i64, Status::Success)))).expect("it lives");
-    let (recent, through) = first.take_recent().expect("it is history");
-    let flush = |writing: &mut Writing, recent: &counts::Recent, node: i64, through: i64| {
-        let session = Session::new(&mut writing.store().connection, soon());
-        recent.flush(&session, node, through, clock::wall()).expect("it can be counted");
-    };
-    let id = first.store().node;
-    flush(&mut first, &recent, id, through);
-    flush(&mut first, &recent, id, through);
-    let success = "SELECT success FROM job_totals WHERE job_id = 1";
-    assert_eq!(count(&mut first, success), 5, "the second try finds it done");
-    first.write(&rows((6..=7).map(|seq| row(seq, 1, seq as i64, Status::Success)))).expect("it lives");
-    let (recent, through) = first.take_recent().expect("it is history");
-    let mut second = node(&url, "second");
-    assert_eq!(count(&mut second, success), 7);
-    flush(&mut first, &recent, id, through);
-    assert_eq!(count(&mut second, success), 7, "who was taken for dead counts nothing any more");
 }
 
 #[test]

@@ -366,10 +366,7 @@ impl Thread {
             }
             self.look_around();
         }
-        if let Some((recent, batch)) = self.writing.take_recent() {
-            drop(self.keeper.tell(Told::Ended(recent, batch)));
-        }
-        self.keeper.end();
+        self.keeper.end(self.writing.take_recent());
         // Others need not wait then; if this fails, they do.
         drop(self.writing.store().leave());
     }
