@@ -334,6 +334,10 @@ impl Calls {
         if !is_dry {
             engine.input(Input::WriteGathered(request), now);
         }
+        // Some of it has become another node's since it was accepted.
+        if let Some(Reply::Refused(refusal)) = engine.take_reply_to(request) {
+            return Some(self.refuse_batch(request, &refusal.into()));
+        }
         if accepted == 0 {
             let kept = kept.filter(|_| !is_dry && others_did);
             if let Some(answer) = kept.and_then(|response| self.keys.plan(request, response, now.wall)) {
