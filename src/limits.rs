@@ -365,8 +365,6 @@ pub const DRAINING_MAX: usize = 256;
 pub const ANSWER_FRAMING_LEN_MAX: usize = 4 * 1024;
 /// Bytes read from one connection at once, into a buffer that a worker's connections share.
 pub const ANSWER_READ_LEN: usize = 32 * 1024;
-/// The head of a request to a target, in bytes: the URL and room for the other headers.
-pub const POST_LEN_MAX: usize = 8 * 1024;
 /// Headers that a job sends beside those of every request.
 pub const TARGET_HEADERS_MAX: usize = 50;
 /// The bytes of their names and values.

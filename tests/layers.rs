@@ -102,7 +102,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Names that only these folders and files may use: the pure ones touch nothing.
 const KEPT_APART: &[(&str, &[&str])] = &[
-    ("httparse", &["http", "bench"]),
+    ("httparse", &["http", "dispatch", "bench"]),
     ("rusqlite", &["store/sqlite"]),
     ("postgres_protocol", &["postgres"]),
     ("fallible_iterator", &["postgres"]),

@@ -41,9 +41,9 @@ pub(super) enum Stage {
     /// The socket is connected; TLS shakes hands.
     Securing,
     /// A request is under way.
-    Busy(Box<Exchange>),
+    Busy(Exchange),
     /// The outcome is known; the rest of the answer is read so that the connection can be used again.
-    Draining(Box<Exchange>),
+    Draining(Exchange),
     /// Nothing is under way.
     Idle,
 }
@@ -108,7 +108,7 @@ impl Link {
 
     /// Begins an exchange: writes what the socket takes, keeps the rest. An error says whether a byte may have left.
     pub(super) fn send(&mut self, exchange: Exchange, request: &[u8]) -> Result<(), (io::Error, bool)> {
-        self.stage = Stage::Busy(Box::new(exchange));
+        self.stage = Stage::Busy(exchange);
         if let Some(session) = &mut self.tls {
             // What a record holds that left in part is not known.
             return session.write(&mut self.socket, request).map_err(|error| (error, true));

@@ -9,9 +9,9 @@ use mio::Registry;
 
 use super::board::{Board, number};
 use super::connection::Stage;
-use super::exchange::Exchange;
+use super::exchange::{Asked, Exchange};
 use super::flight::{Flight, TimeLimits, describe};
-use super::head::{Heads, len_max};
+use super::head::{Heads, closes};
 use super::lease::Lease;
 use super::resolver::Resolver;
 use super::stats::Counters;
@@ -252,25 +252,15 @@ impl Driver {
                 (self.body.as_bytes(), Some(content_type))
             }
         };
-        // Nearly all requests fit.
-        self.output.resize(self.output.len().max(len_max(post) + body.len()), 0);
+        self.output.clear();
         let described = content_type.map(|content_type| (content_type, body));
-        let begun = self.setup.heads.request(&flight.errand, &peer.host_value, described);
-        let begun = begun.and_then(|call| Exchange::begin(call, body, &mut self.output));
-        let (exchange, len) = match begun {
-            Ok(begun) => begun,
-            Err(why) => {
-                let now = flight.start;
-                self.close(link_id);
-                self.finish(id, Outcome::ConnectionFailed(format!("the request cannot be written: {why}")), now);
-                return;
-            }
-        };
+        self.setup.heads.write(&flight.errand, &peer.host_value, described, &mut self.output);
+        let exchange = Exchange::begin(Asked { method: post.method(), closes: closes(post) });
         flight.note_name(peer.name_wait(flight.start));
         let was_sent = flight.dispatch();
         flight.waited = self.waited;
         peer.note_sent(self.waited);
-        if let Err((error, has_left)) = link.send(exchange, &self.output[..len]) {
+        if let Err((error, has_left)) = link.send(exchange, &self.output) {
             if !has_left {
                 flight.take_back(was_sent);
             }

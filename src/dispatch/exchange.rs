@@ -1,16 +1,23 @@
-//! Owns one request and its answer as bytes, by way of `ureq-proto`: what to write, and what the bytes read mean.
+//! Owns the answer to one request as bytes: what those that were read mean.
 //! It must not touch a socket or a clock.
 //!
 //! The status decides. Once the head of the answer is whole, nothing that happens to its body changes the outcome: the
 //! body is read only so that the connection can be used again, and of a failure for the beginning of what it says.
+//!
+//! Nearly all answers are `plain`; any other one `ureq-proto` reads, which is told so when the first bytes come.
 
 use std::mem;
 
-use ureq_proto::client::state::{Cleanup, Prepare, RecvBody, RecvResponse};
+use http::{Method, Request, Uri};
+use ureq_proto::client::state::{Cleanup, RecvBody, RecvResponse};
 use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
 
+use super::plain;
 use super::told::{Telling, Told};
 use crate::limits::{ANSWER_BODY_LEN_MAX, ANSWER_FRAMING_LEN_MAX, ANSWER_HEAD_LEN_MAX};
+
+/// Room for a request that nobody reads.
+const UNREAD_LEN: usize = 256;
 
 /// One request that was written, and as much of its answer as was read.
 #[derive(Debug)]
@@ -27,12 +34,57 @@ pub(super) struct Exchange {
 
 #[derive(Debug)]
 enum Stage {
+    /// Nothing was read.
+    Begun(Asked),
+    /// The head of a plain answer was read; so much of its body is awaited.
+    Plain { status: u16, left: u64, reusable: bool },
     /// The head of the answer is awaited.
-    Head(Call<RecvResponse>),
+    Head(Box<Call<RecvResponse>>),
     /// The head was read; the body is awaited.
-    Body(Call<RecvBody>, u16),
+    Body(Box<Call<RecvBody>>, u16),
     /// The answer is whole or unusable.
     Over,
+}
+
+/// What a request says that its answer is read by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    /// Whether the connection carries no other one.
+    pub(super) closes: bool,
+}
+
+impl Asked {
+    /// Whether an answer to it may be a plain one: others have no body although they say that they have.
+    fn is_plain(&self) -> bool {
+        self.method != Method::HEAD && self.method != Method::CONNECT
+    }
+
+    /// The protocol core, as it is once it has written such a request.
+    fn call(self) -> Result<Call<RecvResponse>, String> {
+        let mut request = Request::new(());
+        (*request.method_mut(), *request.uri_mut()) = (self.method, Uri::from_static("http://localhost/"));
+        let mut call = Call::new(request).map_err(|error| error.to_string())?;
+        let mut add = |name, value| call.header(name, value).map_err(|error: ureq_proto::Error| error.to_string());
+        add("content-length", "0")?;
+        if self.closes {
+            add("connection", "close")?;
+        }
+        // Some methods have no body unless it is insisted on.
+        call.force_send_body();
+        let (mut call, mut unread) = (call.proceed(), [0; UNREAD_LEN]);
+        call.write(&mut unread).map_err(|error| error.to_string())?;
+        match call.proceed().map_err(|error| error.to_string())? {
+            Some(SendRequestResult::SendBody(mut call)) => {
+                call.write(&[], &mut unread).map_err(|error| error.to_string())?;
+                call.proceed().ok_or_else(|| "a request without a body does not end".to_owned())
+            }
+            Some(SendRequestResult::RecvResponse(call)) => Ok(call),
+            Some(SendRequestResult::Await100(_)) | None => {
+                Err("a request without an expectation does not wait for anything".to_owned())
+            }
+        }
+    }
 }
 
 /// What bytes of the answer led to.
@@ -64,25 +116,19 @@ pub(super) enum Progress {
 }
 
 impl Exchange {
-    /// Writes the request with its body to `output`; also how many bytes it has.
-    pub(super) fn begin(call: Call<Prepare>, body: &[u8], output: &mut [u8]) -> Result<(Exchange, usize), String> {
-        let mut call = call.proceed();
-        let mut len = 0;
-        while !call.can_proceed() {
-            len += call.write(&mut output[len..]).map_err(|error| error.to_string())?;
+    /// Such a request was written.
+    pub(super) fn begin(asked: Asked) -> Exchange {
+        Exchange { stage: Stage::Begun(asked), used: 0, seen: 0, heard: false, told: None }
+    }
+
+    /// The same, where no answer passes for a plain one.
+    #[cfg(test)]
+    pub(super) fn begin_odd(asked: Asked) -> Exchange {
+        let call = asked.call().expect("it can be written");
+        Exchange {
+            stage: Stage::Head(Box::new(call)),
+            ..Exchange::begin(Asked { method: Method::POST, closes: false })
         }
-        let call = match call.proceed().map_err(|error| error.to_string())? {
-            Some(SendRequestResult::SendBody(mut call)) => {
-                let (_, written) = call.write(body, &mut output[len..]).map_err(|error| error.to_string())?;
-                len += written;
-                call.proceed().ok_or("the request is longer than any may be")?
-            }
-            Some(SendRequestResult::RecvResponse(call)) => call,
-            Some(SendRequestResult::Await100(_)) | None => {
-                return Err("a request without an expectation does not wait for anything".to_owned());
-            }
-        };
-        Ok((Exchange { stage: Stage::Head(call), used: 0, seen: 0, heard: false, told: None }, len))
     }
 
     /// Takes bytes of the answer. `scratch` is overwritten with the body. `tells`: whether it is of interest what an
@@ -94,6 +140,14 @@ impl Exchange {
         loop {
             let rest = &input[start..];
             match mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Begun(asked) => match self.begin_plain(&asked, rest, tells) {
+                    Some(progress) => return progress,
+                    None => match asked.call() {
+                        Ok(call) => self.stage = Stage::Head(Box::new(call)),
+                        Err(why) => return Progress::Unusable(why),
+                    },
+                },
+                Stage::Plain { status, left, reusable } => return self.read_plain(status, left, reusable, rest),
                 Stage::Head(call) => match self.read_head(call, rest, tells) {
                     Ok(used) => {
                         start += used;
@@ -119,8 +173,8 @@ impl Exchange {
     /// The status of the answer, while its body is awaited.
     pub(super) fn status(&self) -> Option<u16> {
         match self.stage {
-            Stage::Body(_, status) => Some(status),
-            Stage::Head(_) | Stage::Over => None,
+            Stage::Body(_, status) | Stage::Plain { status, .. } => Some(status),
+            Stage::Begun(_) | Stage::Head(_) | Stage::Over => None,
         }
     }
 
@@ -141,17 +195,46 @@ impl Exchange {
     /// The other side will send nothing more: whether that makes the answer whole.
     pub(super) fn close(&mut self) -> Progress {
         match mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Head(_) => Progress::Unusable("connection closed before the answer".to_owned()),
+            Stage::Begun(_) | Stage::Head(_) => Progress::Unusable("connection closed before the answer".to_owned()),
             // Here a body without a length ends. Of another one something is missing that nobody reads.
-            Stage::Body(_, status) => Progress::Whole { status, reusable: false },
+            Stage::Body(_, status) | Stage::Plain { status, .. } => Progress::Whole { status, reusable: false },
             Stage::Over => Progress::Unusable("connection closed after the answer".to_owned()),
         }
+    }
+
+    /// What a plain answer comes to that begins here. None: it is another one.
+    fn begin_plain(&mut self, asked: &Asked, input: &[u8], tells: &dyn Fn(u16) -> Telling) -> Option<Progress> {
+        let plain = asked.is_plain().then(|| plain::read(input)).flatten()?;
+        if tells(plain.status) != Telling::Nothing {
+            return None;
+        }
+        let reusable = !(plain.closes || asked.closes);
+        Some(match self.read_plain(plain.status, plain.body_len, reusable, &input[plain.head_len..]) {
+            Progress::More(used) => Progress::Decided { status: plain.status, used: used + plain.head_len },
+            progress => progress,
+        })
+    }
+
+    /// More of a plain answer's body, of which so much was awaited.
+    fn read_plain(&mut self, status: u16, left: u64, reusable: bool, input: &[u8]) -> Progress {
+        let used = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
+        let left = left - used as u64;
+        self.used += used;
+        if self.used > ANSWER_BODY_LEN_MAX {
+            return Progress::Whole { status, reusable: false };
+        }
+        if left == 0 {
+            // Bytes behind it that nobody asked for make the connection useless.
+            return Progress::Whole { status, reusable: reusable && used == input.len() };
+        }
+        self.stage = Stage::Plain { status, left, reusable };
+        Progress::More(used)
     }
 
     /// How many bytes of the head were used up, or what the answer came to.
     fn read_head(
         &mut self,
-        mut call: Call<RecvResponse>,
+        mut call: Box<Call<RecvResponse>>,
         input: &[u8],
         tells: &dyn Fn(u16) -> Telling,
     ) -> Result<usize, Progress> {
@@ -189,7 +272,7 @@ impl Exchange {
         }
         let cleanup = match call.proceed() {
             Some(RecvResponseResult::RecvBody(call)) => {
-                self.stage = Stage::Body(call, status);
+                self.stage = Stage::Body(Box::new(call), status);
                 (self.used, self.seen) = (0, 0);
                 return Ok(used);
             }
@@ -200,7 +283,7 @@ impl Exchange {
         Err(whole(&cleanup, status, input.len() - used))
     }
 
-    fn read_body(&mut self, mut call: Call<RecvBody>, status: u16, input: &[u8], scratch: &mut [u8]) -> Progress {
+    fn read_body(&mut self, mut call: Box<Call<RecvBody>>, status: u16, input: &[u8], scratch: &mut [u8]) -> Progress {
         let mut start = 0;
         loop {
             let rest = &input[start..];

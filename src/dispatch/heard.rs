@@ -1,10 +1,10 @@
 //! Owns what the bytes of an answer come to, by themselves: read as a worker reads them, without a connection or a clock.
 //! It must not read them in a way of its own.
 
-use ureq_proto::client::Call;
+use http::Method;
 
 use super::connection::take;
-use super::exchange::{Exchange, Progress};
+use super::exchange::{Asked, Exchange, Progress};
 use super::told::Telling;
 use crate::core::Outcome;
 use crate::time::WallUs;
@@ -25,7 +25,8 @@ pub struct Heard {
 /// What an answer to a POST comes to that arrives in these pieces; behind the last one the target closes the connection. What
 /// it says is listened to whatever its status.
 pub fn hear<'a>(pieces: impl Iterator<Item = &'a [u8]>, now: WallUs) -> Heard {
-    let (mut exchange, mut partial, mut scratch) = (asked(), Vec::new(), [0; 4 * 1024]);
+    let mut exchange = Exchange::begin(Asked { method: Method::POST, closes: false });
+    let (mut partial, mut scratch) = (Vec::new(), [0; 4 * 1024]);
     let mut end = None;
     let mut pieces = pieces.filter(|piece| !piece.is_empty());
     for piece in pieces.by_ref() {
@@ -48,11 +49,4 @@ pub fn hear<'a>(pieces: impl Iterator<Item = &'a [u8]>, now: WallUs) -> Heard {
     let told = exchange.take_told();
     let retry_after_s = told.as_deref().and_then(|told| told.retry_after_s(now));
     Heard { outcome, reusable, retry_after_s, response: told.and_then(|told| told.response()) }
-}
-
-/// An exchange of which the request was written.
-fn asked() -> Exchange {
-    let request = http::Request::post("http://localhost/").header("content-length", "2").body(());
-    let call = Call::new(request.expect("it is well-formed")).expect("it can be sent");
-    Exchange::begin(call, b"{}", &mut [0; 256]).expect("it is short").0
 }

@@ -6,7 +6,7 @@
 //! `connection` through one `exchange` after the other; the `board` holds all that is under way; a `peer` is what is
 //! known of one target: who waits for it, and how many connections it is worth; `opening` decides whose turn it is to
 //! get one, and a `race` which of its addresses it leads to; the `resolver` looks names up on threads of its own, `names` are what it knows, and the `guard` says which addresses are never
-//! POSTed to, by the operator's `allowlist` among others. `flight` is one attempt under way, `course` where its time goes, `told` what an answer says that is no success, `heard` what its bytes come to by themselves, `head` what its
+//! POSTed to, by the operator's `allowlist` among others. `flight` is one attempt under way, `course` where its time goes, `told` what an answer says that is no success, `heard` what its bytes come to by themselves, `plain` the answers that nearly all targets give, `head` what its
 //! request says, with the `trace` it belongs to, `lease` until when executions may be sent, `tls` how it is encrypted, `trust` whom its target is trusted by; the `bell` tells the loop of reports, `stats` are the figures.
 
 mod allowlist;
@@ -25,6 +25,7 @@ mod lease;
 mod names;
 mod opening;
 mod peer;
+mod plain;
 mod race;
 mod resolver;
 mod stats;

@@ -22,7 +22,6 @@ const _: () = {
     assert!(MAIL_CHANNELS_MAX <= CHANNELS_MAX, "a channel of e-mail is a channel");
     assert!(MISFIRE_ALL_MAX <= MISSED_COUNT_MAX, "what is run must have been counted");
     assert!(MISSED_COUNT_MAX < ARM_STEPS_PER_TURN, "one gap must fit into one turn");
-    assert!(POST_LEN_MAX > URL_LEN_MAX * 2, "a request must fit with the longest URL, as path and as host");
     assert!(OPENINGS_PER_BUSY_TURN <= OPENINGS_PER_TURN && EXPIRIES_PER_BUSY_TURN <= EXPIRIES_PER_TURN);
     assert!(REPORT_WAIT_MAX.as_millis() < OUTCOME_WAIT_MAX.as_millis(), "reports come before what they lead to");
     assert!(RETENTION_LOOK_EVERY.as_millis() < RETENTION_EVERY.as_millis());

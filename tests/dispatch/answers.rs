@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use punctual::core::{AlertReport, Class, ErrandReport, Outcome, Seq};
-use punctual::limits::POST_LEN_MAX;
+use punctual::limits::ANSWER_READ_LEN;
 
 use super::support::{OK, Sending, Target, alert, attempt, settings};
 
@@ -39,7 +39,7 @@ fn the_request_says_what_a_target_needs_to_know() {
 fn an_alert_says_all_in_its_body_of_any_length() {
     let target = Target::answering(OK);
     let mut sending = Sending::new(settings());
-    for body in [r#"{"type":"JOB_FAILURE"}"#.to_owned(), format!("[\"{}\"]", "x".repeat(10 * POST_LEN_MAX))] {
+    for body in [r#"{"type":"JOB_FAILURE"}"#.to_owned(), format!("[\"{}\"]", "x".repeat(4 * ANSWER_READ_LEN))] {
         sending.pool.send([alert(&target.url(), 5, &body, Duration::from_secs(10))]);
         let report = sending.any_reports(1).remove(0);
         let expected = AlertReport { seq: Seq(5), attempt: 1, outcome: Outcome::Answered(200) };
