@@ -62,7 +62,7 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn nothing_is_lost_over_kills() {
-    let kills = number("PUNCTUAL_KILLS").unwrap_or(20);
+    let kills = number("PUNCTUAL_KILLS").unwrap_or(12);
     let seed = number("PUNCTUAL_CRASH_SEED").unwrap_or(wall_us().unsigned_abs());
     eprintln!("crash: {kills} kills, PUNCTUAL_CRASH_SEED={seed}");
     let folder = tempfile::tempdir().expect("a folder");

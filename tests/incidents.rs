@@ -55,7 +55,7 @@ fn what_is_killed() {
 
 #[test]
 fn no_incident_and_no_message_is_lost_over_kills() {
-    let kills = number("PUNCTUAL_KILLS").unwrap_or(25);
+    let kills = number("PUNCTUAL_KILLS").unwrap_or(15);
     let seed = number("PUNCTUAL_CRASH_SEED").unwrap_or(wall_us().unsigned_abs());
     eprintln!("incidents: {kills} kills, PUNCTUAL_CRASH_SEED={seed}");
     let mut random = Random::new(seed);

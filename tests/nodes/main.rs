@@ -40,7 +40,7 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn nothing_is_lost_whatever_goes_wrong() {
-    let faults = number("PUNCTUAL_FAULTS").unwrap_or(8);
+    let faults = number("PUNCTUAL_FAULTS").unwrap_or(6);
     let seed = number("PUNCTUAL_FAULTS_SEED").unwrap_or(wall_us().unsigned_abs());
     let Some(database) = Database::start() else { return };
     eprintln!("nodes: {faults} faults, PUNCTUAL_FAULTS_SEED={seed}");
