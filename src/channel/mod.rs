@@ -77,7 +77,7 @@ impl Channel {
             return Channel::compile_email(definition, before);
         }
         let url = TargetUrl::parse(url).map_err(|why| FieldError::new("url", why))?;
-        if kind == "ntfy" && url.uri().path() == "/" {
+        if kind == "ntfy" && url.path().split('?').next() == Some("/") {
             return Err(FieldError::new("url", "expected the URL of a topic, such as https://ntfy.sh/my-topic"));
         }
         let known = Known::of(before, kind, &url.target().to_string());

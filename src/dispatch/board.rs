@@ -200,16 +200,15 @@ impl Board {
 
     /// Finds out where a flight goes, if it may go there.
     pub(super) fn find_peer(&mut self, flight: u32, targets: &Allowlist) -> Result<u32, String> {
-        let uri = self.flights[flight as usize].errand.post().url.uri();
-        let name = uri.authority().ok_or("the URL has no host")?.as_str();
-        let https = uri.scheme_str() == Some("https");
+        let url = &self.flights[flight as usize].errand.post().url;
+        let (name, https) = (url.authority(), url.is_https());
         let last = self.last_found.map(|last| &self.peers[last as usize]);
         let id = if last.is_some_and(|last| *last.name == *name && last.https == https) {
             self.last_found.expect("it was just looked at")
         } else if let Some(&known) = self.names[usize::from(https)].get(name) {
             known
         } else {
-            let new = number(self.peers.insert(Peer::new(uri, targets)?));
+            let new = number(self.peers.insert(Peer::new(url, targets)?));
             self.names[usize::from(https)].insert(name.into(), new);
             new
         };

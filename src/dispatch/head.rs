@@ -6,13 +6,13 @@
 
 use std::fmt::Write;
 
+use http::HeaderValue;
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Uri};
 
 use super::trace::Parent;
 use crate::clock;
 use crate::core::{Attempt, Errand};
-use crate::job::{Delivery, Placeholder, Post, Signing, Template};
+use crate::job::{Delivery, Placeholder, Post, Signing, TargetUrl, Template};
 use crate::time::{Instant, WallUs};
 
 /// How long the text of a job id is.
@@ -43,9 +43,8 @@ impl Heads {
         let post = errand.post();
         to.extend_from_slice(post.method().as_str().as_bytes());
         // The path is all that is sent of the URL: the host goes into its header.
-        let path = post.url.uri().path_and_query().map_or("/", |path| path.as_str());
-        to.extend_from_slice(if path.starts_with('/') { b" " } else { b" /" });
-        to.extend_from_slice(path.as_bytes());
+        to.push(b' ');
+        to.extend_from_slice(post.url.path().as_bytes());
         to.extend_from_slice(b" HTTP/1.1\r\n");
         line(to, "host", host.as_bytes());
         if !post.headers().any(|(name, _)| *name == USER_AGENT) {
@@ -149,12 +148,11 @@ fn number(to: &mut Vec<u8>, name: &str, number: u64) {
 }
 
 /// What a target wants to hear as `Host`: the port only where it is not the scheme's own.
-pub(super) fn host_value(uri: &Uri) -> Result<HeaderValue, String> {
-    let host = uri.host().unwrap_or_default();
-    let own_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-    let text = match uri.port_u16() {
-        Some(port) if port != own_port => format!("{host}:{port}"),
-        Some(_) | None => host.to_owned(),
+pub(super) fn host_value(url: &TargetUrl) -> Result<HeaderValue, String> {
+    let (host, own_port) = (url.host(), if url.is_https() { 443 } else { 80 });
+    let text = match url.port() {
+        port if port != own_port => format!("{host}:{port}"),
+        _ => host.to_owned(),
     };
     HeaderValue::from_str(&text).map_err(|_| format!("the host {host:?} cannot be sent as a header"))
 }
@@ -214,7 +212,7 @@ mod tests {
         let httparse::Status::Complete(head_len) = read.parse(written).unwrap() else { panic!("it is whole") };
         let mut request = http::Request::new(());
         *request.method_mut() = post.method();
-        *request.uri_mut() = Uri::from(post.url.uri().path_and_query().unwrap().clone());
+        *request.uri_mut() = post.url.path().parse().unwrap();
         let mut call = ureq_proto::client::Call::new(request).unwrap();
         read.headers.iter().for_each(|header| call.header(header.name, header.value).unwrap());
         let mut output = [0; 4_096];
@@ -238,7 +236,7 @@ mod tests {
             ("https://example.com:80", "example.com:80"),
             ("http://[::1]:8080/", "[::1]:8080"),
         ] {
-            assert_eq!(host_value(&url.parse().unwrap()).unwrap(), host, "{url}");
+            assert_eq!(host_value(&TargetUrl::parse(url).unwrap()).unwrap(), host, "{url}");
         }
     }
 }

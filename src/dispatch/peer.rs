@@ -4,11 +4,12 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use http::{HeaderValue, Uri};
+use http::HeaderValue;
 
 use super::allowlist::Allowlist;
 use super::head::host_value;
 use super::resolver::{Lookup, literal};
+use crate::job::TargetUrl;
 use crate::limits::{CONNECTING_SHARE, CONNECTIONS_FREE, DRAIN_TIME, GROWTH_TICK, IDLE_PER_TARGET_MAX, SILENCE_GRACE};
 use crate::time::MonoUs;
 
@@ -56,16 +57,15 @@ pub(super) struct Peer {
 
 impl Peer {
     /// The target of this URL.
-    pub(super) fn new(uri: &Uri, targets: &Allowlist) -> Result<Peer, String> {
-        let https = uri.scheme_str() == Some("https");
-        let host = uri.host().unwrap_or_default();
+    pub(super) fn new(url: &TargetUrl, targets: &Allowlist) -> Result<Peer, String> {
+        let host = url.host();
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         Ok(Peer {
-            https,
-            name: uri.authority().map(http::uri::Authority::as_str).unwrap_or_default().into(),
+            https: url.is_https(),
+            name: url.authority().into(),
             host: bare.into(),
-            port: uri.port_u16().unwrap_or(if https { 443 } else { 80 }),
-            host_value: host_value(uri)?,
+            port: url.port(),
+            host_value: host_value(url)?,
             literal: literal(bare, targets),
             waiting: VecDeque::new(),
             fresh: VecDeque::new(),
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     fn peer() -> Peer {
-        Peer::new(&"http://127.0.0.1:8080/a".parse().unwrap(), &Allowlist::default()).unwrap()
+        Peer::new(&TargetUrl::parse("http://127.0.0.1:8080/a").unwrap(), &Allowlist::default()).unwrap()
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn hosts_lose_their_brackets() {
-        let peer = Peer::new(&"https://[::1]/".parse().unwrap(), &Allowlist::default()).unwrap();
+        let peer = Peer::new(&TargetUrl::parse("https://[::1]/").unwrap(), &Allowlist::default()).unwrap();
         assert_eq!((&*peer.host, peer.port, peer.https), ("::1", 443, true));
         assert!(peer.literal.is_some());
     }

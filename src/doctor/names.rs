@@ -18,10 +18,7 @@ const ROOTS: &str = "roots";
 pub(super) fn resolver(config: &Config) -> Vec<Finding> {
     let mut findings = vec![look_up("localhost", 80, |_| Ok(()))];
     if let Some(webhook) = &config.alert_webhook {
-        let uri = webhook.uri();
-        let host = uri.host().unwrap_or_default();
-        let port = uri.port_u16().unwrap_or(443);
-        findings.push(look_up(host, port, |address| dispatch::may_reach(address, &config.targets)));
+        findings.push(look_up(webhook.host(), webhook.port(), |address| dispatch::may_reach(address, &config.targets)));
     }
     findings
 }

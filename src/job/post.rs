@@ -175,8 +175,7 @@ impl Post {
 
     /// The same without the path of the URL, which is the secret of some channels.
     pub fn mask_path(&self, text: Box<str>) -> Box<str> {
-        let path = self.url.uri().path_and_query().map(|path| path.as_str());
-        masked(text.into(), path.into_iter()).into()
+        masked(text.into(), std::iter::once(self.url.path())).into()
     }
 
     pub(super) fn secrets(&self) -> Option<&Secrets> {

@@ -7,15 +7,25 @@ use http::Uri;
 
 use crate::limits::URL_LEN_MAX;
 
-/// A URL that can be POSTed to: absolute, http or https, with a host, without credentials or fragment.
+const SCHEME_END: &str = "://";
+
+/// A URL that can be POSTed to: absolute, http or https, with a host, without credentials or fragment. There may be a
+/// million of them, so that only its text is kept, and where its parts are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetUrl {
     /// In ASCII: what is not is percent-encoded, as a request line demands.
-    uri: Uri,
-    /// What the client wrote, where the parsed form would print otherwise. Without control characters, which a log
-    /// would hand on to a terminal.
+    text: Box<str>,
+    /// What the client wrote, where that differs. Without control characters, which a log would hand on to a terminal.
     written: Option<Box<str>>,
+    /// Where the path begins.
+    path: u16,
+    /// How long the host is.
+    host: u16,
+    port: u16,
+    is_https: bool,
 }
+
+const _: () = assert!(URL_LEN_MAX * 3 < u16::MAX as usize, "wherever a part is, also if all before it is encoded");
 
 impl TargetUrl {
     /// Checks a URL. The error completes "api: ..." and says what was expected.
@@ -40,11 +50,12 @@ impl TargetUrl {
         let Ok(uri) = encoded(text, |c| !c.is_ascii()).parse::<Uri>() else {
             return refuse("expected an absolute http or https URL such as \"https://example.com/hook\"");
         };
-        match uri.scheme_str() {
-            Some("http" | "https") => {}
+        let is_https = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
             Some(other) => return refuse(&format!("expected the scheme http or https, got \"{other}\"")),
             None => return refuse("expected an absolute URL that starts with http:// or https://"),
-        }
+        };
         let Some(authority) = uri.authority() else {
             return refuse("expected a host");
         };
@@ -59,22 +70,51 @@ impl TargetUrl {
         if !after_host.is_empty() && authority.port_u16().unwrap_or(0) == 0 {
             return refuse("expected a port from 1 to 65535");
         }
-        let text = encoded(text, char::is_control);
-        let written = (uri.to_string() != text).then(|| text.into());
-        Ok(TargetUrl { uri, written })
+        let (shown, parsed) = (encoded(text, char::is_control), uri.to_string());
+        let place = |place: usize| u16::try_from(place).expect("a URL is not that long");
+        let url = TargetUrl {
+            path: place(uri.scheme_str().map_or(0, str::len) + SCHEME_END.len() + authority.as_str().len()),
+            host: place(authority.host().len()),
+            port: authority.port_u16().unwrap_or(if is_https { 443 } else { 80 }),
+            is_https,
+            written: (parsed != shown).then(|| shown.into()),
+            text: parsed.into(),
+        };
+        Ok(url)
     }
 
-    /// The parsed URL.
-    pub fn uri(&self) -> &Uri {
-        &self.uri
+    /// Whether the scheme is https.
+    pub fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// Host and port, as they stand in it.
+    pub fn authority(&self) -> &str {
+        &self.text[self.authority_start()..usize::from(self.path)]
+    }
+
+    /// The host as it stands in it; an IPv6 address has brackets.
+    pub fn host(&self) -> &str {
+        &self.text[self.authority_start()..][..usize::from(self.host)]
+    }
+
+    /// The port, explicit or the scheme's own.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Path and query as a request line has them; it begins with a slash.
+    pub fn path(&self) -> &str {
+        &self.text[usize::from(self.path)..]
     }
 
     /// What is slow or down as a whole.
     pub fn target(&self) -> Target {
-        let https = self.uri.scheme_str() == Some("https");
-        let host = self.uri.host().expect("parse has checked that there is a host");
-        let port = self.uri.port_u16().unwrap_or(if https { 443 } else { 80 });
-        Target { https, host: host.to_ascii_lowercase().into(), port }
+        Target { https: self.is_https, host: self.host().to_ascii_lowercase().into(), port: self.port }
+    }
+
+    fn authority_start(&self) -> usize {
+        if self.is_https { "https://".len() } else { "http://".len() }
     }
 }
 
@@ -83,14 +123,14 @@ impl fmt::Display for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.written {
             Some(text) => f.write_str(text),
-            None => self.uri.fmt(f),
+            None => f.write_str(&self.text),
         }
     }
 }
 
 /// What stands between the scheme and the path.
 fn authority_of(text: &str) -> &str {
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let rest = text.split_once(SCHEME_END).map_or(text, |(_, rest)| rest);
     rest.split(['/', '?']).next().unwrap_or(rest)
 }
 
@@ -156,10 +196,34 @@ mod tests {
     }
 
     #[test]
+    fn its_parts_are_those_that_a_parser_of_uris_finds() {
+        for text in [
+            "http://a",
+            "https://a:1",
+            "HTTP://a?b",
+            "https://[::1]:8/c/d?e=/f:9@",
+            "http://EXAMPLE.com:80",
+            "https://x:443/?",
+            "http://a/\u{fc}\u{1f600}",
+            "http://b.c.d/%2f//..;x=y",
+        ] {
+            let (url, uri) =
+                (TargetUrl::parse(text).unwrap(), encoded(text, |c| !c.is_ascii()).parse::<Uri>().unwrap());
+            assert_eq!(
+                (Some(url.authority()), Some(url.host())),
+                (uri.authority().map(|all| all.as_str()), uri.host())
+            );
+            let port = uri.port_u16().unwrap_or(if url.is_https() { 443 } else { 80 });
+            assert_eq!((url.port(), url.is_https()), (port, uri.scheme_str() == Some("https")), "{text}");
+            let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+            assert_eq!(url.path(), format!("{}{query}", uri.path()), "{text}");
+        }
+    }
+
+    #[test]
     fn a_request_line_is_ascii_and_a_log_gets_no_control_characters() {
         let url = TargetUrl::parse("http://example.com/\u{fc}?\u{9b}31m=\u{1f600}").unwrap();
-        let path = url.uri().path_and_query().map(http::uri::PathAndQuery::as_str);
-        assert_eq!(path, Some("/%C3%BC?%C2%9B31m=%F0%9F%98%80"));
+        assert_eq!(url.path(), "/%C3%BC?%C2%9B31m=%F0%9F%98%80");
         assert_eq!(url.to_string(), "http://example.com/\u{fc}?%C2%9B31m=\u{1f600}");
         // What is stored is read again, and is the same.
         assert_eq!(TargetUrl::parse(&url.to_string()), Ok(url));

@@ -670,6 +670,6 @@ pub(crate) fn draft_of(revision: &Revision) -> usize {
 }
 
 fn draft_in(post: &Post) -> usize {
-    let number = post.url.uri().path().trim_start_matches('/');
+    let number = post.url.path().trim_start_matches('/');
     number.parse().expect("the path is the number of the draft")
 }
