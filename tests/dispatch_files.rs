@@ -19,7 +19,7 @@ fn attempt(url: &str, number: u32) -> Attempt {
     let post = Arc::new(Post::to(TargetUrl::parse(url).unwrap()));
     let handle = Handle { slot: number, seq: Seq(u64::from(number)) };
     let id = ExecutionId { job: id, instant, kind: Kind::Scheduled, number: 0 };
-    Attempt { handle, number: 1, id, class: Class::OnTime, epoch: 0, post }
+    Attempt { handle, number: 1, id, class: Class::OnTime, epoch: 0, post: post.into() }
 }
 
 fn reports(pool: &mut Pool, bell: &Receiver<()>, count: usize) -> Vec<Report> {

@@ -57,7 +57,7 @@ pub(super) fn ask(matched: &Matched<'_>) -> Result<Call, ApiError> {
     let mut spec = JobSpec::compile(&definition, matched.context)?;
     // What is not saved has no secrets but those that are given.
     spec.inherit_secrets(None)?;
-    Ok(Call::Try(spec.post))
+    Ok(Call::Try(Arc::new(spec.post)))
 }
 
 /// What came of it.

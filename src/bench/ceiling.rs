@@ -18,7 +18,7 @@ use super::spread::Spread;
 use super::stream::Identity;
 use crate::core::{Attempt, Class, ExecutionId, Handle, Kind, Seq};
 use crate::dispatch::{self, Allowlist, DispatchSettings, Pool};
-use crate::job::{JobId, JobKey, Post, TargetUrl};
+use crate::job::{JobId, JobKey, Post, SharedPost, TargetUrl};
 use crate::time::Instant as Second;
 
 /// Connections of the bare client.
@@ -185,7 +185,7 @@ fn fabricator(url: &str) -> io::Result<impl Fn(u64) -> Attempt + use<>> {
         let instant = Second::from_secs(i64::try_from(seq).unwrap_or(0));
         let id = ExecutionId { job: id, instant, kind: Kind::Scheduled, number: 0 };
         let handle = Handle { slot: 0, seq: Seq(seq) };
-        Attempt { handle, number: 1, id, class: Class::OnTime, epoch: 0, post: Arc::clone(&post) }
+        Attempt { handle, number: 1, id, class: Class::OnTime, epoch: 0, post: SharedPost::Own(Arc::clone(&post)) }
     })
 }
 

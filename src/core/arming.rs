@@ -285,7 +285,7 @@ impl Scheduler {
         let mut row = self.new_row(slot, instant, Class::CatchUp, covers);
         (row.record.status, row.record.attempt) = (Status::Skipped, 0);
         row.record.error = Some(reason.into());
-        self.jobs[slot].tally.add(&row);
+        self.jobs[slot].tally_mut().add(&row);
         self.counts.ended.note(row.key.kind, Status::Skipped);
         // Before the row: if that is not written, the gap is found again.
         self.weigh(slot, &row, now).into_iter().for_each(|change| self.write_incident(Some(change)));

@@ -9,7 +9,7 @@ use super::io::RequestId;
 use super::key::ExecutionId;
 use super::record::{Class, Seq};
 use crate::channel::Mailbox;
-use crate::job::Post;
+use crate::job::{Post, SharedPost};
 use crate::time::WallUs;
 
 /// Where an execution is kept in memory; valid for exactly one execution because `seq` is never reused.
@@ -78,7 +78,7 @@ pub struct Attempt {
     /// Where a node gives a job away nothing comes late, and so it stays.
     pub epoch: u32,
     /// What to send, as the revision in force now says.
-    pub post: Arc<Post>,
+    pub post: SharedPost,
 }
 
 impl Attempt {

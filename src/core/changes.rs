@@ -328,7 +328,7 @@ impl Scheduler {
             PendingChange::Update { .. } => revision.spec.active && self.jobs[slot].due_through() > now.wall.floor(),
             PendingChange::Create | PendingChange::Release { .. } | PendingChange::Delete => false,
         };
-        let view = JobView { revision, tally: self.jobs[slot].tally, next, paused, held };
+        let view = JobView { revision, tally: *self.jobs[slot].tally(), next, paused, held };
         let is_new = matches!(change, PendingChange::Create);
         if is_new { Reply::Created(view) } else { Reply::Updated(view) }
     }

@@ -24,7 +24,8 @@ pub(super) struct Job {
     pub(super) target: u32,
     /// The concurrency key it names.
     pub(super) key: Option<u32>,
-    pub(super) tally: Tally,
+    /// None: nothing of it has ended.
+    tally: Option<Box<Tally>>,
     /// Every instant up to here is armed, settled, or not owed.
     armed_through: Instant,
     /// Every instant up to here has been due, and never fires again.
@@ -91,6 +92,22 @@ pub(super) enum PendingChange {
 }
 
 impl Job {
+    /// What its executions came to.
+    pub(super) fn tally(&self) -> &Tally {
+        const NONE: &Tally = &Tally::NONE;
+        self.tally.as_deref().unwrap_or(NONE)
+    }
+
+    /// The same, to be added to.
+    pub(super) fn tally_mut(&mut self) -> &mut Tally {
+        self.tally.get_or_insert_default()
+    }
+
+    /// What they came to before.
+    pub(super) fn set_tally(&mut self, tally: Tally) {
+        self.tally = (tally != Tally::NONE).then(|| Box::new(tally));
+    }
+
     /// A job that owes instants strictly after `since`.
     pub(super) fn new(revision: Arc<Revision>, target: u32, key: Option<u32>, since: Instant) -> Job {
         Job {
@@ -100,7 +117,7 @@ impl Job {
             revision,
             target,
             key,
-            tally: Tally::default(),
+            tally: None,
             armed_through: since,
             due_through: since,
             next: None,

@@ -174,7 +174,7 @@ impl Scheduler {
                 return self.forget_job_if_over(slot);
             }
         };
-        let view = JobView::of_elsewhere(revision, job.tally, Instant::FIRST, now.wall);
+        let view = JobView::of_elsewhere(revision, *job.tally(), Instant::FIRST, now.wall);
         self.reply_to(request, if is_new { Reply::Created(view) } else { Reply::Updated(view) });
         self.forget_job_if_over(slot);
     }

@@ -18,7 +18,7 @@ impl Scheduler {
         let job = &self.jobs[slot];
         let reason = match (http_status, job.auto_pause_after()) {
             (Some(status), _) if job.is_paused_by(status) => format!("the target answered {status}"),
-            (_, Some(most)) if failed && job.tally.failures_in_row >= most => match job.tally.failures_in_row {
+            (_, Some(most)) if failed && job.tally().failures_in_row >= most => match job.tally().failures_in_row {
                 1 => "an execution failed".to_owned(),
                 many => format!("{many} executions in a row failed"),
             },
@@ -121,7 +121,7 @@ impl Scheduler {
 
     /// The same where the job may have so many in all.
     pub(super) fn runs_left_of(&self, slot: u32, most: u64) -> u64 {
-        let runs = self.jobs[slot].tally.counters.runs;
+        let runs = self.jobs[slot].tally().counters.runs;
         most.saturating_sub(runs).saturating_sub(self.executions.to_run(slot).into())
     }
 

@@ -44,7 +44,7 @@ impl Scheduler {
         // From when on it owes something may lie ahead, and is no evidence of what was reached.
         let passed = revision.since.min(revision.updated_at.floor()).max(finished);
         let mut job = Job::new(Arc::new(revision), target, key, passed);
-        job.tally = totals.tally;
+        job.set_tally(totals.tally);
         // Its calendars may be found after it.
         let follows_any = job.spec().schedule.calendars().next().is_some();
         job.is_stale = follows_any;

@@ -14,7 +14,7 @@ use super::receipts::Receipt;
 use super::record::{AlertRecord, Class, Record, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::targets::Lane;
-use crate::job::{Delivery, Failure, Overlap, Post};
+use crate::job::{Delivery, Failure, Overlap, Post, SharedPost};
 use crate::time::{Now, WallUs};
 
 pub(super) const TOO_LATE: &str = "missed: it could not be sent within the maximum lateness";
@@ -206,11 +206,12 @@ impl Scheduler {
         let row = &execution.row;
         let revision = self.jobs[execution.job].revision();
         let own_body = row.record.details.as_ref().and_then(|details| details.own_body.as_ref());
-        let (job, mut post) = (revision.id, Arc::clone(&revision.spec.post));
-        // The job may have become one that sends none.
-        if let Some(Ok(own)) = own_body.map(|own| post.with_own(own)) {
-            post = Arc::new(own);
-        }
+        let job = revision.id;
+        let post = match own_body.map(|own| revision.spec.post.with_own(own)) {
+            Some(Ok(own)) => SharedPost::Own(Arc::new(own)),
+            // The job may have become one that sends none.
+            Some(Err(_)) | None => SharedPost::Of(Arc::clone(revision)),
+        };
         self.counts.fired += 1;
         self.counts.retried += u64::from(row.record.attempt > 1);
         let id = row.key.of(job);
@@ -360,7 +361,7 @@ impl Scheduler {
             // What follows from that is for who has the job.
             return self.hand_over(slot);
         }
-        job.tally.add(row);
+        job.tally_mut().add(row);
         assert_ne!(status, Status::Pending, "an execution does not finish as pending");
         self.counts.ended.note(row.key.kind, status);
         let alert = (status == Status::Failed && !job.is_deleted()).then(|| alert_for(execution, job, now));

@@ -60,6 +60,14 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Nothing has ended.
+    pub const NONE: Tally = Tally {
+        counters: Counters { success: 0, failed: 0, skipped: 0, duration_us: 0, timed: 0, runs: 0 },
+        last: None,
+        failures_in_row: 0,
+        last_success: None,
+    };
+
     /// Counts a row, if it is finished.
     pub fn add(&mut self, row: &LedgerRow) {
         let counters = &mut self.counters;

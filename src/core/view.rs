@@ -208,7 +208,7 @@ impl Scheduler {
     pub(super) fn view(&self, slot: u32, wall: WallUs) -> JobView {
         let (job, next) = (&self.jobs[slot], self.next_of(slot));
         let paused = job.revision().pause_at(wall).is_some();
-        JobView { revision: Arc::clone(job.revision()), tally: job.tally, next, paused, held: job.is_held(wall) }
+        JobView { revision: Arc::clone(job.revision()), tally: *job.tally(), next, paused, held: job.is_held(wall) }
     }
 }
 

@@ -77,7 +77,7 @@ impl Scheduler {
             self.watch_success(job, now);
         }
         if status == Status::Failed {
-            let failures = self.jobs[job].tally.failures_in_row;
+            let failures = self.jobs[job].tally().failures_in_row;
             let after = self.settings().policies_of(self.jobs[job].spec()).find_map(|(_, policy)| policy.after);
             if failures >= after.unwrap_or(1) {
                 let error = row.record.error.as_deref().unwrap_or_default();
@@ -124,7 +124,7 @@ impl Scheduler {
         let policy = self.settings().policy_of(self.jobs[job].spec());
         let quiet = self.quiet_for(job, now);
         let is_quiet_for_less = policy.no_success_for.and_then(Term::time).is_some_and(|most| quiet < most);
-        let fails_less = self.jobs[job].tally.failures_in_row < policy.after.unwrap_or(1);
+        let fails_less = self.jobs[job].tally().failures_in_row < policy.after.unwrap_or(1);
         let subject = Subject::Job(self.jobs[job].revision().id);
         for (cause, is_allowed) in [(Cause::Failing, fails_less), (Cause::NoSuccess, is_quiet_for_less)] {
             if is_allowed {
@@ -182,13 +182,13 @@ impl Scheduler {
 
     fn set_quiet(&mut self, job: u32, wait: Duration, now: Now) {
         self.watches.quiet.set(job, now.mono.plus(wait));
-        self.watches.successes.insert(job, self.jobs[job].tally.counters.success);
+        self.watches.successes.insert(job, self.jobs[job].tally().counters.success);
     }
 
     /// For how long a job has had no success, by the wall clock: since it was created, if it never had one.
     fn quiet_for(&self, job: u32, now: Now) -> Duration {
         let job = &self.jobs[job];
-        let last = job.tally.last_success.map_or(job.revision().created_at, WallUs::of);
+        let last = job.tally().last_success.map_or(job.revision().created_at, WallUs::of);
         Duration::from_micros(now.wall.since_us(last).max(0).unsigned_abs())
     }
 
@@ -295,7 +295,7 @@ impl Scheduler {
     fn note_quiet(&mut self, job: u32, now: Now) {
         let before = self.watches.successes.remove(&job);
         let Some(most) = self.no_success_for(job) else { return };
-        let (tally, revision) = (&self.jobs[job].tally, self.jobs[job].revision());
+        let (tally, revision) = (self.jobs[job].tally(), self.jobs[job].revision());
         if before != Some(tally.counters.success) {
             // There was one meanwhile.
             let wait = most.saturating_sub(self.quiet_for(job, now)).max(Duration::from_secs(1));

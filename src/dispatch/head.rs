@@ -161,7 +161,7 @@ pub(super) fn host_value(url: &TargetUrl) -> Result<HeaderValue, String> {
 mod tests {
     use super::*;
     use crate::core::{Class, ExecutionId, Handle, Kind, Seq};
-    use crate::job::{Content, JobId, JobKey};
+    use crate::job::{Content, JobId, JobKey, SharedPost};
 
     #[test]
     fn an_execution_id_begins_with_its_job_id() {
@@ -192,7 +192,7 @@ mod tests {
                 id,
                 class: Class::Recovered,
                 epoch: 77,
-                post: spec.post,
+                post: SharedPost::Own(std::sync::Arc::new(spec.post)),
             };
             let (errand, mut written) = (Errand::Execution(attempt), Vec::new());
             let body = match errand.post().content() {

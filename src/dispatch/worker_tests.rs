@@ -25,7 +25,7 @@ fn attempt(url: &str, seq: u64) -> Errand {
     let post = Arc::new(Post::to(TargetUrl::parse(url).unwrap()));
     let handle = Handle { slot: 0, seq: Seq(seq) };
     let id = ExecutionId { job: id, instant, kind: Kind::Scheduled, number: 0 };
-    Errand::Execution(Attempt { handle, number: 1, id, class: Class::OnTime, epoch: 0, post })
+    Errand::Execution(Attempt { handle, number: 1, id, class: Class::OnTime, epoch: 0, post: post.into() })
 }
 
 fn alert(url: &str, seq: u64) -> Errand {

@@ -56,7 +56,7 @@ pub use named::Named;
 pub use number::whole;
 pub use object::object;
 pub use overlap::Overlap;
-pub use post::{Content, Post};
+pub use post::{Content, Post, SharedPost};
 pub use retry::{Failure, RetryPolicy};
 pub use revision::{Pause, Revision};
 pub use secret::{Secret, SecretDefinition, UNSEALABLE};

@@ -1,6 +1,8 @@
 //! Owns what a worker is to send: all of a request that does not differ from one attempt to the next.
 //! It must not know whose it is.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -11,7 +13,7 @@ use super::body::{Body, OwnBody};
 use super::headers::Header;
 use super::request;
 use super::secrets::{Secrets, masked};
-use super::{Delivery, FieldError, Secret, Signing, Statuses, TargetUrl, Template};
+use super::{Delivery, FieldError, Revision, Secret, Signing, Statuses, TargetUrl, Template};
 
 /// The body unless another is set, with those methods that have one.
 const BODY: &[u8] = b"{}";
@@ -20,7 +22,7 @@ const SUCCESS: (u16, u16) = (200, 299);
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// What is to be sent. Shared by a job and its attempts in flight.
+/// What is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Post {
     /// Where to.
@@ -51,6 +53,32 @@ pub enum Content<'a> {
     Fixed(&'a [u8], &'static str),
     /// Filled in for each attempt, of this type.
     Filled(&'a Template, &'static str),
+}
+
+/// What an attempt sends, shared: that of a job as it was when it was fired, or something of its own.
+#[derive(Clone, Debug)]
+pub enum SharedPost {
+    /// What this revision says.
+    Of(Arc<Revision>),
+    /// Something else.
+    Own(Arc<Post>),
+}
+
+impl Deref for SharedPost {
+    type Target = Post;
+
+    fn deref(&self) -> &Post {
+        match self {
+            SharedPost::Of(revision) => &revision.spec.post,
+            SharedPost::Own(post) => post,
+        }
+    }
+}
+
+impl From<Arc<Post>> for SharedPost {
+    fn from(post: Arc<Post>) -> SharedPost {
+        SharedPost::Own(post)
+    }
 }
 
 impl Post {

@@ -1,8 +1,6 @@
 //! Owns the secrets of a job: which it has, and which a change keeps, drops, or must give anew.
 //! It must not seal them, nor let one of them reach a POST that is not known yet.
 
-use std::sync::Arc;
-
 use http::{HeaderName, HeaderValue};
 
 use super::auth::{Auth, AuthDefinition, sensitive};
@@ -217,8 +215,7 @@ impl JobSpec {
         if self.post.secrets().unwrap_or(&none) == &secrets {
             return Ok(());
         }
-        let post = Arc::make_mut(&mut self.post);
-        let rare = post.rare.get_or_insert_default();
+        let rare = self.post.rare.get_or_insert_default();
         let plain = rare.headers.iter().map(|header| (&header.name, header.value.len()));
         let secret = secrets.headers.iter().map(|header| (&header.name, header.value.len()));
         let member = if secrets.headers.is_empty() { "headers" } else { HEADERS };

@@ -22,7 +22,7 @@ pub struct JobSpec {
     /// When to fire.
     pub schedule: Arc<Schedule>,
     /// What to send.
-    pub post: Arc<Post>,
+    pub post: Post,
     /// False while paused.
     pub active: bool,
     /// Whether the seed of its schedule was drawn for it.
@@ -155,7 +155,7 @@ impl JobSpec {
         let request = (request != RarePost::default()).then(|| Box::new(request));
         Ok(JobSpec {
             schedule: Arc::new(schedule),
-            post: Arc::new(Post { url, delivery, rare: request }),
+            post: Post { url, delivery, rare: request },
             active: active.unwrap_or(true),
             seed_drawn,
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
@@ -275,7 +275,7 @@ impl JobSpec {
             }
         });
         let rare = rare.filter(|rare| *rare != Rare::default()).map(Box::new);
-        JobSpec { post: Arc::new(self.post.plain()), rare, ..self.clone() }
+        JobSpec { post: self.post.plain(), rare, ..self.clone() }
     }
 
     /// Whether it says the same as another one, secrets included. What its schedule counts from is not said.
@@ -346,7 +346,7 @@ impl From<&JobSpec> for Definition {
         assert!(wanted.is_none(), "secrets are known before a job is defined to anybody");
         let Wanted { auth, headers: secret_headers, signing: signing_secret } =
             post.secrets().map(Secrets::define).unwrap_or_default();
-        let Post { url, delivery, rare: request } = &**post;
+        let Post { url, delivery, rare: request } = post;
         let RequestDefinition { method, headers, body, json, timeout_ms, success } =
             request.as_deref().map(request::define).unwrap_or_default();
         let Labels { name, tags, owner } = labels.map(|labels| *labels).unwrap_or_default();

@@ -25,7 +25,7 @@ use crate::core::{
     Reply, Report, RequestId, Run, Scheduler, Seq,
 };
 use crate::http::{Request, Response, Status};
-use crate::job::{Context, JobId, JobKey, Post};
+use crate::job::{Context, JobId, JobKey, Post, SharedPost};
 use crate::limits::{
     CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, OUTPUT_MAX, PIECE_JOBS_MAX,
     SEED_END, TRIALS_MAX,
@@ -392,7 +392,7 @@ impl Calls {
             id,
             class: Class::Manual,
             epoch: 0,
-            post,
+            post: SharedPost::Own(post),
         });
         Given::MuchLater
     }

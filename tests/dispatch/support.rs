@@ -37,7 +37,7 @@ pub(super) fn attempt(url: &str, number: u32) -> Attempt {
     let post = Arc::new(Post::to(TargetUrl::parse(url).unwrap()));
     let handle = Handle { slot: number, seq: Seq(u64::from(number)) };
     let id = ExecutionId { job: id, instant, kind: Kind::Manual, number };
-    Attempt { handle, number: 1, id, class: Class::OnTime, epoch: 0, post }
+    Attempt { handle, number: 1, id, class: Class::OnTime, epoch: 0, post: post.into() }
 }
 
 /// The same, of a job with these members beside its schedule and its URL.
@@ -47,7 +47,7 @@ pub(super) fn attempt_of(url: &str, members: &str, number: u32) -> Attempt {
     let definition = format!(r#"{{"schedule":"@daily","api":"{url}"{kind}{members}}}"#);
     let definition: Definition = serde_json::from_str(&definition).unwrap();
     let spec = JobSpec::compile(&definition, &Context::at(Instant::from_secs(0))).unwrap();
-    Attempt { post: spec.post, ..attempt(url, number) }
+    Attempt { post: Arc::new(spec.post).into(), ..attempt(url, number) }
 }
 
 /// An attempt of an alert whose `seq` is `number`, with a body and a time limit of its own.

@@ -19,6 +19,7 @@ use crate::store::sql::Sql;
 use crate::store::{Batch, Keep};
 use crate::time::{Instant, WallUs};
 
+const PATIENCE: Duration = Duration::from_secs(60);
 const EVERYTHING: Keep = Keep {
     age: Duration::from_secs(u32::MAX as u64),
     rows_per_job: u64::MAX,
@@ -204,17 +205,28 @@ fn what_no_standby_has_is_not_acknowledged_though_it_is_found() {
             other.batch(text, soon()).expect("it can be");
         }
     };
-    // A standby that never comes.
+    // A standby that never comes. All processes of the server hear of it in their time.
     set(&mut other, "nobody");
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let begin = std::time::Instant::now();
+    loop {
+        let mut probe = connect(&url).expect("it listens");
+        let soon = clock::mono().plus(Duration::from_millis(200));
+        drop(probe.batch("CREATE TABLE probe (); DROP TABLE probe", soon));
+        if !other.query(end, &[], super::open::soon()).expect("it can be").is_empty() {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "nobody waits for a standby");
+    }
     let changed = rows([row(1, 1, 1, Status::Success)]);
     std::thread::scope(|scope| {
         let (url, changed) = (&url, &changed);
         // Who waits for it is ended twice: first who wrote, then who looks what became of that.
         let ender = scope.spawn(move || {
             let mut ender = connect(url).expect("it listens");
-            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
             let mut ended = 0;
-            while ended < 2 {
+            // If it is not so, the test is to end all the same.
+            while ended < 2 && begin.elapsed() < PATIENCE {
                 ended += ender.query(end, &[], soon()).expect("it can be").len();
                 std::thread::sleep(Duration::from_millis(50));
             }
