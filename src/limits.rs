@@ -152,6 +152,9 @@ pub const FAILING_AFTER: u32 = 3;
 pub const MISSED_COUNT_MAX: u32 = 1_000;
 /// How many missed instants the policy `all` runs for one gap.
 pub const MISFIRE_ALL_MAX: u32 = 100;
+/// Executions whose instant has come that are taken up, and handed to workers, at once: they begin with these, while the
+/// others are taken up.
+pub const DUE_PER_TICK: usize = 128;
 /// How much schedule walking arming does in one turn of the loop, in next-instant steps.
 pub const ARM_STEPS_PER_TURN: u32 = 20_000;
 /// How long the name of a concurrency key may be, in characters.

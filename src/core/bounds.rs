@@ -15,6 +15,8 @@ pub struct Bounds {
     pub executions_max: usize,
     /// Steps of arming in a turn.
     pub arm_steps_per_turn: u32,
+    /// Executions whose instant has come that one tick takes up.
+    pub due_per_tick: usize,
     /// Missed instants that are counted exactly.
     pub missed_count_max: u32,
     /// Missed instants of one gap that are run.
@@ -83,6 +85,7 @@ impl Default for Bounds {
             unwritten_max: limits::UNWRITTEN_ARM_MAX,
             executions_max: limits::EXECUTIONS_MAX,
             arm_steps_per_turn: limits::ARM_STEPS_PER_TURN,
+            due_per_tick: limits::DUE_PER_TICK,
             missed_count_max: limits::MISSED_COUNT_MAX,
             misfire_all_max: limits::MISFIRE_ALL_MAX,
             changes_pending_max: limits::CHANGES_PENDING_MAX,
@@ -140,6 +143,7 @@ impl Bounds {
             self.target_backlog_max,
             self.failing_after as usize,
             self.attempts_told_max,
+            self.due_per_tick,
             self.incidents_per_turn,
             self.reconsidered_per_turn,
             self.forecast_steps_max,

@@ -139,7 +139,7 @@ impl Scheduler {
         self.outputs.pop_front()
     }
 
-    /// When to send the next `Tick` at the latest.
+    /// When to send the next `Tick` at the latest. If much is due, one that is over already has left some of it.
     pub fn poll_timeout(&self) -> Deadline {
         if self.phase != Phase::Running {
             return Deadline::default();
@@ -166,8 +166,13 @@ impl Scheduler {
         if self.phase != Phase::Running {
             return;
         }
-        while let Some(slot) = self.executions.pop_reached(now.wall) {
+        for _ in 0..self.settings.bounds.due_per_tick {
+            let Some(slot) = self.executions.pop_reached(now.wall) else { break };
             self.reach_instant(slot, now);
+        }
+        if self.executions.next_instant().is_some_and(|at| at <= now.wall) {
+            // The others are due as well. Workers send these meanwhile.
+            return self.pump(now);
         }
         while let Some(slot) = self.executions.pop_retry(now.mono) {
             self.end_backoff(slot, now);

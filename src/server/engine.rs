@@ -197,12 +197,14 @@ impl Engine {
 
     /// Due work: a tick, if the core wants one.
     pub(super) fn tick(&mut self, now: Now) {
-        if self.core.poll_timeout().is_reached(now) {
+        let mut fired = 0;
+        while self.core.poll_timeout().is_reached(now) {
             self.input(Input::Tick, now);
-            if self.fires.len() >= BURST_MIN && now.mono >= self.rest_until.plus(REST_GAP) {
-                self.rest_until = now.mono.plus(REST_TIME);
-            }
+            fired += self.fires.len();
             self.send_fired();
+        }
+        if fired >= BURST_MIN && now.mono >= self.rest_until.plus(REST_GAP) {
+            self.rest_until = now.mono.plus(REST_TIME);
         }
     }
 

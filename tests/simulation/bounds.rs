@@ -71,6 +71,11 @@ pub(crate) fn of_seed(seed: u64) -> Bounds {
             }
         }
     }
+    // Drawn by itself, so that seeds from before it was there have the others as they had.
+    let mut rng = Rng::new(seed ^ 0x0064_7565);
+    if rng.per_cent(30) {
+        bounds.due_per_tick = some(&mut rng, &[1, 2, 5]);
+    }
     together(bounds)
 }
 
@@ -99,6 +104,7 @@ pub(crate) const REQUIRED: &[&str] = &[
     "arming waits for executions to end",
     "too many executions",
     "turn spent on arming",
+    "more due than one tick takes up",
     "gap counted beyond its bound",
     "misfire all over its bound",
     "too many changes",

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::rows;
+use super::rows::PutLedger;
 use crate::core::{IncidentChange, JobChange, Persist, RowNews};
 use crate::store::Batch;
 use crate::store::sql::integer;
@@ -31,19 +31,19 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         let sql: &Connection = &transaction;
-        let mut put = sql.prepare_cached(rows::PUT_LEDGER)?;
+        let mut ledger = PutLedger::new(sql)?;
         let mut remove = sql.prepare_cached("DELETE FROM ledger WHERE seq = ?1")?;
         for (_, item) in &batch.items {
             match item {
                 Persist::Row(row, news) => {
-                    rows::write_ledger(&mut put, row)?;
+                    ledger.put(row)?;
                     if let Some(news) = news {
                         let RowNews { alert, incidents } = &**news;
                         alert.as_ref().map_or(Ok(()), |alert| alerts::insert(sql, row.key.job, alert))?;
                         incidents.iter().try_for_each(|change| write_incident(sql, change))?;
                     }
                 }
-                Persist::HandOver(row) => drop(rows::write_ledger(&mut put, row)?),
+                Persist::HandOver(row) => ledger.put(row)?,
                 Persist::Release { .. } => unreachable!("there is no other node that a shard could be given to"),
                 Persist::Remove(seq) => {
                     remove.execute([integer(seq.0)])?;
@@ -53,7 +53,7 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
                 Persist::Incident(change) => write_incident(sql, change)?,
                 Persist::Runs(rows) => {
                     for row in rows {
-                        rows::write_ledger(&mut put, row)?;
+                        ledger.put(row)?;
                     }
                 }
                 Persist::Change(change) => {
@@ -62,7 +62,7 @@ pub(super) fn commit(connection: &mut Connection, vault: Option<&Vault>, batch: 
                         remove.execute([integer(seq.0)])?;
                     }
                     for row in &change.rows {
-                        rows::write_ledger(&mut put, row)?;
+                        ledger.put(row)?;
                     }
                 }
             }

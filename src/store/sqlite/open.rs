@@ -34,6 +34,8 @@ const NEW_LEN: u64 = 4_096;
 const BUSY_WAIT: Duration = Duration::from_millis(20);
 /// Pages kept in memory by the writer, in KiB.
 const WRITER_CACHE_KIB: i64 = 4_096;
+/// Statements that the writer keeps ready: all that there are beside those of starts and commands.
+const WRITER_STATEMENTS_MAX: usize = 64;
 /// Pages kept in memory by each reader, in KiB.
 const READER_CACHE_KIB: i64 = 1_024;
 
@@ -269,6 +271,7 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<String
     let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    connection.set_prepared_statement_cache_capacity(WRITER_STATEMENTS_MAX);
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // The writer checkpoints when it chooses to.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;

@@ -1,9 +1,9 @@
 //! Owns the statements about executions, and how their rows are bound: without a detour, as there are many of them.
 //! It must not query: its callers do.
 
-use rusqlite::{Row, Statement};
+use rusqlite::{CachedStatement, Connection, Row, Statement};
 
-use crate::core::{ExecutionKey, LedgerRow, Record, Totals};
+use crate::core::{ExecutionKey, LedgerRow, Record, Status, Totals};
 use crate::job::JobId;
 use crate::store::sql::{self, integer};
 use crate::store::tables::rows::{self, KEY_LEN, RECORD_LEN, key_columns, record_columns};
@@ -22,12 +22,27 @@ pub(super) const SELECT_FINISHED: &str = concat!(select_ledger!(), " WHERE seq =
 pub(super) const SELECT_ALL: &str = concat!(select_ledger!(), " ORDER BY seq");
 
 /// Puts a whole row; what was there before under its number goes.
-pub(super) const PUT_LEDGER: &str = concat!(
+const PUT_ANY: &str = concat!(
     "INSERT OR REPLACE INTO ledger (seq, due_time, ",
     key_columns!(),
     ", executed_time, ",
     record_columns!(),
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+);
+
+/// The same of a row that was never sent: nearly every other one.
+const PUT_ARMED: &str = concat!(
+    "INSERT OR REPLACE INTO ledger (seq, due_time, ",
+    key_columns!(),
+    ", class, status, attempt, recoveries) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, 0)"
+);
+
+/// The same of one that has nothing to say but how it went: nearly all others.
+const PUT_PLAIN: &str = concat!(
+    "INSERT OR REPLACE INTO ledger (seq, due_time, ",
+    key_columns!(),
+    ", class, executed_time, status, attempt, http_status, duration, recoveries) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0)"
 );
 
 /// Puts a finished execution into history.
@@ -60,13 +75,50 @@ pub(super) const SELECT_FOLDED: &str = concat!(
     " FROM job_executions"
 );
 
-pub(super) fn write_ledger(statement: &mut Statement<'_>, row: &LedgerRow) -> rusqlite::Result<usize> {
-    let LedgerRow { seq, key, due, record } = row;
-    statement.raw_bind_parameter(1, integer(seq.0))?;
-    statement.raw_bind_parameter(2, due.0)?;
-    bind_key(statement, 3, key)?;
-    bind_record(statement, 3 + KEY_LEN, record, record.executed.map(|at| at.0))?;
-    statement.raw_execute()
+/// Puts rows into the ledger. What is bound takes as long as what is written, so that what few rows have is left out of the
+/// others.
+pub(super) struct PutLedger<'c> {
+    armed: CachedStatement<'c>,
+    plain: CachedStatement<'c>,
+    any: CachedStatement<'c>,
+}
+
+impl<'c> PutLedger<'c> {
+    pub(super) fn new(connection: &'c Connection) -> rusqlite::Result<PutLedger<'c>> {
+        let prepare = |text| connection.prepare_cached(text);
+        Ok(PutLedger { armed: prepare(PUT_ARMED)?, plain: prepare(PUT_PLAIN)?, any: prepare(PUT_ANY)? })
+    }
+
+    pub(super) fn put(&mut self, row: &LedgerRow) -> rusqlite::Result<()> {
+        let LedgerRow { seq, key, due, record } = row;
+        let Record { status, class, attempt, recoveries, executed, http_status, duration_us, error, covers, details } =
+            record;
+        let executed = executed.map(|at| at.0);
+        let is_plain = error.is_none() && covers.is_none() && details.is_none() && *recoveries == 0;
+        let was_sent = executed.is_some() || http_status.is_some() || duration_us.is_some();
+        let is_armed = is_plain && *status == Status::Pending && *attempt == 1 && !was_sent;
+        let statement = match (is_armed, is_plain) {
+            (true, _) => &mut self.armed,
+            (false, true) => &mut self.plain,
+            (false, false) => &mut self.any,
+        };
+        statement.raw_bind_parameter(1, integer(seq.0))?;
+        statement.raw_bind_parameter(2, due.0)?;
+        bind_key(statement, 3, key)?;
+        if !is_plain {
+            bind_record(statement, 3 + KEY_LEN, record, executed)?;
+            return statement.raw_execute().map(drop);
+        }
+        statement.raw_bind_parameter(3 + KEY_LEN, class.code())?;
+        if !is_armed {
+            statement.raw_bind_parameter(4 + KEY_LEN, executed)?;
+            statement.raw_bind_parameter(5 + KEY_LEN, status.code())?;
+            statement.raw_bind_parameter(6 + KEY_LEN, attempt)?;
+            statement.raw_bind_parameter(7 + KEY_LEN, http_status)?;
+            statement.raw_bind_parameter(8 + KEY_LEN, duration_us.map(integer))?;
+        }
+        statement.raw_execute().map(drop)
+    }
 }
 
 /// The first dispatch is kept as microseconds after the instant: half the bytes of a time.
