@@ -29,13 +29,11 @@ const AFTERMATH_US: i64 = 2_500_000;
 const ORPHAN_MAX_US: i64 = 20_000_000;
 
 /// What nodes that have stopped leave nothing of.
-const LEFT: [(&str, &str); 4] = [
+const LEFT: [(&str, &str); 3] = [
     ("jobs whose counters differ from their history", COUNTED),
-    ("nodes that nobody counted to their end (number, name, of it through batch)", UNCOUNTED),
     ("rows that are overdue", "SELECT * FROM ledger WHERE due_time < extract(epoch FROM now()) * 1000000 - 60000000"),
     ("nodes that are not dead", "SELECT id, name FROM nodes WHERE NOT dead"),
 ];
-const UNCOUNTED: &str = "SELECT id, name, counted, batch, fenced FROM nodes WHERE counted < batch";
 const COUNTED: &str = "SELECT t.job_id, t.success, h.success, t.failed, h.failed, t.skipped, h.skipped FROM job_totals t \
      JOIN jobs j ON j.id = t.job_id AND j.deleted_at IS NULL LEFT JOIN (SELECT job_id, \
      count(*) FILTER (WHERE status = 0) AS success, count(*) FILTER (WHERE status = 2) AS failed, \
