@@ -3,17 +3,21 @@
 //! It must not decide when a cursor moves: the policies beside it do.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::ops::{Bound, Index, IndexMut};
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use slab::Slab;
 
 use super::io::{Command, RequestId};
+use super::key_index::KeyIndex;
 use super::shard::{Shard, Shards};
 use super::tally::Tally;
 use crate::job::{JobKey, JobSpec, Revision};
 use crate::schedule::Schedule;
 use crate::time::{DeadlineHeap, Instant, WallUs};
+
+/// No schedule has this instant.
+const NEVER: Instant = Instant::from_secs(i64::MAX);
 
 /// A job in memory.
 #[derive(Debug)]
@@ -30,8 +34,8 @@ pub(super) struct Job {
     armed_through: Instant,
     /// Every instant up to here has been due, and never fires again.
     due_through: Instant,
-    /// The first instant after `armed_through`; None if there is none or the job is paused.
-    next: Option<Instant>,
+    /// The first instant after `armed_through`; NEVER if there is none or the job is paused.
+    next: Instant,
     pub(super) pending: Option<Box<Pending>>,
     /// Whether the job stands in the arm queue.
     in_arm_queue: bool,
@@ -120,7 +124,7 @@ impl Job {
             tally: None,
             armed_through: since,
             due_through: since,
-            next: None,
+            next: NEVER,
             pending: None,
             in_arm_queue: false,
             overload: Overload::None,
@@ -181,7 +185,7 @@ impl Job {
 
     /// The first instant that is not armed; None if there is none or the job is paused.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.next
+        Some(self.next).filter(|next| *next != NEVER)
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -220,7 +224,7 @@ impl Job {
 #[derive(Debug)]
 pub(super) struct Jobs {
     slab: Slab<Job>,
-    by_key: BTreeMap<JobKey, u32>,
+    by_key: KeyIndex,
     next_key: u64,
     /// Jobs by the wall time at which their next instant is to be armed.
     arm_heap: DeadlineHeap<WallUs>,
@@ -243,7 +247,7 @@ impl Default for Jobs {
     fn default() -> Jobs {
         Jobs {
             slab: Slab::new(),
-            by_key: BTreeMap::new(),
+            by_key: KeyIndex::default(),
             next_key: 1,
             arm_heap: DeadlineHeap::default(),
             arm_queue: VecDeque::new(),
@@ -301,8 +305,7 @@ impl Jobs {
     pub(super) fn insert(&mut self, job: Job) -> u32 {
         let key = job.key();
         let slot = super::slot(self.slab.insert(job));
-        let other = self.by_key.insert(key, slot);
-        assert!(other.is_none(), "a key is used once");
+        self.by_key.insert(key, slot);
         let revision = Arc::clone(&self[slot].revision);
         revision.spec.name().into_iter().for_each(|name| self.claim_name(name, slot));
         self.follow(slot);
@@ -364,7 +367,7 @@ impl Jobs {
         self.arm_heap.remove(slot);
         self.forget_name(slot);
         let job = &mut self[slot];
-        (job.deleted, job.next) = (true, None);
+        (job.deleted, job.next) = (true, NEVER);
     }
 
     /// The job is another node's. Nobody finds it here any more.
@@ -385,9 +388,9 @@ impl Jobs {
         proposed.into_iter().for_each(|revision| self.give_name_back(slot, &revision));
         self.forget_name(slot);
         let key = self[slot].key();
-        self.by_key.remove(&key);
+        self.by_key.remove(key);
         let job = &mut self[slot];
-        (job.given_away, job.next, job.is_watched) = (true, None, false);
+        (job.given_away, job.next, job.is_watched) = (true, NEVER, false);
     }
 
     /// How many jobs in force are active, or are not.
@@ -404,7 +407,7 @@ impl Jobs {
         }
         let job = self.slab.remove(slot as usize);
         if !job.given_away {
-            self.by_key.remove(&job.key());
+            self.by_key.remove(job.key());
         }
         let Job { revision, target, .. } = job;
         self.release_schedule(revision);
@@ -494,21 +497,21 @@ impl Jobs {
         let job = &mut self[slot];
         assert!(through >= job.armed_through, "the cursor of a job only moves on");
         job.armed_through = through;
-        job.next = None;
+        job.next = NEVER;
         if !job.spec().active {
             return 0;
         }
         let schedule = &job.spec().schedule;
         let next = schedule.next_after(through);
         let cost = schedule.left_out_in(through, next.unwrap_or(Instant::LAST));
-        job.next = next;
+        job.next = next.unwrap_or(NEVER);
         cost
     }
 
     /// The job has no runs left: nothing of it is due any more.
     pub(super) fn exhaust(&mut self, slot: u32) {
         self.arm_heap.remove(slot);
-        self[slot].next = None;
+        self[slot].next = NEVER;
     }
 
     /// A held job is let go on: what it has fired after `since` counts no more. O(n), as it is rare.
@@ -570,7 +573,7 @@ impl Jobs {
         loop {
             let (slot, key) = self.arm_queue.pop_front()?;
             // The job may be gone, and its slot another's.
-            if self.by_key.get(&key) == Some(&slot) {
+            if self.by_key.get(key) == Some(slot) {
                 self[slot].in_arm_queue = false;
                 return Some(slot);
             }
@@ -590,7 +593,7 @@ impl Jobs {
 
     /// Jobs that wait to be armed with the instant they wait for, in that order, found lazily.
     pub(super) fn by_arming(&self) -> impl Iterator<Item = (WallUs, u32)> {
-        self.arm_heap.ascending().filter_map(|(_, slot)| Some((WallUs::of(self[slot].next?), slot)))
+        self.arm_heap.ascending().filter_map(|(_, slot)| Some((WallUs::of(self[slot].next()?), slot)))
     }
 }
 
@@ -612,7 +615,7 @@ impl Jobs {
 
     /// The slot of the job with this key.
     pub(super) fn find(&self, key: JobKey) -> Option<u32> {
-        self.by_key.get(&key).copied()
+        self.by_key.get(key)
     }
 
     /// Every slot, those that nobody finds included.
@@ -622,8 +625,7 @@ impl Jobs {
 
     /// Slots in the order of creation, from the first after `after`.
     pub(super) fn after(&self, after: Option<JobKey>) -> impl Iterator<Item = u32> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.by_key.range((from, Bound::Unbounded)).map(|(_, &slot)| slot)
+        self.by_key.after(after)
     }
 
     /// At most `most` slots of jobs, evenly spread over all but in no step that a client's habits could share; every one

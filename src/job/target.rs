@@ -16,7 +16,7 @@ pub struct TargetUrl {
     /// In ASCII: what is not is percent-encoded, as a request line demands.
     text: Box<str>,
     /// What the client wrote, where that differs. Without control characters, which a log would hand on to a terminal.
-    written: Option<Box<str>>,
+    written: Option<Box<Box<str>>>,
     /// Where the path begins.
     path: u16,
     /// How long the host is.
@@ -77,7 +77,7 @@ impl TargetUrl {
             host: place(authority.host().len()),
             port: authority.port_u16().unwrap_or(if is_https { 443 } else { 80 }),
             is_https,
-            written: (parsed != shown).then(|| shown.into()),
+            written: (parsed != shown).then(|| Box::new(shown.into())),
             text: parsed.into(),
         };
         Ok(url)
