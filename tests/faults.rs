@@ -92,14 +92,17 @@ struct Creating {
 
 impl Creating {
     fn start(api: &Api, url: String) -> Creating {
-        let (api, done) = (api.clone(), Arc::new(AtomicBool::new(false)));
-        let is_done = Arc::clone(&done);
+        let (api, done, begun) = (api.clone(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (is_done, has_begun) = (Arc::clone(&done), Arc::clone(&begun));
         let thread = std::thread::spawn(move || {
             let (mut acknowledged, mut refused) = (Vec::new(), 0);
             while !is_done.load(Ordering::SeqCst) {
                 let answer = api.send("POST", "/api/jobs", Some(&job("@yearly", &url).to_string()));
                 match answer.status {
-                    201 => acknowledged.push(answer.json()["jobId"].as_str().expect("it is a text").to_owned()),
+                    201 => {
+                        acknowledged.push(answer.json()["jobId"].as_str().expect("it is a text").to_owned());
+                        begun.store(true, Ordering::SeqCst);
+                    }
                     503 => refused += 1,
                     status => panic!("{status}: {}", answer.text),
                 }
@@ -108,6 +111,7 @@ impl Creating {
             assert!(!acknowledged.is_empty() && refused > 0, "{} and {refused}", acknowledged.len());
             acknowledged
         });
+        until("the first is acknowledged", || has_begun.load(Ordering::SeqCst).then_some(()));
         Creating { done, thread }
     }
 
