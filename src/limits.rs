@@ -152,6 +152,8 @@ pub const FAILING_AFTER: u32 = 3;
 pub const MISSED_COUNT_MAX: u32 = 1_000;
 /// How many missed instants the policy `all` runs for one gap.
 pub const MISFIRE_ALL_MAX: u32 = 100;
+/// Compiled schedules that are kept for the next job that has one of them.
+pub const SCHEDULES_REMEMBERED_MAX: usize = 256;
 /// Executions whose instant has come that are taken up, and handed to workers, at once: they begin with these, while the
 /// others are taken up.
 pub const DUE_PER_TICK: usize = 128;

@@ -1,6 +1,7 @@
 //! Owns what a definition is read with, beside its own text.
 //! It must not read anything itself.
 
+use super::Compiled;
 use crate::schedule::{Calendars, Zone, Zones};
 use crate::time::{Instant, WallUs};
 
@@ -22,13 +23,15 @@ pub struct Context<'a> {
     /// What chooses the values that a schedule leaves open, if the job itself brings no seed; below
     /// [`SEED_END`](crate::limits::SEED_END).
     pub seed: Option<u64>,
+    /// Schedules that were compiled before; None: none is looked for, or kept.
+    pub compiled: Option<&'a Compiled>,
 }
 
 impl Context<'static> {
     /// One that knows no more than the time.
     pub fn at(anchor: Instant) -> Context<'static> {
         let now = WallUs::of(anchor);
-        Context { anchor, seals: false, now, zones: None, zone: None, calendars: None, seed: None }
+        Context { anchor, seals: false, now, zones: None, zone: None, calendars: None, seed: None, compiled: None }
     }
 
     /// The same, where secrets can be sealed.

@@ -2,7 +2,7 @@
 //! It must not touch anything, know what becomes of a job, or how its text is encoded.
 //!
 //! In reading order: `definition` is the list of members as clients write them; `spec` is what they mean, compiled with a
-//! `context`, and a `revision` is what holds from some moment on; then one policy a file: `labels` (what it is called), `timing` (when), `target` (where to), `delivery` (how often at most), `misfire` (what becomes of missed
+//! `context` (with schedules that were `compiled` before), and a `revision` is what holds from some moment on; then one policy a file: `labels` (what it is called), `timing` (when), `target` (where to), `delivery` (how often at most), `misfire` (what becomes of missed
 //! instants), `retry` (whether and when there is another attempt), `overlap` (what becomes of one that is due while
 //! another runs), `concurrency` (what several jobs share), with `statuses` that several of them name, and `alerting` (when somebody is told). What is asked of
 //! the target is `request`, with its `headers` and its `body`, a `template`. A `secret` is never shown: `secrets` are all
@@ -12,6 +12,7 @@
 mod alerting;
 mod auth;
 mod body;
+mod compiled;
 mod concurrency;
 mod context;
 mod definition;
@@ -43,6 +44,7 @@ mod timing;
 pub use alerting::{AlertDefinition, AlertPolicy, JobAlerts, Term, channel_name};
 pub use auth::AuthDefinition;
 pub use body::OwnBody;
+pub use compiled::Compiled;
 pub use concurrency::{ConcurrencyKey, Rate};
 pub use context::Context;
 pub use definition::{Definition, FieldError};

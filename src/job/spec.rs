@@ -154,7 +154,7 @@ impl JobSpec {
         headers::check("headers", sent, false)?;
         let request = (request != RarePost::default()).then(|| Box::new(request));
         Ok(JobSpec {
-            schedule: Arc::new(schedule),
+            schedule,
             post: Post { url, delivery, rare: request },
             active: active.unwrap_or(true),
             seed_drawn,

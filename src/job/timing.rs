@@ -79,11 +79,11 @@ impl Timing {
     /// # Errors
     /// Names the member that is wrong, and what was expected.
     pub fn compile(&self, context: &Context<'_>) -> Result<Schedule, FieldError> {
-        self.compile_and_tell(context).map(|(schedule, _)| schedule)
+        self.compile_and_tell(context).map(|(schedule, _)| Arc::unwrap_or_clone(schedule))
     }
 
     /// The same, and whether a seed was drawn for it.
-    pub(super) fn compile_and_tell(&self, context: &Context<'_>) -> Result<(Schedule, Drawn), FieldError> {
+    pub(super) fn compile_and_tell(&self, context: &Context<'_>) -> Result<(Arc<Schedule>, Drawn), FieldError> {
         let plain = Terms::plain(self.rule(context)?);
         let mut terms = Terms {
             zone: self.zone(context)?,
@@ -103,7 +103,11 @@ impl Timing {
         if drawn.0 {
             terms.seed = context.seed;
         }
-        let schedule = Schedule::compile(&terms, context.anchor)
+        let schedule = match context.compiled {
+            Some(compiled) => compiled.compile(&terms, context.anchor),
+            None => Schedule::compile(&terms, context.anchor).map(Arc::new),
+        };
+        let schedule = schedule
             // What is wrong with the whole is told of the member, what is wrong with a field of it names that.
             .map_err(|why| FieldError::new("schedule", why.to_string().trim_start_matches("schedule: ")))?;
         Ok((schedule, drawn))

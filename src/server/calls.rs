@@ -25,7 +25,7 @@ use crate::core::{
     Reply, Report, RequestId, Run, Scheduler, Seq,
 };
 use crate::http::{Request, Response, Status};
-use crate::job::{Context, JobId, JobKey, Post, SharedPost};
+use crate::job::{Compiled, Context, JobId, JobKey, Post, SharedPost};
 use crate::limits::{
     CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, OUTPUT_MAX, PIECE_JOBS_MAX,
     SEED_END, TRIALS_MAX,
@@ -72,6 +72,8 @@ pub(super) struct Calls {
     pub(super) shared: bool,
     /// What is to be done with what is being looked up.
     pub(super) then: BTreeMap<RequestId, Then>,
+    /// Schedules that clients named a moment ago.
+    pub(super) compiled: Compiled,
     /// What is being tried out.
     pub(super) trials: BTreeMap<RequestId, Arc<Post>>,
     /// Who waits for what comes of a test of a channel.
@@ -467,6 +469,7 @@ impl Calls {
             zone: Some(&self.zone),
             calendars: Some(core.calendars()),
             seed,
+            compiled: Some(&self.compiled),
             ..Context::at(now.wall.floor())
         }
     }

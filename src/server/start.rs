@@ -39,7 +39,7 @@ use crate::clock;
 use crate::config::{Config, Listen};
 use crate::core::{Bounds, Input, Known, Scheduler, Settings};
 use crate::dispatch::{self, DispatchSettings, Pool};
-use crate::job::{Context, RetryPolicy};
+use crate::job::{Compiled, Context, RetryPolicy};
 use crate::limits::{
     ALERTS_IN_FLIGHT_MAX, ARM_LEAD_US, CHANNEL_PARCELS_MAX, CLUSTER_LEAD_US, CONNECT_TIME_MAX, OUTPUT_MAX, READERS,
     SKEW_MAX, TRIALS_MAX,
@@ -234,6 +234,7 @@ fn prepare(
         in_flight_max,
         changes_pending: 0,
         then: BTreeMap::new(),
+        compiled: Compiled::default(),
         trials: BTreeMap::new(),
         channel_tests: BTreeSet::new(),
         channels_changing: BTreeMap::new(),

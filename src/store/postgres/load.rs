@@ -8,7 +8,7 @@ use super::counts::{self, Whose};
 use super::session::Session;
 use super::taking::Claim;
 use crate::core::{Incident, Restored, Shard, Shards, StoredJob, Subject};
-use crate::job::{Context, JobKey};
+use crate::job::{Compiled, Context, JobKey};
 use crate::postgres::Error;
 use crate::store::sql::{Row, Sql, bad, integer};
 use crate::store::tables::rows::{SELECT_JOBS_WHERE, read_job};
@@ -86,6 +86,8 @@ pub(super) fn taken(
         let restored = Restored { shards: new, epochs, next_seq: 1, next_job: 1, next_incident: 1, newest: None };
         return Ok(Taken { rows, restored, incidents: Vec::new(), alerts: Vec::new(), messages: Vec::new() });
     }
+    let compiled = Compiled::default();
+    let context = &Context { compiled: Some(&compiled), ..*context };
     let newest = jobs(session, &new, secrets, context, job)?;
     // Of messages whose rows never came, as who sent them ended in between, nobody knows any more.
     session.query(FORGET_UNWRITTEN, &[&numbers(&new), &new.contains(Shard(0))])?;

@@ -9,7 +9,7 @@ use super::index::IndexWriter;
 use super::secrets::open_all;
 use super::{OpenError, Store, rows};
 use crate::core::{LedgerRow, Restored, Shards, Status, StoredJob, Totals};
-use crate::job::{Context, JobKey};
+use crate::job::{Compiled, Context, JobKey};
 use crate::store::tables::rows::{SELECT_JOBS, read_job};
 use crate::store::tables::secrets::Found;
 use crate::store::tables::{alerts, calendars, deliveries, incidents, settings, tokens};
@@ -46,6 +46,8 @@ pub(super) fn load(
     row: &mut impl FnMut(LedgerRow),
 ) -> rusqlite::Result<Loaded> {
     let mut ledger = read_ledger(connection, index)?;
+    let compiled = Compiled::default();
+    let context = &Context { compiled: Some(&compiled), ..*context };
     let jobs = read_jobs(connection, context, &ledger.totals, secrets, job)?;
     ledger.unfinished.drain(..).for_each(row);
     let max = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));

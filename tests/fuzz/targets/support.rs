@@ -62,6 +62,7 @@ pub fn context() -> Context<'static> {
         zone: None,
         calendars: Some(calendars),
         seed: Some(7),
+        compiled: None,
     }
 }
 
