@@ -285,7 +285,7 @@ impl Postgres {
             "listen_addresses=127.0.0.1".to_owned(),
             format!("unix_socket_directories={folder}"),
             // A standby must allow as many as its primary did when it was made.
-            format!("max_connections={}", if self.options.standby { 100 } else { 50 }),
+            format!("max_connections={}", if self.options.standby { 200 } else { 100 }),
             "shared_buffers=16MB".to_owned(),
             // Nothing is left of it elsewhere when it is killed.
             "dynamic_shared_memory_type=mmap".to_owned(),
