@@ -5,7 +5,7 @@ use http::Method;
 
 use super::connection::take;
 use super::exchange::{Asked, Exchange, Progress};
-use super::told::Telling;
+use super::told::{Telling, Told};
 use crate::core::Outcome;
 use crate::time::WallUs;
 
@@ -25,12 +25,25 @@ pub struct Heard {
 /// What an answer to a POST comes to that arrives in these pieces; behind the last one the target closes the connection. What
 /// it says is listened to whatever its status.
 pub fn hear<'a>(pieces: impl Iterator<Item = &'a [u8]>, now: WallUs) -> Heard {
+    let (outcome, reusable, told) = read(pieces, Telling::Beginning);
+    let retry_after_s = told.as_deref().and_then(|told| told.retry_after_s(now));
+    Heard { outcome, reusable, retry_after_s, response: told.and_then(|told| told.response()) }
+}
+
+/// The same where nothing else is of interest, as with what succeeds: the outcome, and whether the connection can carry
+/// another request.
+pub fn hear_outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Outcome, bool) {
+    let (outcome, reusable, _) = read(pieces, Telling::Nothing);
+    (outcome, reusable)
+}
+
+fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, interest: Telling) -> (Outcome, bool, Option<Box<Told>>) {
     let mut exchange = Exchange::begin(Asked { method: Method::POST, closes: false });
     let (mut partial, mut scratch) = (Vec::new(), [0; 4 * 1024]);
     let mut end = None;
     let mut pieces = pieces.filter(|piece| !piece.is_empty());
     for piece in pieces.by_ref() {
-        match take(&mut exchange, &mut partial, piece, &mut scratch, &|_| Telling::Beginning) {
+        match take(&mut exchange, &mut partial, piece, &mut scratch, &|_| interest) {
             Progress::More(_) | Progress::Listening { .. } | Progress::Decided { .. } => {}
             progress @ (Progress::Whole { .. } | Progress::Unusable(_)) => {
                 end = Some(progress);
@@ -46,7 +59,5 @@ pub fn hear<'a>(pieces: impl Iterator<Item = &'a [u8]>, now: WallUs) -> Heard {
             unreachable!("behind the last piece nothing is awaited")
         }
     };
-    let told = exchange.take_told();
-    let retry_after_s = told.as_deref().and_then(|told| told.retry_after_s(now));
-    Heard { outcome, reusable, retry_after_s, response: told.and_then(|told| told.response()) }
+    (outcome, reusable, exchange.take_told())
 }

@@ -49,7 +49,7 @@ use mio::{Poll, Waker};
 pub use allowlist::{Allowlist, MalformedAllowlist};
 pub use bell::Notify;
 pub use guard::check as may_reach;
-pub use heard::{Heard, hear};
+pub use heard::{Heard, hear, hear_outcome};
 pub use lease::Lease;
 pub use resolver::{System, ask_system, resolve};
 pub use stats::{PoolStats, WorkerStats};

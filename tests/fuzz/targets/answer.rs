@@ -2,7 +2,7 @@
 //! It must not open a connection.
 
 use punctual::core::Outcome;
-use punctual::dispatch::{Heard, hear};
+use punctual::dispatch::{Heard, hear, hear_outcome};
 use punctual::limits::{RESPONSE_LEN_MAX, RETRY_AFTER_MAX};
 
 use super::support::{Chance, NOW};
@@ -14,6 +14,8 @@ pub fn check(data: &[u8]) {
     let data = &data[..data.len().min(LEN_MAX)];
     let whole = hear([data].into_iter(), NOW);
     let Heard { outcome, reusable, retry_after_s, response } = &whole;
+    // Whoever only wants to know how it went reads it in another way.
+    assert_eq!(hear_outcome([data].into_iter()), (outcome.clone(), *reusable), "{}", data.escape_ascii());
 
     // Pieces do not matter. But where a limit is met, how much is taken beyond it; and of what is no answer, in which words
     // that is said: a line is looked at when it begins and when it is whole.
