@@ -242,7 +242,9 @@
 //!   there in one piece. It takes no memory of its own. Whatever else comes (pieces, chunks, interim answers, failures that are
 //!   listened to, anything odd) ureq-proto reads, which is made for it when the first bytes are there; so no rule of HTTP stands
 //!   here twice but these. A test holds both readings against each other.
-//! - **What is due is taken up in pieces** ([`limits::DUE_PER_TICK`]): workers send the first while the loop takes up the rest.
+//! - **What is due is taken up in pieces** ([`limits::DUE_PER_TICK`]): workers send the first while the loop takes up the rest. But
+//!   while something is in flight, or a target fails, all that is due is known before any of it is sent: healthy targets go
+//!   before silent ones.
 //! - **Memory is asked once for many.** With thousands of jobs what each is to send is in no cache. Loop and workers look at what
 //!   comes next one right behind the other, so that their waits overlap, before they do anything with it.
 //! - **A job is small.** What few jobs have is apart and costs the others a word: of a URL only its text and the places of its parts

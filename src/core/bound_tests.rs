@@ -88,6 +88,25 @@ fn a_job_that_waits_for_its_target_and_goes_leaves_its_place_to_the_next() {
 }
 
 #[test]
+fn what_is_due_is_sent_as_it_is_taken_up_unless_something_may_be_silent() {
+    let bounds = Bounds { due_per_tick: 2, ..Bounds::default() };
+    let mut stage = Stage::bounded(bounds, START, &[OFTEN; 6], Vec::new());
+    stage.settle();
+    for (second, pieces) in [(1, [2, 4, 6]), (2, [0, 0, 6])] {
+        stage.settle();
+        stage.now = Now { wall: WallUs::of(Instant::from_secs(START + second)), ..stage.now };
+        stage.fired.clear();
+        for sent in pieces {
+            assert!(stage.core.poll_timeout().is_reached(stage.now));
+            stage.feed(Input::Tick);
+            // What was sent in the first second nobody has answered when the second one begins.
+            assert_eq!(stage.fired.len(), sent, "second {second}");
+        }
+        assert!(!stage.core.poll_timeout().is_reached(stage.now));
+    }
+}
+
+#[test]
 fn more_than_is_armed_in_a_turn_is_armed_in_the_next() {
     let bounds = Bounds { missed_count_max: 1, misfire_all_max: 1, arm_steps_per_turn: 8, ..Bounds::default() };
     let mut stage =

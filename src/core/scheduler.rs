@@ -34,6 +34,8 @@ pub struct Scheduler {
     pub(super) phase: Phase,
     pub(super) jobs: Jobs,
     pub(super) executions: Executions,
+    /// Whether what is due just now is sent as it is taken up; None: nothing is left of that.
+    pub(super) in_pieces: Option<bool>,
     /// When the arm queue is to be taken up again, if only the turn's budget was used up.
     pub(super) arm_resume: Option<MonoUs>,
     pub(super) targets: Targets,
@@ -76,6 +78,7 @@ impl Scheduler {
             phase: Phase::Restoring,
             jobs: Jobs::default(),
             executions: Executions::default(),
+            in_pieces: None,
             arm_resume: None,
             targets: Targets::new(settings.in_flight_max, settings.bounds),
             keys: Keys::default(),
@@ -167,6 +170,10 @@ impl Scheduler {
         if self.phase != Phase::Running {
             return;
         }
+        // A target that is silent holds something. While one may be, all that is due is known before any of it is sent, so that
+        // others go first.
+        let in_pieces = self.targets.in_flight() == 0 && self.targets.failing() == 0;
+        let in_pieces = *self.in_pieces.get_or_insert(in_pieces);
         let mut jobs = Vec::new();
         for _ in 0..self.settings.bounds.due_per_tick {
             let Some(slot) = self.executions.pop_reached(now.wall) else { break };
@@ -177,8 +184,12 @@ impl Scheduler {
         black_box(jobs.iter().map(|&job| self.jobs[job].revision().number).fold(0, u32::wrapping_add));
         if self.executions.next_instant().is_some_and(|at| at <= now.wall) {
             // The others are due as well. Workers send these meanwhile.
-            return self.pump(now);
+            if in_pieces {
+                self.pump(now);
+            }
+            return;
         }
+        self.in_pieces = None;
         while let Some(slot) = self.executions.pop_retry(now.mono) {
             self.end_backoff(slot, now);
         }
