@@ -58,7 +58,7 @@ impl Scheduler {
             }
         }
         let execution = &self.executions[slot];
-        if let (Some(key), None) = (self.jobs[execution.job].key, execution.key()) {
+        if let (Some(key), None) = (self.jobs[execution.job].concurrency_key(), execution.key()) {
             if !self.keys.enter(key, now.mono) {
                 self.put_in_line(slot, Wait::ConcurrencyKey);
                 self.keys.wait(key, self.executions.handle(slot));
@@ -207,7 +207,7 @@ impl Scheduler {
         while let Some((key, handle)) = self.keys.next(now.mono) {
             let waits = self.executions.live(handle).is_some_and(|execution| {
                 let is_key = execution.waits_for() == Some(Wait::ConcurrencyKey);
-                execution.state() == State::Waiting && is_key && self.jobs[execution.job].key == Some(key)
+                execution.state() == State::Waiting && is_key && self.jobs[execution.job].concurrency_key() == Some(key)
             });
             if waits && !self.is_too_late(handle.slot, now) {
                 self.keys.begin(key, now.mono);

@@ -14,7 +14,7 @@ use super::sending::TOO_LATE;
 use crate::job::{JobSpec, Misfire};
 use crate::limits::{OVERLOAD_NOTICE_US, OVERLOAD_PAUSE_S};
 use crate::schedule::{Count, Schedule};
-use crate::time::{Instant, MonoUs, Now, US_PER_SECOND, WallUs};
+use crate::time::{Instant, MonoUs, Now, WallUs};
 
 /// Why an instant was missed, as clients read it in the row.
 const NOBODY_COULD_FIRE: &str = "missed: it passed while nobody could fire it";
@@ -83,7 +83,7 @@ impl PassedOver {
 impl Scheduler {
     /// Arms every job whose time has come, within the budget of a turn.
     pub(super) fn arm_due(&mut self, now: Now) {
-        self.jobs.queue_due(now.wall);
+        self.jobs.queue_through(self.horizon(now));
         self.arm_queued(now);
     }
 
@@ -156,8 +156,8 @@ impl Scheduler {
             if overload == Overload::None {
                 self.targets.stall(target, slot, key);
             }
-            let look = now.wall.plus_us(OVERLOAD_PAUSE_S * US_PER_SECOND);
-            self.schedule_arming(slot, now, Some(look));
+            let later = Instant::from_secs(self.horizon(now).as_secs().saturating_add(OVERLOAD_PAUSE_S));
+            self.schedule_arming(slot, now, Some(later));
             return steps;
         }
         self.jobs[slot].overload = Overload::None;
@@ -175,13 +175,12 @@ impl Scheduler {
         steps
     }
 
-    /// Sets when the job is looked at again: a lead before its next instant, or `look` if that is later.
-    pub(super) fn schedule_arming(&mut self, slot: u32, now: Now, look: Option<WallUs>) {
+    /// Sets when the job is looked at again: a lead before its next instant, or before `later` if that is later.
+    pub(super) fn schedule_arming(&mut self, slot: u32, now: Now, later: Option<Instant>) {
         let Some(next) = self.jobs[slot].next() else { return self.jobs.rest(slot) };
-        let at = WallUs::of(next).plus_us(-self.settings.lead_us);
-        let at = look.map_or(at, |look| at.max(look));
-        assert!(at > now.wall, "what is near is armed already");
-        self.jobs.arm_at(slot, at);
+        let second = later.map_or(next, |later| later.max(next));
+        assert!(second > self.horizon(now), "what is near is armed already");
+        self.jobs.arm_for(slot, second);
     }
 
     /// Settles what a job missed so far, while the spec that owes it is still in force.

@@ -390,10 +390,10 @@ impl Scheduler {
         let target = self.targets.join(revision.spec.post.url.target());
         self.targets.leave(std::mem::replace(&mut self.jobs[slot].target, target));
         let key = self.join_key(&revision.spec);
-        let before = (self.jobs[slot].key, self.jobs[slot].overlap());
+        let before = (self.jobs[slot].concurrency_key(), self.jobs[slot].overlap());
         let is_same = before == (key, revision.spec.overlap());
         self.leave_key(slot);
-        self.jobs[slot].key = key;
+        self.jobs[slot].set_concurrency_key(key);
         self.jobs.replace(slot, revision, armed_through);
         if !is_same {
             self.admit_anew(slot, now);

@@ -37,6 +37,7 @@ use super::attempt::Handle;
 use super::details::Wait;
 use super::incident::RowNews;
 use super::key::Kind;
+use super::link::Link;
 use super::overdue::Overdue;
 use super::record::LedgerRow;
 use crate::time::{DeadlineHeap, Instant, MonoUs, WallUs};
@@ -80,7 +81,7 @@ pub(super) struct Execution {
     /// The target that an attempt in flight, a wait for a retry, or one for others, was counted for.
     sent_to: u32,
     /// The concurrency key under which its attempt is under way, if it has one.
-    key: Option<u32>,
+    key: Link,
     /// Whether it runs, as far as other executions of its job are concerned: its turn among them has come.
     pub(super) runs: bool,
     /// Whether an attempt of it may have reached its target.
@@ -88,8 +89,19 @@ pub(super) struct Execution {
     /// What its final row carries beside itself.
     pub(super) news: Option<Box<RowNews>>,
     /// Neighbours in the job's list of executions.
-    prev: Option<u32>,
-    next: Option<u32>,
+    prev: Link,
+    next: Link,
+    /// Of all of its job, if it is the newest one.
+    counts: Counts,
+}
+
+/// What the executions of a job come to. The newest one keeps it, so that a job without any takes no memory for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    /// How many scheduled ones are to run, or do: none that is withheld or decided.
+    to_run: u32,
+    /// How many clients asked for.
+    asked_for: u32,
 }
 
 impl Execution {
@@ -104,7 +116,7 @@ impl Execution {
 
     /// The concurrency key under which its attempt is under way.
     pub(super) fn key(&self) -> Option<u32> {
-        self.key
+        self.key.get()
     }
 
     /// What it waits for, as its row says.
@@ -161,18 +173,8 @@ pub(super) struct Executions {
     waiting: usize,
     /// Those that could be sent, by when they became due.
     overdue: Overdue,
-    /// Those of each job, by the slot of the job.
-    lists: Vec<List>,
-}
-
-/// The executions of one job.
-#[derive(Clone, Copy, Debug, Default)]
-struct List {
-    newest: Option<u32>,
-    /// How many scheduled ones are to run, or do: none that is withheld or decided.
-    to_run: u32,
-    /// How many clients asked for.
-    asked_for: u32,
+    /// The newest one of each job, by the slot of the job.
+    newest: Vec<Link>,
 }
 
 impl Index<u32> for Executions {
@@ -257,13 +259,13 @@ impl Executions {
 
     /// Its attempt is under way under this concurrency key.
     pub(super) fn take_key(&mut self, slot: u32, key: u32) {
-        let before = self[slot].key.replace(key);
-        assert_eq!(before, None, "an attempt is under way under one key");
+        let before = std::mem::replace(&mut self[slot].key, key.into());
+        assert_eq!(before, Link::NONE, "an attempt is under way under one key");
     }
 
     /// Its attempt is under way under no key any more; which it was.
     pub(super) fn give_key_back(&mut self, slot: u32) -> Option<u32> {
-        self[slot].key.take()
+        std::mem::replace(&mut self[slot].key, Link::NONE).get()
     }
 
     /// Its attempt leaves for this target.
@@ -316,40 +318,56 @@ impl Executions {
 
     fn remove(&mut self, slot: u32) -> Execution {
         let gone = self.slab.remove(slot as usize);
-        assert!(gone.key.is_none(), "an execution is forgotten that holds a key");
+        assert!(gone.key().is_none(), "an execution is forgotten that holds a key");
         self.leave_heaps(slot);
-        let list = &mut self.lists[gone.job as usize];
-        list.to_run -= u32::from(is_to_run(gone.row.key.kind, gone.state));
-        list.asked_for -= u32::from(gone.is_asked_for());
-        match gone.prev {
-            None => list.newest = gone.next,
-            Some(prev) => self[prev].next = gone.next,
-        }
-        if let Some(next) = gone.next {
+        if let Some(next) = gone.next.get() {
             self[next].prev = gone.prev;
+        }
+        match (gone.prev.get(), gone.next.get()) {
+            (Some(prev), _) => self[prev].next = gone.next,
+            (None, next) => {
+                self.newest[gone.job as usize] = gone.next;
+                next.into_iter().for_each(|next| self[next].counts = gone.counts);
+            }
+        }
+        if let Some(counts) = self.counts_mut(gone.job) {
+            counts.to_run -= u32::from(is_to_run(gone.row.key.kind, gone.state));
+            counts.asked_for -= u32::from(gone.is_asked_for());
         }
         gone
     }
 
     fn insert(&mut self, row: LedgerRow, job: u32, state: State, written_as: u64) -> u32 {
-        if self.lists.len() <= job as usize {
-            self.lists.resize(job as usize + 1, List::default());
+        if self.newest.len() <= job as usize {
+            self.newest.resize(job as usize + 1, Link::NONE);
         }
         if is_sendable(state) {
             self.overdue.add(row.due);
         }
-        let list = &mut self.lists[job as usize];
-        list.to_run += u32::from(is_to_run(row.key.kind, state));
-        list.asked_for += u32::from(row.key.kind != Kind::Scheduled);
-        let next = list.newest;
-        let (ready, sent_to, key, runs, news, prev) = (None, 0, None, false, None, None);
-        let mut new =
-            Execution { row, job, state, written_as, ready, sent_to, key, runs, maybe_sent: false, news, prev, next };
+        let next = self.newest(job);
+        let mut counts = self.counts(job);
+        counts.to_run += u32::from(is_to_run(row.key.kind, state));
+        counts.asked_for += u32::from(row.key.kind != Kind::Scheduled);
+        let mut new = Execution {
+            row,
+            job,
+            state,
+            written_as,
+            ready: None,
+            sent_to: 0,
+            key: Link::NONE,
+            runs: false,
+            maybe_sent: false,
+            news: None,
+            prev: Link::NONE,
+            next: next.into(),
+            counts,
+        };
         new.maybe_sent = new.may_look_sent();
         let slot = super::slot(self.slab.insert(new));
-        self.lists[job as usize].newest = Some(slot);
+        self.newest[job as usize] = slot.into();
         if let Some(next) = next {
-            self[next].prev = Some(slot);
+            self[next].prev = slot.into();
         }
         slot
     }
@@ -367,8 +385,11 @@ impl Executions {
             (true, true) | (false, false) => {}
         }
         self.waiting = self.waiting + is_waiting(to) - is_waiting(now);
-        let list = &mut self.lists[job as usize];
-        list.to_run = list.to_run + u32::from(is_to_run(kind, to)) - u32::from(is_to_run(kind, now));
+        let (was_to_run, is_to_run) = (is_to_run(kind, now), is_to_run(kind, to));
+        if was_to_run != is_to_run {
+            let counts = self.counts_mut(job).expect("a job that has an execution has a newest one");
+            counts.to_run = counts.to_run + u32::from(is_to_run) - u32::from(was_to_run);
+        }
     }
 
     fn leave_heaps(&mut self, slot: u32) {
@@ -415,18 +436,30 @@ impl Executions {
 
     /// A job's executions, newest first.
     pub(super) fn of_job(&self, job: u32) -> impl Iterator<Item = u32> {
-        let newest = self.lists.get(job as usize).and_then(|list| list.newest);
-        std::iter::successors(newest, |&slot| self[slot].next)
+        std::iter::successors(self.newest(job), |&slot| self[slot].next.get())
     }
 
     /// How many scheduled executions of a job are to run, or do.
     pub(super) fn to_run(&self, job: u32) -> u32 {
-        self.lists.get(job as usize).map_or(0, |list| list.to_run)
+        self.counts(job).to_run
     }
 
     /// How many executions of a job there are that clients asked for.
     pub(super) fn asked_for(&self, job: u32) -> u32 {
-        self.lists.get(job as usize).map_or(0, |list| list.asked_for)
+        self.counts(job).asked_for
+    }
+
+    fn newest(&self, job: u32) -> Option<u32> {
+        self.newest.get(job as usize)?.get()
+    }
+
+    fn counts(&self, job: u32) -> Counts {
+        self.newest(job).map(|slot| self[slot].counts).unwrap_or_default()
+    }
+
+    fn counts_mut(&mut self, job: u32) -> Option<&mut Counts> {
+        let newest = self.newest(job)?;
+        Some(&mut self[newest].counts)
     }
 
     /// A job's executions in a state, newest first.
@@ -490,9 +523,9 @@ impl Executions {
             assert_eq!(self.fire_heap.key(slot).is_some(), armed, "the fire heap holds what is armed");
             assert_eq!(self.retry_heap.key(slot).is_some(), backoff, "the retry heap holds what backs off");
             in_flight += u32::from(execution.state == State::InFlight);
-            holders += u32::from(execution.key.is_some());
+            holders += u32::from(execution.key().is_some());
             let under_way = [State::Held, State::Queued, State::InFlight, State::Elsewhere].contains(&execution.state);
-            assert!(under_way || execution.key.is_none(), "a key is held by an execution that is not under way");
+            assert!(under_way || execution.key().is_none(), "a key is held by an execution that is not under way");
         }
         let waiting = self.slab.iter().filter(|(_, execution)| execution.state == State::Waiting).count();
         assert_eq!(waiting, self.waiting, "those that wait are counted wrong");

@@ -10,6 +10,7 @@ use slab::Slab;
 
 use super::io::{Command, RequestId};
 use super::key_index::KeyIndex;
+use super::link::Link;
 use super::shard::{Shard, Shards};
 use super::tally::Tally;
 use crate::job::{JobKey, JobSpec, Revision};
@@ -19,6 +20,19 @@ use crate::time::{DeadlineHeap, Instant, WallUs};
 /// No schedule has this instant.
 const NEVER: Instant = Instant::from_secs(i64::MAX);
 
+/// A second in which a schedule may be due, in half of the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Second(u32);
+
+const _: () = assert!(Instant::FIRST.as_secs() == 0 && Instant::LAST.as_secs() < u32::MAX as i64);
+
+impl Second {
+    /// The one nearest to it.
+    fn near(instant: Instant) -> Second {
+        Second(u32::try_from(instant.as_secs().max(0)).unwrap_or(u32::MAX))
+    }
+}
+
 /// A job in memory.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -27,7 +41,7 @@ pub(super) struct Job {
     shard: Shard,
     pub(super) target: u32,
     /// The concurrency key it names.
-    pub(super) key: Option<u32>,
+    concurrency_key: Link,
     /// None: nothing of it has ended.
     tally: Option<Box<Tally>>,
     /// Every instant up to here is armed, settled, or not owed.
@@ -120,7 +134,7 @@ impl Job {
             shard: Shard::of(&revision),
             revision,
             target,
-            key,
+            concurrency_key: key.into(),
             tally: None,
             armed_through: since,
             due_through: since,
@@ -171,6 +185,16 @@ impl Job {
     /// Its key.
     pub(super) fn key(&self) -> JobKey {
         self.revision.id.key()
+    }
+
+    /// The concurrency key it names.
+    pub(super) fn concurrency_key(&self) -> Option<u32> {
+        self.concurrency_key.get()
+    }
+
+    /// It names this concurrency key from here on.
+    pub(super) fn set_concurrency_key(&mut self, key: Option<u32>) {
+        self.concurrency_key = key.into();
     }
 
     /// Every instant up to here is armed, settled, or not owed.
@@ -226,8 +250,8 @@ pub(super) struct Jobs {
     slab: Slab<Job>,
     by_key: KeyIndex,
     next_key: u64,
-    /// Jobs by the wall time at which their next instant is to be armed.
-    arm_heap: DeadlineHeap<WallUs>,
+    /// Jobs by the second for which they are to be armed.
+    arm_heap: DeadlineHeap<Second>,
     /// Jobs whose arming waits for the disk or for the next turn, oldest first.
     arm_queue: VecDeque<(u32, JobKey)>,
     schedules: HashSet<Arc<Schedule>>,
@@ -537,9 +561,9 @@ impl Jobs {
 
 /// When jobs are armed.
 impl Jobs {
-    /// The job is looked at again at this time.
-    pub(super) fn arm_at(&mut self, slot: u32, at: WallUs) {
-        self.arm_heap.set(slot, at);
+    /// The job is looked at again when it is time to arm what is due in this second.
+    pub(super) fn arm_for(&mut self, slot: u32, second: Instant) {
+        self.arm_heap.set(slot, Second::near(second));
     }
 
     /// The job is not looked at until something else happens to it.
@@ -547,14 +571,14 @@ impl Jobs {
         self.arm_heap.remove(slot);
     }
 
-    /// When the next job is to be looked at.
-    pub(super) fn next_arming(&self) -> Option<WallUs> {
-        self.arm_heap.peek().map(|(at, _)| at)
+    /// The second for which the next job is to be looked at.
+    pub(super) fn next_arming(&self) -> Option<Instant> {
+        self.arm_heap.peek().map(|(second, _)| Instant::from_secs(second.0.into()))
     }
 
-    /// Puts every job whose time has come into the arm queue.
-    pub(super) fn queue_due(&mut self, wall: WallUs) {
-        while let Some(slot) = self.arm_heap.pop_due(wall) {
+    /// Puts every job that is to be armed for this second or an earlier one into the arm queue.
+    pub(super) fn queue_through(&mut self, horizon: Instant) {
+        while let Some(slot) = self.arm_heap.pop_due(Second::near(horizon)) {
             self.queue_arming(slot);
         }
     }

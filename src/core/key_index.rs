@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use super::link::Link;
 use crate::job::JobKey;
 
 /// Keys on a page.
 const PAGE: usize = 64;
-/// In the place of a slot: there is no such job.
-const NONE: u32 = u32::MAX;
 
 /// Slots by key, in the order of keys. A million keys that follow each other take nine bytes each, a third of what a tree of
 /// single ones takes.
@@ -20,12 +19,12 @@ pub(super) struct KeyIndex {
 
 #[derive(Debug)]
 struct Page {
-    slots: [u32; PAGE],
+    slots: [Link; PAGE],
     used: u32,
 }
 
 impl Page {
-    const EMPTY: Page = Page { slots: [NONE; PAGE], used: 0 };
+    const EMPTY: Page = Page { slots: [Link::NONE; PAGE], used: 0 };
 }
 
 /// The page of a key, and its place there.
@@ -40,7 +39,7 @@ impl KeyIndex {
 
     pub(super) fn get(&self, key: JobKey) -> Option<u32> {
         let (page, at) = place(key);
-        self.pages.get(&page).map(|page| page.slots[at]).filter(|&slot| slot != NONE)
+        self.pages.get(&page)?.slots[at].get()
     }
 
     /// Puts a key there that is not there.
@@ -50,8 +49,8 @@ impl KeyIndex {
     pub(super) fn insert(&mut self, key: JobKey, slot: u32) {
         let (page, at) = place(key);
         let page = self.pages.entry(page).or_insert_with(|| Box::new(Page::EMPTY));
-        assert_eq!(page.slots[at], NONE, "a key is used once");
-        page.slots[at] = slot;
+        assert_eq!(page.slots[at], Link::NONE, "a key is used once");
+        page.slots[at] = slot.into();
         page.used += 1;
         self.len += 1;
     }
@@ -60,7 +59,7 @@ impl KeyIndex {
     pub(super) fn remove(&mut self, key: JobKey) {
         let (number, at) = place(key);
         let Some(page) = self.pages.get_mut(&number) else { return };
-        if std::mem::replace(&mut page.slots[at], NONE) == NONE {
+        if std::mem::replace(&mut page.slots[at], Link::NONE) == Link::NONE {
             return;
         }
         page.used -= 1;
@@ -79,7 +78,7 @@ impl KeyIndex {
             let from = if number == first { at } else { 0 };
             &page.slots[from..]
         });
-        slots.copied().filter(|&slot| slot != NONE)
+        slots.filter_map(|slot| slot.get())
     }
 }
 

@@ -91,7 +91,7 @@ impl Scheduler {
         if self.is_of_its_era(job, &key) {
             self.jobs.pass(job, key.instant);
         }
-        if let Some(key) = self.jobs[job].key {
+        if let Some(key) = self.jobs[job].concurrency_key() {
             self.keys.occupy(key);
             self.executions.take_key(slot, key);
         }
@@ -238,7 +238,7 @@ impl Scheduler {
                 continue;
             }
             if let Some(next) = self.jobs[slot].next() {
-                self.jobs.arm_at(slot, WallUs::of(next).plus_us(-self.settings.lead_us));
+                self.jobs.arm_for(slot, next);
             }
         }
     }

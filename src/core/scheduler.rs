@@ -25,7 +25,7 @@ use super::targets::Targets;
 use super::watching::Watches;
 use crate::job::{Delivery, JobSpec};
 use crate::limits::{ARM_LEAD_US, CLUSTER_LEAD_US};
-use crate::time::{Deadline, MonoUs, Now};
+use crate::time::{Deadline, MonoUs, Now, WallUs};
 
 /// The scheduler: a pure state machine over jobs and executions.
 #[derive(Debug)]
@@ -148,7 +148,8 @@ impl Scheduler {
         if self.phase != Phase::Running {
             return Deadline::default();
         }
-        let wall = [self.jobs.next_arming(), self.executions.next_instant(), self.next_silence_end()];
+        let arming = self.jobs.next_arming().map(|second| WallUs::of(second).plus_us(-self.settings.lead_us));
+        let wall = [arming, self.executions.next_instant(), self.next_silence_end()];
         let mono = [
             self.executions.next_retry(),
             // Nobody begins while nothing may be sent, and then there is a new lease before anything else.
@@ -339,10 +340,11 @@ impl Scheduler {
 
     /// A job names its key no more: it goes, or another revision of it comes.
     pub(super) fn leave_key(&mut self, slot: u32) {
-        if let (Some(key), Some(named)) = (self.jobs[slot].key, self.jobs[slot].spec().concurrency_key()) {
+        if let (Some(key), Some(named)) = (self.jobs[slot].concurrency_key(), self.jobs[slot].spec().concurrency_key())
+        {
             self.keys.leave(key, named);
         }
-        self.jobs[slot].key = None;
+        self.jobs[slot].set_concurrency_key(None);
     }
 
     /// The concurrency key of a spec that is to be a job's.
