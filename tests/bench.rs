@@ -53,6 +53,33 @@ fn a_tiny_run_reports_every_execution_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_is_due_beside_for_a_while_is_counted_apart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let json = folder.path().join("result.json");
+    let flags =
+        ["--jobs=5", "--seconds=2", "--warm-up=1", "--limit-seconds=1", "--overload=10", "--overload-seconds=2"];
+    let output = bench(&[&flags[..], &["--json", json.to_str().expect("text")]].concat(), folder.path());
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{printed}{said}");
+    assert!(printed.contains("20  arrived of 20 due"), "{printed}");
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("written")).expect("JSON");
+    let at = |path: &str| report.pointer(path).unwrap_or_else(|| panic!("{path} is missing in {report:#}"));
+    for (path, expected) in [
+        ("/result/due", 5 * 6),
+        ("/result/arrived", 5 * 6),
+        ("/result/notDue", 0),
+        ("/overload/due", 20),
+        ("/overload/arrived", 20),
+        ("/setup/seconds", 6),
+        ("/setup/overloadJobs", 10),
+    ] {
+        assert_eq!(at(path).as_u64(), Some(expected), "{path}");
+    }
+    assert!(at("/creation/alonePerSecond").as_f64().is_some_and(|figure| figure > 0.0));
+    assert!(at("/overload/p99Ms/before").as_f64().is_some_and(|figure| figure > 0.0));
+}
+
+#[test]
 fn what_never_comes_is_missed_unless_that_is_allowed_and_nothing_at_all_is_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     // Answers that take longer than their second: of one attempt at a time, most cannot go out.

@@ -12,13 +12,16 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 
 use super::client::{Answer, Next, Source, drive};
+use super::folder;
 use super::procfs;
 use super::receiver::{Behaviour, Receiver};
 use super::spread::Spread;
 use super::stream::Identity;
+use crate::clock;
 use crate::core::{Attempt, Class, ExecutionId, Handle, Kind, Seq};
 use crate::dispatch::{self, Allowlist, DispatchSettings, Pool};
-use crate::job::{JobId, JobKey, Post, SharedPost, TargetUrl};
+use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Post, Revision, SharedPost, TargetUrl};
+use crate::store;
 use crate::time::Instant as Second;
 
 /// Connections of the bare client.
@@ -71,6 +74,18 @@ pub(super) fn sync(folder: &Path) -> Option<Sync> {
     let mut took = took.ok()?;
     took.sort_unstable();
     Some(Sync { p50_us: took[SYNCS / 2], p99_us: took[SYNCS * 99 / 100] })
+}
+
+/// How many jobs a second SQLite alone creates in this folder, so many with each commit; None where that is not possible.
+pub(super) fn creations(folder: &Path, batch: usize, time: Duration) -> Option<f64> {
+    let now = clock::wall();
+    let definition = Definition::plain("0 0 0 1 1 *", "http://127.0.0.1:9/created-alone");
+    let spec = JobSpec::compile(&definition, &Context::at(now.floor())).ok()?;
+    let jobs = (1..).map(|key| Revision::first(JobId::new(JobKey(key), [1; 10]), spec.clone(), now));
+    let folder = folder::make(folder).ok()?;
+    let rate = store::creations_alone(&folder.join("alone.db"), jobs, batch, time);
+    folder::discard(&folder);
+    rate.ok()
 }
 
 /// Measures each for so long.

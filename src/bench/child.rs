@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::options::ChildOptions;
 use super::procfs::{self, Usage};
 use super::stream::Identity;
-use super::{BenchError, history};
+use super::{BenchError, folder, history};
 
 /// How long the server may take to start; it grows with what its database holds.
 const START_TIME_MAX: Duration = Duration::from_secs(120);
@@ -72,19 +72,19 @@ impl Child {
         identity: Option<&Identity>,
         say: &mut dyn FnMut(&str),
     ) -> Result<Child, BenchError> {
-        let folder = make_folder(&options.folder)?;
+        let folder = folder::make(&options.folder)?;
         let database = folder.join("bench.db");
         if options.history > 0 {
             say(&format!("filling the database with {} finished executions", options.history));
             if let Err(why) = history::fill(&database, options.history) {
-                discard(&folder);
+                folder::discard(&folder);
                 return Err(why);
             }
         }
         match spawn(options, place, identity, &folder, &database) {
             Ok(process) => await_address(process, place.name, folder, options.keep),
             Err(why) => {
-                discard(&folder);
+                folder::discard(&folder);
                 Err(BenchError::Server(format!("failed to start the server: {why}")))
             }
         }
@@ -171,21 +171,9 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.stop();
         if !self.keep {
-            discard(&self.folder);
+            folder::discard(&self.folder);
         }
     }
-}
-
-fn make_folder(parent: &Path) -> Result<PathBuf, BenchError> {
-    let made = (0..1_000).find_map(|number| {
-        let folder = parent.join(format!("punctual-bench-{}-{number}", std::process::id()));
-        match fs::create_dir(&folder) {
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => None,
-            Err(why) => Some(Err(BenchError::File(folder, why))),
-            Ok(()) => Some(Ok(folder)),
-        }
-    });
-    made.unwrap_or_else(|| Err(BenchError::File(parent.to_owned(), io::ErrorKind::AlreadyExists.into())))
 }
 
 fn spawn(
@@ -281,9 +269,4 @@ fn terminate(process: &mut Process) {
 #[cfg(not(target_os = "linux"))]
 fn terminate(process: &mut Process) {
     drop(process.kill());
-}
-
-/// What is left in a folder for temporary files does no harm.
-fn discard(folder: &Path) {
-    drop(fs::remove_dir_all(folder));
 }

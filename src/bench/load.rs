@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::client::{Answer, Next, Source};
+use super::identity::print_instant;
 
 /// A wait that the timer's own coarseness explains; a longer one counts as time the answer took.
 const TIMER_SLOP: Duration = Duration::from_millis(2);
@@ -15,10 +16,25 @@ const REFUSED_REST: Duration = Duration::from_millis(20);
 /// Latencies are kept up to this, in microseconds.
 const HIGHEST_US: u64 = 60_000_000;
 
+/// When jobs are due.
+#[derive(Clone, Debug)]
+pub(super) struct When {
+    pub(super) schedule: String,
+    /// Only from the first of these Unix seconds on, and before the second.
+    pub(super) between: Option<(u32, u32)>,
+}
+
+impl When {
+    /// By this schedule, always.
+    pub(super) fn by(schedule: &str) -> When {
+        When { schedule: schedule.to_owned(), between: None }
+    }
+}
+
 /// Creates jobs, each once, as fast as the API takes them.
 pub(super) struct Create<'a> {
     host: &'a str,
-    schedule: &'a str,
+    when: &'a When,
     url: &'a dyn Fn(u32) -> String,
     count: u32,
     given: u32,
@@ -31,10 +47,10 @@ pub(super) struct Create<'a> {
 }
 
 impl<'a> Create<'a> {
-    /// So many jobs with this schedule; `url` says where job n POSTs to.
-    pub(super) fn new(host: &'a str, schedule: &'a str, count: u32, url: &'a dyn Fn(u32) -> String) -> Create<'a> {
+    /// So many jobs that are due then; `url` says where job n POSTs to.
+    pub(super) fn new(host: &'a str, when: &'a When, count: u32, url: &'a dyn Fn(u32) -> String) -> Create<'a> {
         let ids = BTreeMap::new();
-        Create { host, schedule, url, count, given: 0, refused: Vec::new(), rest_until: None, ids, failure: None }
+        Create { host, when, url, count, given: 0, refused: Vec::new(), rest_until: None, ids, failure: None }
     }
 }
 
@@ -56,7 +72,7 @@ impl Source for Create<'_> {
                 None => return Next::Done,
             }
         };
-        write_create(out, self.host, self.schedule, &(self.url)(job));
+        write_create(out, self.host, self.when, &(self.url)(job));
         Next::Send { tag: job.into() }
     }
 
@@ -106,7 +122,7 @@ impl Source for Delete<'_> {
 /// Creates and reads at a set pace. What is late because no connection was free counts as time the answer took.
 pub(super) struct Paced {
     host: String,
-    schedule: String,
+    when: When,
     known: Vec<String>,
     creates: Pace,
     gets: Pace,
@@ -138,17 +154,16 @@ pub(super) struct PaceResult {
 }
 
 impl Paced {
-    /// From `start` on; reads are of the `known` jobs, created ones are due by `schedule`.
+    /// From `start` on; reads are of the `known` jobs, created ones are due when it says.
     pub(super) fn new(
         host: &str,
-        schedule: &str,
+        when: When,
         known: Vec<String>,
         (creates, gets): (u32, u32),
         start: Instant,
     ) -> Paced {
         let (creates, gets) = (Pace::new(start, creates), Pace::new(start, gets));
-        let (host, schedule) = (host.to_owned(), schedule.to_owned());
-        Paced { host, schedule, known, creates, gets, created: Vec::new() }
+        Paced { host: host.to_owned(), when, known, creates, gets, created: Vec::new() }
     }
 
     /// Creations, then reads.
@@ -171,7 +186,7 @@ impl Source for Paced {
         }
         let meant = if now - at < TIMER_SLOP { now } else { at };
         let place = if is_create {
-            write_create(out, &self.host, &self.schedule, "http://127.0.0.1:9/created-beside");
+            write_create(out, &self.host, &self.when, "http://127.0.0.1:9/created-beside");
             self.creates.begin(meant)
         } else {
             let which = usize::try_from(self.gets.given.wrapping_mul(7_919)).unwrap_or(0) % self.known.len().max(1);
@@ -233,8 +248,14 @@ impl Pace {
     }
 }
 
-fn write_create(out: &mut Vec<u8>, host: &str, schedule: &str, url: &str) {
-    let body = serde_json::json!({ "schedule": schedule, "api": url, "type": "ATLEAST_ONCE" }).to_string();
+fn write_create(out: &mut Vec<u8>, host: &str, when: &When, url: &str) {
+    let mut body = serde_json::json!({ "schedule": when.schedule, "api": url, "type": "ATLEAST_ONCE" });
+    if let Some((from, until)) = when.between {
+        body["startsAt"] = print_instant(from).into();
+        // Its last second still counts.
+        body["endsAt"] = print_instant(until - 1).into();
+    }
+    let body = body.to_string();
     let head = format!(
         "POST /api/jobs HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
@@ -258,7 +279,8 @@ mod tests {
     #[test]
     fn a_refused_creation_is_tried_again_and_a_failed_one_ends_the_rest() {
         let url = |job| format!("http://127.0.0.1:1/job/{job}");
-        let mut create = Create::new("h", "@daily", 2, &url);
+        let daily = When::by("@daily");
+        let mut create = Create::new("h", &daily, 2, &url);
         let (now, mut out) = (Instant::now(), Vec::new());
         let answer = |tag, status, body| Answer { tag, status, body, sent: now, at: now };
         assert_eq!(create.next(now, &mut out), Next::Send { tag: 0 });
@@ -276,7 +298,7 @@ mod tests {
     #[test]
     fn a_paced_request_that_had_to_wait_counts_from_when_it_was_meant() {
         let start = Instant::now();
-        let mut paced = Paced::new("h", "@daily", vec!["a".to_owned()], (0, 10), start);
+        let mut paced = Paced::new("h", When::by("@daily"), vec!["a".to_owned()], (0, 10), start);
         let mut out = Vec::new();
         let sent = start + Duration::from_millis(500);
         let Next::Send { tag } = paced.next(sent, &mut out) else { panic!("it is due") };

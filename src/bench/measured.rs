@@ -9,6 +9,7 @@ use super::Verdict;
 use super::ceiling::{Limits, Sync};
 use super::child::{Files, Stopped};
 use super::load::PaceResult;
+use super::overload::OverloadFigures;
 use super::procfs::{Machine, Usage};
 use super::takeover::TakeoverFigures;
 use super::tally::{Counts, Drift, SecondLine};
@@ -20,6 +21,8 @@ pub(super) struct Measured {
     pub(super) machine: Machine,
     pub(super) limits: Option<Limits>,
     pub(super) sync: Option<Sync>,
+    /// Jobs a second that SQLite alone creates, as many with a commit as the API is asked for at once.
+    pub(super) creations_alone: Option<f64>,
     /// The window, in Unix seconds.
     pub(super) window: (u32, u32),
     pub(super) counts: Counts,
@@ -40,6 +43,7 @@ pub(super) struct Measured {
     pub(super) nodes: Vec<NodeFigures>,
     /// How long it took until each node had its share.
     pub(super) settled: Option<Duration>,
+    pub(super) overload: Option<OverloadFigures>,
     pub(super) takeover: Option<TakeoverFigures>,
     /// What a shared database has of the window.
     pub(super) history: Option<Became>,

@@ -8,9 +8,10 @@
 //! - `subject`: who is measured, our own server (`child`, with `history` beforehand), several of them that are `nodes` of one
 //!   database, or another;
 //! - `receiver`, `spread`, `connection`, `stream`, `identity`: arrivals;
-//! - `tally`: what arrivals mean; `takeover`: what they mean once a node was killed;
+//! - `tally`: what arrivals mean; `takeover`: what they mean once a node was killed; `overload`: what is due beside them for
+//!   a while, and what it did to them;
 //! - `client`, `load`: the event-loop client, and what it asks of an API;
-//! - `ceiling`, `procfs`: what the machine can do, and what processes use of it;
+//! - `ceiling`, `procfs`: what the machine can do (in a `folder` that goes again), and what processes use of it;
 //! - `progress`: what is said meanwhile; `measured`: everything that was found out;
 //! - `report`, `table`, `plot`: the result as JSON, as text, as a drawing.
 
@@ -18,12 +19,14 @@ mod ceiling;
 mod child;
 mod client;
 mod connection;
+mod folder;
 mod history;
 mod identity;
 mod load;
 mod measured;
 mod nodes;
 mod options;
+mod overload;
 mod plot;
 mod procfs;
 mod progress;
@@ -46,7 +49,7 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-pub use options::{ChildOptions, Mode, Options, SharedOptions, Spread, Subject};
+pub use options::{ChildOptions, Mode, Options, OverloadOptions, SharedOptions, Spread, Subject};
 
 use progress::Progress;
 

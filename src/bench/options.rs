@@ -44,6 +44,8 @@ pub struct Options {
     pub slack_us: i64,
     /// Jobs beside the measured ones, due tomorrow.
     pub idle_jobs: u32,
+    /// Jobs beside the measured ones, due every second in the middle of the window.
+    pub overload: Option<OverloadOptions>,
     /// Jobs created in every second of the window.
     pub api_creates: u32,
     /// Jobs read in every second of the window.
@@ -71,6 +73,17 @@ impl Options {
     pub(super) fn kills(&self) -> bool {
         self.shared().is_some_and(|shared| shared.kill)
     }
+}
+
+/// More than there is room for, perhaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverloadOptions {
+    /// How many jobs are due every second.
+    pub jobs: u32,
+    /// For how many seconds.
+    pub seconds: u32,
+    /// How many seconds of the window come before it.
+    pub before: u32,
 }
 
 /// The shape of the load.

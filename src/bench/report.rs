@@ -8,6 +8,7 @@ use super::identity::print_instant;
 use super::load::PaceResult;
 use super::measured::{Measured, NodeFigures};
 use super::options::{Mode, Options, Subject};
+use super::overload::OverloadFigures;
 use super::takeover::TakeoverFigures;
 use super::tally::{Drift, SecondLine};
 use crate::clock;
@@ -34,6 +35,7 @@ pub(super) fn json(options: &Options, found: &Measured, verdict: &Verdict, comma
         "setup": setup(options),
         "window": { "from": print_instant(found.window.0), "until": print_instant(found.window.1) },
         "result": result(found),
+        "overload": found.overload.as_ref().map(overload),
         "takeover": found.takeover.as_ref().map(takeover),
         "history": found.history.map(|history| json!({
             "sent": history.sent, "twice": history.twice, "unsent": history.unsent,
@@ -50,6 +52,7 @@ pub(super) fn json(options: &Options, found: &Measured, verdict: &Verdict, comma
         "receiver": receiver(found),
         "creation": found.creation.map(|took| json!({
             "jobs": options.jobs, "perSecond": per(options.jobs.into(), took.as_secs_f64()),
+            "alonePerSecond": found.creations_alone,
         })),
         "apiLoad": found.api_load.map(|[creates, gets]| json!({
             "creates": pace(found, creates), "gets": pace(found, gets),
@@ -87,7 +90,8 @@ fn setup(options: &Options) -> Value {
         "warmUpSeconds": options.warm_up, "schedule": options.schedule.text(), "targets": options.spread.targets,
         "hang": options.spread.hang, "hungJobs": options.spread.hung_jobs, "tls": options.tls,
         "receivers": options.receivers, "delayMs": options.delay.as_millis() as u64,
-        "failPerCent": options.fail_per_cent, "idleJobs": options.idle_jobs, "beginSeconds": options.begin,
+        "failPerCent": options.fail_per_cent, "idleJobs": options.idle_jobs, "overloadJobs": options.overload.map(|overload| overload.jobs),
+        "beginSeconds": options.begin,
         "apiCreatesPerSecond": options.api_creates, "apiGetsPerSecond": options.api_gets,
         "history": child.map(|child| child.history), "maxInFlight": child.map(|child| child.max_in_flight),
         "serverFlags": child.map(|child| &child.flags),
@@ -174,6 +178,15 @@ fn takeover(takeover: &TakeoverFigures) -> Value {
         "node": takeover.node, "killedAt": takeover.killed.to_string(), "jobs": takeover.jobs,
         "resumed": takeover.resumed, "repeats": takeover.repeats,
         "firstPostMs": { "p50": ms(takeover.p50_us), "p99": ms(takeover.p99_us), "max": ms(takeover.max_us) },
+    })
+}
+
+fn overload(overload: &OverloadFigures) -> Value {
+    let [before, during, after] = overload.p99_us.map(|us| f64::from(us) / 1_000.0);
+    json!({
+        "jobs": overload.jobs, "seconds": overload.seconds, "due": overload.due, "arrived": overload.arrived,
+        "p99Ms": { "before": before, "during": during, "after": after },
+        "drainedS": overload.drained.as_secs_f64(), "normalAfterS": overload.normal_after,
     })
 }
 

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use super::BenchError;
 use super::ceiling::{self, Limits};
 use super::client::drive;
-use super::load::Paced;
+use super::load::{Paced, When};
 use super::measured::{Measured, NodeFigures};
 use super::options::{Options, Subject as Choice};
+use super::overload::Overload;
 use super::procfs::{self, Usage};
 use super::progress::Progress;
 use super::receiver::{Behaviour, Receiver};
 use super::stream::Identity;
-use super::subject::Subject;
+use super::subject::{CONNECTIONS, Subject};
 use super::tally::Tally;
 use super::watch::Watch;
 use crate::clock;
@@ -36,11 +37,14 @@ pub(super) fn measure(
     let identity = options.tls.then(Identity::make).transpose();
     let identity = identity.map_err(|why| BenchError::Io("make a certificate", why))?;
     let limits = limits(options, identity.as_ref(), progress, stop)?;
-    let sync = match &options.subject {
-        Choice::Child(child) if child.shared.is_none() => ceiling::sync(&child.folder),
+    let disk = match &options.subject {
+        Choice::Child(child) if child.shared.is_none() => Some(child.folder.as_path()),
         // The disk of the database may be elsewhere.
         Choice::Child(_) | Choice::Api { .. } | Choice::Elsewhere { .. } => None,
     };
+    let sync = disk.and_then(ceiling::sync);
+    let creations = disk.filter(|_| limits.is_some());
+    let creations = creations.and_then(|disk| ceiling::creations(disk, CONNECTIONS, options.limit_time));
     let behaviour = Behaviour {
         spread: options.spread,
         delay: options.delay,
@@ -54,27 +58,40 @@ pub(super) fn measure(
     let shards = subject.settle(stop)?;
     let settled = (!shards.is_empty()).then(|| settling.elapsed());
     let (schedule, begin) = schedule(options)?;
+    let overload = options.overload.as_ref();
+    let overload = overload.map(|overload| Overload::new(overload, options.warm_up, overload.before)).transpose()?;
+    if let Some(overload) = &overload {
+        progress.say(&format!("creating {} jobs that are due later", overload.jobs));
+        subject.create(overload.jobs, &overload.when(), &|job| overload.url(job), stop)?;
+    }
     let creation = prepare(options, &schedule, &receiver, &mut subject, progress, stop)?;
     let now = u32::try_from(clock::wall().floor().as_secs()).unwrap_or(0);
     if begin.is_some_and(|begin| now >= begin) {
         return Err(BenchError::Nothing("failed to create the jobs before they begin: raise --begin".to_owned()));
     }
-    let from = begin.unwrap_or(now + 1) + options.warm_up;
+    let from = match overload.as_ref().zip(options.overload) {
+        None => begin.unwrap_or(now + 1) + options.warm_up,
+        Some((overload, options)) => overload.between.0 - options.before,
+    };
+    if now + options.warm_up > from {
+        return Err(BenchError::Nothing("failed to create the jobs before the window begins".to_owned()));
+    }
     let window = (from, from + options.seconds);
     let due = due(&schedule, window)?;
     let tally = Tally::new(options.jobs, options.spread, window, due);
     receiver.record();
     let beside = beside(options, &subject, window, stop)?;
     let (minutes, minute, takeover) = (Vec::new(), (0, 0), None);
-    let mut watch = Watch { options, receiver: &receiver, subject, tally, window, minutes, minute, takeover, stop };
+    let mut watch =
+        Watch { options, receiver: &receiver, subject, tally, window, minutes, minute, takeover, overload, stop };
 
     progress.say(&format!("{} jobs, a window of {} s begins in {} s", options.jobs, options.seconds, from - now));
     watch.warm_up()?;
     let before = (watch.subject.usages(), procfs::cpu_of_all(&receiver.tasks()));
-    let posts_before = receiver.requests();
+    let posts_before = watch.requests();
     watch.window(progress)?;
     let after = (watch.subject.usages(), procfs::cpu_of_all(&receiver.tasks()));
-    let posts = receiver.requests() - posts_before;
+    let posts = watch.requests() - posts_before;
     watch.stragglers(progress)?;
 
     let api_load = match beside {
@@ -85,7 +102,7 @@ pub(super) fn measure(
             Some(paced.results())
         }
     };
-    let Watch { mut subject, mut tally, minutes, takeover, .. } = watch;
+    let Watch { mut subject, mut tally, minutes, takeover, overload, .. } = watch;
     let metrics = subject.metrics();
     let usages = used(&before.0, &after.0, &subject.usages());
     let nodes = nodes(&subject, &shards, &usages);
@@ -93,10 +110,12 @@ pub(super) fn measure(
     let stopped = subject.stop();
     let history = subject.became(window)?;
     tally.close_before(u32::MAX);
+    let overload = overload.map(|overload| overload.figures(&tally.seconds));
     Ok(Measured {
         machine,
         limits,
         sync,
+        creations_alone: creations,
         window,
         counts: tally.counts,
         hung: tally.hung,
@@ -111,6 +130,7 @@ pub(super) fn measure(
         metrics,
         nodes,
         settled,
+        overload,
         takeover: takeover.map(|takeover| takeover.figures(tally.counts.repeats)),
         history,
         files,
@@ -191,11 +211,11 @@ fn prepare(
     if options.idle_jobs > 0 {
         progress.say(&format!("creating {} idle jobs", options.idle_jobs));
         let nowhere = |_| "http://127.0.0.1:9/idle".to_owned();
-        subject.create(options.idle_jobs, &tomorrow(), &nowhere, stop)?;
+        subject.create(options.idle_jobs, &When::by(&tomorrow()), &nowhere, stop)?;
     }
     progress.say(&format!("creating {} jobs", options.jobs));
     let url = |job| receiver.url(job);
-    subject.create(options.jobs, schedule.text(), &url, stop).map(Some)
+    subject.create(options.jobs, &When::by(schedule.text()), &url, stop).map(Some)
 }
 
 /// Once, a day from now.
@@ -243,7 +263,7 @@ fn beside(
     };
     let (start, end) = (moment(from), moment(until));
     let rates = (options.api_creates, options.api_gets);
-    let mut paced = Paced::new(host, &tomorrow(), subject.created().to_vec(), rates, start);
+    let mut paced = Paced::new(host, When::by(&tomorrow()), subject.created().to_vec(), rates, start);
     let (addresses, stop) = (addresses.to_vec(), Arc::clone(stop));
     let thread = std::thread::Builder::new().name("api-load".to_owned()).spawn(move || {
         drive(&addresses, API_CONNECTIONS, &mut paced, end, &stop)

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::BenchError;
 use super::child::{Child, Files, Place, Stopped};
 use super::client::{drive, get};
-use super::load::{Create, Delete};
+use super::load::{Create, Delete, When};
 use super::nodes;
 use super::options::{ChildOptions, Subject as Choice};
 use super::procfs::{self, Usage};
@@ -23,7 +23,7 @@ use crate::store::{Became, Borrowed};
 use crate::time::{Instant as Second, WallUs};
 
 /// Connections to the API while jobs are created or deleted.
-const CONNECTIONS: usize = 64;
+pub(super) const CONNECTIONS: usize = 64;
 /// How long all creations together may take.
 const CREATE_TIME_MAX: Duration = Duration::from_secs(600);
 
@@ -123,12 +123,12 @@ impl Subject {
     pub(super) fn create(
         &mut self,
         count: u32,
-        schedule: &str,
+        when: &When,
         url: &dyn Fn(u32) -> String,
         stop: &AtomicBool,
     ) -> Result<Duration, BenchError> {
         let Some((addresses, host)) = self.api() else { return Ok(Duration::ZERO) };
-        let mut create = Create::new(host, schedule, count, url);
+        let mut create = Create::new(host, when, count, url);
         let start = Instant::now();
         let connections = CONNECTIONS.min(count as usize);
         let driven = drive(addresses, connections, &mut create, start + CREATE_TIME_MAX, stop);

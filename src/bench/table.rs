@@ -3,6 +3,7 @@
 
 use super::measured::{Measured, Minute};
 use super::options::{Mode, Options};
+use super::subject::CONNECTIONS;
 
 /// The result.
 pub(super) fn print(options: &Options, found: &Measured) -> String {
@@ -36,6 +37,7 @@ pub(super) fn print(options: &Options, found: &Measured) -> String {
     }
     dispatch_drift(found, &mut table);
     takeover(found, &mut table);
+    overload(found, &mut table);
     table.gap();
     rates(options, found, &mut table);
     server(found, &mut table);
@@ -65,6 +67,23 @@ fn takeover(found: &Measured, table: &mut Table) {
         table.figure(&format!("resumed {name}"), us as f64 / 1_000.0, 1, "ms from the kill to the first POST of a job");
     }
     table.row("resumed repeats", takeover.repeats, "since the kill, each with the key of the first POST");
+}
+
+/// What more was due than there was room for, and how it went on.
+fn overload(found: &Measured, table: &mut Table) {
+    let Some(overload) = &found.overload else { return };
+    table.gap();
+    table.row("overload", overload.jobs, &format!("jobs more, every second for {} s", overload.seconds));
+    table.row("its POSTs", overload.arrived, &format!("arrived of {} due", overload.due));
+    for (when, us) in ["before", "during", "after"].iter().zip(overload.p99_us) {
+        let unit = "ms of the measured jobs (median of the seconds)";
+        table.figure(&format!("p99 {when} it"), f64::from(us) / 1_000.0, 3, unit);
+    }
+    table.figure("the last of them", overload.drained.as_secs_f64(), 0, "s after its end");
+    match overload.normal_after {
+        Some(seconds) => table.row("as before", seconds, "s after its end"),
+        None => table.row("as before", "never", "in the window"),
+    }
 }
 
 /// Each of several servers.
@@ -104,6 +123,9 @@ fn rates(options: &Options, found: &Measured, table: &mut Table) {
     }
     if let Some(creation) = found.creation.filter(|creation| !creation.is_zero()) {
         table.figure("creation", f64::from(options.jobs) / creation.as_secs_f64(), 0, "jobs/s");
+    }
+    if let Some(alone) = found.creations_alone {
+        table.figure("limit: creation", alone, 0, &format!("jobs/s by SQLite alone, {CONNECTIONS} with a commit"));
     }
 }
 

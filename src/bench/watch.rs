@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::BenchError;
 use super::measured::{Minute, highest};
 use super::options::{Mode, Options};
+use super::overload::Overload;
 use super::procfs::Usage;
 use super::progress::Progress;
 use super::receiver::Receiver;
@@ -40,10 +41,16 @@ pub(super) struct Watch<'a> {
     pub(super) minute: (u64, u64),
     /// Once a node was killed.
     pub(super) takeover: Option<Takeover>,
+    pub(super) overload: Option<Overload>,
     pub(super) stop: &'a AtomicBool,
 }
 
 impl Watch<'_> {
+    /// POSTs so far, also of what is due beside.
+    pub(super) fn requests(&self) -> u64 {
+        self.receiver.requests() + self.overload.as_ref().map_or(0, Overload::requests)
+    }
+
     /// Waits until just before the window.
     pub(super) fn warm_up(&self) -> Result<(), BenchError> {
         self.sleep_until(self.window.0, -BEFORE_SECOND_US)
@@ -59,6 +66,7 @@ impl Watch<'_> {
             // Everything of ours is done between the bursts.
             self.sleep_until(second + 1, -BEFORE_SECOND_US)?;
             self.take_in();
+            self.overload.iter_mut().for_each(Overload::look);
             self.tally.close_before(second.saturating_sub(OPEN_SECONDS));
             self.subject.check()?;
             let passed = second + 1 - from;

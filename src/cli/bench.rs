@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::flag::{self, InvalidFlag};
 use super::serve;
-use crate::bench::{ChildOptions, Mode, Options, SharedOptions, Spread, Subject};
+use crate::bench::{ChildOptions, Mode, Options, OverloadOptions, SharedOptions, Spread, Subject};
 use crate::postgres::Url;
 use crate::schedule::{Schedule, Zone};
 use crate::time::Instant;
@@ -110,16 +110,23 @@ pub struct BenchArguments {
     /// Leave the temporary database (of --store: its schema) and the server's log behind
     #[arg(long)]
     keep: bool,
-    /// Finished executions that our own server's database holds beforehand (0-100000000)
+    /// Finished executions that our own server's database holds beforehand (0-1000000000)
     #[arg(long, value_name = "ROWS", default_value = "0")]
     history: String,
     /// Jobs beside the measured ones, due tomorrow (0-1000000)
     #[arg(long, value_name = "N", default_value = "0")]
     idle_jobs: String,
-    /// Jobs created through the API in every second of the window (0-100000)
+    /// After --seconds, so many jobs more are due every second, for --overload-seconds; the window goes on half as long, at least
+    /// --seconds, and says how long it took until all was as before (1-1000000)
+    #[arg(long, value_name = "N", conflicts_with_all = ["schedule", "begin", "burst", "soak", "kill"])]
+    overload: Option<String>,
+    /// How long --overload lasts (1-600)
+    #[arg(long, value_name = "S", default_value = "60", requires = "overload")]
+    overload_seconds: String,
+    /// Jobs created through the API in every second of the window (0-1000000)
     #[arg(long, value_name = "N", default_value = "0")]
     api_creates: String,
-    /// Jobs read through the API in every second of the window (0-100000)
+    /// Jobs read through the API in every second of the window (0-1000000)
     #[arg(long, value_name = "N", default_value = "0")]
     api_gets: String,
     /// How long each limit of the machine is measured, in seconds; 0 leaves it out (0-60)
@@ -166,6 +173,7 @@ impl TryFrom<BenchArguments> for Options {
             _ if elsewhere => Err(invalid(flag, text, "0 with --create no: there is no API")),
             some => Ok(some),
         };
+        let (seconds, overload) = overload(&typed, seconds, elsewhere)?;
         let warm_up = number("--warm-up", &typed.warm_up, 1, 600)?;
         if typed.begin != "0" && seconds > TOGETHER_SECONDS_MAX {
             return Err(invalid("--seconds", &typed.seconds, "at most 1800 with --begin"));
@@ -186,8 +194,9 @@ impl TryFrom<BenchArguments> for Options {
             wait: Duration::from_secs(number("--wait", &typed.wait, 1, 3_600)?.into()),
             slack_us: i64::from(number("--slack-ms", &typed.slack_ms, 0, 999)?) * 1_000,
             idle_jobs: through_api("--idle-jobs", &typed.idle_jobs, 1_000_000)?,
-            api_creates: through_api("--api-creates", &typed.api_creates, 100_000)?,
-            api_gets: through_api("--api-gets", &typed.api_gets, 100_000)?,
+            overload,
+            api_creates: through_api("--api-creates", &typed.api_creates, 1_000_000)?,
+            api_gets: through_api("--api-gets", &typed.api_gets, 1_000_000)?,
             subject,
             limit_time: Duration::from_secs(number("--limit-seconds", &typed.limit_seconds, 0, 60)?.into()),
             json: typed.json.map(PathBuf::from),
@@ -216,12 +225,28 @@ fn shape(typed: &BenchArguments) -> Result<(u32, u32, String, Mode), InvalidFlag
     }
 }
 
+/// The whole window, and what is due beside the jobs in the middle of it.
+fn overload(
+    typed: &BenchArguments,
+    before: u32,
+    elsewhere: bool,
+) -> Result<(u32, Option<OverloadOptions>), InvalidFlag> {
+    let Some(jobs) = &typed.overload else { return Ok((before, None)) };
+    if elsewhere {
+        return Err(invalid("--overload", jobs, "nothing with --create no: there is no API"));
+    }
+    let jobs = number("--overload", jobs, 1, 1_000_000)?;
+    let seconds = number("--overload-seconds", &typed.overload_seconds, 1, 600)?;
+    let window = before + seconds + before.max(seconds / 2);
+    Ok((window, Some(OverloadOptions { jobs, seconds, before })))
+}
+
 fn subject(typed: &BenchArguments) -> Result<Subject, InvalidFlag> {
     let mut pids = Vec::new();
     for text in &typed.pid {
         pids.push(number("--pid", text, 1, u32::MAX)?);
     }
-    let history = number("--history", &typed.history, 0, 100_000_000)?;
+    let history = number("--history", &typed.history, 0, 1_000_000_000)?;
     let not_ours = |why: &str| {
         let given = [
             ("--history", typed.history.as_str(), history > 0),
@@ -335,6 +360,8 @@ mod tests {
         assert_eq!((plain.jobs, plain.seconds, plain.mode), (1_000, 10, Mode::Window));
         let burst = options(&["--burst=500", "--rounds=4", "--burst-gap=5"]).expect("valid");
         assert_eq!((burst.jobs, burst.seconds, burst.schedule.text()), (500, 20, "*/5 * * * * *"));
+        let over = options(&["--overload=7", "--seconds=4", "--overload-seconds=20"]).expect("valid");
+        assert_eq!((over.seconds, over.overload), (34, Some(OverloadOptions { jobs: 7, seconds: 20, before: 4 })));
         let flags = options(&["--server-flags=--max-in-flight 77"]).expect("valid");
         assert!(matches!(flags.subject, Subject::Child(ChildOptions { max_in_flight: 77, .. })));
     }
@@ -348,6 +375,7 @@ mod tests {
             (&["--burst=5", "--burst-gap=7"], "--burst-gap: expected a number that divides 60"),
             (&["--create=maybe"], "--create: expected yes or no"),
             (&["--create=no", "--api-gets=5"], "--api-gets: expected 0 with --create no"),
+            (&["--create=no", "--overload=5"], "--overload: expected nothing with --create no"),
             (&["--create=no", "--history=5"], "--history: expected nothing with --create no"),
             (&["--begin=60", "--seconds=1801"], "--seconds: expected at most 1800 with --begin"),
             (&["--api=ftp://x"], "--api: expected a URL"),

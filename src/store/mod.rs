@@ -63,7 +63,7 @@ pub use reading::Readers;
 pub use sharing::{Ask, Forwarded, NodeInfo, Owner, SharedConfig, SharedEvent, Sharing, Sight, Taken, Unplaced};
 pub use sqlite::{
     BackedUp, BackupSource, CopyError, Examined, Look, Looked, OpenError, Prepared, Progress, Replaced, ResealError,
-    Resealed, SecretsState, Store, TokenFile, Watch, fill,
+    Resealed, SecretsState, Store, TokenFile, Watch, creations_alone, fill,
 };
 pub use views::{JobsAsked, JobsFound, NextJobs};
 pub use writing::Writer;

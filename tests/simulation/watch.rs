@@ -291,7 +291,10 @@ impl Watch {
             let runs_on = was_sent && (clients.ever_allowed_overlap(&disk.jobs[&job]) || is_forced);
             // One whose turn had come before may meet one that was forced.
             let is_asked_for = matches!(id.kind, Kind::Manual | Kind::Replay);
-            let runs_on = runs_on || (is_forced && (is_asked_for || attempt.class != Class::OnTime));
+            let asked_later =
+                |other: &ExecutionId| matches!(other.kind, Kind::Manual | Kind::Replay) && other.instant >= id.instant;
+            let came_before = here.iter().all(|(other, _)| asked_later(other)) || attempt.class != Class::OnTime;
+            let runs_on = runs_on || (is_forced && (is_asked_for || came_before));
             assert!(here.is_empty() || runs_on, "{id} is fired while {here:?} may run");
             // What is in doubt runs one after the other; nothing else comes in between. What seems to lie ahead, as the
             // clock was ahead once, is left aside, and in the second in which that ends may come behind what is due then;

@@ -6,9 +6,10 @@
 //! (pages), `strips`, `single` executions and `series`; `index` with `stand`, `rollups`,
 //! `tombstones`, `secrets`, which `reseal` gives another key, and tokens in a `token_file`. `spoken` is how SQLite carries out what the other tables say. A `backup` is a copy of all of it, made as `copying` says, out of a `part`, with a `seal`;
 //! `whole` tells whether a file is one, `look` what is in it and whether its tables fit together (`invariants`, `sums`), and `restore`
-//! puts it in place of a database. Into a file, or out of it, everything is `moving` in a migration. `fill` makes a long history for measurements, `subject` takes the steps of the threads one by one for tests.
+//! puts it in place of a database. Into a file, or out of it, everything is `moving` in a migration. `fill` makes a long history for measurements, `alone` measures SQLite itself, `subject` takes the steps of the threads one by one for tests.
 
 mod ageing;
+mod alone;
 mod backup;
 #[cfg(test)]
 mod backup_tests;
@@ -51,6 +52,7 @@ mod writer;
 #[cfg(test)]
 mod subject;
 
+pub use alone::creations_alone;
 pub use backup::{BackedUp, BackupSource};
 pub use copying::{CopyError, Progress, Watch};
 pub use fill::fill;
