@@ -13,13 +13,13 @@ const SCHEME_END: &str = "://";
 /// million of them, so that only its text is kept, and where its parts are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetUrl {
-    /// In ASCII: what is not is percent-encoded, as a request line demands.
+    /// What follows the scheme, in ASCII: what is not is percent-encoded, as a request line demands.
     text: Box<str>,
     /// What the client wrote, where that differs. Without control characters, which a log would hand on to a terminal.
     written: Option<Box<Box<str>>>,
-    /// Where the path begins.
+    /// Where in it the path begins.
     path: u16,
-    /// How long the host is.
+    /// How long the host is, with which it begins.
     host: u16,
     port: u16,
     is_https: bool,
@@ -73,12 +73,12 @@ impl TargetUrl {
         let (shown, parsed) = (encoded(text, char::is_control), uri.to_string());
         let place = |place: usize| u16::try_from(place).expect("a URL is not that long");
         let url = TargetUrl {
-            path: place(uri.scheme_str().map_or(0, str::len) + SCHEME_END.len() + authority.as_str().len()),
+            path: place(authority.as_str().len()),
             host: place(authority.host().len()),
             port: authority.port_u16().unwrap_or(if is_https { 443 } else { 80 }),
             is_https,
+            text: parsed[scheme(is_https).len() + SCHEME_END.len()..].into(),
             written: (parsed != shown).then(|| Box::new(shown.into())),
-            text: parsed.into(),
         };
         Ok(url)
     }
@@ -90,12 +90,12 @@ impl TargetUrl {
 
     /// Host and port, as they stand in it.
     pub fn authority(&self) -> &str {
-        &self.text[self.authority_start()..usize::from(self.path)]
+        &self.text[..usize::from(self.path)]
     }
 
     /// The host as it stands in it; an IPv6 address has brackets.
     pub fn host(&self) -> &str {
-        &self.text[self.authority_start()..][..usize::from(self.host)]
+        &self.text[..usize::from(self.host)]
     }
 
     /// The port, explicit or the scheme's own.
@@ -112,10 +112,6 @@ impl TargetUrl {
     pub fn target(&self) -> Target {
         Target { https: self.is_https, host: self.host().to_ascii_lowercase().into(), port: self.port }
     }
-
-    fn authority_start(&self) -> usize {
-        if self.is_https { "https://".len() } else { "http://".len() }
-    }
 }
 
 impl fmt::Display for TargetUrl {
@@ -123,9 +119,13 @@ impl fmt::Display for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.written {
             Some(text) => f.write_str(text),
-            None => f.write_str(&self.text),
+            None => write!(f, "{}{SCHEME_END}{}", scheme(self.is_https), self.text),
         }
     }
+}
+
+fn scheme(is_https: bool) -> &'static str {
+    if is_https { "https" } else { "http" }
 }
 
 /// What stands between the scheme and the path.
@@ -162,7 +162,7 @@ pub struct Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", if self.https { "https" } else { "http" }, self.host, self.port)
+        write!(f, "{}{SCHEME_END}{}:{}", scheme(self.https), self.host, self.port)
     }
 }
 
