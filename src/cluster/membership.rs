@@ -10,8 +10,9 @@
 //! pace, and a worker between its look and its first byte, may use up. Whoever revokes names the number it saw, so a beat
 //! that came in between counts, and one that comes after it is refused with its batch.
 //!
-//! Time counts only while questions are answered. While the store is away nobody can beat, and nobody is dead for that: when
-//! it comes back all counting begins anew.
+//! Time counts only while questions are answered, and while this node trusts itself. While the store is away, or takes no
+//! commits (its standby hangs, its disk is full), nobody can beat, and nobody is dead for that: when that is over all counting
+//! begins anew.
 //!
 //! # One thing at a time
 //!
@@ -295,7 +296,9 @@ impl Membership {
 
     /// Who has not told anything for how long.
     fn observe(&mut self, seen: &Seen, now: MonoUs) {
-        let went_on = self.seen_at.is_some_and(|at| now <= at.plus(LOOK_GAP_MAX));
+        let is_answered = self.seen_at.is_some_and(|at| now <= at.plus(LOOK_GAP_MAX));
+        // Who cannot beat does not know whether anybody can.
+        let went_on = is_answered && now < self.trusted_until;
         self.seen_at = Some(now);
         let before = std::mem::take(&mut self.observed);
         for node in seen.nodes.iter().filter(|node| node.id != self.me && !node.is_dead) {
@@ -417,6 +420,23 @@ mod tests {
             member.hear(seen(us, &[node(ME, 1), node(OTHER, 7)], 128), at(us + waits));
             assert_eq!(deeds(&mut member, us + waits), []);
         }
+    }
+
+    #[test]
+    fn who_cannot_beat_takes_nobody_for_dead_until_it_can_again() {
+        let mut member = Membership::new(ME);
+        let mut revoked = None;
+        for look in 0..60_u64 {
+            let us = look * 250_000;
+            // Nothing is acknowledged from the second second to the eighth.
+            if !(2 * SECOND..8 * SECOND).contains(&us) {
+                member.hear(Heard::Acknowledged { sent: MonoUs(us) }, at(us + 5_000));
+            }
+            member.hear(seen(us, &[node(ME, 1), node(OTHER, look.min(7))], 128), at(us + 10_000));
+            let is_revoke = |deed: &Deed| matches!(deed, Deed::Revoke { .. });
+            revoked = revoked.or(deeds(&mut member, us + 10_000).into_iter().find(is_revoke).map(|_| us));
+        }
+        assert_eq!(revoked, Some(10_500_000), "counted from the last answer before it could again");
     }
 
     #[test]

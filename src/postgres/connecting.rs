@@ -12,6 +12,7 @@ use super::bounds::VERSION_MIN;
 use super::cancel::Canceller;
 use super::connection::Connection;
 use super::error::{Error, Sent};
+use super::origin::Standing;
 use super::password::looked_up;
 use super::socket::{Peer, Socket, Stream, left, peers};
 use super::startup::{POOLER, Privacy, log_in};
@@ -158,8 +159,21 @@ fn begin(
     if url.writes && (row.bool(1)? || row.text(2)? == "on") {
         return Err(Error::Unusable("it is a standby or read-only (target_session_attrs=read-write)".to_owned()));
     }
+    // Who may not ask that, or whose server keeps no such thing, takes any.
+    if let Ok(rows) = connection.query(WHENCE, &[], until) {
+        let row = rows.first()?;
+        url.origin.admit(Standing { system: row.i64(0)?, timeline: row.opt_i64(1)? }).map_err(Error::Unusable)?;
+    }
+    if connection.is_lost() {
+        return Err(Error::Timeout { sent: Sent::Whole });
+    }
     Ok(connection)
 }
+
+/// Which server that is, and how often it was promoted.
+const WHENCE: &str = "SELECT system_identifier, CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE ('x' || \
+                      left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::int8 END \
+                      FROM pg_catalog.pg_control_system()";
 
 /// Who carries out what is said here. Before PostgreSQL 14 no server tells by itself whether it can write.
 const WHO: &str = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), \

@@ -3,7 +3,7 @@
 //! It must not know what is stored there, nor why.
 //!
 //! In reading order: what can go wrong is an `error`, how long and how much anything may be stands in `bounds`. A `url` says where a database is, `password` looks one up for it.
-//! Bytes go over a `socket`, encrypted as `tls` says, in and out of a `wire`; `connecting` finds a server that is usable,
+//! Bytes go over a `socket`, encrypted as `tls` says, in and out of a `wire`; `connecting` finds a server that is usable, and of the `origin` that is meant,
 //! `startup` logs in. A `connection` knows its `statements`; those of a `pipeline` are sent together, with `values`, of `any` type if need be, and
 //! give `rows`; many rows at once are a `copy`. What takes too long somebody else may `cancel`.
 //!
@@ -19,6 +19,7 @@ mod connecting;
 mod connection;
 mod copy;
 mod error;
+mod origin;
 mod password;
 mod pipeline;
 mod rows;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::server_tests::{connected, number, soon};
-use super::support::{Options, PASSWORD, Postgres};
+use super::support::{Options, PASSWORD, Postgres, USER};
 use super::*;
 use crate::clock;
 
@@ -200,3 +200,32 @@ fn a_name_that_leads_nowhere_is_told_with_its_host() {
     let why = Connection::connect(&url, clock::mono().plus(Duration::from_secs(20))).expect_err("it is nowhere");
     assert!(matches!(&why, Error::Connect(hosts) if hosts[0].0 == "no-such-host.invalid:5432"), "{why}");
 }
+
+#[test]
+fn after_a_failover_neither_what_was_left_behind_is_used_nor_another_server() {
+    let Some(mut first) = Postgres::start(&Options::default()) else { return };
+    let mut second = first.standby(&Options::default());
+    // Made anew, where the others are copies of one.
+    let other = Options { auth: "md5", ..Options::default() };
+    let mut other = Postgres::start(&other).expect("there is one already");
+    other.stop();
+    let hosts = [first.port(), second.port(), other.port()].map(|port| format!("127.0.0.1:{port}")).join(",");
+    let url = Url::parse(&format!("postgres://{USER}:{PASSWORD}@{hosts}/postgres")).expect("it is right");
+    let used = |url: &Url| number(&mut Connection::connect(url, soon()).expect("one is usable"), PORT);
+    assert_eq!(used(&url), i64::from(first.port()));
+    first.stop();
+    second.promote();
+    assert_eq!(used(&url), i64::from(second.port()));
+    first.start_again();
+    assert_eq!(used(&url), i64::from(second.port()), "the first one has not what was written since");
+    second.stop();
+    other.start_again();
+    let why = Connection::connect(&url, soon()).expect_err("none is the one that is meant").to_string();
+    for expected in ["it was left behind by a failover: it is on timeline 1", "it is another PostgreSQL"] {
+        assert!(why.contains(expected), "{why}");
+    }
+    // Whoever starts again decides anew.
+    assert_eq!(used(&Url::parse(&first.url()).expect("it is right")), i64::from(first.port()));
+}
+
+const PORT: &str = "SELECT current_setting('port')::int8";

@@ -185,10 +185,15 @@ fn who(pid: u8, is_standby: bool, read_only: &str) -> Vec<u8> {
     answer(&[23, 16, 25], &[&[0, 0, 0, pid], &[u8::from(is_standby)], read_only.as_bytes()])
 }
 
+/// Which server that is: always the same.
+fn whence() -> Vec<u8> {
+    answer(&[20, 20], &[&7_i64.to_be_bytes(), &1_i64.to_be_bytes()])
+}
+
 /// A server that lets everybody in, and then says this, one after the other.
 fn open(turns: &[Vec<u8>]) -> Server {
     let login = [authentication(0, b""), greeting("15.18 (Debian)")].concat();
-    Server::new([&[login, who(7, false, "off")], turns].concat())
+    Server::new([&[login, who(7, false, "off"), whence()], turns].concat())
 }
 
 #[test]
@@ -230,7 +235,7 @@ fn servers_that_will_not_do_are_told_apart() {
         let why = Server::new(turns).refused("", &Privacy::Clear);
         assert!(why.starts_with(expected), "{why}");
     }
-    let any = Server::new(vec![login("13.1"), who(7, true, "on")]);
+    let any = Server::new(vec![login("13.1"), who(7, true, "on"), whence()]);
     any.connect("target_session_attrs=any", &Privacy::Clear).0.expect("it may be read-only");
 }
 
@@ -451,7 +456,7 @@ fn whatever_a_server_says_a_call_comes_to_its_end() {
         let login = [authentication(0, b""), greeting("15.18")].concat();
         let refusal = [error("ERROR", "P0001", "no"), message(b'Z', b"I")].concat();
         let int8 = answer(&[20, 25], &[&[0; 8], b"text"]);
-        let mut turns = vec![login, who(7, false, "off"), int8.clone(), refusal, int8];
+        let mut turns = vec![login, who(7, false, "off"), whence(), int8.clone(), refusal, int8];
         for _ in 0..below(4) {
             let turn = below(turns.len());
             let turn = &mut turns[turn];

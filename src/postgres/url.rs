@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::bounds::{CONNECT_TIME, CONNECT_TIME_MAX, HOSTS_MAX};
 use super::error::Error;
+use super::origin::Origin;
 use crate::limits::URL_LEN_MAX;
 
 /// Where a database is, and how to log in.
@@ -29,6 +30,8 @@ pub struct Url {
     pub(super) application_name: Option<String>,
     pub(super) options: Option<String>,
     pub(super) writes: bool,
+    /// Which server is meant, once one was used.
+    pub(super) origin: Origin,
 }
 
 /// One server.
@@ -139,6 +142,7 @@ impl Url {
             application_name: None,
             options: None,
             writes: true,
+            origin: Origin::default(),
         };
         let (mut hosts, mut ports) = (None, None);
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {

@@ -106,6 +106,9 @@ fn prepare(
     (mut store, keys): (Database, Keys),
     supervisor: Supervisor,
 ) -> Result<(Loop, usize, bool), ServeError> {
+    // Before the jobs: once much was given back at a time, what a thread gives back at its end stays with the process.
+    let description = aside("description", api::openapi).map_err(ServeError::Thread)?;
+    let site = aside("page", Site::make).map_err(ServeError::Thread)?;
     let poll = Poll::new().map_err(ServeError::Loop)?;
     let registry = poll.registry();
     // Where there is nothing to read again, a terminal that closes ends the server as ever. Whoever started it as a service
@@ -226,9 +229,9 @@ fn prepare(
         access,
         audits: Audits::default(),
         backups,
-        description: aside("description", api::openapi).map_err(ServeError::Thread)?,
+        description,
         usage: UsageBoard::start(config.store.file()).map_err(ServeError::Thread)?,
-        site: aside("page", Site::make).map_err(ServeError::Thread)?,
+        site,
         zones,
         zone,
         in_flight_max,

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::index::IndexWriter;
+use super::open::WRITER_CACHE_KIB;
 use super::secrets::open_all;
 use super::{OpenError, Store, rows};
 use crate::core::{LedgerRow, Restored, Shards, Status, StoredJob, Totals};
@@ -15,6 +16,9 @@ use crate::store::tables::secrets::Found;
 use crate::store::tables::{alerts, calendars, deliveries, incidents, settings, tokens};
 use crate::store::{Loaded, sql};
 use crate::time::WallUs;
+
+/// Pages kept in memory meanwhile, in KiB.
+const LOAD_CACHE_KIB: i64 = 256;
 
 impl Store {
     /// Reads everything the core must know: each job, read with `context` and its own anchor, then each unfinished row.
@@ -31,7 +35,11 @@ impl Store {
         let secrets = open_all(&self.connection, self.path(), self.vault.as_ref())?;
         deliveries::forget_unwritten(&self.connection).map_err(|why| self.damaged(&why))?;
         let index = &mut self.index;
-        let loaded = load(&self.connection, &secrets, index, context, &mut job, &mut row);
+        // Everything is read once: what is kept of it would only fill the writer's cache with what nobody asks for again.
+        let cache = |connection: &Connection, kib: i64| connection.pragma_update(None, "cache_size", -kib);
+        let loaded = cache(&self.connection, LOAD_CACHE_KIB)
+            .and_then(|()| load(&self.connection, &secrets, index, context, &mut job, &mut row))
+            .and_then(|loaded| cache(&self.connection, WRITER_CACHE_KIB).map(|()| loaded));
         loaded.map_err(|why| self.damaged(&why))
     }
 }

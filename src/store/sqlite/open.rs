@@ -33,7 +33,7 @@ const NEW_LEN: u64 = 4_096;
 /// How long a statement waits for another connection's lock before it says so.
 const BUSY_WAIT: Duration = Duration::from_millis(20);
 /// Pages kept in memory by the writer, in KiB.
-const WRITER_CACHE_KIB: i64 = 4_096;
+pub(super) const WRITER_CACHE_KIB: i64 = 4_096;
 /// Statements that the writer keeps ready: all that there are beside those of starts and commands.
 const WRITER_STATEMENTS_MAX: usize = 64;
 /// Pages kept in memory by each reader, in KiB.
