@@ -593,6 +593,9 @@ pub const FILES_IN_FLIGHT_PER_CENT: u64 = 75;
 pub const CONFIG_FILE_LEN_MAX: u64 = 1 << 20;
 /// Threads that read history.
 pub const READERS: usize = 2;
+/// Sessions that a node has on PostgreSQL at most: readers, and one each to write, to keep house, to look for the other nodes, to
+/// hear them, and to read what it takes over.
+pub const NODE_SESSIONS: usize = READERS + 5;
 
 // --- What `punctual doctor` holds against what it finds ---
 
@@ -604,7 +607,7 @@ pub const DOCTOR_SYNC_TIME: Duration = Duration::from_secs(2);
 pub const DOCTOR_SYNCS_MAX: usize = 200;
 /// See [`DOCTOR_SYNC_TIME`].
 pub const DOCTOR_SYNCS_MIN: usize = 5;
-/// A sync that takes longer than this, by the median, makes changes slow.
+/// A sync or a commit that takes longer than this, by the median, makes changes slow.
 pub const DISK_SYNC_GOOD: Duration = Duration::from_millis(50);
 /// A sync that takes longer than this makes executions late: their rows are not there in time.
 pub const DISK_SYNC_MAX: Duration = Duration::from_millis(1_500);

@@ -71,7 +71,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
-    ("doctor", &["time", "limits", "clock", "schedule", "dispatch", "store", "config", "server"]),
+    ("doctor", &["time", "limits", "clock", "schedule", "dispatch", "postgres", "store", "config", "server"]),
     // A package of its own: what it does not depend on it cannot name.
     ("client", &[]),
     ("bench", &["time", "background", "clock", "schedule", "job", "core", "dispatch", "store"]),

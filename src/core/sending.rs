@@ -28,6 +28,10 @@ pub(super) const JOB_DELETED: &str = "job deleted";
 impl Scheduler {
     /// An armed execution's instant has come.
     pub(super) fn reach_instant(&mut self, slot: u32, now: Now) {
+        if self.executions[slot].is_asked_for() {
+            // It lay ahead because the clock had stepped back. It is none that the schedule owes, and never missed.
+            return self.become_due(slot, now);
+        }
         let (job, instant) = (self.executions[slot].job, self.executions[slot].instant());
         let key = self.executions[slot].row.key;
         if self.is_of_its_era(job, &key) {

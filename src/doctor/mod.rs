@@ -2,12 +2,13 @@
 //! It must not leave anything behind, decide for the server, or print.
 //!
 //! In reading order: `clock` (whether it is synchronised, and by which rules it is read), `system` (open files, memory), `disk`
-//! (the database's folder: whether it can be written, how long that takes, what is left), `ports` (where the API listens),
+//! (the database's folder: whether it can be written, how long that takes, what is left) or `database` (the PostgreSQL server), `ports` (where the API listens),
 //! `names` (what is looked up, and who is trusted), `secrets` (files that others must not read, the certificate's end);
 //! `asking` is how long others have to answer.
 
 mod asking;
 mod clock;
+mod database;
 mod disk;
 mod names;
 mod ports;
@@ -18,6 +19,7 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::server;
+use crate::store::Location;
 
 /// How a thing stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +97,9 @@ pub fn examine(config: &Config, contexts: Option<&Path>, mut tell: impl FnMut(Fi
     tell(system::memory(config));
     let file = config.store.file();
     file.iter().for_each(|path| disk::examine(path, config.keep.bytes, &mut tell));
+    if let Location::Server { url, .. } = &config.store {
+        database::examine(url, &mut tell);
+    }
     let is_in_use = file.is_some_and(|path| disk::database(path, &mut tell));
     config.listen.iter().for_each(|listen| tell(ports::listen(listen, is_in_use)));
     names::resolver(config).into_iter().for_each(&mut tell);

@@ -99,6 +99,11 @@ impl Url {
         Url::parse_with(text, |name| env::var(name).ok().filter(|value| !value.is_empty())).map_err(Error::Url)
     }
 
+    /// How many hosts it names.
+    pub fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
     /// The same, for sessions that the server shows under this name.
     #[must_use]
     pub fn with_application_name(mut self, name: &str) -> Url {

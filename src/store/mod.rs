@@ -58,7 +58,7 @@ pub use messages::{
     StoredAlert, StoredAnswer, Strip, StripRun, WriterEvent,
 };
 pub use migration::{Compared, Migrated, MigrationError, Moving, migrate};
-pub use postgres::{Became, Borrowed};
+pub use postgres::{Became, Borrowed, ServerLook, Usable, look_at};
 pub use reading::Readers;
 pub use sharing::{Ask, Forwarded, NodeInfo, Owner, SharedConfig, SharedEvent, Sharing, Sight, Taken, Unplaced};
 pub use sqlite::{

@@ -5,7 +5,7 @@
 //! its nodes); the threads of a `node` are the `writer` with `batch`, whose executions are `columns` and whose jobs have `homes`, and with `taking` over;
 //! a `loader` that can `load` what was taken; the `lookout` for the other nodes, with `requests` that they pass on, and a `listener`;
 //! and, beside history's `partitions`, a `keeper` with `counts` of what ended, `retention` and `ageing`. There is a `reader` with `history` (pages), `single` executions, `strips`, `series`, and `placing` (who has which jobs).
-//! A database may be `borrowed` for a while, to measure with.
+//! A database may be `borrowed` for a while, to measure with; a `look` tells what its server is.
 //! Out of a database or into it everything is `moving` in a migration, by `packing` rows.
 //! `subject` takes the steps of the threads one by one for tests.
 
@@ -20,6 +20,7 @@ mod keeper;
 mod listener;
 mod load;
 mod loader;
+mod look;
 mod lookout;
 mod moving;
 mod node;
@@ -48,6 +49,7 @@ mod subject;
 mod tests;
 
 pub use borrowed::{Became, Borrowed};
+pub use look::{ServerLook, Usable, look_at};
 pub(in crate::store) use moving::ServerSide;
 pub(in crate::store) use node::start;
 pub use open::{OpenError, Store};

@@ -65,7 +65,11 @@ impl ServerSide {
             return Err(OpenError::Failed("there is nothing of punctual in it".to_owned()));
         }
         take_lock(&mut connection)?;
-        bring_up_to_date(&mut connection)?;
+        let schema = bring_up_to_date(&mut connection)?;
+        if !schema.is_known() {
+            // There may be something in it of which this build knows nothing.
+            return Err(OpenError::newer(schema));
+        }
         let mut side = ServerSide { place: url.to_string(), connection, partition: None };
         side.expect_no_node()?;
         let marked = format!("SELECT 1::int8 FROM marks WHERE name = '{MARK}'");

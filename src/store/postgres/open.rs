@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::schema::Schema;
 use super::session::Session;
 use super::{load, moving, schema, taking};
 use crate::access::TokenChange;
@@ -53,19 +54,20 @@ pub(super) fn connect_to_write(url: &Url) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Brings the schema of a database up to date, if it is one that every text fits into.
-pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<(), OpenError> {
+/// Brings the schema of a database up to date, if it is one that every text fits into. What it is then, which may be of a
+/// newer version that this build can work with.
+pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<Schema, OpenError> {
     let failed = |why: Error| OpenError::Failed(why.to_string());
     let encoding = connection.query("SHOW server_encoding", &[], soon()).map_err(failed)?;
     let encoding = encoding.first().and_then(|row| row.text(0)).map_err(failed)?;
     if encoding != "UTF8" {
         return Err(OpenError::Encoding(encoding.to_owned()));
     }
-    let version = schema::migrate(connection, soon()).map_err(failed)?;
-    if version > schema::current_version() {
-        return Err(OpenError::Newer { version, current: schema::current_version() });
+    let schema = schema::migrate(connection, soon()).map_err(failed)?;
+    if !schema.is_usable() {
+        return Err(OpenError::newer(schema));
     }
-    Ok(())
+    Ok(schema)
 }
 
 impl Store {
@@ -177,6 +179,13 @@ pub enum OpenError {
     OtherKey,
     /// The server cannot be reached, or refuses something.
     Failed(String),
+}
+
+impl OpenError {
+    /// It is newer than what this build can do.
+    pub(super) fn newer(schema: Schema) -> OpenError {
+        OpenError::Newer { version: schema.version, current: schema::current_version() }
+    }
 }
 
 impl fmt::Display for OpenError {

@@ -9,7 +9,7 @@ use super::open::{Store, connect, soon};
 use super::session::Session;
 use super::taking::Claim;
 use super::writer::{Unwritten, Writing};
-use super::{counts, keeper, partitions, retention};
+use super::{ServerSide, counts, keeper, partitions, retention, schema};
 use crate::clock;
 use crate::core::{Class, ExecutionKey, JobChange, Known, LedgerRow, NodeId, Persist, Seq, Shard, Shards, Status};
 use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Revision};
@@ -365,6 +365,27 @@ fn a_database_that_does_not_have_every_text_is_refused() {
     connection.batch(make, soon()).expect("it can be made");
     let why = Store::open(&parse(server.url_of("ascii")), "a").map(drop).expect_err("it is refused").to_string();
     assert!(why.contains("expected a database with the encoding UTF8, got SQL_ASCII"), "{why}");
+}
+
+#[test]
+fn a_node_joins_newer_ones_as_long_as_they_left_what_it_needs() {
+    let Some(url) = database() else { return };
+    drop(node(&url, "first"));
+    let mut connection = connect(&url).expect("it listens");
+    let mut newer = |version: i64, min_compatible: i64| {
+        let note = "INSERT INTO punctual_schema (version, min_compatible) VALUES ($1, $2)";
+        connection.execute(note, &[&version, &min_compatible], soon()).expect("it is ours");
+    };
+    newer(98, schema::current_version());
+    let joined = Store::open(&url, "older").expect("it can work with that");
+    drop(joined);
+    // What it knows nothing of it would leave behind.
+    let expected = "its schema has version 98, and this build knows up to 1; use the newer build";
+    let why = ServerSide::open(&url, true).map(drop).expect_err("it does not know all of it");
+    assert!(why.contains(expected), "{why}");
+    newer(99, schema::current_version() + 1);
+    let why = Store::open(&url, "older").map(drop).expect_err("it is too old for that").to_string();
+    assert_eq!(why, format!("--store: {}", expected.replace("98", "99")));
 }
 
 #[test]
