@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "doctor/database.rs"]
+mod database;
 #[path = "doctor/disk.rs"]
 mod disk;
 #[path = "doctor/machine.rs"]
