@@ -265,8 +265,8 @@ fn what_touches_the_world_is_named_only_where_it_belongs() {
 
 /// Members that only the table which declares them may write: they are private to its file.
 const OWNED: &[(&str, &[&str])] = &[
-    ("core/executions.rs", &["state: State", "prev: Option<u32>", "next: Option<u32>"]),
-    ("core/jobs.rs", &["armed_through: Instant", "due_through: Instant", "next: Instant"]),
+    ("core/executions.rs", &["state: State", "prev: Link", "next: Link"]),
+    ("core/jobs.rs", &["armed_through: Instant", "due_through: Instant", "next: Instant", "concurrency_key: Link"]),
 ];
 
 #[test]
