@@ -94,7 +94,7 @@ fn next_instant(criterion: &mut Criterion) {
     let schedule = Schedule::parse("0 */10 9-17 * * MON-FRI", zone, Instant::from_secs(NOW)).expect("a schedule");
     for count in [5, 1_000] {
         criterion.bench_function(&format!("schedule: describe, and preview of {count}"), |bencher| {
-            bencher.iter(|| (schedule.describe(), schedule.preview(Instant::from_secs(NOW), Instant::LAST, count)));
+            bencher.iter(|| (schedule.explain(), schedule.preview(Instant::from_secs(NOW), Instant::LAST, count)));
         });
     }
     criterion.bench_function("schedule: parse", |bencher| {

@@ -231,17 +231,20 @@ fn set(setting: &Setting) -> Response {
 fn changed(view: &JobView, message: &'static str, herd: Option<Herd>) -> ChangedBody {
     let job = JobBody::from(view);
     let Revision { spec, updated_at, .. } = &*view.revision;
-    ChangedBody {
-        job_id: job.job_id.clone(),
-        message,
-        job,
-        next_executions: upcoming(spec, view.next),
-        preview: PreviewBody::of(&spec.schedule, (updated_at.floor(), Instant::LAST), NEXT_SHOWN, herd),
-    }
+    let preview = PreviewBody::of(&spec.schedule, (updated_at.floor(), Instant::LAST), NEXT_SHOWN, herd);
+    ChangedBody { job_id: job.job_id.clone(), message, job, next_executions: upcoming(view, &preview), preview }
 }
 
-fn upcoming(spec: &JobSpec, next: Option<Instant>) -> Vec<String> {
-    std::iter::successors(next, |&instant| spec.schedule.next_after(instant)).take(NEXT_SHOWN).map(time_of).collect()
+/// The next times, which are mostly those of the preview.
+fn upcoming(view: &JobView, preview: &PreviewBody) -> Vec<String> {
+    let schedule = &view.revision.spec.schedule;
+    match view.next.map(time_of) {
+        Some(next) if preview.times().next() == Some(&*next) => preview.times().map(str::to_owned).collect(),
+        Some(_) | None => {
+            let instants = std::iter::successors(view.next, |&instant| schedule.next_after(instant));
+            instants.take(NEXT_SHOWN).map(time_of).collect()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::job::{
     Day, DstDefinition, KnownCalendar, ScheduleText, Second, Timing, ZoneName, instant, object, one_of, whole,
 };
 use crate::limits::{HERD_JOBS_MIN, JOB_CALENDARS_MAX, OWN_DATES_MAX, PREVIEW_INSTANTS_MAX, SEED_END, SPREAD_MAX_S};
-use crate::schedule::{LeftOut, Schedule, Upcoming};
+use crate::schedule::{Explained, LeftOut, Schedule, Upcoming};
 use crate::time::Instant;
 
 /// What a body must be.
@@ -179,7 +179,7 @@ impl PreviewBody {
         herd: Option<Herd>,
     ) -> PreviewBody {
         let shown = schedule.preview(after, through, count);
-        let mut warnings = schedule.warnings();
+        let Explained { description, mut warnings } = schedule.explain();
         if let (Some(herd), Some(first)) = (herd.filter(|herd| herd.jobs >= HERD_JOBS_MIN), shown.instants.first()) {
             let about = if herd.exact { "" } else { "about " };
             warnings.push(format!(
@@ -189,12 +189,17 @@ impl PreviewBody {
             ));
         }
         PreviewBody {
-            description: schedule.describe(),
+            description,
             spread_seed: schedule.terms().seed,
             instants: shown.instants.into_iter().map(InstantBody::from).collect(),
             excluded: shown.left_out.into_iter().map(ExcludedBody::from).collect(),
             warnings,
         }
+    }
+
+    /// Its times, in order.
+    pub(super) fn times(&self) -> impl Iterator<Item = &str> {
+        self.instants.iter().map(|instant| &*instant.time)
     }
 }
 

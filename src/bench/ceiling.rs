@@ -21,7 +21,7 @@ use crate::clock;
 use crate::core::{Attempt, Class, ExecutionId, Handle, Kind, Seq};
 use crate::dispatch::{self, Allowlist, DispatchSettings, Pool};
 use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Post, Revision, SharedPost, TargetUrl};
-use crate::store;
+use crate::store::{self, AuditRow, Difference};
 use crate::time::Instant as Second;
 
 /// Connections of the bare client.
@@ -81,7 +81,19 @@ pub(super) fn creations(folder: &Path, batch: usize, time: Duration) -> Option<f
     let now = clock::wall();
     let definition = Definition::plain("0 0 0 1 1 *", "http://127.0.0.1:9/created-alone");
     let spec = JobSpec::compile(&definition, &Context::at(now.floor())).ok()?;
-    let jobs = (1..).map(|key| Revision::first(JobId::new(JobKey(key), [1; 10]), spec.clone(), now));
+    let jobs = (1..).map(|key| {
+        let revision = Arc::new(Revision::first(JobId::new(JobKey(key), [1; 10]), spec.clone(), now));
+        let audited = AuditRow {
+            at: now,
+            token: None,
+            client: "127.0.0.1".into(),
+            operation: "createJob",
+            subject: Some(revision.id.to_string().into()),
+            difference: Difference::Job(None, Some(Arc::clone(&revision))),
+            status: 201,
+        };
+        (revision, audited)
+    });
     let folder = folder::make(folder).ok()?;
     let rate = store::creations_alone(&folder.join("alone.db"), jobs, batch, time);
     folder::discard(&folder);

@@ -55,6 +55,7 @@ pub use error::ScheduleError;
 pub use every::{duration, duration_text};
 pub use preview::{LeftOut, Preview, Remark, Upcoming};
 pub use terms::{Rule, Terms};
+pub use words::Explained;
 pub use zone::Zone;
 pub use zones::{ZoneSource, Zones};
 

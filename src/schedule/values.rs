@@ -1,8 +1,6 @@
 //! Owns the text of one field: its lists, ranges, steps and wildcards become a set of values here.
 //! Must not know what values in several fields mean together.
 
-use std::collections::BTreeSet;
-
 use chrono::{Datelike, NaiveDate};
 
 use super::error::{ScheduleError, quoted};
@@ -21,7 +19,8 @@ const DRAWN_DAY_MAX: u16 = 28;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Values {
     field: Field,
-    set: BTreeSet<u16>,
+    /// Rising.
+    set: Vec<u16>,
     special: Vec<SpecialDay>,
     starts_with_star: bool,
     paced: bool,
@@ -49,7 +48,7 @@ impl Values {
     /// Names the field, what is expected in it, and the piece that is wrong.
     pub(super) fn parse(field: Field, text: &str, seed: Option<u64>) -> Result<Values, ScheduleError> {
         let starts_with_star = text.starts_with(['*', '?']);
-        let mut values = Values { starts_with_star, ..Values::of(field, BTreeSet::new()) };
+        let mut values = Values { starts_with_star, ..Values::of(field, Vec::new()) };
         for (place, item) in text.split(',').enumerate() {
             if item.is_empty() {
                 return Err(unexpected(field, item, text, ""));
@@ -61,6 +60,7 @@ impl Values {
                 values.add_item(item, place, seed)?;
             }
         }
+        sort(&mut values.set);
         Ok(values)
     }
 
@@ -72,10 +72,10 @@ impl Values {
 
     /// Only the first value of `field`.
     pub(super) fn first(field: Field) -> Values {
-        Values::of(field, BTreeSet::from([field.first()]))
+        Values::of(field, vec![field.first()])
     }
 
-    fn of(field: Field, set: BTreeSet<u16>) -> Values {
+    fn of(field: Field, set: Vec<u16>) -> Values {
         Values { field, set, special: Vec::new(), starts_with_star: false, paced: false, numbered: false }
     }
 
@@ -121,7 +121,7 @@ impl Values {
             Field::Weekday => date.weekday().num_days_from_sunday(),
             Field::Second | Field::Minute | Field::Hour | Field::Day | Field::Month | Field::Year => date.day(),
         };
-        let plain = u16::try_from(value).is_ok_and(|value| self.set.contains(&value));
+        let plain = u16::try_from(value).is_ok_and(|value| self.set.binary_search(&value).is_ok());
         plain || self.special.iter().any(|special| special.is_on(date))
     }
 
@@ -137,7 +137,7 @@ impl Values {
             Field::Second | Field::Minute | Field::Hour | Field::Day | Field::Month | Field::Year => &[],
         };
         let items: Vec<String> = if names.is_empty() {
-            runs(&set).into_iter().map(run_text).collect()
+            runs(set).into_iter().map(run_text).collect()
         } else {
             let name = |value: &u16| names[usize::from(*value)].to_owned();
             set.iter().map(name).collect()
@@ -145,9 +145,11 @@ impl Values {
         items.join(",")
     }
 
-    fn superset(&self) -> BTreeSet<u16> {
+    fn superset(&self) -> Vec<u16> {
         let special = self.special.iter().flat_map(|special| special.superset());
-        self.set.iter().copied().chain(special).collect()
+        let mut superset = self.set.iter().copied().chain(special).collect();
+        sort(&mut superset);
+        superset
     }
 
     fn add_item(&mut self, item: &str, place: usize, seed: Option<u64>) -> Result<(), ScheduleError> {
@@ -218,7 +220,7 @@ impl Values {
         let (first, size) = (self.field.first(), self.field.size());
         let distance = if from <= to { to - from } else { to + size - from };
         for offset in (0..=distance).step_by(usize::from(step)) {
-            self.set.insert(first + (from - first + offset) % size);
+            self.set.push(first + (from - first + offset) % size);
         }
     }
 
@@ -237,10 +239,15 @@ impl Values {
     }
 }
 
-/// Values as stretches without a gap, first and last value of each.
-pub(super) fn runs(set: &BTreeSet<u16>) -> Vec<(u16, u16)> {
+fn sort(set: &mut Vec<u16>) {
+    set.sort_unstable();
+    set.dedup();
+}
+
+/// Rising values as stretches without a gap, first and last value of each.
+pub(super) fn runs(rising: impl IntoIterator<Item = u16>) -> Vec<(u16, u16)> {
     let mut runs: Vec<(u16, u16)> = Vec::new();
-    for &value in set {
+    for value in rising {
         match runs.last_mut() {
             Some((_, last)) if *last + 1 == value => *last = value,
             Some(_) | None => runs.push((value, value)),

@@ -1,49 +1,44 @@
 //! Owns what about a schedule may not be what was meant.
 //! It must not refuse anything: it tells.
 
-use std::collections::BTreeSet;
-
+use super::Fields;
 use super::dialect::Form;
 use super::special_days::SpecialDay;
 use super::values::runs;
 use super::words::{MONTHS, and, ordinal};
-use super::{Fields, Schedule};
 
-impl Schedule {
-    /// What about it may not be what was meant, a sentence each.
-    pub fn warnings(&self) -> Vec<String> {
-        let Some(Form::Calendar { fields, either_day }) = self.form() else { return Vec::new() };
-        let mut warnings = Vec::new();
-        if fields.weekday.numbered() {
-            warnings.push(
-                "weekday numbers mean different days in other dialects: here 1 is Monday, and both 0 and 7 are Sunday; \
-                 names such as MON leave no doubt"
-                    .to_owned(),
-            );
-        }
-        warnings.extend(missing_days(&fields));
-        if !fields.day.is_all() && !fields.weekday.is_all() {
-            warnings.push(
-                if either_day {
-                    "day and weekday are both given: with five fields either of them is enough"
-                } else {
-                    "day and weekday are both given: both of them must match"
-                }
+/// What about it may not be what was meant, a sentence each.
+pub(super) fn warnings(form: &Form) -> Vec<String> {
+    let Form::Calendar { fields, either_day } = form else { return Vec::new() };
+    let mut warnings = Vec::new();
+    if fields.weekday.numbered() {
+        warnings.push(
+            "weekday numbers mean different days in other dialects: here 1 is Monday, and both 0 and 7 are Sunday; \
+             names such as MON leave no doubt"
                 .to_owned(),
-            );
-        }
-        warnings
+        );
     }
+    warnings.extend(missing_days(fields));
+    if !fields.day.is_all() && !fields.weekday.is_all() {
+        warnings.push(
+            if *either_day {
+                "day and weekday are both given: with five fields either of them is enough"
+            } else {
+                "day and weekday are both given: both of them must match"
+            }
+            .to_owned(),
+        );
+    }
+    warnings
 }
 
 /// Of days that not every month has, and that were written as such, where they are missing.
 fn missing_days(fields: &Fields) -> Option<String> {
-    let set: BTreeSet<u16> = fields.day.values().collect();
     if fields.day.paced() || fields.day.is_all() {
         return None;
     }
     // A range that begins earlier, such as 25-31, means "to the end".
-    let plain = runs(&set).into_iter().map(|(first, _)| first);
+    let plain = runs(fields.day.values()).into_iter().map(|(first, _)| first);
     let near = fields.day.special().iter().filter_map(|special| match special {
         SpecialDay::NearestTo { day } => Some(*day),
         SpecialDay::Last { .. }
@@ -71,8 +66,7 @@ fn missing_days(fields: &Fields) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::schedule::Zone;
+    use crate::schedule::{Schedule, Zone};
     use crate::time::Instant;
 
     fn parse(text: &str) -> Schedule {
@@ -101,7 +95,7 @@ mod tests {
             ("@every 5s", &[]),
         ];
         for (text, expected) in golden {
-            let warnings = parse(text).warnings();
+            let warnings = parse(text).explain().warnings;
             assert_eq!(warnings.len(), expected.len(), "{text}: {warnings:?}");
             for (warning, beginning) in warnings.iter().zip(expected) {
                 assert!(warning.starts_with(beginning), "{text}: {warning}");

@@ -1,11 +1,10 @@
 //! Owns what a schedule is in plain English.
 //! It must not decide when a schedule is due: it reads the same fields, and tells.
 
-use std::collections::BTreeSet;
-
 use super::dialect::{self, Form};
 use super::special_days::SpecialDay;
 use super::values::{Values, runs};
+use super::warnings::warnings;
 use super::{Every, Fields, Rule, Schedule, Terms};
 use crate::time::Instant;
 
@@ -27,28 +26,35 @@ const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursd
 /// So many times of a day are listed one by one.
 const TIMES_LISTED_MAX: usize = 6;
 
+/// A schedule as it is told to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// In plain English: `at 09:00:00 on the last working day of every month, Europe/Berlin`.
+    pub description: String,
+    /// What about it may not be what was meant, a sentence each.
+    pub warnings: Vec<String>,
+}
+
 impl Schedule {
-    /// The schedule in plain English: `at 09:00:00 on the last working day of every month, Europe/Berlin`.
-    pub fn describe(&self) -> String {
+    /// What it means, and what may not be meant.
+    pub fn explain(&self) -> Explained {
         let terms = self.terms();
-        let rule = match (&terms.rule, self.form()) {
-            (Rule::At(instant), _) => format!("once, at {}", terms.zone.local(*instant)),
-            (Rule::Text(_), Some(Form::Every(every))) => every_words(every),
-            (Rule::Text(_), Some(Form::Calendar { fields, either_day })) => {
-                format!("{}, {}", calendar_words(&fields, either_day), terms.zone.name())
-            }
+        let form = match &terms.rule {
             // The text was read once, so it can be read again.
+            Rule::Text(text) => dialect::parse(text, terms.seed, self.anchor().unwrap_or(Instant::FIRST)).ok(),
+            Rule::At(_) => None,
+        };
+        let rule = match (&terms.rule, &form) {
+            (Rule::At(instant), _) => format!("once, at {}", terms.zone.local(*instant)),
+            (Rule::Text(_), Some(Form::Every(every))) => every_words(*every),
+            (Rule::Text(_), Some(Form::Calendar { fields, either_day })) => {
+                format!("{}, {}", calendar_words(fields, *either_day), terms.zone.name())
+            }
             (Rule::Text(text), None) => text.to_string(),
         };
-        rule + &self.bounds_words(&terms)
-    }
-
-    /// What its text says; `None` if it has none.
-    pub(super) fn form(&self) -> Option<Form> {
-        let anchor = self.anchor().unwrap_or(Instant::FIRST);
-        match self.terms() {
-            Terms { rule: Rule::Text(text), seed, .. } => dialect::parse(&text, seed, anchor).ok(),
-            Terms { rule: Rule::At(_), .. } => None,
+        Explained {
+            description: rule + &self.bounds_words(&terms),
+            warnings: form.as_ref().map(warnings).unwrap_or_default(),
         }
     }
 
@@ -128,7 +134,7 @@ fn pace_words(fields: &Fields) -> String {
     if !(fields.minute.is_all() && paces_second) {
         parts.push(part_words(&fields.minute, "minute"));
     }
-    match runs(&fields.hour.values().collect()).as_slice() {
+    match runs(fields.hour.values()).as_slice() {
         _ if fields.hour.is_all() => {
             if !fields.minute.is_all() && step_of(&fields.minute).is_none() {
                 parts.push("every hour".to_owned());
@@ -153,7 +159,7 @@ fn part_words(values: &Values, unit: &str) -> String {
         Some((first, step)) => format!("every {step} {unit}s from {unit} {first} on"),
         None => {
             let plural = if values.values().len() > 1 { "s" } else { "" };
-            format!("at {unit}{plural} {}", and(&run_words(&values.values().collect(), |value| value.to_string())))
+            format!("at {unit}{plural} {}", and(&run_words(values.values(), |value| value.to_string())))
         }
     }
 }
@@ -172,7 +178,7 @@ fn day_words(fields: &Fields, either_day: bool) -> String {
     let months = if fields.month.is_all() {
         None
     } else {
-        Some(and(&run_words(&fields.month.values().collect(), |month| MONTHS[usize::from(month - 1)].to_owned())))
+        Some(and(&run_words(fields.month.values(), |month| MONTHS[usize::from(month - 1)].to_owned())))
     };
     let of_month = months.as_ref().map_or_else(|| "of every month".to_owned(), |months| format!("of {months}"));
     let in_month = months.as_ref().map_or_else(String::new, |months| format!(" in {months}"));
@@ -191,21 +197,22 @@ fn day_words(fields: &Fields, either_day: bool) -> String {
     };
     if !fields.year.is_all() {
         let blank = if words.is_empty() { "" } else { " " };
-        words += &format!("{blank}in {}", and(&run_words(&fields.year.values().collect(), |year| year.to_string())));
+        words += &format!("{blank}in {}", and(&run_words(fields.year.values(), |year| year.to_string())));
     }
     words
 }
 
 fn days_of_month(day: &Values) -> String {
-    let plain = run_words(&day.values().collect(), |day| format!("the {}", ordinal(day)));
+    let plain = run_words(day.values(), |day| format!("the {}", ordinal(day)));
     let special = day.special().iter().map(|special| special_words(*special));
     and(&plain.into_iter().chain(special).collect::<Vec<_>>())
 }
 
 /// Weeks begin on Monday here, so that Saturday and Sunday are one weekend.
 fn weekday_words(weekday: &Values) -> Vec<String> {
-    let from_monday = weekday.values().map(|day| (day + 6) % 7).collect();
-    run_words(&from_monday, |day| WEEKDAYS[usize::from((day + 1) % 7)].to_owned())
+    let mut from_monday: Vec<u16> = weekday.values().map(|day| (day + 6) % 7).collect();
+    from_monday.sort_unstable();
+    run_words(from_monday, |day| WEEKDAYS[usize::from((day + 1) % 7)].to_owned())
 }
 
 fn special_words(special: SpecialDay) -> String {
@@ -228,13 +235,13 @@ fn special_words(special: SpecialDay) -> String {
     }
 }
 
-fn run_words(set: &BTreeSet<u16>, word: impl Fn(u16) -> String) -> Vec<String> {
+fn run_words(rising: impl IntoIterator<Item = u16>, word: impl Fn(u16) -> String) -> Vec<String> {
     let words = |(first, last): (u16, u16)| match last - first {
         0 => vec![word(first)],
         1 => vec![word(first), word(last)],
         _ => vec![format!("{} to {}", word(first), word(last))],
     };
-    runs(set).into_iter().flat_map(words).collect()
+    runs(rising).into_iter().flat_map(words).collect()
 }
 
 pub(super) fn and(parts: &[String]) -> String {
@@ -313,7 +320,7 @@ mod tests {
             ("@every 1s", "every second"),
         ];
         for (text, words) in golden {
-            assert_eq!(parse(text).describe(), words, "{text}");
+            assert_eq!(parse(text).explain().description, words, "{text}");
         }
     }
 
@@ -334,11 +341,12 @@ mod tests {
         };
         let schedule = Schedule::compile(&terms, at).expect("valid");
         assert_eq!(
-            schedule.describe(),
+            schedule.explain().description,
             "at 09:55:00 every day, Europe/Berlin, 406 seconds later (spread over 600 seconds), from \
              2026-01-01T01:00:00+01:00, until 2026-01-01T01:00:00+01:00, except on 1 date and the dates of calendar de"
         );
         let once = Schedule::compile(&Terms { rule: Rule::At(at), spread_s: 0, ..terms }, at).expect("valid");
-        assert!(once.describe().starts_with("once, at 2026-01-01T01:00:00+01:00, from"), "{}", once.describe());
+        let description = once.explain().description;
+        assert!(description.starts_with("once, at 2026-01-01T01:00:00+01:00, from"), "{description}");
     }
 }

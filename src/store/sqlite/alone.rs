@@ -2,22 +2,24 @@
 //! It must not touch a file that a server has open.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::TransactionBehavior;
 
 use super::{OpenError, Store};
 use crate::job::Revision;
-use crate::store::tables::rows::put_job;
+use crate::store::AuditRow;
+use crate::store::tables::{audit, rows::put_job};
 
-/// Makes the database and creates jobs in it for so long, so many with each commit. Each is as durable as one that a server
-/// creates. How many a second.
+/// Makes the database and creates jobs in it for so long, each with its row of the audit log, so many with each commit. Each is
+/// as durable as one that a server creates. How many a second.
 ///
 /// # Errors
 /// When the file is in use or cannot be written.
 pub fn creations_alone(
     path: &Path,
-    jobs: impl IntoIterator<Item = Revision>,
+    jobs: impl IntoIterator<Item = (Arc<Revision>, AuditRow)>,
     batch: usize,
     time: Duration,
 ) -> Result<f64, OpenError> {
@@ -27,8 +29,9 @@ pub fn creations_alone(
     while start.elapsed() < time {
         let mut go = || -> rusqlite::Result<()> {
             let transaction = store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for revision in jobs.by_ref().take(batch) {
+            for (revision, audited) in jobs.by_ref().take(batch) {
                 put_job(&*transaction, &revision)?;
+                audit::insert(&*transaction, &audited)?;
                 created += 1;
             }
             transaction.commit()

@@ -25,8 +25,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(schedule.terms().rule, Rule::Text(rule.trim_ascii().into()));
     let again = Schedule::compile(&schedule.terms(), schedule.anchor().unwrap_or(Instant::FIRST));
     assert_eq!(again.as_ref(), Ok(&schedule), "its terms say all there is");
-    assert!(schedule.has_terms_of(&schedule) && !schedule.describe().is_empty());
-    schedule.warnings();
+    assert!(schedule.has_terms_of(&schedule) && !schedule.explain().description.is_empty());
 
     let first = schedule.next_after(after);
     let instants: Vec<Instant> = std::iter::successors(first, |from| schedule.next_after(*from)).take(STEPS).collect();
