@@ -67,8 +67,11 @@ pub(super) fn ok(body: &impl Serialize) -> Response {
     json(http::Status::OK, body)
 }
 
+/// What most bodies have room in.
+const BODY_LEN_USUAL: usize = 1_024;
+
 pub(super) fn json(status: http::Status, body: &impl Serialize) -> Response {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(BODY_LEN_USUAL);
     append(&mut bytes, body);
     Response::new(status, bytes)
 }
