@@ -36,7 +36,22 @@ impl Identity {
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
-    Tls(TcpStream, Box<ServerConnection>),
+    Tls(Gauge, Box<ServerConnection>),
+}
+
+/// A socket that is read, and whether the last read filled less than there was room for.
+#[derive(Debug)]
+pub(super) struct Gauge {
+    socket: TcpStream,
+    is_emptied: bool,
+}
+
+impl Read for Gauge {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.socket.read(buffer);
+        self.is_emptied = read.as_ref().is_ok_and(|length| *length < buffer.len());
+        read
+    }
 }
 
 impl Stream {
@@ -46,32 +61,35 @@ impl Stream {
             None => Ok(Stream::Plain(socket)),
             Some(identity) => {
                 let session = ServerConnection::new(Arc::clone(&identity.config)).map_err(io::Error::other)?;
-                Ok(Stream::Tls(socket, Box::new(session)))
+                Ok(Stream::Tls(Gauge { socket, is_emptied: false }, Box::new(session)))
             }
         }
     }
 
     /// Whether a read that filled less than the buffer has emptied the socket.
     pub(super) fn is_emptied_by_short_read(&self) -> bool {
-        matches!(self, Stream::Plain(_))
+        match self {
+            Stream::Plain(_) => true,
+            Stream::Tls(gauge, _) => gauge.is_emptied,
+        }
     }
 
     /// Reads what there is; 0 is the end.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (socket, session) = match self {
+        let (gauge, session) = match self {
             Stream::Plain(socket) => return socket.read(buffer),
-            Stream::Tls(socket, session) => (socket, session),
+            Stream::Tls(gauge, session) => (gauge, session),
         };
         loop {
             match session.reader().read(buffer) {
                 Err(why) if why.kind() == ErrorKind::WouldBlock => {}
                 other => return other,
             }
-            if session.read_tls(socket)? == 0 {
+            if session.read_tls(gauge)? == 0 {
                 return Ok(0);
             }
             session.process_new_packets().map_err(io::Error::other)?;
-            push(socket, session)?;
+            push(&mut gauge.socket, session)?;
         }
     }
 
@@ -79,9 +97,9 @@ impl Stream {
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Plain(socket) => socket.write(bytes),
-            Stream::Tls(socket, session) => {
+            Stream::Tls(gauge, session) => {
                 let taken = session.writer().write(bytes)?;
-                push(socket, session)?;
+                push(&mut gauge.socket, session)?;
                 Ok(taken)
             }
         }
@@ -91,7 +109,7 @@ impl Stream {
     pub(super) fn push(&mut self) -> io::Result<()> {
         match self {
             Stream::Plain(_) => Ok(()),
-            Stream::Tls(socket, session) => push(socket, session),
+            Stream::Tls(gauge, session) => push(&mut gauge.socket, session),
         }
     }
 }

@@ -155,7 +155,7 @@ impl Link {
 
     /// Whether a read that filled less than the buffer has emptied the socket.
     pub(super) fn is_emptied_by_short_read(&self) -> bool {
-        self.tls.is_none()
+        self.tls.as_ref().is_none_or(|session| session.is_emptied())
     }
 
     /// Whether any byte of the current answer was read.

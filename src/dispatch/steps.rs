@@ -286,7 +286,7 @@ impl Driver {
         let link = &mut self.board.links[link_id as usize];
         let (peer_id, drains) = (link.peer, link.flight.is_none());
         let young = now < link.opened.plus(CONNECTION_AGE_MAX);
-        // With TLS a short read does not say that nothing is left.
+        // With TLS a short read says that nothing is left only if the socket was read to its end.
         let quiet = link.is_emptied_by_short_read() || link.is_quiet(&mut self.input);
         let usable = reusable && quiet && young && !link.has_unsent();
         let mut answered = None;
