@@ -71,6 +71,8 @@ impl Keys {
         key.limit.into_iter().for_each(|limit| *state.limits.entry(limit).or_default() += 1);
         let spacing_us = key.rate.map(|rate| rate.spacing_us());
         spacing_us.into_iter().for_each(|spacing_us| *state.spacings_us.entry(spacing_us).or_default() += 1);
+        // It may demand more than those before it: then whoever was about to begin waits on.
+        self.look(found);
         found
     }
 
@@ -225,6 +227,20 @@ mod tests {
         keys.end(slot);
         keys.end(slot);
         assert!(keys.by_name.is_empty(), "nobody needs it any more");
+    }
+
+    #[test]
+    fn who_was_about_to_begin_waits_on_if_a_job_comes_that_demands_more() {
+        let mut keys = Keys::default();
+        let slot = keys.join(&key(r#"{"name":"k","limit":2,"rate":"10/s"}"#));
+        assert!(keys.enter(slot, MonoUs(0)));
+        keys.wait(slot, handle(1));
+        assert_eq!(keys.deadline(), Some(MonoUs(100_000)));
+        keys.join(&key(r#"{"name":"k","limit":1}"#));
+        assert_eq!((keys.deadline(), next(&mut keys, 200_000)), (None, None));
+        keys.check(1);
+        keys.end(slot);
+        assert_eq!(next(&mut keys, 200_000), Some(handle(1)));
     }
 
     #[test]

@@ -322,6 +322,11 @@ impl Engine {
         self.outbox.take_sent()
     }
 
+    /// Whether the writer rests while there is something for it that somebody waits for.
+    pub(super) fn is_writer_wanted(&self) -> bool {
+        self.outbox.is_wanted()
+    }
+
     /// Sends something that belongs to no job. Its report comes with `take_trials`.
     pub(super) fn try_once(&mut self, attempt: Attempt) {
         self.fires.push(Errand::Trial(attempt));

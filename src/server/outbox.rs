@@ -12,6 +12,9 @@ use crate::store::{AlertUpdate, AuditRow, Batch, ChannelHealth, Delivery, KeyedA
 use crate::telemetry::{Recorder, StoreLatency};
 use crate::time::MonoUs;
 
+/// Items that are worth a commit of their own before the turn is over.
+const EARLY_LEN: usize = 16;
+
 /// Items on their way to the writer.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -238,6 +241,12 @@ impl Outbox {
         }
     }
 
+    /// Whether the writer rests while some changes wait for it that somebody waits for: they need not wait until the turn is
+    /// over. So it writes while the rest of the turn is done, and the loop and it do not take turns.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.urgent && self.unanswered.is_empty() && self.items.len() >= EARLY_LEN && !self.is_away
+    }
+
     fn is_due(&self, mono: MonoUs) -> bool {
         self.urgent || self.items.len() >= BATCH_LEN_MAX || self.flush_by.is_some_and(|by| by <= mono)
     }
@@ -402,6 +411,19 @@ mod tests {
             outbox.items.drain(..length);
         }
         assert!(outbox.together.is_empty());
+    }
+
+    #[test]
+    fn some_that_are_waited_for_go_before_the_turn_is_over_if_the_writer_rests() {
+        let mut outbox = Outbox::default();
+        for number in 1..=EARLY_LEN as u64 {
+            outbox.push(number, row(Status::Success), MonoUs(0));
+        }
+        assert!(!outbox.is_wanted(), "nobody waits for them");
+        outbox.push(1_000, row(Status::Pending), MonoUs(0));
+        assert!(outbox.is_wanted());
+        outbox.unanswered.push_back(MonoUs(0));
+        assert!(!outbox.is_wanted(), "it has enough to do");
     }
 
     #[test]

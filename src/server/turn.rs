@@ -157,15 +157,10 @@ impl Loop {
             self.apply_reload(now);
             self.engine.events.tick(now.mono);
             more |= self.serve(&mut now);
-            self.calls.keep_planned(&mut self.engine, now);
             self.look_at_troubles(now);
             self.greet(now);
             self.stop_if_left(now);
-            if self.engine.flush(now.mono)
-                && let Some(nodes) = &mut self.engine.nodes
-            {
-                nodes.note_sent(now);
-            }
+            self.hand_over(now);
             self.tell_supervisor(now);
             if let Some(end) = self.end(now) {
                 if end == End::Clean {
@@ -173,6 +168,16 @@ impl Loop {
                 }
                 return Ok(end);
             }
+        }
+    }
+
+    /// What waits for the writer goes to it, with all that is to be written with it.
+    fn hand_over(&mut self, now: Now) {
+        self.calls.keep_planned(&mut self.engine, now);
+        if self.engine.flush(now.mono)
+            && let Some(nodes) = &mut self.engine.nodes
+        {
+            nodes.note_sent(now);
         }
     }
 
@@ -350,6 +355,9 @@ impl Loop {
                 }
             } else if let Some(slot) = self.connections.next() {
                 self.drive(slot, now, until);
+                if self.engine.is_writer_wanted() {
+                    self.hand_over(*now);
+                }
             } else {
                 let looks = rest_until.is_none() && !self.calls.looks.is_empty();
                 return self.connections.has_more()
