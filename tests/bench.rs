@@ -56,8 +56,15 @@ fn a_tiny_run_reports_every_execution_and_leaves_nothing_behind() {
 fn what_is_due_beside_for_a_while_is_counted_apart() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let json = folder.path().join("result.json");
-    let flags =
-        ["--jobs=5", "--seconds=2", "--warm-up=1", "--limit-seconds=1", "--overload=10", "--overload-seconds=2"];
+    let flags = [
+        "--jobs=5",
+        "--seconds=2",
+        "--warm-up=1",
+        "--limit-seconds=1",
+        "--overload=10",
+        "--overload-seconds=2",
+        "--batch=4",
+    ];
     let output = bench(&[&flags[..], &["--json", json.to_str().expect("text")]].concat(), folder.path());
     let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{printed}{said}");
@@ -72,6 +79,7 @@ fn what_is_due_beside_for_a_while_is_counted_apart() {
         ("/overload/arrived", 20),
         ("/setup/seconds", 6),
         ("/setup/overloadJobs", 10),
+        ("/creation/batch", 4),
     ] {
         assert_eq!(at(path).as_u64(), Some(expected), "{path}");
     }

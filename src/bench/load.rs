@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use serde_json::{Value, json};
 
 use super::client::{Answer, Next, Source};
 use super::identity::print_instant;
@@ -37,20 +38,44 @@ pub(super) struct Create<'a> {
     when: &'a When,
     url: &'a dyn Fn(u32) -> String,
     count: u32,
+    /// How many with one request.
+    batch: u32,
     given: u32,
     refused: Vec<u32>,
     rest_until: Option<Instant>,
     /// The ids of the jobs created, by their numbers.
     pub(super) ids: BTreeMap<u32, String>,
-    /// The first answer that was neither 201 nor 503.
+    /// The first answer that was neither of success nor 503.
     pub(super) failure: Option<String>,
 }
 
 impl<'a> Create<'a> {
-    /// So many jobs that are due then; `url` says where job n POSTs to.
-    pub(super) fn new(host: &'a str, when: &'a When, count: u32, url: &'a dyn Fn(u32) -> String) -> Create<'a> {
+    /// So many jobs that are due then, so many with one request; `url` says where job n POSTs to.
+    pub(super) fn new(
+        host: &'a str,
+        when: &'a When,
+        (count, batch): (u32, u32),
+        url: &'a dyn Fn(u32) -> String,
+    ) -> Create<'a> {
         let ids = BTreeMap::new();
-        Create { host, when, url, count, given: 0, refused: Vec::new(), rest_until: None, ids, failure: None }
+        Create { host, when, url, count, batch, given: 0, refused: Vec::new(), rest_until: None, ids, failure: None }
+    }
+
+    /// How many jobs are created with the request that begins with this one.
+    fn length(&self, first: u32) -> u32 {
+        self.batch.min(self.count - first)
+    }
+
+    fn write(&self, out: &mut Vec<u8>, first: u32) {
+        if self.batch == 1 {
+            return write_create(out, self.host, self.when, &(self.url)(first));
+        }
+        let lines = (first..first + self.length(first)).map(|job| {
+            let mut line = json!({ "create": definition(self.when, &(self.url)(job)) }).to_string();
+            line.push('\n');
+            line
+        });
+        write_post(out, self.host, ("/api/jobs/batch", "application/x-ndjson"), &lines.collect::<String>());
     }
 }
 
@@ -60,8 +85,9 @@ impl Source for Create<'_> {
             return Next::Done;
         }
         let job = if self.given < self.count {
-            self.given += 1;
-            self.given - 1
+            let first = self.given;
+            self.given += self.length(first);
+            first
         } else {
             match self.rest_until {
                 Some(until) if until > now && !self.refused.is_empty() => return Next::Wait(until),
@@ -72,14 +98,21 @@ impl Source for Create<'_> {
                 None => return Next::Done,
             }
         };
-        write_create(out, self.host, self.when, &(self.url)(job));
+        self.write(out, job);
         Next::Send { tag: job.into() }
     }
 
     fn answered(&mut self, answer: &Answer<'_>) {
         let job = u32::try_from(answer.tag).expect("it is the number of a job");
         match answer.status {
-            201 => drop(self.ids.insert(job, id_in(answer.body).unwrap_or_default())),
+            200 | 201 => {
+                let length = self.length(job);
+                self.ids.extend((job..job + length).zip(ids_in(answer.body)));
+                if !self.ids.contains_key(&(job + length - 1)) {
+                    let text = String::from_utf8_lossy(answer.body);
+                    self.failure.get_or_insert(format!("less than {length} jobs: {text}"));
+                }
+            }
             503 => {
                 self.refused.push(job);
                 self.rest_until = Some(answer.at + REFUSED_REST);
@@ -202,7 +235,7 @@ impl Source for Paced {
         if answer.tag & 1 == 1 {
             self.creates.end(place, answer, 201);
             if answer.status == 201 {
-                self.created.extend(id_in(answer.body));
+                self.created.extend(ids_in(answer.body).next());
             }
         } else {
             self.gets.end(place, answer, 200);
@@ -249,27 +282,33 @@ impl Pace {
 }
 
 fn write_create(out: &mut Vec<u8>, host: &str, when: &When, url: &str) {
-    let mut body = serde_json::json!({ "schedule": when.schedule, "api": url, "type": "ATLEAST_ONCE" });
+    write_post(out, host, ("/api/jobs", "application/json"), &definition(when, url).to_string());
+}
+
+fn definition(when: &When, url: &str) -> Value {
+    let mut definition = json!({ "schedule": when.schedule, "api": url, "type": "ATLEAST_ONCE" });
     if let Some((from, until)) = when.between {
-        body["startsAt"] = print_instant(from).into();
+        definition["startsAt"] = print_instant(from).into();
         // Its last second still counts.
-        body["endsAt"] = print_instant(until - 1).into();
+        definition["endsAt"] = print_instant(until - 1).into();
     }
-    let body = body.to_string();
-    let head = format!(
-        "POST /api/jobs HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+    definition
+}
+
+fn write_post(out: &mut Vec<u8>, host: &str, (path, kind): (&str, &str), body: &str) {
+    let length = body.len();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
     out.extend_from_slice(head.as_bytes());
     out.extend_from_slice(body.as_bytes());
 }
 
-/// The member `jobId`, found without reading the rest: thousands of answers come in a second.
-fn id_in(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
-    let from = text.find("\"jobId\":\"")? + 9;
-    let length = text[from..].find('"')?;
-    Some(text[from..from + length].to_owned())
+/// The members `jobId` in order, found without reading the rest: thousands of answers come in a second. That of a single job
+/// comes first, before the job with its own.
+fn ids_in(body: &[u8]) -> impl Iterator<Item = String> {
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let ids = text.split("\"jobId\":\"").skip(1).filter_map(|rest| rest.split_once('"'));
+    ids.map(|(id, _)| id.to_owned())
 }
 
 #[cfg(test)]
@@ -280,7 +319,7 @@ mod tests {
     fn a_refused_creation_is_tried_again_and_a_failed_one_ends_the_rest() {
         let url = |job| format!("http://127.0.0.1:1/job/{job}");
         let daily = When::by("@daily");
-        let mut create = Create::new("h", &daily, 2, &url);
+        let mut create = Create::new("h", &daily, (2, 1), &url);
         let (now, mut out) = (Instant::now(), Vec::new());
         let answer = |tag, status, body| Answer { tag, status, body, sent: now, at: now };
         assert_eq!(create.next(now, &mut out), Next::Send { tag: 0 });
@@ -293,6 +332,23 @@ mod tests {
         create.answered(&answer(0, 400, b"no"));
         assert_eq!(create.failure.as_deref(), Some("400 no"));
         assert_eq!(create.next(now, &mut out), Next::Done);
+    }
+
+    #[test]
+    fn jobs_are_created_together_and_each_has_its_id() {
+        let (url, daily) = (|job| format!("http://127.0.0.1:1/job/{job}"), When::by("@daily"));
+        let mut create = Create::new("h", &daily, (3, 2), &url);
+        let (now, mut out) = (Instant::now(), Vec::new());
+        let answer = |tag, body| Answer { tag, status: 200, body, sent: now, at: now };
+        assert_eq!(create.next(now, &mut out), Next::Send { tag: 0 });
+        let sent = String::from_utf8(std::mem::take(&mut out)).expect("text");
+        assert!(sent.starts_with("POST /api/jobs/batch ") && sent.ends_with("}}\n"), "{sent}");
+        assert_eq!(sent.matches("{\"create\":{").count(), 2);
+        assert_eq!(create.next(now, &mut out), Next::Send { tag: 2 });
+        create.answered(&answer(0, br#"{"results":[{"jobId":"a"},{"jobId":"b"}]}"#));
+        create.answered(&answer(2, br#"{"results":[{"status":400}]}"#));
+        assert_eq!(create.ids, BTreeMap::from([(0, "a".to_owned()), (1, "b".to_owned())]));
+        assert!(create.failure.is_some_and(|why| why.starts_with("less than 1 jobs: ")));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(super) fn json(options: &Options, found: &Measured, verdict: &Verdict, comma
         "receiver": receiver(found),
         "creation": found.creation.map(|took| json!({
             "jobs": options.jobs, "perSecond": per(options.jobs.into(), took.as_secs_f64()),
-            "alonePerSecond": found.creations_alone,
+            "batch": options.batch, "alonePerSecond": found.creations_alone,
         })),
         "apiLoad": found.api_load.map(|[creates, gets]| json!({
             "creates": pace(found, creates), "gets": pace(found, gets),

@@ -17,7 +17,7 @@ use super::procfs::{self, Usage};
 use super::progress::Progress;
 use super::receiver::{Behaviour, Receiver};
 use super::stream::Identity;
-use super::subject::{CONNECTIONS, Subject};
+use super::subject::Subject;
 use super::tally::Tally;
 use super::watch::Watch;
 use crate::clock;
@@ -44,7 +44,8 @@ pub(super) fn measure(
     };
     let sync = disk.and_then(ceiling::sync);
     let creations = disk.filter(|_| limits.is_some());
-    let creations = creations.and_then(|disk| ceiling::creations(disk, CONNECTIONS, options.limit_time));
+    let creations =
+        creations.and_then(|disk| ceiling::creations(disk, options.creations_at_once(), options.limit_time));
     let behaviour = Behaviour {
         spread: options.spread,
         delay: options.delay,
@@ -62,7 +63,7 @@ pub(super) fn measure(
     let overload = overload.map(|overload| Overload::new(overload, options.warm_up, overload.before)).transpose()?;
     if let Some(overload) = &overload {
         progress.say(&format!("creating {} jobs that are due later", overload.jobs));
-        subject.create(overload.jobs, &overload.when(), &|job| overload.url(job), stop)?;
+        subject.create((overload.jobs, options.batch), &overload.when(), &|job| overload.url(job), stop)?;
     }
     let creation = prepare(options, &schedule, &receiver, &mut subject, progress, stop)?;
     let now = u32::try_from(clock::wall().floor().as_secs()).unwrap_or(0);
@@ -211,11 +212,11 @@ fn prepare(
     if options.idle_jobs > 0 {
         progress.say(&format!("creating {} idle jobs", options.idle_jobs));
         let nowhere = |_| "http://127.0.0.1:9/idle".to_owned();
-        subject.create(options.idle_jobs, &When::by(&tomorrow()), &nowhere, stop)?;
+        subject.create((options.idle_jobs, options.batch), &When::by(&tomorrow()), &nowhere, stop)?;
     }
     progress.say(&format!("creating {} jobs", options.jobs));
     let url = |job| receiver.url(job);
-    subject.create(options.jobs, &When::by(schedule.text()), &url, stop).map(Some)
+    subject.create((options.jobs, options.batch), &When::by(schedule.text()), &url, stop).map(Some)
 }
 
 /// Once, a day from now.

@@ -119,18 +119,18 @@ impl Subject {
         (!self.addresses.is_empty()).then_some((&self.addresses, &self.host))
     }
 
-    /// Creates jobs, as fast as it takes them; how long that took. Those that are measured come last.
+    /// Creates so many jobs, so many with one request, as fast as it takes them; how long that took. Those that are measured come last.
     pub(super) fn create(
         &mut self,
-        count: u32,
+        (count, batch): (u32, u32),
         when: &When,
         url: &dyn Fn(u32) -> String,
         stop: &AtomicBool,
     ) -> Result<Duration, BenchError> {
         let Some((addresses, host)) = self.api() else { return Ok(Duration::ZERO) };
-        let mut create = Create::new(host, when, count, url);
+        let mut create = Create::new(host, when, (count, batch), url);
         let start = Instant::now();
-        let connections = CONNECTIONS.min(count as usize);
+        let connections = CONNECTIONS.min(count.div_ceil(batch) as usize);
         let driven = drive(addresses, connections, &mut create, start + CREATE_TIME_MAX, stop);
         let (ids, failure) = (create.ids, create.failure);
         let made = ids.len();

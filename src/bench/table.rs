@@ -3,7 +3,6 @@
 
 use super::measured::{Measured, Minute};
 use super::options::{Mode, Options};
-use super::subject::CONNECTIONS;
 
 /// The result.
 pub(super) fn print(options: &Options, found: &Measured) -> String {
@@ -125,7 +124,12 @@ fn rates(options: &Options, found: &Measured, table: &mut Table) {
         table.figure("creation", f64::from(options.jobs) / creation.as_secs_f64(), 0, "jobs/s");
     }
     if let Some(alone) = found.creations_alone {
-        table.figure("limit: creation", alone, 0, &format!("jobs/s by SQLite alone, {CONNECTIONS} with a commit"));
+        table.figure(
+            "limit: creation",
+            alone,
+            0,
+            &format!("jobs/s by SQLite alone, {} with a commit", options.creations_at_once()),
+        );
     }
 }
 

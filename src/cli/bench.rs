@@ -10,12 +10,15 @@ use clap::Args;
 use super::flag::{self, InvalidFlag};
 use super::serve;
 use crate::bench::{ChildOptions, Mode, Options, OverloadOptions, SharedOptions, Spread, Subject};
+use crate::limits::BATCH_ITEMS_MAX;
 use crate::postgres::Url;
 use crate::schedule::{Schedule, Zone};
 use crate::time::Instant;
 
 /// A run of jobs that begin together must end within the hour, as their schedule names minutes.
 const TOGETHER_SECONDS_MAX: u32 = 1_800;
+/// So many lines a batch may have.
+const BATCH_MAX: u32 = BATCH_ITEMS_MAX as u32;
 /// More nodes than that measure the machine, not the nodes.
 const NODES_MAX: u32 = 16;
 
@@ -25,6 +28,9 @@ pub struct BenchArguments {
     /// How many jobs are measured, all on the same schedule (1-1000000)
     #[arg(long, value_name = "N", default_value = "1000")]
     jobs: String,
+    /// Create so many jobs with one request (1-10000)
+    #[arg(long, value_name = "N", default_value = "1")]
+    batch: String,
     /// How many whole seconds the window has (1-86400)
     #[arg(long, value_name = "S", default_value = "10")]
     seconds: String,
@@ -180,6 +186,7 @@ impl TryFrom<BenchArguments> for Options {
         }
         Ok(Options {
             jobs,
+            batch: number("--batch", &typed.batch, 1, BATCH_MAX)?,
             seconds,
             warm_up,
             schedule,
