@@ -444,7 +444,9 @@ impl Scheduler {
         if now.mono < self.incidents.rest_until {
             return;
         }
+        // By the policies of now, which not every incident has heard of yet.
         while left > 0
+            && !self.watches.is_reconsidering()
             && let Some(slot) = self.incidents.reminders.pop_due(now.mono)
         {
             left -= 1;

@@ -45,6 +45,11 @@ impl Watches {
         due.map(|due| due.max(self.rest_until))
     }
 
+    /// Whether a policy has changed, and some jobs have not been looked at since.
+    pub(super) fn is_reconsidering(&self) -> bool {
+        self.reconsider.is_some()
+    }
+
     /// A job is gone.
     pub(super) fn forget_job(&mut self, slot: u32) {
         self.quiet.remove(slot);
