@@ -12,7 +12,7 @@ use super::identity::print_instant;
 
 /// A wait that the timer's own coarseness explains; a longer one counts as time the answer took.
 const TIMER_SLOP: Duration = Duration::from_millis(2);
-/// How long a refused creation (503) rests until it is tried again.
+/// How long a refused creation (429, 503) rests until it is tried again.
 const REFUSED_REST: Duration = Duration::from_millis(20);
 /// Latencies are kept up to this, in microseconds.
 const HIGHEST_US: u64 = 60_000_000;
@@ -45,7 +45,7 @@ pub(super) struct Create<'a> {
     rest_until: Option<Instant>,
     /// The ids of the jobs created, by their numbers.
     pub(super) ids: BTreeMap<u32, String>,
-    /// The first answer that was neither of success nor 503.
+    /// The first answer that was neither of success nor a refusal for now.
     pub(super) failure: Option<String>,
 }
 
@@ -113,7 +113,7 @@ impl Source for Create<'_> {
                     self.failure.get_or_insert(format!("less than {length} jobs: {text}"));
                 }
             }
-            503 => {
+            429 | 503 => {
                 self.refused.push(job);
                 self.rest_until = Some(answer.at + REFUSED_REST);
             }

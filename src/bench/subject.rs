@@ -24,6 +24,8 @@ use crate::time::{Instant as Second, WallUs};
 
 /// Connections to the API while jobs are created or deleted.
 pub(super) const CONNECTIONS: usize = 64;
+/// The same while they are created many with one request: one batch is sent while another one is written.
+const BATCH_CONNECTIONS: usize = 2;
 /// How long all creations together may take.
 const CREATE_TIME_MAX: Duration = Duration::from_secs(600);
 
@@ -130,7 +132,8 @@ impl Subject {
         let Some((addresses, host)) = self.api() else { return Ok(Duration::ZERO) };
         let mut create = Create::new(host, when, (count, batch), url);
         let start = Instant::now();
-        let connections = CONNECTIONS.min(count.div_ceil(batch) as usize);
+        let most = if batch == 1 { CONNECTIONS } else { BATCH_CONNECTIONS };
+        let connections = most.min(count.div_ceil(batch) as usize);
         let driven = drive(addresses, connections, &mut create, start + CREATE_TIME_MAX, stop);
         let (ids, failure) = (create.ids, create.failure);
         let made = ids.len();
