@@ -172,8 +172,11 @@
 //!   store forgets it as the row is taken over, as from then on it may be sent.
 //! - **Who was taken for dead forgets everything** ([`core::Input::Lost`]) and says of changes under way that nobody knows.
 //!   It trusts nothing until it is told anew.
-//! - **Dead is who told nothing for long, while it could** (`cluster/membership.rs`): no clock of another machine counts, and
-//!   no time in which the store did not answer.
+//! - **Dead is who told nothing for long, while it could** (`cluster/membership.rs`): no clock of another machine counts, no
+//!   time in which the store did not answer, and none in which who judges could not tell anything itself.
+//! - **What an idle job takes is counted in bytes.** Its slot has 72, its revision 160, a short URL 32 to 48, its places in the heap of what is
+//!   to be armed 12 (seconds of four bytes: schedules end in 2099), in the index of keys 5. What few have is a box of its own, what
+//!   its executions come to lies in the newest of them, and a link between tables is a slot or none in the room of a slot. So a million take 291 MiB.
 //! - **What waits says so on disk, and so is known not to be sent.** An execution that is due while another one of its
 //!   job or its concurrency key comes first is written with what it waits for, and written once more, without that,
 //!   before it is sent. So a start can tell who runs from who waits: lines survive a crash, and what is to be sent at
@@ -453,7 +456,8 @@
 //! - **A rejected change is answered at once**, before the rest of its batch could be written: the acknowledgement of a
 //!   rejection may overtake those of earlier items.
 //! - **Writer batches.** At most [`limits::BATCHES_PENDING_MAX`] are with the writer; the rest gathers on the loop. So
-//!   the channel never overflows, and group commit is what falls out of taking all that is there.
+//!   the channel never overflows, and group commit is what falls out of taking all that is there. While it rests, changes go
+//!   to it in the middle of a turn (`server/outbox.rs`): clients that wait for each other's commits made it and the loop take turns.
 //!
 //! - **A batch** is accepted change by change, each as it would be alone (`core/gathering.rs`), and written as a stretch of
 //!   items that no transaction divides. Its lines are hashed, read, accepted and printed for half a millisecond a turn
@@ -504,7 +508,11 @@
 //! - **The client of PostgreSQL is our own socket under a codec** ([`postgres`]), as the clients there are bring an async
 //!   runtime along and have no deadline for everything. A call that is late costs its connection: what comes next on it
 //!   nobody knows. Whether something can have been carried out follows from how much of it had left ([`postgres::Sent`]).
-//!   A pooler is refused: it hands one session's statements to several.
+//!   A pooler is refused: it hands one session's statements to several. So is a server with another system identifier than the
+//!   one used before, or on an older timeline (`postgres/origin.rs`): where several hosts are named, the one that was left behind by a
+//!   failover may be up again, and takes writes.
+//! - **The schema says which builds can work with it** (`store/postgres/schema.rs`), not only which one made it: nodes get a newer build one
+//!   after the other. What moves a whole database has to know all of it.
 //!
 //! - **Two databases, one set of tables** (`store`). What is written row by row is said once, in what SQLite and PostgreSQL have in
 //!   common (`store/sql.rs`, `store/tables`); only executions, which there are many of, are said in each one's own way. SQLite has a

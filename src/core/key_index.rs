@@ -9,7 +9,7 @@ use crate::job::JobKey;
 /// Keys on a page.
 const PAGE: usize = 64;
 
-/// Slots by key, in the order of keys. A million keys that follow each other take nine bytes each, a third of what a tree of
+/// Slots by key, in the order of keys. A million keys that follow each other take five bytes each, a fifth of what a tree of
 /// single ones takes.
 #[derive(Debug, Default)]
 pub(super) struct KeyIndex {
