@@ -3,7 +3,7 @@
 //! It must not write to a file that SQLite has open.
 //!
 //! A backup is a SQLite database that any shell reads: what stands behind the last page does not belong to it
-//! (https://sqlite.org/fileformat2.html, section 1.3.8). To change the line, raise its number and go on reading the old one.
+//! (<https://sqlite.org/fileformat2.html>, section 1.3.8). To change the line, raise its number and go on reading the old one.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
