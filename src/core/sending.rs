@@ -68,9 +68,21 @@ impl Scheduler {
     /// An execution's retry is due.
     pub(super) fn end_backoff(&mut self, slot: u32, now: Now) {
         let target = self.executions[slot].sent_to();
+        if self.is_overtaken(slot) {
+            self.targets.end_wait(target);
+            return self.give_up(slot, GAVE_WAY, now);
+        }
         self.become_due(slot, now);
         // Only now: a target that nothing waits for is forgotten.
         self.targets.end_wait(target);
+    }
+
+    /// Whether a retry is to give way to an instant that came before it was due, but is not armed yet: rows waited for the disk.
+    fn is_overtaken(&self, slot: u32) -> bool {
+        let (execution, job) = (&self.executions[slot], &self.jobs[self.executions[slot].job]);
+        let has_come = job.next().is_some_and(|next| WallUs::of(next) < execution.row.due);
+        let is_retry = execution.row.record.recoveries == 0 && !execution.is_asked_for();
+        has_come && is_retry && job.retry(&self.settings.retry).until_next
     }
 
     /// How late an execution of a job may begin that was never sent.
