@@ -224,9 +224,8 @@ impl Incidents {
             let instant = row.record.covers.map_or(row.key.instant, |covers| covers.from);
             let late_us = row.record.executed.unwrap_or(now.wall).since_us(WallUs::of(instant));
             let is_late = i128::from(late_us) >= late_by.as_micros().cast_signed();
-            // A policy that is new comes to each job in its turn.
-            let takes_turns = self.bounds.reconsidered_per_turn <= disk.jobs.len();
-            let is_new = now.mono <= self.steady_since.plus(if takes_turns { SLACK } else { Duration::ZERO });
+            // A policy that is new comes to each job in its turn, and in a tick after what is due is armed.
+            let is_new = now.mono <= self.steady_since.plus(SLACK);
             let is_told = self.is_full || is_open(Cause::Late) || is_new;
             assert!(!is_late || is_told, "an execution is {late_us} us late, and nobody says so: {row:?}");
             let in_time = !is_late && row.record.executed.is_some();
