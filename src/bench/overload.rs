@@ -11,7 +11,7 @@ use super::receiver::{Behaviour, Receiver};
 use super::spread::Spread;
 use super::tally::SecondLine;
 use crate::clock;
-use crate::time::WallUs;
+use crate::time::{US_PER_SECOND, WallUs};
 
 /// Creations a second that are counted on, so that all are there before the first is due.
 const CREATIONS_PER_SECOND: u32 = 4_000;
@@ -46,15 +46,14 @@ pub(super) struct OverloadFigures {
 }
 
 impl Overload {
-    /// One that begins when `before` seconds of the window are over, which begins `warm_up` seconds after all jobs are
-    /// there.
-    pub(super) fn new(options: &OverloadOptions, warm_up: u32, before: u32) -> Result<Overload, BenchError> {
+    /// One in the middle of a window that begins `warm_up` seconds after all jobs are there.
+    pub(super) fn new(options: &OverloadOptions, warm_up: u32) -> Result<Overload, BenchError> {
         let behaviour = Behaviour { spread: Spread::PLAIN, delay: Duration::ZERO, fail_per_cent: 0, slack_us: 0 };
         let receiver =
             Receiver::start(behaviour, None, 0, 1).map_err(|why| BenchError::Io("start the receiver", why))?;
         let now = clock::wall();
         let from = u32::try_from(now.floor().as_secs()).unwrap_or(0);
-        let from = from + 2 + options.jobs.div_ceil(CREATIONS_PER_SECOND) + warm_up + before;
+        let from = from + 2 + options.jobs.div_ceil(CREATIONS_PER_SECOND) + warm_up + options.before;
         let between = (from, from + options.seconds);
         Ok(Overload { jobs: options.jobs, between, receiver, arrived: (0, now) })
     }
@@ -86,7 +85,7 @@ impl Overload {
     pub(super) fn figures(self, seconds: &[SecondLine]) -> OverloadFigures {
         let (from, until) = self.between;
         let (arrived, last) = self.arrived;
-        let drained = last.since_us(WallUs(i64::from(until) * crate::time::US_PER_SECOND)).max(0);
+        let drained = last.since_us(WallUs(i64::from(until) * US_PER_SECOND)).max(0);
         let before = seconds.iter().filter(|second| second.instant < from);
         let during = seconds.iter().filter(|second| (from..until).contains(&second.instant));
         let after = || seconds.iter().filter(|second| second.instant >= until);

@@ -60,7 +60,7 @@ pub(super) fn measure(
     let settled = (!shards.is_empty()).then(|| settling.elapsed());
     let (schedule, begin) = schedule(options)?;
     let overload = options.overload.as_ref();
-    let overload = overload.map(|overload| Overload::new(overload, options.warm_up, overload.before)).transpose()?;
+    let overload = overload.map(|overload| Overload::new(overload, options.warm_up)).transpose()?;
     if let Some(overload) = &overload {
         progress.say(&format!("creating {} jobs that are due later", overload.jobs));
         subject.create((overload.jobs, options.batch), &overload.when(), &|job| overload.url(job), stop)?;

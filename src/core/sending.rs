@@ -79,10 +79,18 @@ impl Scheduler {
 
     /// Whether a retry is to give way to an instant that came before it was due, but is not armed yet: rows waited for the disk.
     fn is_overtaken(&self, slot: u32) -> bool {
+        let execution = &self.executions[slot];
+        let next = self.jobs[execution.job].next();
+        next.is_some_and(|next| WallUs::of(next) < execution.row.due) && self.is_to_give_way(slot)
+    }
+
+    /// Whether an execution is a retry that ends once the next instant of its job has come. What a client asked for belongs to no
+    /// instant that another follows.
+    fn is_to_give_way(&self, slot: u32) -> bool {
         let (execution, job) = (&self.executions[slot], &self.jobs[self.executions[slot].job]);
-        let has_come = job.next().is_some_and(|next| WallUs::of(next) < execution.row.due);
-        let is_retry = execution.row.record.recoveries == 0 && !execution.is_asked_for();
-        has_come && is_retry && job.retry(&self.settings.retry).until_next
+        let record = &execution.row.record;
+        let is_retry = record.attempt > 1 && record.recoveries == 0 && !execution.is_asked_for();
+        is_retry && job.retry(&self.settings.retry).until_next
     }
 
     /// How late an execution of a job may begin that was never sent.
@@ -100,10 +108,7 @@ impl Scheduler {
         retries.retain(|&slot| !self.executions[slot].is_asked_for());
         // One that waits for its key is not sent yet either.
         let waiting = self.executions.of_job_in(job, State::Waiting);
-        retries.extend(waiting.into_iter().filter(|&slot| {
-            let record = &self.executions[slot].row.record;
-            record.attempt > 1 && record.recoveries == 0 && !self.executions[slot].is_asked_for()
-        }));
+        retries.extend(waiting.into_iter().filter(|&slot| self.is_to_give_way(slot)));
         for slot in retries {
             self.targets.end_wait(self.executions[slot].sent_to());
             self.give_up(slot, GAVE_WAY, now);
@@ -114,11 +119,9 @@ impl Scheduler {
     /// meanwhile. Whether it did.
     pub(super) fn give_way(&mut self, slot: u32, now: Now) -> bool {
         let (execution, job) = (&self.executions[slot], &self.jobs[self.executions[slot].job]);
-        let record = &execution.row.record;
-        let is_retry = record.attempt > 1 && record.recoveries == 0 && !execution.is_asked_for();
         let has_come =
             job.due_through() > execution.instant() || job.next().is_some_and(|next| next <= now.wall.floor());
-        let gives_way = is_retry && has_come && job.retry(&self.settings.retry).until_next;
+        let gives_way = has_come && self.is_to_give_way(slot);
         if gives_way {
             self.give_up(slot, GAVE_WAY, now);
         }

@@ -92,8 +92,12 @@ fn sessions(look: &ServerLook) -> Finding {
     let limit = limits.iter().find(|(_, value)| !value.is_empty() && *value != "0");
     let left = look.sessions_left;
     let found = format!("{left} more, and a node has up to {NODE_SESSIONS}");
-    let finding = if left < NODE_SESSIONS as i64 {
-        Finding::fail(SESSIONS, found, "raise max_connections, or end what else uses the server")
+    let advice = "raise max_connections, or end what else uses the server";
+    let finding = if left < NODE_SESSIONS as i64 && look.nodes > 0 {
+        // Those that run have theirs already.
+        Finding::warn(SESSIONS, format!("{found}: no other one can come"), advice)
+    } else if left < NODE_SESSIONS as i64 {
+        Finding::fail(SESSIONS, found, advice)
     } else if let Some((name, value)) = limit {
         let advice = format!(
             "ALTER ROLE ... SET {name} = 0 for the user of Punctual: its sessions stay, and have their own limits"
@@ -171,6 +175,7 @@ mod tests {
             (ServerLook { hosts: 2, ..good() }, DURABILITY, Level::Warn, "several hosts"),
             (ServerLook { commit: Some(Duration::from_millis(400)), ..good() }, DURABILITY, Level::Warn, "400.00 ms"),
             (ServerLook { sessions_left: 3, ..good() }, SESSIONS, Level::Fail, "3 more"),
+            (ServerLook { sessions_left: 3, nodes: 1, ..good() }, SESSIONS, Level::Warn, "no other one can come"),
             (with("idle_session_timeout", "5000"), SESSIONS, Level::Warn, "idle_session_timeout=5000 ms"),
             (ServerLook { skew_us: -260_000, ..good() }, SKEW, Level::Warn, "-260.0 ms"),
             (ServerLook { skew_us: 600_000, ..good() }, SKEW, Level::Fail, "600.0 ms"),

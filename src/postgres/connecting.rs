@@ -159,13 +159,14 @@ fn begin(
     if url.writes && (row.bool(1)? || row.text(2)? == "on") {
         return Err(Error::Unusable("it is a standby or read-only (target_session_attrs=read-write)".to_owned()));
     }
-    // Who may not ask that, or whose server keeps no such thing, takes any.
-    if let Ok(rows) = connection.query(WHENCE, &[], until) {
-        let row = rows.first()?;
-        url.origin.admit(Standing { system: row.i64(0)?, timeline: row.opt_i64(1)? }).map_err(Error::Unusable)?;
-    }
-    if connection.is_lost() {
-        return Err(Error::Timeout { sent: Sent::Whole });
+    match connection.query(WHENCE, &[], until) {
+        Ok(rows) => {
+            let row = rows.first()?;
+            url.origin.admit(Standing { system: row.i64(0)?, timeline: row.opt_i64(1)? }).map_err(Error::Unusable)?;
+        }
+        // Who may not ask that, or whose server keeps no such thing, takes any.
+        Err(Error::Server(_)) => {}
+        Err(why) => return Err(why),
     }
     Ok(connection)
 }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use super::lookout::skew_us;
 use super::open::{connect, soon};
+use super::requests::NOW;
 use super::schema::{self, Schema};
 use crate::clock;
 use crate::postgres::{Connection, Error, Url};
@@ -73,12 +75,11 @@ fn look(url: &Url) -> Result<ServerLook, Error> {
     let commit = "SELECT pg_catalog.pg_logical_emit_message(true, 'punctual', '')";
     let commit = median(&mut connection, |connection, until| connection.query(commit, &[], until).map(drop));
     let asked = clock::now();
-    let theirs = connection.query(FIGURES, &[], soon())?;
+    let theirs = connection.query(&format!("SELECT {NOW}, {FIGURES}"), &[], soon())?;
     let took_us = i64::try_from(clock::mono().0.saturating_sub(asked.mono.0)).unwrap_or(0);
     let row = theirs.first()?;
     let theirs_us = row.i64(0)?;
-    // Their time is of some moment between question and answer.
-    let skew_us = 0.clamp(asked.wall.0 - theirs_us, asked.wall.0 + took_us - theirs_us);
+    let skew_us = skew_us(asked.wall, took_us, theirs_us);
     let (encoding, may_create, sessions_left) = (row.text(1)?.to_owned(), row.bool(2)?, row.i64(3)?);
     let (is_ours, version) = (row.bool(4)?, row.text(5)?.to_owned());
     let settings = connection.query(SETTINGS, &[], soon())?;
@@ -127,8 +128,8 @@ fn median(
     Ok(times[ROUNDS / 2])
 }
 
-/// Its time in microseconds since 1970, and what it is.
-const FIGURES: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8, current_setting('server_encoding'), \
+/// What it is, behind its time.
+const FIGURES: &str = "current_setting('server_encoding'), \
      has_schema_privilege(current_schema(), 'CREATE'), \
      current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8 \
      - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), \

@@ -279,6 +279,12 @@ fn done() -> StoredAnswer {
     StoredAnswer { status: 204, headers: Vec::new(), body: Vec::new() }
 }
 
+/// By how much a clock that showed this when something was asked is ahead of that of who answered, at least: theirs is of some
+/// moment between question and answer, which may be far apart.
+pub(super) fn skew_us(asked: WallUs, took_us: i64, theirs_us: i64) -> i64 {
+    0.clamp(asked.0 - theirs_us, asked.0 + took_us - theirs_us)
+}
+
 /// What was seen, and what time it was for the database.
 fn sight(asked: MonoUs, wall: WallUs, took_us: i64, seen: &[Done]) -> Result<(Sight, i64), Bad> {
     let [nodes, shards, rows, now] = seen else { return Err(bad(0, "four answers are expected")) };
@@ -302,8 +308,7 @@ fn sight(asked: MonoUs, wall: WallUs, took_us: i64, seen: &[Done]) -> Result<(Si
         None => return Err(bad(0, "the database does not tell its time")),
     };
     let (nodes, infos): (Vec<NodeSeen>, Vec<NodeInfo>) = all.into_iter().unzip();
-    // Their time is of some moment between question and answer, which may be far apart: by so much at least.
-    let skew_us = 0.clamp(wall.0 - theirs, wall.0 + took_us - theirs);
+    let skew_us = skew_us(wall, took_us, theirs);
     let seen = Seen { asked, nodes, owners, has_rows_for_me };
     Ok((Sight { seen, nodes: infos, skew_us, config, may_lose_commits }, theirs))
 }
