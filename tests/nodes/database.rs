@@ -29,6 +29,7 @@ fn options() -> Options {
         ("max_connections", "100"),
         ("wal_retrieve_retry_interval", "100ms"),
         ("log_min_messages", "warning"),
+        ("log_lock_waits", "on"),
     ];
     Options { settings, ..Options::default() }
 }

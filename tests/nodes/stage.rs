@@ -112,10 +112,30 @@ impl Stage {
             self.cluster.assert_alive();
             assert!(
                 begin.elapsed() < WELL_PATIENCE,
-                "all is not well so long after {after}: {late} jobs are late, {ready} nodes are ready"
+                "all is not well so long after {after}: {late} jobs are late, {ready} nodes are ready\n{}",
+                self.picture()
             );
             rest_ms(50);
         }
+    }
+
+    /// What nodes and the database say of themselves.
+    fn picture(&self) -> String {
+        let nodes = (0..NODES).map(|place| match self.cluster.api(place).try_send("GET", "/readyz", None) {
+            Ok(answer) => format!("node-{place}: {} {}\n", answer.status, answer.text),
+            Err(why) => format!("node-{place}: {why}\n"),
+        });
+        let mut picture: String = nodes.collect();
+        for look in [
+            "SELECT * FROM nodes WHERE NOT dead OR NOT settled ORDER BY id",
+            "SELECT owner, count(*) FROM shards GROUP BY 1 ORDER BY 1",
+            "SELECT pid, application_name, state, wait_event_type, wait_event, pg_blocking_pids(pid), now() - state_change, \
+             left(query, 200) FROM pg_stat_activity WHERE datname = current_database() ORDER BY pid",
+        ] {
+            picture.push_str(&self.database.ask(look));
+            picture.push('\n');
+        }
+        picture
     }
 
     fn take_posts(&mut self) {

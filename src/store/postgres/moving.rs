@@ -12,7 +12,7 @@ use crate::limits::{LOOK_EVERY, MIGRATION_LOCK_WAIT, MIGRATION_PARTITION_ROWS, R
 use crate::postgres::{Connection, Error, Url};
 use crate::store::migration::{Cell, Cells, HISTORY_BY_TIME, IN_PART, MARK, Side, Table, number};
 use crate::store::sql::{Bad, Row, Sql, Value, values};
-use crate::time::Instant;
+use crate::time::{Instant, MonoUs};
 
 /// Shared by all nodes, each for as long as its connection lasts, and held by whoever moves the database alone: the bytes
 /// of "punctmov".
@@ -23,13 +23,13 @@ const NUMBER_BITS: u32 = 40;
 const LOCKED: &str = "55P03";
 
 /// Lets a node in, unless the database is being moved or is there in part. It has a share of the lock from then on.
-pub(super) fn admit(connection: &mut Connection) -> Result<(), OpenError> {
+pub(super) fn admit(connection: &mut Connection, until: MonoUs) -> Result<(), OpenError> {
     let failed = |why: Error| OpenError::Failed(why.to_string());
-    let share = connection.query("SELECT pg_try_advisory_lock_shared($1)", &[&LOCK], soon()).map_err(failed)?;
+    let share = connection.query("SELECT pg_try_advisory_lock_shared($1)", &[&LOCK], until).map_err(failed)?;
     if !share.first().and_then(|row| row.bool(0)).map_err(failed)? {
         return Err(OpenError::Failed("a migration of this database is under way; wait until it has ended".to_owned()));
     }
-    let marked = connection.query("SELECT 1 FROM marks WHERE name = $1", &[&MARK], soon()).map_err(failed)?;
+    let marked = connection.query("SELECT 1 FROM marks WHERE name = $1", &[&MARK], until).map_err(failed)?;
     if marked.is_empty() { Ok(()) } else { Err(OpenError::Failed(IN_PART.to_owned())) }
 }
 

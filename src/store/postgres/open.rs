@@ -46,10 +46,11 @@ pub(super) fn connect(url: &Url) -> Result<Connection, Error> {
 /// Connects, to write. Plans for arrays of values are made once, and go by the keys of the tables, however few or many
 /// values there are.
 pub(super) fn connect_to_write(url: &Url) -> Result<Connection, Error> {
-    let mut connection = connect(url)?;
+    let until = clock::mono().plus(STORE_CONNECT_TIME_MAX);
+    let mut connection = Connection::connect(url, until)?;
     connection.batch(
         "SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET plan_cache_mode TO force_generic_plan; SET jit TO off",
-        soon(),
+        until,
     )?;
     Ok(connection)
 }
@@ -80,8 +81,8 @@ impl Store {
         let failed = |why: Error| OpenError::Failed(why.to_string());
         let mut connection = connect_to_write(&url).map_err(failed)?;
         bring_up_to_date(&mut connection)?;
-        moving::admit(&mut connection)?;
-        let node = join(&mut connection, name, 0, 0).map_err(failed)?;
+        moving::admit(&mut connection, soon())?;
+        let node = join(&mut connection, name, (0, 0), soon()).map_err(failed)?;
         Ok(Store { url, connection, node, name: name.to_owned(), fenced: 0, vault: None })
     }
 
@@ -103,8 +104,8 @@ impl Store {
     }
 
     /// Is another node from now on. The one before is no more.
-    pub(super) fn join_anew(&mut self) -> Result<(), Error> {
-        self.node = join(&mut self.connection, &self.name, self.fenced + 1, self.node)?;
+    pub(super) fn join_anew(&mut self, until: MonoUs) -> Result<(), Error> {
+        self.node = join(&mut self.connection, &self.name, (self.fenced + 1, self.node), until)?;
         self.fenced += 1;
         Ok(())
     }
@@ -148,14 +149,14 @@ impl Store {
 }
 
 /// Becomes a node of this database, in the place of one that is no more from then on.
-fn join(connection: &mut Connection, name: &str, fenced: i64, before: i64) -> Result<i64, Error> {
+fn join(connection: &mut Connection, name: &str, (fenced, before): (i64, i64), until: MonoUs) -> Result<i64, Error> {
     let (now, version) = (clock::wall().0, env!("CARGO_PKG_VERSION"));
     let mut pipeline = connection.pipeline();
     pipeline.run("UPDATE nodes SET dead = true WHERE id = $1", &[&before]);
     let join = "INSERT INTO nodes (name, version, started_at, counted_at, fenced, pid) \
                 VALUES ($1, $2, $3, $3, $4, pg_backend_pid()) RETURNING id";
     pipeline.run(join, &[&name, &version, &now, &fenced]);
-    let done = pipeline.finish(soon())?;
+    let done = pipeline.finish(until)?;
     done.last().expect("both statements come to something").rows.first()?.i64(0)
 }
 

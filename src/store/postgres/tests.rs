@@ -273,6 +273,48 @@ fn a_batch_behind_a_beat_whose_answer_was_lost_is_written() {
 }
 
 #[test]
+fn a_beat_stays_in_doubt_whatever_is_refused_behind_it() {
+    let Some(url) = database() else { return };
+    let mut node = node(&url, "only");
+    node.write(&batch([put(1, "")])).expect("it can be written");
+    // It got there, and nobody heard. Then the connection breaks, and there is no other one for a while.
+    node.write_unheard(&Batch::default());
+    let finished = rows([row(1, 1, 1, Status::Success)]);
+    let pid = count(&mut node, "SELECT pg_backend_pid()::int8");
+    connect(&url).expect("it is there").batch(&format!("SELECT pg_terminate_backend({pid})"), soon()).expect("it ends");
+    let nowhere = Url::parse("postgres://nobody@127.0.0.1:1/nothing").expect("it is one");
+    let somewhere = std::mem::replace(&mut node.store().url, nowhere);
+    for _ in 0..2 {
+        let refused = node.write(&finished);
+        assert!(matches!(refused, Err(Unwritten::Refused(_))), "{refused:?}");
+    }
+    node.store().url = somewhere;
+    node.write(&finished).expect("it can be written");
+    assert_eq!(count(&mut node, "SELECT count(*) FROM job_executions"), 1, "the beat was not taken for it");
+}
+
+#[test]
+fn a_batch_that_may_be_there_and_is_refused_is_known_not_to_be_there() {
+    let Some(url) = database() else { return };
+    let (mut first, mut second) = (node(&url, "first"), newcomer(&url));
+    second.lose_sight();
+    first.write(&batch([put(1, r#","name":"one""#)])).expect("nobody has the name");
+    let refused = second.write(&batch_of_another(r#","name":"one""#));
+    assert!(matches!(refused, Err(Unwritten::Refused(_))), "{refused:?}");
+    assert!(!second.is_batch_in_doubt(), "its number is another's");
+    second.write(&batch_of_another(r#","name":"two""#)).expect("nobody has the name");
+    assert!(second.is_refused_again(&batch_of_another(r#","name":"three""#)), "what comes late is refused");
+    // If it is there, that is seen whatever refuses it now.
+    second.write_unheard(&batch_of_another(r#","name":"four""#));
+    first.write(&batch([put(4, r#","name":"five""#)])).expect("nobody has the name");
+    second.write(&batch_of_another(r#","name":"five""#)).expect("something has its number");
+}
+
+fn batch_of_another(members: &str) -> Batch {
+    batch([put(2, members)])
+}
+
+#[test]
 fn who_reads_for_long_holds_up_no_batch() {
     let Some(url) = database() else { return };
     let mut node = node(&url, "only");

@@ -29,6 +29,8 @@ use crate::time::{Instant as Second, MonoUs};
 
 /// The SQLSTATE of a table that is not there (`undefined_table`).
 const NO_TABLE: &str = "42P01";
+/// After how long it is said once more that writing fails: by then it may be for another reason.
+const FAILING_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// What the fence says when it refuses a batch: see `migrations/postgres`.
 const FENCED: &str = "PU001";
 
@@ -71,7 +73,7 @@ pub(super) fn start(
             keep: None,
             begun: None,
             count_next: Instant::now() + COUNT_EVERY,
-            is_failing: false,
+            failing: None,
             is_over: false,
             retry_wait: housekeeping.write_retry_wait,
             work,
@@ -105,10 +107,18 @@ pub(super) struct Writing {
     /// How many rows a partition may have.
     pub(super) partition_rows: u64,
     homes: Arc<Mutex<Homes>>,
-    /// Whether it is not known if the last beat is in the database.
-    beat_in_doubt: bool,
+    doubt: Doubt,
     /// What is history and not counted.
     recent: Recent,
+}
+
+/// What has the next number and may be in the database, or get there yet. It stays in doubt until an answer is heard: that of
+/// the same once more, or of something else that takes its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    Nothing,
+    Beat,
+    Batch,
 }
 
 /// The partition that executions are added to.
@@ -127,7 +137,7 @@ impl Writing {
             partition: None,
             partition_rows: PARTITION_ROWS_MAX,
             homes,
-            beat_in_doubt: false,
+            doubt: Doubt::Nothing,
             recent: Recent::default(),
         }
     }
@@ -146,7 +156,13 @@ impl Writing {
     pub(super) fn write_unheard(&mut self, batch: &Batch) {
         let current = self.current().expect("it can be known");
         self.send(self.number + 1, current, batch).map(drop).expect("it is there");
-        self.beat_in_doubt |= batch.items.is_empty();
+        self.doubt = if batch.items.is_empty() { Doubt::Beat } else { Doubt::Batch };
+    }
+
+    /// A batch is on its way, and may get there yet or never.
+    #[cfg(test)]
+    pub(super) fn lose_sight(&mut self) {
+        self.doubt = Doubt::Batch;
     }
 
     /// Whether the fence refuses the last batch when it comes once more.
@@ -160,11 +176,11 @@ impl Writing {
         if self.store.connection.is_lost() {
             let mut connection = connect_to_write(&self.store.url)?;
             // It has its share of the lock that keeps migrations off.
-            moving::admit(&mut connection).map_err(|why| Error::Value(why.to_string()))?;
+            moving::admit(&mut connection, writing_until()).map_err(|why| Error::Value(why.to_string()))?;
             // Whoever takes this node for dead ends the session that may be in the middle of something. And a commit waits for
             // the standby, if there is to be one: so what is found behind it of earlier ones is not on this server alone.
             let note = "UPDATE nodes SET pid = pg_backend_pid() WHERE id = $1";
-            connection.execute(note, &[&self.store.node], soon())?;
+            connection.execute(note, &[&self.store.node], writing_until())?;
             self.store.connection = connection;
         }
         Ok(())
@@ -173,15 +189,15 @@ impl Writing {
     /// Is another node from now on, as the one before is dead. What that had not counted others count.
     pub(super) fn join(&mut self) -> Result<(), Error> {
         self.reconnect()?;
-        self.store.join_anew()?;
-        (self.number, self.beat_in_doubt, self.recent) = (0, false, Recent::default());
+        self.store.join_anew(writing_until())?;
+        (self.number, self.doubt, self.recent) = (0, Doubt::Nothing, Recent::default());
         Ok(())
     }
 
     /// Takes over what is there for this node, which has these shards. If the answer is lost, so is what was taken: nobody
     /// knows what it was, and the node has to be another one.
     pub(super) fn take(&mut self, most: usize, held: &Shards) -> Result<Claim, Unwritten> {
-        if self.beat_in_doubt {
+        if self.doubt == Doubt::Beat {
             self.beat()?;
         }
         self.reconnect().map_err(|why| Unwritten::Refused(why.to_string()))?;
@@ -193,7 +209,7 @@ impl Writing {
                 Ok(claim)
             }
             Err(why) if why.sqlstate() == Some(FENCED) => Err(Unwritten::Fenced),
-            Err(why) if why.server().is_some() => {
+            Err(why @ Error::Server(_)) => {
                 // It is in one piece, and so is the connection.
                 session.end().ok();
                 Err(Unwritten::Refused(why.to_string()))
@@ -204,24 +220,38 @@ impl Writing {
 
     /// Shows that the node lives. What becomes of it is to be known before another batch has its number.
     pub(super) fn beat(&mut self) -> Result<(), Unwritten> {
-        let beaten = self.attempt(&Batch::default());
-        self.beat_in_doubt = matches!(beaten, Err(Unwritten::Unknown(_)));
-        beaten
+        self.attempt(&Batch::default(), Doubt::Beat)
     }
 
     /// Writes a batch, if it is not there already.
     pub(super) fn write(&mut self, batch: &Batch) -> Result<(), Unwritten> {
-        if self.beat_in_doubt {
+        if self.doubt == Doubt::Beat {
             self.beat().map_err(|why| match why {
                 // Nothing of this batch was sent.
                 Unwritten::Unknown(why) | Unwritten::Refused(why) => Unwritten::Refused(why),
                 Unwritten::Fenced => Unwritten::Fenced,
             })?;
         }
-        self.attempt(batch)
+        self.attempt(batch, Doubt::Batch)
     }
 
-    fn attempt(&mut self, batch: &Batch) -> Result<(), Unwritten> {
+    /// Whether a batch was tried that may be in the database.
+    pub(super) fn is_batch_in_doubt(&self) -> bool {
+        self.doubt == Doubt::Batch
+    }
+
+    fn attempt(&mut self, batch: &Batch, doubt: Doubt) -> Result<(), Unwritten> {
+        let tried = self.try_once(batch);
+        match &tried {
+            Ok(()) => self.doubt = Doubt::Nothing,
+            Err(Unwritten::Unknown(_)) => self.doubt = doubt,
+            // Nothing came of this try. What was before it is as it was.
+            Err(Unwritten::Refused(_) | Unwritten::Fenced) => {}
+        }
+        tried
+    }
+
+    fn try_once(&mut self, batch: &Batch) -> Result<(), Unwritten> {
         let refused = |why: Error| Unwritten::Refused(why.to_string());
         self.reconnect().map_err(refused)?;
         let current = self.current().map_err(refused)?;
@@ -232,11 +262,25 @@ impl Writing {
             }
             Err(why) if why.sqlstate() == Some(FENCED) => self.look(batch),
             // The partition was dropped meanwhile: there is another one.
-            Err(why) if why.sqlstate() == Some(NO_TABLE) && self.partition.take().is_some() => self.attempt(batch),
+            Err(why) if why.sqlstate() == Some(NO_TABLE) && self.partition.take().is_some() => self.try_once(batch),
             // The whole of it had left, and nobody knows what became of it.
             Err(why) if why.sent() == Some(Sent::Whole) => Err(Unwritten::Unknown(why.to_string())),
+            Err(why @ Error::Server(_)) if self.doubt != Doubt::Nothing => self.supersede(batch, current, &why),
             // What was sent in part is nothing to the server.
             Err(why) => Err(refused(why)),
+        }
+    }
+
+    /// The server refuses something of which an earlier try may be in the database, or get there yet: a beat takes its number,
+    /// so that from then on it cannot.
+    fn supersede(&mut self, batch: &Batch, current: Current, why: &Error) -> Result<(), Unwritten> {
+        match self.send(self.number + 1, current, &Batch::default()) {
+            Ok(_) => {
+                (self.number, self.doubt) = (self.number + 1, Doubt::Nothing);
+                Err(Unwritten::Refused(why.to_string()))
+            }
+            Err(other) if other.sqlstate() == Some(FENCED) => self.look(batch),
+            Err(_) => Err(Unwritten::Unknown(why.to_string())),
         }
     }
 
@@ -257,11 +301,11 @@ impl Writing {
     /// The fence refused a batch: it was written before and nobody heard, or the node is dead.
     fn look(&mut self, batch: &Batch) -> Result<(), Unwritten> {
         let find = "SELECT batch FROM nodes WHERE id = $1 AND NOT dead";
-        let found = self.store.connection.query(find, &[&self.store.node], soon());
+        let found = self.store.connection.query(find, &[&self.store.node], writing_until());
         let found = found.map_err(|why| Unwritten::Unknown(why.to_string()))?;
         let last = found.get(0).map(|row| row.i64(0)).transpose();
         match last.map_err(|why| Unwritten::Unknown(why.to_string()))? {
-            Some(last) if last == self.number + 1 => {
+            Some(last) if last == self.number + 1 && self.doubt != Doubt::Nothing => {
                 lock(&self.homes).expect(batch.items.iter().map(|(_, item)| item));
                 self.note(&batch::finished(batch), None);
                 Ok(())
@@ -289,7 +333,7 @@ impl Writing {
             return Ok(current);
         }
         let connection = &mut self.store.connection;
-        let newest = partitions::newest(connection, soon())?;
+        let newest = partitions::newest(connection, writing_until())?;
         let is_known = newest.is_some() && newest == self.partition.map(|current| current.number);
         let number = match newest {
             Some(newest) if !is_known => newest,
@@ -302,7 +346,7 @@ impl Writing {
             },
         };
         let known = "SELECT rows FROM partitions WHERE number = $1";
-        let rows = connection.query(known, &[&number], soon())?.first()?.i64(0)?.unsigned_abs();
+        let rows = connection.query(known, &[&number], writing_until())?.first()?.i64(0)?.unsigned_abs();
         let current = Current { number, span: None, rows };
         self.partition = Some(current);
         Ok(current)
@@ -337,8 +381,8 @@ struct Thread {
     /// The partition that it knows of.
     begun: Option<i64>,
     count_next: Instant,
-    /// Whether it was said that writing fails.
-    is_failing: bool,
+    /// When it was said last that writing fails.
+    failing: Option<Instant>,
     /// Whether the node is dead: what comes is dropped until it is another one.
     is_over: bool,
     /// The wait between two tries of a batch.
@@ -403,9 +447,7 @@ impl Thread {
     }
 
     fn acknowledge(&mut self, sent: MonoUs) {
-        if std::mem::take(&mut self.is_failing) {
-            self.work.tell(WriterEvent::Working);
-        }
+        self.say_working();
         self.teller.tell(SharedEvent::Acknowledged(sent));
     }
 
@@ -418,7 +460,7 @@ impl Thread {
     /// Becomes another node, for as long as that takes.
     fn join(&mut self) {
         while let Err(why) = self.writing.join() {
-            self.say_failing(why.to_string(), Vec::new());
+            self.say_failing(format!("joining the others anew: {why}"), Vec::new());
             std::thread::sleep(self.retry_wait);
             if self.drop_batches() {
                 return;
@@ -429,9 +471,7 @@ impl Thread {
         while let Err(Told::Joined(_)) = self.keeper.tell(Told::Joined(self.writing.store.node)) {
             std::thread::sleep(self.retry_wait);
         }
-        if std::mem::take(&mut self.is_failing) {
-            self.work.tell(WriterEvent::Working);
-        }
+        self.say_working();
         self.work.tell(WriterEvent::Joined);
         let node = self.writing.store.node();
         self.teller.tell(SharedEvent::Joined(node));
@@ -454,38 +494,39 @@ impl Thread {
         }
         let (began, mut sent) = (Instant::now(), clock::mono());
         let through = batch.items.last().map(|&(number, _)| number);
-        let mut is_unknown = false;
         loop {
             match self.writing.write(&batch) {
                 Ok(()) => break,
                 Err(Unwritten::Fenced) => return self.end_node(),
-                Err(Unwritten::Refused(why)) => self.fail(why, &mut batch, is_unknown),
-                Err(Unwritten::Unknown(why)) => {
-                    is_unknown = true;
-                    self.fail(why, &mut batch, is_unknown);
-                }
+                Err(Unwritten::Refused(why) | Unwritten::Unknown(why)) => self.fail(why, &mut batch),
             }
             std::thread::sleep(self.retry_wait);
-            if !is_unknown {
+            if !self.writing.is_batch_in_doubt() {
                 sent = clock::mono();
             }
         }
-        if std::mem::take(&mut self.is_failing) {
-            self.work.tell(WriterEvent::Working);
-        }
+        self.say_working();
         self.work.tell(WriterEvent::Committed { through, held_up: Duration::ZERO, wrote: began.elapsed(), sent });
     }
 
     /// Says that writing fails. If nothing of the batch can be in the database, the changes in it are given up: their
     /// clients hear at once that nothing has changed. If it may be there, it is tried again as it is until that is known.
-    fn fail(&mut self, why: String, batch: &mut Batch, is_unknown: bool) {
-        let rejected = if is_unknown { Vec::new() } else { give_up_changes(batch) };
+    fn fail(&mut self, why: String, batch: &mut Batch) {
+        let rejected = if self.writing.is_batch_in_doubt() { Vec::new() } else { give_up_changes(batch) };
         self.say_failing(why, rejected);
     }
 
+    /// Says that writing fails, and once in a while that it still does.
     fn say_failing(&mut self, why: String, rejected: Vec<u64>) {
-        if !std::mem::replace(&mut self.is_failing, true) || !rejected.is_empty() {
+        if self.failing.is_none_or(|told| told.elapsed() >= FAILING_TOLD_EVERY) || !rejected.is_empty() {
+            self.failing = Some(Instant::now());
             self.work.tell(WriterEvent::Failing { why, rejected });
+        }
+    }
+
+    fn say_working(&mut self) {
+        if self.failing.take().is_some() {
+            self.work.tell(WriterEvent::Working);
         }
     }
 
