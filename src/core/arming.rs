@@ -22,7 +22,7 @@ const BACKLOG_FULL: &str = "missed: too many executions already wait for this ta
 /// The wait before arming goes on, when a turn's budget is used up.
 pub(super) const RESUME_US: u64 = 1_000;
 /// What making a schedule anew costs, as its calendars have changed.
-const FOLLOW_STEPS: u32 = 16;
+pub(super) const FOLLOW_STEPS: u32 = 16;
 
 /// The instants of a schedule in a gap, by the gap asked for last: after a stop, jobs with one schedule share it.
 #[derive(Debug, Default)]
@@ -89,16 +89,18 @@ impl Scheduler {
 
     /// Goes on with jobs whose arming had to wait.
     pub(super) fn arm_queued(&mut self, now: Now) {
-        self.arm_resume = None;
-        let (mut steps, most) = (0, self.settings.bounds.arm_steps_per_turn);
-        while self.has_room() {
-            if steps >= most {
-                self.arm_resume = (self.jobs.queued() > 0).then(|| now.mono.plus_us(RESUME_US));
+        let most = self.settings.bounds.arm_steps_per_turn;
+        let mut steps = self.follow_changed(most, now);
+        while steps < most {
+            if !self.has_room() {
+                self.arm_resume = None;
                 return;
             }
-            let Some(slot) = self.jobs.next_queued() else { return };
+            let Some(slot) = self.jobs.next_queued() else { break };
             steps += self.arm(slot, now);
         }
+        let is_more = self.jobs.queued() > 0 || self.calendars.has_unfollowed();
+        self.arm_resume = (steps >= most && is_more).then(|| now.mono.plus_us(RESUME_US));
     }
 
     /// Whether more may be armed: rows that wait for the disk and executions that wait for anything are bounded.

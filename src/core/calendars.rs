@@ -4,10 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::arming::{FOLLOW_STEPS, RESUME_US};
 use super::io::{CalendarChange, Output, Persist, Refusal, Reply, RequestId};
+use super::jobs::Job;
 use super::receipts::Receipt;
 use super::scheduler::{Phase, Scheduler};
-use crate::job::Revision;
+use crate::job::{JobKey, Revision};
 use crate::schedule::{Calendars, Dates};
 use crate::time::Now;
 
@@ -20,9 +22,16 @@ pub(super) struct CalendarTable {
     taken_out: Option<(Arc<str>, Arc<Dates>)>,
     /// How many changes there were.
     changes: u64,
+    /// Jobs that follow one that was changed since they were looked at: where, and which.
+    unfollowed: VecDeque<(u32, JobKey)>,
 }
 
 impl CalendarTable {
+    /// Whether jobs are to be looked at, as a calendar of theirs was changed.
+    pub(super) fn has_unfollowed(&self) -> bool {
+        !self.unfollowed.is_empty()
+    }
+
     /// Takes who waits for the disk.
     pub(super) fn take_requests(&mut self) -> impl Iterator<Item = RequestId> + use<> {
         std::mem::take(&mut self.pending).into_iter().map(|(_, request, _)| request)
@@ -55,10 +64,11 @@ impl Scheduler {
         let jobs = followers.len();
         for slot in followers {
             self.jobs[slot].is_stale = true;
+            self.calendars.unfollowed.push_back((slot, self.jobs[slot].key()));
             self.jobs.queue_arming(slot);
         }
         // Many jobs may follow one calendar: they are looked at within the budget of arming.
-        self.arm_resume.get_or_insert(now.mono.plus_us(super::arming::RESUME_US));
+        self.arm_resume.get_or_insert(now.mono.plus_us(RESUME_US));
         jobs
     }
 
@@ -142,6 +152,25 @@ impl Scheduler {
             None => Reply::CalendarDeleted,
         };
         self.output(Output::Reply(request, reply));
+    }
+
+    /// Lets jobs follow calendars that were changed, as far as the budget of a turn goes: that must not wait until more may be
+    /// armed, as what was due meanwhile would be owed by dates that were not in force any more. Returns how many steps it took.
+    pub(super) fn follow_changed(&mut self, most: u32, now: Now) -> u32 {
+        let mut steps = 0;
+        while steps < most
+            && let Some((slot, key)) = self.calendars.unfollowed.pop_front()
+        {
+            steps += 1;
+            // Its job may be gone, or on its way to the disk as another one, and is looked at then.
+            let is_there = self.phase == Phase::Running && self.jobs.find(key) == Some(slot);
+            let goes_on = |job: &Job| job.is_at_work() && !job.is_deleted() && !job.is_given_away();
+            let is_to_follow = |job: &Job| job.is_stale && job.pending.is_none() && goes_on(job);
+            if is_there && is_to_follow(&self.jobs[slot]) {
+                steps += FOLLOW_STEPS + self.follow_calendars(slot, now);
+            }
+        }
+        steps
     }
 
     /// Lets a job follow its calendars as they are now. What it owed until now it owes by those before. Returns what

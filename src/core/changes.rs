@@ -398,10 +398,6 @@ impl Scheduler {
         if !is_same {
             self.admit_anew(slot, now);
         }
-        if self.phase == Phase::Draining {
-            // The job may have come to send at most once.
-            self.keep_for_start();
-        }
         self.watch(slot, now);
         self.weigh_pause(slot, now);
         if self.jobs[slot].incidents > 0 {
@@ -409,6 +405,10 @@ impl Scheduler {
             self.reconsider_those_of(slot, now);
         }
         self.activate(slot, now);
+        if self.phase == Phase::Draining {
+            // The job may have come to send at most once.
+            self.keep_for_start();
+        }
     }
 
     fn reply(&mut self, request: Option<RequestId>, reply: Reply) {
@@ -423,7 +423,9 @@ impl Scheduler {
             match self.executions[execution].state() {
                 State::Withheld => self.forget(execution),
                 State::Proposed if self.executions[execution].is_asked_for() => {}
-                State::Proposed if self.phase == Phase::Draining => self.take_back(execution),
+                State::Proposed if self.phase == Phase::Draining && self.may_be_taken_back(execution) => {
+                    self.take_back(execution);
+                }
                 State::Proposed => self.executions.arm(execution),
                 State::Armed | State::Held | State::Waiting | State::Queued => {}
                 State::InFlight | State::Backoff | State::Closing | State::Elsewhere => {}
@@ -438,7 +440,9 @@ impl Scheduler {
             match self.executions[execution].state() {
                 State::Proposed if self.executions[execution].is_asked_for() => {}
                 State::Proposed => self.forget(execution),
-                State::Withheld if self.phase == Phase::Draining => self.take_back(execution),
+                State::Withheld if self.phase == Phase::Draining && self.may_be_taken_back(execution) => {
+                    self.take_back(execution);
+                }
                 State::Withheld => self.executions.arm(execution),
                 State::Held => self.release(execution, now),
                 State::Armed | State::Waiting | State::Queued => {}
@@ -457,6 +461,9 @@ impl Scheduler {
                 self.arm(slot, now);
                 self.revive(slot, now);
             }
+        }
+        if self.phase == Phase::Draining {
+            self.keep_for_start();
         }
     }
 

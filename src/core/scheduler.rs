@@ -10,7 +10,7 @@ use super::arming::{GapMemo, PassedOver};
 use super::calendars::CalendarTable;
 use super::counts::Counts;
 use super::details::Wait;
-use super::executions::{Executions, State};
+use super::executions::{Execution, Executions, State};
 use super::gathering::Gathering;
 use super::incidents::Incidents;
 use super::io::{CalendarChange, Defaults, Input, Notice, Output, Persist, Refusal, Settings};
@@ -249,7 +249,7 @@ impl Scheduler {
         self.arm_resume = None;
         // What may have been sent stays; it is in doubt again.
         let armed = self.executions.by_instant().map(|(_, slot)| slot);
-        let mut armed: Vec<u32> = armed.filter(|&slot| self.executions[slot].may_be_taken_back()).collect();
+        let mut armed: Vec<u32> = armed.filter(|&slot| self.may_be_taken_back(slot)).collect();
         // The latest first: if the process dies half-way, a row that is left must not hide a gap before it.
         armed.sort_unstable_by_key(|&slot| {
             let row = &self.executions[slot].row;
@@ -259,6 +259,14 @@ impl Scheduler {
             self.take_back(slot);
         }
         self.keep_for_start();
+    }
+
+    /// Whether a row may go, so that its instant is owed again: neither was it due before, whatever the clock did since, nor a
+    /// later one, whose row would tell a start that all before it is settled.
+    pub(super) fn may_be_taken_back(&self, slot: u32) -> bool {
+        let Execution { job, row, .. } = &self.executions[slot];
+        let is_passed = self.is_of_its_era(*job, &row.key) && row.key.instant <= self.jobs[*job].due_through();
+        self.executions[slot].may_be_taken_back() && !is_passed
     }
 
     /// What is to be sent at most once and was not sent says so in its row: at the next start it would be in doubt.

@@ -13,6 +13,8 @@ use super::oracle;
 use super::plan::{Profile, SECOND_US};
 use super::world::{Event, World};
 
+/// How long what is written at the moment of a look may take to be on disk.
+const WRITTEN_MAX_US: u64 = 100_000;
 /// How long everything may take to settle once the wall clock has passed what it ever showed.
 const SETTLE_MAX_US: u64 = 4 * 3600 * SECOND_US;
 
@@ -63,14 +65,22 @@ impl World {
             while self.clock.true_us < look_us {
                 self.turn();
             }
+            // Reminders may have come to be due at the same moment of every second.
+            while self.unwritten() > 0 && self.clock.true_us < look_us + WRITTEN_MAX_US {
+                self.turn();
+            }
             let passed = self.clock.now().wall > WallUs::of(through).plus_us(margin_us);
-            let written = self.core.as_ref().is_some_and(|core| core.load(self.clock.now().wall).unwritten == 0);
-            let settled = written && oracle::unsettled(&self.disk, through).is_none() && self.has_settled(through);
+            let settled =
+                self.unwritten() == 0 && oracle::unsettled(&self.disk, through).is_none() && self.has_settled(through);
             if passed && settled && self.clients.open() == 0 {
                 return through;
             }
             assert!(self.clock.true_us < limit_us, "not settled: {:?}", self.stuck(through));
         }
+    }
+
+    fn unwritten(&self) -> usize {
+        self.core.as_ref().map_or(usize::MAX, |core| core.load(self.clock.now().wall).unwritten)
     }
 
     /// Whether no job has an instant up to this one that is not armed: where few may be armed, some wait for others.
@@ -140,6 +150,10 @@ impl World {
     fn assert_next(&self, revision: &Revision, next: Option<Instant>, wall: WallUs) {
         const LOOK_S: i64 = 20_000;
         let Some(next) = next.map(Instant::as_secs) else { return };
+        // Where few executions may wait, it may be a while until a job's turn comes to follow a calendar that was changed.
+        if bounds::may_wait(&self.plan.settings.bounds) {
+            return;
+        }
         let is_due = |second: i64| self.clients.is_due_now(revision, second, &self.disk);
         // A calendar's change does not count for what was armed before it.
         let was_due = || next <= wall.floor().as_secs() + 2 && self.clients.is_due(revision, next, &self.disk).1;
