@@ -96,7 +96,10 @@ impl Scheduler {
                 self.arm_resume = None;
                 return;
             }
-            let Some(slot) = self.jobs.next_queued() else { break };
+            let Some(slot) = self.jobs.next_queued() else {
+                self.release_stalled(now);
+                break;
+            };
             steps += self.arm(slot, now);
         }
         let is_more = self.jobs.queued() > 0 || self.calendars.has_unfollowed();
@@ -109,9 +112,10 @@ impl Scheduler {
         self.receipts.unwritten() < unwritten_max && self.executions.len() < executions_max
     }
 
-    /// Arms stalled jobs again, as far as what was sent has made room.
+    /// Arms stalled jobs again, as far as what was sent has made room. Jobs whose time has come go before them: those of a
+    /// target with too much to do would take all the room that the disk makes, and the others miss theirs.
     pub(super) fn release_stalled(&mut self, now: Now) {
-        while self.has_room() {
+        while self.jobs.queued() == 0 && self.has_room() {
             let Some((target, slot, key)) = self.targets.next_unstalled() else { return };
             // The job may be gone, and its slot another's; or it was armed meanwhile, as it was looked at again.
             let is_stalled = self.jobs.find(key) == Some(slot) && self.jobs[slot].overload == Overload::Stalled;

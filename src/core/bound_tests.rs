@@ -69,6 +69,34 @@ fn a_target_with_too_much_to_do_stays_busy_and_every_job_has_its_share() {
 }
 
 #[test]
+fn a_target_with_too_much_to_do_takes_the_disk_from_no_other() {
+    let other = format!(r#"{OFTEN},"api":"http://b/""#);
+    let jobs: Vec<&str> = [[OFTEN; 20].as_slice(), &[other.as_str(); 2]].concat();
+    let bounds = Bounds { unwritten_max: 12, target_backlog_max: 8, stalled_at_once: 8, ..Bounds::default() };
+    let mut stage = Stage::bounded(bounds, START, &jobs, Vec::new());
+    stage.settle();
+    // The disk takes thirty rows a second, of which those of the other target are four.
+    let mut written = stage.asked;
+    let mut posts: BTreeMap<u64, usize> = BTreeMap::new();
+    for _ in 0..40 * 10 {
+        stage.now = Now { wall: stage.now.wall.plus_us(100_000), mono: stage.now.mono.plus_us(100_000) };
+        while stage.core.poll_timeout().is_reached(stage.now) {
+            stage.feed(Input::Tick);
+        }
+        written = stage.asked.min(written + 3);
+        stage.feed(Input::Committed { through: written, rejected: Vec::new() });
+        for attempt in std::mem::take(&mut stage.fired) {
+            *posts.entry(attempt.id.job.key().0).or_default() += 1;
+            stage.report(&attempt, Outcome::Answered(200), true);
+        }
+    }
+    let posts_of = |job: u64| posts.get(&job).copied().unwrap_or_default();
+    let (many, few): (Vec<usize>, Vec<usize>) = ((1..=20).map(posts_of).collect(), (21..=22).map(posts_of).collect());
+    assert!(many.iter().sum::<usize>() < 20 * 30, "the disk was fast enough for all: {many:?}");
+    assert!(few.iter().all(|posts| *posts >= 38), "{few:?} of 40, beside {many:?}");
+}
+
+#[test]
 fn a_job_that_waits_for_its_target_and_goes_leaves_its_place_to_the_next() {
     let mut stage = Stage::bounded(narrow(8), START, &[OFTEN; 12], Vec::new());
     stage.settle();

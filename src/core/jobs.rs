@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use super::arm_queue::ArmQueue;
 use super::io::{Command, RequestId};
 use super::key_index::KeyIndex;
 use super::link::Link;
@@ -252,8 +253,8 @@ pub(super) struct Jobs {
     next_key: u64,
     /// Jobs by the second for which they are to be armed.
     arm_heap: DeadlineHeap<Second>,
-    /// Jobs whose arming waits for the disk or for the next turn, oldest first.
-    arm_queue: VecDeque<(u32, JobKey)>,
+    /// Jobs whose arming waits for the disk or for the next turn.
+    arm_queue: ArmQueue,
     schedules: HashSet<Arc<Schedule>>,
     /// Jobs by their names, and by names that they are to have once a change is on disk.
     names: HashMap<Box<str>, u32>,
@@ -274,7 +275,7 @@ impl Default for Jobs {
             by_key: KeyIndex::default(),
             next_key: 1,
             arm_heap: DeadlineHeap::default(),
-            arm_queue: VecDeque::new(),
+            arm_queue: ArmQueue::default(),
             schedules: HashSet::new(),
             names: HashMap::new(),
             followers: BTreeMap::new(),
@@ -586,16 +587,16 @@ impl Jobs {
     /// Puts a job into the arm queue, if it does not stand there.
     pub(super) fn queue_arming(&mut self, slot: u32) {
         let job = &mut self[slot];
-        let key = job.key();
+        let (target, key) = (job.target, job.key());
         if !std::mem::replace(&mut job.in_arm_queue, true) {
-            self.arm_queue.push_back((slot, key));
+            self.arm_queue.push(target, slot, key);
         }
     }
 
-    /// The job that has waited longest in the arm queue.
+    /// The job whose turn it is in the arm queue.
     pub(super) fn next_queued(&mut self) -> Option<u32> {
         loop {
-            let (slot, key) = self.arm_queue.pop_front()?;
+            let (slot, key) = self.arm_queue.pop()?;
             // The job may be gone, and its slot another's.
             if self.by_key.get(key) == Some(slot) {
                 self[slot].in_arm_queue = false;

@@ -6,7 +6,7 @@
 //!
 //! In reading order: `io` is what goes in and comes out, with `key`, `record`, `details`, `shard` and `attempt`, the words it is said in.
 //! `bounds` is how much of everything there may be.
-//! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs` (each found by a `key_index`; a `link` is how one points at another),
+//! Six tables hold the state and own its transitions: `executions` (where the diagram of states is), `jobs` (each found by a `key_index`, armed in the order of an `arm_queue`; a `link` is how one points at another),
 //! `targets`, concurrency `keys`, named `calendars`, and `receipts` of what is on its way to the disk. `scheduler` is the surface over them. Policy decides,
 //! and asks the tables: `arming`, `admission`, `sending`, `changes` (with `applying` for jobs that are declared) and their `gathering`, which a `rehearsal` only tries, `dealing` (whose each of many changes is), `runs`, `pausing`, `restore`, and `ownership` where there are other nodes. What goes wrong: `incident` and `setting` are its words, `watching` notices, `incidents` is the table of what is open and says
 //! when it is told, `alerting` holds what clients set. `policies` is what a job says to their questions, `tally` the one rule of what counts, `counts` what happened in all, `overdue` what should have; `view` is
@@ -16,6 +16,7 @@
 mod admission;
 mod alerting;
 mod applying;
+mod arm_queue;
 mod arming;
 mod attempt;
 #[cfg(test)]

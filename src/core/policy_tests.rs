@@ -174,8 +174,14 @@ impl Stage {
         std::mem::take(&mut self.fired).into_iter().map(name).collect()
     }
 
-    /// The answer to an attempt.
+    /// The answer to an attempt, and all that follows from it.
     pub(super) fn answer(&mut self, attempt: &Attempt, outcome: Outcome, was_sent: bool) {
+        self.report(attempt, outcome, was_sent);
+        self.settle();
+    }
+
+    /// The answer to an attempt; the disk is slow.
+    pub(super) fn report(&mut self, attempt: &Attempt, outcome: Outcome, was_sent: bool) {
         let (handle, number, dispatched) = (attempt.handle, attempt.number, self.now.wall);
         let answer = None;
         self.feed(Input::Report(Report {
@@ -187,7 +193,6 @@ impl Stage {
             was_sent,
             answer,
         }));
-        self.settle();
     }
 
     pub(super) fn ask(&mut self, action: Action) {
