@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::policy_tests::{START, Stage, id, spec};
+use super::stage_tests::{START, Stage, id, spec};
 use super::*;
 use crate::channel::Channel;
 use crate::job::{AlertDefinition, AlertPolicy};

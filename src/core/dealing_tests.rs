@@ -2,7 +2,7 @@
 //! It must not carry any of them out.
 
 use super::changes::CHANGING;
-use super::policy_tests::{START, Stage, id, spec as spec_of};
+use super::stage_tests::{START, Stage, id, spec as spec_of};
 use super::*;
 use crate::job::JobSpec;
 use crate::schedule::Calendars;

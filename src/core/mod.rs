@@ -63,6 +63,8 @@ mod scheduler;
 mod sending;
 mod setting;
 mod shard;
+#[cfg(test)]
+mod stage_tests;
 mod tally;
 mod targets;
 mod view;

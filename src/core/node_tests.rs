@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::policy_tests::{START, Stage, id, run, spec, stored};
+use super::stage_tests::{START, Stage, id, run, spec, stored};
 use super::*;
 use crate::job::JobKey;
 use crate::limits::SKEW_MAX;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::policy_tests::{START, Stage, id, put, run, spec, stored};
+use super::stage_tests::{START, Stage, id, put, run, spec, stored};
 use super::*;
 use crate::channel::Channel;
 use crate::job::{AlertPolicy, JobKey};

@@ -1,7 +1,7 @@
 //! Owns tests of what can be read of the core: which jobs are found, in which order, and what is said of them.
 //! It must not look into the core: inputs and what is read only.
 
-use super::policy_tests::{START, Stage};
+use super::stage_tests::{START, Stage};
 use super::*;
 use crate::job::{JobKey, Target};
 use crate::time::Instant;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::policy_tests::{START, Stage, id};
+use super::stage_tests::{START, Stage, id};
 use super::*;
 use crate::channel::Channel;
 use crate::job::{AlertDefinition, AlertPolicy};
