@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::support::Postgres;
+use super::values::Odd;
 use super::*;
 use crate::clock;
 use crate::time::MonoUs;
@@ -83,7 +84,7 @@ fn a_pipeline_is_one_transaction_and_says_what_failed() {
     // What cannot be composed is not sent, and the connection goes on.
     let mut pipeline = connection.pipeline();
     pipeline.run(insert, &[&4_i64]);
-    pipeline.run("SELECT $1", &[&"\0"]);
+    pipeline.run("SELECT $1", &[&Odd]);
     assert!(matches!(pipeline.finish(soon()), Err(Error::Value(why)) if why.contains("statement 1")));
     assert_eq!(number(&mut connection, "SELECT count(*) FROM t"), 2);
 }

@@ -18,6 +18,9 @@ use crate::store::tables::{
 use crate::time::Instant;
 use crate::vault::Vault;
 
+/// Takes this number for a batch of this node, if it lives and that is the next one.
+pub(super) const FENCE: &str = "SELECT fence($1, $2)";
+
 /// What becomes of a row of the ledger in a batch: what its last item says.
 enum Fate<'a> {
     Put(&'a LedgerRow),
@@ -107,7 +110,7 @@ pub(super) fn write<'b>(
         }
         // Last: whoever revokes this node does not wait for a batch that was sent in part.
         let fence: [&dyn Param; 2] = [&node, &number];
-        pipeline.run("SELECT fence($1, $2)", &fence);
+        pipeline.run(FENCE, &fence);
     })?;
     Ok(Written { finished, span })
 }

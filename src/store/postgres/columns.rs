@@ -151,9 +151,13 @@ macro_rules! put_ledger {
 /// Puts whole rows; what was there before under their numbers goes.
 pub(super) const PUT_LEDGER: &str = put_ledger!("$20::int8", "false", "");
 
-/// Puts whole rows as those of whoever has their shards by now. The last value is who they are of if nobody has.
-pub(super) const HAND_OVER: &str =
-    put_ledger!("coalesce(s.owner, $20::int8)", "true", " LEFT JOIN shards s ON s.shard = u.shard");
+/// Puts whole rows as those of whoever has the shards of their jobs by now; a job may have come to be in another one since. The
+/// last value is who they are of if nobody has.
+pub(super) const HAND_OVER: &str = put_ledger!(
+    "coalesce(s.owner, $20::int8)",
+    "true",
+    " LEFT JOIN jobs j ON j.id = u.job_id LEFT JOIN shards s ON s.shard = coalesce(j.shard, u.shard)"
+);
 
 /// Finished executions.
 #[derive(Debug, Default)]

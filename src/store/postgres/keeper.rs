@@ -85,11 +85,13 @@ impl Keeper {
         tell.try_send(told).map_err(|refused| refused.into_inner())
     }
 
-    /// Ends it after what it was told, and after this, which ended last.
-    pub(super) fn end(&mut self, last: Option<(Recent, i64)>) {
-        if let (Some(tell), Some((recent, batch))) = (self.tell.take(), last) {
+    /// Ends it after what it was told, and after this: which node it keeps house for, and what ended last.
+    pub(super) fn end(&mut self, joined: Option<i64>, last: Option<(Recent, i64)>) {
+        if let Some(tell) = self.tell.take() {
+            let joined = joined.map(Told::Joined);
+            let last = last.map(|(recent, batch)| Told::Ended(recent, batch));
             // It is gone if it panicked.
-            drop(tell.send(Told::Ended(recent, batch)));
+            joined.into_iter().chain(last).for_each(|told| drop(tell.send(told)));
         }
         if let Some(thread) = self.thread.take() {
             // It panicked: that was printed, and the next start counts what was not counted.
@@ -246,7 +248,8 @@ pub(super) fn bury_nodes(connection: &mut Connection) -> Result<(), Error> {
     }
     taking::settle(&session)?;
     let now = clock::wall().0;
-    session.run("DELETE FROM nodes WHERE settled AND started_at < ?1", values![now - NODE_KEPT_US])?;
+    let forget = "DELETE FROM nodes WHERE settled AND counted >= batch AND started_at < ?1";
+    session.run(forget, values![now - NODE_KEPT_US])?;
     let kept_us = i64::try_from(FORWARDED_KEPT.as_micros()).unwrap_or(i64::MAX);
     session.run("DELETE FROM requests WHERE asked_at < ?1", values![now - kept_us])?;
     session.flush()

@@ -2,10 +2,11 @@
 //! It must not change what it reads: from the takeover on, its node is the only one that does.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::homes::Homes;
 use super::load;
@@ -36,6 +37,8 @@ pub(super) struct Loader {
     pub(super) zones: Zones,
     /// Where jobs are that say it themselves.
     pub(super) homes: Arc<Mutex<Homes>>,
+    /// Which node this server is; 0: none.
+    pub(super) me: Arc<AtomicU64>,
     pub(super) teller: SharedTeller,
 }
 
@@ -45,7 +48,8 @@ impl Loader {
     /// # Errors
     /// When a thread cannot be had.
     pub(super) fn start(self) -> io::Result<Sender<(i64, Claim)>> {
-        let (claims, claimed) = bounded(1);
+        // A node takes over one thing at a time; whoever gives must never wait, as it also shows that the node lives.
+        let (claims, claimed) = unbounded();
         std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
             background::give_way();
             self.run(&claimed);
@@ -56,8 +60,8 @@ impl Loader {
     fn run(self, claimed: &Receiver<(i64, Claim)>) {
         let mut connection: Option<Connection> = None;
         for (node, claim) in claimed {
-            // It goes on until all is there: nobody else has it.
-            loop {
+            // It goes on until all is there: nobody else has it, as long as this server is that node.
+            while self.me.load(Ordering::Relaxed) == node.unsigned_abs() {
                 match self.read(&mut connection, node, &claim) {
                     Ok(taken) => {
                         self.teller.tell(SharedEvent::Taken(NodeId(node.unsigned_abs()), Box::new(taken)));

@@ -39,7 +39,7 @@ pub(super) struct Lookout {
     /// How far the clock of the database is ahead of this machine's monotonic one, at least, in microseconds.
     ahead_us: i64,
     /// Answers to others that could not be given yet.
-    owed: VecDeque<(u64, Option<StoredAnswer>)>,
+    owed: VecDeque<(NodeId, u64, Option<StoredAnswer>)>,
     /// Whether it was said that something fails.
     is_failing: bool,
 }
@@ -92,7 +92,7 @@ impl Lookout {
                 if let Ask::Answer { id, answer } = ask
                     && self.owed.len() < ASKS_PENDING_MAX
                 {
-                    self.owed.push_back((*id, answer.clone()));
+                    self.owed.push_back((node, *id, answer.clone()));
                 }
                 std::thread::sleep(RETRY_WAIT);
             }
@@ -101,9 +101,9 @@ impl Lookout {
 
     /// Gives the answers that could not be given before.
     fn tell_owed(&mut self) -> Result<(), Error> {
-        while let Some((id, answer)) = self.owed.front().cloned() {
+        while let Some((node, id, answer)) = self.owed.front().cloned() {
             self.connect()?;
-            self.answer(id, answer.as_ref())?;
+            self.answer(node, id, answer.as_ref())?;
             self.owed.pop_front();
         }
         Ok(())
@@ -125,10 +125,11 @@ impl Lookout {
         self.ahead_us = theirs - integer(clock::mono().0);
     }
 
-    fn answer(&mut self, id: u64, answer: Option<&StoredAnswer>) -> Result<(), Error> {
+    fn answer(&mut self, node: NodeId, id: u64, answer: Option<&StoredAnswer>) -> Result<(), Error> {
+        let me = integer(node.0);
         match answer {
-            Some(answer) => requests::answer(&self.session(), id, answer),
-            None => requests::give_back(&self.session(), id),
+            Some(answer) => requests::answer(&self.session(), me, id, answer),
+            None => requests::give_back(&self.session(), me, id),
         }
     }
 
@@ -166,7 +167,7 @@ impl Lookout {
                 }
                 Ok(())
             }
-            Ask::Answer { id, answer } => self.answer(*id, answer.as_ref()),
+            Ask::Answer { id, answer } => self.answer(node, *id, answer.as_ref()),
         }
     }
 
@@ -185,7 +186,8 @@ impl Lookout {
             pipeline.run("SELECT owner FROM shards ORDER BY shard", &[]);
             // Only while something is left of a dead node the ledger is looked through.
             pipeline.run(
-                "SELECT EXISTS (SELECT 1 FROM ledger WHERE node = $1 AND known) \
+                "SELECT EXISTS (SELECT 1 FROM ledger l JOIN shards s ON s.shard = l.shard \
+                 WHERE l.node = $1 AND l.known AND s.owner = $1) \
                  OR CASE WHEN EXISTS (SELECT 1 FROM nodes WHERE dead AND NOT settled) THEN EXISTS (SELECT 1 FROM ledger l \
                  JOIN shards s ON s.shard = l.shard LEFT JOIN nodes n ON n.id = l.node \
                  WHERE s.owner = $1 AND (n.id IS NULL OR n.dead)) ELSE false END",
@@ -216,8 +218,8 @@ impl Lookout {
         Ok(())
     }
 
-    /// Marks a node as dead if its beat is still this one. Whoever holds it up is ended: it may be in the middle of a batch
-    /// that will never be sent as a whole.
+    /// Marks a node as dead if its beat is still this one. Its session is ended, also if it holds that up: it may be in the
+    /// middle of a batch that will never be sent as a whole, and have locked what others are to take over.
     fn revoke(&mut self, other: i64, beat: i64) -> Result<(), Error> {
         let revoke = format!(
             "BEGIN; SET LOCAL lock_timeout TO '{}ms'; UPDATE nodes SET dead = true WHERE id = {other} AND NOT dead \
@@ -226,16 +228,17 @@ impl Lookout {
         );
         let connection = self.connection.as_mut().expect("it was just made");
         match connection.batch(&revoke, shortly()) {
-            Err(why) if why.sqlstate() == Some(NO_LOCK) => {
-                let session = self.session();
-                session.end()?;
-                let end = "SELECT pg_terminate_backend(pid) FROM nodes WHERE id = ?1 AND beat = ?2 AND NOT dead \
-                           AND pid <> pg_backend_pid()";
-                session.run(end, values![other, beat])?;
-                session.flush()
-            }
-            done => done,
+            Err(why) if why.sqlstate() == Some(NO_LOCK) => self.session().end()?,
+            done => done?,
         }
+        // Its number may be another's by now.
+        let end = "SELECT pg_terminate_backend(a.pid) FROM nodes n JOIN pg_stat_activity a ON a.pid = n.pid \
+                   WHERE n.id = ?1 AND n.beat = ?2 AND a.datname = current_database() AND a.usename = current_user \
+                   AND a.pid <> pg_backend_pid() AND NOT EXISTS \
+                   (SELECT 1 FROM nodes other WHERE other.pid = n.pid AND other.id > n.id AND NOT other.dead)";
+        let session = self.session();
+        session.run(end, values![other, beat])?;
+        session.flush()
     }
 
     fn config(&mut self) -> Result<SharedConfig, Error> {

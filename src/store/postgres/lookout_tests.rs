@@ -101,6 +101,39 @@ fn that_a_node_leaves_is_written() {
 }
 
 #[test]
+fn what_is_given_back_twice_stays_with_whoever_took_it_since() {
+    let Some((mut other, mut one, mut two)) = two_nodes() else { return };
+    one.forward(1);
+    let (asked, _) = two.look();
+    let give_back = |id: u64| Ask::Answer { id, answer: None };
+    two.ask(give_back(asked[0]));
+    run(&mut other, &format!("UPDATE shards SET owner = {}", one.id.0));
+    assert_eq!(one.look().0, asked, "it is free");
+    // The answer to the first was lost.
+    two.ask(give_back(asked[0]));
+    two.ask(answer(asked[0]));
+    let taken = other.query("SELECT taken, status FROM requests", &[], soon()).expect("it can be read");
+    let row = taken.first().expect("there is one");
+    assert_eq!((row.opt_i64(0), row.opt_i32(1)), (Ok(Some(one.id.0.cast_signed())), Ok(None)));
+}
+
+#[test]
+fn who_is_taken_for_dead_has_its_session_ended() {
+    let Some((mut other, mut one, two)) = two_nodes() else { return };
+    // It is in the middle of something that will never be sent as a whole.
+    let mut session = connect(&two.url).expect("it listens");
+    run(&mut session, &format!("UPDATE nodes SET pid = pg_backend_pid() WHERE id = {}", two.id.0));
+    run(&mut session, "BEGIN; UPDATE shards SET owner = NULL");
+    one.ask(Ask::Revoke { node: two.id, beat: 0 });
+    let deadline = Instant::now() + PATIENCE;
+    while other.batch("SET lock_timeout TO '50ms'; UPDATE shards SET epoch = epoch", soon()).is_err() {
+        assert!(Instant::now() < deadline, "its locks stay");
+    }
+    let dead = other.query("SELECT dead FROM nodes ORDER BY id", &[], soon()).expect("it can be read");
+    assert_eq!(dead.iter().map(|row| row.bool(0)).collect::<Vec<_>>(), [Ok(false), Ok(true)]);
+}
+
+#[test]
 fn that_what_every_node_must_know_could_not_be_read_is_told() {
     let Some((mut other, mut one, _)) = two_nodes() else { return };
     one.look();

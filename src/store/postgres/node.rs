@@ -29,10 +29,10 @@ pub(in crate::store) fn start(
     let (sharing, shared) = Sharing::new(store.node(), Arc::clone(&notify));
     let Shared { orders, asks, me, teller } = shared;
     let (url, vault, homes) = (store.url.clone(), store.vault.clone(), Arc::new(Mutex::default()));
-    listener::start(url.clone(), me, teller.clone())?;
+    listener::start(url.clone(), Arc::clone(&me), teller.clone())?;
     let lookout = Lookout::new(url.clone(), vault.clone(), teller.clone());
     lookout.start(asks)?;
-    let loader = Loader { url, vault, zones, homes: Arc::clone(&homes), teller: teller.clone() };
+    let loader = Loader { url, vault, zones, homes: Arc::clone(&homes), me, teller: teller.clone() };
     let claims = loader.start()?;
     let writer = writer::start(store, keep, housekeeping, Beside { orders, teller, claims, homes }, notify)?;
     Ok((writer, sharing))

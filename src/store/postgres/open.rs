@@ -44,12 +44,14 @@ pub(super) fn connect(url: &Url) -> Result<Connection, Error> {
 }
 
 /// Connects, to write. Plans for arrays of values are made once, and go by the keys of the tables, however few or many
-/// values there are.
+/// values there are. What a machine that is gone had locked is free as soon as the server can find out.
 pub(super) fn connect_to_write(url: &Url) -> Result<Connection, Error> {
     let until = clock::mono().plus(STORE_CONNECT_TIME_MAX);
     let mut connection = Connection::connect(url, until)?;
     connection.batch(
-        "SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET plan_cache_mode TO force_generic_plan; SET jit TO off",
+        "SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET plan_cache_mode TO force_generic_plan; SET jit TO off; \
+         SET tcp_keepalives_idle TO 5; SET tcp_keepalives_interval TO 2; SET tcp_keepalives_count TO 3; \
+         SET tcp_user_timeout TO 10000; SET idle_in_transaction_session_timeout TO '60s'",
         until,
     )?;
     Ok(connection)

@@ -127,23 +127,24 @@ pub(super) fn unanswered(done: &Done) -> Result<Vec<Answered>, Bad> {
     done.rows.iter().map(|row| read(&Row(&row))).collect()
 }
 
-/// Answers a request, and tells who took it in.
-pub(super) fn answer(session: &Session<'_>, id: u64, answer: &StoredAnswer) -> Result<(), Error> {
+/// Answers a request that this node took up, and tells who took it in.
+pub(super) fn answer(session: &Session<'_>, node: i64, id: u64, answer: &StoredAnswer) -> Result<(), Error> {
     let headers = serde_json::to_string(&answer.headers).expect("they are texts");
     session.run(
-        "WITH put AS (UPDATE requests SET status = ?2, headers = ?3, body = ?4 WHERE id = ?1 RETURNING origin) \
+        "WITH put AS (UPDATE requests SET status = ?2, headers = ?3, body = ?4 WHERE id = ?1 AND taken = ?5 RETURNING origin) \
          SELECT pg_notify('punctual', CAST(origin AS TEXT)) FROM put",
-        values![id, answer.status, &*headers, answer.body.as_slice()],
+        values![id, answer.status, &*headers, answer.body.as_slice(), node],
     )?;
     session.flush()
 }
 
-/// Leaves a request to whoever can carry it out by now.
-pub(super) fn give_back(session: &Session<'_>, id: u64) -> Result<(), Error> {
+/// Leaves a request that this node took up to whoever can carry it out by now. Said once more, it changes nothing: another one
+/// may be carrying it out.
+pub(super) fn give_back(session: &Session<'_>, node: i64, id: u64) -> Result<(), Error> {
     session.run(
-        "WITH put AS (UPDATE requests SET taken = NULL WHERE id = ?1 RETURNING shard) \
+        "WITH put AS (UPDATE requests SET taken = NULL WHERE id = ?1 AND taken = ?2 RETURNING shard) \
          SELECT pg_notify('punctual', CAST(s.owner AS TEXT)) FROM put JOIN shards s ON s.shard = put.shard",
-        values![id],
+        values![id, node],
     )?;
     session.flush()
 }

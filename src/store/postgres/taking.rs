@@ -27,6 +27,8 @@ pub(super) struct Claim {
 /// its own in the database and not in its memory, so many at most that are nobody's, and rows.
 pub(super) fn take(session: &Session<'_>, node: i64, number: i64, most: usize, held: &Shards) -> Result<Claim, Error> {
     session.run("BEGIN", &[])?;
+    // Of a node whose machine is gone a session may hold rows until the server finds out; no beat goes out meanwhile.
+    session.run("SET LOCAL lock_timeout TO '1s'", &[])?;
     // Another one that takes at the same time leaves these to this node, and the other way round.
     let take = format!(
         "UPDATE shards SET owner = ?1, epoch = epoch + 1 WHERE shard IN (SELECT s.shard FROM shards s \

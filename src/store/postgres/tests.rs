@@ -310,6 +310,69 @@ fn a_batch_that_may_be_there_and_is_refused_is_known_not_to_be_there() {
     second.write(&batch_of_another(r#","name":"five""#)).expect("something has its number");
 }
 
+#[test]
+fn that_a_batch_was_superseded_is_seen_though_nobody_heard() {
+    let Some(url) = database() else { return };
+    let mut node = node(&url, "only");
+    node.write(&batch([put(1, "")])).expect("it can be written");
+    node.supersede_unheard();
+    let finished = rows([row(1, 1, 1, Status::Success)]);
+    let refused = node.write(&finished);
+    assert!(matches!(refused, Err(Unwritten::Refused(_))), "{refused:?}");
+    assert_eq!(count(&mut node, "SELECT count(*) FROM job_executions"), 0);
+    node.write(&finished).expect("it can be written");
+    assert_eq!(count(&mut node, "SELECT count(*) FROM job_executions"), 1);
+    node.beat().expect("it lives");
+}
+
+#[test]
+fn a_beat_that_is_found_says_nothing_of_now_and_another_one_goes_out() {
+    let Some(url) = database() else { return };
+    let mut node = node(&url, "only");
+    node.write_unheard(&Batch::default());
+    let before = count(&mut node, "SELECT beat FROM nodes");
+    node.beat().expect("it lives");
+    assert_eq!(count(&mut node, "SELECT beat FROM nodes"), before + 1);
+}
+
+#[test]
+fn a_takeover_that_is_fenced_is_given_up_and_the_server_joins_anew() {
+    let Some(url) = database() else { return };
+    let mut first = node(&url, "first");
+    let mut second = node(&url, "second");
+    assert!(first.is_dead() && !second.is_dead());
+    let refused = first.take(8, &Shards::ALL);
+    assert!(matches!(refused, Err(Unwritten::Fenced)), "{refused:?}");
+    first.join().expect("nothing is open");
+    first.beat().expect("it lives");
+    // What something else left open is not gone on with either.
+    first.store().connection.batch("BEGIN; UPDATE nodes SET name = 'nobody'", soon()).expect("it is a statement");
+    first.beat().expect("it lives");
+    assert_eq!(count(&mut second, "SELECT count(*) FROM nodes WHERE name = 'nobody'"), 0);
+    assert_eq!(count(&mut second, "SELECT count(*) FROM nodes WHERE NOT dead"), 2);
+}
+
+#[test]
+fn what_is_locked_by_somebody_who_is_gone_costs_no_node_its_life() {
+    let Some(url) = database() else { return };
+    let mut first = node(&url, "first");
+    first.write(&batch([put(1, "")])).expect("it lives");
+    first.write(&rows([row(1, 1, 1, Status::Pending)])).expect("it lives");
+    let mut gone = connect(&url).expect("it is there");
+    gone.batch("BEGIN; DELETE FROM ledger", soon()).expect("nobody has it");
+    let mut second = newcomer(&url);
+    count(
+        &mut first,
+        "WITH gone AS (UPDATE nodes SET dead = true WHERE name = 'first' RETURNING 1) SELECT count(*) FROM gone",
+    );
+    let refused = second.take(256, &Shards::NONE);
+    assert!(matches!(refused, Err(Unwritten::Refused(_))), "{refused:?}");
+    second.beat().expect("it lives");
+    drop(gone);
+    let claim = (0..100).find_map(|_| second.take(256, &Shards::NONE).ok()).expect("it is free");
+    assert_eq!((claim.new, claim.rows.len()), (Shards::ALL, 1));
+}
+
 fn batch_of_another(members: &str) -> Batch {
     batch([put(2, members)])
 }
@@ -357,6 +420,12 @@ fn shards_are_given_with_all_that_is_not_in_flight() {
     node.write(&batch([Persist::HandOver(ended)])).expect("it can be written");
     let handed = "SELECT count(*) FROM ledger WHERE seq = 4 AND node = 77 AND known AND attempt = 2";
     assert_eq!(count(&mut node, handed), 1);
+    // There its job came to be in another shard, whose owner is meant.
+    let moved = "WITH job AS (UPDATE jobs SET shard = 9 WHERE id = 1 RETURNING 1), \
+                 shard AS (UPDATE shards SET owner = 78 WHERE shard = 9 RETURNING 1) SELECT count(*) FROM job, shard";
+    assert_eq!(count(&mut node, moved), 1);
+    node.write(&batch([Persist::HandOver(row(4, 1, 9, Status::Pending))])).expect("it can be written");
+    assert_eq!(count(&mut node, "SELECT count(*) FROM ledger WHERE seq = 4 AND node = 78 AND known"), 1);
 }
 
 #[test]

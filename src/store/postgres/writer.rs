@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, never, select};
 
-use super::batch::{self, Place, Written};
+use super::batch::{self, FENCE, Place, Written};
 use super::columns::WrittenAs;
 use super::counts::Recent;
 use super::homes::Homes;
@@ -21,7 +21,7 @@ use super::{moving, partitions, retention};
 use crate::clock;
 use crate::core::{LedgerRow, Persist, Shards};
 use crate::limits::{COUNT_EVERY, COUNT_ROWS_MAX, PARTITION_ROWS_MAX, STORE_WRITE_TIME_MAX};
-use crate::postgres::{Error, Sent};
+use crate::postgres::{Error, Rows, Sent, Transaction};
 use crate::store::sharing::{Order, SharedEvent, SharedTeller};
 use crate::store::writing::{Work, Writer};
 use crate::store::{Batch, Housekeeping, Keep, WriterEvent};
@@ -70,6 +70,7 @@ pub(super) fn start(
         Thread {
             writing,
             keeper,
+            joined: None,
             keep: None,
             begun: None,
             count_next: Instant::now() + COUNT_EVERY,
@@ -121,6 +122,15 @@ enum Doubt {
     Batch,
 }
 
+/// When something came to be in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// By this try.
+    Now,
+    /// By one before, whose answer was lost.
+    Before,
+}
+
 /// The partition that executions are added to.
 #[derive(Clone, Copy, Debug)]
 struct Current {
@@ -159,6 +169,15 @@ impl Writing {
         self.doubt = if batch.items.is_empty() { Doubt::Beat } else { Doubt::Batch };
     }
 
+    /// Its number is taken by others, and nobody hears.
+    #[cfg(test)]
+    pub(super) fn supersede_unheard(&mut self) {
+        let (number, doubt) = (self.number, Doubt::Batch);
+        self.doubt = doubt;
+        self.supersede(&Batch::default(), &Error::Value("for a test".to_owned())).expect_err("it is refused");
+        (self.number, self.doubt) = (number, doubt);
+    }
+
     /// A batch is on its way, and may get there yet or never.
     #[cfg(test)]
     pub(super) fn lose_sight(&mut self) {
@@ -173,6 +192,10 @@ impl Writing {
     }
 
     fn reconnect(&mut self) -> Result<(), Error> {
+        // In a transaction that something left behind nothing that follows would be carried out, or committed.
+        if !self.store.connection.is_lost() && self.store.connection.transaction() != Transaction::None {
+            Session::new(&mut self.store.connection, writing_until()).end()?;
+        }
         if self.store.connection.is_lost() {
             let mut connection = connect_to_write(&self.store.url)?;
             // It has its share of the lock that keeps migrations off.
@@ -197,9 +220,7 @@ impl Writing {
     /// Takes over what is there for this node, which has these shards. If the answer is lost, so is what was taken: nobody
     /// knows what it was, and the node has to be another one.
     pub(super) fn take(&mut self, most: usize, held: &Shards) -> Result<Claim, Unwritten> {
-        if self.doubt == Doubt::Beat {
-            self.beat()?;
-        }
+        self.end_doubt()?;
         self.reconnect().map_err(|why| Unwritten::Refused(why.to_string()))?;
         let session = Session::new(&mut self.store.connection, writing_until());
         let taken = taking::take(&session, self.store.node, self.number + 1, most, held);
@@ -208,31 +229,39 @@ impl Writing {
                 self.number += 1;
                 Ok(claim)
             }
-            Err(why) if why.sqlstate() == Some(FENCED) => Err(Unwritten::Fenced),
-            Err(why @ Error::Server(_)) => {
+            Err(why) if why.is_lost() => Err(Unwritten::Unknown(why.to_string())),
+            Err(why) => {
                 // It is in one piece, and so is the connection.
                 session.end().ok();
-                Err(Unwritten::Refused(why.to_string()))
+                let is_fenced = why.sqlstate() == Some(FENCED);
+                Err(if is_fenced { Unwritten::Fenced } else { Unwritten::Refused(why.to_string()) })
             }
-            Err(why) => Err(Unwritten::Unknown(why.to_string())),
         }
     }
 
-    /// Shows that the node lives. What becomes of it is to be known before another batch has its number.
+    /// Shows that the node lives, from now on: that it lived when a beat was sent whose answer was lost says less.
     pub(super) fn beat(&mut self) -> Result<(), Unwritten> {
-        self.attempt(&Batch::default(), Doubt::Beat)
+        let beaten = self.attempt(&Batch::default(), Doubt::Beat)?;
+        if beaten == Found::Before { self.attempt(&Batch::default(), Doubt::Beat).map(drop) } else { Ok(()) }
     }
 
     /// Writes a batch, if it is not there already.
     pub(super) fn write(&mut self, batch: &Batch) -> Result<(), Unwritten> {
-        if self.doubt == Doubt::Beat {
-            self.beat().map_err(|why| match why {
-                // Nothing of this batch was sent.
-                Unwritten::Unknown(why) | Unwritten::Refused(why) => Unwritten::Refused(why),
-                Unwritten::Fenced => Unwritten::Fenced,
-            })?;
+        self.end_doubt()?;
+        self.attempt(batch, Doubt::Batch).map(drop)
+    }
+
+    /// What became of a beat is to be known before something else has its number.
+    fn end_doubt(&mut self) -> Result<(), Unwritten> {
+        if self.doubt != Doubt::Beat {
+            return Ok(());
         }
-        self.attempt(batch, Doubt::Batch)
+        let beaten = self.attempt(&Batch::default(), Doubt::Beat);
+        beaten.map(drop).map_err(|why| match why {
+            // Nothing of what comes behind it was sent.
+            Unwritten::Unknown(why) | Unwritten::Refused(why) => Unwritten::Refused(why),
+            Unwritten::Fenced => Unwritten::Fenced,
+        })
     }
 
     /// Whether a batch was tried that may be in the database.
@@ -240,10 +269,10 @@ impl Writing {
         self.doubt == Doubt::Batch
     }
 
-    fn attempt(&mut self, batch: &Batch, doubt: Doubt) -> Result<(), Unwritten> {
+    fn attempt(&mut self, batch: &Batch, doubt: Doubt) -> Result<Found, Unwritten> {
         let tried = self.try_once(batch);
         match &tried {
-            Ok(()) => self.doubt = Doubt::Nothing,
+            Ok(_) => self.doubt = Doubt::Nothing,
             Err(Unwritten::Unknown(_)) => self.doubt = doubt,
             // Nothing came of this try. What was before it is as it was.
             Err(Unwritten::Refused(_) | Unwritten::Fenced) => {}
@@ -251,37 +280,53 @@ impl Writing {
         tried
     }
 
-    fn try_once(&mut self, batch: &Batch) -> Result<(), Unwritten> {
+    fn try_once(&mut self, batch: &Batch) -> Result<Found, Unwritten> {
         let refused = |why: Error| Unwritten::Refused(why.to_string());
         self.reconnect().map_err(refused)?;
         let current = self.current().map_err(refused)?;
         match self.send(self.number + 1, current, batch) {
             Ok(Written { finished, span }) => {
                 self.note(&finished, span);
-                Ok(())
+                Ok(Found::Now)
             }
             Err(why) if why.sqlstate() == Some(FENCED) => self.look(batch),
             // The partition was dropped meanwhile: there is another one.
             Err(why) if why.sqlstate() == Some(NO_TABLE) && self.partition.take().is_some() => self.try_once(batch),
             // The whole of it had left, and nobody knows what became of it.
             Err(why) if why.sent() == Some(Sent::Whole) => Err(Unwritten::Unknown(why.to_string())),
-            Err(why @ Error::Server(_)) if self.doubt != Doubt::Nothing => self.supersede(batch, current, &why),
+            Err(why @ Error::Server(_)) if self.doubt == Doubt::Batch => self.supersede(batch, &why),
             // What was sent in part is nothing to the server.
             Err(why) => Err(refused(why)),
         }
     }
 
-    /// The server refuses something of which an earlier try may be in the database, or get there yet: a beat takes its number,
-    /// so that from then on it cannot.
-    fn supersede(&mut self, batch: &Batch, current: Current, why: &Error) -> Result<(), Unwritten> {
-        match self.send(self.number + 1, current, &Batch::default()) {
-            Ok(_) => {
-                (self.number, self.doubt) = (self.number + 1, Doubt::Nothing);
-                Err(Unwritten::Refused(why.to_string()))
-            }
+    /// The server refuses a batch of which an earlier try may be in the database, or get there yet: its number is taken, so that
+    /// from then on it cannot. Together with the next one, by which that is told from the batch itself.
+    fn supersede(&mut self, batch: &Batch, why: &Error) -> Result<Found, Unwritten> {
+        let (node, one, two) = (self.store.node, self.number + 1, self.number + 2);
+        let session = Session::new(&mut self.store.connection, writing_until());
+        let taken = session.flush_with(|pipeline| {
+            pipeline.run(FENCE, &[&node, &one]);
+            pipeline.run(FENCE, &[&node, &two]);
+        });
+        match taken {
+            Ok(_) => Err(self.superseded(why.to_string())),
             Err(other) if other.sqlstate() == Some(FENCED) => self.look(batch),
             Err(_) => Err(Unwritten::Unknown(why.to_string())),
         }
+    }
+
+    fn superseded(&mut self, why: String) -> Unwritten {
+        (self.number, self.doubt) = (self.number + 2, Doubt::Nothing);
+        Unwritten::Refused(why)
+    }
+
+    /// Whether others have taken this node for dead, as far as that can be known.
+    pub(super) fn is_dead(&mut self) -> bool {
+        let find = "SELECT dead FROM nodes WHERE id = $1";
+        let is_dead = |found: Rows| found.get(0).is_none_or(|row| row.bool(0) != Ok(false));
+        let node = self.store.node;
+        self.reconnect().and_then(|()| self.store.connection.query(find, &[&node], writing_until())).is_ok_and(is_dead)
     }
 
     /// Sends a batch with this number.
@@ -299,7 +344,7 @@ impl Writing {
     }
 
     /// The fence refused a batch: it was written before and nobody heard, or the node is dead.
-    fn look(&mut self, batch: &Batch) -> Result<(), Unwritten> {
+    fn look(&mut self, batch: &Batch) -> Result<Found, Unwritten> {
         let find = "SELECT batch FROM nodes WHERE id = $1 AND NOT dead";
         let found = self.store.connection.query(find, &[&self.store.node], writing_until());
         let found = found.map_err(|why| Unwritten::Unknown(why.to_string()))?;
@@ -308,7 +353,10 @@ impl Writing {
             Some(last) if last == self.number + 1 && self.doubt != Doubt::Nothing => {
                 lock(&self.homes).expect(batch.items.iter().map(|(_, item)| item));
                 self.note(&batch::finished(batch), None);
-                Ok(())
+                Ok(Found::Before)
+            }
+            Some(last) if last == self.number + 2 && self.doubt == Doubt::Batch => {
+                Err(self.superseded("what may have become of it is known: nothing".to_owned()))
             }
             Some(_) | None => Err(Unwritten::Fenced),
         }
@@ -376,7 +424,8 @@ pub(super) fn lock(homes: &Mutex<Homes>) -> MutexGuard<'_, Homes> {
 struct Thread {
     writing: Writing,
     keeper: Keeper,
-    /// How much is to be kept, until the keeper has heard it.
+    /// Which node this is, and how much is to be kept, until the keeper has heard it.
+    joined: Option<i64>,
     keep: Option<Keep>,
     /// The partition that it knows of.
     begun: Option<i64>,
@@ -410,7 +459,7 @@ impl Thread {
             }
             self.look_around();
         }
-        self.keeper.end(self.writing.take_recent());
+        self.keeper.end(self.joined, self.writing.take_recent());
         // Others need not wait then; if this fails, they do.
         drop(self.writing.store().leave());
     }
@@ -468,9 +517,7 @@ impl Thread {
         }
         self.drop_batches();
         self.is_over = false;
-        while let Err(Told::Joined(_)) = self.keeper.tell(Told::Joined(self.writing.store.node)) {
-            std::thread::sleep(self.retry_wait);
-        }
+        self.joined = Some(self.writing.store.node);
         self.say_working();
         self.work.tell(WriterEvent::Joined);
         let node = self.writing.store.node();
@@ -501,6 +548,10 @@ impl Thread {
                 Err(Unwritten::Refused(why) | Unwritten::Unknown(why)) => self.fail(why, &mut batch),
             }
             std::thread::sleep(self.retry_wait);
+            // A batch that is refused before it comes to its fence does not hear of that by it.
+            if self.writing.is_dead() {
+                return self.end_node();
+            }
             if !self.writing.is_batch_in_doubt() {
                 sent = clock::mono();
             }
@@ -536,6 +587,13 @@ impl Thread {
         if let Ok(keep) = self.work.keeps.try_recv() {
             self.writing.partition_rows = retention::partition_rows(&keep);
             self.keep = Some(keep);
+        }
+        if let Some(node) = self.joined.take()
+            && self.keeper.tell(Told::Joined(node)).is_err()
+        {
+            // It may be in the middle of something that takes long. What ended since comes behind this.
+            self.joined = Some(node);
+            return;
         }
         if let Some(keep) = self.keep.take()
             && self.keeper.tell(Told::Keep(keep)).is_err()
