@@ -66,8 +66,12 @@ impl World {
                 self.turn();
             }
             // Reminders may have come to be due at the same moment of every second.
-            while self.unwritten() > 0 && self.clock.true_us < look_us + WRITTEN_MAX_US {
-                self.turn();
+            if self.unwritten() > 0 {
+                let look_us = look_us + WRITTEN_MAX_US;
+                self.at(look_us, Event::Write);
+                while self.clock.true_us < look_us {
+                    self.turn();
+                }
             }
             let passed = self.clock.now().wall > WallUs::of(through).plus_us(margin_us);
             let settled =
