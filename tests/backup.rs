@@ -503,3 +503,24 @@ fn a_file_with_secrets_says_whether_the_key_opens_them() {
     assert_eq!((&said["secrets"], &said["good"]), (&json!("noKey"), &json!(false)));
     start(&folder.path("r/p.db"), &["--secrets-key", key]).stop();
 }
+
+#[test]
+fn no_file_is_guessed_where_the_database_is_on_postgresql() {
+    let folder = Folder::new();
+    let typed = |words: &[&str], db: &[&str]| {
+        let mut command = command(words);
+        command.args(db).current_dir(folder.0.path()).env("PUNCTUAL_STORE", "postgres://nobody@localhost/nothing");
+        Server::refused(command)
+    };
+    let create = ["token", "create", "--scope=read", "--name=a"];
+    for words in [&["check"][..], &["backup", "copy.db"], &["restore", "copy.db"], &["token", "ls"], &create] {
+        let Refused { code, stdout, stderr } = typed(words, &[]);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{words:?}: {stderr}");
+        assert!(stderr.contains("PUNCTUAL_STORE names a database on PostgreSQL"), "{words:?}: {stderr}");
+    }
+    assert_eq!(folder.names(), [""; 0]);
+    let Refused { code, stderr, .. } = typed(&create, &["--db=p.db"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("p.db is a new database"), "{stderr}");
+    assert!(!typed(&create, &["--db=p.db"]).stderr.contains("new"), "it is there");
+}

@@ -29,6 +29,9 @@ pub(super) fn no_lines() -> ApiError {
 
 /// Reads the text of an object, which is not a list of its members.
 pub(super) fn parse_object<T: DeserializeOwned>(text: &[u8], expected: &str) -> Result<T, ApiError> {
+    if text.trim_ascii().is_empty() {
+        return Err(ApiError::at("#".to_owned(), "body", format!("expected {expected}, got nothing")));
+    }
     // Serde would take a list for the members in their order.
     if text.trim_ascii_start().starts_with(b"[") {
         return Err(ApiError::at("#".to_owned(), "body", format!("expected {expected}, got a list")));

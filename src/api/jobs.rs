@@ -279,7 +279,7 @@ mod tests {
     fn errors_name_the_member_and_what_was_expected() {
         let good = r#""schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE""#;
         for (body, why) in [
-            (String::new(), "body: EOF"),
+            (String::new(), "body: expected a JSON object with schedule, api and type, got nothing"),
             ("{".to_owned(), "body: EOF"),
             ("[]".to_owned(), "body: expected a JSON object"),
             (r#" ["@daily","http://a/","ATLEAST_ONCE"]"#.to_owned(), "got a list"),

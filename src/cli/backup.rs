@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::flag::{FILE_DEFAULT, file_meant};
 use super::report::{AsTold, Form, Seen, Shown, Undone, absolute, finding_json, finding_text, size};
 use crate::background;
 use crate::store::{BackupSource, CopyError, OpenError, Prepared};
@@ -17,7 +18,7 @@ pub(super) struct BackupArguments {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The SQLite file of the server
-    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
+    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = FILE_DEFAULT)]
     db: PathBuf,
     /// Replace FILE, if there is such a file
     #[arg(long)]
@@ -33,7 +34,7 @@ pub(super) struct RestoreArguments {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The SQLite file that it replaces; it and its folder are created if missing
-    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
+    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = FILE_DEFAULT)]
     db: PathBuf,
     /// Do not keep what is replaced; otherwise it stays beside it, as NAME.before-restore-TIME
     #[arg(long)]
@@ -49,7 +50,7 @@ pub(super) fn back_up(typed: &BackupArguments) -> Result<(), Undone> {
     let is_json = typed.form.is_json()?;
     // A server on the same machine comes first.
     background::give_way();
-    let source = BackupSource::beside(&typed.db)?;
+    let source = BackupSource::beside(file_meant(&typed.db).map_err(Undone::Typed)?)?;
     let (mut shown, begin) = (Shown::new(), std::time::Instant::now());
     let mut watch = |progress| {
         shown.tell(progress);
@@ -83,13 +84,14 @@ pub(super) fn back_up(typed: &BackupArguments) -> Result<(), Undone> {
 /// Puts a backup in place.
 pub(super) fn restore(typed: &RestoreArguments) -> Result<(), Undone> {
     let is_json = typed.form.is_json()?;
+    let db = file_meant(&typed.db).map_err(Undone::Typed)?;
     let (vault, told) = typed.told.read()?;
     let mut shown = Shown::new();
     let mut watch = |progress| {
         shown.tell(progress);
         true
     };
-    let prepared = Prepared::new(&typed.file, &typed.db, vault, &mut watch).map_err(|why| match why {
+    let prepared = Prepared::new(&typed.file, db, vault, &mut watch).map_err(|why| match why {
         CopyError::Open(OpenError::InUse(_)) => Undone::Failed(format!("{why}; stop the server first")),
         why => why.into(),
     })?;

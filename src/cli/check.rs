@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::flag::{FILE_DEFAULT, file_meant};
 use super::report::{AsTold, Form, Seen, Shown, Undone, absolute};
 use crate::background;
 use crate::store::Look;
@@ -17,7 +18,7 @@ pub(super) struct CheckArguments {
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// The SQLite file of the server
-    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
+    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = FILE_DEFAULT)]
     db: PathBuf,
     #[command(flatten)]
     told: AsTold,
@@ -30,7 +31,10 @@ pub(super) fn check(typed: &CheckArguments) -> Result<(), Undone> {
     let is_json = typed.form.is_json()?;
     let (vault, told) = typed.told.read()?;
     background::give_way();
-    let path = typed.file.as_ref().unwrap_or(&typed.db);
+    let path = match &typed.file {
+        Some(file) => file,
+        None => file_meant(&typed.db).map_err(Undone::Typed)?,
+    };
     let mut shown = Shown::new();
     let mut watch = |progress| {
         shown.tell(progress);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
+use super::flag::FILE_DEFAULT;
 use crate::store::{OpenError, ResealError, Resealed, Store};
 use crate::vault::{self, KeyFileError, Vault};
 
@@ -28,7 +29,7 @@ pub enum SecretsCommand {
     /// Backups from before still need the old key.
     Rotate {
         /// The SQLite file
-        #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
+        #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = FILE_DEFAULT)]
         db: PathBuf,
         /// The file with the key that the secrets are sealed with now; unless given, the systemd credential
         #[arg(long, env = "PUNCTUAL_SECRETS_KEY", value_name = "FILE")]

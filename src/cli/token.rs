@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::flag::InvalidFlag;
+use super::flag::{FILE_DEFAULT, InvalidFlag, file_meant};
 use crate::access::{Scope, Token, TokenChange, TokenId};
 use crate::api::{self, check_token_name};
 use crate::clock;
@@ -52,7 +52,7 @@ pub enum TokenCommand {
 #[derive(clap::Args, Debug)]
 pub struct File {
     /// The SQLite file of the server
-    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
+    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = FILE_DEFAULT)]
     db: PathBuf,
     /// Print JSON
     #[arg(long)]
@@ -85,14 +85,14 @@ pub(super) fn run(command: TokenCommand) -> Result<(), Failed> {
 
 /// What only looks for tokens makes no database.
 fn open_existing(file: &File) -> Result<TokenFile, Failed> {
-    if !file.db.exists() {
+    if !file_meant(&file.db).map_err(Failed::Typed)?.exists() {
         return Err(Failed::Undone(format!("there is no database {}", file.db.display())));
     }
     open(file)
 }
 
 fn open(file: &File) -> Result<TokenFile, Failed> {
-    TokenFile::open(&file.db).map_err(|why| Failed::Undone(why.to_string()))
+    TokenFile::open(file_meant(&file.db).map_err(Failed::Typed)?).map_err(|why| Failed::Undone(why.to_string()))
 }
 
 fn create(scope: &str, name: String, expires_in_days: Option<String>, file: &File) -> Result<(), Failed> {
@@ -102,7 +102,12 @@ fn create(scope: &str, name: String, expires_in_days: Option<String>, file: &Fil
     let days = expires_in_days.map(|text| super::flag::number("--expires-in-days", &text, 1, 3_650)).transpose()?;
     let now = clock::wall();
     let expires_at = days.map(|days| now.plus_us(i64::from(days) * 86_400_000_000));
+    let is_new = !file.db.exists();
     let mut tokens = open(file)?;
+    if is_new {
+        // Somebody may have mistyped the name of one that is there.
+        eprintln!("{} is a new database", file.db.display());
+    }
     let live = tokens.read().map_err(Failed::Undone)?;
     if live.iter().filter(|token| token.parent.is_none() && token.is_live(now)).count() >= TOKENS_MAX {
         return Err(Failed::Undone(format!("there are {TOKENS_MAX} tokens already; revoke some")));

@@ -222,7 +222,20 @@ impl Server {
                 self.agent.run(request)
             }
         };
-        sent.map_err(|why| Failure::failed(format!("{} does not answer: {why}", self.url)))
+        sent.map_err(|why| {
+            let why = why.to_string();
+            match why.split_once("invalid peer certificate: ") {
+                // What stands behind it may go on for pages.
+                Some((_, what)) => {
+                    let what: String = what.chars().take_while(|char| char.is_alphanumeric()).collect();
+                    Failure::failed(format!(
+                        "the certificate of {} is not trusted ({what}); --api-ca-file FILE (PUNCTUAL_API_CA_FILE) says whom to trust",
+                        self.url
+                    ))
+                }
+                None => Failure::failed(format!("{} does not answer: {why}", self.url)),
+            }
+        })
     }
 }
 

@@ -13,14 +13,18 @@ const SESSIONS: &str = "sessions";
 const SKEW: &str = "clock skew";
 
 /// Looks at the server, and tells what was found.
-pub(super) fn examine(url: &Url, tell: &mut impl FnMut(Finding)) {
+pub(super) fn examine(url: &Url, tell: &mut impl FnMut(Finding)) -> bool {
     let (asked, shown) = (url.clone(), url.to_string());
     let advice = "`psql` with the same URL asks the same; the README says what the server must be (Several nodes)";
     match asking::within(move || look_at(&asked)) {
         None => tell(Finding::fail(DATABASE, format!("{shown}: no answer in time"), advice)),
         Some((Err(why), _)) => tell(Finding::fail(DATABASE, format!("{shown}: {why}"), advice)),
-        Some((Ok(look), _)) => judge(&shown, &look).into_iter().for_each(tell),
+        Some((Ok(look), _)) => {
+            judge(&shown, &look).into_iter().for_each(tell);
+            return look.nodes > 0;
+        }
     }
+    false
 }
 
 fn judge(shown: &str, look: &ServerLook) -> Vec<Finding> {

@@ -10,15 +10,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Finding;
-use crate::config::Listen;
+use crate::config::{Listen, PORT_DEFAULT};
 use crate::limits::DOCTOR_WAIT_MAX;
 use crate::server;
 
 const PORT: &str = "port";
-/// Whoever listens is asked who he is.
-const WHO: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n";
+/// Whoever listens is asked whether he lives, which needs no token.
+const WHO: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n";
 /// More of an answer is not read: the name stands at its beginning.
 const ANSWER_LEN_MAX: u64 = 16 << 10;
+
+/// Where a server listens that is told nothing; None: systemd hands it its sockets.
+pub(super) fn by_default() -> Option<Listen> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT));
+    std::env::var_os("LISTEN_FDS").is_none().then_some(Listen::Tcp { address, over_tls: false })
+}
 
 /// Looks at one address. `is_in_use`: a server has the database.
 pub(super) fn listen(listen: &Listen, is_in_use: bool) -> Finding {
@@ -59,7 +65,7 @@ fn taken(listen: &Listen, why: &io::Error, is_in_use: bool, answer: io::Result<V
 
 fn is_ours(answer: &[u8]) -> bool {
     let text = String::from_utf8_lossy(answer);
-    text.contains(r#""name":"punctual""#) || server::speaks_tls(answer)
+    text.contains(r#"{"status":"live"}"#) || server::speaks_tls(answer)
 }
 
 /// What whoever listens there says.

@@ -79,7 +79,9 @@ impl Lengths {
                 .filter(|length| *length <= body_len_max())
                 .map(Framing::Length)
                 .ok_or(Refusal::BodyTooLarge),
-            None if method.needs_length() => Err(Refusal::LengthRequired),
+            // Without either there is no body (RFC 9112, section 6.3). What an old client sends without saying how long it is would
+            // be taken for its next request.
+            None if method.needs_length() && http_10 => Err(Refusal::LengthRequired),
             None => Ok(Framing::Length(0)),
         }
     }

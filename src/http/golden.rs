@@ -87,7 +87,7 @@ pub(super) const REFUSED: &[(&str, Refusal)] = &[
     ("GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n", Refusal::TargetInvalid),
     ("GET http://u@h/ HTTP/1.1\r\nHost: h\r\n\r\n", Refusal::TargetInvalid),
     ("GET / HTTP/1.1\r\nHost: h\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\n\r\n", Refusal::HeadersTooMany),
-    ("POST / HTTP/1.1\r\nHost: h\r\n\r\n", Refusal::LengthRequired),
+    ("POST / HTTP/1.0\r\nHost: h\r\n\r\n", Refusal::LengthRequired),
     ("PUT / HTTP/1.0\r\n\r\n", Refusal::LengthRequired),
     ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 25\r\n\r\n", Refusal::BodyTooLarge),
     ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 25\r\nExpect: 100-continue\r\n\r\n", Refusal::BodyTooLarge),

@@ -93,7 +93,7 @@ impl Refusal {
             Refusal::LengthConflict => (Status::BAD_REQUEST, "length_conflict", "Content-Length and Transfer-Encoding exclude each other"),
             Refusal::TransferEncodingInvalid => (Status::BAD_REQUEST, "transfer_encoding_invalid", "Transfer-Encoding is not valid"),
             Refusal::TransferEncodingUnknown => (Status::NOT_IMPLEMENTED, "transfer_encoding_unknown", "the only supported transfer coding is chunked"),
-            Refusal::LengthRequired => (Status::LENGTH_REQUIRED, "length_required", "a request with this method needs Content-Length or a chunked body"),
+            Refusal::LengthRequired => (Status::LENGTH_REQUIRED, "length_required", "a request of HTTP/1.0 with this method needs Content-Length"),
             Refusal::BodyTooLarge => (Status::CONTENT_TOO_LARGE, "body_too_large", "the request body is too large"),
             Refusal::ExpectationUnknown => (Status::EXPECTATION_FAILED, "expectation_unknown", "the only supported expectation is 100-continue"),
             Refusal::ChunkMalformed => (Status::BAD_REQUEST, "chunk_malformed", "the chunked request body is malformed"),

@@ -53,8 +53,8 @@ impl Method {
         }
     }
 
-    /// True when the method is about its body, so that a request without a stated length is a
-    /// mistake.
+    /// True when the method is about its body, which ends with the connection if a client of HTTP/1.0 does not say how long it
+    /// is.
     pub const fn needs_length(self) -> bool {
         match self {
             Method::Post | Method::Put => true,

@@ -53,7 +53,8 @@ impl Values {
             if item.is_empty() {
                 return Err(unexpected(field, item, text, ""));
             }
-            values.numbered |= item.split('/').next().is_some_and(|base| base.contains(|c: char| c.is_ascii_digit()));
+            values.numbered |=
+                item.split(['/', '#']).next().is_some_and(|base| base.contains(|c: char| c.is_ascii_digit()));
             if SpecialDay::is_meant(field, item) {
                 values.special.push(special(field, item)?);
             } else {

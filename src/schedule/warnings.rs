@@ -92,6 +92,7 @@ mod tests {
             ("0 0 9 30W * *", &["there is no 30th in February"]),
             ("0 0 9 13 * FRI", &["day and weekday are both given: both"]),
             ("0 9 13 * FRI", &["day and weekday are both given: with five fields either"]),
+            ("0 0 9 * * MON#1", &[]),
             ("@every 5s", &[]),
         ];
         for (text, expected) in golden {

@@ -55,6 +55,10 @@ fn a_port_that_is_taken_is_told_and_by_whom() {
     assert!(found.len() == 2 && found.iter().all(|(level, _)| level == "OK"), "{findings:?}");
     findings.has("OK", "port", &format!("{plain} is where the server with this database runs"));
     findings.has("OK", "port", &format!("https://{secure} is where")).has("OK", "database", "a server has it");
+    // From the first token on whoever asks needs one.
+    let made = machine.set(command(&["token", "create", "--scope=read", "--name=a", "--db=p.db"])).output();
+    assert!(made.expect("it runs").status.success());
+    machine.findings(&[&["--db=p.db"], &ours[..]].concat()).has("OK", "port", &format!("{plain} is where the server"));
     let findings = machine.findings(&[&["--db=other.db"], &ours[..]].concat());
     findings.has("FAIL", "port", &format!("{plain} is taken by a Punctual that has another database"));
     server.stop();

@@ -45,8 +45,8 @@ fn what_cannot_be_read_has_the_status_that_says_why() {
     let post_with =
         |lines: &str, body: &str| format!("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n\r\n{body}");
     for (status, bytes) in [
-        (411, "POST /api/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()),
-        (411, "PUT /api/jobs/x HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()),
+        (411, "POST /api/jobs HTTP/1.0\r\nHost: localhost\r\n\r\n".to_owned()),
+        (411, "PUT /api/jobs/x HTTP/1.0\r\nHost: localhost\r\n\r\n".to_owned()),
         (413, post_with("Content-Length: 65537", "")),
         (413, post_with("Content-Length: 18446744073709551615", "")),
         (413, post_with("Transfer-Encoding: chunked", "fffffff\r\n")),
@@ -71,6 +71,12 @@ fn what_cannot_be_read_has_the_status_that_says_why() {
         assert_eq!(reply.status, status, "{bytes:.100}");
         error_of(&reply.json());
         assert_eq!(reply.header("content-type"), "application/problem+json");
+    }
+    // Who does not say that there is no body sends none.
+    let nobody = "/api/jobs/6ba7b810-9dad-81d1-80b4-000000000001/resume";
+    for (status, path) in [(400, "/api/jobs"), (404, nobody)] {
+        let reply = ask(&test.api().address, format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!(reply.status, status, "{path}");
     }
     test.is_well();
 }
