@@ -190,6 +190,25 @@ impl Driver {
         self.setup.counters.abandoned();
     }
 
+    /// Gives up all executions there are, sent or not: they are nobody's any more. Alerts and the like go on.
+    pub(super) fn give_up(&mut self) {
+        let now = clock::now();
+        let is_execution = |errand: &Errand| matches!(errand, Errand::Execution(_));
+        let (executions, others) = std::mem::take(&mut self.inbox).into_iter().partition(is_execution);
+        self.inbox = others;
+        let executions: VecDeque<Errand> = executions;
+        for errand in executions {
+            let flight = Flight::new(errand, now);
+            let outcome = flight.withheld();
+            self.reports.push(flight.report(outcome, now.mono));
+        }
+        let under_way = self.board.flights.iter().filter(|(_, flight)| is_execution(&flight.errand));
+        for id in under_way.map(|(id, _)| number(id)).collect::<Vec<u32>>() {
+            // As if their time were up.
+            self.expire(id, self.limit(id));
+        }
+    }
+
     fn begin(&mut self, flight: Flight) {
         let start = flight.start;
         let id = number(self.board.flights.insert(flight));

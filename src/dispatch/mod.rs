@@ -209,6 +209,11 @@ impl Pool {
         }
     }
 
+    /// All executions that are out are given up: their reports come soon, whatever targets do, and say nothing.
+    pub fn give_up(&self) {
+        self.workers.iter().for_each(|worker| worker.mailbox.give_up());
+    }
+
     /// Appends up to `max` reports.
     pub fn receive(&mut self, max: usize, into: &mut Vec<ErrandReport>) {
         self.bell.silence();

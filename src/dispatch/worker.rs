@@ -33,6 +33,7 @@ pub(super) struct Mailbox {
     /// Whether the worker waits or is about to: only then it needs to be woken for attempts.
     asleep: AtomicBool,
     resolved: AtomicBool,
+    gives_up: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -42,6 +43,7 @@ impl Mailbox {
             waker,
             asleep: AtomicBool::new(false),
             resolved: AtomicBool::new(false),
+            gives_up: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         }
     }
@@ -58,6 +60,12 @@ impl Mailbox {
     /// A name the worker asked for is resolved.
     pub(super) fn note_resolved(&self) {
         self.resolved.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Executions that were put into the worker's channel are nobody's any more.
+    pub(super) fn give_up(&self) {
+        self.gives_up.store(true, Ordering::SeqCst);
         self.wake();
     }
 
@@ -104,6 +112,10 @@ impl Worker {
         let mut events = Events::with_capacity(EVENTS_PER_TURN_MAX);
         while !self.mailbox.stop.load(Ordering::SeqCst) {
             let polled = self.wait(&mut events);
+            if self.mailbox.gives_up.swap(false, Ordering::SeqCst) {
+                while self.collect_some() {}
+                guarded(&mut self.driver, Driver::give_up);
+            }
             self.collect();
             let resolved = self.mailbox.resolved.swap(false, Ordering::SeqCst);
             match polled {
@@ -140,11 +152,15 @@ impl Worker {
 
     /// Takes attempts from the channel until there are enough for the next turns.
     fn collect(&mut self) {
-        while self.driver.inbox.len() < ATTEMPTS_PER_TURN_MAX {
-            let Ok(attempts) = self.attempts.try_recv() else { return };
-            self.driver.setup.counters.took(attempts.len());
-            self.driver.inbox.extend(attempts);
-        }
+        while self.driver.inbox.len() < ATTEMPTS_PER_TURN_MAX && self.collect_some() {}
+    }
+
+    /// Takes what was handed over together. False: there is nothing.
+    fn collect_some(&mut self) -> bool {
+        let Ok(attempts) = self.attempts.try_recv() else { return false };
+        self.driver.setup.counters.took(attempts.len());
+        self.driver.inbox.extend(attempts);
+        true
     }
 
     /// Gives reports back: at once, but while a burst drains some together. Whoever takes them works on the same cores.

@@ -153,6 +153,32 @@ fn connections_of_silent_targets_come_behind_everything_else() {
 }
 
 #[test]
+fn what_is_nobodys_any_more_is_given_up_at_once_wherever_it_is() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let mut poll = Poll::new().unwrap();
+    let mut driver = driver(poll.registry());
+    // One is asked, one is being connected, one is not taken up; alerts are whoever's is the server.
+    driver.inbox.push_back(attempt(&url, 1));
+    let mut events = Events::with_capacity(16);
+    while driver.board.flights.iter().all(|(_, flight)| flight.link.is_none()) {
+        turn(&mut driver, &events, false);
+        poll.poll(&mut events, driver.patience()).unwrap();
+    }
+    driver.inbox.extend([attempt(&url, 2), alert(&url, 10)]);
+    driver.take_up();
+    driver.inbox.extend([attempt(&url, 3), alert(&url, 11)]);
+    driver.give_up();
+    driver.board.check();
+    let ended = outcomes(&mut driver);
+    let mut seqs: Vec<u64> = ended.iter().map(|(seq, _)| *seq).collect();
+    seqs.sort_unstable();
+    assert_eq!((seqs, driver.inbox.len(), driver.board.flights.len()), (vec![1, 2, 3], 1, 1), "{ended:?}");
+    driver.give_up();
+    assert!(driver.reports.is_empty());
+}
+
+#[test]
 fn attempts_that_end_together_are_given_up_in_portions() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

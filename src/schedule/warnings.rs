@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_may_not_be_meant_is_told() {
-        let golden: [(&str, &[&str]); 17] = [
+        let golden: [(&str, &[&str]); 18] = [
             ("0 0 9 * * *", &[]),
             ("0 0 9 * * MON-FRI", &[]),
             ("0 0 9 * * 1-5", &["weekday numbers"]),

@@ -424,6 +424,8 @@ impl Engine {
         self.alerts.give_away(|_| true);
         self.telling.give_away(|_| true);
         self.drops_reports = self.out > 0;
+        // Others send them again, and it joins anew only when nothing of before is out.
+        self.pool.give_up();
         self.unheard_tokens.extend(self.outbox.forget());
         self.events.forget_unwritten();
         self.planned.clear();

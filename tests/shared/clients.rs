@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::api::Answer;
 use crate::support::postgres::Postgres;
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Receiver, Script};
 use crate::support::server::{Server, command};
 use crate::support::until;
 use serde_json::{Value, json};
@@ -159,4 +159,35 @@ fn a_node_that_is_told_to_leaves_and_its_jobs_go_on() {
     assert_eq!(patched.status, 200, "{patched:?}");
     std::thread::sleep(Duration::from_millis(10));
     nodes.into_iter().for_each(|node| node.stop());
+}
+
+#[test]
+fn a_node_that_was_taken_for_dead_joins_again_whatever_its_targets_do() {
+    let Some(nodes) = nodes() else { return };
+    let [one, two] = &nodes;
+    let receiver = Receiver::start();
+    receiver.script("/a", Script::Hang);
+    let made = send(two, "POST", "/api/jobs", job(&receiver.url("/a"), json!({ "timeoutMs": 600_000 }))).json();
+    let id = made["jobId"].as_str().expect("it has an id");
+    assert_eq!(two.api.send("POST", &format!("/api/jobs/{id}/run"), Some("{}")).status, 202);
+    until("it was sent", || (receiver.posts().len() == 1).then_some(()));
+    two.signal("STOP");
+    let shards = |name: &str| {
+        let told = one.api.get("/api/nodes");
+        let nodes = told["nodes"].as_array().cloned().unwrap_or_default();
+        nodes.iter().find(|node| node["name"] == name).map(|node| node["shards"].clone())
+    };
+    until("the other has everything", || (shards("one") == Some(json!(256))).then_some(()));
+    two.signal("CONT");
+    // Its target has not answered, and will not.
+    until("each has its half again", || (shards("two") == Some(json!(128))).then_some(()));
+    // Nobody knows whether the target did what it was asked: it is asked again, by whoever has the job by now.
+    until("it was sent again", || (receiver.posts().len() >= 2).then_some(()));
+    let posts = receiver.posts();
+    assert!(
+        posts.iter().all(|post| post.key == posts[0].key),
+        "{:?}",
+        posts.iter().map(|post| &post.key).collect::<Vec<_>>()
+    );
+    nodes.into_iter().for_each(|node| node.kill());
 }
