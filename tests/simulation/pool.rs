@@ -25,6 +25,9 @@ pub(crate) struct Pool {
     hanging: BTreeMap<(Seq, u32), Report>,
 }
 
+/// How long before it is sent an execution may have been let in by its key, at most.
+const LET_IN_BEFORE_US: u64 = 600 * SECOND_US;
+
 impl Pool {
     pub(crate) fn new(settings: &Settings) -> Pool {
         let in_flight_max = settings.in_flight_max;
@@ -99,8 +102,8 @@ impl Pool {
         );
         let since_us = now.mono.0 - first.get_or_insert(now.mono).0;
         if let Some((spacing_us, _)) = rate {
-            // The first may have been let in some time before it left.
-            let most = (since_us + 60 * SECOND_US) / spacing_us;
+            // They may have been let in long before they left: until their target, which was silent, had room.
+            let most = (since_us + LET_IN_BEFORE_US) / spacing_us;
             assert!(*begun <= most, "{begun} attempts in {since_us} us under a key with one in {spacing_us}");
         }
     }
