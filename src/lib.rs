@@ -209,7 +209,8 @@
 //!   README's table and the OpenAPI description go by that. Types of what is taken and of what is answered have schemas of
 //!   their own, as they differ in what may be left out.
 //! - **Trials are errands of the workers** like alerts, outside what the core counts, and so few that this does not matter.
-//! - **A calendar's change counts for what is not armed.** Its jobs go through the arm queue, within its budget.
+//! - **A calendar's change counts for what is not armed.** Its jobs follow it within the budget of arming, whether or not there is
+//!   room to arm them: what comes due meanwhile is judged by the dates of its time.
 //! - **Dates that are passed over are work.** A calendar may leave out every Monday of this century: finding what follows
 //!   costs a millisecond. It counts in the budget of arming, and whoever asks about a stretch of time looks at no date
 //!   behind it ([`schedule::Schedule::next_in`]).
@@ -361,7 +362,8 @@
 //! - **In doubt, but not early.** A row in doubt whose instant lies ahead (the clock was ahead once) waits for it under
 //!   its new attempt number. Nothing that may have been sent is taken back or counted as missed.
 //! - **Due once more.** What was due when the clock stepped back behind its instant, and has not begun, waits for the instant
-//!   again. It is not taken back meanwhile: rows behind it may be finished. What has begun goes on by the monotonic clock.
+//!   again. It is not taken back meanwhile: rows behind it may be finished. Nor is what lies before an instant of its job that was
+//!   due, or the next start would take it for settled. What has begun goes on by the monotonic clock.
 //! - **Bounds are a value** ([`core::Bounds`]): a server runs with those of [`limits`], and a simulation makes them so small that
 //!   each is reached within seconds.
 //! - **Housekeeping's intervals are a value** ([`store::Housekeeping`]) for the same reason: a test lets a store fold, delete and
@@ -369,6 +371,9 @@
 //! - **Overload keeps the target busy.** With [`limits::TARGET_BACKLOG_MAX`] waiting for a target, retries included, its
 //!   jobs are stalled; what is sent makes room for as many instants of those that have waited longest. So the backlog
 //!   stays full while there is too much, every job gets its share, and what is passed over is in a row.
+//! - **What the disk can take is dealt out by target** (`core/arm_queue.rs`): jobs whose time has come are armed one of each target in turn,
+//!   and stalled ones behind all of them. First come, first served, or stalled ones first as they were, made jobs of idle targets miss
+//!   their instants while another target had more due than the disk takes.
 //! - **Age counts from the newest row** if the clock is ahead of it: a clock set to another year erases nothing. An execution
 //!   is as old as its first attempt: a backfill of last year was made today. Alerts
 //!   are swept before history and have a share of the database; beyond it each job may keep equally many.
@@ -521,10 +526,13 @@
 //!   their instants: a replay of last year is written where all else is, and each table says between which instants it lies.
 //! - **A batch ends with a fence** (`migrations/postgres`, `store/postgres/batch.rs`): it raises the node's number of batches by one, or the whole
 //!   batch is refused. So a batch whose answer was lost can be sent again and counts once, and one of a node that was
-//!   declared dead never counts. A node shows that it lives by that number; nobody compares clocks.
+//!   declared dead never counts. A node shows that it lives by that number; nobody compares clocks. What has the next number and may have got
+//!   there stays in doubt until an answer is heard (`Doubt` in `store/postgres/writer.rs`): a beat is sent once more, and again from now on; a batch that is
+//!   refused meanwhile has its number taken, together with the next one, by which that is told from the batch itself.
 //! - **Membership is turned by the loop** (`server/nodes`): what it hears are events of the writer, which beats and takes over, and of
 //!   the lookout, which asks how the others are; what it wants are inputs of the core and orders to those two. So a node whose loop stands still falls silent
-//!   by itself, and what counts for one core counts for several: the simulation of nodes turns the same membership.
+//!   by itself, and what counts for one core counts for several: the simulation of nodes turns the same membership. Who was taken for dead gives up
+//!   all that its workers have, as others send that again, and joins anew when nothing of it is out.
 //! - **A takeover is two steps** (`store/postgres/taking.rs`, `loader.rs`): a short transaction that ends in the taker's fence claims shards and rows and says of
 //!   each row what is known of it; then another thread reads the jobs, which nobody else changes any more, while the node goes on beating. A million jobs are
 //!   read while others see it live. If the answer of the first step is lost, what was claimed is lost, and the node becomes another one.
