@@ -98,10 +98,11 @@ pub enum TokenCall {
 }
 
 impl Call {
-    /// Whether its client waits until an execution ends.
+    /// Whether its client waits for long: until an execution ends, or for what several nodes do.
     pub fn waits(&self) -> bool {
         match self {
             Call::Change(Action::Run(run)) | Call::Replay(_, run) => run.wait.is_some(),
+            Call::Batch { .. } | Call::ReplayAll { .. } => true,
             _ => false,
         }
     }

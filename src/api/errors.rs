@@ -69,6 +69,11 @@ impl ApiError {
         ApiError { status, message: message.into(), fault: None, allow: None }
     }
 
+    /// The same where something has changed all the same: what the text says of nothing is said of all but this.
+    pub fn but(&self, what: &str) -> ApiError {
+        ApiError { message: self.message.replace("nothing has changed", &format!("{what} changed")), ..self.clone() }
+    }
+
     /// 400: the request is wrong.
     pub fn bad_request(message: impl Into<String>) -> ApiError {
         ApiError::new(Status::BAD_REQUEST, message)

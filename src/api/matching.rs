@@ -92,9 +92,14 @@ pub fn route<'a>(request: &'a Request, context: &Context<'_>, who: Who) -> Resul
         if let Some(needed) = route.scope.filter(|scope| !who.may(Some(*scope))) {
             return Err(ApiError::not_allowed(who, needed));
         }
-        let call = (route.call)(&Matched { request, context, route, text, who })?;
         let key = if route.heeds_header(&IDEMPOTENCY_KEY) { headers::idempotency_key(request)? } else { None };
-        let key = key.filter(|_| call.changes());
+        let (call, key) = match (route.call)(&Matched { request, context, route, text, who }) {
+            Ok(call) if call.changes() => (call, key),
+            Ok(call) => (call, None),
+            // It may have been right when it came first, as times pass and calendars go: what was answered then counts.
+            Err(error) if key.is_some() => (Call::Ready(error.response()), key),
+            Err(error) => return Err(error),
+        };
         return Ok(Routed {
             call,
             key,

@@ -87,9 +87,9 @@ impl Patch {
         self.id
     }
 
-    /// Whether it is to be made again over another revision than that which it was made over.
-    pub fn is_for_any_revision(&self) -> bool {
-        self.expected.is_none()
+    /// Whether it is to be made again over this revision, as that which it was made over is none any more.
+    pub fn is_for(&self, number: u32) -> bool {
+        self.expected.as_ref().is_none_or(|expected| expected.contains(&number))
     }
 
     /// The change of the job as it is now.
@@ -127,8 +127,9 @@ impl Patch {
             spec.check_future(context.now.floor())?;
         }
         let keep_active = !self.members.contains_key("active");
-        // What it was made over must still be so when it is done.
-        let expected = self.expected.clone().or_else(|| Some(Box::new([revision.number])));
+        // What it was made over must still be so when it is done, and be one of those that it may be made over.
+        let is_meant = self.expected.as_ref().is_none_or(|expected| expected.contains(&revision.number));
+        let expected: Option<Box<[u32]>> = Some(if is_meant { Box::new([revision.number]) } else { Box::default() });
         Ok(Action::Update { id: self.id, spec, keep_active, expected })
     }
 }
@@ -213,12 +214,40 @@ impl<'de> Deserialize<'de> for Members {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::core::Tally;
+    use crate::job::{JobKey, Revision};
+    use crate::time::{Instant, WallUs};
 
     fn merge(target: &str, patch: &str) -> Result<String, String> {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).expect(text);
         let merged = merged(Some(&raw(target)), &raw(patch), true, PATCH_DEPTH_MAX)?;
         Ok(merged.map_or_else(String::new, |merged| merged.get().to_owned()))
+    }
+
+    #[test]
+    fn a_patch_is_of_the_revision_that_it_is_made_over_whichever_its_client_named() {
+        let definition: Definition =
+            serde_json::from_str(r#"{"schedule":"@daily","api":"http://a/","type":"ATLEAST_ONCE"}"#).expect("a job");
+        let context = Context::at(Instant::FIRST);
+        let spec = JobSpec::compile(&definition, &context).expect("valid");
+        let id = JobId::new(JobKey(1), [7; 10]);
+        let revision = Arc::new(Revision { number: 3, ..Revision::first(id, spec, WallUs(0)) });
+        let job = JobView { revision, tally: Tally::default(), next: None, paused: false, held: false };
+        let over = |expected: Option<&[u32]>| {
+            let patch = Patch { id, members: BTreeMap::new(), expected: expected.map(Into::into) };
+            match patch.over(&job, &context) {
+                Ok(Action::Update { expected, .. }) => (expected.expect("some").to_vec(), patch.is_for(4)),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(over(None), (vec![3], true));
+        // If another one is in force when its turn comes, it is made anew over that, if that was named.
+        assert_eq!(over(Some(&[3, 4])), (vec![3], true));
+        assert_eq!(over(Some(&[3])), (vec![3], false));
+        assert_eq!(over(Some(&[4])), (vec![], true));
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub(super) struct UnderWay {
     needs: Shards,
     /// What other nodes have of it; None: nothing, or that is not asked.
     pub(super) share: Option<Box<Share>>,
+    /// Whether calendars in it were put, which are in force at once.
+    has_put: bool,
     /// The places of what the core has accepted.
     accepted: Vec<u32>,
     /// Which jobs, by what was done.
@@ -134,6 +136,7 @@ impl Batches {
         let Some(first) = self.first_of(request) else { return false };
         if let Stage::AwaitCalendar(place) = first.stage {
             first.batch.note(place, reply);
+            first.has_put |= matches!(reply, Reply::CalendarPut { .. });
             first.stage = Stage::Read;
         }
         true
@@ -168,7 +171,9 @@ impl Calls {
         part.into_iter().for_each(|part| batch.is_part(part));
         let (ready, accepted, done, answer) = (VecDeque::new(), Vec::new(), BTreeMap::new(), None);
         let rehearsal = dry_run.then(Rehearsal::default);
-        let under_way = UnderWay { request, batch, ready, needs, share, accepted, done, answer, rehearsal, stage };
+        let has_put = false;
+        let under_way =
+            UnderWay { request, batch, ready, needs, share, has_put, accepted, done, answer, rehearsal, stage };
         self.batches.queue.push_back(under_way);
         Given::MuchLater
     }
@@ -329,6 +334,7 @@ impl Calls {
         let kept = self.keys.has(request).then(|| response.clone());
         first.answer = Some(response);
         let (is_dry, accepted) = (first.rehearsal.is_some(), first.accepted.len());
+        let has_put = first.has_put;
         let others_did = first.share.as_ref().is_some_and(|share| share.has_done);
         let done = std::mem::take(&mut first.done);
         if !is_dry {
@@ -339,14 +345,14 @@ impl Calls {
             return Some(self.refuse_batch(request, &refusal.into()));
         }
         if accepted == 0 {
-            let kept = kept.filter(|_| !is_dry && others_did);
+            let kept = kept.filter(|_| !is_dry && (others_did || has_put));
             if let Some(answer) = kept.and_then(|response| self.keys.plan(request, response, now.wall)) {
                 engine.keep_alone(request, answer, now.mono);
                 self.batches.end(request);
                 self.audits.end(request);
                 return None;
             }
-            return Some(self.end_batch(request, true));
+            return Some(self.end_batch(request, Some(true)));
         }
         self.batches.first_of(request)?.stage = Stage::AwaitWriter;
         if let Some(asking) = self.audits.take(request) {
@@ -359,13 +365,14 @@ impl Calls {
         None
     }
 
-    /// The transaction of a batch is on disk, or never will be.
-    fn end_batch(&mut self, request: RequestId, written: bool) -> Given {
+    /// The transaction of a batch is on disk, or never will be, or nobody knows.
+    fn end_batch(&mut self, request: RequestId, written: Option<bool>) -> Given {
         self.keys.end(request);
         self.audits.end(request);
-        let (ended, not_written) = (self.batches.end(request), ApiError::from(Refusal::NotWritten));
+        let refusal = if written == Some(false) { Refusal::NotWritten } else { Refusal::Unknown };
+        let (ended, not_written) = (self.batches.end(request), ApiError::from(refusal));
         let response = match ended {
-            Some(UnderWay { answer: Some(answer), .. }) if written => answer,
+            Some(UnderWay { answer: Some(answer), .. }) if written == Some(true) => answer,
             Some(mut ended) => ended.fail(&not_written),
             None => not_written.response(),
         };
@@ -395,7 +402,7 @@ impl UnderWay {
     /// Nothing comes of what is this node's. That is the whole answer, unless others have done something.
     fn fail(&mut self, error: &ApiError) -> Response {
         if !self.share.as_ref().is_some_and(|share| share.has_asked) {
-            return error.response();
+            return if self.has_put { error.but("only calendars in it have").response() } else { error.response() };
         }
         let left = self.ready.drain(..).map(|ready| ready.place);
         self.accepted.drain(..).chain(left).for_each(|place| self.batch.refuse(place, error));

@@ -242,11 +242,13 @@ impl Calls {
         };
         match (call, key) {
             (Call::Batch { .. }, _) if clients.unsent >= OUTPUT_MAX => {
-                refuse(&ApiError::unavailable("too many answers wait to be read by their clients; nothing has changed"))
+                let why = "too many answers wait to be read by their clients; nothing has changed";
+                self.end_unless_later(request, refuse(&ApiError::unavailable(why)))
             }
             (Call::Batch { lines, dry_run }, key) => {
                 let key = key.map(str::to_owned);
-                self.begin_batch(request, &asker, asked, (lines, dry_run), key.as_deref(), now)
+                let given = self.begin_batch(request, &asker, asked, (lines, dry_run), key.as_deref(), now);
+                self.end_unless_later(request, given)
             }
             (call, None) => {
                 if let Call::Query(_) | Call::Jobs(_) | Call::Search(..) = &call {
@@ -342,6 +344,8 @@ impl Calls {
                 self.keys.end(request);
                 self.batches.end(request);
                 self.audits.end(request);
+                self.patches.remove(&request);
+                self.channels_changing.remove(&request);
             }
             Given::Later | Given::MuchLater => {}
         }
@@ -485,8 +489,10 @@ impl Calls {
         self.changes_pending -= 1;
         self.channels_changing.remove(&request);
         let beside = self.beside(engine.core(), request, reply);
-        let patch = self.patches.remove(&request).filter(|patch| patch.is_for_any_revision());
-        if let (Reply::Changed(_), Some(patch)) = (reply, patch) {
+        let patch = self.patches.remove(&request);
+        if let (Reply::Changed(number), Some(patch)) = (reply, patch)
+            && patch.is_for(*number)
+        {
             return match self.patch(engine, now, request, patch) {
                 Given::Answer(response) => {
                     self.audits.end(request);

@@ -77,7 +77,7 @@ pub(super) struct Engine {
     is_settling: bool,
     gathered: Option<Accepted>,
     /// For whom changes were written together, or will never be.
-    settled: Option<(RequestId, bool)>,
+    settled: Option<(RequestId, Option<bool>)>,
     /// Until when long answers rest, or did last.
     rest_until: MonoUs,
     draining: bool,
@@ -271,7 +271,7 @@ impl Engine {
         let Heard { through, rejected, written } = heard;
         if let Some(written) = written {
             self.is_settling = false;
-            self.settled = self.together.take().map(|together| (together.request, written));
+            self.settled = self.together.take().map(|together| (together.request, Some(written)));
         }
         self.input(Input::Committed { through, rejected }, now);
     }
@@ -304,8 +304,8 @@ impl Engine {
         self.outbox.take_kept_alone()
     }
 
-    /// For whom changes were written together (true), or will never be.
-    pub(super) fn take_settled(&mut self) -> Option<(RequestId, bool)> {
+    /// For whom changes were written together (true), or will never be (false), or nobody knows.
+    pub(super) fn take_settled(&mut self) -> Option<(RequestId, Option<bool>)> {
         self.settled.take()
     }
 
@@ -431,7 +431,7 @@ impl Engine {
         self.planned.clear();
         (self.gathered, self.is_settling) = (None, false);
         if let Some(together) = self.together.take() {
-            self.settled = Some((together.request, false));
+            self.settled = Some((together.request, together.written()));
         }
     }
 

@@ -147,6 +147,11 @@ impl Digest {
             digest.add(part);
         }
         digest.add(&(asked.body.len() as u64).to_be_bytes());
+        // Only where it is, so that digests without it are what they were.
+        if let Some(expected) = asked.headers.rare.as_deref().and_then(|rare| rare.if_match.as_deref()) {
+            digest.add(&(expected.len() as u64).to_be_bytes());
+            digest.add(expected.as_bytes());
+        }
         digest
     }
 

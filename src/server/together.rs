@@ -39,6 +39,11 @@ impl Together {
         Together { request, next: first, last, fate: None }
     }
 
+    /// Whether they are on disk; None: that is not known.
+    pub(super) fn written(&self) -> Option<bool> {
+        self.fate.map(|fate| matches!(fate, Fate::Written(_)))
+    }
+
     /// The number of the last one.
     pub(super) fn last(&self) -> u64 {
         self.last

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::support::api::{Answer, job};
 use super::support::receiver::Script;
-use super::support::until;
+use super::support::{self, until};
 use super::{Setup, error_of};
 
 fn post(test: &Setup, path: &str, key: &str, body: &Value) -> Answer {
@@ -84,4 +84,52 @@ fn who_asks_while_the_first_is_under_way_is_told_so() {
         let refused = post(&test, "/api/jobs", key, &job("@yearly", &test.receiver.url("/slow")));
         assert_eq!(refused.status, 400, "{key:?}");
     }
+}
+
+#[test]
+fn what_was_right_when_it_came_first_is_answered_as_then() {
+    let test = Setup::new(&[]);
+    let due = support::wall_us() / 1_000_000 + 2;
+    let moment = |second: i64| chrono::DateTime::from_timestamp(second, 0).expect("near").format("%FT%TZ").to_string();
+    let once = json!({ "runAt": moment(due), "api": test.receiver.url("/once"), "type": "ATLEAST_ONCE" });
+    let first = post(&test, "/api/jobs", "once", &once);
+    assert_eq!(first.status, 201, "{}", first.text);
+    until("its time is past", || (support::wall_us() > (due + 1) * 1_000_000).then_some(()));
+    let again = post(&test, "/api/jobs", "once", &once);
+    assert_eq!((again.status, &again.text, again.header("idempotency-replayed")), (201, &first.text, "true"));
+    // Under another key it is what it is now, and keeps nothing.
+    for _ in 0..2 {
+        let late = post(&test, "/api/jobs", "late", &once);
+        assert_eq!((late.status, late.header("idempotency-replayed")), (400, ""), "{}", late.text);
+    }
+    let repaired = json!({ "runAt": moment(due + 3_600), "api": test.receiver.url("/once"), "type": "ATLEAST_ONCE" });
+    assert_eq!(post(&test, "/api/jobs", "late", &repaired).status, 201);
+    // What makes a change depend on a revision is part of what is asked.
+    let id = first.json()["jobId"].as_str().expect("a text").to_owned();
+    let pause = |expected: &str| {
+        let headers = [("Idempotency-Key", "pause"), ("If-Match", expected)];
+        test.api().send_with("POST", &format!("/api/jobs/{id}/pause"), &headers, Some("{}")).status
+    };
+    assert_eq!([pause("\"1\""), pause("\"1\""), pause("\"9\"")], [200, 200, 422]);
+}
+
+#[test]
+fn a_batch_of_calendars_keeps_its_key() {
+    let test = Setup::new(&[]);
+    let send = |key: &str, dates: &[&str]| {
+        let line = json!({ "apply": { "calendar": { "name": "closed", "dates": dates } } });
+        let headers = [("Idempotency-Key", key), ("Content-Type", "application/x-ndjson")];
+        test.api().send_with("POST", "/api/jobs/batch", &headers, Some(&line.to_string()))
+    };
+    let first = send("a", &["2031-01-01"]);
+    assert_eq!(
+        (first.status, first.json()["results"][0]["outcome"].clone()),
+        (200, json!("created")),
+        "{}",
+        first.text
+    );
+    assert_eq!(send("b", &["2032-01-01"]).status, 200);
+    let again = send("a", &["2031-01-01"]);
+    assert_eq!((&again.text, again.header("idempotency-replayed")), (&first.text, "true"));
+    assert_eq!(test.api().get("/api/calendars/closed")["dates"], json!(["2032-01-01"]), "nothing was done again");
 }

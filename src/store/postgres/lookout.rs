@@ -39,10 +39,23 @@ pub(super) struct Lookout {
     /// How far the clock of the database is ahead of this machine's monotonic one, at least, in microseconds.
     ahead_us: i64,
     /// Answers to others that could not be given yet.
-    owed: VecDeque<(NodeId, u64, Option<StoredAnswer>)>,
+    owed: VecDeque<Owed>,
     /// Whether it was said that something fails.
     is_failing: bool,
 }
+
+/// An answer to another node that could not be given.
+struct Owed {
+    /// Who took up the request.
+    node: NodeId,
+    id: u64,
+    answer: Option<StoredAnswer>,
+    /// How often it is tried yet: what is too large for the line must not hold up all else for ever.
+    tries: u32,
+}
+
+/// How often an answer is tried for which the time is not enough.
+const ANSWER_TRIES: u32 = 3;
 
 /// Until when a call may take of which the next one need not know.
 fn shortly() -> MonoUs {
@@ -92,7 +105,7 @@ impl Lookout {
                 if let Ask::Answer { id, answer } = ask
                     && self.owed.len() < ASKS_PENDING_MAX
                 {
-                    self.owed.push_back((node, *id, answer.clone()));
+                    self.owed.push_back(Owed { node, id: *id, answer: answer.clone(), tries: ANSWER_TRIES });
                 }
                 std::thread::sleep(RETRY_WAIT);
             }
@@ -101,10 +114,16 @@ impl Lookout {
 
     /// Gives the answers that could not be given before.
     fn tell_owed(&mut self) -> Result<(), Error> {
-        while let Some((node, id, answer)) = self.owed.front().cloned() {
-            self.connect()?;
-            self.answer(node, id, answer.as_ref())?;
-            self.owed.pop_front();
+        while let Some(mut owed) = self.owed.pop_front() {
+            let told = self.connect().and_then(|()| self.answer(owed.node, owed.id, owed.answer.as_ref()));
+            if let Err(why) = told {
+                // A server that cannot be reached says nothing about what is sent there.
+                owed.tries -= u32::from(matches!(why, Error::Timeout { .. }));
+                if owed.tries > 0 {
+                    self.owed.push_front(owed);
+                }
+                return Err(why);
+            }
         }
         Ok(())
     }
