@@ -15,6 +15,8 @@ use super::world::{Event, World};
 
 /// How long what is written at the moment of a look may take to be on disk.
 const WRITTEN_MAX_US: u64 = 100_000;
+/// After how long a turn comes that goes on with what another one has begun, at most.
+const TURN_AFTER_MAX_US: u64 = 150_000;
 /// How long everything may take to settle once the wall clock has passed what it ever showed.
 const SETTLE_MAX_US: u64 = 4 * 3600 * SECOND_US;
 
@@ -26,6 +28,7 @@ impl World {
         oracle::judge(&self.disk, &self.clients, &self.plan, through, &mut self.coverage);
         self.clients.runs.judge(&self.disk, through);
         self.assert_counters();
+        self.let_be_told();
         if let Some(core) = &self.core {
             self.incidents.judge(core, &self.disk, self.clock.now(), &mut self.coverage);
         }
@@ -85,6 +88,19 @@ impl World {
 
     fn unwritten(&self) -> usize {
         self.core.as_ref().map_or(usize::MAX, |core| core.load(self.clock.now().wall).unwritten)
+    }
+
+    /// What changed who is to know of incidents is considered a few jobs at a time, right one after the other.
+    fn let_be_told(&mut self) {
+        for _ in 0..2_000 {
+            let Some(core) = &self.core else { return };
+            let soon = self.clock.now().mono.plus_us(TURN_AFTER_MAX_US);
+            if core.load(self.clock.now().wall).unwritten == 0 && core.poll_timeout().mono.is_none_or(|due| due > soon)
+            {
+                return;
+            }
+            self.turn();
+        }
     }
 
     /// Whether no job has an instant up to this one that is not armed: where few may be armed, some wait for others.
