@@ -290,6 +290,34 @@ fn who_had_it_in_flight_and_died_leaves_it_in_doubt() {
 }
 
 #[test]
+fn a_row_that_comes_to_a_job_at_work_is_part_of_its_course() {
+    let mut stage = among_others(&[EVERY_SECOND], Vec::new());
+    stage.settle();
+    // One ahead of what is armed here, and one behind it, which moves nothing back.
+    for theirs in [row(700, 1, 6), row(701, 1, -3)] {
+        stage.feed(Input::RestoreRow(Box::new(theirs), Known::Unsent));
+        stage.feed(acquired(Shards::NONE, 1));
+        stage.settle();
+    }
+    stage.pass(8);
+    let mut fired: Vec<i64> = stage.fired().into_iter().map(|(_, second)| second).collect();
+    fired.sort_unstable();
+    assert_eq!(fired, [-3, 1, 6, 7, 8], "what lies between is in rows of others");
+}
+
+#[test]
+fn what_comes_in_doubt_waits_for_one_of_its_job_that_runs_here() {
+    let (mut stage, running) = in_flight(&format!(r#"{EVERY_SECOND},"overlap":"queue_one""#));
+    stage.fired.clear();
+    stage.feed(Input::RestoreRow(Box::new(row(700, 1, -3)), Known::Nothing));
+    stage.feed(acquired(Shards::NONE, 1));
+    stage.settle();
+    assert_eq!(stage.fired(), [], "the other one runs");
+    stage.answer(&running, Outcome::Answered(200), true);
+    assert_eq!(stage.fired(), [(1, -3)], "what is in doubt goes before what waits since");
+}
+
+#[test]
 fn a_failure_elsewhere_is_told_of_here() {
     let job = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","autoPauseAfter":1"#;
     let theirs = row(700, 1, 1);
