@@ -139,7 +139,8 @@ fn a_certificate_is_checked_and_may_be_one_of_ones_own() {
     let url = format!("https://localhost:{port}");
     let home = test.folder.path();
     let unknown = run(bare(home, &["job", "ls", "--server", &url]), "").ends(1);
-    assert!(unknown.out.is_empty() && unknown.err.contains("does not answer"), "{unknown:?}");
+    assert!(unknown.out.is_empty() && unknown.err.contains("is not trusted"), "{unknown:?}");
+    unknown.errs(&["--api-ca-file FILE"]);
     let trusting = ["job", "ls", "-o", "name", "--server", &url, "--api-ca-file", &cert];
     assert_eq!(run(bare(home, &trusting), "").ends(0).out, "a\n");
     // A context knows it, too.
