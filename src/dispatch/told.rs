@@ -90,7 +90,7 @@ impl Told {
         let mut shown = text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}");
         // What stands for something else may be longer than that.
         shown.truncate(shown.floor_char_boundary(self.len_max));
-        Some(shown.into()).filter(|shown: &Box<str>| !shown.is_empty())
+        (!shown.is_empty()).then(|| shown.into())
     }
 }
 
