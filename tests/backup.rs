@@ -513,6 +513,12 @@ fn no_file_is_guessed_where_the_database_is_on_postgresql() {
         Server::refused(command)
     };
     let create = ["token", "create", "--scope=read", "--name=a"];
+    let rotate = Server::refused({
+        let mut command = command(&["secrets", "rotate", "--secrets-key=old.key", "--to=new.key"]);
+        command.current_dir(folder.0.path()).env("PUNCTUAL_STORE", "postgres://nobody@localhost/nothing");
+        command
+    });
+    assert!(rotate.code != Some(0) && rotate.stderr.contains("PUNCTUAL_STORE names"), "{}", rotate.stderr);
     for words in [&["check"][..], &["backup", "copy.db"], &["restore", "copy.db"], &["token", "ls"], &create] {
         let Refused { code, stdout, stderr } = typed(words, &[]);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{words:?}: {stderr}");
@@ -523,4 +529,6 @@ fn no_file_is_guessed_where_the_database_is_on_postgresql() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("p.db is a new database"), "{stderr}");
     assert!(!typed(&create, &["--db=p.db"]).stderr.contains("new"), "it is there");
+    // Who names the usual one means it.
+    assert!(typed(&["check"], &["--db=./data/punctual.db"]).stderr.contains("data/punctual.db"));
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::flag::{FILE_DEFAULT, file_meant};
+use super::flag::file_meant;
 use super::report::{AsTold, Form, Seen, Shown, Undone, absolute, finding_json, finding_text, size};
 use crate::background;
 use crate::store::{BackupSource, CopyError, OpenError, Prepared};
@@ -17,9 +17,9 @@ pub(super) struct BackupArguments {
     /// The file to make; it is there as a whole, or not at all
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The SQLite file of the server
-    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = FILE_DEFAULT)]
-    db: PathBuf,
+    /// The SQLite file of the server; unless given, ./data/punctual.db
+    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE")]
+    db: Option<PathBuf>,
     /// Replace FILE, if there is such a file
     #[arg(long)]
     replace: bool,
@@ -33,9 +33,9 @@ pub(super) struct RestoreArguments {
     /// A file that `punctual backup` made, or the database of a server that was stopped
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The SQLite file that it replaces; it and its folder are created if missing
-    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = FILE_DEFAULT)]
-    db: PathBuf,
+    /// The SQLite file that it replaces; it and its folder are created if missing; unless given, ./data/punctual.db
+    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE")]
+    db: Option<PathBuf>,
     /// Do not keep what is replaced; otherwise it stays beside it, as NAME.before-restore-TIME
     #[arg(long)]
     discard: bool,
@@ -50,7 +50,7 @@ pub(super) fn back_up(typed: &BackupArguments) -> Result<(), Undone> {
     let is_json = typed.form.is_json()?;
     // A server on the same machine comes first.
     background::give_way();
-    let source = BackupSource::beside(file_meant(&typed.db).map_err(Undone::Typed)?)?;
+    let source = BackupSource::beside(&file_meant(typed.db.as_ref()).map_err(Undone::Typed)?)?;
     let (mut shown, begin) = (Shown::new(), std::time::Instant::now());
     let mut watch = |progress| {
         shown.tell(progress);
@@ -84,14 +84,14 @@ pub(super) fn back_up(typed: &BackupArguments) -> Result<(), Undone> {
 /// Puts a backup in place.
 pub(super) fn restore(typed: &RestoreArguments) -> Result<(), Undone> {
     let is_json = typed.form.is_json()?;
-    let db = file_meant(&typed.db).map_err(Undone::Typed)?;
+    let db = file_meant(typed.db.as_ref()).map_err(Undone::Typed)?;
     let (vault, told) = typed.told.read()?;
     let mut shown = Shown::new();
     let mut watch = |progress| {
         shown.tell(progress);
         true
     };
-    let prepared = Prepared::new(&typed.file, db, vault, &mut watch).map_err(|why| match why {
+    let prepared = Prepared::new(&typed.file, &db, vault, &mut watch).map_err(|why| match why {
         CopyError::Open(OpenError::InUse(_)) => Undone::Failed(format!("{why}; stop the server first")),
         why => why.into(),
     })?;

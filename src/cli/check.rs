@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::flag::{FILE_DEFAULT, file_meant};
+use super::flag::file_meant;
 use super::report::{AsTold, Form, Seen, Shown, Undone, absolute};
 use crate::background;
 use crate::store::Look;
@@ -17,9 +17,9 @@ pub(super) struct CheckArguments {
     /// A database or a backup; unless given, the database of the server
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The SQLite file of the server
-    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = FILE_DEFAULT)]
-    db: PathBuf,
+    /// The SQLite file of the server; unless given, ./data/punctual.db
+    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE")]
+    db: Option<PathBuf>,
     #[command(flatten)]
     told: AsTold,
     #[command(flatten)]
@@ -31,9 +31,9 @@ pub(super) fn check(typed: &CheckArguments) -> Result<(), Undone> {
     let is_json = typed.form.is_json()?;
     let (vault, told) = typed.told.read()?;
     background::give_way();
-    let path = match &typed.file {
-        Some(file) => file,
-        None => file_meant(&typed.db).map_err(Undone::Typed)?,
+    let path = &match &typed.file {
+        Some(file) => file.clone(),
+        None => file_meant(typed.db.as_ref()).map_err(Undone::Typed)?,
     };
     let mut shown = Shown::new();
     let mut watch = |progress| {

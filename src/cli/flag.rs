@@ -2,7 +2,7 @@
 //! It must not know which flags there are.
 
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// A value that is not valid: which flag, what it was given, what was expected.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,21 +53,21 @@ pub(super) fn environment_of(flag: &str) -> String {
     format!("PUNCTUAL_{}", flag.trim_start_matches('-').replace('-', "_").to_ascii_uppercase())
 }
 
-/// The file of a command that is about one, if nobody says another.
+/// The SQLite file of a server, unless somebody names another.
 pub(super) const FILE_DEFAULT: &str = "./data/punctual.db";
 
-/// Whether a file is meant: where `PUNCTUAL_STORE` names a database on PostgreSQL and nobody names a file, the one that has
-/// always been there, or would be made, is hardly what somebody asks about.
-pub(super) fn file_meant(db: &Path) -> Result<&Path, String> {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if db == Path::new(FILE_DEFAULT) && is_set("PUNCTUAL_STORE") && !is_set("PUNCTUAL_DB") {
-        return Err(
-            "PUNCTUAL_STORE names a database on PostgreSQL, and this command is for files: there POST /api/tokens \
-                    makes tokens, and pg_dump backups; if a file is meant, --db names it"
-                .to_owned(),
-        );
+/// The file that a command is about. Where `PUNCTUAL_STORE` names a database on PostgreSQL and nobody names a file, the one that
+/// has always been there, or would be made, is hardly what is meant.
+pub(super) fn file_meant(named: Option<&PathBuf>) -> Result<PathBuf, String> {
+    match named {
+        Some(named) => Ok(named.clone()),
+        None if std::env::var_os("PUNCTUAL_STORE").is_some_and(|url| !url.is_empty()) => {
+            Err("PUNCTUAL_STORE names a database on PostgreSQL, and this command is for files: there POST /api/tokens \
+                 makes tokens, and pg_dump backups; if a file is meant, --db names it"
+                .to_owned())
+        }
+        None => Ok(FILE_DEFAULT.into()),
     }
-    Ok(db)
 }
 
 /// A whole number within bounds, both included.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::flag::FILE_DEFAULT;
+use super::flag::file_meant;
 use crate::store::{OpenError, ResealError, Resealed, Store};
 use crate::vault::{self, KeyFileError, Vault};
 
@@ -28,9 +28,9 @@ pub enum SecretsCommand {
     /// old key opens; this takes as much room again as the database, twice. If it is broken off, do the same again.
     /// Backups from before still need the old key.
     Rotate {
-        /// The SQLite file
-        #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = FILE_DEFAULT)]
-        db: PathBuf,
+        /// The SQLite file; unless given, ./data/punctual.db
+        #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE")]
+        db: Option<PathBuf>,
         /// The file with the key that the secrets are sealed with now; unless given, the systemd credential
         #[arg(long, env = "PUNCTUAL_SECRETS_KEY", value_name = "FILE")]
         secrets_key: Option<PathBuf>,
@@ -49,7 +49,8 @@ pub(super) fn run(command: &SecretsCommand) -> Result<(), SecretsError> {
         SecretsCommand::Init { file } => init(file),
         SecretsCommand::Rotate { db, secrets_key, to, json } => {
             let old = secrets_key.clone().or_else(vault::credential).ok_or(SecretsError::NoKey)?;
-            rotate(db, &old, to, *json)
+            let db = file_meant(db.as_ref()).map_err(SecretsError::NoFile)?;
+            rotate(&db, &old, to, *json)
         }
     }
 }
@@ -101,6 +102,8 @@ pub(super) enum SecretsError {
     Key(KeyFileError),
     /// It was not said which key the secrets are sealed with.
     NoKey,
+    /// It was not said which file they are in.
+    NoFile(String),
     /// The new key is the old one.
     SameKey(PathBuf),
     /// The database cannot be opened.
@@ -122,6 +125,7 @@ impl fmt::Display for SecretsError {
             SecretsError::NoKey => {
                 f.write_str("failed to change the key: --secrets-key FILE must name the one that is in force")
             }
+            SecretsError::NoFile(why) => f.write_str(why),
             SecretsError::SameKey(path) => {
                 write!(f, "failed to change the key: the one in {} is that of --secrets-key", path.display())
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 
-use super::flag::{self, InvalidFlag};
+use super::flag::{self, FILE_DEFAULT, InvalidFlag};
 use super::listen;
 use super::settings::Typed;
 use crate::config::{BackupPlan, Config};
@@ -58,7 +58,7 @@ pub struct ServeArguments {
     #[arg(long, env = "PUNCTUAL_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<String>,
     /// The SQLite file; it and its folder are created if missing
-    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = "./data/punctual.db")]
+    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = FILE_DEFAULT)]
     pub db: String,
     /// A PostgreSQL database in place of the file: postgres://USER:PASSWORD@HOST/DATABASE; its tables are made there. The
     /// password may also come from PGPASSWORD or PGPASSFILE

@@ -1,11 +1,11 @@
 //! Owns the commands about tokens, on the database file: whether a server runs on it or not.
 //! It must not print a token but the one that it made.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::flag::{FILE_DEFAULT, InvalidFlag, file_meant};
+use super::flag::{InvalidFlag, file_meant};
 use crate::access::{Scope, Token, TokenChange, TokenId};
 use crate::api::{self, check_token_name};
 use crate::clock;
@@ -51,9 +51,9 @@ pub enum TokenCommand {
 /// Which tokens, and how they are printed.
 #[derive(clap::Args, Debug)]
 pub struct File {
-    /// The SQLite file of the server
-    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE", default_value = FILE_DEFAULT)]
-    db: PathBuf,
+    /// The SQLite file of the server; unless given, ./data/punctual.db
+    #[arg(long, env = "PUNCTUAL_DB", value_name = "FILE")]
+    db: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -85,14 +85,22 @@ pub(super) fn run(command: TokenCommand) -> Result<(), Failed> {
 
 /// What only looks for tokens makes no database.
 fn open_existing(file: &File) -> Result<TokenFile, Failed> {
-    if !file_meant(&file.db).map_err(Failed::Typed)?.exists() {
-        return Err(Failed::Undone(format!("there is no database {}", file.db.display())));
+    let db = file.meant()?;
+    if !db.exists() {
+        return Err(Failed::Undone(format!("there is no database {}", db.display())));
     }
-    open(file)
+    open(&db)
 }
 
-fn open(file: &File) -> Result<TokenFile, Failed> {
-    TokenFile::open(file_meant(&file.db).map_err(Failed::Typed)?).map_err(|why| Failed::Undone(why.to_string()))
+fn open(db: &Path) -> Result<TokenFile, Failed> {
+    TokenFile::open(db).map_err(|why| Failed::Undone(why.to_string()))
+}
+
+impl File {
+    /// Which file that is.
+    fn meant(&self) -> Result<PathBuf, Failed> {
+        file_meant(self.db.as_ref()).map_err(Failed::Typed)
+    }
 }
 
 fn create(scope: &str, name: String, expires_in_days: Option<String>, file: &File) -> Result<(), Failed> {
@@ -102,11 +110,12 @@ fn create(scope: &str, name: String, expires_in_days: Option<String>, file: &Fil
     let days = expires_in_days.map(|text| super::flag::number("--expires-in-days", &text, 1, 3_650)).transpose()?;
     let now = clock::wall();
     let expires_at = days.map(|days| now.plus_us(i64::from(days) * 86_400_000_000));
-    let is_new = !file.db.exists();
-    let mut tokens = open(file)?;
+    let db = file.meant()?;
+    let is_new = !db.exists();
+    let mut tokens = open(&db)?;
     if is_new {
         // Somebody may have mistyped the name of one that is there.
-        eprintln!("{} is a new database", file.db.display());
+        eprintln!("{} is a new database", db.display());
     }
     let live = tokens.read().map_err(Failed::Undone)?;
     if live.iter().filter(|token| token.parent.is_none() && token.is_live(now)).count() >= TOKENS_MAX {
