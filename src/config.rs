@@ -2,7 +2,7 @@
 //! It must not know where they come from: the command line is one place.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -91,6 +91,11 @@ pub enum Listen {
 }
 
 impl Listen {
+    /// Where a server listens that is told nothing, and was handed no socket.
+    pub fn by_default(over_tls: bool) -> Listen {
+        Listen::Tcp { address: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT)), over_tls }
+    }
+
     /// Whether both are the same place, whatever is spoken there.
     pub fn is_at(&self, other: &Listen) -> bool {
         match (self, other) {

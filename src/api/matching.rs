@@ -96,8 +96,9 @@ pub fn route<'a>(request: &'a Request, context: &Context<'_>, who: Who) -> Resul
         let (call, key) = match (route.call)(&Matched { request, context, route, text, who }) {
             Ok(call) if call.changes() => (call, key),
             Ok(call) => (call, None),
-            // It may have been right when it came first, as times pass and calendars go: what was answered then counts.
-            Err(error) if key.is_some() => (Call::Ready(error.response()), key),
+            // It may have been right when it came first, as times pass and calendars go: what was answered then counts. Of lines,
+            // which may be many, no time is read here.
+            Err(error) if key.is_some() && request.body.len() <= BODY_LEN_MAX => (Call::Ready(error.response()), key),
             Err(error) => return Err(error),
         };
         return Ok(Routed {

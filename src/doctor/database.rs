@@ -12,7 +12,7 @@ const DURABILITY: &str = "durability";
 const SESSIONS: &str = "sessions";
 const SKEW: &str = "clock skew";
 
-/// Looks at the server, and tells what was found.
+/// Looks at the server, and tells what was found. Whether a node uses it.
 pub(super) fn examine(url: &Url, tell: &mut impl FnMut(Finding)) -> bool {
     let (asked, shown) = (url.clone(), url.to_string());
     let advice = "`psql` with the same URL asks the same; the README says what the server must be (Several nodes)";

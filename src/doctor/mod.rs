@@ -100,7 +100,7 @@ pub fn examine(config: &Config, contexts: Option<&Path>, mut tell: impl FnMut(Fi
     let has_nodes =
         if let Location::Server { url, .. } = &config.store { database::examine(url, &mut tell) } else { false };
     let is_in_use = has_nodes || file.is_some_and(|path| disk::database(path, &mut tell));
-    let by_default = if config.listen.is_empty() { ports::by_default() } else { None };
+    let by_default = if config.listen.is_empty() { ports::by_default(config.tls.is_some()) } else { None };
     config.listen.iter().chain(&by_default).for_each(|listen| tell(ports::listen(listen, is_in_use)));
     names::resolver(config).into_iter().for_each(&mut tell);
     tell(names::roots(config));

@@ -10,20 +10,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Finding;
-use crate::config::{Listen, PORT_DEFAULT};
+use crate::config::Listen;
 use crate::limits::DOCTOR_WAIT_MAX;
 use crate::server;
 
 const PORT: &str = "port";
 /// Whoever listens is asked whether he lives, which needs no token.
 const WHO: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n\r\n";
-/// More of an answer is not read: the name stands at its beginning.
+/// More of an answer is not read: what tells stands at its beginning.
 const ANSWER_LEN_MAX: u64 = 16 << 10;
 
 /// Where a server listens that is told nothing; None: systemd hands it its sockets.
-pub(super) fn by_default() -> Option<Listen> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT));
-    std::env::var_os("LISTEN_FDS").is_none().then_some(Listen::Tcp { address, over_tls: false })
+pub(super) fn by_default(over_tls: bool) -> Option<Listen> {
+    std::env::var_os("LISTEN_FDS").is_none().then(|| Listen::by_default(over_tls))
 }
 
 /// Looks at one address. `is_in_use`: a server has the database.

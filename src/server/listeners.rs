@@ -4,7 +4,7 @@
 //! A socket that was inherited stays when the process goes: whoever comes while it stops is left to the next one.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use mio::event::Source;
 use mio::net::TcpListener;
@@ -15,7 +15,7 @@ use super::peer::Peer;
 use super::socket::Socket;
 use super::tls;
 use super::unix_socket::UnixSocket;
-use crate::config::{Listen, PORT_DEFAULT};
+use crate::config::Listen;
 use crate::limits::{CLIENTS_QUEUED_MAX, LISTENERS_MAX};
 
 /// One address that is listened on.
@@ -167,8 +167,7 @@ pub(super) fn bind(
         bound.inherit(inherited, listen.clone()).map_err(|why| (listen, why))?;
     }
     if bound.addresses.is_empty() {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT));
-        let listen = Listen::Tcp { address, over_tls: has_tls };
+        let listen = Listen::by_default(has_tls);
         bound.add(&listen, mode).map_err(|why| (listen, why))?;
     }
     Ok(bound)

@@ -1,6 +1,7 @@
 //! Owns taking over: shards that are nobody's or a dead node's, rows that were given to this node, and what a dead one left.
 //! It must not read jobs: that takes long, and nobody changes them meanwhile.
 
+use super::batch::FENCE;
 use super::session::Session;
 use crate::core::{Known, LedgerRow, Shard, Shards};
 use crate::postgres::Error;
@@ -65,7 +66,7 @@ pub(super) fn take(session: &Session<'_>, node: i64, number: i64, most: usize, h
     }
     rows.sort_unstable_by_key(|(row, _)| row.seq);
     settle(session)?;
-    session.run("SELECT fence(?1, ?2)", values![node, number])?;
+    session.run(FENCE, values![node, number])?;
     session.run("COMMIT", &[])?;
     session.flush()?;
     let epochs = owned.into_iter().filter(|(shard, _)| new.contains(*shard)).collect();

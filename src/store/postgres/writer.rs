@@ -172,10 +172,10 @@ impl Writing {
     /// Its number is taken by others, and nobody hears.
     #[cfg(test)]
     pub(super) fn supersede_unheard(&mut self) {
-        let (number, doubt) = (self.number, Doubt::Batch);
-        self.doubt = doubt;
+        let number = self.number;
+        self.doubt = Doubt::Batch;
         self.supersede(&Batch::default(), &Error::Value("for a test".to_owned())).expect_err("it is refused");
-        (self.number, self.doubt) = (number, doubt);
+        (self.number, self.doubt) = (number, Doubt::Batch);
     }
 
     /// A batch is on its way, and may get there yet or never.
