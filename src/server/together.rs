@@ -95,7 +95,9 @@ mod tests {
         let many = 3 * SETTLED_AT_ONCE_MAX + 1;
         let mut together = Together::new(RequestId(7), 11, 10 + many);
         assert_eq!((together.advance(), together.note_written(9 + many)), (None, false), "the last one is not there");
+        assert_eq!(together.written(), None, "nobody knows");
         assert!(together.note_written(100 + many));
+        assert_eq!(together.written(), Some(true));
         let heard: Vec<Heard> = std::iter::from_fn(|| together.advance()).take(4).collect();
         let some = |count: u64| 10 + count * SETTLED_AT_ONCE_MAX;
         let through: Vec<u64> = heard.iter().map(|heard| heard.through).collect();
@@ -111,6 +113,7 @@ mod tests {
         assert!(!together.note_rejected(2, &mut vec![3, 11 + many]) && !together.note_rejected(2, &mut Vec::new()));
         let mut rejected: Vec<u64> = [3].into_iter().chain(11..=11 + many).collect();
         assert!(together.note_rejected(5, &mut rejected));
+        assert_eq!(together.written(), Some(false));
         assert_eq!(rejected, [3, 11 + many], "others are heard of at once");
         let heard: Vec<Heard> = std::iter::from_fn(|| together.advance()).take(2).collect();
         assert!(heard.iter().all(|heard| heard.through == 5));

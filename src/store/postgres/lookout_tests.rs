@@ -118,6 +118,21 @@ fn what_is_given_back_twice_stays_with_whoever_took_it_since() {
 }
 
 #[test]
+fn an_answer_for_which_the_time_is_never_enough_does_not_keep_a_node_from_looking() {
+    let Some((mut other, mut one, mut two)) = two_nodes() else { return };
+    one.forward(1);
+    let (asked, _) = two.look();
+    run(&mut other, "BEGIN; SELECT * FROM requests FOR UPDATE");
+    two.ask(answer(asked[0]));
+    let sees = |node: &mut Node| {
+        node.ask(Ask::Look { asked: clock::mono() });
+        std::iter::from_fn(|| node.sharing.try_event()).any(|event| matches!(event, SharedEvent::Seen(..)))
+    };
+    assert!((0..6).any(|_| sees(&mut two)), "it tries to answer for ever");
+    run(&mut other, "ROLLBACK");
+}
+
+#[test]
 fn who_is_taken_for_dead_has_its_session_ended() {
     let Some((mut other, mut one, two)) = two_nodes() else { return };
     // It is in the middle of something that will never be sent as a whole.
