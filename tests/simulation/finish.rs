@@ -170,10 +170,6 @@ impl World {
     fn assert_next(&self, revision: &Revision, next: Option<Instant>, wall: WallUs) {
         const LOOK_S: i64 = 20_000;
         let Some(next) = next.map(Instant::as_secs) else { return };
-        // Where few executions may wait, it may be a while until a job's turn comes to follow a calendar that was changed.
-        if bounds::may_wait(&self.plan.settings.bounds) {
-            return;
-        }
         let is_due = |second: i64| self.clients.is_due_now(revision, second, &self.disk);
         // A calendar's change does not count for what was armed before it.
         let was_due = || next <= wall.floor().as_secs() + 2 && self.clients.is_due(revision, next, &self.disk).1;
