@@ -124,6 +124,76 @@ fn what_a_node_had_that_is_killed_another_one_goes_on_with() {
 }
 
 #[test]
+fn a_node_that_lacks_the_key_of_secrets_ends_by_itself_and_others_have_what_it_had() {
+    let Some(url) = Postgres::database() else { return };
+    let receiver = Receiver::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (key, log) = (folder.path().join("key"), folder.path().join("log"));
+    let key = key.to_str().expect("a text");
+    assert_eq!(Server::refused(command(&["secrets", "init", key])).code, Some(0));
+    // As long as there is no secret nobody misses the key.
+    let mut without_key = on(&url, &["--node", "second"]);
+    without_key.stderr(std::fs::File::create(&log).expect("a file"));
+    let mut second = Server::spawn_quietly(without_key);
+    let flags = ["--secrets-key", key];
+    let first = serve(&url, &flags);
+    let body = |path: &str| {
+        let api = receiver.url(path);
+        json!({ "schedule": "* * * * * *", "api": api, "type": "ATLEAST_ONCE", "auth": { "bearer": "b" } }).to_string()
+    };
+    let create = || first.api.send("POST", "/api/jobs", Some(&body("/sealed")));
+    // Those that the other node would have to seal it refuses.
+    until("a job with a secret is made", || (create().status == 201).then_some(()));
+    assert!(second.ended().is_none(), "it serves what it can read");
+    first.stop();
+    let status = until("the node ends that cannot read what it takes over", || second.ended());
+    assert_eq!(status.code(), Some(1));
+    let said = std::fs::read_to_string(&log).expect("a text");
+    assert!(said.contains("it holds secrets, and no key was given; --secrets-key FILE names it"), "{said}");
+    let again = serve(&url, &flags);
+    let begun = now_s() + 2;
+    let goes_on = || arrived(&receiver).keys().any(|(_, second)| *second >= begun).then_some(());
+    until("its jobs go on", goes_on);
+    again.stop();
+}
+
+#[test]
+fn jobs_that_cannot_be_read_make_the_node_unhealthy_until_they_can() {
+    let Some(url) = Postgres::database() else { return };
+    let receiver = Receiver::start();
+    let server = serve(&url, &[]);
+    let id = server.api.create("* * * * * *", &receiver.url("/a"));
+    server.stop();
+    let parsed = Url::parse(&url).expect("it is the URL of a database");
+    let soon = || clock::mono().plus(Duration::from_secs(30));
+    let mut connection = Connection::connect(&parsed, soon()).expect("it listens");
+    let mut set = |schedule: &str| {
+        connection
+            .execute(
+                "UPDATE jobs SET definition = jsonb_set(definition::jsonb, '{schedule}', to_jsonb($1::text))",
+                &[&schedule],
+                soon(),
+            )
+            .expect("it can be written");
+    };
+    set("no schedule");
+    let server = serve(&url, &[]);
+    let health = until("it says what it cannot read", || {
+        let health = server.api.send("GET", "/api/health", None);
+        health.text.contains("jobs that it takes over cannot be read").then_some(health)
+    });
+    let which = format!("job {id}: schedule: expected 5, 6 or 7 fields separated by spaces, got 2");
+    assert!(health.status == 503 && health.text.contains(&which), "{health:?}");
+    set("* * * * * *");
+    until("it goes on", || (server.api.send("GET", "/api/health", None).status == 200).then_some(()));
+    let begun = now_s() + 2;
+    let fires = || arrived(&receiver).keys().any(|(_, second)| *second >= begun).then_some(());
+    until("the job fires", fires);
+    assert!(server.api.get(&format!("/api/jobs/{id}")).to_string().contains("* * * * * *"));
+    server.stop();
+}
+
+#[test]
 fn a_database_that_is_killed_and_comes_back_costs_nothing_that_was_acknowledged() {
     let Some(mut postgres) = Postgres::start(&Options::default()) else { return };
     let url = postgres.new_database();

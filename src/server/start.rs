@@ -89,7 +89,7 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), ServeError> {
     match end {
         End::Clean => {
             tracing::info!("stopped; everything is on disk");
-            Ok(())
+            serving.unfit().map_or(Ok(()), |why| Err(ServeError::Unfit(why.to_owned())))
         }
         End::Forced => Err(ServeError::Forced),
         End::Unwritten => Err(ServeError::Unwritten),
@@ -325,6 +325,8 @@ pub enum ServeError {
     WriterDied,
     /// The thread that speaks TLS ended.
     TlsDied,
+    /// It stopped by itself, as it lacks what the other nodes have; what that is.
+    Unfit(String),
 }
 
 impl fmt::Display for ServeError {
@@ -351,6 +353,7 @@ impl fmt::Display for ServeError {
                 "failed to write everything before the stop; what is missing is sent again at the next start",
             ),
             ServeError::TlsDied => f.write_str("failed to go on: the thread that speaks TLS died"),
+            ServeError::Unfit(why) => f.write_str(why),
             ServeError::WriterDied => f.write_str("failed to go on: the writer thread died"),
         }
     }

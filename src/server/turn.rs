@@ -159,6 +159,7 @@ impl Loop {
             more |= self.serve(&mut now);
             self.look_at_troubles(now);
             self.greet(now);
+            self.stop_if_unfit(now);
             self.stop_if_left(now);
             self.hand_over(now);
             self.tell_supervisor(now);
@@ -407,19 +408,37 @@ impl Loop {
                 return Some(End::Forced);
             }
             tracing::info!("stopping: finishing what is in flight; a second signal stops at once");
-            self.supervisor.stopping("stopping: what is in flight may finish");
-            let tls_left = self.tls.as_ref().is_some_and(Tls::leave);
-            if self.connections.leave() || tls_left {
-                self.connections.hand_over();
-            }
-            self.drain_until = Some(now.mono.plus(self.drain_max));
-            self.calls.backups.iter().for_each(Backups::give_up);
+            self.begin_stop(now);
             match &mut self.engine.nodes {
                 Some(nodes) => nodes.leave(now),
                 None => self.engine.drain(now),
             }
         }
         None
+    }
+
+    /// Why it stops by itself, as it can be no node, if so.
+    pub(super) fn unfit(&self) -> Option<&str> {
+        self.engine.nodes.as_ref().and_then(|nodes| nodes.unfit())
+    }
+
+    /// A server that can be no node gives others at once what it cannot read, with what else it has.
+    fn stop_if_unfit(&mut self, now: Now) {
+        if let (Some(why), None) = (self.unfit(), self.drain_until) {
+            tracing::error!(reason = %why, "stopping, so that others have what this server cannot read");
+            self.begin_stop(now);
+        }
+    }
+
+    /// No client comes any more, and what is in flight may finish.
+    fn begin_stop(&mut self, now: Now) {
+        self.supervisor.stopping("stopping: what is in flight may finish");
+        let tls_left = self.tls.as_ref().is_some_and(Tls::leave);
+        if self.connections.leave() || tls_left {
+            self.connections.hand_over();
+        }
+        self.drain_until = Some(now.mono.plus(self.drain_max));
+        self.calls.backups.iter().for_each(Backups::give_up);
     }
 
     /// Takes over a configuration that was read again, if there is one.

@@ -98,8 +98,8 @@ pub enum SharedEvent {
     NotTaken,
     /// Some of the jobs that are being taken over by this node.
     Jobs(NodeId, Vec<StoredJob>),
-    /// They come once more, from the first.
-    Again(NodeId),
+    /// What is being taken over by this node cannot be read, for this reason. It comes once more, from the first.
+    Unread(NodeId, String),
     /// All else that is; the jobs have come before.
     Taken(NodeId, Box<Taken>),
     /// How the cluster is.
@@ -114,6 +114,8 @@ pub enum SharedEvent {
     Asked(Vec<Forwarded>),
     /// What requests are answered that were passed on.
     Answered(Vec<(RequestId, Result<StoredAnswer, Unplaced>)>),
+    /// This server can be no node, for this reason: it lacks what the others have.
+    Unfit(String),
     /// Something fails, and is tried again.
     Failed {
         /// Which part.

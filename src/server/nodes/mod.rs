@@ -46,6 +46,10 @@ pub(super) struct Nodes {
     fenced: u64,
     /// Whether it was told that a clock is wrong.
     is_skewed: bool,
+    /// Why what it takes over cannot be read, if so.
+    unread: Option<String>,
+    /// Why this server can be no node, if so.
+    unfit: Option<String>,
     asked: VecDeque<Forwarded>,
     answered: VecDeque<(RequestId, Result<StoredAnswer, Unplaced>)>,
 }
@@ -66,6 +70,8 @@ impl Nodes {
             is_lost: false,
             fenced: 0,
             is_skewed: false,
+            unread: None,
+            unfit: None,
             asked: VecDeque::new(),
             answered: VecDeque::new(),
         }
@@ -103,9 +109,16 @@ impl Nodes {
         if self.member.is_none() {
             return Some("others took this node for dead; it joins them anew".to_owned());
         }
-        let has_lapsed = self.lease_left(mono).is_zero();
-        has_lapsed
-            .then(|| "the database has not answered in time, so that others may take over; nothing is sent".into())
+        if self.lease_left(mono).is_zero() {
+            let why = "the database has not answered in time, so that others may take over; nothing is sent";
+            return Some(why.to_owned());
+        }
+        self.unread.as_ref().map(|why| format!("jobs that it takes over cannot be read, and are not sent: {why}"))
+    }
+
+    /// Why this server can be no node, and is to end, if so.
+    pub(super) fn unfit(&self) -> Option<&str> {
+        self.unfit.as_deref()
     }
 
     /// Whether all shards are some node's that lives, and those that are this one's are in its memory.
@@ -244,13 +257,19 @@ impl Nodes {
             SharedEvent::Jobs(node, jobs) if self.is_member(node) => {
                 self.arriving.get_or_insert_default().jobs.extend(jobs);
             }
-            SharedEvent::Again(node) if self.is_member(node) => self.arriving = None,
+            SharedEvent::Unread(node, why) if self.is_member(node) => {
+                self.arriving = None;
+                tracing::error!(reason = %why, "jobs that were taken over cannot be read; it is tried again");
+                self.unread = Some(why);
+            }
             SharedEvent::Taken(node, taken) if self.is_member(node) => {
+                self.unread = None;
                 self.arriving.get_or_insert_default().rest = Some(taken);
             }
             SharedEvent::Seen(node, sight) if self.is_member(node) => self.see(sight, now),
             // Of the node that this server was before.
-            SharedEvent::Jobs(..) | SharedEvent::Again(_) | SharedEvent::Taken(..) | SharedEvent::Seen(..) => {}
+            SharedEvent::Jobs(..) | SharedEvent::Unread(..) | SharedEvent::Taken(..) | SharedEvent::Seen(..) => {}
+            SharedEvent::Unfit(why) => self.unfit = Some(why),
             SharedEvent::Rung => self.hear(Heard::Rung, now),
             SharedEvent::Asked(requests) => self.asked.extend(requests),
             SharedEvent::Answered(answers) => self.answered.extend(answers),
@@ -319,7 +338,7 @@ impl Nodes {
     fn lose(&mut self, engine: &mut Engine, now: Now) {
         tracing::error!("others took this node for dead, and have its jobs; it joins them anew");
         self.lease.set(MonoUs(0));
-        (self.member, self.arriving, self.releasing) = (None, None, None);
+        (self.member, self.arriving, self.releasing, self.unread) = (None, None, None, None);
         (self.is_lost, self.fenced) = (true, self.fenced + 1);
         engine.lose(now);
     }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::counts::{self, Whose};
+use super::open::OpenError;
 use super::session::Session;
 use super::taking::Claim;
 use crate::core::{Incident, Restored, Shard, Shards, StoredJob, Subject};
@@ -25,6 +26,32 @@ const IN_SHARDS: &str = "shard = ANY ($1)";
 const FORGET_UNWRITTEN: &str = "DELETE FROM messages m WHERE event IS NULL AND (EXISTS (SELECT 1 FROM incidents i \
      JOIN jobs j ON j.id = i.job_id WHERE i.id = m.incident AND j.shard = ANY ($1)) \
      OR ($2 AND NOT EXISTS (SELECT 1 FROM incidents i WHERE i.id = m.incident)))";
+
+/// Why what is there was not read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// It may be another time.
+    Now(String),
+    /// Not by this server: secrets were sealed with a key that it does not have.
+    Here(String),
+}
+
+impl From<Error> for Unread {
+    fn from(why: Error) -> Unread {
+        Unread::Now(why.to_string())
+    }
+}
+
+impl From<Unopened<Error>> for Unread {
+    fn from(why: Unopened<Error>) -> Unread {
+        match why {
+            Unopened::Unread(why) => why.into(),
+            Unopened::Sealed => Unread::Here(OpenError::Sealed.to_string()),
+            Unopened::OtherKey => Unread::Here(OpenError::OtherKey.to_string()),
+            Unopened::Damaged(why) => Unread::Now(why),
+        }
+    }
+}
 
 /// Reads what every node must know. `node` is who reads: the numbers of its rows begin above those of all before.
 pub(super) fn common(session: &Session<'_>, node: i64, secrets: &Found) -> Result<Loaded, Error> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::homes::Homes;
-use super::load;
+use super::load::{self, Unread};
 use super::open::connect;
 use super::session::Session;
 use super::taking::Claim;
@@ -19,16 +19,17 @@ use crate::clock;
 use crate::core::{NodeId, StoredJob};
 use crate::job::Context;
 use crate::limits::{STORE_LOAD_TIME_MAX, TAKEN_AT_ONCE};
-use crate::postgres::{Connection, Error, Url};
+use crate::postgres::{Connection, Url};
 use crate::schedule::Zones;
 use crate::store::Taken;
 use crate::store::sharing::{SharedEvent, SharedTeller};
 use crate::store::sql::Sql;
-use crate::store::tables::secrets::Unopened;
 use crate::vault::Vault;
 
-/// The rest after what failed.
+/// The rest after what failed first; it doubles each time.
 const RETRY_WAIT: Duration = Duration::from_millis(200);
+/// And the longest.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What is read with.
 pub(super) struct Loader {
@@ -60,40 +61,40 @@ impl Loader {
     fn run(self, claimed: &Receiver<(i64, Claim)>) {
         let mut connection: Option<Connection> = None;
         for (node, claim) in claimed {
+            let (id, mut rest) = (NodeId(node.unsigned_abs()), RETRY_WAIT);
             // It goes on until all is there: nobody else has it, as long as this server is that node.
-            while self.me.load(Ordering::Relaxed) == node.unsigned_abs() {
+            while self.me.load(Ordering::Relaxed) == id.0 {
                 match self.read(&mut connection, node, &claim) {
                     Ok(taken) => {
-                        self.teller.tell(SharedEvent::Taken(NodeId(node.unsigned_abs()), Box::new(taken)));
+                        self.teller.tell(SharedEvent::Taken(id, Box::new(taken)));
                         break;
                     }
-                    Err(why) => {
+                    Err(Unread::Now(why)) => {
                         connection = None;
-                        if !self.teller.tell(SharedEvent::Failed { what: "reading what was taken over", why }) {
+                        if !self.teller.tell(SharedEvent::Unread(id, why)) {
                             return;
                         }
-                        self.teller.tell(SharedEvent::Again(NodeId(node.unsigned_abs())));
-                        std::thread::sleep(RETRY_WAIT);
+                        std::thread::sleep(rest);
+                        rest = (rest * 2).min(RETRY_WAIT_MAX);
+                    }
+                    Err(Unread::Here(why)) => {
+                        connection = None;
+                        self.teller.tell(SharedEvent::Unfit(why));
+                        break;
                     }
                 }
             }
         }
     }
 
-    fn read(&self, kept: &mut Option<Connection>, node: i64, claim: &Claim) -> Result<Taken, String> {
-        let told = |why: Error| why.to_string();
+    fn read(&self, kept: &mut Option<Connection>, node: i64, claim: &Claim) -> Result<Taken, Unread> {
         if kept.as_ref().is_none_or(Connection::is_lost) {
-            *kept = Some(connect(&self.url).map_err(told)?);
+            *kept = Some(connect(&self.url)?);
         }
         let connection = kept.as_mut().expect("it was just made");
         let session = Session::new(connection, clock::mono().plus(STORE_LOAD_TIME_MAX));
-        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ", &[]).map_err(told)?;
-        let opened = load::secrets_in(&session, &claim.new, self.vault.as_deref()).map_err(|why| match why {
-            Unopened::Unread(why) => why.to_string(),
-            Unopened::Sealed => "it holds secrets, and no key was given".to_owned(),
-            Unopened::OtherKey => "it holds secrets that were sealed with another key".to_owned(),
-            Unopened::Damaged(why) => why,
-        })?;
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ", &[])?;
+        let opened = load::secrets_in(&session, &claim.new, self.vault.as_deref())?;
         let context = Context { zones: Some(&self.zones), ..Context::at(clock::wall().floor()) };
         let mut jobs: Vec<StoredJob> = Vec::new();
         let mut hand_on = |job: StoredJob| {
@@ -104,8 +105,8 @@ impl Loader {
                 self.teller.tell(SharedEvent::Jobs(NodeId(node.unsigned_abs()), jobs));
             }
         };
-        let taken = load::taken(&session, node, claim, &opened, &context, &mut hand_on).map_err(told)?;
-        session.run("COMMIT", &[]).and_then(|()| session.flush()).map_err(told)?;
+        let taken = load::taken(&session, node, claim, &opened, &context, &mut hand_on)?;
+        session.run("COMMIT", &[]).and_then(|()| session.flush())?;
         self.teller.tell(SharedEvent::Jobs(NodeId(node.unsigned_abs()), jobs));
         Ok(taken)
     }

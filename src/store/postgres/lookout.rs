@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
+use super::load::Unread;
 use super::open::connect;
 use super::requests::NOW;
 use super::session::Session;
@@ -20,7 +21,7 @@ use crate::limits::{ASKS_PENDING_MAX, FORWARD_TIME_MAX, LOOK_TIME_MAX, REVOKE_PA
 use crate::postgres::{Connection, Done, Error, Sent, Url};
 use crate::store::sharing::{Ask, NodeInfo, Owner, SharedEvent, SharedTeller, Sight, Unplaced};
 use crate::store::sql::{Bad, Row, Sql, bad, integer, values};
-use crate::store::tables::secrets;
+use crate::store::tables::secrets::{self, Unopened};
 use crate::store::{SharedConfig, StoredAnswer};
 use crate::time::{MonoUs, WallUs};
 use crate::vault::Vault;
@@ -266,8 +267,16 @@ impl Lookout {
         let session = Session::new(connection, clock::mono().plus(STORE_LOAD_TIME_MAX));
         session.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", &[])?;
         let secrets = secrets::open_of_channels(&session, vault.as_deref());
-        let secrets =
-            secrets.map_err(|_| Error::Value("secrets cannot be opened with the key of this server".to_owned()))?;
+        let secrets = secrets.map_err(|why| match why {
+            Unopened::Unread(why) => why,
+            why => match Unread::from(why) {
+                Unread::Now(why) => Error::Value(why),
+                Unread::Here(why) => {
+                    self.teller.tell(SharedEvent::Unfit(why.clone()));
+                    Error::Value(why)
+                }
+            },
+        })?;
         let config = load::config(&session, &secrets)?;
         session.end()?;
         Ok(config)

@@ -1,6 +1,8 @@
 //! Owns the mapping from rows to the core's types, once for every table that has those columns.
 //! It must not query: its callers have the statements.
 
+use std::fmt::Display;
+
 use super::secrets::Found;
 use crate::core::{
     Class, Counters, Covers, Details, ExecutionKey, Kind, LastOutcome, LedgerRow, Record, Seq, Status, StoredJob,
@@ -134,17 +136,17 @@ pub(in crate::store) fn read_job(
     context: &Context<'_>,
     secrets: Option<&Found>,
 ) -> Result<StoredJob, Bad> {
-    let definition = row.text(2)?;
-    let definition: Definition = serde_json::from_str(definition).map_err(|why| bad(2, &why.to_string()))?;
-    let anchor = Instant::from_secs(row.get(3)?);
     let id = row.get(0).map(JobId::from_bytes)?;
+    let malformed = |why: &dyn Display| bad(2, &format!("job {id}: {why}"));
+    let definition: Definition = serde_json::from_str(row.text(2)?).map_err(|why| malformed(&why))?;
+    let anchor = Instant::from_secs(row.get(3)?);
     let context = Context { anchor, seals: true, ..*context };
-    let mut spec = JobSpec::compile(&definition, &context).map_err(|why| bad(2, &why.to_string()))?;
+    let mut spec = JobSpec::compile(&definition, &context).map_err(|why| malformed(&why))?;
     let found = match secrets {
         Some(secrets) => spec.find_secrets(|name| secrets.of_job(id.key(), name).cloned()),
         None => spec.hide_secrets(),
     };
-    found.map_err(|why| bad(2, &why.to_string()))?;
+    found.map_err(|why| malformed(&why))?;
     let pause = row.text_or_null(7)?;
     let pause = pause.map(serde_json::from_str).transpose().map_err(|why| bad(7, &why.to_string()))?;
     let revision = Revision {
