@@ -124,6 +124,43 @@ fn what_a_node_had_that_is_killed_another_one_goes_on_with() {
 }
 
 #[test]
+fn a_request_that_is_repeated_under_its_key_is_answered_the_same_by_every_node_even_if_the_job_is_gone() {
+    let Some(url) = Postgres::database() else { return };
+    let receiver = Receiver::start();
+    let nodes = [serve(&url, &[]), serve(&url, &["--node", "second"])];
+    let settled = || nodes.iter().all(|node| node.api.get("/api/nodes")["unownedShards"] == 0);
+    until("every shard is some node's", || settled().then_some(()));
+    for (number, node) in nodes.iter().enumerate() {
+        let id = node.api.create("@yearly", &receiver.url("/x"));
+        let (path, key) = (format!("/api/jobs/{id}/pause"), format!("k-{number}"));
+        let keyed = [("Idempotency-Key", key.as_str())];
+        // While shards go from one node to the other it may have to be tried again.
+        let pause = |node: &Server| {
+            until("some node has the job", || {
+                let answer = node.api.send_with("POST", &path, &keyed, None);
+                (answer.status != 503).then_some(answer)
+            })
+        };
+        let paused = pause(node);
+        assert_eq!(paused.status, 200, "{paused:?}");
+        assert_eq!(node.api.send("DELETE", &format!("/api/jobs/{id}"), None).status, 204);
+        for other in &nodes {
+            let again = pause(other);
+            assert_eq!((again.status, &again.text), (200, &paused.text), "{again:?}");
+            assert_eq!(again.header("idempotency-replayed"), "true");
+            for key in [&[][..], &[("Idempotency-Key", "another")]] {
+                let unknown = until("the nodes have settled", || {
+                    let answer = other.api.send_with("POST", &path, key, None);
+                    (answer.status != 503).then_some(answer)
+                });
+                assert_eq!(unknown.status, 404, "{unknown:?}");
+            }
+        }
+    }
+    nodes.map(Server::stop);
+}
+
+#[test]
 fn a_node_that_lacks_the_key_of_secrets_ends_by_itself_and_others_have_what_it_had() {
     let Some(url) = Postgres::database() else { return };
     let receiver = Receiver::start();

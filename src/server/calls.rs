@@ -21,8 +21,8 @@ use super::usage::UsageBoard;
 use crate::access::Who;
 use crate::api::{self, ApiError, Call, Cors, Export, Found, JobsPage, ListOf, Patch, Piece, Read, Routed, Stream};
 use crate::core::{
-    Action, Attempt, Class, Command, ExecutionId, Forecast, Handle, Herd, Incident, Input, JobFilter, JobView, Kind,
-    Reply, Report, RequestId, Run, Scheduler, Seq,
+    Action, Attempt, Class, Command, Concerns, ExecutionId, Forecast, Handle, Herd, Incident, Input, JobFilter,
+    JobView, Kind, Refusal, Reply, Report, RequestId, Run, Scheduler, Seq,
 };
 use crate::http::{Request, Response, Status};
 use crate::job::{Compiled, Context, JobId, JobKey, Post, SharedPost};
@@ -370,7 +370,10 @@ impl Calls {
 
     /// Makes a patch over the job as it is now. If it is another one when the core comes to it, that is done again.
     fn patch(&mut self, engine: &mut Engine, now: Now, request: RequestId, patch: Box<Patch>) -> Given {
-        let Some(job) = engine.core().job(patch.id(), now.wall) else { return refuse(&ApiError::no_such_job()) };
+        let Some(job) = engine.core().job(patch.id(), now.wall) else {
+            let has_left = self.may_have_left(engine, request, Concerns::Job(patch.id()));
+            return refuse(&if has_left { Refusal::NotOwned.into() } else { ApiError::no_such_job() });
+        };
         match patch.over(&job, &self.context(engine.core(), now, true)) {
             Ok(action) => {
                 let given = self.change(engine, now, request, action);
@@ -453,6 +456,9 @@ impl Calls {
         if self.changes_pending >= CLIENT_CHANGES_PENDING_MAX {
             self.changes_refused += 1;
             return refuse(&ApiError::unavailable("too many changes are waiting to be written; nothing has changed"));
+        }
+        if self.may_have_left(engine, request, action.concerns()) {
+            return refuse(&Refusal::NotOwned.into());
         }
         self.changes_pending += 1;
         let read_at = self.keys.read_at(request).unwrap_or(now.wall).floor();

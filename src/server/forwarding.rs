@@ -8,7 +8,7 @@ use super::connections::Clients;
 use super::engine::Engine;
 use super::nodes::{is_part, is_passed_on, owner_of};
 use crate::api::{self, ApiError, Call, Passed};
-use crate::core::{Refusal, RequestId};
+use crate::core::{Concerns, Refusal, RequestId, Shard};
 use crate::http::{Request, Status};
 use crate::store::{Ask, Forwarded, Owner, StoredAnswer, Unplaced};
 use crate::time::Now;
@@ -25,6 +25,21 @@ impl Calls {
         // What was passed on is carried out where it arrives: that was looked at.
         let is_alone = engine.nodes.is_none() || is_passed_on(request).is_some();
         if is_alone { None } else { owner_of(engine.core(), request, call, key) }
+    }
+
+    /// Whether what a request is about is not here, and may have gone to another node while something was read for it.
+    pub(super) fn may_have_left(&self, engine: &Engine, request: RequestId, about: Concerns) -> bool {
+        let core = engine.core();
+        let is_here = match about {
+            // Of a job that is gone nobody knows what it shared. Without that it would be here.
+            Concerns::Job(job) if is_passed_on(request).is_some() => {
+                core.has_job(job) || core.owns(Shard::of_key(job.key()))
+            }
+            Concerns::Job(job) => core.has_job(job),
+            Concerns::Incident(id) => is_passed_on(request).is_some() || core.has_open_incident(id),
+            Concerns::All => true,
+        };
+        engine.nodes.is_some() && !is_here
     }
 
     /// Passes a request on to the node that can carry it out. Its answer comes later.

@@ -79,6 +79,8 @@ pub enum Owner {
     Shard(Shard),
     /// Who has this job.
     Job(JobKey),
+    /// The same, or who has its shard if there is no such job any more: what was answered under an idempotency key counts.
+    PastJob(JobKey),
     /// Who has the job of this incident, or noticed it.
     Incident(IncidentId),
     /// This node, and nobody else.

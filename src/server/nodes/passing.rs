@@ -39,7 +39,8 @@ pub(in crate::server) fn owner_of(
     key: Option<&str>,
 ) -> Option<Owner> {
     let of_shard = |shard: Shard| (!core.owns(shard)).then_some(Owner::Shard(shard));
-    let of_job = |job: JobId| (!core.has_job(job)).then_some(Owner::Job(job.key()));
+    let owner = |job: JobId| if key.is_some() { Owner::PastJob(job.key()) } else { Owner::Job(job.key()) };
+    let of_job = |job: JobId| (!core.has_job(job)).then(|| owner(job));
     match call {
         Call::Create(spec) => {
             match (spec.concurrency_key(), key, spec.labels().and_then(|labels| labels.name.as_deref())) {

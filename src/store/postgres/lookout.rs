@@ -298,7 +298,7 @@ fn answer_to(ask: &Ask, why: &Error) -> Option<(RequestId, Result<StoredAnswer, 
 fn nobody(to: &Owner) -> Unplaced {
     match to {
         // There are always all of them.
-        Owner::Shard(_) => Unplaced::Failed,
+        Owner::Shard(_) | Owner::PastJob(_) => Unplaced::Failed,
         Owner::Job(_) => Unplaced::NoJob,
         Owner::Incident(_) => Unplaced::NoIncident,
         Owner::Node(_) => Unplaced::NoNode,

@@ -36,6 +36,9 @@ pub(super) fn forward(
     };
     let found = match to {
         Owner::Shard(_) => "SELECT CAST($5 AS int2) AS shard, NULL::int8 AS node",
+        Owner::PastJob(_) => {
+            "SELECT coalesce((SELECT shard FROM jobs WHERE id = $5 AND deleted_at IS NULL), CAST($6 AS int2)), NULL::int8"
+        }
         Owner::Job(_) => "SELECT shard, NULL::int8 FROM jobs WHERE id = $5 AND deleted_at IS NULL",
         Owner::Node(_) => "SELECT 0::int2, id FROM nodes WHERE id = $5 AND NOT dead",
         // What is no job's is with who noticed it while he lives.
@@ -51,12 +54,15 @@ pub(super) fn forward(
     );
     let place = match to {
         Owner::Shard(shard) => i64::from(shard.0),
-        Owner::Job(job) => crate::store::sql::integer(job.0),
+        Owner::Job(job) | Owner::PastJob(job) => crate::store::sql::integer(job.0),
         Owner::Incident(incident) => crate::store::sql::integer(incident.0),
         Owner::Node(node) => crate::store::sql::integer(node.0),
     };
     let number = crate::store::sql::integer(request.0);
-    let put = session.query(&insert, &[&origin, &number, &asked_at, &text, &place])?;
+    let mut params: Vec<&dyn Param> = vec![&origin, &number, &asked_at, &text, &place];
+    let else_shard = if let Owner::PastJob(job) = to { Some(i16::from(Shard::of_key(*job).0)) } else { None };
+    params.extend(else_shard.as_ref().map(|shard| shard as &dyn Param));
+    let put = session.query(&insert, &params)?;
     Ok(!put.rows.is_empty())
 }
 
