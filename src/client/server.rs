@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,8 +26,43 @@ const HEALTH_TIME_MAX: Duration = Duration::from_secs(5);
 const URL_DEFAULT: &str = "http://127.0.0.1:3000";
 
 /// Which server, as typed.
-#[derive(Args, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerArguments {
+    given: Given,
+    /// Whether the server is from the command line: then no context of the environment counts.
+    is_server_typed: bool,
+    is_context_typed: bool,
+}
+
+impl Args for ServerArguments {
+    fn augment_args(command: Command) -> Command {
+        Given::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Given::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for ServerArguments {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<ServerArguments, clap::Error> {
+        let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        Ok(ServerArguments {
+            given: Given::from_arg_matches(matches)?,
+            is_server_typed: is_typed("server"),
+            is_context_typed: is_typed("context"),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = ServerArguments::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// What is said of it, in the command line or the environment.
+#[derive(Args, Clone, Debug)]
+struct Given {
     /// The URL of the server; unless given, that of the context, or http://127.0.0.1:3000
     #[arg(long, env = "PUNCTUAL_URL", value_name = "URL", help_heading = "Server", global = true)]
     server: Option<String>,
@@ -143,16 +179,14 @@ impl<'a> Ask<'a> {
 impl Server {
     /// The server that is meant: what is typed counts before the environment, and that before the context.
     pub(crate) fn find(typed: &ServerArguments) -> Result<Server, Failure> {
-        let context = if typed.server.is_some() && typed.context.is_none() {
-            None
-        } else {
-            contexts::find(typed.context.as_deref())?
-        };
-        let url = typed
-            .server
-            .clone()
-            .filter(|_| typed.context.is_none())
-            .or_else(|| context.as_ref().map(|context| context.url.clone()));
+        let ServerArguments { given: typed, is_server_typed, is_context_typed } = typed;
+        if *is_server_typed && *is_context_typed {
+            return Err(Failure::usage("--server, --context: each says which server; expected one of them"));
+        }
+        let named = typed.context.as_deref().filter(|_| !is_server_typed);
+        let server = typed.server.clone().filter(|_| named.is_none());
+        let context = if server.is_some() { None } else { contexts::find(named)? };
+        let url = server.or_else(|| context.as_ref().map(|context| context.url.clone()));
         let url = url.unwrap_or_else(|| URL_DEFAULT.to_owned());
         let url = url_of(&url)?;
         let token = typed.token.clone().filter(|token| !token.is_empty()).or_else(|| context.as_ref()?.token.clone());

@@ -36,7 +36,9 @@ impl Session {
     /// For a socket that is connected to this host.
     pub(super) fn new(config: Arc<ClientConfig>, host: &str) -> Result<Session, String> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("{host} cannot be in a certificate"))?;
-        let connection = ClientConnection::new(config, name).map_err(|error| error.to_string())?;
+        let mut connection = ClientConnection::new(config, name).map_err(|error| error.to_string())?;
+        // A request is taken as a whole, and is no longer than a job or a digest may be.
+        connection.set_buffer_limit(None);
         Ok(Session { connection, is_emptied: false, is_ended: false })
     }
 

@@ -105,6 +105,13 @@ fn what_is_typed_counts_before_the_environment_and_that_before_the_context() {
     assert_eq!(ls(&["--server", &format!("{url}/api")], &[]).ends(0).out, "there\n");
     // A context that is named counts before a server of the environment.
     assert_eq!(ls(&["--context", "c"], &[("PUNCTUAL_URL", &url)]).ends(0).out, "here\n");
+    // But not before one that is typed, which may be that of the environment, and two that are typed are one too many.
+    let context = ("PUNCTUAL_CONTEXT", "c");
+    assert_eq!(ls(&[], &[context, ("PUNCTUAL_URL", &url)]).ends(0).out, "here\n");
+    assert_eq!(ls(&["--server", &url], &[context]).ends(0).out, "there\n");
+    assert_eq!(ls(&["--server", &url], &[context, ("PUNCTUAL_URL", &url)]).ends(0).out, "there\n");
+    let refused = ls(&["--server", &url, "--context", "c"], &[]).ends(2);
+    assert!(refused.err.contains("expected one of them"), "{refused:?}");
 
     // Tokens likewise. One of a context goes to no other server.
     ls(&[], &[("PUNCTUAL_TOKEN", "wrong")]).ends(4).errs(&["PUNCTUAL_TOKEN"]);

@@ -69,6 +69,23 @@ fn a_trusted_target_is_answered_over_one_connection() {
 }
 
 #[test]
+fn the_largest_request_that_a_job_can_have_is_sent_whole() {
+    let (target, pem, _) = target(&["localhost"], usize::MAX);
+    let mut sending = trusting(pem);
+    let url = format!("https://localhost:{}/", target.address.port());
+    let headers: Vec<String> = (10..60).map(|number| format!(r#""x{number}":"{}""#, "x".repeat(150))).collect();
+    // It ends as the target expects it.
+    let end = r"\r\n\r\n{}";
+    let body = format!("{}{end}", "y".repeat(65_536 - end.len()));
+    let members = format!(r#""headers":{{{}}},"body":"{body}""#, headers.join(","));
+    for _ in 0..3 {
+        assert_eq!(sending.send_of(&url, &members).outcome, Outcome::Answered(200));
+        assert_eq!(sending.outcome(&url), Outcome::Answered(200));
+    }
+    assert_eq!(sending.sum(|worker| worker.opened), 1, "the connection stays");
+}
+
+#[test]
 fn addresses_can_be_in_certificates_and_sessions_are_resumed() {
     let (target, pem, was_resumed) = target(&["127.0.0.1"], 1);
     let mut sending = trusting(pem);
