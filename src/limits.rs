@@ -39,6 +39,8 @@ pub const CHANGES_PENDING_MAX: usize = 65_536;
 pub const CHANGES_PER_JOB_MAX: usize = 64;
 /// How deep the objects of a patch may nest: each level is read once for each above it.
 pub const PATCH_DEPTH_MAX: usize = 64;
+/// How deep a JSON body may nest: what reads it elsewhere has limits of its own, SQLite 1,000 and many others 128.
+pub const JSON_DEPTH_MAX: usize = 100;
 /// How many executions of one job may be asked for and not have ended. Each end looks through all of them.
 pub const ASKED_PER_JOB_MAX: usize = 2 * BACKFILL_MAX;
 /// How many executions of one target may wait: to be sent, or for a retry. Beyond, nothing is armed for it. Each takes

@@ -7,7 +7,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{FieldError, Json, Template};
-use crate::limits::TARGET_BODY_LEN_MAX;
+use crate::limits::{JSON_DEPTH_MAX, TARGET_BODY_LEN_MAX};
 
 /// A body, and as what it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +62,13 @@ impl OwnBody {
     /// Reads the two members of which at most one may be there.
     ///
     /// # Errors
-    /// When both are there, one is too long, or a placeholder is unknown.
+    /// When both are there, one is too long or nests too deep, or a placeholder is unknown.
     pub fn compile(body: Option<&str>, json: Option<&Json>) -> Result<Option<OwnBody>, FieldError> {
+        json.map_or(Ok(()), |json| json.check_depth(JSON_DEPTH_MAX))?;
+        OwnBody::kept(body, json)
+    }
+
+    fn kept(body: Option<&str>, json: Option<&Json>) -> Result<Option<OwnBody>, FieldError> {
         Ok(Body::compile(body, json)?.map(|body| OwnBody(Arc::new(body))))
     }
 
@@ -91,7 +96,7 @@ impl Serialize for OwnBody {
 impl<'de> Deserialize<'de> for OwnBody {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OwnBody, D::Error> {
         let Kept { body, json } = Kept::deserialize(deserializer)?;
-        let own = OwnBody::compile(body.as_deref(), json.as_ref()).map_err(D::Error::custom)?;
+        let own = OwnBody::kept(body.as_deref(), json.as_ref()).map_err(D::Error::custom)?;
         own.ok_or_else(|| D::Error::custom("a body of its own is body or json"))
     }
 }

@@ -23,6 +23,8 @@ pub struct Context<'a> {
     /// What chooses the values that a schedule leaves open, if the job itself brings no seed; below
     /// [`SEED_END`](crate::limits::SEED_END).
     pub seed: Option<u64>,
+    /// How deep a JSON body may nest: what is kept may be as deep as it is.
+    pub json_depth_max: usize,
     /// Schedules that were compiled before; None: none is looked for, or kept.
     pub compiled: Option<&'a Compiled>,
 }
@@ -31,7 +33,17 @@ impl Context<'static> {
     /// One that knows no more than the time.
     pub fn at(anchor: Instant) -> Context<'static> {
         let now = WallUs::of(anchor);
-        Context { anchor, seals: false, now, zones: None, zone: None, calendars: None, seed: None, compiled: None }
+        Context {
+            anchor,
+            seals: false,
+            now,
+            zones: None,
+            zone: None,
+            calendars: None,
+            seed: None,
+            json_depth_max: usize::MAX,
+            compiled: None,
+        }
     }
 
     /// The same, where secrets can be sealed.

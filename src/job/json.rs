@@ -7,6 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::FieldError;
+
 /// A JSON value as text.
 #[derive(Clone, Debug)]
 pub struct Json(Box<RawValue>);
@@ -22,6 +24,32 @@ impl Json {
             in_text || !c.is_ascii_whitespace()
         };
         self.0.get().chars().filter(keep).collect()
+    }
+
+    /// It must not nest deeper than this: arrays and objects in each other.
+    ///
+    /// # Errors
+    /// When it does.
+    pub(super) fn check_depth(&self, most: usize) -> Result<(), FieldError> {
+        let (mut depth, mut deepest, mut in_text, mut is_escaped) = (0_usize, 0, false, false);
+        for byte in self.0.get().bytes() {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'\\' => is_escaped = true,
+                b'"' => in_text = !in_text,
+                b'[' | b'{' if !in_text => depth += 1,
+                b']' | b'}' if !in_text => depth -= 1,
+                _ => {}
+            }
+            deepest = deepest.max(depth);
+        }
+        if deepest <= most {
+            return Ok(());
+        }
+        Err(FieldError::new(
+            "json",
+            format_args!("expected at most {most} levels of arrays and objects, got {deepest}"),
+        ))
     }
 
     /// The value with this text; None if it is no JSON.
@@ -90,5 +118,19 @@ mod tests {
             assert_eq!(Json::of(json.compact()).map(|json| json.compact()).as_deref(), Some(compact));
         }
         assert_eq!(Json::of("{".to_owned()), None);
+    }
+
+    #[test]
+    fn depth_is_that_of_arrays_and_objects() {
+        for (text, depth) in
+            [("1", 0), ("[]", 1), (r#"{"a":[1,{"b":2}],"c":[[],[]]}"#, 3), (r#"["[[[[\"[[", "{\\", []]"#, 2)]
+        {
+            let json: Json = serde_json::from_str(text).expect(text);
+            assert_eq!(json.check_depth(depth), Ok(()), "{text}");
+            if depth > 0 {
+                let refused = json.check_depth(depth - 1).expect_err(text).to_string();
+                assert!(refused.ends_with(&format!("got {depth}")), "{refused}");
+            }
+        }
     }
 }

@@ -142,6 +142,7 @@ impl JobSpec {
             alerts: alerts.as_ref().map(AlertPolicy::compile).transpose()?.map(Box::new),
             wanted: (wanted != Wanted::default()).then(|| Box::new(wanted)),
         };
+        json.as_ref().map_or(Ok(()), |json| json.check_depth(context.json_depth_max))?;
         let request = request::compile(RequestDefinition {
             method: method.clone(),
             headers: headers.clone(),

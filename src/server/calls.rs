@@ -27,8 +27,8 @@ use crate::core::{
 use crate::http::{Request, Response, Status};
 use crate::job::{Compiled, Context, JobId, JobKey, Post, SharedPost};
 use crate::limits::{
-    CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, OUTPUT_MAX, PIECE_JOBS_MAX,
-    SEED_END, TRIALS_MAX,
+    CLIENT_CHANGES_PENDING_MAX, EVENT_CLIENTS_MAX, HERD_LOOKS_MAX, HERD_LOOKS_OF_CHANGE, JSON_DEPTH_MAX, OUTPUT_MAX,
+    PIECE_JOBS_MAX, SEED_END, TRIALS_MAX,
 };
 use crate::schedule::{Zone, Zones};
 use crate::store::{ExecutionRecord, Filter, Query, Readers};
@@ -479,6 +479,7 @@ impl Calls {
             zone: Some(&self.zone),
             calendars: Some(core.calendars()),
             seed,
+            json_depth_max: JSON_DEPTH_MAX,
             compiled: Some(&self.compiled),
             ..Context::at(now.wall.floor())
         }

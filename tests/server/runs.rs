@@ -235,3 +235,32 @@ fn what_is_wrong_about_a_run_is_named() {
     let (status, problem) = post(&test, &format!("/api/jobs/{nobody}/run"), None);
     assert_eq!((status, error_of(&problem)), (404, "Job not found"));
 }
+
+#[test]
+fn a_json_body_nests_as_deep_as_everything_that_reads_it_can() {
+    let test = Setup::new(&[]);
+    let text = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let deep = |levels: usize| -> serde_json::Value { serde_json::from_str(&text(levels)).expect("it is JSON") };
+    let job = create(&test, "/deep", json!({"json": deep(100)}));
+    let (status, _) = post(&test, &format!("/api/jobs/{job}/run"), Some(json!({"json": deep(100), "wait": true})));
+    assert_eq!((status, test.receiver.posts_to("/deep")[0].body.len()), (200, 200));
+    let why = "json: expected at most 100 levels of arrays and objects, got 2000";
+    // Deeper than a value can be made of here.
+    let body = |members: &str| format!(r#"{{{members}"json":{}}}"#, text(2_000));
+    let new = body(r#""schedule":"@yearly","api":"http://a.example","type":"ATLEAST_ONCE","#);
+    let from_to = r#""from":"2026-01-01T00:00:00Z","to":"2026-01-01T00:01:00Z","#;
+    for (method, path, body) in [
+        ("POST", "/api/jobs".to_owned(), new.clone()),
+        ("PUT", format!("/api/jobs/{job}"), new.clone()),
+        ("PATCH", format!("/api/jobs/{job}"), body("")),
+        ("POST", format!("/api/jobs/{job}/run"), body("")),
+        ("POST", format!("/api/jobs/{job}/backfill"), body(from_to)),
+    ] {
+        let answer = test.api().send(method, &path, Some(&body));
+        assert_eq!((answer.status, answer.text.contains(why)), (400, true), "{method} {path}: {answer:?}");
+    }
+    let lines = format!("{{\"create\":{}}}\n{{\"delete\":{{\"jobId\":\"{job}\"}}}}\n", new);
+    let ndjson = [("Content-Type", "application/x-ndjson")];
+    let answer = test.api().send_with("POST", "/api/jobs/batch", &ndjson, Some(&lines));
+    assert!(answer.text.contains(why) && answer.text.contains(r#""done":1,"refused":1"#), "{answer:?}");
+}
