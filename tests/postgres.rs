@@ -157,7 +157,7 @@ fn a_request_that_is_repeated_under_its_key_is_answered_the_same_by_every_node_e
             }
         }
     }
-    nodes.map(Server::stop);
+    nodes.into_iter().for_each(Server::stop);
 }
 
 #[test]

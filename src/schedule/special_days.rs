@@ -1,8 +1,6 @@
 //! Owns days that are told by their place in a month: the last one, the working day nearest to one, the second Monday.
 //! It must not enumerate anything: it says which dates are such a day, and a few that include them all.
 
-use std::ops::RangeInclusive;
-
 use chrono::{Datelike, NaiveDate, Weekday};
 
 use super::field::{Field, number};
@@ -71,18 +69,6 @@ impl SpecialDay {
             return Some(SpecialDay::Nth { weekday: weekday(day)?, nth });
         }
         Some(SpecialDay::LastOf { weekday: weekday(item.strip_suffix('L')?)? })
-    }
-
-    /// Values of its field that include it in every month.
-    pub(super) fn superset(self) -> RangeInclusive<u16> {
-        // A working day is at most two days from where it is looked for.
-        let around = |first: u16, last: u16| first.saturating_sub(2).max(1)..=(last + 2).min(31);
-        match self {
-            SpecialDay::Last { back } => 28_u16.saturating_sub(back).max(1)..=31 - back,
-            SpecialDay::NearestToLast { back } => around(28_u16.saturating_sub(back).max(1), 31 - back),
-            SpecialDay::NearestTo { day } => around(day, day),
-            SpecialDay::Nth { weekday, .. } | SpecialDay::LastOf { weekday } => weekday..=weekday,
-        }
     }
 
     /// Whether the date is this day of its month.
@@ -162,26 +148,6 @@ mod tests {
         ];
         for (field, item, month, expected) in golden {
             assert_eq!(days(field, item, 2026, month), expected, "{item} in month {month}");
-        }
-    }
-
-    #[test]
-    fn supersets_include_every_such_day() {
-        let days = (0..=30).flat_map(|back| [SpecialDay::Last { back }, SpecialDay::NearestToLast { back }]);
-        let days = days.chain((1..=31).map(|day| SpecialDay::NearestTo { day }));
-        let weekdays = (0..7).flat_map(|weekday| {
-            (1..=5).map(move |nth| SpecialDay::Nth { weekday, nth }).chain([SpecialDay::LastOf { weekday }])
-        });
-        let dates: Vec<NaiveDate> =
-            NaiveDate::from_ymd_opt(2000, 1, 1).expect("a date").iter_days().take(28 * 366).collect();
-        for special in days {
-            let outside =
-                dates.iter().find(|date| special.is_on(**date) && !special.superset().contains(&day_of(**date)));
-            assert_eq!(outside, None, "{special:?}");
-        }
-        for special in weekdays {
-            let weekday = |date: &NaiveDate| u16::try_from(date.weekday().num_days_from_sunday()).expect("small");
-            assert!(dates.iter().all(|date| !special.is_on(*date) || special.superset().contains(&weekday(date))));
         }
     }
 

@@ -116,41 +116,38 @@ impl Values {
         &self.special
     }
 
-    /// Whether the day or weekday of a date is selected.
+    /// Whether a value is among them, special days left aside.
+    pub(super) fn contain(&self, value: u16) -> bool {
+        self.set.binary_search(&value).is_ok()
+    }
+
+    /// Whether the month, day or weekday of a date is selected.
     pub(super) fn select(&self, date: NaiveDate) -> bool {
         let value = match self.field {
             Field::Weekday => date.weekday().num_days_from_sunday(),
-            Field::Second | Field::Minute | Field::Hour | Field::Day | Field::Month | Field::Year => date.day(),
+            Field::Month => date.month(),
+            Field::Second | Field::Minute | Field::Hour | Field::Day | Field::Year => date.day(),
         };
-        let plain = u16::try_from(value).is_ok_and(|value| self.set.binary_search(&value).is_ok());
+        let plain = u16::try_from(value).is_ok_and(|value| self.contain(value));
         plain || self.special.iter().any(|special| special.is_on(date))
     }
 
-    /// Values among which are those it selects, special days included, as the cron crate reads them without ambiguity: `*`, or a list of values and
-    /// ascending ranges. Weekdays are names, because that crate numbers them from 1 = Sunday.
+    /// What it selects beside special days, as the cron crate reads it without ambiguity: `*`, or a list of values and ascending ranges. Weekdays are names, because that crate numbers them from 1 = Sunday.
     pub(super) fn canonical(&self) -> String {
         if self.is_all() {
             return "*".to_owned();
         }
-        let set = self.superset();
         let names = match self.field {
             Field::Weekday => self.field.names(),
             Field::Second | Field::Minute | Field::Hour | Field::Day | Field::Month | Field::Year => &[],
         };
         let items: Vec<String> = if names.is_empty() {
-            runs(set).into_iter().map(run_text).collect()
+            runs(self.values()).into_iter().map(run_text).collect()
         } else {
             let name = |value: &u16| names[usize::from(*value)].to_owned();
-            set.iter().map(name).collect()
+            self.set.iter().map(name).collect()
         };
         items.join(",")
-    }
-
-    fn superset(&self) -> Vec<u16> {
-        let special = self.special.iter().flat_map(|special| special.superset());
-        let mut superset = self.set.iter().copied().chain(special).collect();
-        sort(&mut superset);
-        superset
     }
 
     fn add_item(&mut self, item: &str, place: usize, seed: Option<u64>) -> Result<(), ScheduleError> {
