@@ -343,14 +343,20 @@ fn whole(call: &Call<Cleanup>, status: u16, left_over: usize) -> Progress {
 
 /// Whether this is the beginning of `100 Continue`.
 fn is_continue(input: &[u8]) -> bool {
-    let line = input.trim_ascii_start();
+    let line = behind_empty_lines(input);
     let after = line.strip_prefix(b"HTTP/1.1 100").or_else(|| line.strip_prefix(b"HTTP/1.0 100"));
     after.is_some_and(|after| after.first().is_some_and(u8::is_ascii_whitespace))
 }
 
+/// What may stand before a head is left out; other white space is no beginning of one.
+fn behind_empty_lines(input: &[u8]) -> &[u8] {
+    let start = input.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+    &input[start.unwrap_or(input.len())..]
+}
+
 /// How long the head at the beginning of this is, if all of it is there: it ends with an empty line.
 fn head_len(input: &[u8]) -> Option<usize> {
-    let start = input.len() - input.trim_ascii_start().len();
+    let start = input.len() - behind_empty_lines(input).len();
     let ends = |from: usize, end: &[u8]| input[from..].starts_with(end).then_some(from + end.len());
     (start..input.len()).find_map(|from| ends(from, b"\n\r\n").or_else(|| ends(from, b"\n\n")))
 }

@@ -8,7 +8,7 @@ use punctual::api::{ApiError, Routed, body_limit, route};
 use punctual::core::{JobView, Tally};
 use punctual::http::{Body, Decoded, Decoder, Headers, Limits, Method, Request, Response};
 use punctual::job::{Context, JobId, JobKey, JobSpec, Revision};
-use punctual::limits::{HEAD_LEN_MAX, HEADERS_MAX};
+use punctual::limits::{HEAD_LEN_MAX, HEADERS_MAX, JSON_DEPTH_MAX};
 use punctual::mix::mix;
 use punctual::schedule::{Calendars, Dates, Zones};
 use punctual::time::{Instant, WallUs};
@@ -62,6 +62,7 @@ pub fn context() -> Context<'static> {
         zone: None,
         calendars: Some(calendars),
         seed: Some(7),
+        json_depth_max: JSON_DEPTH_MAX,
         compiled: None,
     }
 }
