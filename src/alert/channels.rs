@@ -268,10 +268,12 @@ impl Channels {
         let Some(lane) = self.lines.get_mut(name) else { return };
         let Some(messages) = lane.line.end(number) else { return };
         match result {
-            Ok(_) => {
+            Ok(note) => {
                 lane.line.note_delivered();
                 lane.counts.delivered += messages.len() as u64;
-                let told = messages.iter().map(|of| delivery(name, of, AlertState::Delivered, Some(now.wall), None));
+                // Whom it did not reach stands where the message does, as the channel will have other news.
+                let told =
+                    messages.iter().map(|of| delivery(name, of, AlertState::Delivered, Some(now.wall), note.clone()));
                 self.deliveries.extend(told);
             }
             Err(why) => {

@@ -73,7 +73,7 @@ pub(super) struct TrialBody {
     /// Why there is no answer, or none that says success.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_message: Option<String>,
-    /// From the start to the end of the head of the answer.
+    /// From the start to the end of what is shown of the answer: a second after its head at the latest.
     duration: Millis,
     #[serde(skip_serializing_if = "Option::is_none")]
     timings: Option<TimingsBody>,

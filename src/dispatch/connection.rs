@@ -38,8 +38,8 @@ pub(super) struct Link {
 pub(super) enum Stage {
     /// The socket connects to this address.
     Connecting(IpAddr),
-    /// The socket is connected; TLS shakes hands.
-    Securing,
+    /// The socket is connected to this address; TLS shakes hands.
+    Securing(IpAddr),
     /// A request is under way.
     Busy(Exchange),
     /// The outcome is known; the rest of the answer is read so that the connection can be used again.
@@ -90,15 +90,15 @@ impl Link {
     /// Whether it can carry or carries a request.
     pub(super) fn is_ready(&self) -> bool {
         match self.stage {
-            Stage::Connecting(_) | Stage::Securing => false,
+            Stage::Connecting(_) | Stage::Securing(_) => false,
             Stage::Busy(_) | Stage::Draining(_) | Stage::Idle => true,
         }
     }
 
     /// Goes on encrypted, once the socket is connected.
-    pub(super) fn secure(&mut self, session: Session) {
+    pub(super) fn secure(&mut self, session: Session, address: IpAddr) {
         self.tls = Some(Box::new(session));
-        self.stage = Stage::Securing;
+        self.stage = Stage::Securing(address);
     }
 
     /// Goes on with a TLS handshake: whether it is done.
@@ -162,7 +162,7 @@ impl Link {
     pub(super) fn has_heard(&self) -> bool {
         match &self.stage {
             Stage::Busy(exchange) => exchange.has_heard(),
-            Stage::Connecting(_) | Stage::Securing | Stage::Draining(_) | Stage::Idle => false,
+            Stage::Connecting(_) | Stage::Securing(_) | Stage::Draining(_) | Stage::Idle => false,
         }
     }
 
@@ -170,7 +170,7 @@ impl Link {
     pub(super) fn status(&self) -> Option<u16> {
         match &self.stage {
             Stage::Busy(exchange) => exchange.status(),
-            Stage::Connecting(_) | Stage::Securing | Stage::Draining(_) | Stage::Idle => None,
+            Stage::Connecting(_) | Stage::Securing(_) | Stage::Draining(_) | Stage::Idle => None,
         }
     }
 
@@ -178,7 +178,7 @@ impl Link {
     pub(super) fn take_told(&mut self) -> Option<Box<Told>> {
         match &mut self.stage {
             Stage::Busy(exchange) => exchange.take_told(),
-            Stage::Connecting(_) | Stage::Securing | Stage::Draining(_) | Stage::Idle => None,
+            Stage::Connecting(_) | Stage::Securing(_) | Stage::Draining(_) | Stage::Idle => None,
         }
     }
 
@@ -195,7 +195,7 @@ impl Link {
     pub(super) fn end(&mut self) -> Progress {
         match &mut self.stage {
             Stage::Busy(exchange) | Stage::Draining(exchange) => exchange.close(),
-            Stage::Connecting(_) | Stage::Securing | Stage::Idle => {
+            Stage::Connecting(_) | Stage::Securing(_) | Stage::Idle => {
                 Progress::Unusable("connection closed before the request".to_owned())
             }
         }

@@ -321,7 +321,7 @@ impl Driver {
         let link = self.board.links.remove(id as usize);
         let peer = &mut self.board.peers[link.peer as usize];
         match link.stage {
-            Stage::Connecting(_) | Stage::Securing => {
+            Stage::Connecting(_) | Stage::Securing(_) => {
                 (peer.open, peer.connecting) = (peer.open - 1, peer.connecting - 1)
             }
             Stage::Busy(_) | Stage::Idle => peer.open -= 1,

@@ -44,6 +44,8 @@ struct Entry {
     failed: Option<Failed>,
     /// The address that connected where the first one did not.
     preferred: Option<IpAddr>,
+    /// Those that connected and were of no use.
+    useless: Vec<IpAddr>,
     is_slow: bool,
     /// Whether a lookup is under way.
     pending: bool,
@@ -109,7 +111,7 @@ impl Names {
         match result {
             Ok(addresses) => {
                 entry.failed = None;
-                entry.found = Some((in_order(addresses, entry.preferred), now));
+                entry.found = Some((entry.in_order(addresses), now));
             }
             Err(why) => {
                 let count = entry.failed.as_ref().map_or(0, |failed| failed.count).saturating_add(1);
@@ -124,9 +126,18 @@ impl Names {
     pub(super) fn prefer(&mut self, host: &str, address: IpAddr) {
         if let Some(entry) = self.entries.get_mut(host) {
             entry.preferred = Some(address);
-            if let Some((addresses, _)) = &mut entry.found {
-                *addresses = in_order(addresses.to_vec(), entry.preferred);
-            }
+            entry.useless.retain(|&other| other != address);
+            entry.order_anew();
+        }
+    }
+
+    /// This address connected and was of no use: from now on it comes last, until all others were of none, too.
+    pub(super) fn shun(&mut self, host: &str, address: IpAddr) {
+        if let Some(entry) = self.entries.get_mut(host) {
+            entry.preferred = entry.preferred.filter(|&preferred| preferred != address);
+            entry.useless.retain(|&other| other != address);
+            entry.useless.push(address);
+            entry.order_anew();
         }
     }
 
@@ -145,12 +156,23 @@ impl Names {
     }
 }
 
-/// The same with the preferred one first, if it is among them.
-fn in_order(mut addresses: Vec<IpAddr>, preferred: Option<IpAddr>) -> Arc<[IpAddr]> {
-    if let Some(at) = addresses.iter().position(|&address| Some(address) == preferred) {
-        addresses[..=at].rotate_right(1);
+impl Entry {
+    fn order_anew(&mut self) {
+        let found = self.found.take();
+        self.found = found.map(|(addresses, at)| (self.in_order(addresses.to_vec()), at));
     }
-    addresses.into()
+
+    /// The same with the preferred one first, and those that were of no use last, of these the one that was so last.
+    fn in_order(&mut self, mut addresses: Vec<IpAddr>) -> Arc<[IpAddr]> {
+        self.useless.retain(|useless| addresses.contains(useless));
+        if let Some(at) = addresses.iter().position(|&address| Some(address) == self.preferred) {
+            addresses[..=at].rotate_right(1);
+        }
+        // Equal ones stay in their order.
+        addresses
+            .sort_by_key(|address| self.useless.iter().position(|useless| useless == address).map(|place| place + 1));
+        addresses.into()
+    }
 }
 
 #[cfg(test)]
@@ -246,6 +268,35 @@ mod tests {
         assert_eq!(names.ask(HOST, 0, MonoUs(3)).0, expected, "also after the next lookup");
         names.note(HOST, Ok(vec![first, second]), MonoUs(4), MonoUs(4));
         assert_eq!(names.ask(HOST, 0, MonoUs(5)).0, Lookup::Known([first, second].into()), "unless it is gone");
+    }
+
+    #[test]
+    fn an_address_that_is_of_no_use_comes_last() {
+        let mut names = Names::default();
+        let [first, second, third] = addresses()[..] else { panic!("there are three") };
+        names.ask(HOST, 0, MonoUs(0));
+        names.note(HOST, Ok(addresses()), MonoUs(0), MonoUs(0));
+        let order = |names: &mut Names| match names.ask(HOST, 0, MonoUs(1)).0 {
+            Lookup::Known(addresses) => addresses.to_vec(),
+            other => panic!("{other:?}"),
+        };
+        names.prefer(HOST, second);
+        names.shun(HOST, second);
+        assert_eq!(order(&mut names), [first, third, second], "it is not preferred any more");
+        names.shun(HOST, first);
+        assert_eq!(order(&mut names), [third, second, first]);
+        names.note(HOST, Ok(addresses()), MonoUs(1), MonoUs(1));
+        assert_eq!(order(&mut names), [third, second, first], "also after the next lookup");
+        // Where all are of no use, each gets its turn.
+        for expected in [[second, first, third], [first, third, second], [third, second, first]] {
+            let begins = order(&mut names)[0];
+            names.shun(HOST, begins);
+            assert_eq!(order(&mut names), expected);
+        }
+        names.prefer(HOST, first);
+        assert_eq!(order(&mut names)[0], first, "it is of use again");
+        names.note(HOST, Ok(vec![second]), MonoUs(1), MonoUs(1));
+        assert!(names.entries[HOST].useless.len() <= 1, "of one that is gone nothing is kept");
     }
 
     #[test]

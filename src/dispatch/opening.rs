@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use mio::Token;
 
 use super::board::{Board, number};
-use super::connection::Link;
+use super::connection::{Link, Stage};
 use super::course::Phase;
 use super::driver::Driver;
 use super::flight::{describe, is_exhausted, is_out_of_files};
@@ -111,13 +111,12 @@ impl Driver {
     pub(super) fn start_next(&mut self, id: u32) {
         let flight = &mut self.board.flights[id as usize];
         let peer_id = flight.peer.expect("a flight connects when its target is known");
-        let was_started = flight.is_started;
+        let (was_started, start) = (flight.is_started, flight.start);
         flight.link = None;
         let now = clock::mono();
         flight.begin(now);
         flight.enter(Phase::Connect, now);
         let limit = self.limit(id);
-        let mut exhausted = false;
         loop {
             let now = clock::mono();
             let race = self.board.flights[id as usize].race.as_mut().expect("there is a race until somebody wins");
@@ -130,9 +129,8 @@ impl Driver {
                     return self.board.deadlines.set(id, deadline);
                 }
                 Err(error) => {
-                    exhausted = is_exhausted(&error);
                     let race = self.board.flights[id as usize].race.as_mut().expect("opening does not end it");
-                    race.note_failed(None, describe(&error));
+                    race.note_unopened(address, describe(&error), is_exhausted(&error));
                 }
             }
         }
@@ -146,11 +144,12 @@ impl Driver {
             return;
         }
         let peer = &mut self.board.peers[peer_id as usize];
-        if exhausted && peer.open > 0 {
-            // The connections there are will have to do.
+        if race.is_exhausted() && peer.open > 0 {
+            // The connections there are will have to do. It waits as it did, and no longer for having tried.
             peer.pause(now);
-            flight.is_started = was_started;
+            (flight.is_started, flight.start) = (was_started, start);
             flight.enter(Phase::Other, now);
+            let limit = self.limit(id);
             self.board.deadlines.set(id, limit);
             self.board.wait_first(peer_id, id);
         } else {
@@ -187,7 +186,7 @@ impl Driver {
         let id = self.board.links[link_id as usize].flight.expect("a connection is made for a flight");
         self.close(link_id);
         let race = self.board.flights[id as usize].race.as_mut().expect("a connection that is being made races");
-        race.note_failed(Some(link_id), why);
+        race.note_failed(link_id, why);
         if race.has_untried() || race.links.is_empty() {
             self.start_next(id);
         }
@@ -211,5 +210,16 @@ impl Driver {
             self.close(other);
         }
         race.by()
+    }
+
+    /// If a connection comes to nothing as it shakes hands, the address that was connected to is of no use: the next attempt
+    /// begins with another one, if there is one.
+    pub(super) fn shun(&mut self, link_id: u32) {
+        let link = &self.board.links[link_id as usize];
+        let peer = &mut self.board.peers[link.peer as usize];
+        if let Stage::Securing(address) = link.stage {
+            peer.preferred = peer.preferred.filter(|&preferred| preferred != address);
+            self.setup.resolver.shun(&peer.host, address);
+        }
     }
 }

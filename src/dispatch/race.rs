@@ -21,15 +21,22 @@ pub(super) struct Race {
     by: MonoUs,
     /// The connections that are being made.
     pub(super) links: Vec<u32>,
-    /// Why the last one that failed did so.
-    failed: Option<String>,
+    /// Why one failed, and whether that was for want of something on this machine: what a target did says more.
+    failed: Option<(String, bool)>,
+    /// The one that there was a connection to before, if it is among them.
+    preferred: Option<IpAddr>,
+    /// Whether that one could not be tried, for want of something on this machine.
+    is_held_up: bool,
 }
 
 impl Race {
     /// Between all of these; the preferred one starts, if it is among them.
     pub(super) fn new(addresses: Arc<[IpAddr]>, preferred: Option<IpAddr>, by: MonoUs) -> Race {
-        let first = addresses.iter().position(|&address| Some(address) == preferred).unwrap_or(0);
-        Race { addresses, first, tried: 0, next_at: MonoUs(0), by, links: Vec::new(), failed: None }
+        let first = addresses.iter().position(|&address| Some(address) == preferred);
+        let preferred = first.map(|first| addresses[first]);
+        let (failed, is_held_up) = (None, false);
+        let (next_at, links) = (MonoUs(0), Vec::new());
+        Race { addresses, first: first.unwrap_or(0), tried: 0, next_at, by, links, failed, preferred, is_held_up }
     }
 
     /// Starts the next address; None: all were tried.
@@ -59,14 +66,28 @@ impl Race {
     }
 
     /// This connection failed, for this reason.
-    pub(super) fn note_failed(&mut self, link: Option<u32>, why: String) {
-        self.links.retain(|&other| Some(other) != link);
-        self.failed = Some(why);
+    pub(super) fn note_failed(&mut self, link: u32, why: String) {
+        self.links.retain(|&other| other != link);
+        self.failed = Some((why, false));
     }
 
-    /// Why the last one failed.
+    /// No connection to this address could be begun, for this reason; `is_exhausted`: this machine may lack something for it.
+    pub(super) fn note_unopened(&mut self, address: IpAddr, why: String, is_exhausted: bool) {
+        self.is_held_up |= is_exhausted && self.preferred == Some(address);
+        if !is_exhausted || self.failed.as_ref().is_none_or(|(_, is_local)| *is_local) {
+            self.failed = Some((why, is_exhausted));
+        }
+    }
+
+    /// Whether nothing came of it for want of something on this machine: of the address that is usually taken, or of all.
+    /// An address of a kind that this machine has none of fails alike, and says nothing of the others.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.is_held_up || self.failed.as_ref().is_some_and(|(_, is_local)| *is_local)
+    }
+
+    /// Why it came to nothing.
     pub(super) fn into_failure(self) -> String {
-        self.failed.unwrap_or_else(|| "the target has no address".to_owned())
+        self.failed.map_or_else(|| "the target has no address".to_owned(), |(why, _)| why)
     }
 
     /// Whether this address is not the one that everybody would start with.
@@ -92,6 +113,31 @@ mod tests {
         // One that the name no longer has is nobody's preference.
         let mut race = Race::new(Arc::clone(&all), Some([10, 0, 0, 9].into()), MonoUs(0));
         assert_eq!(race.start_next(MonoUs(0)), Some(all[0]));
+    }
+
+    #[test]
+    fn what_a_target_did_says_more_than_what_this_machine_lacks() {
+        let [first, second, third] = [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]].map(IpAddr::from);
+        let race = |preferred| Race { links: vec![7], ..Race::new(addresses(), preferred, MonoUs(0)) };
+        // The first one refused; the second is of a kind that there is none of here.
+        let mut refused = race(None);
+        refused.note_failed(7, "refused".to_owned());
+        refused.note_unopened(second, "no address".to_owned(), true);
+        assert_eq!((refused.is_exhausted(), refused.into_failure().as_str()), (false, "refused"));
+        let mut unreachable = race(Some(second));
+        unreachable.note_unopened(first, "no address".to_owned(), true);
+        unreachable.note_unopened(second, "unreachable".to_owned(), false);
+        unreachable.note_unopened(third, "no address".to_owned(), true);
+        assert_eq!((unreachable.is_exhausted(), unreachable.into_failure().as_str()), (false, "unreachable"));
+        // Nothing could be tried, or not the one that is usually taken.
+        let mut all = race(None);
+        [first, second, third].map(|address| all.note_unopened(address, "no port".to_owned(), true));
+        assert!(all.is_exhausted());
+        let mut usual = race(Some(first));
+        usual.note_unopened(first, "no port".to_owned(), true);
+        usual.note_failed(7, "refused".to_owned());
+        assert!(usual.is_exhausted());
+        assert!(!race(Some(first)).is_exhausted());
     }
 
     #[test]

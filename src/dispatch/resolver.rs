@@ -116,6 +116,11 @@ impl Resolver {
         self.0.0.lock().names.prefer(host, address);
     }
 
+    /// This address of `host` connected and was of no use.
+    pub(super) fn shun(&self, host: &str, address: IpAddr) {
+        self.0.0.lock().names.shun(host, address);
+    }
+
     /// How many lookups were made.
     pub(super) fn lookups(&self) -> u64 {
         self.0.0.count.load(Ordering::Relaxed)

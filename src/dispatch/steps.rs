@@ -28,7 +28,7 @@ impl Driver {
         };
         match &self.board.links[id as usize].stage {
             Stage::Connecting(_) => self.go_on_connecting(id),
-            Stage::Securing => self.go_on_securing(id),
+            Stage::Securing(_) => self.go_on_securing(id),
             Stage::Busy(_) | Stage::Draining(_) => {
                 if event.is_writable() && !self.flush(id) {
                     return;
@@ -77,11 +77,14 @@ impl Driver {
             }
             return self.finish(id, Outcome::TimedOut(format!("{what} {}", within(limits.whole))), now);
         };
+        self.shun(link_id);
         let outcome = match &self.board.links[link_id as usize].stage {
             // It was connected after the limit was set.
             Stage::Busy(_) if !whole => return self.board.deadlines.set(id, limit),
-            Stage::Securing if !whole => Outcome::TimedOut(format!("no TLS connection {}", within(limits.connect))),
-            Stage::Connecting(_) | Stage::Securing | Stage::Busy(_) | Stage::Draining(_) | Stage::Idle => no_answer(),
+            Stage::Securing(_) if !whole => Outcome::TimedOut(format!("no TLS connection {}", within(limits.connect))),
+            Stage::Connecting(_) | Stage::Securing(_) | Stage::Busy(_) | Stage::Draining(_) | Stage::Idle => {
+                no_answer()
+            }
         };
         self.close(link_id);
         self.finish(id, outcome, now);
@@ -132,7 +135,7 @@ impl Driver {
                 match config.and_then(|config| Session::new(config, &peer.host)) {
                     Ok(session) => {
                         self.board.flights[flight as usize].enter(Phase::Tls, clock::mono());
-                        self.board.links[id as usize].secure(session);
+                        self.board.links[id as usize].secure(session, address);
                         self.board.deadlines.set(flight, by);
                         self.go_on_securing(id);
                     }
@@ -151,6 +154,7 @@ impl Driver {
             Ok(false) => {}
             Err(error) => {
                 let why = describe(&error);
+                self.shun(id);
                 self.lose(id, if why.starts_with("TLS: ") { why } else { format!("TLS: {why}") });
             }
         }

@@ -333,6 +333,28 @@ fn addresses_that_refuse_are_passed_over_at_once_and_the_last_one_says_why() {
 }
 
 #[test]
+fn an_address_that_connects_and_speaks_no_tls_comes_last_the_next_time() {
+    let [first, second] = [[127, 0, 0, 2], [127, 0, 0, 3]].map(IpAddr::from);
+    let target = answering(SocketAddr::new(first, 0));
+    let port = target.port();
+    answering(SocketAddr::new(second, port));
+    let mut running = Running::new(Arc::new(move |_| Ok(vec![first, second])));
+    running.driver.setup.limits.connect = Duration::from_millis(300);
+    let url = format!("https://two.test:{port}/");
+    for (opened, order) in [(1, [second, first]), (2, [first, second])] {
+        let failed = running.post(&url).outcome;
+        assert!(matches!(&failed, Outcome::ConnectionFailed(why) if why.starts_with("TLS: ")), "{failed:?}");
+        assert_eq!(running.driver.setup.resolver.lookup("two.test", 0), Lookup::Known(order.into()));
+        assert_eq!(running.opened(), opened);
+    }
+    // One that says nothing at all does so, too, once its time is up.
+    let silent = TcpListener::bind((first, 0)).unwrap();
+    let url = format!("https://silent.test:{}/", silent.local_addr().unwrap().port());
+    assert_eq!(running.post(&url).outcome, Outcome::TimedOut("no TLS connection within 300 ms".to_owned()));
+    assert_eq!(running.driver.setup.resolver.lookup("silent.test", 0), Lookup::Known([second, first].into()));
+}
+
+#[test]
 fn an_attempt_that_is_given_up_closes_all_that_was_being_made_for_it() {
     let addresses = [[127, 0, 0, 2], [127, 0, 0, 3]].map(IpAddr::from);
     let first = silent(SocketAddr::new(addresses[0], 0));
