@@ -36,7 +36,7 @@
 //!
 //! - [`time`]: what a moment is. [`limits`]: every bound, with the relations between them. [`mix`]: numbers that look
 //!   like chance. [`background`]: threads that give way to the loop and the workers. [`clock`]: the machine's clocks.
-//!   [`vault`]: what secrets are sealed with.
+//!   [`vault`]: what secrets are sealed with. [`durable`]: files that are there as a whole.
 //! - [`access`]: who may do what: scopes and tokens. Pure.
 //! - [`http`]: bytes to requests, answers to bytes. Pure. [`telemetry`]: figures and logs.
 //! - [`schedule`]: when a schedule is due. Pure.
@@ -606,6 +606,7 @@ pub mod config;
 pub mod core;
 pub mod dispatch;
 pub mod doctor;
+pub mod durable;
 pub mod http;
 pub mod job;
 pub mod limits;

@@ -5,8 +5,8 @@
 //! change the form, raise the version and go on reading the old one.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -14,6 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::durable;
 
 /// What the file of a key begins with, so that a person, or a scanner for leaked secrets, knows what it is.
 const PREFIX: &str = "punctual-secrets-key-1:";
@@ -113,18 +115,8 @@ impl Vault {
         };
         let mut key = [0; KEY_LEN];
         SystemRandom::new().fill(&mut key).map_err(|_| failed(io::Error::other("the system gives no random bytes")))?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(failed)?;
-        let written = writeln!(file, "{PREFIX}{}", STANDARD.encode(key)).and_then(|()| file.sync_all());
-        // What is sealed with it may be on disk before long: so must its name be.
-        written.and_then(|()| sync_folder(path)).map_err(|why| {
-            // Half a key is worth nothing; if it cannot be removed either, it is refused when it is used.
-            drop(std::fs::remove_file(path));
-            failed(why)
-        })
+        // What is sealed with it may be on disk before long: so must it be.
+        durable::write_new(path, format!("{PREFIX}{}\n", STANDARD.encode(key)).as_bytes()).map_err(failed)
     }
 
     /// Seals a text for a place. It opens in that place only.
@@ -163,18 +155,6 @@ impl Vault {
         let text = opened.map_err(|_| UnsealError::Damaged)?;
         String::from_utf8(text.to_vec()).map_err(|_| UnsealError::Damaged)
     }
-}
-
-/// Puts the names in the folder of this file on disk.
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 /// A group may read it, as it does where an access list lets one more user in; everybody else may not. So may be what

@@ -85,9 +85,9 @@ impl Measured {
         let counts = &self.counts;
         let missed = if allow_missed { 0 } else { counts.missed() };
         let faults = [
-            (counts.early, "early"),
+            (counts.early + self.hung.early, "early"),
             (counts.doubled + self.hung.doubled, "doubled"),
-            (counts.strays, "not due"),
+            (counts.strays + self.hung.strays, "not due"),
             (missed, "missed"),
             (self.history_differs(), "other in the database than received"),
         ];

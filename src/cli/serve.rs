@@ -230,7 +230,9 @@ fn location(db: String, store: Option<&str>, node: Option<String>) -> Result<Loc
 
 /// What this machine is called.
 fn machine_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // Not from /proc, which a service may not see.
+    let machine = rustix::system::uname();
+    let name = machine.nodename().to_string_lossy();
     let name = name.trim();
     if name.is_empty() { "punctual".to_owned() } else { name.chars().take(NODE_NAME_LEN_MAX / 4).collect() }
 }

@@ -131,7 +131,7 @@ mod tests {
         assert_eq!((unreachable.is_exhausted(), unreachable.into_failure().as_str()), (false, "unreachable"));
         // Nothing could be tried, or not the one that is usually taken.
         let mut all = race(None);
-        [first, second, third].map(|address| all.note_unopened(address, "no port".to_owned(), true));
+        [first, second, third].into_iter().for_each(|address| all.note_unopened(address, "no port".to_owned(), true));
         assert!(all.is_exhausted());
         let mut usual = race(Some(first));
         usual.note_unopened(first, "no port".to_owned(), true);

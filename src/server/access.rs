@@ -56,14 +56,20 @@ impl Access {
         access
     }
 
-    /// Whether a server may begin: not if others than this machine reach it and there is nobody that it could let in.
-    pub(super) fn may_serve(&self, now: WallUs) -> bool {
-        self.may_serve_with(self.anonymous_read, now)
+    /// Whether a server may begin: not if others than this machine reach it and there is nobody that it could let in. Tokens
+    /// that are over keep nobody's jobs from running: they let nobody in.
+    pub(super) fn may_serve(&self) -> bool {
+        self.may_serve_with(self.anonymous_read)
     }
 
     /// The same if whoever has no token might read, or not.
-    pub(super) fn may_serve_with(&self, anonymous_read: bool, now: WallUs) -> bool {
-        self.is_local || anonymous_read || self.tokens.has_live(now)
+    pub(super) fn may_serve_with(&self, anonymous_read: bool) -> bool {
+        self.is_local || anonymous_read || !self.tokens.is_empty()
+    }
+
+    /// Whether nobody can come in who is not on this machine, as all tokens are over.
+    pub(super) fn is_shut(&self, now: WallUs) -> bool {
+        !self.is_local && !self.anonymous_read && !self.tokens.has_live(now)
     }
 
     /// From now on whoever has no token may read, or not.
@@ -329,9 +335,8 @@ mod tests {
         let open = |is_local: bool, version: u64| Access::new(is_local, false, (version, Vec::new())).is_open();
         assert!(open(true, 0) && !open(false, 0));
         assert!(!open(true, 1), "there was one");
-        let now = WallUs(0);
-        assert!(Access::new(true, false, (1, Vec::new())).may_serve(now));
-        assert!(!Access::new(false, false, (1, Vec::new())).may_serve(now));
-        assert!(Access::new(false, true, (0, Vec::new())).may_serve(now));
+        assert!(Access::new(true, false, (1, Vec::new())).may_serve());
+        assert!(!Access::new(false, false, (1, Vec::new())).may_serve());
+        assert!(Access::new(false, true, (0, Vec::new())).may_serve());
     }
 }

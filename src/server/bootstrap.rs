@@ -2,12 +2,13 @@
 //! It must not add one where there is one that counts, nor bring back one that was revoked.
 
 use std::fmt::Display;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::access::made;
 use crate::access::{Scope, Token, TokenChange, TokenText};
+use crate::durable;
 use crate::store::{AuditRow, Database, Difference};
 use crate::time::WallUs;
 
@@ -62,10 +63,12 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
     }
 }
 
-/// The token in a file; None if there is no file.
+/// The token in a file; None if there is none yet: no file, or an empty one.
 fn read(path: &Path) -> Result<Option<TokenText>, String> {
     let expected = "expected a token that may administer, such as `punctual token create` prints";
     match fs::read_to_string(path) {
+        // A start was cut short as it wrote it.
+        Ok(kept) if kept.is_empty() => Ok(None),
         Ok(kept) => {
             let kept = TokenText::read(kept.trim()).filter(|token| token.scope() == Some(Scope::Admin));
             kept.map(Some).ok_or_else(|| failed(path, "read a token from", &expected))
@@ -79,13 +82,10 @@ fn failed(path: &Path, what: &str, why: &dyn Display) -> String {
     format!("failed to {what} {}: {why}", path.display())
 }
 
-/// Only its owner reads it.
+/// On disk before the token counts: nobody else knows it.
 fn write(path: &Path, text: &TokenText) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    writeln!(file, "{}", text.expose())?;
-    file.sync_all()
+    if path.try_exists()? {
+        fs::remove_file(path)?;
+    }
+    durable::write_new(path, format!("{}\n", text.expose()).as_bytes())
 }

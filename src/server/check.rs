@@ -16,17 +16,23 @@ use crate::vault::Vault;
 
 /// Everything that would keep a server from starting with this, as far as can be known without starting one.
 pub fn check(config: &Config) -> Vec<ServeError> {
+    let token = config.bootstrap_token_file.as_deref().map(bootstrap::check).transpose();
+    let mut found = check_anew(config);
+    found.extend(token.map_err(ServeError::Bootstrap).err());
+    found
+}
+
+/// The same of a server that runs: the file of its first token is done with.
+pub(super) fn check_anew(config: &Config) -> Vec<ServeError> {
     let identity = config.tls.as_ref().map(Identity::read).transpose().map_err(ServeError::TlsFile);
     let zone = zones::newest().get(&config.time_zone).map_err(|why| ServeError::TimeZone(why.message().to_owned()));
     let vault = config.secrets_key.as_deref().map(Vault::open_file).transpose().map_err(ServeError::SecretsKey);
-    let token = config.bootstrap_token_file.as_deref().map(bootstrap::check).transpose();
     let found = [
         identity.err(),
         config.store.file().and_then(|path| database(path).err()),
         zone.err(),
         extra_roots(config).err(),
         vault.err(),
-        token.map_err(ServeError::Bootstrap).err(),
     ];
     found.into_iter().flatten().collect()
 }

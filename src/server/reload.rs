@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::calls::Calls;
-use super::check::check;
+use super::check::check_anew;
 use super::engine::Engine;
 use super::tls::{Identity, Notify, Tls};
 use crate::config::{BackupPlan, Config};
@@ -87,7 +87,7 @@ impl Reload {
         let Ok(found) = self.found.1.try_recv() else { return };
         self.is_reading = false;
         match found {
-            Ok(fresh) => match may_serve(&fresh.config, live.calls, now) {
+            Ok(fresh) => match may_serve(&fresh.config, live.calls) {
                 Ok(()) => self.take(*fresh, live, now),
                 Err(fault) => refused(&[fault]),
             },
@@ -151,7 +151,7 @@ fn refused(faults: &[String]) {
 
 fn read(reread: &Reread, zones: &Zones) -> Found {
     let config = reread()?;
-    let faults: Vec<String> = check(&config).iter().map(ToString::to_string).collect();
+    let faults: Vec<String> = check_anew(&config).iter().map(ToString::to_string).collect();
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -162,8 +162,8 @@ fn read(reread: &Reread, zones: &Zones) -> Found {
 }
 
 /// As at a start: nobody could use a server that others reach if there is no token and nobody may read.
-fn may_serve(config: &Config, calls: &Calls, now: Now) -> Result<(), String> {
-    if calls.access.may_serve_with(config.allow_anonymous_read, now.wall) {
+fn may_serve(config: &Config, calls: &Calls) -> Result<(), String> {
+    if calls.access.may_serve_with(config.allow_anonymous_read) {
         return Ok(());
     }
     Err("--allow-anonymous-read: expected to stay, as others reach the server and there is no token".to_owned())

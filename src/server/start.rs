@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -81,7 +81,8 @@ pub fn run(config: &Config, reread: Option<Reread>) -> Result<(), ServeError> {
     let greeted = config.clone();
     let (mut serving, jobs, is_open) =
         prepare((config, reread), logs, (zones, zone), (bound, identity), (store, keys), supervisor)?;
-    serving.greet_with(Box::new(move || greet(&greeted, &addresses, jobs, is_open)));
+    // Nobody may be there to read it, or the disk that it goes to is full: that is no reason not to serve.
+    serving.greet_with(Box::new(move || drop(greet(&mut io::stdout().lock(), &greeted, &addresses, jobs, is_open))));
     let mut end = serving.run().map_err(ServeError::Loop)?;
     if end == End::Clean {
         end = serving.await_writer().map_err(ServeError::Loop)?;
@@ -150,8 +151,11 @@ fn prepare(
     }
     let reached = bound.addresses.iter().find(|listen| !listen.is_local());
     let access = Access::new(reached.is_none(), config.allow_anonymous_read, loaded.tokens);
-    if let Some(reached) = reached.filter(|_| !access.may_serve(start.wall)) {
+    if let Some(reached) = reached.filter(|_| !access.may_serve()) {
         return Err(ServeError::Open(reached.clone()));
+    }
+    if access.is_shut(start.wall) {
+        tracing::error!("all tokens are over: nobody is let in until `punctual token create` makes one; jobs run");
     }
     let is_open = access.is_open();
 
@@ -267,13 +271,13 @@ fn aside<T: Clone + Send + 'static>(name: &str, make: fn() -> T) -> io::Result<T
 }
 
 /// What the person at the terminal needs to know next.
-fn greet(config: &Config, listen: &[Listen], jobs: usize, is_open: bool) {
+fn greet(to: &mut impl Write, config: &Config, listen: &[Listen], jobs: usize, is_open: bool) -> io::Result<()> {
     let (first, others) = listen.split_first().expect("the command line gives one at least");
-    println!("Punctual {} listens on {first}", env!("CARGO_PKG_VERSION"));
+    writeln!(to, "Punctual {} listens on {first}", env!("CARGO_PKG_VERSION"))?;
     for other in others {
-        println!("  and on {other}");
+        writeln!(to, "  and on {other}")?;
     }
-    println!("Data: {} ({jobs} {} loaded)", config.store, if jobs == 1 { "job" } else { "jobs" });
+    writeln!(to, "Data: {} ({jobs} {} loaded)", config.store, if jobs == 1 { "job" } else { "jobs" })?;
     // Where it is plain there is no certificate that a client may not trust.
     let is_plain = |listen: &&Listen| matches!(listen, Listen::Tcp { over_tls: false, .. });
     let at = match listen.iter().find(is_plain).unwrap_or(first) {
@@ -281,15 +285,16 @@ fn greet(config: &Config, listen: &[Listen], jobs: usize, is_open: bool) {
         Listen::Unix(path) => format!("--unix-socket {} http://localhost", path.display()),
     };
     match listen.iter().find(|listen| matches!(listen, Listen::Tcp { .. })) {
-        Some(tcp) => println!("Next: open {tcp} in a browser, or register a job that fires every 10 seconds"),
-        None => println!("Next: register a job that fires every 10 seconds"),
+        Some(tcp) => writeln!(to, "Next: open {tcp} in a browser, or register a job that fires every 10 seconds")?,
+        None => writeln!(to, "Next: register a job that fires every 10 seconds")?,
     }
     let shown = if is_open { "" } else { " -H 'Authorization: Bearer TOKEN'" };
-    println!(
+    writeln!(
+        to,
         "  curl -X POST {at}/api/jobs{shown} -H 'Content-Type: application/json' \\\n    \
          -d '{{\"schedule\":\"*/10 * * * * *\",\"api\":\"http://localhost:4444/foo\",\"type\":\"ATLEAST_ONCE\"}}'"
-    );
-    println!("Stop with Ctrl-C; then nothing is lost.");
+    )?;
+    writeln!(to, "Stop with Ctrl-C; then nothing is lost.")
 }
 
 /// Why the server could not run, or not end well.

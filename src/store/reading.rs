@@ -2,6 +2,7 @@
 //! It must not format answers: it is given the function that does; nor know how they are found: a backend does.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -39,7 +40,9 @@ impl<T: Send + 'static, R: Send + 'static> Readers<T, R> {
             std::thread::Builder::new().name(format!("reader-{number}")).spawn(move || {
                 background::give_way();
                 for (name, query) in work {
-                    let made = make(&name, answer(&query));
+                    // What one query brings to a stop keeps nobody else from being answered.
+                    let made = catch_unwind(AssertUnwindSafe(|| make(&name, answer(&query))));
+                    let made = made.unwrap_or_else(|_| make(&name, Err(ReadError::Unreadable)));
                     if say.send((name, made)).is_err() {
                         break;
                     }
@@ -66,5 +69,30 @@ impl<T: Send + 'static, R: Send + 'static> Readers<T, R> {
     /// Queries that no reader has taken up yet.
     pub fn waiting(&self) -> usize {
         self.queries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::core::IncidentId;
+
+    #[test]
+    fn a_query_that_panics_is_unreadable_and_the_others_are_answered() {
+        let answer = |query: &Query| match query {
+            Query::Incident(IncidentId(0)) => panic!("for a test"),
+            _ => Ok(Answer::Incident(None)),
+        };
+        let make = |_: &u8, found: Result<Answer, ReadError>| found.err();
+        let readers = Readers::spawn(vec![Box::new(answer)], make, Arc::new(|| ())).expect("a thread");
+        for (name, id) in [(1, 0), (2, 7), (3, 0), (4, 7)] {
+            readers.ask(name, Query::Incident(IncidentId(id))).expect("there is room");
+        }
+        let answers: Vec<_> =
+            (0..4).map(|_| readers.answers.recv_timeout(Duration::from_secs(60)).expect("it is answered")).collect();
+        let unreadable = Some(ReadError::Unreadable);
+        assert_eq!(answers, [(1, unreadable), (2, None), (3, unreadable), (4, None)]);
     }
 }

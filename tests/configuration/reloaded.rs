@@ -103,6 +103,24 @@ fn of_a_configuration_that_is_not_valid_nothing_is_taken() {
 }
 
 #[test]
+fn the_file_of_a_first_token_that_is_done_with_keeps_nothing_from_being_taken() {
+    let text = "bootstrap-token-file = 'made/token'\nallow-anonymous-read = true\n";
+    let home = Home::new();
+    fs::create_dir(home.path("made")).expect("it can be made");
+    home.write("p.toml", text);
+    let mut command = command(&["--config", "p.toml", "--db", "p.db", "--listen", "127.0.0.1:0"]);
+    command.current_dir(home.path("")).stderr(File::create(home.path("log")).expect("it can be made"));
+    let test = Configured { server: Server::spawn_quietly(command), home };
+    fs::write(test.home.path("made/token"), "what is no token").expect("it can be written");
+    test.signal(&format!("{text}allowed-host = 'cron.example'\n"), READ);
+    assert_eq!(test.status_as("cron.example"), 200);
+    fs::remove_dir_all(test.home.path("made")).expect("it can be removed");
+    test.signal(&format!("{text}allowed-host = 'other.example'\n"), READ);
+    assert_eq!((test.status_as("cron.example"), test.status_as("other.example")), (421, 200));
+    test.server.stop();
+}
+
+#[test]
 fn the_next_decision_goes_by_what_was_read() {
     let (old, new) = (Receiver::start(), Receiver::start());
     for receiver in [&old, &new] {

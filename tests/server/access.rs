@@ -187,11 +187,29 @@ fn who_listens_to_others_needs_a_token_first() {
     let again = Server::spawn(serve(&flag));
     assert_eq!(status(&again.api, "GET", "/api/tokens", Some(token)), 200);
     again.stop();
+    // Once all are over others find nobody at home, but jobs run.
+    let database = rusqlite::Connection::open(folder.path().join("p.db")).expect("it is there");
+    assert_eq!(database.execute("UPDATE tokens SET expires_at = 1000000", []).expect("it can be written"), 1);
+    drop(database);
+    let shut = Server::spawn(serve(&[]));
+    assert_eq!(status(&shut.api, "GET", "/api/jobs", Some(token)), 401);
+    assert_eq!(status(&shut.api, "GET", "/api/jobs", None), 401);
+    assert_eq!(status(&shut.api, "GET", "/livez", None), 200);
+    shut.stop();
     let other = tempfile::tempdir().expect("a folder");
     let mut elsewhere = command(&flag);
     elsewhere.arg("--db").arg(other.path().join("p.db")).args(["--listen", "0.0.0.0:0", "--log", "error"]);
     let server = Server::spawn(elsewhere);
     assert_eq!(status(&server.api, "GET", "/api/tokens", Some(token)), 200, "a file that is there is taken");
+    drop(server);
+    // One that a start was cut short as it wrote it holds nothing yet.
+    std::fs::write(&file, "").expect("it can be written");
+    let other = tempfile::tempdir().expect("a folder");
+    let mut elsewhere = command(&flag);
+    elsewhere.arg("--db").arg(other.path().join("p.db")).args(["--listen", "0.0.0.0:0", "--log", "error"]);
+    let server = Server::spawn(elsewhere);
+    let token = std::fs::read_to_string(&file).expect("it was written");
+    assert_eq!(status(&server.api, "GET", "/api/tokens", Some(token.trim())), 200);
 }
 
 #[test]

@@ -4,10 +4,14 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::support::server::{Refused, Server, command};
+use super::support::api::Api;
+use super::support::server::{Refused, Server, command, end_of};
+use super::support::until;
 
 pub fn refused(flags: &[&str], code: i32) -> String {
     let Refused { code: found, stderr, stdout } = Server::refused(command(flags));
@@ -38,6 +42,22 @@ fn a_port_in_use_is_named() {
     let line = refused(&["--listen", &address, "--db", db.to_str().expect("it is text")], 1);
     assert!(line.contains(&address), "{line}");
     assert!(!db.exists(), "nothing is made before the port is ours");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_greeting_that_nobody_can_read_keeps_no_server_from_serving() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("there is a free port");
+    let mut command = command(&["--listen", &address.to_string(), "--log", "error"]);
+    command.arg("--db").arg(folder.path().join("p.db"));
+    command.stdout(fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there"));
+    let mut child = command.spawn().expect("the binary is there");
+    let api = Api::new(&address.to_string());
+    until("it serves", || api.try_send("GET", "/livez", None).ok().map(drop));
+    let signal = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(signal.expect("kill is there").success());
+    assert!(end_of(&mut child, Duration::from_secs(60)).success(), "it stops as ever");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::copying::CopyError;
+use crate::durable::sync_folder;
 use crate::limits::BACKUP_ROOM_MIN;
 
 /// How often another process may have finished the same file between two steps of ours.
@@ -115,18 +116,6 @@ pub(super) fn is_same(one: io::Result<fs::Metadata>, other: io::Result<fs::Metad
 pub(super) fn is_same(one: io::Result<fs::Metadata>, other: io::Result<fs::Metadata>) -> bool {
     // Systems without inodes do not rename what is open.
     one.is_ok() && other.is_ok()
-}
-
-/// Puts the names in the folder of this file on disk.
-#[cfg(unix)]
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-#[cfg(not(unix))]
-pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 /// What the disk of a file has left for whoever is not root, in bytes.

@@ -15,10 +15,11 @@ use super::chore::is_of_page;
 use super::copying::{CopyError, Watch};
 use super::look::Look;
 use super::open::{self, APPLICATION_ID, OpenError};
-use super::part::{self, Part, beside, sync_folder};
+use super::part::{self, Part, beside};
 use super::seal;
 use super::whole;
 use crate::clock;
+use crate::durable::sync_folder;
 use crate::limits::BACKUP_SYNC_LEN;
 use crate::vault::Vault;
 
