@@ -195,19 +195,16 @@ fn options(words: &[String], request: &mut Request, sent: &mut Sent) -> Result<(
                 let equals = if name.is_empty() { "" } else { "=" };
                 request.data.push(format!("{name}{equals}{}", encoded(text)));
             }
-            "-d" => {
+            "-d" | "--json" => {
                 let data = take()?;
                 if data.starts_with('@') {
                     return Err("its body comes from a file".to_owned());
                 }
                 request.data.push(data);
+                request.is_json |= name == "--json";
             }
             "--data-raw" => request.data.push(take()?),
             "-g" | "--globoff" => request.is_globless = true,
-            "--json" => {
-                request.data.push(take()?);
-                request.is_json = true;
-            }
             "--url" => request.url(&take()?)?,
             "-u" => {
                 let user = take()?;
@@ -217,7 +214,10 @@ fn options(words: &[String], request: &mut Request, sent: &mut Sent) -> Result<(
             "--oauth2-bearer" => drop(sent.job.insert("auth".to_owned(), json!({ "bearer": take()? }))),
             "-A" => drop(request.headers.insert("User-Agent".to_owned(), take()?.into())),
             "-e" => drop(request.headers.insert("Referer".to_owned(), take()?.into())),
-            "-b" => drop(request.headers.insert("Cookie".to_owned(), take()?.into())),
+            "-b" => match take()? {
+                cookies if cookies.contains('=') => drop(request.headers.insert("Cookie".to_owned(), cookies.into())),
+                _ => return Err("its cookies come from a file".to_owned()),
+            },
             "-m" => sent.time_max("-m", &take()?)?,
             "--retry" => {
                 let retries: u64 = take()?.parse().map_err(|_| "--retry is no number".to_owned())?;
@@ -261,6 +261,7 @@ mod tests {
                 "curl -g --data-raw @a --oauth2-bearer t 'HTTPS://A/[1]' # why",
                 json!({ "api": "https://A/[1]", "body": "@a", "auth": { "bearer": "t" }, "headers": { "Content-Type": "application/x-www-form-urlencoded" } }),
             ),
+            ("curl -b a=1 https://a", json!({ "api": "https://a", "method": "GET", "headers": { "Cookie": "a=1" } })),
             ("bash -lc 'curl http://[::1]:8080/'", json!({ "api": "http://[::1]:8080/", "method": "GET" })),
             (
                 "( curl https://me:p%40w@a/ )",
@@ -305,6 +306,8 @@ mod tests {
             "/bin/backup.sh",
             "curl https://a https://b",
             "curl -d @file https://a",
+            "curl --json @file https://a",
+            "curl -b cookies.txt https://a",
             "curl -F a=@b https://a",
             "curl --data-urlencode a@b https://a",
             "curl -T a https://a",

@@ -1,7 +1,8 @@
 //! Owns writing out all jobs and calendars, as the server streams them.
 //! It must not hold them all.
 
-use std::io::{BufRead, Write};
+use std::io::Write;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
@@ -50,9 +51,12 @@ pub(crate) fn run(typed: &ExportArguments, server: &Server) -> Result<(), Failur
     out.flush().map_err(|why| unprinted(&why))
 }
 
+/// How long a server may take to go on with it.
+const SILENCE_MAX: Duration = Duration::from_secs(90);
+
 /// Every line of the export.
 pub(crate) fn each(server: &Server, mut take: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
-    for line in server.stream(Ask::get("/api/export"))?.lines() {
+    for line in server.stream(Ask::get("/api/export"), SILENCE_MAX)? {
         let line = line.map_err(|why| Failure::failed(format!("the export broke off: {why}")))?;
         if !line.is_empty() {
             take(&line)?;

@@ -1,7 +1,7 @@
 //! Owns the commands that talk to a server by its API, as any other client does.
 //! It must not reach into the server's code or file: what it needs beyond the API is what the command line has.
 //!
-//! In reading order: `server` (which one, how one gets in, what its answers mean) with `contexts` (names for servers), `failure`
+//! In reading order: `server` (which one, how one gets in, what its answers mean) with `contexts` (names for servers) and `lines` (long answers), `failure`
 //! (how a command ends) and `typed` (what was typed, shown again); `shown` (how answers are printed, with `times`) and `asking`
 //! (questions, progress); `find` (the job that is meant, names); the commands: `jobs` with `listing`, `creating`, `editing` with `members`, `executions`,
 //! `tail`, `schedules`, `incidents`, `silences`, `channels` and `policies` with `defining`, `nodes`, `exporting`, `applying` with `files`, and `crontab` with `curl`,
@@ -23,6 +23,7 @@ mod files;
 mod find;
 mod incidents;
 mod jobs;
+mod lines;
 mod listing;
 mod members;
 mod nodes;

@@ -1,7 +1,6 @@
 //! Owns the way to a server: which one is meant, how one gets in, and what its answers mean for a command.
 //! It must not know what is asked for.
 
-use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::contexts;
 use super::failure::{Failure, Kind};
+use super::lines::Lines;
 use super::typed::Typed;
 
 /// How long a request may take: longer than the server lets anybody wait for a run.
@@ -219,16 +219,15 @@ impl Server {
         Err(refused(status, &text, typed))
     }
 
-    /// Asks for something long: lines as they come.
-    pub(crate) fn stream(&self, ask: Ask<'_>) -> Result<impl BufRead + use<>, Failure> {
+    /// Asks for something long: lines as they come, each of them and the next not further apart than this.
+    pub(crate) fn stream(&self, ask: Ask<'_>, silence_max: Duration) -> Result<Lines, Failure> {
         let mut response = self.send(ask, None)?;
         let status = response.status();
         if !status.is_success() {
             let text = response.body_mut().read_to_string().unwrap_or_default();
             return Err(refused(status, &text, None));
         }
-        let reader: Box<dyn Read> = Box::new(response.into_body().into_with_config().limit(u64::MAX).reader());
-        Ok(BufReader::new(reader))
+        Ok(Lines::of(response.into_body().into_with_config().limit(u64::MAX).reader(), silence_max))
     }
 
     fn send(&self, ask: Ask<'_>, time_max: Option<Duration>) -> Result<Response<ureq::Body>, Failure> {

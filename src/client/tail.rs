@@ -2,7 +2,6 @@
 //! It must not leave out what happened while it was away, or say so.
 
 use std::collections::{HashSet, VecDeque};
-use std::io::BufRead;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,11 +12,14 @@ use serde_json::value::RawValue;
 use super::executions::{FilterArguments, cells, heads};
 use super::failure::{Failure, Kind};
 use super::find::{Names, id_of};
+use super::lines::Lines;
 use super::server::{Ask, Server, query};
 use super::shown::{self, Format, Shown, Table};
 
 const WAIT_MIN: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(15);
+/// A server with nothing to tell says so every 15 s: after so long it is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(40);
 /// How far one looks back in history: a page.
 const LASTS_MAX: usize = 1000;
 /// How many ids are kept, so that none is told twice.
@@ -165,7 +167,7 @@ fn follow(lasts: &Lasts<'_>, lines: usize, shown: &Shown) -> Result<(), Failure>
         let ask = Ask::get(path.as_str())
             .header("accept", Some("text/event-stream"))
             .header("last-event-id", last_id.as_deref());
-        match lasts.server.stream(ask) {
+        match lasts.server.stream(ask, SILENCE_MAX) {
             Ok(stream) => {
                 if wait > WAIT_MIN {
                     eprintln!("punctual: it is there again");
@@ -215,11 +217,11 @@ fn follow(lasts: &Lasts<'_>, lines: usize, shown: &Shown) -> Result<(), Failure>
 
 /// Reads events until the connection ends.
 fn read(
-    stream: impl BufRead,
+    stream: Lines,
     last_id: &mut Option<String>,
     mut take: impl FnMut(Told) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    for line in stream.lines() {
+    for line in stream {
         let Ok(line) = line else { return Ok(()) };
         if let Some(id) = line.strip_prefix("id: ") {
             *last_id = Some(id.to_owned());

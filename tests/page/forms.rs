@@ -82,3 +82,42 @@ fn the_preview_says_what_the_clock_does_and_when_it_is_due_here_and_there() {
     person.reads_under("What the schedule means", "Write a schedule");
     person.complains_of_nothing(&["/api/schedules/preview"]);
 }
+
+#[test]
+fn a_form_that_is_half_written_is_left_by_the_way_back_only_if_that_is_meant() {
+    let Some(test) = Setup::new() else { return };
+    let person = &test.person;
+    person.opens("/jobs");
+    person.clicks("a new job", "return document.querySelector('a[href=\"/jobs/new\"]')", &[]);
+    person.is_at("/jobs/new");
+    person.fills("Name", "half written");
+    // Another place on the page is no other page.
+    person.run("location.hash = 'content'", &[]);
+    person.browser.back();
+    assert_eq!(person.written("Name"), "half written");
+    person.browser.back();
+    person.reads("Leave what you have written?");
+    person.presses("Stay");
+    person.is_at("/jobs/new");
+    assert_eq!(person.written("Name"), "half written");
+    person.browser.back();
+    person.presses("Leave");
+    person.is_at("/jobs");
+    person.complains_of_nothing(&[]);
+}
+
+#[test]
+fn a_job_is_shown_whose_url_a_browser_does_not_read_and_what_is_copied_runs_nothing_else() {
+    let Some(test) = Setup::new() else { return };
+    let person = &test.person;
+    let headers = json!({ "X-`touch$IFS*`": "hidden" });
+    let job = json!({
+        "name": "odd", "schedule": "@yearly", "api": "http://10.0.0.300/hook", "type": "ATLEAST_ONCE",
+        "secretHeaders": headers,
+    });
+    let id = test.change("POST", "/api/jobs", &job)["jobId"].as_str().expect("an id").to_owned();
+    person.opens(&format!("/jobs/{id}"));
+    person.reads("http://10.0.0.300/hook");
+    person.reads("-H 'X-`touch$IFS*`: '\"$SECRET\"");
+    person.complains_of_nothing(&[]);
+}

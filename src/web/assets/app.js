@@ -88,7 +88,7 @@ async function show({ keepFocus = false, y = 0 } = {}) {
     ends.forEach(end => end());
   };
   const { view, params } = find(location.pathname);
-  path = location.pathname;
+  [path, search] = [location.pathname, location.search];
   markPlace();
   const query = Object.fromEntries(new URLSearchParams(location.search));
   const context = {
@@ -306,9 +306,18 @@ async function start() {
   await show();
 }
 
-let path = location.pathname;
-window.addEventListener('popstate', ({ state }) => {
+let [path, search] = [location.pathname, location.search];
+window.addEventListener('popstate', async ({ state }) => {
   const isSame = path === location.pathname;
+  // Only another place on the page was asked for, as by "Skip to the content".
+  if (isSame && search === location.search) return;
+  const [from, left] = [path + search, shown];
+  if (!await mayLeave()) {
+    history.pushState(null, '', from);
+    return;
+  }
+  // Somebody may have gone on while he was asked.
+  if (left !== shown) return;
   show({ keepFocus: isSame, y: state?.y ?? 0 });
 });
 window.addEventListener('signedout', async () => {

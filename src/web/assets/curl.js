@@ -12,7 +12,7 @@ export function toCurl(job) {
   const body = bodyOf(job);
   if (body !== null && !hasType) parts.push("-H 'Content-Type: application/json'");
   for (const [name, value] of headers) parts.push(`-H ${quote(`${name}: ${value}`)}`);
-  for (const name of Object.keys(job.secretHeaders ?? {})) parts.push(`-H "${name}: $SECRET"`);
+  for (const name of Object.keys(job.secretHeaders ?? {})) parts.push(`-H ${quote(`${name}: `)}"$SECRET"`);
   if (job.auth?.basic) parts.push(`-u ${quote(job.auth.basic.username)}:"$PASSWORD"`);
   if (job.auth?.bearer) parts.push('-H "Authorization: Bearer $TOKEN"');
   if (job.timeoutMs) parts.push(`--max-time ${job.timeoutMs / 1000}`);
@@ -86,6 +86,10 @@ function curl(words, remarks) {
   const data = [];
   let get = false;
   let isJson = false;
+  const written = value => {
+    if (value.startsWith('@')) remarks.push('a body from a file (@…) is not read; write it below');
+    return value;
+  };
   const handlers = {
     '-X': value => { job.method = value.toUpperCase(); },
     '-H': value => {
@@ -93,23 +97,23 @@ function curl(words, remarks) {
       if (/^authorization$/i.test(name)) authorize(job, given, remarks);
       else job.headers[name] = given;
     },
-    '-d': value => {
-      if (value.startsWith('@')) remarks.push('a body from a file (@…) is not read; write it below');
-      data.push(value);
-    },
+    '-d': value => data.push(written(value)),
     '--data-raw': value => data.push(value),
     '--data-urlencode': value => {
       const [, name, text] = /^([^=@]*=)?(.*)$/s.exec(value);
       data.push(`${name && name !== '=' ? name : ''}${encodeURIComponent(text)}`);
     },
-    '--json': value => { data.push(value); isJson = true; },
+    '--json': value => { data.push(written(value)); isJson = true; },
     '--url': value => { job.api = value; },
     '-u': value => {
       const [username, ...password] = value.split(':');
       job.auth = { basic: { username, password: password.join(':') } };
     },
     '-A': value => { job.headers['User-Agent'] = value; }, '-e': value => { job.headers.Referer = value; },
-    '-b': value => { job.headers.Cookie = value; },
+    '-b': value => {
+      if (value.includes('=')) job.headers.Cookie = value;
+      else remarks.push(`left out: the cookies in the file ${value}`);
+    },
     '-m': value => { job.timeoutMs = Math.round(Number(value) * 1000); },
     '--retry': value => { job.retry = { maxAttempts: Number(value) + 1 }; },
   };

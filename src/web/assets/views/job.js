@@ -91,12 +91,18 @@ export default async function job(context) {
   ];
 }
 
+/** Scheme, host and port of a job's URL, as incidents name them. A browser refuses to read some that jobs may have. */
+function targetOf(api) {
+  const [, scheme, authority] = /^(https?):\/\/([^/?#]*)/i.exec(api);
+  const port = scheme.toLowerCase() === 'https' ? ':443' : ':80';
+  return `${scheme}://${authority}${/:\d+$/.test(authority) ? '' : port}`.toLowerCase();
+}
+
 /** What is wrong with it, whether that is told, and by whose policy. */
 function alertsOf(job, signal) {
   const [open, silenced, policy] = [h('div'), h('div'), h('div')];
-  const target = job.api.startsWith('https') ? 443 : 80;
-  const url = new URL(job.api);
-  const covers = one => one.jobId === job.jobId || job.tags?.includes(one.tag) || one.target === `${url.protocol}//${url.hostname}:${url.port || target}`;
+  const target = targetOf(job.api);
+  const covers = one => one.jobId === job.jobId || job.tags?.includes(one.tag) || one.target === target;
   const list = table('Open incidents', incidentColumns(() => renew(), { ofJob: true }), [], { stacked: true, key: one => one.incidentId });
   const renew = async () => {
     try {
@@ -248,7 +254,7 @@ function policiesOf(job) {
   return facts([
     ['Id', h('code', job.jobId)], job.owner && ['Owner', job.owner],
     job.tags?.length && ['Tags', job.tags.map(tag => [link(`/jobs?tag=${encodeURIComponent(tag)}`, h('span.tag', tag)), ' '])],
-    ['Target', link(`/jobs?target=${encodeURIComponent(new URL(job.api).origin)}`, job.api)],
+    ['Target', link(`/jobs?target=${encodeURIComponent(targetOf(job.api))}`, job.api)],
     job.schedule && ['Schedule', h('code', job.schedule)], job.runAt && ['Once at', moment(job.runAt)],
     ['Zone', job.timeZone ?? 'UTC'], job.dst && ['Clock changes', parts(Object.entries(job.dst))],
     job.spreadSeconds && ['Spread', `over ${job.spreadSeconds} s, seed ${job.spreadSeed}`],
