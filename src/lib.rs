@@ -374,7 +374,8 @@
 //! - **What the disk can take is dealt out by target** (`core/arm_queue.rs`): jobs whose time has come are armed one of each target in turn,
 //!   and stalled ones behind all of them. First come, first served, or stalled ones first as they were, made jobs of idle targets miss
 //!   their instants while another target had more due than the disk takes.
-//! - **Age counts from the newest row** if the clock is ahead of it: a clock set to another year erases nothing. An execution
+//! - **What goes by age goes by a clock that is not believed for a day when it jumps ahead** ([`time::Steady`]): one set to another year
+//!   erases nothing, also while jobs fire by it, and where nothing fires any more things age all the same. An execution
 //!   is as old as its first attempt: a backfill of last year was made today. Alerts
 //!   are swept before history and have a share of the database; beyond it each job may keep equally many.
 //! - **Retention looks at the size every ten seconds** and takes a little from each job. Rows of one job that go together

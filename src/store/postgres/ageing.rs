@@ -12,26 +12,27 @@ use crate::postgres::Error;
 use crate::store::rollup::Rollup;
 use crate::store::sql::{Row, Sql, integer, small, values};
 use crate::store::steps::{DAY_S, Edge, HOUR_S};
-use crate::time::Instant;
+use crate::time::{Instant, Steady, WallUs};
 
 /// Takes a slice. Whether there is more to do.
-pub(super) fn slice(session: &Session<'_>) -> Result<bool, Error> {
+pub(super) fn slice(session: &Session<'_>, steady: &mut Option<Steady>) -> Result<bool, Error> {
     session.run("BEGIN", &[])?;
     add_alone(session)?;
-    let more = age(session)?;
+    let more = age(session, steady)?;
     session.run("COMMIT", &[])?;
     session.flush()?;
     Ok(more)
 }
 
-fn age(session: &Session<'_>) -> Result<bool, Error> {
+fn age(session: &Session<'_>, steady: &mut Option<Steady>) -> Result<bool, Error> {
     let newest = |find: &str| session.first(find, &[], |row| row.get::<Option<i64>>(0)).map(Option::flatten);
     let hour = newest("SELECT max(start) FROM series_hours")?.map(|start| start.saturating_add(HOUR_S));
     let day = newest("SELECT max(start) FROM series_days")?.map(|start| start.saturating_add(DAY_S));
     let Some(newest) = hour.max(day) else { return Ok(false) };
-    // Age counts from now, but if the clock is ahead of all there is, from the newest hour: a clock set to another year
-    // must not make days of everything.
-    let newest = clock::wall().floor().as_secs().min(newest);
+    // A clock set to another year must not make days of everything.
+    let now = clock::now();
+    let steady = steady.get_or_insert_with(|| Steady::new(Some(WallUs::of(Instant::from_secs(newest))), now));
+    let newest = steady.now(now).floor().as_secs();
     let before = |age: u64| Edge::at(Instant::from_secs(newest.saturating_sub_unsigned(age)));
     raise_edge(session, before(SERIES_HOURS_KEPT.as_secs()))?;
     // A clock that was ahead has left it where it was.

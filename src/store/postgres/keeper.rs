@@ -19,6 +19,7 @@ use crate::postgres::{Connection, Error, Url};
 use crate::store::sql::{Sql, values};
 use crate::store::writing::Teller;
 use crate::store::{Housekeeping, Keep, WriterEvent};
+use crate::time::Steady;
 
 /// The rest between two slices.
 const PACE: Duration = Duration::from_millis(20);
@@ -70,6 +71,8 @@ impl Keeper {
             retain_next: now + housekeeping.retain_look_every.min(housekeeping.retain_every / 10),
             age_next: now + housekeeping.series_look_every / 10,
             housekeeping,
+            steady: None,
+            steady_of_series: None,
             teller,
         };
         let thread = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
@@ -114,6 +117,9 @@ struct Thread {
     shown: Vec<i64>,
     retain_next: Instant,
     age_next: Instant,
+    /// What the age of history, and of what series hold, counts from.
+    steady: Option<Steady>,
+    steady_of_series: Option<Steady>,
     teller: Teller,
 }
 
@@ -170,16 +176,21 @@ impl Thread {
         if self.retain_next <= now {
             let shown = self.show();
             self.tell_failed(shown.err(), SHOWING);
-            let keep = self.keep;
+            let (keep, mut steady) = (self.keep, self.steady);
             let buried = self.connection().and_then(bury_nodes);
-            let done =
-                buried.and_then(|()| self.connection().and_then(|connection| retention::slice(connection, &keep)));
+            let done = buried.and_then(|()| {
+                self.connection().and_then(|connection| retention::slice(connection, &keep, &mut steady))
+            });
+            self.steady = steady;
             let rest = if matches!(done, Ok(true)) { PACE } else { self.housekeeping.retain_look_every };
             self.retain_next = Instant::now() + rest;
             self.tell_failed(done.err(), "retention");
         }
         if self.age_next <= now {
-            let done = self.connection().and_then(|connection| ageing::slice(&Session::new(connection, soon())));
+            let mut steady = self.steady_of_series;
+            let done =
+                self.connection().and_then(|connection| ageing::slice(&Session::new(connection, soon()), &mut steady));
+            self.steady_of_series = steady;
             let rest = if matches!(done, Ok(true)) { PACE } else { self.housekeeping.series_look_every };
             self.age_next = Instant::now() + rest;
             self.tell_failed(done.err(), "the series");

@@ -10,6 +10,7 @@ use crate::postgres::{Connection, Error};
 use crate::store::Keep;
 use crate::store::sql::{Sql, small, values};
 use crate::store::tables::{alerts, audit, deliveries, incidents, keys, rows, tokens};
+use crate::time::{Instant, Steady, WallUs};
 
 /// What may be kept is in so many partitions at least.
 const PARTITIONS_LEAST: u64 = 10;
@@ -19,24 +20,25 @@ const CLOSE_S: i64 = 1_800;
 const ROW_LEN: u64 = 180;
 
 /// Deletes a slice. Whether there is more to do.
-pub(super) fn slice(connection: &mut Connection, keep: &Keep) -> Result<bool, Error> {
-    let more = delete_small(&Session::new(connection, soon()), keep)?;
-    let history = delete_history(connection, keep)?;
+pub(super) fn slice(connection: &mut Connection, keep: &Keep, steady: &mut Option<Steady>) -> Result<bool, Error> {
+    let surely = surely(&Session::new(connection, soon()), steady)?;
+    let more = delete_small(&Session::new(connection, soon()), keep, surely)?;
+    let history = delete_history(connection, keep, surely)?;
     let buried = bury(&Session::new(connection, soon()))?;
     Ok(more || history || buried)
 }
 
 /// What is not history.
-fn delete_small(session: &Session<'_>, keep: &Keep) -> Result<bool, Error> {
+fn delete_small(session: &Session<'_>, keep: &Keep, surely: WallUs) -> Result<bool, Error> {
     let (now, most) = (clock::wall(), RETENTION_SLICE_ROWS);
-    let oldest_us = oldest(session, keep)?;
+    let oldest_us = oldest(keep, surely);
     let mut gone = 0;
     for (job, count) in alerts::surplus(session, keep.bytes / 100 * ALERTS_SHARE_PER_CENT)? {
         gone += alerts::delete_oldest(session, job, small(count).min(most))?;
     }
     gone += keys::delete_old(session, now, most)?;
     gone += tokens::delete_old(session, now, most)?;
-    gone += audit::delete_old(session, keep.audit_age, keep.bytes / 100 * AUDIT_SHARE_PER_CENT, now, most)?;
+    gone += audit::delete_old(session, keep.audit_age, keep.bytes / 100 * AUDIT_SHARE_PER_CENT, surely, most)?;
     // Messages first: an incident goes when none of it is left.
     gone += deliveries::delete_before(session, oldest_us, most)?;
     gone += incidents::delete_old(session, oldest_us, keep.bytes, most)?;
@@ -44,10 +46,17 @@ fn delete_small(session: &Session<'_>, keep: &Keep) -> Result<bool, Error> {
     Ok(gone >= most)
 }
 
-/// From when on things are young enough, in microseconds. Age counts from now, but if the clock is ahead of all there is,
-/// from the newest execution: a clock set to another year must not erase history.
-fn oldest(session: &Session<'_>, keep: &Keep) -> Result<i64, Error> {
-    let now = clock::wall().0;
+/// From when on things are young enough, in microseconds.
+fn oldest(keep: &Keep, surely: WallUs) -> i64 {
+    surely.0.saturating_sub(i64::try_from(keep.age.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// What time it surely is: a clock set to another year must not erase history. It begins at the newest execution.
+fn surely(session: &Session<'_>, steady: &mut Option<Steady>) -> Result<WallUs, Error> {
+    let now = clock::now();
+    if let Some(steady) = steady {
+        return Ok(steady.now(now));
+    }
     let mut newest: Option<i64> = None;
     for partition in partitions::all(session)? {
         let latest = partition.latest.as_secs();
@@ -65,16 +74,15 @@ fn oldest(session: &Session<'_>, keep: &Keep) -> Result<i64, Error> {
             }
         }
     }
-    let newest_us = newest.map_or(i64::MAX, |newest: i64| newest.saturating_mul(1_000_000));
-    let age_us = i64::try_from(keep.age.as_micros()).unwrap_or(i64::MAX);
-    Ok(now.min(newest_us).saturating_sub(age_us))
+    let newest = newest.map(|newest| WallUs::of(Instant::from_secs(newest)));
+    Ok(steady.insert(Steady::new(newest, now)).now(now))
 }
 
 /// Partitions go as a whole, oldest first, while all of one is too old or all of them are too much. Of one that is too old in
 /// part, and of jobs that have too many, rows go.
-fn delete_history(connection: &mut Connection, keep: &Keep) -> Result<bool, Error> {
+fn delete_history(connection: &mut Connection, keep: &Keep, surely: WallUs) -> Result<bool, Error> {
     let session = Session::new(connection, soon());
-    let oldest_us = oldest(&session, keep)?;
+    let oldest_us = oldest(keep, surely);
     let mut all = partitions::all(&session)?;
     all.sort_unstable_by_key(|partition| partition.number);
     let Some(first) = all.first() else { return Ok(false) };

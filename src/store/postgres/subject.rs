@@ -149,13 +149,16 @@ impl Subject {
 
     /// How often it failed, and whether it came to rest.
     pub(in crate::store) fn age(&mut self, slices: usize) -> (usize, bool) {
-        let is_done = (0..slices).any(|_| !ageing::slice(&self.session()).expect("it can be aged"));
+        let mut steady = None;
+        let is_done = (0..slices).any(|_| !ageing::slice(&self.session(), &mut steady).expect("it can be aged"));
         (0, is_done)
     }
 
     pub(in crate::store) fn sweep(&mut self, keep: Keep) {
-        let is_done = (0..SLICES_MAX)
-            .any(|_| !retention::slice(&mut self.writing().store().connection, &keep).expect("it can be swept"));
+        let mut steady = None;
+        let is_done = (0..SLICES_MAX).any(|_| {
+            !retention::slice(&mut self.writing().store().connection, &keep, &mut steady).expect("it can be swept")
+        });
         assert!(is_done, "a sweep comes to its end");
     }
 

@@ -16,7 +16,7 @@ use crate::store::Housekeeping;
 use crate::store::rollup::Rollup;
 use crate::store::sql::integer;
 use crate::store::steps::{DAY_S, Edge, HOUR_S};
-use crate::time::Instant as Second;
+use crate::time::{Instant as Second, Steady, WallUs};
 
 /// Before everything.
 const START: Place = (Second::from_secs(i64::MIN), JobKey(0));
@@ -43,6 +43,8 @@ pub(super) struct Ageing {
     edge: Edge,
     /// Days before this are too old.
     oldest_day: Edge,
+    /// What age counts from.
+    steady: Option<Steady>,
     /// When the next slice is due.
     next: Instant,
     /// How many rows a slice may have: fewer after one failed, until that row is found.
@@ -61,6 +63,7 @@ impl Ageing {
             phase: Phase::Rest,
             edge: Edge::NONE,
             oldest_day: Edge::NONE,
+            steady: None,
             // Not at once: a start has better things to do.
             next: Instant::now() + every / 10,
             slice_max: SERIES_SLICE_ROWS,
@@ -137,14 +140,15 @@ impl Ageing {
         };
     }
 
-    /// Sees how far the edge has to move. Age counts from now, but if the clock is ahead of all there is, from the newest
-    /// hour: a clock set to another year must not make days of everything.
+    /// Sees how far the edge has to move: a clock set to another year must not make days of everything.
     fn begin(&mut self, transaction: &Connection) -> rusqlite::Result<Phase> {
         let newest = |sql: &str| transaction.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
         let hour = newest("SELECT max(start) FROM series_hours")?.map(|start| start.saturating_add(HOUR_S));
         let day = newest("SELECT max(start) FROM series_days")?.map(|start| start.saturating_add(DAY_S));
         let Some(newest) = hour.max(day) else { return Ok(Phase::Rest) };
-        let newest = clock::wall().floor().as_secs().min(newest);
+        let (now, newest) = (clock::now(), Second::from_secs(newest));
+        let steady = self.steady.get_or_insert_with(|| Steady::new(Some(WallUs::of(newest)), now));
+        let newest = steady.now(now).floor().as_secs();
         let before = |age: u64| Edge::at(Second::from_secs(newest.saturating_sub_unsigned(age)));
         let edge = before(SERIES_HOURS_KEPT.as_secs());
         rollups::raise_edge(transaction, edge)?;

@@ -17,6 +17,7 @@ use crate::limits::{
 use crate::store::sql::{integer, small};
 use crate::store::tables::{alerts, audit, deliveries, incidents, keys, tokens};
 use crate::store::{Housekeeping, Keep};
+use crate::time::{Instant as Second, Steady, WallUs};
 
 /// How far below the limit a sweep for bytes aims, so that it does not begin again at once.
 const BYTES_AIM_PER_CENT: u64 = 90;
@@ -54,10 +55,18 @@ pub(super) struct Retention {
     next: Instant,
     /// When history is swept next, whatever its size.
     sweep_by: Instant,
+    /// When history is swept next because of its size, at the earliest.
+    excess_by: Instant,
     /// When tombstones are swept next.
     bury_by: Instant,
     /// Of each job's rows, so many per mille are to go in this sweep because of the bytes.
     excess_per_mille: u64,
+    /// What is left over of that, in thousandths of a row: of many jobs with few rows each, some lose one.
+    excess_left: u64,
+    /// How many rows this sweep has deleted.
+    swept: u64,
+    /// What age counts from.
+    steady: Option<Steady>,
     /// Before this, in microseconds, everything is too old.
     oldest_us: i64,
     /// The job whose history was being looked at.
@@ -75,8 +84,12 @@ impl Retention {
             phase: Phase::Rest,
             next: first,
             sweep_by: first,
+            excess_by: first,
             bury_by: first,
             excess_per_mille: 0,
+            excess_left: 0,
+            swept: 0,
+            steady: None,
             oldest_us: i64::MIN,
             looking_at: -1,
         }
@@ -86,7 +99,7 @@ impl Retention {
     pub(super) fn keep_from_now(&mut self, keep: Keep, now: Instant) {
         self.keep = keep;
         if matches!(self.phase, Phase::Rest) {
-            (self.next, self.sweep_by) = (now, now);
+            (self.next, self.sweep_by, self.excess_by) = (now, now, now);
         }
     }
 
@@ -101,7 +114,8 @@ impl Retention {
             return Ok(());
         }
         if matches!(self.phase, Phase::Rest) {
-            self.oldest_us = self.oldest(connection)?;
+            let age_us = i64::try_from(self.keep.age.as_micros()).unwrap_or(i64::MAX);
+            self.oldest_us = self.surely(connection)?.0.saturating_sub(age_us);
             let bytes = self.keep.bytes / 100 * ALERTS_SHARE_PER_CENT;
             self.phase = Phase::Alerts(alerts::surplus(connection, bytes)?);
         }
@@ -133,19 +147,24 @@ impl Retention {
         self.next = now + self.housekeeping.retain_look_every;
     }
 
-    /// From when on things are young enough. Age counts from now, but if the clock is ahead of all there is, from the
-    /// newest row: a clock set to another year must not erase history.
-    fn oldest(&self, connection: &Connection) -> rusqlite::Result<i64> {
-        let newest: Option<i64> =
-            connection.query_row("SELECT max(scheduled_time) FROM job_executions", [], |row| row.get(0))?;
-        let newest_us = newest.map_or(i64::MAX, |newest| newest.saturating_mul(1_000_000));
-        let age_us = i64::try_from(self.keep.age.as_micros()).unwrap_or(i64::MAX);
-        Ok(clock::wall().0.min(newest_us).saturating_sub(age_us))
+    /// What time it surely is: a clock set to another year must not erase history. It begins at the newest row.
+    fn surely(&mut self, connection: &Connection) -> rusqlite::Result<WallUs> {
+        let now = clock::now();
+        let steady = match &mut self.steady {
+            Some(steady) => steady,
+            none @ None => {
+                let newest: Option<i64> =
+                    connection.query_row("SELECT max(scheduled_time) FROM job_executions", [], |row| row.get(0))?;
+                none.insert(Steady::new(newest.map(|newest| WallUs::of(Second::from_secs(newest))), now))
+            }
+        };
+        Ok(steady.now(now))
     }
 
     /// Deletes until the slice is full or its time is up. Whether the phase is over.
     fn delete(&mut self, transaction: &Connection, now: Instant) -> rusqlite::Result<bool> {
         let until = now.max(Instant::now()) + RETENTION_SLICE_TIME;
+        let surely = self.surely(transaction)?;
         match &mut self.phase {
             Phase::Rest => Ok(true),
             Phase::Alerts(surplus) => {
@@ -166,7 +185,7 @@ impl Retention {
                 let room = room - keys;
                 let bytes = self.keep.bytes / 100 * AUDIT_SHARE_PER_CENT;
                 let room = room - tokens::delete_old(transaction, clock::wall(), room)?;
-                let room = room - audit::delete_old(transaction, self.keep.audit_age, bytes, clock::wall(), room)?;
+                let room = room - audit::delete_old(transaction, self.keep.audit_age, bytes, surely, room)?;
                 // Messages first: an incident goes when none of it is left.
                 let room = room - deliveries::delete_before(transaction, self.oldest_us, room)?;
                 let room = room - incidents::delete_old(transaction, self.oldest_us, self.keep.bytes, room)?;
@@ -187,10 +206,15 @@ impl Retention {
         let is_after_alerts = matches!(self.phase, Phase::Alerts(_));
         if is_after_alerts {
             self.excess_per_mille = excess_per_mille(connection, self.keep.bytes)?;
-            if self.excess_per_mille > 0 || now >= self.sweep_by {
+            if (self.excess_per_mille > 0 && now >= self.excess_by) || now >= self.sweep_by {
+                (self.excess_left, self.swept) = (0, 0);
                 self.sweep_by = now + self.housekeeping.retain_every.min(self.keep.age / 10);
                 return Ok(Phase::History(Reached { job: -1, begun: None }));
             }
+        }
+        if matches!(self.phase, Phase::History(_)) && self.swept == 0 {
+            // What takes the room is nothing that a sweep could delete: one after the other would come to as little.
+            self.excess_by = self.sweep_by;
         }
         if !matches!(self.phase, Phase::Tombstones(_)) && now >= self.bury_by {
             self.bury_by = now + self.housekeeping.tombstones_every;
@@ -217,10 +241,16 @@ impl Retention {
             self.looking_at = job;
             let most = match at.begun {
                 Some((begun, most)) if begun == job => most,
-                _ => self.keep.rows_per_job.min(kept - kept * self.excess_per_mille / 1000),
+                _ => {
+                    let excess = kept * self.excess_per_mille + self.excess_left;
+                    self.excess_left = excess % 1000;
+                    self.keep.rows_per_job.min(kept - excess / 1000)
+                }
             };
             let surplus = kept.saturating_sub(most);
-            room -= delete_oldest(transaction, job, kept, surplus, self.oldest_us, room)?;
+            let gone = delete_oldest(transaction, job, kept, surplus, self.oldest_us, room)?;
+            self.swept += u64::from(gone);
+            room -= gone;
             if room == 0 {
                 // The same job again, it may have more.
                 reached.begun = Some((job, most));

@@ -121,18 +121,18 @@ pub(in crate::store) fn delete_old<S: Sql>(
     now: WallUs,
     most: u32,
 ) -> Result<u32, S::Error> {
-    let newest = "SELECT id, at FROM audit ORDER BY id DESC LIMIT 1";
-    let Some((newest, at)) = sql.first(newest, &[], |row| Ok((row.get::<u64>(0)?, row.get::<i64>(1)?)))? else {
-        return Ok(0);
-    };
-    // A clock that is set to another year erases nothing.
-    let oldest_us = now.0.min(at).saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
+    let newest = "SELECT id FROM audit ORDER BY id DESC LIMIT 1";
+    let Some(newest) = sql.first(newest, &[], |row| row.get::<u64>(0))? else { return Ok(0) };
+    let oldest_us = now.0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
     // What the last ones are long, with what SQLite adds for them and their places in indexes.
     let length = "SELECT CAST(coalesce(avg(length(coalesce(difference, ''))), 0) AS BIGINT) FROM \
                   (SELECT difference FROM audit ORDER BY id DESC LIMIT 1000) AS newest";
     let length: u64 = sql.first(length, &[], |row| row.get(0))?.unwrap_or_default();
     let most_rows = AUDIT_ROWS_MAX.min(bytes_max / (length + ROW_LEN));
     let surplus = newest.saturating_sub(most_rows);
-    let delete = "DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id LIMIT ?3) AND (at < ?1 OR id <= ?2)";
-    sql.count(delete, values![oldest_us, surplus, most]).map(small)
+    // Each by its own index: rows of a clock that was ahead are not to stand before those that are old.
+    let old = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ?1 ORDER BY at LIMIT ?2)";
+    let gone = small(sql.count(old, values![oldest_us, most])?);
+    let many = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id <= ?1 ORDER BY id LIMIT ?2)";
+    Ok(gone + small(sql.count(many, values![surplus, most - gone])?))
 }
