@@ -43,15 +43,17 @@ impl Backups {
                     thread::sleep(BACKUP_LOOK_EVERY);
                     continue;
                 }
-                due = match series.make(&source, &watched) {
-                    Ok(()) => after(now, plan.every),
+                let made = match series.make(&source, &watched) {
+                    Ok(made) => Some(made),
                     Err(CopyError::Cancelled) => return,
                     Err(why) => {
                         tracing::error!(%why, "a backup could not be made; it is tried again");
-                        after(now, plan.every.min(BACKUP_RETRY_WAIT))
+                        None
                     }
                 };
-                series.tidy(plan.keep);
+                let rest = if made.is_some() { plan.every } else { plan.every.min(BACKUP_RETRY_WAIT) };
+                due = after(now, rest);
+                series.tidy(plan.keep, made.as_deref(), clock::wall());
             }
         })?;
         Ok(Backups { is_over })
@@ -123,7 +125,8 @@ impl Series {
         }
     }
 
-    fn make(&self, source: &BackupSource, is_over: &AtomicBool) -> Result<(), CopyError> {
+    /// Where the new one is.
+    fn make(&self, source: &BackupSource, is_over: &AtomicBool) -> Result<PathBuf, CopyError> {
         fs::create_dir_all(&self.folder)
             .map_err(|why| CopyError::Write(self.folder.clone(), format!("the folder cannot be made: {why}")))?;
         let file = self.name(clock::wall().floor());
@@ -131,18 +134,22 @@ impl Series {
         let made = source.back_up(&file, false, &mut |_| !is_over.load(Ordering::Relaxed))?;
         let seconds = (clock::mono().0 - mono.0) as f64 / 1e6;
         tracing::info!(file = %made.file.display(), bytes = made.bytes, seconds, "a backup was made");
-        Ok(())
+        Ok(made.file)
     }
 
-    /// Removes the oldest beyond those that are kept, and what backups left that were cut short.
-    fn tidy(&self, keep: u32) {
+    /// Removes the oldest beyond those that are kept, but not the one that was just made, and what backups left that were cut
+    /// short. Those of a clock that was ahead pass for the oldest: by their names they would outlive all others.
+    fn tidy(&self, keep: u32, made: Option<&Path>, now: WallUs) {
         let failed = |path: &Path, why: io::Error| {
             tracing::warn!(path = %path.display(), %why, "an old backup cannot be removed");
         };
-        let (there, parts) = match self.there(SUFFIX).and_then(|there| Ok((there, self.there(PART_SUFFIX)?))) {
+        let (mut there, parts) = match self.there(SUFFIX).and_then(|there| Ok((there, self.there(PART_SUFFIX)?))) {
             Ok(found) => found,
             Err(why) => return failed(&self.folder, why),
         };
+        let latest = self.name(now.floor());
+        // Each of the two kinds stays in its order.
+        there.sort_by_key(|path| (Some(path.as_path()) == made, *path <= latest));
         let surplus = there.len().saturating_sub(keep as usize);
         // One that is being written is locked.
         let left = parts.iter().filter(|part| fs::File::open(part).is_ok_and(|part| part.try_lock().is_ok()));
@@ -189,10 +196,20 @@ mod tests {
         }
         let in_the_making = fs::File::open(&parts[1]).expect("it is there");
         in_the_making.lock().expect("nobody has it");
-        series.tidy(2);
+        series.tidy(2, None, now.plus_us(10_000_000));
         let is_there: Vec<bool> = ours.iter().chain(&parts).map(|file| file.exists()).collect();
         assert_eq!(is_there, [false, false, true, true, false, true]);
         assert!(others.iter().all(|file| file.exists()));
+        // One of a clock that was ahead is no reason to remove others, nor does one that is behind remove what it makes.
+        let ahead = series.name(Instant::from_secs(1_900_000_000));
+        fs::write(&ahead, "x").expect("it can be written");
+        series.tidy(2, Some(&ours[3]), now.plus_us(10_000_000));
+        assert_eq!([&ahead, &ours[2], &ours[3]].map(|file| file.exists()), [false, true, true]);
+        let behind = series.name(Instant::from_secs(1_000));
+        fs::write(&behind, "x").expect("it can be written");
+        series.tidy(2, Some(&behind), WallUs::of(Instant::from_secs(1_000)));
+        assert_eq!([&behind, &ours[2], &ours[3]].map(|file| file.exists()), [true, false, true]);
+        fs::remove_file(&behind).expect("it is there");
         // The last one is a moment old.
         let due = series.due(now, Duration::from_secs(3_600)).since_us(now);
         assert!((1_800_000_000..=3_600_000_000).contains(&due), "{due}");

@@ -164,6 +164,32 @@ fn executions_of_one_instant_follow_each_other_over_pages() {
 }
 
 #[test]
+fn executions_of_one_instant_and_several_kinds_follow_each_other_over_pages() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Subject::open(folder.path());
+    store.write([put(1)]);
+    // The highest kind came first, and many of a lower one behind it.
+    let of = |seq: u64, kind: Kind, number: u32| {
+        let mut row = row(seq, 1, 5, Status::Success);
+        (row.key.kind, row.key.number) = (kind, number);
+        Persist::Row(row, None)
+    };
+    let replays = (0..9).map(|number| of(2 + u64::from(number), Kind::Replay, number));
+    store.write([of(1, Kind::Backfill, 0)].into_iter().chain(replays).chain([of(20, Kind::Scheduled, 0)]));
+    let expected: Vec<(Kind, u32)> = [(Kind::Backfill, 0)]
+        .into_iter()
+        .chain((0..9).rev().map(|number| (Kind::Replay, number)))
+        .chain([(Kind::Scheduled, 0)])
+        .collect();
+    for limit in [1, 2, 3, 20] {
+        for query in [&of_job(1) as &dyn Fn(usize, Option<ExecutionKey>) -> Query, &of_all(None)] {
+            let found: Vec<_> = pages(&mut store, limit, query).iter().map(|of| (of.id.kind, of.id.number)).collect();
+            assert_eq!(found, expected, "{limit} on a page");
+        }
+    }
+}
+
+#[test]
 fn counters_and_cursor_are_the_same_before_and_after_a_fold_and_a_reopening() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = Subject::open(folder.path());
@@ -444,6 +470,7 @@ fn a_clock_that_is_years_ahead_erases_nothing() {
 also_on_postgres!(
     a_page_shows_each_execution_once_whether_folded_or_not,
     executions_of_one_instant_follow_each_other_over_pages,
+    executions_of_one_instant_and_several_kinds_follow_each_other_over_pages,
     counters_and_cursor_are_the_same_before_and_after_a_fold_and_a_reopening,
     writing_a_batch_again_changes_nothing,
     retention_takes_the_oldest_and_leaves_the_counters,

@@ -13,7 +13,7 @@ use super::rollups::{self, Recent};
 use super::rows;
 use crate::core::{Seq, Totals};
 use crate::job::JobKey;
-use crate::limits::{FOLD_EARLY_ROWS, FOLD_SLICE_ROWS, FOLD_SLICE_TIME};
+use crate::limits::{FOLD_EARLY_ROWS, FOLD_SLICE_ROWS, FOLD_SLICE_TIME, READ_TIME_MAX};
 use crate::store::Housekeeping;
 use crate::store::sql::integer;
 use crate::store::tables::rows::{SELECT_TOTALS, put_totals, raise_mark};
@@ -112,6 +112,11 @@ impl Fold {
             self.unread = Unread::Met(why);
         }
         index.fold(self.plan.drain(self.plan.len() - moved..).map(|(_, seq)| seq));
+        if self.plan.is_empty() {
+            // However long this one took: whoever began to read before its last slice still looks for its rows in the ledger.
+            let rest = self.every.min(READ_TIME_MAX * 2);
+            self.begins = self.begins.max(now.max(Instant::now()) + rest);
+        }
         self.slice_max = (self.slice_max * 2).min(self.slice_rows as usize);
         // A slice that was cut short by the clock has less rest behind it.
         let share = u32::try_from(moved).unwrap_or(u32::MAX);

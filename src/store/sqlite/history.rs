@@ -272,18 +272,26 @@ impl Page<'_> {
         }
     }
 
-    /// The newest unfolded rows, found in the index.
+    /// The newest unfolded rows, found in the index. It has those of one job and instant by their numbers, a page by their kinds:
+    /// where it ends among them, all of them are looked at.
     pub(super) fn unfolded(&self, job: Option<JobKey>, status: Option<Status>) -> rusqlite::Result<Vec<Found>> {
         let wanted = Wanted { job, status, now: self.now };
         let most = self.limit + 2;
         let mut below = Entry::behind(&self.start);
-        let mut found = Vec::new();
-        while found.len() <= self.limit {
+        let (mut found, mut last_found) = (Vec::new(), None::<Entry>);
+        loop {
             let listed = self.index.newest(wanted, below, most);
-            for entry in &listed {
+            for &entry in &listed {
+                if found.len() > self.limit && last_found.is_some_and(|last| !last.is_beside(&entry)) {
+                    return Ok(found);
+                }
                 // The index may be ahead of what this page sees.
                 let row = self.unfolded_row(entry.seq)?;
-                found.extend(row.filter(|(_, record)| status.is_none_or(|status| record.status == status)));
+                let row = row.filter(|(_, record)| status.is_none_or(|status| record.status == status));
+                if let Some(row) = row {
+                    found.push(row);
+                    last_found = Some(entry);
+                }
             }
             match listed.last() {
                 Some(&last) if listed.len() == most => below = last,

@@ -91,6 +91,11 @@ impl Entry {
     pub(super) fn instant(&self) -> Instant {
         Instant::from_secs(self.instant.into())
     }
+
+    /// Whether both are of one job and instant.
+    pub(super) fn is_beside(&self, other: &Entry) -> bool {
+        (self.instant, self.job) == (other.instant, other.job)
+    }
 }
 
 fn seconds(instant: Instant) -> u32 {

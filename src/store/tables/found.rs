@@ -24,7 +24,9 @@ pub(in crate::store) fn jobs<S: Sql>(sql: &S, search: &JobSearch) -> Result<Foun
         return Ok(FoundJobs { keys: walk.keys, next: Some(next) });
     }
     let after = if from.name.is_some() { JobKey(0) } else { from.job };
-    let next = walk.by_key(after)?;
+    // Of those without a name not one more than a page may have.
+    let begun = (walk.keys.len() >= search.limit).then_some(SearchPlace { name: None, job: after });
+    let next = walk.by_key(after, begun)?;
     Ok(FoundJobs { keys: walk.keys, next })
 }
 
@@ -43,11 +45,11 @@ impl<S: Sql> Walk<'_, S> {
             "SELECT {COLUMNS} FROM jobs WHERE name IS NOT NULL AND deleted_at IS NULL AND (name, id) > (?1, ?2) \
              ORDER BY name, id"
         );
-        self.walk(&sql, values![name, job.0, self.search.tag.as_deref()])
+        self.walk(&sql, values![name, job.0, self.search.tag.as_deref()], None)
     }
 
     /// Jobs in order of creation; if they are sorted by name, those without one.
-    fn by_key(&mut self, after: JobKey) -> Result<Option<SearchPlace>, S::Error> {
+    fn by_key(&mut self, after: JobKey, begun: Option<SearchPlace>) -> Result<Option<SearchPlace>, S::Error> {
         let unnamed = if self.search.by_name { "name IS NULL AND" } else { "" };
         // In the order of their names most are looked at anyway.
         let of_tag = if self.search.tag.is_some() && !self.search.by_name {
@@ -58,11 +60,21 @@ impl<S: Sql> Walk<'_, S> {
         let sql =
             format!("SELECT {COLUMNS} FROM jobs WHERE {unnamed} {of_tag} deleted_at IS NULL AND id > ?1 ORDER BY id");
         let tag = self.search.tag.as_deref();
-        self.walk(&sql, values![after.0, tag.filter(|_| !self.search.by_name), tag.filter(|_| self.search.by_name)])
+        self.walk(
+            &sql,
+            values![after.0, tag.filter(|_| !self.search.by_name), tag.filter(|_| self.search.by_name)],
+            begun,
+        )
     }
 
-    fn walk(&mut self, text: &str, values: &[Value<'_>]) -> Result<Option<SearchPlace>, S::Error> {
-        let (sql, mut last, mut is_over) = (self.sql, None::<SearchPlace>, true);
+    /// Where it goes on behind what was looked at last, if there is more; `last`: what that is so far.
+    fn walk(
+        &mut self,
+        text: &str,
+        values: &[Value<'_>],
+        mut last: Option<SearchPlace>,
+    ) -> Result<Option<SearchPlace>, S::Error> {
+        let (sql, mut is_over) = (self.sql, true);
         sql.walk(text, values, &mut |row| {
             // At least one was looked at, so that the next page is another one.
             if last.is_some() && (self.keys.len() >= self.search.limit || Instant::now() > self.until) {
