@@ -473,6 +473,11 @@ impl Connection {
         self.since = mono;
     }
 
+    /// Since when its client has been behind with what it is answered, if it is.
+    pub(super) fn behind_since(&self) -> Option<MonoUs> {
+        self.output.behind_since()
+    }
+
     /// How many bytes are unsent.
     pub(super) fn unsent(&self) -> usize {
         self.output.len()

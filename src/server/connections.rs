@@ -16,7 +16,7 @@ use crate::api::Stream;
 use crate::core::RequestId;
 use crate::http::{Refusal, Request, Response};
 use crate::limits::{
-    ACCEPTS_PER_TURN_MAX, CONNECTIONS_MAX, EVENT_CLIENTS_MAX, EXPIRIES_PER_TURN_MAX, LARGE_BODIES_MAX,
+    ACCEPTS_PER_TURN_MAX, BEHIND_MIN, CONNECTIONS_MAX, EVENT_CLIENTS_MAX, EXPIRIES_PER_TURN_MAX, LARGE_BODIES_MAX,
     PIECES_PER_TURN_MAX, REQUESTS_AT_ONCE_MAX,
 };
 use crate::time::{DeadlineHeap, MonoUs};
@@ -164,7 +164,7 @@ impl Connections {
             return;
         }
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            self.is_full = self.all.len() - self.listeners.len() >= CONNECTIONS_MAX && !self.evict();
+            self.is_full = self.all.len() - self.listeners.len() >= CONNECTIONS_MAX && !self.evict(mono);
             if self.is_full {
                 return;
             }
@@ -200,13 +200,20 @@ impl Connections {
     }
 
     /// Makes room for another client. What is dubious goes first, the oldest before the others: a request that is not
-    /// whole is from a client that trickles, and whoever waits is likelier to be served well. Then what is at rest.
-    fn evict(&mut self) -> bool {
+    /// whole is from a client that trickles, and whoever waits is likelier to be served well. Then what is at rest, and then who
+    /// has been behind with his answer for longest: whoever reads just fast enough must not shut all others out.
+    pub(super) fn evict(&mut self, mono: MonoUs) -> bool {
         let oldest = |is_meant: fn(&Connection) -> bool| {
             let mut slots = self.deadlines.ascending().map(|(_, slot)| slot);
             slots.find(|&slot| is_meant(&self.all[slot as usize]))
         };
-        let Some(slot) = oldest(Connection::is_dubious).or_else(|| oldest(Connection::is_idle)) else { return false };
+        let behind = || {
+            let all = self.all.iter().filter(|(slot, _)| !self.listeners.contains(&small(*slot)));
+            let all = all.filter_map(|(slot, connection)| Some((connection.behind_since()?, small(slot))));
+            all.min().filter(|(since, _)| mono >= since.plus(BEHIND_MIN)).map(|(_, slot)| slot)
+        };
+        let found = oldest(Connection::is_dubious).or_else(|| oldest(Connection::is_idle)).or_else(behind);
+        let Some(slot) = found else { return false };
         self.counts.evicted += 1;
         self.close(slot);
         true

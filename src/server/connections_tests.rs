@@ -17,8 +17,8 @@ use crate::core::RequestId;
 use crate::http::{Response, Status};
 use crate::job::Context;
 use crate::limits::{
-    ACCEPTS_PER_TURN_MAX, ANSWER_PACE_WINDOW, CONNECTIONS_MAX, LEFT_TIME_MAX, PIECES_PER_TURN_MAX, REPLY_TIME_MAX,
-    REQUESTS_AT_ONCE_MAX, UNSENT_MAX,
+    ACCEPTS_PER_TURN_MAX, ANSWER_PACE_WINDOW, BEHIND_MIN, CONNECTIONS_MAX, LEFT_TIME_MAX, PIECES_PER_TURN_MAX,
+    REPLY_TIME_MAX, REQUESTS_AT_ONCE_MAX, UNSENT_MAX,
 };
 use crate::time::{Instant as Second, MonoUs};
 
@@ -416,6 +416,32 @@ fn all_clients_together_hold_no_more_unsent_than_they_may() {
     assert!(read_answer(&mut client).ends_with("well"));
     drop(silent);
     world.until(|_| panic!("there is no stream"), |world| world.connections.clients().unsent == 0);
+}
+
+#[test]
+fn who_is_behind_with_an_answer_for_long_makes_room_for_others_and_the_one_that_is_so_longest_goes_first() {
+    let mut world = World::new();
+    let request = "GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(500);
+    let mut behind = Vec::new();
+    for number in 0..2 {
+        world.mono = MonoUs(1 + number * 1_000_000);
+        let mut client = TcpStream::connect(world.address).expect("it listens");
+        client.write_all(request.as_bytes()).expect("there is room");
+        let mut quiet = 0;
+        while quiet < 20 {
+            let before = world.connections.clients().unsent;
+            world.serve(|_, _| Given::Answer(Response::new(Status::OK, vec![b'x'; 64 * 1024])));
+            quiet = if world.connections.clients().unsent == before { quiet + 1 } else { 0 };
+        }
+        behind.push(client);
+    }
+    assert_eq!(world.open(), 2);
+    let first = MonoUs(1).plus(BEHIND_MIN);
+    assert!(!world.connections.evict(MonoUs(first.0 - 1)), "nobody is for long");
+    assert!(world.connections.evict(first) && world.open() == 1);
+    assert!(!world.connections.evict(first), "the other one came later");
+    assert!(world.connections.evict(first.plus(Duration::from_secs(1))) && world.open() == 0);
+    drop(behind);
 }
 
 #[test]

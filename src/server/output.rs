@@ -15,6 +15,8 @@ pub(super) struct Output {
     bytes: Vec<u8>,
     /// None while nothing is unsent.
     pace: Option<Pace>,
+    /// Since when something has been unsent without a break.
+    behind_since: Option<MonoUs>,
 }
 
 /// What the client took in the present window.
@@ -56,8 +58,9 @@ impl Output {
         };
         self.drop_sent(sent);
         if self.bytes.is_empty() {
-            self.pace = None;
+            (self.pace, self.behind_since) = (None, None);
         } else {
+            self.behind_since.get_or_insert(mono);
             match &mut self.pace {
                 Some(pace) => pace.taken += sent,
                 // What the system takes before it is full says nothing of the client.
@@ -79,6 +82,11 @@ impl Output {
                 self.bytes.shrink_to(self.bytes.len() * 2);
             }
         }
+    }
+
+    /// Since when the client has been behind, if it is.
+    pub(super) fn behind_since(&self) -> Option<MonoUs> {
+        self.behind_since
     }
 
     /// When the client is to be judged.
