@@ -8,70 +8,20 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::chunk::{CHUNK_LEN, Chunk};
 use super::stand::{LOT_LEN, LOTS, LOTS_PER_FOLD, Settled, Stand, owner_of};
 use crate::core::{Change, ExecutionKey, LedgerRow, Persist, Seq, Status};
 use crate::job::JobKey;
 use crate::time::{Instant, WallUs};
 
-/// Rows of one chunk.
-const CHUNK_LEN: u64 = 4_096;
-/// A chunk of the ledger: what is known of the rows with `CHUNK_LEN` numbers in a row.
-#[derive(Debug)]
-struct Chunk {
-    /// The job's key, and above it the code of how the row stands.
-    cells: Box<[AtomicU64]>,
-    /// Instants lie between 1970 and 2099.
-    instants: Box<[AtomicU32]>,
-    /// The earliest and the latest of them, of rows that are there or were.
-    span: (AtomicU32, AtomicU32),
-    /// How many rows are pending.
-    pending: AtomicU32,
-}
-
-impl Chunk {
-    fn new() -> Chunk {
-        let cells = (0..CHUNK_LEN).map(|_| AtomicU64::new(0)).collect();
-        let instants = (0..CHUNK_LEN).map(|_| AtomicU32::new(0)).collect();
-        let span = (AtomicU32::new(u32::MAX), AtomicU32::new(0));
-        Chunk { cells, instants, span, pending: AtomicU32::new(0) }
-    }
-
-    fn set(&self, seq: Seq, job: JobKey, instant: u32, stand: Stand) {
-        self.instants[offset_of(seq)].store(instant, Ordering::Relaxed);
-        self.span.0.fetch_min(instant, Ordering::Release);
-        self.span.1.fetch_max(instant, Ordering::Release);
-        self.replace(seq, stand.cell(job));
-    }
-
-    /// Changes how a row stands, if there is one.
-    fn turn(&self, seq: Seq, stand: Stand) {
-        let cell = &self.cells[offset_of(seq)];
-        let job = owner_of(cell.load(Ordering::Acquire));
-        self.replace(seq, stand.cell(job));
-    }
-
-    /// Only the writer does this, so that nothing comes between.
-    fn replace(&self, seq: Seq, new: u64) {
-        let is_pending = |cell: u64| u32::from(Stand::of(cell) == Stand::Unfolded(Status::Pending));
-        // More before fewer: a reader must not take a chunk for one without pending rows.
-        self.pending.fetch_add(is_pending(new), Ordering::Release);
-        let old = self.cells[offset_of(seq)].swap(new, Ordering::AcqRel);
-        self.pending.fetch_sub(is_pending(old), Ordering::Release);
-    }
-
-    /// Whether a row may be in here that belongs before `below`, and before `least` if that is known.
-    fn may_hold(&self, wanted: Wanted, below: Entry, least: Option<Entry>) -> bool {
-        let (first, last) = (self.span.0.load(Ordering::Acquire), self.span.1.load(Ordering::Acquire));
-        let has_status = wanted.status != Some(Status::Pending) || self.pending.load(Ordering::Acquire) > 0;
-        first <= below.instant && least.is_none_or(|least| last >= least.instant) && has_status
-    }
-}
-
-fn offset_of(seq: Seq) -> usize {
-    usize::try_from(seq.0 % CHUNK_LEN).expect("a chunk is small")
+/// Whether a row may be in a chunk that belongs before `below`, and before `least` if that is known.
+fn may_hold(chunk: &Chunk, wanted: Wanted, below: Entry, least: Option<Entry>) -> bool {
+    let (first, last) = chunk.span();
+    let has_status = wanted.status != Some(Status::Pending) || chunk.has_pending();
+    first <= below.instant && least.is_none_or(|least| last >= least.instant) && has_status
 }
 
 /// A row that may be in the ledger; ordered as pages are.
@@ -144,16 +94,14 @@ impl Index {
         // The newest rows are mostly the ones with the highest numbers: what comes after them is passed over.
         for (number, chunk) in self.all().into_iter().rev() {
             let least = best.peek().filter(|_| best.len() >= most).map(|Reverse(least)| *least);
-            if !chunk.may_hold(wanted, below, least) {
+            if !may_hold(&chunk, wanted, below, least) {
                 continue;
             }
-            for (offset, (cell, instant)) in (0..).zip(chunk.cells.iter().zip(&chunk.instants)) {
-                let cell = cell.load(Ordering::Acquire);
+            for (offset, cell, instant) in chunk.rows() {
                 let owner = owner_of(cell).0;
                 if cell == owner || job.is_some_and(|job| job != owner) {
                     continue;
                 }
-                let instant = instant.load(Ordering::Relaxed);
                 let entry = Entry { instant, job: JobKey(owner), seq: Seq(number * CHUNK_LEN + offset) };
                 if entry >= below || (best.len() >= most && best.peek().is_some_and(|least| entry <= least.0)) {
                     continue;
@@ -193,11 +141,9 @@ impl Index {
         best.sort_unstable_by_key(|(job, _)| *job);
         best.dedup_by_key(|(job, _)| *job);
         for (number, chunk) in self.all().into_iter().rev() {
-            for (offset, (cell, instant)) in (0..).zip(chunk.cells.iter().zip(&chunk.instants)) {
-                let cell = cell.load(Ordering::Acquire);
+            for (offset, cell, instant) in chunk.rows() {
                 let owner = owner_of(cell);
                 let Ok(place) = best.binary_search_by_key(&owner, |(job, _)| *job) else { continue };
-                let instant = instant.load(Ordering::Relaxed);
                 let may_be_there = match Stand::of(cell) {
                     Stand::Absent => false,
                     Stand::Unfolded(Status::Pending) => instant <= now,
@@ -233,13 +179,12 @@ impl Index {
         let (from, to) = (seconds(range.0), seconds(range.1));
         let mut best: BinaryHeap<Entry> = BinaryHeap::new();
         for (number, chunk) in self.all() {
-            if chunk.span.0.load(Ordering::Acquire) >= to || chunk.span.1.load(Ordering::Acquire) < from {
+            let (first, last) = chunk.span();
+            if first >= to || last < from {
                 continue;
             }
-            for (offset, (cell, instant)) in (0..).zip(chunk.cells.iter().zip(&chunk.instants)) {
-                let cell = cell.load(Ordering::Acquire);
+            for (offset, cell, instant) in chunk.rows() {
                 let owner = owner_of(cell);
-                let instant = instant.load(Ordering::Relaxed);
                 if !(from..to).contains(&instant) || job.is_some_and(|job| job != owner) {
                     continue;
                 }
@@ -285,8 +230,7 @@ impl Index {
 
     fn each(&self, mut take: impl FnMut(Seq, JobKey, Stand)) {
         for (number, chunk) in self.all() {
-            for (offset, cell) in (0..).zip(&chunk.cells) {
-                let cell = cell.load(Ordering::Acquire);
+            for (offset, cell, _) in chunk.rows() {
                 if cell != 0 {
                     take(Seq(number * CHUNK_LEN + offset), owner_of(cell), Stand::of(cell));
                 }
@@ -304,11 +248,16 @@ pub(super) struct IndexWriter {
     /// How many rows are in the present lot, and how many lots are full in this fold.
     lot_len: u32,
     lots: u16,
+    /// How many chunks there were when they were made smaller last, as they were loaded.
+    loaded: usize,
 }
+
+/// How many chunks are loaded before they are made smaller.
+const LOADED_AT_ONCE: usize = 256;
 
 impl IndexWriter {
     pub(super) fn new(index: Arc<Index>) -> IndexWriter {
-        IndexWriter { index, last: [None, None], lot_len: 0, lots: 0 }
+        IndexWriter { index, last: [None, None], lot_len: 0, lots: 0, loaded: 0 }
     }
 
     /// The index that it changes.
@@ -346,6 +295,12 @@ impl IndexWriter {
 
     /// A row is about to be written, as new or once more.
     pub(super) fn note(&mut self, seq: Seq, key: &ExecutionKey, status: Status) {
+        if !self.chunk(seq).has(seq) {
+            // Rows that come get higher numbers than those of which few are left; what is written once more has its place.
+            let whole = Arc::new(self.chunk(seq).whole());
+            self.index.lock().insert(seq.0 / CHUNK_LEN, whole);
+            self.last = [None, None];
+        }
         self.chunk(seq).set(seq, key.job, seconds(key.instant), Stand::Unfolded(status));
     }
 
@@ -371,22 +326,33 @@ impl IndexWriter {
         self.chunk(seq).turn(seq, Stand::Stuck);
     }
 
-    /// Lets go of what was folded: nobody reads from so old a state of the store any more.
+    /// Lets go of what was folded: nobody reads from so old a state of the store any more. Of what is old the few rows that
+    /// are left keep no more room than they need; whoever reads has the chunk as it was.
     pub(super) fn clear_folded(&mut self) {
         (self.last, self.lots) = ([None, None], 0);
         let mut chunks = self.index.lock();
         let newest = chunks.last_key_value().map(|(&number, _)| number);
         chunks.retain(|&number, chunk| {
-            let mut is_used = Some(number) == newest;
-            for cell in &chunk.cells {
-                match Stand::of(cell.load(Ordering::Acquire)) {
-                    Stand::Absent => {}
-                    Stand::Folded(_) => cell.store(0, Ordering::Release),
-                    Stand::Unfolded(_) | Stand::Stuck => is_used = true,
-                }
+            let left = chunk.clear_folded();
+            if Some(number) == newest {
+                return true;
             }
-            is_used
+            if left > 0
+                && let Some(smaller) = chunk.smaller(left)
+            {
+                *chunk = Arc::new(smaller);
+            }
+            left > 0
         });
+    }
+
+    /// A row of the ledger was read at the start, in the order of their numbers. Of most there may be few in each chunk.
+    pub(super) fn load(&mut self, seq: Seq, key: &ExecutionKey, status: Status) {
+        self.note(seq, key, status);
+        if self.index.lock().len() >= self.loaded + LOADED_AT_ONCE {
+            self.clear_folded();
+            self.loaded = self.index.lock().len();
+        }
     }
 
     fn chunk(&mut self, seq: Seq) -> &Chunk {
@@ -494,5 +460,47 @@ mod tests {
         writer.give_up(Seq(CHUNK_LEN + 5));
         assert_eq!(index.finished().len() as u64, 2 * CHUNK_LEN - 6);
         assert_eq!(index.owners().collect::<Vec<_>>(), [JobKey(7)]);
+    }
+
+    #[test]
+    fn a_row_that_waits_for_long_keeps_little_room_while_others_come_and_go() {
+        let mut writer = IndexWriter::new(Arc::default());
+        let index = Arc::clone(writer.index());
+        let end = Entry::behind(&key(u64::MAX, i64::MAX));
+        let chunks = 500;
+        let waiting = |number: u64| number * CHUNK_LEN + number % CHUNK_LEN;
+        for number in 0..chunks {
+            for seq in number * CHUNK_LEN..(number + 1) * CHUNK_LEN {
+                let status = if seq == waiting(number) { Status::Pending } else { Status::Success };
+                writer.note(Seq(seq), &key(7, i64::try_from(number).expect("it is small")), status);
+            }
+            let ended = (number * CHUNK_LEN..(number + 1) * CHUNK_LEN).filter(|seq| *seq != waiting(number));
+            writer.fold(ended.map(Seq));
+            writer.clear_folded();
+        }
+        let room = |index: &Index| index.all().iter().map(|(_, chunk)| chunk.room()).sum::<usize>();
+        assert!(room(&index) < 300 * chunks as usize + 50_000, "{} bytes for {chunks} rows", room(&index));
+        let pending = Wanted { status: Some(Status::Pending), ..all() };
+        assert_eq!(seqs(&index, pending, end, 3), [499, 498, 497].map(waiting));
+        assert_eq!(index.newest(all(), end, usize::MAX / 2).len() as u64, chunks);
+        // They are found as others are, end, and come back.
+        writer.note(Seq(waiting(3)), &key(7, 3), Status::Failed);
+        writer.forget(Seq(waiting(4)));
+        assert_eq!(index.finished(), [(JobKey(7), Seq(waiting(3)))]);
+        assert_eq!(index.newest(all(), end, usize::MAX / 2).len() as u64, chunks - 1);
+        writer.note(Seq(5 * CHUNK_LEN + 4_000), &key(8, 5), Status::Pending);
+        assert_eq!(seqs(&index, Wanted { job: Some(JobKey(8)), ..all() }, end, 9), [5 * CHUNK_LEN + 4_000]);
+        assert_eq!(index.newest(all(), end, usize::MAX / 2).len() as u64, chunks);
+        writer.fold([Seq(waiting(3))].into_iter());
+        writer.clear_folded();
+        assert_eq!(index.all().len() as u64, chunks - 2, "of two nothing is left");
+        // The same from disk, as a start finds them.
+        let mut loaded = IndexWriter::new(Arc::default());
+        for number in 0..chunks * 4 {
+            loaded.load(Seq(waiting(number)), &key(7, 1), Status::Pending);
+        }
+        let most = (LOADED_AT_ONCE + 1) * Chunk::new().room();
+        assert!(room(loaded.index()) < most + 300 * 4 * chunks as usize, "{}", room(loaded.index()));
+        assert_eq!(loaded.index().newest(pending, end, usize::MAX / 2).len() as u64, chunks * 4);
     }
 }

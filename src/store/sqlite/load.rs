@@ -114,7 +114,7 @@ fn read_ledger(connection: &Connection, index: &mut IndexWriter) -> rusqlite::Re
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
         let row = rows::read_ledger(row)?;
-        index.note(row.seq, &row.key, row.record.status);
+        index.load(row.seq, &row.key, row.record.status);
         ledger.newest = ledger.newest.max(row.record.executed.map(|at| at.0));
         if row.record.status == Status::Pending {
             ledger.unfinished.push(row);

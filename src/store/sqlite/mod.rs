@@ -3,7 +3,7 @@
 //!
 //! In reading order: `open` (which file is ours), `migrations` and `rows` (what is in it), `load` (a start), `writer`
 //! with `commit`, and `fold`, `retention`, `ageing`, `checkpoint` beside it, each a `chore`, `reader` with `history`
-//! (pages), `strips`, `single` executions and `series`; `index` with `stand`, `rollups`,
+//! (pages), `strips`, `single` executions and `series`; `index` with `chunk` and `stand`, `rollups`,
 //! `tombstones`, `secrets`, which `reseal` gives another key, and tokens in a `token_file`. `spoken` is how SQLite carries out what the other tables say. A `backup` is a copy of all of it, made as `copying` says, out of a `part`, with a `seal`;
 //! `whole` tells whether a file is one, `look` what is in it and whether its tables fit together (`invariants`, `sums`), and `restore`
 //! puts it in place of a database. Into a file, or out of it, everything is `moving` in a migration. `fill` makes a long history for measurements, `alone` measures SQLite itself, `subject` takes the steps of the threads one by one for tests.
@@ -15,6 +15,7 @@ mod backup;
 mod backup_tests;
 mod checkpoint;
 mod chore;
+mod chunk;
 mod commit;
 mod copying;
 mod fill;
