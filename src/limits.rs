@@ -243,6 +243,8 @@ pub const REPLY_TIME_MAX: Duration = Duration::from_secs(10);
 pub const LEFT_TIME_MAX: Duration = Duration::from_secs(1);
 /// When there is no room for another client, one that has been behind for so long is closed for it.
 pub const BEHIND_MIN: Duration = Duration::from_secs(5);
+/// But not if it takes so many bytes a second.
+pub const BEHIND_PACE_MIN: u64 = 64 * 1024;
 /// How many bytes a second a client must read while there is something for it.
 pub const ANSWER_PACE_MIN: usize = 1024;
 /// The time over which that is measured. Systems pass large amounts on at once, and nothing in between.

@@ -172,26 +172,61 @@ fn a_node_that_lacks_the_key_of_secrets_ends_by_itself_and_others_have_what_it_h
     let mut without_key = on(&url, &["--node", "second"]);
     without_key.stderr(std::fs::File::create(&log).expect("a file"));
     let mut second = Server::spawn_quietly(without_key);
-    let flags = ["--secrets-key", key];
-    let first = serve(&url, &flags);
+    let first = serve(&url, &["--secrets-key", key]);
+    let third = serve(&url, &["--secrets-key", key, "--node", "third"]);
+    let of_three = |node: usize| first.api.get("/api/nodes")["nodes"][node]["shards"].as_u64().unwrap_or_default();
+    until("each has its share", || (0..3).all(|node| of_three(node) >= 80).then_some(()));
     let body = |path: &str| {
         let api = receiver.url(path);
         json!({ "schedule": "* * * * * *", "api": api, "type": "ATLEAST_ONCE", "auth": { "bearer": "b" } }).to_string()
     };
     let create = || first.api.send("POST", "/api/jobs", Some(&body("/sealed")));
-    // Those that the other node would have to seal it refuses.
-    until("a job with a secret is made", || (create().status == 201).then_some(()));
+    // Those that the other node would have to seal it refuses. So many that each of the others gets one.
+    for _ in 0..40 {
+        until("a job with a secret is made", || (create().status == 201).then_some(()));
+    }
     assert!(second.ended().is_none(), "it serves what it can read");
     first.stop();
     let status = until("the node ends that cannot read what it takes over", || second.ended());
     assert_eq!(status.code(), Some(1));
     let said = std::fs::read_to_string(&log).expect("a text");
     assert!(said.contains("it holds secrets, and no key was given; --secrets-key FILE names it"), "{said}");
-    let again = serve(&url, &flags);
     let begun = now_s() + 2;
     let goes_on = || arrived(&receiver).keys().any(|(_, second)| *second >= begun).then_some(());
     until("its jobs go on", goes_on);
-    again.stop();
+    third.stop();
+}
+
+#[test]
+fn a_node_that_lacks_the_key_of_secrets_and_is_alone_goes_on_with_what_it_can_read() {
+    let Some(url) = Postgres::database() else { return };
+    let receiver = Receiver::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("key");
+    let key = key.to_str().expect("a text");
+    assert_eq!(Server::refused(command(&["secrets", "init", key])).code, Some(0));
+    let mut without_key = serve(&url, &["--node", "second"]);
+    let first = serve(&url, &["--secrets-key", key]);
+    let has_half = || without_key.api.get("/api/nodes")["nodes"][1]["shards"] == 128;
+    until("each has its share", || has_half().then_some(()));
+    // Each node makes jobs in what it has.
+    without_key.api.create("* * * * * *", &receiver.url("/a"));
+    let sealed = json!({
+        "schedule": "@yearly", "api": receiver.url("/x"), "type": "ATLEAST_ONCE", "auth": { "bearer": "b" },
+    });
+    let create = || first.api.send("POST", "/api/jobs", Some(&sealed.to_string()));
+    until("a job with a secret is made", || (create().status == 201).then_some(()));
+    first.stop();
+    let health = until("it says what it lacks", || {
+        let health = without_key.api.send("GET", "/api/health", None);
+        health.text.contains("no key was given").then_some(health)
+    });
+    assert_eq!((health.status, without_key.api.send("GET", "/readyz", None).status), (503, 200), "{health:?}");
+    assert!(without_key.ended().is_none());
+    let begun = now_s() + 2;
+    let goes_on = || arrived(&receiver).keys().any(|(_, second)| *second >= begun).then_some(());
+    until("jobs that it had go on", goes_on);
+    without_key.stop();
 }
 
 #[test]

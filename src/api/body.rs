@@ -123,14 +123,20 @@ fn in_words_of_json(mut what: String) -> String {
     what
 }
 
+/// Of a longer name none is looked for that is like it.
+const NAME_LIKE_LEN_MAX: usize = 100;
+
 /// For a name that is not known, the known one that is most like it: it was meant, more likely than not.
 fn nearest_name(what: &str) -> Option<String> {
     let (unknown, known) = what.strip_prefix("unknown field `")?.split_once("`, expected ")?;
     let names = known.split('`').skip(1).step_by(2);
-    let likeness = |name: &str| strsim::jaro_winkler(name, unknown);
-    let nearest = names.max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
-    let unknown = shortened(unknown);
-    (likeness(nearest) > 0.8).then(|| format!("unknown field `{unknown}`: did you mean `{nearest}`?"))
+    // No name is that long, and likeness costs by the length of both.
+    if unknown.len() > NAME_LIKE_LEN_MAX {
+        return None;
+    }
+    let likeness = names.map(|name| (strsim::jaro_winkler(name, unknown), name));
+    let (likeness, nearest) = likeness.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    (likeness > 0.8).then(|| format!("unknown field `{unknown}`: did you mean `{nearest}`?"))
 }
 
 /// How long a pointer to what is wrong may be.

@@ -1,6 +1,8 @@
 //! Owns the export: everything the jobs and calendars are, as one JSON object a line.
 //! It must not keep anything between two pieces: each piece shows what there is when it is made.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -23,8 +25,8 @@ pub(super) const LINES: &str = "application/x-ndjson";
 /// What is still to be exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Export {
-    /// The calendars, as jobs name them.
-    Calendars,
+    /// The calendars behind this one, in the order of their names, and all jobs.
+    Calendars(Option<Arc<str>>),
     /// Jobs, in order of creation, behind this one.
     Jobs(Option<JobKey>),
 }
@@ -35,7 +37,7 @@ pub(super) fn all(matched: &Matched<'_>) -> Result<Call, ApiError> {
     if matched.request.method == Method::Head {
         return Ok(Call::Ready(Response { content_type: LINES, ..Response::unmade(Status::OK) }));
     }
-    Ok(Call::Stream(Stream::Export(Export::Calendars)))
+    Ok(Call::Stream(Stream::Export(Export::Calendars(None))))
 }
 
 /// A line of the export.
@@ -70,9 +72,15 @@ impl Export {
     /// Makes the next piece. `views`: the jobs behind the last one, as many as there may be in a piece.
     pub fn piece(&self, calendars: &Calendars, views: &[JobView]) -> Piece {
         match self {
-            Export::Calendars => {
-                let mut bytes = Vec::new();
-                for (name, dates) in calendars.iter() {
+            Export::Calendars(after) => {
+                let (mut bytes, mut last) = (Vec::new(), None);
+                for (name, dates) in calendars.behind(after.as_deref()) {
+                    // Each may have thousands of dates.
+                    if bytes.len() >= PIECE_LEN_MAX {
+                        let rest = last.map(|last| Stream::Export(Export::Calendars(Some(last))));
+                        return Piece { bytes, rest };
+                    }
+                    last = Some(Arc::clone(name));
                     let calendar = Some(CalendarBody::of(name, dates));
                     let (job, job_id, created_at, anchor) = (None, None, None, None);
                     line(&mut bytes, &Line { calendar, job, job_id, created_at, anchor, runs: None, paused: None });

@@ -106,8 +106,9 @@ impl Patch {
                 members.remove(secret);
             }
         }
-        // One that was drawn is kept all the same.
-        if !self.members.contains_key("spreadSeed") {
+        // For another schedule one is drawn anew. One that was drawn for this is kept all the same.
+        let of_schedule = ["schedule", "runAt", "runAfterMs", "spreadSeconds"];
+        if !self.members.contains_key("spreadSeed") && of_schedule.iter().any(|of| self.members.contains_key(*of)) {
             members.remove("spreadSeed");
         }
         for (name, patch) in &self.members {
@@ -122,11 +123,13 @@ impl Patch {
         }
         let text = serde_json::to_vec(&members).expect("an object of JSON values");
         let definition: Definition = body::parse(&text)?;
-        let spec = JobSpec::compile(&definition, context)?;
+        // What is not named may be as deep as it was.
+        let depth = if self.members.contains_key("json") { context.json_depth_max } else { usize::MAX };
+        let spec = JobSpec::compile(&definition, &Context { json_depth_max: depth, ..*context })?;
         if !spec.has_schedule_of(&revision.spec) {
             spec.check_future(context.now.floor())?;
         }
-        let keep_active = !self.members.contains_key("active");
+        let keep_active = definition.active.is_none() || !self.members.contains_key("active");
         // What it was made over must still be so when it is done, and be one of those that it may be made over.
         let is_meant = self.expected.as_ref().is_none_or(|expected| expected.contains(&revision.number));
         let expected: Option<Box<[u32]>> = Some(if is_meant { Box::new([revision.number]) } else { Box::default() });

@@ -112,7 +112,7 @@ const LOOPS: [&str; 4] = ["for", "while", "until", "case"];
 /// # Errors
 /// Why nothing can be made of it.
 pub(crate) fn read(line: &str) -> Result<Sent, String> {
-    let commands = run_by_shells(shell::commands(line));
+    let commands = run_by_shells(shell::commands(line))?;
     if let Some(word) = commands.iter().find_map(|words| LOOPS.iter().find(|word| words[0] == **word)) {
         return Err(format!("how often the shell runs it ({word}) is not known"));
     }
@@ -130,9 +130,7 @@ pub(crate) fn read(line: &str) -> Result<Sent, String> {
             sent.left_out(&left.join(" "));
         }
     }
-    if let Some(unknown) = shell::unknown(line) {
-        return Err(format!("what the shell makes of {unknown} is not known"));
-    }
+    known(line)?;
     let rest = &command[start + 1..];
     let mut request = Request::default();
     if command[start].ends_with("wget") {
@@ -145,7 +143,7 @@ pub(crate) fn read(line: &str) -> Result<Sent, String> {
 }
 
 /// The commands, with those in place of `sh -c '...'` that it runs.
-fn run_by_shells(commands: Vec<Vec<String>>) -> Vec<Vec<String>> {
+fn run_by_shells(commands: Vec<Vec<String>>) -> Result<Vec<Vec<String>>, String> {
     let is_shell = |word: &String| matches!(word.rsplit('/').next(), Some("sh" | "bash" | "dash" | "ash" | "zsh"));
     let is_flag = |word: &str| word.starts_with('-') && !word.starts_with("--") && word.ends_with('c');
     let mut all = Vec::new();
@@ -153,11 +151,22 @@ fn run_by_shells(commands: Vec<Vec<String>>) -> Vec<Vec<String>> {
         let flag = words.iter().position(is_shell).map(|shell| shell + 1);
         let flag = flag.filter(|&flag| words.get(flag).is_some_and(|word| is_flag(word)));
         match flag.and_then(|flag| words.get(flag + 1)) {
-            Some(line) => all.extend(shell::commands(line)),
+            Some(line) => {
+                known(line)?;
+                all.extend(shell::commands(line));
+            }
             None => all.push(words),
         }
     }
-    all
+    Ok(all)
+}
+
+/// Nothing in a line is the shell's to say.
+fn known(line: &str) -> Result<(), String> {
+    match shell::unknown(line) {
+        Some(unknown) => Err(format!("what the shell makes of {unknown} is not known")),
+        None => Ok(()),
+    }
 }
 
 /// Reads the words behind the program's name.
@@ -306,6 +315,8 @@ mod tests {
             "/bin/backup.sh",
             "curl https://a https://b",
             "curl -d @file https://a",
+            "bash -c 'curl -H \"Authorization: Bearer $TOKEN\" https://a/x'",
+            "sh -c 'curl https://a/$(hostname)'",
             "curl --json @file https://a",
             "curl -b cookies.txt https://a",
             "curl -F a=@b https://a",

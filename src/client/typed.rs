@@ -1,6 +1,7 @@
 //! Owns showing somebody what he typed, with the member underlined that the server does not like.
 //! It must not judge.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -17,17 +18,19 @@ impl Typed {
     /// The command line as it was typed; each of `members` has its path and the text that was given for it.
     pub(crate) fn command(members: &[(&str, &str)]) -> Typed {
         let mut text = String::new();
-        let mut found = Vec::new();
+        let (mut found, mut last) = (Vec::new(), String::new());
         for (place, argument) in std::env::args().enumerate() {
             if place > 0 {
                 text.push(' ');
             }
             let start = text.len();
-            text.push_str(&quoted(if place == 0 { "punctual" } else { &argument }));
+            let shown = if place == 0 { "punctual".into() } else { hidden(&last, &argument) };
+            text.push_str(&quoted(&shown));
             let range = start..text.len();
             let given =
                 members.iter().filter(|(_, value)| argument == *value || argument.ends_with(&format!("={value}")));
             found.extend(given.map(|(path, _)| ((*path).to_owned(), range.clone())));
+            last = argument;
         }
         Typed::Command { text, members: found }
     }
@@ -53,6 +56,18 @@ impl Typed {
             }
         }
     }
+}
+
+/// A word of a command line without what is secret in it: what is printed may be kept in a log for long.
+fn hidden<'a>(last: &str, word: &'a str) -> Cow<'a, str> {
+    const SECRETS: [&str; 4] = ["token", "password", "signingSecret", "url"];
+    if last == "--token" {
+        return "***".into();
+    }
+    let pair = word.strip_prefix("--set=").unwrap_or(word.trim_start_matches("--"));
+    let Some((member, value)) = pair.split_once('=') else { return word.into() };
+    let is_secret = SECRETS.contains(&member) || member.starts_with("auth.") || member.starts_with("secretHeaders.");
+    if is_secret { format!("{}***", &word[..word.len() - value.len()]).into() } else { word.into() }
 }
 
 /// As wide as what is in front, and as what is meant.
@@ -99,6 +114,22 @@ pub(crate) fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for (last, word, shown) in [
+            ("--token", "pun_a_x", "***"),
+            ("create", "--token=pun_a_x", "--token=***"),
+            ("--set", "password=hunter2", "password=***"),
+            ("set", "--set=auth.bearer=a=b", "--set=auth.bearer=***"),
+            ("--set", "secretHeaders.X-Key=k", "secretHeaders.X-Key=***"),
+            ("--set", "headers.X-Key=k", "headers.X-Key=k"),
+            ("create", "http://a/?token=x", "http://a/?token=x"),
+            ("create", "plain", "plain"),
+        ] {
+            assert_eq!(hidden(last, word), shown);
+        }
+    }
 
     #[test]
     fn a_member_is_found_in_yaml_and_in_json() {

@@ -156,6 +156,16 @@ impl Names {
     }
 }
 
+impl Names {
+    /// This address connected and was of use.
+    pub(super) fn vouch(&mut self, host: &str, address: IpAddr) {
+        if let Some(entry) = self.entries.get_mut(host).filter(|entry| entry.useless.contains(&address)) {
+            entry.useless.retain(|&other| other != address);
+            entry.order_anew();
+        }
+    }
+}
+
 impl Entry {
     fn order_anew(&mut self) {
         let found = self.found.take();
@@ -293,6 +303,9 @@ mod tests {
             names.shun(HOST, begins);
             assert_eq!(order(&mut names), expected);
         }
+        let last = order(&mut names)[2];
+        names.vouch(HOST, last);
+        assert_eq!(order(&mut names)[0], last, "it is of use, and the others are not");
         names.prefer(HOST, first);
         assert_eq!(order(&mut names)[0], first, "it is of use again");
         names.note(HOST, Ok(vec![second]), MonoUs(1), MonoUs(1));

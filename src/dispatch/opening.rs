@@ -217,9 +217,20 @@ impl Driver {
     pub(super) fn shun(&mut self, link_id: u32) {
         let link = &self.board.links[link_id as usize];
         let peer = &mut self.board.peers[link.peer as usize];
-        if let Stage::Securing(address) = link.stage {
+        // While others to the same target are ready it is that one connection that went wrong.
+        if let Stage::Securing(address) = link.stage
+            && peer.open == peer.connecting
+        {
             peer.preferred = peer.preferred.filter(|&preferred| preferred != address);
             self.setup.resolver.shun(&peer.host, address);
+        }
+    }
+
+    /// A connection has shaken hands: its address is of use, whatever was thought of it.
+    pub(super) fn vouch(&mut self, link_id: u32) {
+        let link = &self.board.links[link_id as usize];
+        if let Stage::Securing(address) = link.stage {
+            self.setup.resolver.vouch(&self.board.peers[link.peer as usize].host, address);
         }
     }
 }

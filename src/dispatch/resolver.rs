@@ -121,6 +121,11 @@ impl Resolver {
         self.0.0.lock().names.shun(host, address);
     }
 
+    /// This address of `host` is of use.
+    pub(super) fn vouch(&self, host: &str, address: IpAddr) {
+        self.0.0.lock().names.vouch(host, address);
+    }
+
     /// How many lookups were made.
     pub(super) fn lookups(&self) -> u64 {
         self.0.0.count.load(Ordering::Relaxed)

@@ -77,7 +77,9 @@ impl Driver {
             }
             return self.finish(id, Outcome::TimedOut(format!("{what} {}", within(limits.whole))), now);
         };
-        self.shun(link_id);
+        if !whole {
+            self.shun(link_id);
+        }
         let outcome = match &self.board.links[link_id as usize].stage {
             // It was connected after the limit was set.
             Stage::Busy(_) if !whole => return self.board.deadlines.set(id, limit),
@@ -150,7 +152,10 @@ impl Driver {
         let link = &mut self.board.links[id as usize];
         let flight = link.flight.expect("only a connection in use shakes hands");
         match link.handshake() {
-            Ok(true) => self.note_ready(id, flight),
+            Ok(true) => {
+                self.vouch(id);
+                self.note_ready(id, flight);
+            }
             Ok(false) => {}
             Err(error) => {
                 let why = describe(&error);

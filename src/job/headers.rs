@@ -119,6 +119,11 @@ pub(super) fn check<'a>(
     headers: impl Iterator<Item = (&'a HeaderName, usize)>,
     has_auth: bool,
 ) -> Result<(), FieldError> {
+    let headers: Vec<_> = headers.collect();
+    if headers.len() > TARGET_HEADERS_MAX {
+        let why = format_args!("expected at most {TARGET_HEADERS_MAX} headers, got {}", headers.len());
+        return Err(FieldError::new(member, why));
+    }
     let (mut names, mut bytes) = (Vec::new(), 0);
     for (name, value_len) in headers {
         if names.contains(&name) {
@@ -129,10 +134,6 @@ pub(super) fn check<'a>(
         }
         names.push(name);
         bytes += name.as_str().len() + value_len;
-    }
-    if names.len() > TARGET_HEADERS_MAX {
-        let why = format_args!("expected at most {TARGET_HEADERS_MAX} headers, got {}", names.len());
-        return Err(FieldError::new(member, why));
     }
     if bytes > TARGET_HEADERS_LEN_MAX {
         let why = format_args!("expected at most {TARGET_HEADERS_LEN_MAX} bytes of names and values, got {bytes}");

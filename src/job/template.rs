@@ -46,6 +46,8 @@ enum Piece {
 
 const OPEN: &str = "{{";
 const CLOSE: &str = "}}";
+/// What is longer is no name, white space around it included.
+const NAME_LEN_MAX: usize = 128;
 
 impl Template {
     /// A text that is sent as it is.
@@ -57,13 +59,16 @@ impl Template {
     /// template of somebody else's, is text.
     pub(super) fn compile(member: &'static str, text: &str) -> Result<Template, FieldError> {
         let mut pieces = Vec::new();
-        let mut start = 0;
-        let mut at = 0;
+        let (mut start, mut at, mut close) = (0, 0, 0);
         while let Some(open) = text[at..].find(OPEN).map(|found| at + found) {
             let inside = open + OPEN.len();
-            let Some(close) = text[inside..].find(CLOSE).map(|found| inside + found) else { break };
+            // It is looked for once: there may be thousands of braces before it.
+            if close < inside {
+                let Some(found) = text[inside..].find(CLOSE) else { break };
+                close = inside + found;
+            }
             let name = &text[inside..close];
-            if !is_word(name.trim()) {
+            if name.len() > NAME_LEN_MAX || !is_word(name.trim()) {
                 // A brace more may open one that is meant.
                 at = open + 1;
                 continue;
@@ -135,6 +140,8 @@ mod tests {
             ("}} {{attempt", "}} {{attempt"),
             ("{{#if x}}{{/if}}{{}}{{ }}{{1}}", "{{#if x}}{{/if}}{{}}{{ }}{{1}}"),
             ("{{#{{attempt}}", "{{#<attempt>"),
+            ("{{{{{{{{attempt}}{{{{", "{{{{{{<attempt>{{{{"),
+            (&format!("{{{{{}}}}}{{{{attempt}}}}", "x".repeat(200)), &format!("{{{{{}}}}}<attempt>", "x".repeat(200))),
             ("\u{fc}{{attempt}}\u{fc}", "\u{fc}<attempt>\u{fc}"),
         ] {
             let template = Template::compile("body", text).expect(text);

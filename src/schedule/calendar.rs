@@ -52,7 +52,8 @@ enum Rule {
 }
 
 /// Times of a day, on days that are looked at one by one. A look at a day costs some ten nanoseconds, and the crate a
-/// thousand to find one; so a day that never comes costs half a millisecond, once.
+/// thousand to find one; so a day that never comes costs half a
+/// millisecond, once, and with all special days that there are a few.
 #[derive(Clone, Debug)]
 struct Days {
     /// The times, on any day.
@@ -152,8 +153,12 @@ impl Days {
     }
 
     fn choose(&self, date: NaiveDate) -> bool {
-        let (day, weekday) = (self.day.select(date), self.weekday.select(date));
-        if self.either { day || weekday } else { day && weekday }
+        // What costs less first: there may be ninety special days in a field.
+        let (few, many) = match self.day.special().len() <= self.weekday.special().len() {
+            true => (&self.day, &self.weekday),
+            false => (&self.weekday, &self.day),
+        };
+        if self.either { few.select(date) || many.select(date) } else { few.select(date) && many.select(date) }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Bound;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -177,6 +178,12 @@ impl Calendars {
     pub fn get(&self, name: &str) -> Option<NamedDates> {
         let (name, dates) = self.0.get_key_value(name)?;
         Some(NamedDates { name: Arc::clone(name), dates: Arc::clone(dates) })
+    }
+
+    /// Those behind one of this name, in the order of their names.
+    pub fn behind(&self, after: Option<&str>) -> impl Iterator<Item = (&Arc<str>, &Arc<Dates>)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.0.range::<str, _>((from, Bound::Unbounded))
     }
 
     /// Every calendar, in the order of their names.

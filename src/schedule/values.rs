@@ -56,7 +56,11 @@ impl Values {
             values.numbered |=
                 item.split(['/', '#']).next().is_some_and(|base| base.contains(|c: char| c.is_ascii_digit()));
             if SpecialDay::is_meant(field, item) {
-                values.special.push(special(field, item)?);
+                let special = special(field, item)?;
+                // Each is looked at on every date.
+                if !values.special.contains(&special) {
+                    values.special.push(special);
+                }
             } else {
                 values.add_item(item, place, seed)?;
             }

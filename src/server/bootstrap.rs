@@ -2,8 +2,8 @@
 //! It must not add one where there is one that counts, nor bring back one that was revoked.
 
 use std::fmt::Display;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::access::made;
@@ -68,7 +68,7 @@ fn read(path: &Path) -> Result<Option<TokenText>, String> {
     let expected = "expected a token that may administer, such as `punctual token create` prints";
     match fs::read_to_string(path) {
         // A start was cut short as it wrote it.
-        Ok(kept) if kept.is_empty() => Ok(None),
+        Ok(kept) if kept.is_empty() && path.is_file() => Ok(None),
         Ok(kept) => {
             let kept = TokenText::read(kept.trim()).filter(|token| token.scope() == Some(Scope::Admin));
             kept.map(Some).ok_or_else(|| failed(path, "read a token from", &expected))
@@ -84,8 +84,15 @@ fn failed(path: &Path, what: &str, why: &dyn Display) -> String {
 
 /// On disk before the token counts: nobody else knows it.
 fn write(path: &Path, text: &TokenText) -> io::Result<()> {
-    if path.try_exists()? {
-        fs::remove_file(path)?;
-    }
-    durable::write_new(path, format!("{}\n", text.expose()).as_bytes())
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    let written = writeln!(file, "{}", text.expose()).and_then(|()| file.sync_all());
+    // Half of it would be taken for somebody's.
+    written.inspect_err(|_| drop(file.set_len(0)))?;
+    // Not everywhere can that be done.
+    drop(durable::sync_folder(path));
+    Ok(())
 }

@@ -724,7 +724,7 @@ fn piece(engine: &mut Engine, now: Now, stream: Stream) -> Given {
     match stream {
         Stream::Export(export) => {
             let views = match export {
-                Export::Calendars => Vec::new(),
+                Export::Calendars(_) => Vec::new(),
                 Export::Jobs(after) => engine.core().jobs_after(after, PIECE_JOBS_MAX, now.wall),
             };
             Given::Piece(export.piece(engine.core().calendars(), &views))

@@ -473,9 +473,9 @@ impl Connection {
         self.since = mono;
     }
 
-    /// Since when its client has been behind with what it is answered, if it is.
-    pub(super) fn behind_since(&self) -> Option<MonoUs> {
-        self.output.behind_since()
+    /// How many bytes a second its client takes, if it has been behind with what it is answered for as long as that.
+    pub(super) fn pace_behind(&self, mono: MonoUs, least: Duration) -> Option<u64> {
+        self.output.pace_behind(mono, least)
     }
 
     /// How many bytes are unsent.

@@ -16,8 +16,8 @@ use crate::api::Stream;
 use crate::core::RequestId;
 use crate::http::{Refusal, Request, Response};
 use crate::limits::{
-    ACCEPTS_PER_TURN_MAX, BEHIND_MIN, CONNECTIONS_MAX, EVENT_CLIENTS_MAX, EXPIRIES_PER_TURN_MAX, LARGE_BODIES_MAX,
-    PIECES_PER_TURN_MAX, REQUESTS_AT_ONCE_MAX,
+    ACCEPTS_PER_TURN_MAX, BEHIND_MIN, BEHIND_PACE_MIN, CONNECTIONS_MAX, EVENT_CLIENTS_MAX, EXPIRIES_PER_TURN_MAX,
+    LARGE_BODIES_MAX, PIECES_PER_TURN_MAX, REQUESTS_AT_ONCE_MAX,
 };
 use crate::time::{DeadlineHeap, MonoUs};
 
@@ -201,7 +201,7 @@ impl Connections {
 
     /// Makes room for another client. What is dubious goes first, the oldest before the others: a request that is not
     /// whole is from a client that trickles, and whoever waits is likelier to be served well. Then what is at rest, and then who
-    /// has been behind with his answer for longest: whoever reads just fast enough must not shut all others out.
+    /// takes what he is answered slowest: whoever reads just fast enough must not shut all others out.
     pub(super) fn evict(&mut self, mono: MonoUs) -> bool {
         let oldest = |is_meant: fn(&Connection) -> bool| {
             let mut slots = self.deadlines.ascending().map(|(_, slot)| slot);
@@ -209,8 +209,8 @@ impl Connections {
         };
         let behind = || {
             let all = self.all.iter().filter(|(slot, _)| !self.listeners.contains(&small(*slot)));
-            let all = all.filter_map(|(slot, connection)| Some((connection.behind_since()?, small(slot))));
-            all.min().filter(|(since, _)| mono >= since.plus(BEHIND_MIN)).map(|(_, slot)| slot)
+            let all = all.filter_map(|(slot, of)| Some((of.pace_behind(mono, BEHIND_MIN)?, small(slot))));
+            all.min().filter(|(pace, _)| *pace < BEHIND_PACE_MIN).map(|(_, slot)| slot)
         };
         let found = oldest(Connection::is_dubious).or_else(|| oldest(Connection::is_idle)).or_else(behind);
         let Some(slot) = found else { return false };

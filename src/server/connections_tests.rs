@@ -419,7 +419,7 @@ fn all_clients_together_hold_no_more_unsent_than_they_may() {
 }
 
 #[test]
-fn who_is_behind_with_an_answer_for_long_makes_room_for_others_and_the_one_that_is_so_longest_goes_first() {
+fn who_is_behind_with_an_answer_for_long_makes_room_for_others() {
     let mut world = World::new();
     let request = "GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(500);
     let mut behind = Vec::new();

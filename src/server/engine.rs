@@ -562,6 +562,11 @@ impl Engine {
 
     /// Why the server is not healthy, if so.
     pub(super) fn trouble(&self, mono: MonoUs) -> Option<String> {
+        self.closed(mono).or_else(|| self.nodes.as_ref().and_then(|nodes| nodes.unread()))
+    }
+
+    /// Why clients had better ask elsewhere, if so.
+    fn closed(&self, mono: MonoUs) -> Option<String> {
         if self.draining {
             return Some("the server is stopping".to_owned());
         }
@@ -590,7 +595,7 @@ impl Engine {
 
     /// Whether clients may come: all is well, and this server is not about to be gone.
     pub(super) fn is_ready(&self, mono: MonoUs) -> bool {
-        self.trouble(mono).is_none() && !self.nodes.as_ref().is_some_and(|nodes| nodes.is_leaving())
+        self.closed(mono).is_none() && !self.nodes.as_ref().is_some_and(|nodes| nodes.is_leaving())
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -8,7 +8,7 @@ use super::connections::Clients;
 use super::engine::Engine;
 use super::nodes::{is_part, is_passed_on, owner_of};
 use crate::api::{self, ApiError, Call, Passed};
-use crate::core::{Concerns, Refusal, RequestId, Shard};
+use crate::core::{Concerns, Refusal, RequestId};
 use crate::http::{Request, Status};
 use crate::store::{Ask, Forwarded, Owner, StoredAnswer, Unplaced};
 use crate::time::Now;
@@ -29,17 +29,14 @@ impl Calls {
 
     /// Whether what a request is about is not here, and may have gone to another node while something was read for it.
     pub(super) fn may_have_left(&self, engine: &Engine, request: RequestId, about: Concerns) -> bool {
-        let core = engine.core();
-        let is_here = match about {
-            // Of a job that is gone nobody knows what it shared. Without that it would be here.
-            Concerns::Job(job) if is_passed_on(request).is_some() => {
-                core.has_job(job) || core.owns(Shard::of_key(job.key()))
-            }
-            Concerns::Job(job) => core.has_job(job),
-            Concerns::Incident(id) => is_passed_on(request).is_some() || core.has_open_incident(id),
-            Concerns::All => true,
-        };
-        engine.nodes.is_some() && !is_here
+        let (core, Some(nodes)) = (engine.core(), &engine.nodes) else { return false };
+        // What was passed on came here for its shard. While that is here nobody else has the job.
+        let shard_is_here = is_passed_on(request).map(|id| nodes.shard_of(id).is_none_or(|shard| core.owns(shard)));
+        match about {
+            Concerns::Job(job) => !core.has_job(job) && shard_is_here != Some(true),
+            Concerns::Incident(id) => !core.has_open_incident(id) && shard_is_here != Some(true),
+            Concerns::All => false,
+        }
     }
 
     /// Passes a request on to the node that can carry it out. Its answer comes later.
@@ -111,7 +108,7 @@ impl Calls {
         let Forwarded { id, shard, text } = asked;
         if shard.is_some_and(|shard| !engine.core().owns(shard)) {
             // It is on its way to another node, or has not arrived yet.
-            engine.nodes.iter().for_each(|nodes| nodes.give_back(id));
+            engine.nodes.iter_mut().for_each(|nodes| nodes.give_back(id));
             return Given::Later;
         }
         let passed = Passed::read(&text).and_then(|passed| {

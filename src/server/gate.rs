@@ -64,7 +64,10 @@ impl Gate {
         };
         let is_allowed = |host: Host<'_>| match host {
             Host::Address(_) => true,
-            Host::Name(name) => is_localhost(name) || self.allowed_hosts.iter().any(|allowed| is_same(allowed, name)),
+            Host::Name(name) => {
+                let is_same = |allowed: &String| without_root(allowed).eq_ignore_ascii_case(name);
+                is_localhost(name) || self.allowed_hosts.iter().any(is_same)
+            }
         };
         if Authority::parse(text).is_some_and(|authority| is_allowed(authority.host)) {
             return Ok(());
@@ -181,7 +184,7 @@ impl PartialEq for Host<'_> {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Host::Address(one), Host::Address(two)) => one == two,
-            (Host::Name(one), Host::Name(two)) => is_same(one, two),
+            (Host::Name(one), Host::Name(two)) => one.eq_ignore_ascii_case(two),
             (Host::Address(_), Host::Name(_)) | (Host::Name(_), Host::Address(_)) => false,
         }
     }
@@ -198,7 +201,7 @@ impl Authority<'_> {
             }
             None => {
                 let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-                let name = host.strip_suffix('.').unwrap_or(host);
+                let name = without_root(host);
                 let address = host.parse().map(Host::Address).ok();
                 (address.or_else(|| (!name.is_empty()).then_some(Host::Name(name)))?, port)
             }
@@ -223,10 +226,9 @@ fn is_localhost(name: &str) -> bool {
     labels.next().is_some_and(|last| last.eq_ignore_ascii_case("localhost")) && labels.all(|label| !label.is_empty())
 }
 
-/// Whether two names are one: case means nothing, nor does the dot of the root.
-fn is_same(one: &str, two: &str) -> bool {
-    let rootless = |name: &str| name.strip_suffix('.').unwrap_or(name).len();
-    one[..rootless(one)].eq_ignore_ascii_case(&two[..rootless(two)])
+/// A name without the dot of the root, which means nothing; two of them are no name.
+fn without_root(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 #[cfg(test)]

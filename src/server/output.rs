@@ -2,9 +2,10 @@
 //! It must not keep what is sent, nor know what the bytes mean.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use crate::limits::{ANSWER_PACE_MIN, ANSWER_PACE_WINDOW};
-use crate::time::MonoUs;
+use crate::time::{MonoUs, US_PER_SECOND};
 
 /// Buffers that grew beyond this are given back once they are empty.
 pub(super) const BUFFER_KEPT_MAX: usize = 16 * 1024;
@@ -15,8 +16,8 @@ pub(super) struct Output {
     bytes: Vec<u8>,
     /// None while nothing is unsent.
     pace: Option<Pace>,
-    /// Since when something has been unsent without a break.
-    behind_since: Option<MonoUs>,
+    /// Since when something has been unsent without a break, and how much the client took since.
+    behind: Option<(MonoUs, u64)>,
 }
 
 /// What the client took in the present window.
@@ -58,9 +59,10 @@ impl Output {
         };
         self.drop_sent(sent);
         if self.bytes.is_empty() {
-            (self.pace, self.behind_since) = (None, None);
+            (self.pace, self.behind) = (None, None);
         } else {
-            self.behind_since.get_or_insert(mono);
+            // As below: the first says nothing.
+            self.behind = Some(self.behind.map_or((mono, 0), |(since, taken)| (since, taken + sent as u64)));
             match &mut self.pace {
                 Some(pace) => pace.taken += sent,
                 // What the system takes before it is full says nothing of the client.
@@ -84,9 +86,10 @@ impl Output {
         }
     }
 
-    /// Since when the client has been behind, if it is.
-    pub(super) fn behind_since(&self) -> Option<MonoUs> {
-        self.behind_since
+    /// How many bytes a second the client has taken since it is behind, if it is for as long as that.
+    pub(super) fn pace_behind(&self, mono: MonoUs, least: Duration) -> Option<u64> {
+        let (since, taken) = self.behind.filter(|(since, _)| mono >= since.plus(least))?;
+        Some(taken.saturating_mul(US_PER_SECOND.unsigned_abs()) / mono.0.saturating_sub(since.0).max(1))
     }
 
     /// When the client is to be judged.
@@ -140,6 +143,24 @@ mod tests {
         assert!(output.len() == 1_000 && output.bytes.capacity() <= BUFFER_KEPT_MAX, "{}", output.bytes.capacity());
         output.flush(&mut Socket { room: 1_000 }, MonoUs(0)).expect("there is room");
         assert_eq!((output.len(), output.deadline()), (0, None));
+    }
+
+    #[test]
+    fn how_fast_a_client_is_that_is_behind_is_known_after_a_while() {
+        let (second, least) = (1_000_000, Duration::from_secs(5));
+        let mut output = Output::default();
+        output.bytes().resize(1_000_000, b'x');
+        assert_eq!(output.pace_behind(MonoUs(9 * second), least), None);
+        // What the system takes at first says nothing.
+        output.flush(&mut Socket { room: 500_000 }, MonoUs(second)).expect("it is only full");
+        for at in 2..=6 {
+            output.flush(&mut Socket { room: 10_000 }, MonoUs(at * second)).expect("it is only full");
+        }
+        assert_eq!(output.pace_behind(MonoUs(6 * second - 1), least), None, "that is not long");
+        assert_eq!(output.pace_behind(MonoUs(6 * second), least), Some(10_000));
+        assert_eq!(output.pace_behind(MonoUs(11 * second), least), Some(5_000), "it rests");
+        output.flush(&mut Socket { room: 1_000_000 }, MonoUs(12 * second)).expect("there is room");
+        assert_eq!(output.pace_behind(MonoUs(99 * second), least), None, "it has all");
     }
 
     #[test]

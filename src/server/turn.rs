@@ -374,7 +374,7 @@ impl Loop {
 
     /// What a request comes to is told whoever made it: a client here, or one of another node.
     fn give(&mut self, request: RequestId, given: Given, mono: MonoUs) {
-        match (is_passed_on(request), &self.engine.nodes) {
+        match (is_passed_on(request), &mut self.engine.nodes) {
             (Some(id), Some(nodes)) => nodes.answer(id, given),
             (Some(_), None) | (None, _) => self.connections.give(request, given, &self.date.1, mono),
         }

@@ -116,7 +116,7 @@ pub enum SharedEvent {
     Asked(Vec<Forwarded>),
     /// What requests are answered that were passed on.
     Answered(Vec<(RequestId, Result<StoredAnswer, Unplaced>)>),
-    /// This server can be no node, for this reason: it lacks what the others have.
+    /// This server can be no node, for this reason: it lacks what others may have. What it takes over comes once more.
     Unfit(String),
     /// Something fails, and is tried again.
     Failed {

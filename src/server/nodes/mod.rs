@@ -9,14 +9,14 @@ mod passing;
 mod shared;
 mod told;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::connection::Given;
 use super::engine::Engine;
 use crate::api;
 use crate::cluster::{Deed, Heard, Membership};
-use crate::core::{Input, NodeId, RequestId};
+use crate::core::{Input, NodeId, RequestId, Shard};
 use crate::dispatch::Lease;
 use crate::limits::{LEAVE_TIME_MAX, SHARED_EVENTS_PER_TURN_MAX, SKEW_MAX};
 use crate::store::{Ask, Forwarded, SharedEvent, Sharing, Sight, StoredAnswer, Unplaced};
@@ -51,6 +51,8 @@ pub(super) struct Nodes {
     /// Why this server can be no node, if so.
     unfit: Option<String>,
     asked: VecDeque<Forwarded>,
+    /// In which shard is what requests that others passed on are about.
+    shards: BTreeMap<u64, Shard>,
     answered: VecDeque<(RequestId, Result<StoredAnswer, Unplaced>)>,
 }
 
@@ -73,6 +75,7 @@ impl Nodes {
             unread: None,
             unfit: None,
             asked: VecDeque::new(),
+            shards: BTreeMap::new(),
             answered: VecDeque::new(),
         }
     }
@@ -109,10 +112,13 @@ impl Nodes {
         if self.member.is_none() {
             return Some("others took this node for dead; it joins them anew".to_owned());
         }
-        if self.lease_left(mono).is_zero() {
-            let why = "the database has not answered in time, so that others may take over; nothing is sent";
-            return Some(why.to_owned());
-        }
+        let has_lapsed = self.lease_left(mono).is_zero();
+        has_lapsed
+            .then(|| "the database has not answered in time, so that others may take over; nothing is sent".into())
+    }
+
+    /// Why some jobs are not sent, if so.
+    pub(super) fn unread(&self) -> Option<String> {
         self.unread.as_ref().map(|why| format!("jobs that it takes over cannot be read, and are not sent: {why}"))
     }
 
@@ -183,7 +189,14 @@ impl Nodes {
 
     /// The next request that another node has passed on.
     pub(super) fn next_asked(&mut self) -> Option<Forwarded> {
-        self.asked.pop_front()
+        let asked = self.asked.pop_front()?;
+        self.shards.extend(asked.shard.map(|shard| (asked.id, shard)));
+        Some(asked)
+    }
+
+    /// In which shard is what a request is about that another node has passed on.
+    pub(super) fn shard_of(&self, id: u64) -> Option<Shard> {
+        self.shards.get(&id).copied()
     }
 
     /// The next answer to a request that was passed on.
@@ -198,19 +211,21 @@ impl Nodes {
     }
 
     /// What a request comes to that another node has passed on.
-    pub(super) fn answer(&self, id: u64, given: Given) {
+    pub(super) fn answer(&mut self, id: u64, given: Given) {
         let answer = match given {
             Given::Later | Given::MuchLater => return,
             Given::Answer(response) => api::passed(&response),
             // What changes something is answered as a whole.
             Given::Streamed(..) | Given::Piece(_) | Given::Nothing(_) => None,
         };
+        self.shards.remove(&id);
         // If it cannot be told, whoever asked hears that it is not known what became of it.
         let _is_told = self.sharing.ask(Ask::Answer { id, answer: Some(answer.unwrap_or_else(unanswerable)) });
     }
 
     /// A request that another node has passed on is nobody's here: nothing was done.
-    pub(super) fn give_back(&self, id: u64) {
+    pub(super) fn give_back(&mut self, id: u64) {
+        self.shards.remove(&id);
         let _is_told = self.sharing.ask(Ask::Answer { id, answer: None });
     }
 
@@ -269,12 +284,28 @@ impl Nodes {
             SharedEvent::Seen(node, sight) if self.is_member(node) => self.see(sight, now),
             // Of the node that this server was before.
             SharedEvent::Jobs(..) | SharedEvent::Unread(..) | SharedEvent::Taken(..) | SharedEvent::Seen(..) => {}
-            SharedEvent::Unfit(why) => self.unfit = Some(why),
+            SharedEvent::Unfit(why) => self.note_unfit(why),
             SharedEvent::Rung => self.hear(Heard::Rung, now),
             SharedEvent::Asked(requests) => self.asked.extend(requests),
             SharedEvent::Answered(answers) => self.answered.extend(answers),
             SharedEvent::Failed { what, why } => tracing::warn!(reason = %why, "{what} fails; it is tried again"),
         }
+    }
+
+    /// This server lacks what secrets were sealed with. It ends if there is somebody who may have that; if there is none, what
+    /// it can read goes on all the same.
+    fn note_unfit(&mut self, why: String) {
+        let (me, others) = (self.me(), self.sight.iter().flat_map(|sight| &sight.seen.nodes));
+        let mut others = others.filter(|node| Some(node.id) != me && !node.is_dead && !node.is_leaving);
+        if others.next().is_some() {
+            self.unfit = Some(why);
+            return;
+        }
+        self.arriving = None;
+        if self.unread.as_ref() != Some(&why) {
+            tracing::error!(reason = %why, "jobs that were taken over cannot be read, and no other node is there");
+        }
+        self.unread = Some(why);
     }
 
     /// Whether this server is this node, and was not taken for dead as it: until it joins anew it still has the name.

@@ -8,9 +8,10 @@ use super::counts::{self, Whose};
 use super::open::OpenError;
 use super::session::Session;
 use super::taking::Claim;
-use crate::core::{Incident, Restored, Shard, Shards, StoredJob, Subject};
+use crate::core::{Incident, NodeId, Restored, Shard, Shards, StoredJob, Subject};
 use crate::job::{Compiled, Context, JobKey};
 use crate::postgres::Error;
+use crate::store::sharing::SharedEvent;
 use crate::store::sql::{Row, Sql, bad, integer};
 use crate::store::tables::rows::{SELECT_JOBS_WHERE, read_job};
 use crate::store::tables::secrets::{self, Found, Unopened};
@@ -34,6 +35,16 @@ pub(super) enum Unread {
     Now(String),
     /// Not by this server: secrets were sealed with a key that it does not have.
     Here(String),
+}
+
+impl Unread {
+    /// What the loop hears if this node could not read what it takes over.
+    pub(super) fn told(self, node: NodeId) -> SharedEvent {
+        match self {
+            Unread::Now(why) => SharedEvent::Unread(node, why),
+            Unread::Here(why) => SharedEvent::Unfit(why),
+        }
+    }
 }
 
 impl From<Error> for Unread {

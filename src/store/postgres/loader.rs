@@ -69,18 +69,17 @@ impl Loader {
                         self.teller.tell(SharedEvent::Taken(id, Box::new(taken)));
                         break;
                     }
-                    Err(Unread::Now(why)) => {
+                    Err(why) => {
+                        // Of what cannot be read as it is the next try says the same; a database comes back at any time.
+                        rest = match &connection {
+                            Some(answering) if !answering.is_lost() => (rest * 2).min(RETRY_WAIT_MAX),
+                            Some(_) | None => RETRY_WAIT,
+                        };
                         connection = None;
-                        if !self.teller.tell(SharedEvent::Unread(id, why)) {
+                        if !self.teller.tell(why.told(id)) {
                             return;
                         }
                         std::thread::sleep(rest);
-                        rest = (rest * 2).min(RETRY_WAIT_MAX);
-                    }
-                    Err(Unread::Here(why)) => {
-                        connection = None;
-                        self.teller.tell(SharedEvent::Unfit(why));
-                        break;
                     }
                 }
             }

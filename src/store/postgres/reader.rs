@@ -32,10 +32,14 @@ fn answer(kept: &mut Option<Connection>, url: &Url, zones: &Zones, query: &Query
         if kept.as_ref().is_none_or(Connection::is_lost) {
             *kept = open(url).ok();
         }
-        let Some(connection) = kept else { return Err(ReadError::Unreadable) };
-        match answer_with(connection, zones, query) {
+        // What brings a query to a stop takes its connection with it, and what that was in the middle of.
+        let Some(mut connection) = kept.take() else { return Err(ReadError::Unreadable) };
+        let answered = answer_with(&mut connection, zones, query);
+        let is_lost = connection.is_lost();
+        *kept = Some(connection);
+        match answered {
             Ok(answer) => return Ok(answer),
-            Err(_) if connection.is_lost() => {}
+            Err(_) if is_lost => {}
             Err(why) => {
                 let is_late = why.sqlstate() == Some(TOO_LONG);
                 return Err(if is_late { ReadError::TooLong } else { ReadError::Unreadable });

@@ -51,7 +51,8 @@ fn oldest(keep: &Keep, surely: WallUs) -> i64 {
     surely.0.saturating_sub(i64::try_from(keep.age.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// What time it surely is: a clock set to another year must not erase history. It begins at the newest execution.
+/// What time it surely is: a clock set to another year must not erase history. It begins at the newest execution, or
+/// at what somebody did last.
 fn surely(session: &Session<'_>, steady: &mut Option<Steady>) -> Result<WallUs, Error> {
     let now = clock::now();
     if let Some(steady) = steady {
@@ -74,8 +75,9 @@ fn surely(session: &Session<'_>, steady: &mut Option<Steady>) -> Result<WallUs, 
             }
         }
     }
-    let newest = newest.map(|newest| WallUs::of(Instant::from_secs(newest)));
-    Ok(steady.insert(Steady::new(newest, now)).now(now))
+    let executed = newest.map(|newest| WallUs::of(Instant::from_secs(newest)));
+    let noted = session.first("SELECT max(at) FROM audit", &[], |row| row.get::<Option<i64>>(0))?.flatten();
+    Ok(steady.insert(Steady::new(executed.max(noted.map(WallUs)), now)).now(now))
 }
 
 /// Partitions go as a whole, oldest first, while all of one is too old or all of them are too much. Of one that is too old in

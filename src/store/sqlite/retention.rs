@@ -147,15 +147,18 @@ impl Retention {
         self.next = now + self.housekeeping.retain_look_every;
     }
 
-    /// What time it surely is: a clock set to another year must not erase history. It begins at the newest row.
+    /// What time it surely is: a clock set to another year must not erase history. It begins at the newest
+    /// row of history, or of what somebody did.
     fn surely(&mut self, connection: &Connection) -> rusqlite::Result<WallUs> {
         let now = clock::now();
         let steady = match &mut self.steady {
             Some(steady) => steady,
             none @ None => {
-                let newest: Option<i64> =
-                    connection.query_row("SELECT max(scheduled_time) FROM job_executions", [], |row| row.get(0))?;
-                none.insert(Steady::new(newest.map(|newest| WallUs::of(Second::from_secs(newest))), now))
+                let newest = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+                let executed = newest("SELECT max(scheduled_time) FROM job_executions")?;
+                let executed = executed.map(|newest| WallUs::of(Second::from_secs(newest)));
+                let noted = newest("SELECT max(at) FROM audit")?.map(WallUs);
+                none.insert(Steady::new(executed.max(noted), now))
             }
         };
         Ok(steady.now(now))
@@ -212,7 +215,7 @@ impl Retention {
                 return Ok(Phase::History(Reached { job: -1, begun: None }));
             }
         }
-        if matches!(self.phase, Phase::History(_)) && self.swept == 0 {
+        if matches!(self.phase, Phase::History(_)) && self.excess_per_mille > 0 && self.swept == 0 {
             // What takes the room is nothing that a sweep could delete: one after the other would come to as little.
             self.excess_by = self.sweep_by;
         }
