@@ -125,7 +125,8 @@ pub(crate) fn apply(server: &Server, items: &[Item], options: &Options<'_>, show
     // What would come of it, before anything changes.
     let plan = send(server, &lines, true)?;
     let mut results: Vec<(usize, Value)> = plan;
-    let doomed = if options.prune { doomed(server, &results, options.owner.unwrap_or_default())? } else { Vec::new() };
+    let owner = options.owner.unwrap_or_default();
+    let mut doomed = if options.prune { surplus(server, &results, owner)? } else { Vec::new() };
     let has_difference = !doomed.is_empty() || results.iter().any(|(_, told)| outcome(told) != "unchanged");
     for (place, told) in &results {
         show_difference(&lines[*place], told, items, options.dry_run, shown)?;
@@ -138,6 +139,12 @@ pub(crate) fn apply(server: &Server, items: &[Item], options: &Options<'_>, show
                 &format!("Delete {} that are not in the files ({}{more})?", doomed.len(), names.join(", ")),
                 options.yes,
             )?;
+            if !options.yes {
+                // While somebody thought about it another one may have given a job away.
+                let still: HashSet<String> =
+                    surplus(server, &results, owner)?.into_iter().map(|line| line.text).collect();
+                doomed.retain(|line| still.contains(&line.text));
+            }
         }
         // All of them again: which job a line means depends on what is declared beside it.
         let refused: HashSet<usize> =
@@ -309,18 +316,18 @@ fn send(server: &Server, lines: &[Line], dry_run: bool) -> Result<Vec<(usize, Va
 }
 
 /// Lines that delete what this owner has beside what was applied.
-fn doomed(server: &Server, results: &[(usize, Value)], owner: &str) -> Result<Vec<Line>, Failure> {
+fn surplus(server: &Server, results: &[(usize, Value)], owner: &str) -> Result<Vec<Line>, Failure> {
     if results.iter().any(|(_, told)| told.get("problem").is_some()) {
         return Err(Failure::failed("some jobs are refused, so nothing is pruned"));
     }
     let kept: HashSet<&str> = results.iter().filter_map(|(_, told)| told["jobId"].as_str()).collect();
-    let mut doomed = Vec::new();
+    let mut found = Vec::new();
     exporting::each(server, |line| {
         let item: Value = serde_json::from_str(line).map_err(|_| Failure::failed("the export is not JSON"))?;
         let (job, id) = (&item["job"], item["jobId"].as_str().unwrap_or_default());
         if job["owner"] == owner && !kept.contains(id) {
             let name = job["name"].as_str().map_or_else(|| id.to_owned(), clean);
-            doomed.push(Line {
+            found.push(Line {
                 text: json!({ "delete": { "jobId": id } }).to_string(),
                 place: None,
                 is_calendar: false,
@@ -329,7 +336,7 @@ fn doomed(server: &Server, results: &[(usize, Value)], owner: &str) -> Result<Ve
         }
         Ok(())
     })?;
-    Ok(doomed)
+    Ok(found)
 }
 
 fn show_difference(line: &Line, told: &Value, items: &[Item], dry_run: bool, shown: &Shown) -> Result<(), Failure> {

@@ -167,8 +167,8 @@ fn is_same(written: &Value, told: &Value) -> bool {
             one.iter().all(is_there)
         }
         (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().all(|value| other.iter().any(|told| is_same(value, told)))
-                || one.is_empty()
+            let is_told = |value: &Value| other.iter().any(|told| is_same(value, told) || is_within(value, told));
+            other.len() <= one.len() && one.iter().all(is_told) || one.is_empty()
         }
         (Value::Object(one), Value::Null) => one.values().all(Value::is_null),
         (Value::Array(one), Value::Null) => one.is_empty(),
@@ -178,6 +178,22 @@ fn is_same(written: &Value, told: &Value) -> bool {
         (Value::String(text), Value::Null) => ["allow", "POST", "first", "run_after"].contains(&text.as_str()),
         (one, other) => one == other,
     }
+}
+
+/// Whether these are statuses, the first of them among the second: sets of them are told as ranges that do not touch.
+fn is_within(one: &Value, other: &Value) -> bool {
+    let range = |value: &Value| match value {
+        Value::Number(status) => status.as_u64().map(|status| (status, status)),
+        Value::String(text) => match text.to_ascii_lowercase().strip_suffix("xx") {
+            Some(class) => class.parse().ok().map(|class: u64| (class * 100, class * 100 + 99)),
+            None => {
+                let (from, to) = text.split_once('-').unwrap_or((text, text));
+                from.trim().parse().ok().zip(to.trim().parse().ok())
+            }
+        },
+        _ => None,
+    };
+    range(one).zip(range(other)).is_some_and(|(one, other)| other.0 <= one.0 && one.1 <= other.1)
 }
 
 /// The members of an object, each as its text.
