@@ -348,10 +348,12 @@ fn is_continue(input: &[u8]) -> bool {
     after.is_some_and(|after| after.first().is_some_and(u8::is_ascii_whitespace))
 }
 
-/// What may stand before a head is left out; other white space is no beginning of one.
-fn behind_empty_lines(input: &[u8]) -> &[u8] {
-    let start = input.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
-    &input[start.unwrap_or(input.len())..]
+/// Empty lines may stand before a head, and nothing else.
+fn behind_empty_lines(mut input: &[u8]) -> &[u8] {
+    while let Some(rest) = input.strip_prefix(b"\n").or_else(|| input.strip_prefix(b"\r\n")) {
+        input = rest;
+    }
+    input
 }
 
 /// How long the head at the beginning of this is, if all of it is there: it ends with an empty line.

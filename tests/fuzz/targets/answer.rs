@@ -74,8 +74,10 @@ fn of(outcome: &Outcome) -> Option<u16> {
 fn final_status(mut data: &[u8]) -> Option<u16> {
     loop {
         // Of a head that says to go on nothing is of interest but its end.
-        let start = data.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
-        let line = &data[start.unwrap_or(data.len())..];
+        let mut line = data;
+        while let Some(rest) = line.strip_prefix(b"\n").or_else(|| line.strip_prefix(b"\r\n")) {
+            line = rest;
+        }
         let goes_on = [&b"HTTP/1.1 100"[..], b"HTTP/1.0 100"].iter().find_map(|start| line.strip_prefix(*start));
         if goes_on.is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_whitespace)) {
             let ends = |from: usize| {
