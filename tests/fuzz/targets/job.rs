@@ -172,6 +172,10 @@ fn is_same(written: &Value, told: &Value) -> bool {
         }
         (Value::Object(one), Value::Null) => one.values().all(Value::is_null),
         (Value::Array(one), Value::Null) => one.is_empty(),
+        // A rate may be written with zeros before its number.
+        (Value::String(one), Value::String(other)) => {
+            one == other || one.trim_start_matches('0') == other && other.contains('/')
+        }
         // A status may be written as a text, and is answered as a number.
         (Value::String(text), Value::Number(number)) => *text == number.to_string(),
         // What holds without being said is not said.
