@@ -65,10 +65,16 @@ fn the_service_may_do_little_beside_its_work() {
     assert!(is_well && said.contains("Overall exposure level"), "{said}");
 }
 
+/// What the binary tells of itself.
+fn help(words: &[&str]) -> String {
+    let told = Command::new(env!("CARGO_BIN_EXE_punctual")).args(words).output().expect("it is built");
+    assert!(told.status.success(), "{told:?}");
+    String::from_utf8(told.stdout).expect("it prints text")
+}
+
 #[test]
 fn every_variable_that_is_set_there_is_one_of_a_flag() {
-    let help = Command::new(env!("CARGO_BIN_EXE_punctual")).args(["serve", "--help"]).output().expect("it is built");
-    let help = String::from_utf8(help.stdout).expect("it prints text");
+    let help = help(&["serve", "--help"]) + &help(&["health", "--help"]);
     for (path, one) in [
         ("systemd/punctual.service", "PUNCTUAL_DB"),
         ("docker/Dockerfile", "PUNCTUAL_DB"),
@@ -94,9 +100,11 @@ fn the_image_asks_its_server_by_a_command_that_there_is() {
     let words = line.expect("there is a health check").trim_end_matches(']');
     let words: Vec<&str> = words.split(',').map(|word| word.trim().trim_matches('"')).collect();
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    assert_eq!(words, ["--server", "http://127.0.0.1:3000"]);
-    let help = Command::new(env!("CARGO_BIN_EXE_punctual")).args(["health", "--help"]).output().expect("it is built");
-    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--server"));
+    // What is typed there the environment could not change.
+    assert!(words.is_empty(), "{words:?}");
+    let help = help(&["health", "--help"]);
+    assert!(help.contains("http://127.0.0.1:3000") && help.contains("[env: PUNCTUAL_URL="), "{help}");
+    assert!(dockerfile.contains("PUNCTUAL_LISTEN=0.0.0.0:3000"), "that is asked unless it is said");
     // As few rights as it needs: none.
     assert!(dockerfile.contains("\nFROM scratch\n") && dockerfile.contains("\nUSER 65532:65532\n"));
 }
