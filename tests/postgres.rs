@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use punctual::clock;
@@ -160,20 +161,25 @@ fn a_request_that_is_repeated_under_its_key_is_answered_the_same_by_every_node_e
     nodes.into_iter().for_each(Server::stop);
 }
 
+/// A key for secrets, in this folder.
+fn key(folder: &Path) -> String {
+    let path = folder.join("key").to_str().expect("a text").to_owned();
+    assert_eq!(Server::refused(command(&["secrets", "init", &path])).code, Some(0));
+    path
+}
+
 #[test]
 fn a_node_that_lacks_the_key_of_secrets_ends_by_itself_and_others_have_what_it_had() {
     let Some(url) = Postgres::database() else { return };
     let receiver = Receiver::start();
     let folder = tempfile::tempdir().expect("a folder");
-    let (key, log) = (folder.path().join("key"), folder.path().join("log"));
-    let key = key.to_str().expect("a text");
-    assert_eq!(Server::refused(command(&["secrets", "init", key])).code, Some(0));
+    let (key, log) = (key(folder.path()), folder.path().join("log"));
     // As long as there is no secret nobody misses the key.
     let mut without_key = on(&url, &["--node", "second"]);
     without_key.stderr(std::fs::File::create(&log).expect("a file"));
     let mut second = Server::spawn_quietly(without_key);
-    let first = serve(&url, &["--secrets-key", key]);
-    let third = serve(&url, &["--secrets-key", key, "--node", "third"]);
+    let first = serve(&url, &["--secrets-key", &key]);
+    let third = serve(&url, &["--secrets-key", &key, "--node", "third"]);
     let of_three = |node: usize| first.api.get("/api/nodes")["nodes"][node]["shards"].as_u64().unwrap_or_default();
     until("each has its share", || (0..3).all(|node| of_three(node) >= 80).then_some(()));
     let body = |path: &str| {
@@ -202,11 +208,9 @@ fn a_node_that_lacks_the_key_of_secrets_and_is_alone_goes_on_with_what_it_can_re
     let Some(url) = Postgres::database() else { return };
     let receiver = Receiver::start();
     let folder = tempfile::tempdir().expect("a folder");
-    let key = folder.path().join("key");
-    let key = key.to_str().expect("a text");
-    assert_eq!(Server::refused(command(&["secrets", "init", key])).code, Some(0));
+    let key = key(folder.path());
     let mut without_key = serve(&url, &["--node", "second"]);
-    let first = serve(&url, &["--secrets-key", key]);
+    let first = serve(&url, &["--secrets-key", &key]);
     let has_half = || without_key.api.get("/api/nodes")["nodes"][1]["shards"] == 128;
     until("each has its share", || has_half().then_some(()));
     // Each node makes jobs in what it has.

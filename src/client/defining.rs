@@ -29,7 +29,7 @@ pub struct DefinitionArguments {
 
 /// Members that are texts whatever they look like, and may be taken from elsewhere: `${NAME}`, `file:PATH`. The URLs of some
 /// services are as good as a password.
-const SECRETS: [&str; 4] = ["signingSecret", "token", "password", "url"];
+pub(crate) const SECRETS: [&str; 4] = ["signingSecret", "token", "password", "url"];
 
 impl DefinitionArguments {
     /// Puts it where `path` says. `before` is what there is, without what the server only tells; it is asked for only if that

@@ -2,7 +2,7 @@
 //! It must not know what stands in them.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 /// How many lines may wait to be taken.
@@ -35,8 +35,6 @@ impl Iterator for Lines {
     type Item = io::Result<String>;
 
     fn next(&mut self) -> Option<io::Result<String>> {
-        use std::sync::mpsc::RecvTimeoutError;
-
         if self.is_over {
             return None;
         }

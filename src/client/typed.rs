@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::defining::SECRETS;
+
 /// What somebody typed, and where in it the members of a job are.
 #[derive(Debug)]
 pub(crate) enum Typed {
@@ -60,7 +62,6 @@ impl Typed {
 
 /// A word of a command line without what is secret in it: what is printed may be kept in a log for long.
 fn hidden<'a>(last: &str, word: &'a str) -> Cow<'a, str> {
-    const SECRETS: [&str; 4] = ["token", "password", "signingSecret", "url"];
     if last == "--token" {
         return "***".into();
     }

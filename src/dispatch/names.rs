@@ -141,6 +141,14 @@ impl Names {
         }
     }
 
+    /// This address connected and was of use.
+    pub(super) fn vouch(&mut self, host: &str, address: IpAddr) {
+        if let Some(entry) = self.entries.get_mut(host).filter(|entry| entry.useless.contains(&address)) {
+            entry.useless.retain(|&other| other != address);
+            entry.order_anew();
+        }
+    }
+
     /// Forgets what nobody believes any more, and if that is nothing, all that nobody waits for.
     fn make_room(&mut self, now: MonoUs) {
         if self.entries.len() < NAMES_MAX {
@@ -152,16 +160,6 @@ impl Names {
         });
         if self.entries.len() >= NAMES_MAX {
             self.entries.retain(|_, entry| entry.pending);
-        }
-    }
-}
-
-impl Names {
-    /// This address connected and was of use.
-    pub(super) fn vouch(&mut self, host: &str, address: IpAddr) {
-        if let Some(entry) = self.entries.get_mut(host).filter(|entry| entry.useless.contains(&address)) {
-            entry.useless.retain(|&other| other != address);
-            entry.order_anew();
         }
     }
 }

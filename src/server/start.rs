@@ -155,7 +155,8 @@ fn prepare(
         return Err(ServeError::Open(reached.clone()));
     }
     if access.is_shut(start.wall) {
-        tracing::error!("all tokens are over: nobody is let in until `punctual token create` makes one; jobs run");
+        let how = "`punctual token create`, or a start with --bootstrap-token-file, makes one";
+        tracing::error!("all tokens are over: jobs run, and nobody is let in until there is another; {how}");
     }
     let is_open = access.is_open();
 

@@ -46,7 +46,7 @@ pub(super) struct Nodes {
     fenced: u64,
     /// Whether it was told that a clock is wrong.
     is_skewed: bool,
-    /// Why what it takes over cannot be read, if so.
+    /// What cannot be read that this node should know, and why, if so.
     unread: Option<String>,
     /// Why this server can be no node, if so.
     unfit: Option<String>,
@@ -119,7 +119,7 @@ impl Nodes {
 
     /// Why some jobs are not sent, if so.
     pub(super) fn unread(&self) -> Option<String> {
-        self.unread.as_ref().map(|why| format!("jobs that it takes over cannot be read, and are not sent: {why}"))
+        self.unread.clone()
     }
 
     /// Why this server can be no node, and is to end, if so.
@@ -257,6 +257,8 @@ impl Nodes {
             }
             SharedEvent::Config(config) => {
                 self.config = (config.version, false);
+                // Of jobs that cannot be read that is said again.
+                self.unread = None;
                 shared::take(engine, *config, now);
                 if self.member.is_none() && !self.is_lost {
                     self.member = self.me().map(Membership::new);
@@ -275,7 +277,7 @@ impl Nodes {
             SharedEvent::Unread(node, why) if self.is_member(node) => {
                 self.arriving = None;
                 tracing::error!(reason = %why, "jobs that were taken over cannot be read; it is tried again");
-                self.unread = Some(why);
+                self.unread = Some(format!("jobs that it takes over cannot be read, and are not sent: {why}"));
             }
             SharedEvent::Taken(node, taken) if self.is_member(node) => {
                 self.unread = None;
@@ -303,7 +305,7 @@ impl Nodes {
         }
         self.arriving = None;
         if self.unread.as_ref() != Some(&why) {
-            tracing::error!(reason = %why, "jobs that were taken over cannot be read, and no other node is there");
+            tracing::error!(reason = %why, "not everything can be read, and no other node is there");
         }
         self.unread = Some(why);
     }
@@ -370,6 +372,7 @@ impl Nodes {
         tracing::error!("others took this node for dead, and have its jobs; it joins them anew");
         self.lease.set(MonoUs(0));
         (self.member, self.arriving, self.releasing, self.unread) = (None, None, None, None);
+        self.shards.clear();
         (self.is_lost, self.fenced) = (true, self.fenced + 1);
         engine.lose(now);
     }

@@ -5,35 +5,26 @@ use std::collections::BTreeMap;
 
 use super::counts::{add_alone, add_rollups, edge, raise_edge, rollup_in};
 use super::session::Session;
-use crate::clock;
 use crate::job::JobKey;
 use crate::limits::{SERIES_DAYS_KEPT, SERIES_HOURS_KEPT, SERIES_SLICE_ROWS};
 use crate::postgres::Error;
 use crate::store::rollup::Rollup;
 use crate::store::sql::{Row, Sql, integer, small, values};
-use crate::store::steps::{DAY_S, Edge, HOUR_S};
-use crate::time::{Instant, Steady, WallUs};
+use crate::store::steps::Edge;
+use crate::time::{Instant, WallUs};
 
-/// Takes a slice. Whether there is more to do.
-pub(super) fn slice(session: &Session<'_>, steady: &mut Option<Steady>) -> Result<bool, Error> {
+/// Takes a slice, where it surely is this time. Whether there is more to do.
+pub(super) fn slice(session: &Session<'_>, surely: WallUs) -> Result<bool, Error> {
     session.run("BEGIN", &[])?;
     add_alone(session)?;
-    let more = age(session, steady)?;
+    let more = age(session, surely)?;
     session.run("COMMIT", &[])?;
     session.flush()?;
     Ok(more)
 }
 
-fn age(session: &Session<'_>, steady: &mut Option<Steady>) -> Result<bool, Error> {
-    let newest = |find: &str| session.first(find, &[], |row| row.get::<Option<i64>>(0)).map(Option::flatten);
-    let hour = newest("SELECT max(start) FROM series_hours")?.map(|start| start.saturating_add(HOUR_S));
-    let day = newest("SELECT max(start) FROM series_days")?.map(|start| start.saturating_add(DAY_S));
-    let Some(newest) = hour.max(day) else { return Ok(false) };
-    // A clock set to another year must not make days of everything.
-    let now = clock::now();
-    let steady = steady.get_or_insert_with(|| Steady::new(Some(WallUs::of(Instant::from_secs(newest))), now));
-    let newest = steady.now(now).floor().as_secs();
-    let before = |age: u64| Edge::at(Instant::from_secs(newest.saturating_sub_unsigned(age)));
+fn age(session: &Session<'_>, surely: WallUs) -> Result<bool, Error> {
+    let before = |age: u64| Edge::at(Instant::from_secs(surely.floor().as_secs().saturating_sub_unsigned(age)));
     raise_edge(session, before(SERIES_HOURS_KEPT.as_secs()))?;
     // A clock that was ahead has left it where it was.
     let edge = edge(session)?;

@@ -19,7 +19,7 @@ use crate::postgres::{Connection, Error, Url};
 use crate::store::sql::{Sql, values};
 use crate::store::writing::Teller;
 use crate::store::{Housekeeping, Keep, WriterEvent};
-use crate::time::Steady;
+use crate::time::{Steady, WallUs};
 
 /// The rest between two slices.
 const PACE: Duration = Duration::from_millis(20);
@@ -72,7 +72,6 @@ impl Keeper {
             age_next: now + housekeeping.series_look_every / 10,
             housekeeping,
             steady: None,
-            steady_of_series: None,
             teller,
         };
         let thread = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
@@ -117,9 +116,8 @@ struct Thread {
     shown: Vec<i64>,
     retain_next: Instant,
     age_next: Instant,
-    /// What the age of history, and of what series hold, counts from.
+    /// What age counts from.
     steady: Option<Steady>,
-    steady_of_series: Option<Steady>,
     teller: Teller,
 }
 
@@ -176,25 +174,28 @@ impl Thread {
         if self.retain_next <= now {
             let shown = self.show();
             self.tell_failed(shown.err(), SHOWING);
-            let (keep, mut steady) = (self.keep, self.steady);
-            let buried = self.connection().and_then(bury_nodes);
-            let done = buried.and_then(|()| {
-                self.connection().and_then(|connection| retention::slice(connection, &keep, &mut steady))
-            });
-            self.steady = steady;
+            let keep = self.keep;
+            let buried = self.connection().and_then(bury_nodes).and_then(|()| self.surely());
+            let done = buried.and_then(|surely| retention::slice(self.connection()?, &keep, surely));
             let rest = if matches!(done, Ok(true)) { PACE } else { self.housekeeping.retain_look_every };
             self.retain_next = Instant::now() + rest;
             self.tell_failed(done.err(), "retention");
         }
         if self.age_next <= now {
-            let mut steady = self.steady_of_series;
-            let done =
-                self.connection().and_then(|connection| ageing::slice(&Session::new(connection, soon()), &mut steady));
-            self.steady_of_series = steady;
+            let surely = self.surely();
+            let done = surely.and_then(|surely| ageing::slice(&Session::new(self.connection()?, soon()), surely));
             let rest = if matches!(done, Ok(true)) { PACE } else { self.housekeeping.series_look_every };
             self.age_next = Instant::now() + rest;
             self.tell_failed(done.err(), "the series");
         }
+    }
+
+    /// What time it surely is.
+    fn surely(&mut self) -> Result<WallUs, Error> {
+        let mut steady = self.steady;
+        let surely = retention::surely(&Session::new(self.connection()?, soon()), &mut steady);
+        self.steady = steady;
+        surely
     }
 
     /// Whether the node has the first shard, and with it what belongs to none.

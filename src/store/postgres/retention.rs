@@ -19,9 +19,8 @@ const CLOSE_S: i64 = 1_800;
 /// Bytes that a row of history takes up with its place in the index, about.
 const ROW_LEN: u64 = 180;
 
-/// Deletes a slice. Whether there is more to do.
-pub(super) fn slice(connection: &mut Connection, keep: &Keep, steady: &mut Option<Steady>) -> Result<bool, Error> {
-    let surely = surely(&Session::new(connection, soon()), steady)?;
+/// Deletes a slice, where it surely is this time. Whether there is more to do.
+pub(super) fn slice(connection: &mut Connection, keep: &Keep, surely: WallUs) -> Result<bool, Error> {
     let more = delete_small(&Session::new(connection, soon()), keep, surely)?;
     let history = delete_history(connection, keep, surely)?;
     let buried = bury(&Session::new(connection, soon()))?;
@@ -51,9 +50,9 @@ fn oldest(keep: &Keep, surely: WallUs) -> i64 {
     surely.0.saturating_sub(i64::try_from(keep.age.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// What time it surely is: a clock set to another year must not erase history. It begins at the newest execution, or
-/// at what somebody did last.
-fn surely(session: &Session<'_>, steady: &mut Option<Steady>) -> Result<WallUs, Error> {
+/// What time it surely is: a clock set to another year must not erase history. It begins at the newest execution,
+/// at what somebody did last, or at the last hour or day that is counted.
+pub(super) fn surely(session: &Session<'_>, steady: &mut Option<Steady>) -> Result<WallUs, Error> {
     let now = clock::now();
     if let Some(steady) = steady {
         return Ok(steady.now(now));
@@ -76,8 +75,11 @@ fn surely(session: &Session<'_>, steady: &mut Option<Steady>) -> Result<WallUs, 
         }
     }
     let executed = newest.map(|newest| WallUs::of(Instant::from_secs(newest)));
-    let noted = session.first("SELECT max(at) FROM audit", &[], |row| row.get::<Option<i64>>(0))?.flatten();
-    Ok(steady.insert(Steady::new(executed.max(noted.map(WallUs)), now)).now(now))
+    let last = |find: &str| session.first(find, &[], |row| row.get::<Option<i64>>(0)).map(Option::flatten);
+    let noted = last("SELECT max(at) FROM audit")?.map(WallUs);
+    let counted = "SELECT greatest((SELECT max(start) FROM series_hours), (SELECT max(start) FROM series_days))";
+    let counted = last(counted)?.map(|start| WallUs::of(Instant::from_secs(start)));
+    Ok(steady.insert(Steady::new(executed.max(noted).max(counted), now)).now(now))
 }
 
 /// Partitions go as a whole, oldest first, while all of one is too old or all of them are too much. Of one that is too old in

@@ -15,7 +15,7 @@ use crate::job::Context;
 use crate::postgres::Url;
 use crate::store::sql::Sql;
 use crate::store::{AlertUpdate, Answer, Batch, ChannelHealth, Delivery, Keep, Loaded, Query, Taken};
-use crate::time::Instant;
+use crate::time::{Instant, WallUs};
 use crate::vault::Vault;
 
 /// More slices than any test has work for.
@@ -147,17 +147,22 @@ impl Subject {
         recent.flush(&self.session(), node, batch, clock::wall()).expect("it can be counted");
     }
 
+    /// What time the keeper takes it to be.
+    fn surely(&mut self) -> WallUs {
+        retention::surely(&self.session(), &mut None).expect("it can be read")
+    }
+
     /// How often it failed, and whether it came to rest.
     pub(in crate::store) fn age(&mut self, slices: usize) -> (usize, bool) {
-        let mut steady = None;
-        let is_done = (0..slices).any(|_| !ageing::slice(&self.session(), &mut steady).expect("it can be aged"));
+        let surely = self.surely();
+        let is_done = (0..slices).any(|_| !ageing::slice(&self.session(), surely).expect("it can be aged"));
         (0, is_done)
     }
 
     pub(in crate::store) fn sweep(&mut self, keep: Keep) {
-        let mut steady = None;
+        let surely = self.surely();
         let is_done = (0..SLICES_MAX).any(|_| {
-            !retention::slice(&mut self.writing().store().connection, &keep, &mut steady).expect("it can be swept")
+            !retention::slice(&mut self.writing().store().connection, &keep, surely).expect("it can be swept")
         });
         assert!(is_done, "a sweep comes to its end");
     }

@@ -454,14 +454,14 @@ fn history_begins_a_new_table_when_one_is_full_and_drops_what_is_too_old_as_a_wh
     assert!(all.iter().all(|partition| partition.rows == 100), "{all:?}");
     let before = count(&mut node, "SELECT count(*) FROM job_executions");
     let keep = Keep { age: Duration::from_secs(3 * 86_400 - 3_600), ..EVERYTHING };
-    while retention::slice(&mut node.store().connection, &keep, &mut None).expect("it can be swept") {}
+    while retention::slice(&mut node.store().connection, &keep, clock::wall()).expect("it can be swept") {}
     let left = count(&mut node, "SELECT count(*) FROM partitions");
     assert!(left == 3 || left == 4, "{left} tables of three days");
     let kept = count(&mut node, "SELECT count(*) FROM job_executions");
     assert!(kept < before && kept == count(&mut node, "SELECT kept FROM job_totals"), "{kept} of {before}");
     assert_eq!(count(&mut node, "SELECT success FROM job_totals"), before, "what happened stays counted");
     // However little may be kept, what comes next has a place.
-    while retention::slice(&mut node.store().connection, &Keep { bytes: 1, ..EVERYTHING }, &mut None)
+    while retention::slice(&mut node.store().connection, &Keep { bytes: 1, ..EVERYTHING }, clock::wall())
         .expect("it can be swept")
     {}
     assert_eq!(count(&mut node, "SELECT count(*) FROM job_executions"), 0);
