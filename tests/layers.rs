@@ -192,9 +192,10 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Where a file stands under src.
+/// Where a file stands under src; what is in the package of the kernel is spoken of without it, as everywhere.
 fn below_src(path: &Path) -> &Path {
-    path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("below src")
+    let below = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("below src");
+    below.strip_prefix("kernel").unwrap_or(below)
 }
 
 /// The module a file belongs to: its folder under src, or its own name.
@@ -286,7 +287,7 @@ const OWNED: &[(&str, &[&str])] = &[
 #[test]
 fn tables_alone_set_states_and_move_cursors() {
     let source = |name: &str| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kernel").join(name);
         fs::read_to_string(path).unwrap_or_else(|why| panic!("{name}: {why}"))
     };
     for (file, members) in OWNED {

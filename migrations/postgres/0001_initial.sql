@@ -1,5 +1,5 @@
 -- Times: *_at, *_time in microseconds since 1970 (UTC) unless said otherwise; instants in whole seconds.
--- Codes (status, kind, class) stand in src/core/record.rs and src/core/key.rs; released ones never change.
+-- Codes (status, kind, class) stand in src/kernel/core/record.rs and src/kernel/core/key.rs; released ones never change.
 -- Tables that are written row by row have numbers of 64 bits throughout, as SQLite has.
 
 -- Servers that share this database, and shared it once. A number is an incarnation: it is never used again.
@@ -74,7 +74,7 @@ CREATE TABLE jobs (
     shard smallint NOT NULL DEFAULT 0,
     public_id bytea NOT NULL,
     revision bigint NOT NULL,
-    -- All that the client said: the members are listed in src/job/definition.rs.
+    -- All that the client said: the members are listed in src/kernel/job/definition.rs.
     definition json NOT NULL,
     -- Where @every counts from, in seconds.
     anchor bigint NOT NULL,
@@ -85,7 +85,7 @@ CREATE TABLE jobs (
     deleted_at bigint,
     -- The number of its scheduled executions: raised when a clock that stepped back held it.
     era bigint NOT NULL,
-    -- Why and for how long it is paused, as JSON: src/job/revision.rs.
+    -- Why and for how long it is paused, as JSON: src/kernel/job/revision.rs.
     pause text,
     -- What everybody looks for first.
     schedule text GENERATED ALWAYS AS (definition ->> 'schedule') STORED,
@@ -151,7 +151,7 @@ CREATE TABLE ledger (
     covers_from bigint,
     covers_count bigint,
     error_message text,
-    -- What few executions have to tell, as JSON: src/core/details.rs.
+    -- What few executions have to tell, as JSON: src/kernel/core/details.rs.
     details text
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 CREATE INDEX idx_ledger_known ON ledger (node) WHERE known;
@@ -313,7 +313,7 @@ CREATE INDEX idx_audit_subject ON audit (subject, at) WHERE subject IS NOT NULL;
 CREATE INDEX idx_audit_token ON audit (token, at) WHERE token IS NOT NULL;
 
 -- Something that was wrong, from when it was noticed until it was over. Its id is the microsecond of its opening.
--- Names (cause, event, delivery) stand in src/core/incident.rs and src/store/messages.rs; released ones never change.
+-- Names (cause, event, delivery) stand in src/kernel/core/incident.rs and src/store/messages.rs; released ones never change.
 CREATE TABLE incidents (
     id bigint PRIMARY KEY,
     cause text NOT NULL,
@@ -372,7 +372,7 @@ CREATE INDEX idx_messages_unwritten ON messages (incident) WHERE event IS NULL;
 -- Where messages go, and how that went last.
 CREATE TABLE channels (
     name text COLLATE "C" PRIMARY KEY,
-    -- What the client said, as JSON: the members are listed in src/channel/mod.rs. Secrets are not in it.
+    -- What the client said, as JSON: the members are listed in src/kernel/channel/mod.rs. Secrets are not in it.
     definition text NOT NULL,
     delivered_at bigint,
     failed_at bigint,
@@ -392,7 +392,7 @@ CREATE TABLE channel_secrets (
 -- When somebody is told: `server`, or `tag:` and a tag. Those of jobs stand in their definitions.
 CREATE TABLE policies (
     scope text COLLATE "C" PRIMARY KEY,
-    -- As JSON: the members are listed in src/job/alerting.rs.
+    -- As JSON: the members are listed in src/kernel/job/alerting.rs.
     definition text NOT NULL
 );
 

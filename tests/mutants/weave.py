@@ -221,19 +221,21 @@ def blamed(text, start, end, weave):
     return numbers, False
 
 
-def weave(package, mutants, environment, said=print):
-    """Weaves these into the files of the package until it compiles; and which of them cannot compile at all, with the error."""
+def weave(package, mutants, libraries, packages, environment, said=print):
+    """Weaves these into the files of these libraries until they compile; and which of them cannot compile at all, with the error."""
     weaves, errors = {}, {}
     for file in sorted({m.file for m in mutants}):
         weaves[file] = Weave((package / file).read_bytes(), [m for m in mutants if m.file == file])
-    (package / "src/mutant.rs").write_text(SWITCH % (max(m.number for m in mutants) + 1))
-    library = package / "src/lib.rs"
-    library.write_text(library.read_text().replace("\npub mod ", "\npub mod mutant;\npub mod ", 1))
+    for library in libraries:
+        (package / library / "mutant.rs").write_text(SWITCH % (max(m.number for m in mutants) + 1))
+        file = package / library / "lib.rs"
+        text = file.read_text().replace("\npub mod ", "\npub mod mutant;\npub mod ", 1)
+        file.write_text(text.replace("\n\n", "\n#![allow(warnings)]\n\n", 1))
     for turn in range(40):
         texts = {file: woven.render() for file, woven in weaves.items()}
         for file, text in texts.items():
             (package / file).write_bytes(text)
-        command = ["cargo", "test", "--no-run", "--package", "punctual", "--lib", "--message-format=json", "--quiet"]
+        command = ["cargo", "test", "--no-run", *packages, "--lib", "--message-format=json", "--quiet"]
         result = subprocess.run(command, cwd=package, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if result.returncode == 0:
             return weaves, errors
