@@ -21,7 +21,7 @@ pub(super) struct Measured {
     pub(super) machine: Machine,
     pub(super) limits: Option<Limits>,
     pub(super) sync: Option<Sync>,
-    /// Jobs a second that SQLite alone creates, as many with a commit as the API is asked for at once.
+    /// Jobs a second that SQLite alone creates, as many with a commit as the server has had.
     pub(super) creations_alone: Option<f64>,
     /// The window, in Unix seconds.
     pub(super) window: (u32, u32),
@@ -31,7 +31,7 @@ pub(super) struct Measured {
     pub(super) shares: Vec<(u64, f64)>,
     pub(super) seconds: Vec<SecondLine>,
     pub(super) minutes: Vec<Minute>,
-    pub(super) creation: Option<Duration>,
+    pub(super) creation: Option<Creation>,
     pub(super) api_load: Option<[PaceResult; 2]>,
     /// POSTs that came in during the window, of whatever second and attempt: what CPU times are divided by.
     pub(super) posts: u64,
@@ -51,6 +51,22 @@ pub(super) struct Measured {
     pub(super) stopped: Option<Stopped>,
     /// What the receiver's threads used in the window.
     pub(super) receiver_cpu: Option<Duration>,
+}
+
+/// How the jobs were created.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Creation {
+    pub(super) time: Duration,
+    /// How many jobs there were in a commit, in the middle.
+    pub(super) batch: Option<usize>,
+}
+
+impl Creation {
+    /// So many jobs, with so many commits if that is known.
+    pub(super) fn new(jobs: u32, time: Duration, commits: Option<u64>) -> Creation {
+        let batch = commits.filter(|commits| *commits > 0).map(|commits| u64::from(jobs).div_ceil(commits));
+        Creation { time, batch: batch.and_then(|batch| usize::try_from(batch).ok()) }
+    }
 }
 
 /// One of several servers.

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::spread::Spread;
-use super::subject::CONNECTIONS;
 use crate::schedule::Schedule;
 
 /// What a run measures; every value is valid, and so are their relations.
@@ -70,11 +69,6 @@ impl Options {
             Subject::Child(child) => child.shared.as_ref(),
             Subject::Api { .. } | Subject::Elsewhere { .. } => None,
         }
-    }
-
-    /// How many creations are asked for at once: on as many connections, or with one request.
-    pub(super) fn creations_at_once(&self) -> usize {
-        if self.batch == 1 { CONNECTIONS } else { self.batch as usize }
     }
 
     /// Whether a node is killed in the middle of the window.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Verdict;
 use super::identity::print_instant;
 use super::load::PaceResult;
-use super::measured::{Measured, NodeFigures};
+use super::measured::{Creation, Measured, NodeFigures};
 use super::options::{Mode, Options, Subject};
 use super::overload::OverloadFigures;
 use super::takeover::TakeoverFigures;
@@ -50,9 +50,9 @@ pub(super) fn json(options: &Options, found: &Measured, verdict: &Verdict, comma
         "ratios": ratios(found),
         "server": server(found),
         "receiver": receiver(found),
-        "creation": found.creation.map(|took| json!({
-            "jobs": options.jobs, "perSecond": per(options.jobs.into(), took.as_secs_f64()),
-            "batch": options.batch, "alonePerSecond": found.creations_alone,
+        "creation": found.creation.map(|Creation { time, batch }| json!({
+            "jobs": options.jobs, "perSecond": per(options.jobs.into(), time.as_secs_f64()),
+            "batch": options.batch, "perCommit": batch, "alonePerSecond": found.creations_alone,
         })),
         "apiLoad": found.api_load.map(|[creates, gets]| json!({
             "creates": pace(found, creates), "gets": pace(found, gets),

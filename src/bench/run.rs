@@ -10,7 +10,7 @@ use super::BenchError;
 use super::ceiling::{self, Limits};
 use super::client::drive;
 use super::load::{Paced, When};
-use super::measured::{Measured, NodeFigures};
+use super::measured::{Creation, Measured, NodeFigures};
 use super::options::{Options, Subject as Choice};
 use super::overload::Overload;
 use super::procfs::{self, Usage};
@@ -43,9 +43,6 @@ pub(super) fn measure(
         Choice::Child(_) | Choice::Api { .. } | Choice::Elsewhere { .. } => None,
     };
     let sync = disk.and_then(ceiling::sync);
-    let creations = disk.filter(|_| limits.is_some());
-    let creations =
-        creations.and_then(|disk| ceiling::creations(disk, options.creations_at_once(), options.limit_time));
     let behaviour = Behaviour {
         spread: options.spread,
         delay: options.delay,
@@ -66,6 +63,7 @@ pub(super) fn measure(
         subject.create((overload.jobs, options.batch), &overload.when(), &|job| overload.url(job), stop)?;
     }
     let creation = prepare(options, &schedule, &receiver, &mut subject, progress, stop)?;
+    let creation = creation.map(|(time, commits)| Creation::new(options.jobs, time, commits));
     let now = u32::try_from(clock::wall().floor().as_secs()).unwrap_or(0);
     if begin.is_some_and(|begin| now >= begin) {
         return Err(BenchError::Nothing("failed to create the jobs before they begin: raise --begin".to_owned()));
@@ -112,11 +110,14 @@ pub(super) fn measure(
     let history = subject.became(window)?;
     tally.close_before(u32::MAX);
     let overload = overload.map(|overload| overload.figures(&tally.seconds));
+    // When nothing else runs any more.
+    let batch = creation.as_ref().and_then(|creation| creation.batch).filter(|_| limits.is_some());
+    let alone = disk.zip(batch).and_then(|(disk, batch)| ceiling::creations(disk, batch, options.limit_time));
     Ok(Measured {
         machine,
         limits,
         sync,
-        creations_alone: creations,
+        creations_alone: alone,
         window,
         counts: tally.counts,
         hung: tally.hung,
@@ -184,7 +185,7 @@ fn limits(
     limits.map(Some).map_err(|why| BenchError::Io("measure the machine", why))
 }
 
-/// Creates the jobs, or waits for those of others.
+/// Creates the jobs, or waits for those of others. How long that took, and with how many commits.
 fn prepare(
     options: &Options,
     schedule: &Schedule,
@@ -192,7 +193,7 @@ fn prepare(
     subject: &mut Subject,
     progress: &mut Progress,
     stop: &AtomicBool,
-) -> Result<Option<Duration>, BenchError> {
+) -> Result<Option<(Duration, Option<u64>)>, BenchError> {
     if subject.api().is_none() {
         let ports = receiver.ports();
         let first = format!("http://127.0.0.1:{}/job/0", ports[0]);
@@ -216,7 +217,10 @@ fn prepare(
     }
     progress.say(&format!("creating {} jobs", options.jobs));
     let url = |job| receiver.url(job);
-    subject.create((options.jobs, options.batch), &When::by(schedule.text()), &url, stop).map(Some)
+    let before = subject.commits();
+    let time = subject.create((options.jobs, options.batch), &When::by(schedule.text()), &url, stop)?;
+    let commits = subject.commits().zip(before).map(|(after, before)| after.saturating_sub(before));
+    Ok(Some((time, commits)))
 }
 
 /// Once, a day from now.

@@ -23,7 +23,7 @@ use crate::store::{Became, Borrowed};
 use crate::time::{Instant as Second, WallUs};
 
 /// Connections to the API while jobs are created or deleted.
-pub(super) const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 64;
 /// The same while they are created many with one request: one batch is sent while another one is written.
 const BATCH_CONNECTIONS: usize = 2;
 /// How long all creations together may take.
@@ -179,6 +179,11 @@ impl Subject {
             Some(metrics)
         };
         self.addresses.iter().filter_map(read).collect()
+    }
+
+    /// How many commits it has made, if it says so.
+    pub(super) fn commits(&self) -> Option<u64> {
+        self.metrics().iter().map(|metrics| metrics.pointer("/store/commit/count")?.as_u64()).sum()
     }
 
     /// Our own servers.

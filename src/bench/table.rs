@@ -1,7 +1,7 @@
 //! Owns the result as people read it: aligned lines with units.
 //! It must not leave out what speaks against the subject.
 
-use super::measured::{Measured, Minute};
+use super::measured::{Creation, Measured, Minute};
 use super::options::{Mode, Options};
 
 /// The result.
@@ -120,16 +120,13 @@ fn rates(options: &Options, found: &Measured, table: &mut Table) {
     if let Some(sync) = &found.sync {
         table.figure("limit: disk", sync.p50_us as f64 / 1_000.0, 3, "ms for a durable 4 KiB (p50)");
     }
-    if let Some(creation) = found.creation.filter(|creation| !creation.is_zero()) {
-        table.figure("creation", f64::from(options.jobs) / creation.as_secs_f64(), 0, "jobs/s");
-    }
-    if let Some(alone) = found.creations_alone {
-        table.figure(
-            "limit: creation",
-            alone,
-            0,
-            &format!("jobs/s by SQLite alone, {} with a commit", options.creations_at_once()),
-        );
+    let Some(Creation { time, batch }) = found.creation.filter(|creation| !creation.time.is_zero()) else { return };
+    let per_second = f64::from(options.jobs) / time.as_secs_f64();
+    table.figure("creation", per_second, 0, "jobs/s");
+    if let Some((alone, batch)) = found.creations_alone.zip(batch) {
+        let share = per_second / alone * 100.0;
+        let about = format!("jobs/s by SQLite alone with as many in a commit ({batch}), creation is {share:.0} %");
+        table.figure("limit: creation", alone, 0, &about);
     }
 }
 
