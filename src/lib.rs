@@ -597,20 +597,9 @@
 //! line in `api/routes.rs` and a file for its resource.
 
 pub use punctual_kernel::{channel, clock, cluster, core, dispatch, http, job, limits, mix, schedule, time};
+pub use punctual_service::{alert, api, config, mail, server, telemetry, web};
+pub use punctual_storage::{access, background, durable, postgres, store, vault};
 
-pub mod access;
-pub mod alert;
-pub mod api;
-pub mod background;
 pub mod bench;
 pub mod cli;
-pub mod config;
 pub mod doctor;
-pub mod durable;
-pub mod mail;
-pub mod postgres;
-pub mod server;
-pub mod store;
-pub mod telemetry;
-pub mod vault;
-pub mod web;

@@ -99,10 +99,10 @@ impl Zone {
         let offset = self.offset_s(at);
         let (sign, offset) = (if offset < 0 { '-' } else { '+' }, offset.abs());
         let (hours, minutes, seconds) = (offset / 3_600, offset / 60 % 60, offset % 60);
-        let wall = wall.format("%Y-%m-%dT%H:%M:%S");
         // Only in the first years of the horizon does an offset have seconds.
         let seconds = if seconds == 0 { String::new() } else { format!(":{seconds:02}") };
-        format!("{wall}{sign}{hours:02}:{minutes:02}{seconds}")
+        // What it is shown as for debugging is documented: ISO 8601, without a pattern that would be read each time.
+        format!("{wall:?}{sign}{hours:02}:{minutes:02}{seconds}")
     }
 
     /// The first instant strictly after `after` that some wall-clock times stand for; `times` answers with the first of

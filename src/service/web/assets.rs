@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn every_file_is_served_and_none_is_large() {
         let mut found = Vec::new();
-        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web/assets"), "", &mut found);
+        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("web/assets"), "", &mut found);
         found.retain(|name| name != "index.html");
         found.sort();
         let mut served: Vec<&str> = ASSETS.iter().map(|asset| asset.name).collect();

@@ -110,7 +110,7 @@ pub(super) struct ZoneData<'a> {
 /// Who is there.
 pub fn info(zones: &Zones) -> Response {
     ok(&InfoBody {
-        name: env!("CARGO_PKG_NAME"),
+        name: "punctual",
         version: env!("CARGO_PKG_VERSION"),
         description: env!("CARGO_PKG_DESCRIPTION"),
         zone_data: ZoneData { version: zones.version(), source: zones.source().name() },

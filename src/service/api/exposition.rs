@@ -491,7 +491,7 @@ mod tests {
     /// The README's list of metrics: the names at the beginning of its rows.
     #[test]
     fn the_readme_has_every_metric_and_no_other() {
-        let readme: &'static str = include_str!("../../README.md");
+        let readme: &'static str = include_str!("../../../README.md");
         let table =
             readme.lines().skip_while(|line| !line.starts_with("| metric |")).take_while(|line| !line.is_empty());
         let names_in = |line: &'static str| -> Vec<String> {

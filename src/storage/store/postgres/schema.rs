@@ -10,7 +10,7 @@ use crate::time::MonoUs;
 
 /// Every migration, oldest first. Its place, from 1, is the version it leads to. Beside it: the oldest version whose builds
 /// can still work with the database after it.
-const MIGRATIONS: &[(&str, i64)] = &[(include_str!("../../../migrations/postgres/0001_initial.sql"), 1)];
+const MIGRATIONS: &[(&str, i64)] = &[(include_str!("../../../../migrations/postgres/0001_initial.sql"), 1)];
 
 /// Locks out other servers that migrate: the bytes of "punctual".
 const LOCK: i64 = 0x7075_6e63_7475_616c;

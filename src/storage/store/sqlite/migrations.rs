@@ -8,12 +8,12 @@ use rusqlite::{Connection, Transaction};
 
 /// Every migration, oldest first. Its place, from 1, is the version it leads to.
 pub(super) const MIGRATIONS: &[&str] = &[
-    include_str!("../../../migrations/0001_initial.sql"),
-    include_str!("../../../migrations/0002_job_model.sql"),
-    include_str!("../../../migrations/0003_find_and_pause.sql"),
-    include_str!("../../../migrations/0004_series.sql"),
-    include_str!("../../../migrations/0005_access.sql"),
-    include_str!("../../../migrations/0006_incidents.sql"),
+    include_str!("../../../../migrations/0001_initial.sql"),
+    include_str!("../../../../migrations/0002_job_model.sql"),
+    include_str!("../../../../migrations/0003_find_and_pause.sql"),
+    include_str!("../../../../migrations/0004_series.sql"),
+    include_str!("../../../../migrations/0005_access.sql"),
+    include_str!("../../../../migrations/0006_incidents.sql"),
 ];
 
 /// The version this build writes.

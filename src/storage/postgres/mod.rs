@@ -48,7 +48,7 @@ mod server_login_tests;
 #[cfg(test)]
 mod server_tests;
 #[cfg(test)]
-#[path = "../../tests/support/postgres.rs"]
+#[path = "../../../tests/support/postgres.rs"]
 pub(crate) mod support;
 #[cfg(test)]
 mod tests;

@@ -299,7 +299,7 @@ mod tests {
     /// The README's table of requests: method and path, and the names of query parameters.
     #[test]
     fn the_readme_has_every_route_with_its_parameters_and_no_other() {
-        let readme: &'static str = include_str!("../../README.md");
+        let readme: &'static str = include_str!("../../../README.md");
         let row = |line: &'static str| {
             let request = line.strip_prefix("| `")?.split('`').next()?;
             let (method, path) = request.split_once(' ')?;
