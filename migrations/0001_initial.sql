@@ -1,12 +1,12 @@
 -- Times: *_at, *_time in microseconds since 1970 (UTC) unless said otherwise; instants in whole seconds.
--- Codes (status, kind, class) stand in src/kernel/core/record.rs and src/kernel/core/key.rs; released ones never change.
+-- Codes (status, kind, class) stand in core/record.rs and core/key.rs; released ones never change.
 
 -- What clients registered. A deleted job stays as a tombstone while there is history of it.
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY,
     public_id BLOB NOT NULL,
     revision INTEGER NOT NULL,
-    -- All that the client said, as JSON: the members are listed in src/kernel/job/definition.rs.
+    -- All that the client said, as JSON: the members are listed in job/definition.rs.
     definition TEXT NOT NULL,
     -- Where @every counts from, in seconds.
     anchor INTEGER NOT NULL,

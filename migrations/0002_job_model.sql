@@ -1,6 +1,6 @@
 -- The full job model: what a job may say beside its schedule and its URL, and what its executions tell.
 
--- What few executions have to tell, as JSON: src/kernel/core/details.rs.
+-- What few executions have to tell, as JSON: core/details.rs.
 ALTER TABLE ledger ADD COLUMN details TEXT;
 ALTER TABLE job_executions ADD COLUMN details TEXT;
 
@@ -23,7 +23,7 @@ UPDATE job_totals SET runs = success + failed;
 -- How many ended FAILED since the last that ended SUCCESS.
 ALTER TABLE job_totals ADD COLUMN failures_in_row INTEGER NOT NULL DEFAULT 0;
 
--- Secrets of jobs, sealed (src/vault.rs). The definition says only that they are set.
+-- Secrets of jobs, sealed (vault.rs). The definition says only that they are set.
 CREATE TABLE secrets (
     job_id INTEGER NOT NULL,
     -- The member that it stands in, such as auth.bearer.

@@ -4,7 +4,7 @@
 ALTER TABLE jobs ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 UPDATE jobs SET since = updated_at / 1000000;
 
--- Why and for how long a job is paused, as JSON: src/kernel/job/revision.rs.
+-- Why and for how long a job is paused, as JSON: job/revision.rs.
 ALTER TABLE jobs ADD COLUMN pause TEXT;
 UPDATE jobs SET pause = json_object('since', updated_at / 1000000, 'reason', paused) WHERE paused IS NOT NULL;
 UPDATE jobs SET pause = json_object('since', updated_at / 1000000) WHERE paused IS NULL AND NOT active;

@@ -1,6 +1,6 @@
 -- Time series: what finished executions come to, by hour and by day, so that no figure is made by a scan of history.
 -- The fold adds to them. By time first: a fold of all jobs writes pages that lie together, not one for each job.
--- job_id 0 is the sum over all jobs. The bytes of a rollup: src/store/rollup.rs.
+-- job_id 0 is the sum over all jobs. The bytes of a rollup: store/rollup.rs.
 
 -- The last days, hour by hour. Those before the mark 'series_days_before' have become days, or are about to.
 CREATE TABLE series_hours (

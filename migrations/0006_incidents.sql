@@ -1,5 +1,5 @@
 -- What was wrong, who was told, and what steers that. Times in microseconds since 1970 (UTC).
--- Names (cause, event, delivery) stand in src/kernel/core/incident.rs and src/store/messages.rs; released ones never change.
+-- Names (cause, event, delivery) stand in core/incident.rs and store/messages.rs; released ones never change.
 
 -- Something that was wrong, from when it was noticed until it was over. Its id is the microsecond of its opening.
 CREATE TABLE incidents (
@@ -62,7 +62,7 @@ CREATE INDEX idx_messages_unwritten ON messages (incident) WHERE event IS NULL;
 -- Where messages go, and how that went last.
 CREATE TABLE channels (
     name TEXT PRIMARY KEY,
-    -- What the client said, as JSON: the members are listed in src/kernel/channel/mod.rs. Secrets are not in it.
+    -- What the client said, as JSON: the members are listed in channel/mod.rs. Secrets are not in it.
     definition TEXT NOT NULL,
     delivered_at INTEGER,
     failed_at INTEGER,
@@ -70,7 +70,7 @@ CREATE TABLE channels (
     error TEXT
 ) STRICT, WITHOUT ROWID;
 
--- Secrets of channels, sealed (src/vault.rs). The definition says only that they are set.
+-- Secrets of channels, sealed (vault.rs). The definition says only that they are set.
 CREATE TABLE channel_secrets (
     channel TEXT NOT NULL,
     -- The member that it stands in.
@@ -82,7 +82,7 @@ CREATE TABLE channel_secrets (
 -- When somebody is told: `server`, or `tag:` and a tag. Those of jobs stand in their definitions.
 CREATE TABLE policies (
     scope TEXT PRIMARY KEY,
-    -- As JSON: the members are listed in src/kernel/job/alerting.rs.
+    -- As JSON: the members are listed in job/alerting.rs.
     definition TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 

@@ -192,10 +192,13 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Where a file stands under src; what is in the package of the kernel is spoken of without it, as everywhere.
+/// Packages that group modules. That their arrows point downwards, too, the compiler sees to.
+const PACKAGES: &[&str] = &["kernel", "storage", "service"];
+
+/// Where a file stands under src; modules are spoken of without their package, as everywhere.
 fn below_src(path: &Path) -> &Path {
     let below = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("below src");
-    below.strip_prefix("kernel").unwrap_or(below)
+    PACKAGES.iter().find_map(|package| below.strip_prefix(package).ok()).unwrap_or(below)
 }
 
 /// The module a file belongs to: its folder under src, or its own name.

@@ -1,5 +1,5 @@
 -- Times: *_at, *_time in microseconds since 1970 (UTC) unless said otherwise; instants in whole seconds.
--- Codes (status, kind, class) stand in src/kernel/core/record.rs and src/kernel/core/key.rs; released ones never change.
+-- Codes (status, kind, class) stand in core/record.rs and core/key.rs; released ones never change.
 -- Tables that are written row by row have numbers of 64 bits throughout, as SQLite has.
 
 -- Servers that share this database, and shared it once. A number is an incarnation: it is never used again.
@@ -58,7 +58,7 @@ CREATE TABLE requests (
     origin bigint NOT NULL,
     number bigint NOT NULL,
     asked_at bigint NOT NULL,
-    -- What is asked: src/server/nodes. Sealed (src/vault.rs) where secrets are.
+    -- What is asked: server/nodes. Sealed (vault.rs) where secrets are.
     request bytea NOT NULL,
     -- Who carries it out.
     taken bigint,
@@ -74,7 +74,7 @@ CREATE TABLE jobs (
     shard smallint NOT NULL DEFAULT 0,
     public_id bytea NOT NULL,
     revision bigint NOT NULL,
-    -- All that the client said: the members are listed in src/kernel/job/definition.rs.
+    -- All that the client said: the members are listed in job/definition.rs.
     definition json NOT NULL,
     -- Where @every counts from, in seconds.
     anchor bigint NOT NULL,
@@ -85,7 +85,7 @@ CREATE TABLE jobs (
     deleted_at bigint,
     -- The number of its scheduled executions: raised when a clock that stepped back held it.
     era bigint NOT NULL,
-    -- Why and for how long it is paused, as JSON: src/kernel/job/revision.rs.
+    -- Why and for how long it is paused, as JSON: job/revision.rs.
     pause text,
     -- What everybody looks for first.
     schedule text GENERATED ALWAYS AS (definition ->> 'schedule') STORED,
@@ -101,7 +101,7 @@ CREATE INDEX idx_jobs_name ON jobs (name, id) WHERE name IS NOT NULL;
 ALTER TABLE jobs ADD CONSTRAINT jobs_have_names EXCLUDE USING btree (name WITH =)
     WHERE (name IS NOT NULL AND deleted_at IS NULL) DEFERRABLE INITIALLY DEFERRED;
 
--- Secrets of jobs, sealed (src/vault.rs). The definition says only that they are set.
+-- Secrets of jobs, sealed (vault.rs). The definition says only that they are set.
 CREATE TABLE secrets (
     job_id bigint NOT NULL,
     -- The member that it stands in, such as auth.bearer.
@@ -151,7 +151,7 @@ CREATE TABLE ledger (
     covers_from bigint,
     covers_count bigint,
     error_message text,
-    -- What few executions have to tell, as JSON: src/kernel/core/details.rs.
+    -- What few executions have to tell, as JSON: core/details.rs.
     details text
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 CREATE INDEX idx_ledger_known ON ledger (node) WHERE known;
@@ -231,7 +231,7 @@ CREATE TABLE job_totals (
 ) WITH (fillfactor = 70);
 
 -- Time series: what finished executions come to, by hour and by day. job_id 0 is the sum over all jobs. The bytes of a
--- rollup: src/store/rollup.rs.
+-- rollup: store/rollup.rs.
 CREATE TABLE series_hours (
     start bigint NOT NULL,
     job_id bigint NOT NULL,
@@ -313,7 +313,7 @@ CREATE INDEX idx_audit_subject ON audit (subject, at) WHERE subject IS NOT NULL;
 CREATE INDEX idx_audit_token ON audit (token, at) WHERE token IS NOT NULL;
 
 -- Something that was wrong, from when it was noticed until it was over. Its id is the microsecond of its opening.
--- Names (cause, event, delivery) stand in src/kernel/core/incident.rs and src/store/messages.rs; released ones never change.
+-- Names (cause, event, delivery) stand in core/incident.rs and store/messages.rs; released ones never change.
 CREATE TABLE incidents (
     id bigint PRIMARY KEY,
     cause text NOT NULL,
@@ -372,7 +372,7 @@ CREATE INDEX idx_messages_unwritten ON messages (incident) WHERE event IS NULL;
 -- Where messages go, and how that went last.
 CREATE TABLE channels (
     name text COLLATE "C" PRIMARY KEY,
-    -- What the client said, as JSON: the members are listed in src/kernel/channel/mod.rs. Secrets are not in it.
+    -- What the client said, as JSON: the members are listed in channel/mod.rs. Secrets are not in it.
     definition text NOT NULL,
     delivered_at bigint,
     failed_at bigint,
@@ -380,7 +380,7 @@ CREATE TABLE channels (
     error text
 );
 
--- Secrets of channels, sealed (src/vault.rs). The definition says only that they are set.
+-- Secrets of channels, sealed (vault.rs). The definition says only that they are set.
 CREATE TABLE channel_secrets (
     channel text COLLATE "C" NOT NULL,
     -- The member that it stands in.
@@ -392,7 +392,7 @@ CREATE TABLE channel_secrets (
 -- When somebody is told: `server`, or `tag:` and a tag. Those of jobs stand in their definitions.
 CREATE TABLE policies (
     scope text COLLATE "C" PRIMARY KEY,
-    -- As JSON: the members are listed in src/kernel/job/alerting.rs.
+    -- As JSON: the members are listed in job/alerting.rs.
     definition text NOT NULL
 );
 
