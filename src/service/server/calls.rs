@@ -34,7 +34,7 @@ use crate::schedule::{Zone, Zones};
 use crate::store::{ExecutionRecord, Filter, Query, Readers};
 use crate::telemetry::Logs;
 use crate::time::{Instant, Now};
-use crate::web::Site;
+use crate::web;
 
 /// What is to be done with what a reader finds.
 #[derive(Debug)]
@@ -89,8 +89,6 @@ pub(super) struct Calls {
     pub(super) description: Box<[u8]>,
     /// What the server takes of its machine.
     pub(super) usage: UsageBoard,
-    /// The page.
-    pub(super) site: Site,
     /// The zones that jobs may name.
     pub(super) zones: Zones,
     /// The zone of jobs that name none.
@@ -170,7 +168,7 @@ impl Calls {
             return Given::Answer(self.cors.preflight());
         }
         // Nothing of the page is secret, and it is where a browser signs in.
-        if let Some(response) = self.site.answer(asked, api::knows) {
+        if let Some(response) = web::answer(asked, api::knows) {
             return Given::Answer(response);
         }
         let asking = Asking { who, client, is_secure, operation: "authenticate", subject: Box::default() };

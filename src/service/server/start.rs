@@ -48,7 +48,6 @@ use crate::schedule::{Zone, Zones};
 use crate::store::{Database, DatabaseError};
 use crate::telemetry::Logs;
 use crate::vault::{KeyFileError, Vault};
-use crate::web::Site;
 
 /// Every request the server makes says who it is.
 const USER_AGENT: &str = concat!("Punctual/", env!("CARGO_PKG_VERSION"));
@@ -109,7 +108,6 @@ fn prepare(
 ) -> Result<(Loop, usize, bool), ServeError> {
     // Before the jobs: once much was given back at a time, what a thread gives back at its end stays with the process.
     let description = aside("description", api::openapi).map_err(ServeError::Thread)?;
-    let site = aside("page", Site::make).map_err(ServeError::Thread)?;
     let poll = Poll::new().map_err(ServeError::Loop)?;
     let registry = poll.registry();
     // Where there is nothing to read again, a terminal that closes ends the server as ever. Whoever started it as a service
@@ -236,7 +234,6 @@ fn prepare(
         backups,
         description,
         usage: UsageBoard::start(config.store.file()).map_err(ServeError::Thread)?,
-        site,
         zones,
         zone,
         in_flight_max,

@@ -1,69 +1,41 @@
-//! Owns the files of the page, as they are in the program.
+//! Owns the files of the page, as they are in the program: `build.rs` of this package packs whatever stands in `assets/`.
 //! It must not change them.
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 
 /// One file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asset {
-    /// As the page names it.
-    pub(super) name: &'static str,
-    pub(super) text: &'static str,
+    /// Where it is served. Of another text it is another one, but for the document.
+    pub(super) path: &'static str,
+    pub(super) media_type: &'static str,
+    /// How long it is unpacked.
+    len: usize,
+    pub(super) gzip: &'static [u8],
 }
 
 impl Asset {
-    /// What it is, by its name.
-    pub(super) fn media_type(self) -> &'static str {
-        if self.name.ends_with(".css") { "text/css; charset=utf-8" } else { "text/javascript; charset=utf-8" }
-    }
-
-    /// Whether it is a module, which the page needs before it can begin. What comes before the first paint is none.
-    pub(super) fn is_module(self) -> bool {
-        self.name.ends_with(".js") && self.name != "theme.js"
+    /// What is in it.
+    pub(super) fn plain(&self) -> Vec<u8> {
+        let mut plain = Vec::with_capacity(self.len);
+        GzDecoder::new(self.gzip).read_to_end(&mut plain).expect("it was packed when this was built");
+        plain
     }
 }
 
-macro_rules! assets {
-    ($($name:literal),+ $(,)?) => { &[$(Asset { name: $name, text: include_str!(concat!("assets/", $name)) }),+] };
+include!(concat!(env!("OUT_DIR"), "/assets.rs"));
+
+/// What each address of the page is answered with.
+pub(super) fn document() -> &'static Asset {
+    &DOCUMENT
 }
 
-/// The document, but for where its files are.
-pub(super) const DOCUMENT: &str = include_str!("assets/index.html");
-
-/// All files but the document.
-pub(super) const ASSETS: &[Asset] = assets![
-    "style.css",
-    "theme.js",
-    "app.js",
-    "api.js",
-    "channels.js",
-    "charts.js",
-    "controls.js",
-    "curl.js",
-    "dom.js",
-    "fields.js",
-    "incidents.js",
-    "live.js",
-    "moments.js",
-    "parts.js",
-    "policies.js",
-    "runs.js",
-    "schedule.js",
-    "time.js",
-    "yaml.js",
-    "views/alert-log.js",
-    "views/alerts.js",
-    "views/execution.js",
-    "views/executions.js",
-    "views/history.js",
-    "views/home.js",
-    "views/incident.js",
-    "views/job-form.js",
-    "views/job.js",
-    "views/jobs.js",
-    "views/sign-in.js",
-    "views/system.js",
-    "views/timeline.js",
-    "views/why.js",
-];
+/// What is served at this path, if it is one of the files.
+pub(super) fn asset(path: &str) -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.path == path)
+}
 
 #[cfg(test)]
 mod tests {
@@ -72,32 +44,38 @@ mod tests {
 
     use super::*;
 
-    fn files(folder: &Path, below: &str, found: &mut Vec<String>) {
+    /// The files in a folder, by their names.
+    fn files(folder: &Path, below: &str, found: &mut Vec<(String, String)>) {
         for entry in fs::read_dir(folder).expect("the folder is there") {
             let entry = entry.expect("it can be listed");
             let name = format!("{below}{}", entry.file_name().to_string_lossy());
             match entry.path().is_dir() {
                 true => files(&entry.path(), &format!("{name}/"), found),
-                false => found.push(name),
+                false => found.push((name, fs::read_to_string(entry.path()).expect("it is text"))),
             }
         }
     }
 
-    #[test]
-    fn every_file_is_served_and_none_is_large() {
+    fn all() -> Vec<(String, String)> {
         let mut found = Vec::new();
         files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("web/assets"), "", &mut found);
-        found.retain(|name| name != "index.html");
-        found.sort();
-        let mut served: Vec<&str> = ASSETS.iter().map(|asset| asset.name).collect();
-        served.sort_unstable();
-        assert_eq!(found, served);
-        let all = ASSETS.iter().map(|asset| asset.text).chain([DOCUMENT]);
+        assert!(found.len() > 30, "the walk must find the files");
+        found
+    }
+
+    #[test]
+    fn every_file_is_served_as_it_is_and_none_is_large() {
         let (mut bytes, mut lines) = (0, 0);
-        for text in all {
-            assert!(text.lines().count() <= 400, "a file of the page is two things: {}", &text[..60]);
+        for (name, text) in all() {
+            assert!(text.lines().count() <= 400, "{name} is two things");
             (bytes, lines) = (bytes + text.len(), lines + text.lines().count());
+            let mut served = ASSETS.iter().filter(|asset| asset.path.ends_with(&format!("/{name}")));
+            if name != "index.html" {
+                assert_eq!(served.next().map(Asset::plain), Some(text.into_bytes()), "{name}");
+            }
+            assert!(served.next().is_none(), "{name} is served twice");
         }
+        assert_eq!(ASSETS.len() + 1, all().len());
         assert!(bytes <= 216 * 1024, "{bytes} bytes");
         assert!(lines <= 4200, "{lines} lines");
     }
@@ -106,16 +84,19 @@ mod tests {
     fn text_from_elsewhere_is_never_taken_for_markup_or_code() {
         let ways_in =
             ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval(", "Function("];
-        for asset in ASSETS {
+        for (name, text) in all() {
             for way in ways_in {
-                assert!(!asset.text.contains(way), "{} has {way}", asset.name);
+                assert!(!text.contains(way), "{name} has {way}");
             }
-            let from_elsewhere = asset.text.contains("https://cdn") || asset.text.contains("@import");
-            assert!(!from_elsewhere, "{} loads something from elsewhere", asset.name);
+            assert!(
+                !text.contains("https://cdn") && !text.contains("@import"),
+                "{name} loads something from elsewhere"
+            );
+            let is_document = name == "index.html";
+            assert!(
+                !is_document || (!text.contains("<script>") && !text.contains("style=")),
+                "code in the document itself"
+            );
         }
-        assert!(
-            !DOCUMENT.contains("<script>") && !DOCUMENT.contains("style="),
-            "nothing stands in the document itself"
-        );
     }
 }
