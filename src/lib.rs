@@ -33,8 +33,9 @@
 //!
 //! Each room may name only those above it in this list; its `mod.rs` says what is in it, in reading order. Both are
 //! held by `tests/layers.rs`. They are grouped in packages, so that the compiler holds the large steps, and builds for
-//! speed what every execution and every request passes, and for size what is called seldom or waits for a disk: a
-//! binary that is smaller by a fifteenth, and no slower.
+//! speed what every execution and every request passes, and for size what is called seldom or waits for a disk: the
+//! binary became 0.6 MB smaller by it, and no slower. With all but the kernel built for size it would be 0.65 MB less again,
+//! and answer a tenth fewer reads.
 //!
 //! What every execution passes, in `kernel/`:
 //!
@@ -508,7 +509,7 @@
 //! - **The page is a client** ([`web`]): files in the program that ask the public API and its events, so that whatever it shows
 //!   can be had without it. It may load only what the server itself sends and puts text into the page as text, so that
 //!   the name of a job is nothing but a name. All its files have one folder named after what is in them, which a browser keeps
-//!   for good; they are compressed once, at the start. `GET /` tells people from programs by whether `Accept` names HTML.
+//!   for good; they are compressed when it is built. `GET /` tells people from programs by whether `Accept` names HTML.
 //!   What it needed and the API lacked became API: strips, the timeline, targets, and two states of jobs.
 //!
 //! - **The flags of `serve` are the only list of settings** (`cli/serve.rs`): variables and keys of the configuration file are

@@ -389,14 +389,15 @@ impl Calls {
 
 impl UnderWay {
     /// Lets the core accept a change, or only say what it would make of it.
-    fn ask(&mut self, engine: &mut Engine, command: Command, now: Now) -> Result<Accepted, Reply> {
+    fn ask(&mut self, engine: &mut Engine, command: Command, now: Now) -> Result<Accepted, Box<Reply>> {
         if let Some(rehearsal) = &mut self.rehearsal {
-            return rehearsal.gather(engine.core(), command, now);
+            return rehearsal.gather(engine.core(), command, now).map_err(Box::new);
         }
         let request = command.request;
         engine.input(Input::Gather(Box::new(command)), now);
         let accepted = engine.take_gathered();
-        accepted.ok_or_else(|| engine.take_reply_to(request).expect("what is not accepted is answered at once"))
+        let mut refused = || engine.take_reply_to(request).expect("what is not accepted is answered at once");
+        accepted.ok_or_else(|| Box::new(refused()))
     }
 
     /// Nothing comes of what is this node's. That is the whole answer, unless others have done something.
