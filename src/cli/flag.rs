@@ -8,7 +8,8 @@ use std::path::PathBuf;
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidFlag {
     flag: &'static str,
-    value: String,
+    /// Not where it may be secret.
+    value: Option<String>,
     expected: String,
     has_environment: bool,
 }
@@ -17,7 +18,12 @@ impl InvalidFlag {
     /// The error for a flag that is given on the command line only.
     pub(super) fn new(flag: &'static str, value: &str, expected: &str) -> InvalidFlag {
         let expected = expected.trim_start_matches("expected ").to_owned();
-        InvalidFlag { flag, value: value.to_owned(), expected, has_environment: false }
+        InvalidFlag { flag, value: Some(value.to_owned()), expected, has_environment: false }
+    }
+
+    /// The same without what was typed.
+    pub(super) fn without_value(self) -> InvalidFlag {
+        InvalidFlag { value: None, ..self }
     }
 
     /// The same for a flag whose value may come from the environment.
@@ -32,18 +38,19 @@ impl InvalidFlag {
 
     /// The error, where the value is from this place of a file, if it is.
     pub(super) fn told(&self, place: Option<&str>) -> String {
-        let InvalidFlag { value, expected, .. } = self;
-        place.map_or_else(
-            || self.to_string(),
-            |place| format!("{place}: {}: expected {expected}, got {value:?}", self.key()),
-        )
+        place.map_or_else(|| self.to_string(), |place| format!("{place}: {}: {}", self.key(), self.fault()))
+    }
+
+    fn fault(&self) -> String {
+        let got = self.value.as_ref().map(|value| format!(", got {value:?}")).unwrap_or_default();
+        format!("expected {}{got}", self.expected)
     }
 }
 
 impl fmt::Display for InvalidFlag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let InvalidFlag { flag, value, expected, has_environment } = self;
-        write!(f, "{flag}: expected {expected}, got {value:?}")?;
+        let InvalidFlag { flag, has_environment, .. } = self;
+        write!(f, "{flag}: {}", self.fault())?;
         if *has_environment { write!(f, " (environment: {})", environment_of(flag)) } else { Ok(()) }
     }
 }

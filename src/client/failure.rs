@@ -71,6 +71,11 @@ impl Failure {
         Failure::new(Kind::No, message)
     }
 
+    /// The same, of something that stands here.
+    pub(crate) fn at(self, place: &str) -> Failure {
+        Failure { message: format!("{place}: {}", self.message), ..self }
+    }
+
     /// The exit code.
     pub fn code(&self) -> u8 {
         self.kind.code()

@@ -120,8 +120,14 @@ fn read_all(path: &Path, is_named: bool) -> Result<Vec<Item>, Failure> {
 }
 
 fn parse(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
-    let items = as_written(name, text)?.into_iter();
-    items.map(|item| Ok(Item { value: resolved(item.value)?, typed: item.typed })).collect()
+    let found = |Item { value, typed }: Item| match resolved(value) {
+        Ok(value) => Ok(Item { value, typed }),
+        Err(why) => Err(match &typed {
+            Typed::Document { name, line, .. } => why.at(&format!("{name}:{line}")),
+            Typed::Command { .. } => why,
+        }),
+    };
+    as_written(name, text)?.into_iter().map(found).collect()
 }
 
 /// The same, where what is secret is not looked up.

@@ -87,7 +87,7 @@ fn secrets_come_from_elsewhere_and_are_never_printed() {
         assert!(!test.says(words).contains("planted"), "{words:?}");
     }
     // What is not there is said, before anything is changed.
-    test.run(&["apply", "-f", "bearer.yaml"]).ends(2).errs(&["${KEY} is not set"]);
+    test.run(&["apply", "-f", "bearer.yaml"]).ends(2).errs(&["bearer.yaml:1: ${KEY} is not set"]);
     std::fs::remove_file(&file).expect("it is there");
     apply(&[], "planted2").ends(1).errs(&["password"]);
     // A secret that the server refuses is not shown with its mistake.

@@ -93,10 +93,11 @@ impl Person {
         url.strip_prefix(&self.origin).unwrap_or_else(|| panic!("{url} is elsewhere")).to_owned()
     }
 
-    /// Waits until the address begins so, and is shown.
+    /// Waits until the address begins so, is none below it, and is shown.
     #[track_caller]
     pub fn is_at(&self, path: &str) {
-        let is_there = "return (location.pathname + location.search).startsWith(arguments[0])";
+        let is_there = "const address = location.pathname + location.search;
+            return address.startsWith(arguments[0]) && address[arguments[0].length] !== '/'";
         self.waits(&format!("the address becomes {path}"), is_there, &[json!(path)]);
         self.waits_until_shown();
     }

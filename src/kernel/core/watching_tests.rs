@@ -153,6 +153,21 @@ fn a_start_leaves_what_is_wrong_with_a_job_that_is_there() {
 }
 
 #[test]
+fn a_start_leaves_what_is_wrong_with_a_target_that_a_job_has() {
+    let mut stage = Stage::of(&[OFTEN], Vec::new());
+    second(&mut stage, 500);
+    let failing = stage.core.open_one(&Subject::Job(id(1)), Cause::Failing).expect("it fails").clone();
+    for (target, left) in [("http://a:80", true), ("http://b:80", false)] {
+        let subject = Subject::Target(target.into());
+        let mut next = Stage::loading(Bounds::default(), None, START + 5, &[OFTEN]);
+        let incident = Incident { subject: subject.clone(), cause: Cause::TargetFailing, ..(*failing).clone() };
+        next.feed(Input::RestoreIncident(Box::new(incident)));
+        next = next.acquiring(Shards::ALL, Vec::new());
+        assert_eq!(next.core.open_one(&subject, Cause::TargetFailing).is_some(), left, "{target}");
+    }
+}
+
+#[test]
 fn a_message_is_a_row_for_each_of_its_channels() {
     let channels = |count: usize| vec![Box::from("ops"); count].into_boxed_slice();
     let incident = Arc::new(Incident {

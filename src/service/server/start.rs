@@ -336,6 +336,9 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServeError::Environment(why) => why.fmt(f),
+            ServeError::Listen((address, why)) if why.kind() == io::ErrorKind::NotFound => {
+                write!(f, "failed to listen on {address}: there is no such folder")
+            }
             ServeError::Listen((address, why)) => write!(f, "failed to listen on {address}: {why}"),
             ServeError::Open(address) => write!(
                 f,
