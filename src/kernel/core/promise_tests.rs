@@ -318,3 +318,42 @@ fn what_tells_a_start_that_the_clock_is_behind() {
 fn at(second: i64) -> Instant {
     Instant::from_secs(START + second)
 }
+
+#[test]
+fn what_was_armed_and_comes_too_late_runs_only_if_it_is_the_latest_and_no_run_must_be_in_time() {
+    let (daily, often) =
+        (r#""schedule":"30 0 0 * * *","type":"ATLEAST_ONCE""#, r#""schedule":"30 * * * * *","type":"ATLEAST_ONCE""#);
+    let in_time = format!(r#"{daily},"misfire":{{"policy":"once","maxLatenessMs":5000}}"#);
+    // Nobody looks at the clock from the 30th second on, for longer than an execution may be late.
+    for (job, fired, passed_over) in [(daily, Some(30), false), (often, Some(630), true), (&*in_time, None, true)] {
+        let mut stage = Stage::of(&[job], Vec::new());
+        stage.pass(29);
+        assert_eq!(stage.unfinished().len(), 1, "{job} is armed");
+        stage.now = Now { wall: stage.now.wall.plus_us(602_000_000), mono: stage.now.mono.plus_us(602_000_000) };
+        stage.feed(Input::Tick);
+        stage.settle();
+        assert_eq!(stage.fired(), Vec::from_iter(fired.map(|second| (1, second))), "{job}");
+        let is_skipped = |row: &(i64, Status, Option<Box<str>>)| row.0 == 30 && row.1 == Status::Skipped;
+        assert_eq!(stage.ended().iter().any(is_skipped), passed_over, "{job}");
+    }
+}
+
+#[test]
+fn there_are_no_more_channels_than_a_bound_allows_nor_more_of_them_of_mail() {
+    let bounds = Bounds { channels_max: 3, mail_channels_max: 1, ..Bounds::default() };
+    let set = |stage: &mut Stage, name: &str, definition: &str| {
+        let definition = serde_json::from_str(definition).expect("a definition");
+        let channel = Arc::new(Channel::compile(&definition, None, true).expect("valid"));
+        stage.refused = 0;
+        stage.ask(Action::Set(Setting::Channel(name.into(), Some(channel))));
+        stage.refused == 0
+    };
+    let hook = r#"{"kind":"webhook","url":"http://a/"}"#;
+    let mail = r#"{"kind":"email","url":"smtp://mail.example:25","from":"a@a.example","to":["b@b.example"]}"#;
+    let mut stage = Stage::bounded(bounds, START, &[], Vec::new());
+    assert!(set(&mut stage, "a", hook) && set(&mut stage, "b", mail));
+    assert!(!set(&mut stage, "c", mail), "one of mail is enough");
+    assert!(set(&mut stage, "c", hook));
+    assert!(!set(&mut stage, "d", hook), "three are enough");
+    assert!(set(&mut stage, "c", hook), "one that is there may be set again");
+}
