@@ -110,6 +110,34 @@ fn an_execution_that_begins_late_is_told_until_one_begins_in_time() {
 }
 
 #[test]
+fn a_job_that_is_not_due_any_more_is_not_late() {
+    let members = r#""concurrencyKey":{"name":"k","limit":1},"endsAt":"2026-01-01T00:00:02Z","alerts":{"lateBy":"2s"}"#;
+    let mut stage = Stage::of(&[&format!("{OFTEN},{members}")], Vec::new());
+    stage.pass(5);
+    assert_eq!(open(&stage), [Cause::Late], "the second and last one waits for the first");
+    for left in [&[Cause::Late][..], &[]] {
+        let attempt = stage.fired.pop().expect("one at a time");
+        stage.answer(&attempt, Outcome::Answered(200), true);
+        assert_eq!(open(&stage), left);
+    }
+}
+
+#[test]
+fn the_core_is_to_be_woken_when_something_is_to_be_told_again() {
+    let daily = r#""schedule":"1 0 0 * * *","type":"ATLEAST_ONCE","alerts":{"remindEvery":"1m","channels":["ops"]}"#;
+    let mut stage = Stage::of(&[daily], Vec::new());
+    let definition = serde_json::from_str(r#"{"kind":"webhook","url":"http://a/"}"#).expect("a definition");
+    let channel = Arc::new(Channel::compile(&definition, None, true).expect("valid"));
+    stage.ask(Action::Set(Setting::Channel("ops".into(), Some(channel))));
+    second(&mut stage, 500);
+    assert_eq!(stage.told, [(Cause::Failing, Event::Opened)]);
+    let due = stage.core.poll_timeout().mono.expect("something is to be done");
+    assert_eq!(due, stage.now.mono.plus_us(60_000_000));
+    stage.pass(61);
+    assert_eq!(stage.told, [(Cause::Failing, Event::Opened), (Cause::Failing, Event::Reminded)]);
+}
+
+#[test]
 fn that_it_is_over_is_told_to_whom_it_was_told_that_it_began_unless_nobody_wants_to_know() {
     let channel = |put: bool| {
         let definition = serde_json::from_str(r#"{"kind":"webhook","url":"http://a/"}"#).expect("a definition");
