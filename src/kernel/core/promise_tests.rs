@@ -357,3 +357,41 @@ fn there_are_no_more_channels_than_a_bound_allows_nor_more_of_them_of_mail() {
     assert!(!set(&mut stage, "d", hook), "three are enough");
     assert!(set(&mut stage, "c", hook), "one that is there may be set again");
 }
+
+#[test]
+fn the_load_tells_what_waits_for_others_and_what_for_a_retry() {
+    let alone = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","concurrencyKey":{"name":"k","limit":1}"#;
+    let again =
+        r#""schedule":"1 0 0 * * *","type":"ATLEAST_ONCE","retry":{"maxAttempts":2,"initialDelayMs":60000,"jitter":0}"#;
+    let mut stage = Stage::of(&[alone, again, again], Vec::new());
+    stage.pass(1);
+    let (fails, hangs): (Vec<_>, Vec<_>) = stage.fired.drain(..).partition(|attempt| attempt.id.job != id(1));
+    assert_eq!((fails.len(), hangs.len()), (2, 1));
+    for attempt in fails {
+        stage.answer(&attempt, Outcome::Answered(500), true);
+    }
+    stage.pass(2);
+    let load = stage.core.load(stage.now.wall);
+    assert_eq!((load.in_flight, load.waiting, load.backing_off), (1, 2, 2), "{load:?}");
+}
+
+#[test]
+fn a_target_that_fails_is_told_of_as_long_as_somebody_wants_to_know() {
+    let bounds = Bounds { failing_after: 1, ..Bounds::default() };
+    let job = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#;
+    let mut stage = Stage::bounded(bounds, START, &[job], Vec::new());
+    stage.pass(1);
+    let attempt = stage.fired.pop().expect("it is due");
+    stage.answer(&attempt, Outcome::ConnectionFailed("refused".to_owned()), false);
+    let subject = Subject::Target("http://a:80".into());
+    let is_open = |stage: &Stage| stage.core.open_one(&subject, Cause::TargetFailing).is_some();
+    assert!(is_open(&stage));
+    for (wanted, policy) in [(false, r#"{"onServerTrouble":false}"#), (true, "{}")] {
+        let definition = serde_json::from_str(policy).expect("a definition");
+        let policy = Arc::new(AlertPolicy::compile_of_server(&definition).expect("valid"));
+        stage.ask(Action::Set(Setting::Policy(PolicyScope::Server, Some(policy))));
+        stage.feed(Input::Tick);
+        stage.settle();
+        assert_eq!(is_open(&stage), wanted);
+    }
+}
