@@ -8,7 +8,7 @@ use super::stage_tests::{START, Stage, id};
 use super::*;
 use crate::channel::Channel;
 use crate::job::{AlertDefinition, AlertPolicy};
-use crate::time::{Instant, WallUs};
+use crate::time::{Instant, Now, WallUs};
 
 const OFTEN: &str = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#;
 
@@ -120,6 +120,26 @@ fn a_job_that_is_not_due_any_more_is_not_late() {
         stage.answer(&attempt, Outcome::Answered(200), true);
         assert_eq!(open(&stage), left);
     }
+}
+
+#[test]
+fn what_is_wrong_is_told_at_the_moment_at_which_a_silence_ends() {
+    let daily = r#""schedule":"1 0 0 * * *","type":"ATLEAST_ONCE""#;
+    let mut stage = Stage::of(&[daily], Vec::new());
+    let definition = serde_json::from_str(r#"{"kind":"webhook","url":"http://a/"}"#).expect("a definition");
+    let channel = Arc::new(Channel::compile(&definition, None, true).expect("valid"));
+    stage.ask(Action::Set(Setting::Channel("ops".into(), Some(channel))));
+    let (of, ends_at) = (Silenced::Job(id(1)), Instant::from_secs(START + 9));
+    let silence = Silence { of, note: "".into(), ends_at, created_at: stage.now.wall, by: None };
+    stage.ask(Action::Silence(silence));
+    second(&mut stage, 500);
+    assert_eq!((open(&stage), stage.told.len()), (vec![Cause::Failing], 0), "it is silenced");
+    assert_eq!(stage.core.poll_timeout().wall, Some(WallUs::of(ends_at)));
+    let left = u64::try_from(WallUs::of(ends_at).since_us(stage.now.wall)).expect("it is to come");
+    stage.now = Now { wall: WallUs::of(ends_at), mono: stage.now.mono.plus_us(left) };
+    stage.feed(Input::Tick);
+    stage.settle();
+    assert_eq!(stage.told, [(Cause::Failing, Event::Opened)]);
 }
 
 #[test]
