@@ -395,3 +395,22 @@ fn a_target_that_fails_is_told_of_as_long_as_somebody_wants_to_know() {
         assert_eq!(is_open(&stage), wanted);
     }
 }
+
+#[test]
+fn the_limit_of_a_key_goes_with_the_last_job_that_names_it_so() {
+    let of = |limit: u32| {
+        format!(r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","concurrencyKey":{{"name":"k","limit":{limit}}}"#)
+    };
+    for replaced in [false, true] {
+        let mut stage = Stage::of(&[&of(1), &of(3)], Vec::new());
+        stage.ask(match replaced {
+            false => Action::Delete { id: id(1), expected: None },
+            true => {
+                let spec = spec(r#""schedule":"@yearly","type":"ATLEAST_ONCE""#, &Calendars::default());
+                Action::Update { id: id(1), spec, keep_active: false, expected: None }
+            }
+        });
+        stage.pass(4);
+        assert_eq!(stage.fired(), [(2, 1), (2, 2), (2, 3)], "three at a time, as the other one says");
+    }
+}
