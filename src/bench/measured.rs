@@ -57,7 +57,7 @@ pub(super) struct Measured {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Creation {
     pub(super) time: Duration,
-    /// How many jobs there were in a commit, in the middle.
+    /// How many jobs there were in a commit on average, if nothing else was written meanwhile.
     pub(super) batch: Option<usize>,
 }
 

@@ -301,7 +301,7 @@ fn subject(typed: &BenchArguments) -> Result<Subject, InvalidFlag> {
 fn shared(typed: &BenchArguments) -> Result<Option<SharedOptions>, InvalidFlag> {
     let Some(url) = &typed.store else { return Ok(None) };
     // The URL may hold a password: it is not repeated.
-    Url::parse(url).map_err(|why| invalid("--store", "", &why.to_string()).without_value())?;
+    Url::parse(url).map_err(|why| InvalidFlag::secret("--store", &why.to_string()))?;
     let nodes = number("--nodes", &typed.nodes, 1, NODES_MAX)?;
     if typed.kill && nodes == 1 {
         return Err(invalid("--nodes", &typed.nodes, "at least 2 with --kill: somebody has to take over"));

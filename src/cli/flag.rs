@@ -21,9 +21,9 @@ impl InvalidFlag {
         InvalidFlag { flag, value: Some(value.to_owned()), expected, has_environment: false }
     }
 
-    /// The same without what was typed.
-    pub(super) fn without_value(self) -> InvalidFlag {
-        InvalidFlag { value: None, ..self }
+    /// The same of a value that may be secret: it is not repeated.
+    pub(super) fn secret(flag: &'static str, expected: &str) -> InvalidFlag {
+        InvalidFlag { value: None, ..InvalidFlag::new(flag, "", expected) }
     }
 
     /// The same for a flag whose value may come from the environment.

@@ -220,7 +220,7 @@ fn location(db: String, store: Option<&str>, node: Option<String>) -> Result<Loc
         };
     };
     // The URL may hold a password: it is not repeated.
-    let url = Url::parse(store).map_err(|why| invalid("--store", "", &why.to_string()).without_value())?;
+    let url = Url::parse(store).map_err(|why| InvalidFlag::secret("--store", &why.to_string()).with_environment())?;
     let node = node.unwrap_or_else(machine_name);
     if node.is_empty() || node.len() > NODE_NAME_LEN_MAX || node.chars().any(char::is_control) {
         return Err(invalid("--node", &node, "a name of up to 63 bytes"));

@@ -34,7 +34,7 @@ fn main() -> io::Result<()> {
             DOCUMENT => ("/".to_owned(), &document_of(text, &place, &files)),
             _ => (format!("{place}/{name}"), text),
         };
-        let packed = out.join(name.replace('/', "-")).with_extension("gz");
+        let packed = out.join(format!("{}.gz", name.replace('/', "-")));
         fs::write(&packed, gzip(text)?)?;
         let (media_type, len) = (media_type(name), text.len());
         let asset = format!(
