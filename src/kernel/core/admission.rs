@@ -25,6 +25,32 @@ enum Turn {
     Never(&'static str),
 }
 
+/// What the others of a job do.
+struct Others {
+    /// Whether one runs.
+    runs: bool,
+    /// Whether the end of one is on its way to the disk.
+    ends: bool,
+    /// Whether one waits whose turn comes before.
+    is_before: bool,
+    /// Whether one waits that others are not to come before.
+    waits: bool,
+}
+
+impl Others {
+    /// When it is the turn of one beside them.
+    fn turn(&self, policy: Overlap, on_time: bool) -> Turn {
+        match policy {
+            Overlap::Skip if on_time && (self.runs || self.waits) => Turn::Never(ONE_RUNS),
+            Overlap::QueueOne if on_time && self.waits => Turn::Never(ONE_WAITS),
+            Overlap::Allow | Overlap::Skip | Overlap::QueueOne if self.runs || self.ends || self.is_before => {
+                Turn::Later { soon: self.ends && !self.runs }
+            }
+            Overlap::Allow | Overlap::Skip | Overlap::QueueOne => Turn::Now,
+        }
+    }
+}
+
 /// Executions of the job that was asked about last: one that was in the way of others, and one that waited. Both are
 /// looked at before they are believed, so that of a job with thousands of executions not all are looked through for each
 /// of them.
@@ -79,62 +105,52 @@ impl Scheduler {
     fn turn_of(&mut self, slot: u32) -> Turn {
         let execution = &self.executions[slot];
         let policy = self.jobs[execution.job].overlap();
+        if policy == Overlap::Allow && !execution.is_backfill() {
+            return Turn::Now;
+        }
         // What is owed for the past is never skipped, nor what was tried before: it runs one after the other.
         let on_time = execution.row.record.class == Class::OnTime && execution.was_never_sent();
-        let competes = |other: &Execution| competes(policy, other);
+        let rank = rank_of(execution);
+        let is_before = |other: &Execution| is_in_line(other) && rank_of(other) < rank;
         let known = |known: Option<Handle>| {
             let known = known.filter(|known| known.slot != slot).and_then(|known| self.executions.live(known))?;
-            (known.job == execution.job && competes(known)).then_some(known)
+            (known.job == execution.job && competes(policy, known)).then_some(known)
         };
         let blocks = known(self.line.blocks);
-        let runs = blocks.is_some_and(is_running);
-        let waits = known(self.line.waits).is_some_and(is_before_others);
-        match policy {
-            Overlap::Allow if !execution.is_backfill() => return Turn::Now,
-            Overlap::Skip if on_time && (runs || waits) => return Turn::Never(ONE_RUNS),
-            Overlap::QueueOne if on_time && waits => return Turn::Never(ONE_WAITS),
-            Overlap::Skip | Overlap::QueueOne if on_time => {}
-            Overlap::Allow | Overlap::Skip | Overlap::QueueOne => {
-                let ends = blocks.is_some_and(is_ending);
-                let is_before = |other: &Execution| is_in_line(other) && rank_of(other) < rank_of(execution);
-                if runs || ends || blocks.is_some_and(is_before) {
-                    return Turn::Later { soon: ends };
-                }
-            }
+        let remembered = Others {
+            runs: blocks.is_some_and(is_running),
+            ends: blocks.is_some_and(is_ending),
+            is_before: blocks.is_some_and(is_before),
+            waits: known(self.line.waits).is_some_and(is_before_others),
+        };
+        match remembered.turn(policy, on_time) {
+            Turn::Now => {}
+            // Whether it is not skipped only a look at all of them can tell.
+            Turn::Later { .. } if on_time => {}
+            turn => return turn,
         }
-        let (mut runs, mut ends, mut first, mut waits) = (None, None, None::<u32>, None);
+        let (mut runs, mut ends, mut before, mut waits) = (None, None, None, None);
         for other in self.executions.of_job(execution.job).filter(|&other| other != slot) {
             let candidate = &self.executions[other];
-            if !competes(candidate) {
+            if !competes(policy, candidate) {
                 continue;
             }
             if is_running(candidate) {
                 runs = Some(other);
             } else if is_ending(candidate) {
                 ends = Some(other);
-            } else if is_in_line(candidate) {
-                if is_before_others(candidate) {
-                    waits = Some(other);
-                }
-                if first.is_none_or(|first| rank_of(candidate) < rank_of(&self.executions[first])) {
-                    first = Some(other);
-                }
+            } else if is_before(candidate) {
+                before = Some(other);
+            }
+            if is_before_others(candidate) {
+                waits = Some(other);
             }
         }
-        let is_before = first.is_some_and(|first| rank_of(&self.executions[first]) < rank_of(execution));
         let handle = |slot: u32| self.executions.handle(slot);
-        self.line = Line { blocks: runs.or(ends).or(first).map(handle), waits: waits.map(handle) };
-        match policy {
-            Overlap::Skip if on_time && (runs.is_some() || waits.is_some()) => Turn::Never(ONE_RUNS),
-            Overlap::QueueOne if on_time && waits.is_some() => Turn::Never(ONE_WAITS),
-            Overlap::Allow | Overlap::Skip | Overlap::QueueOne => {
-                if runs.is_some() || ends.is_some() || is_before {
-                    Turn::Later { soon: runs.is_none() && ends.is_some() }
-                } else {
-                    Turn::Now
-                }
-            }
-        }
+        self.line = Line { blocks: runs.or(ends).or(before).map(handle), waits: waits.map(handle) };
+        let others =
+            Others { runs: runs.is_some(), ends: ends.is_some(), is_before: before.is_some(), waits: waits.is_some() };
+        others.turn(policy, on_time)
     }
 
     fn put_in_line(&mut self, slot: u32, wait: Wait) {

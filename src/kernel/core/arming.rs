@@ -103,7 +103,7 @@ impl Scheduler {
             steps += self.arm(slot, now);
         }
         let is_more = self.jobs.queued() > 0 || self.calendars.has_unfollowed();
-        self.arm_resume = (steps >= most && is_more).then(|| now.mono.plus_us(RESUME_US));
+        self.arm_resume = is_more.then(|| now.mono.plus_us(RESUME_US));
     }
 
     /// Whether more may be armed: rows that wait for the disk and executions that wait for anything are bounded.
@@ -144,13 +144,14 @@ impl Scheduler {
         if self.phase != Phase::Running || job.pending.is_some() || job.is_deleted() || job.is_given_away() {
             return 1;
         }
-        let mut steps = 1;
         if job.is_stale {
-            steps += FOLLOW_STEPS + self.follow_calendars(slot, now);
+            // Its change was on its way to the disk when the others followed, in the budget of a turn.
+            self.follow_calendars(slot, now);
         }
         let job = &self.jobs[slot];
-        let Some(next) = job.next() else { return steps };
+        let Some(next) = job.next() else { return 1 };
         let (target, key, overload) = (job.target, job.key(), job.overload);
+        let mut steps = 1;
         if WallUs::of(next) <= now.wall {
             steps += self.settle_gap(slot, now);
         }

@@ -24,6 +24,8 @@ mod bound_tests;
 mod bounds;
 mod calendars;
 mod changes;
+#[cfg(test)]
+mod counting_tests;
 mod counts;
 mod dealing;
 #[cfg(test)]
@@ -44,6 +46,8 @@ mod listing;
 #[cfg(test)]
 mod node_tests;
 mod overdue;
+#[cfg(test)]
+mod overlap_tests;
 mod ownership;
 mod pausing;
 mod policies;

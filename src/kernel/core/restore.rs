@@ -270,7 +270,7 @@ impl Scheduler {
         }
         let lies_ahead = WallUs::of(key.instant) > now.wall;
         // Of executions that must not run together the first may run already; the others wait for it.
-        let is_alone = self.jobs[job].overlap() != Overlap::Allow || key.kind == Kind::Backfill;
+        let is_alone = self.jobs[job].overlap() != Overlap::Allow;
         let mut others = self.executions.of_job(job).filter(|&other| other != slot);
         let one_runs = others.any(|other| is_running(&self.executions[other]));
         drop(others);

@@ -26,6 +26,8 @@ pub(super) struct Stage {
     pub(super) refused: usize,
     /// Executions that were asked for and begun.
     pub(super) started: usize,
+    /// What is told to whoever reads the log.
+    pub(super) notices: Vec<Notice>,
     /// What was given to other nodes.
     pub(super) released: Vec<(Shards, NodeId, Vec<Seq>)>,
     pub(super) handed_over: Vec<LedgerRow>,
@@ -102,6 +104,7 @@ impl Stage {
             changes: 0,
             refused: 0,
             started: 0,
+            notices: Vec::new(),
             released: Vec::new(),
             handed_over: Vec::new(),
             replies: Vec::new(),
@@ -145,7 +148,8 @@ impl Stage {
                 Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
                 Output::Gathered(..) | Output::Together(..) => {}
                 Output::Tell(message) => self.told.push((message.incident.cause, message.event)),
-                Output::Alert(_) | Output::Notice(_) => {}
+                Output::Notice(notice) => self.notices.push(notice),
+                Output::Alert(_) => {}
             }
         }
     }
@@ -157,6 +161,12 @@ impl Stage {
             before = self.asked;
             self.feed(Input::Committed { through: before, rejected: Vec::new() });
         }
+    }
+
+    /// Nobody looks at the clock for so many seconds.
+    pub(super) fn sleep(&mut self, seconds: i64) {
+        let us = seconds * 1_000_000;
+        self.now = Now { wall: self.now.wall.plus_us(us), mono: self.now.mono.plus_us(us.unsigned_abs()) };
     }
 
     /// So many seconds pass, one after the other.

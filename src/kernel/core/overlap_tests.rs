@@ -1,0 +1,148 @@
+//! Owns tests of executions that must not run side by side: those of one job, and those of one concurrency key.
+//! It must not look into the core: inputs and outputs only.
+
+use super::stage_tests::{START, Stage, id, run, spec};
+use super::*;
+use crate::job::JobKey;
+use crate::schedule::Calendars;
+use crate::time::Instant;
+
+fn every_second(overlap: &str) -> String {
+    format!(r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","overlap":"{overlap}""#)
+}
+
+/// A run that is not asked whether it may.
+fn forced() -> Action {
+    Action::Run(Box::new(Run { id: id(1), of: RunOf::Now, own_body: None, force: true, wait: None }))
+}
+
+fn backfill(from: i64, to: i64) -> Action {
+    let (from, to) = (Instant::from_secs(START + from), Instant::from_secs(START + to));
+    run(RunOf::Past { from, to }, None)
+}
+
+/// The seconds whose executions were skipped.
+fn skipped(stage: &Stage) -> Vec<i64> {
+    let skipped = stage.ended().into_iter().filter(|(_, status, _)| *status == Status::Skipped);
+    skipped.map(|(second, ..)| second).collect()
+}
+
+/// All that was sent is answered, one after the other, as long as more follows: the seconds in the order of their turns.
+fn turns(stage: &mut Stage) -> Vec<i64> {
+    let mut turns = Vec::new();
+    while !stage.fired.is_empty() {
+        assert_eq!(stage.fired.len(), 1, "they run side by side: {:?}", stage.fired);
+        let attempt = stage.fired.remove(0);
+        turns.push(attempt.id.instant.as_secs() - START);
+        stage.answer(&attempt, Outcome::Answered(200), true);
+    }
+    turns
+}
+
+#[test]
+fn while_one_runs_the_next_ones_are_sent_or_skipped_or_one_of_them_waits() {
+    for (overlap, fired, expected) in
+        [("allow", vec![1, 2, 3, 4], vec![]), ("skip", vec![1], vec![2, 3, 4]), ("queue_one", vec![1], vec![3, 4])]
+    {
+        let mut stage = Stage::of(&[&every_second(overlap)], Vec::new());
+        stage.pass(4);
+        let sent: Vec<i64> = stage.fired.iter().map(|attempt| attempt.id.instant.as_secs() - START).collect();
+        assert_eq!((sent, skipped(&stage)), (fired, expected), "{overlap}");
+    }
+}
+
+#[test]
+fn a_backfill_that_waits_is_in_the_way_of_none_that_comes_on_time() {
+    for (overlap, expected) in [("skip", vec![1, 2]), ("queue_one", vec![2])] {
+        let mut stage = Stage::of(&[&every_second(overlap)], Vec::new());
+        stage.ask(forced());
+        stage.ask(backfill(-2, -1));
+        stage.pass(2);
+        assert_eq!((stage.fired.len(), skipped(&stage)), (1, expected), "{overlap}");
+        let mut stage = Stage::of(&[&every_second(overlap)], Vec::new());
+        stage.ask(forced());
+        stage.ask(backfill(-2, -1));
+        let first = stage.fired.remove(0);
+        // Its end is on its way to the disk, and two wait for it that nobody is to wait for.
+        stage.report(&first, Outcome::Answered(200), true);
+        stage.now.wall = stage.now.wall.plus_us(1_000_000);
+        stage.feed(Input::Tick);
+        assert_eq!((stage.fired.len(), skipped(&stage)), (0, vec![]), "{overlap}");
+        stage.settle();
+        assert_eq!(stage.fired(), [(1, -2)], "{overlap}: behind one that was no backfill it is its turn");
+    }
+}
+
+#[test]
+fn none_is_sent_beside_one_that_runs_though_another_one_just_ends() {
+    let mut stage = Stage::of(&[&every_second("skip")], Vec::new());
+    stage.pass(1);
+    let first = stage.fired.remove(0);
+    // The next two are on disk.
+    stage.now.wall = stage.now.wall.plus_us(900_000);
+    stage.feed(Input::Tick);
+    stage.settle();
+    stage.begin(forced());
+    let asked = stage.asked;
+    stage.report(&first, Outcome::Answered(200), true);
+    stage.now.wall = stage.now.wall.plus_us(1_000_000);
+    stage.feed(Input::Tick);
+    assert_eq!(skipped(&stage), [0; 0], "the one that ends is waited for");
+    stage.feed(Input::Committed { through: asked, rejected: Vec::new() });
+    assert_eq!(stage.fired.len(), 1, "the forced one runs");
+    stage.now.wall = stage.now.wall.plus_us(1_000_000);
+    stage.feed(Input::Tick);
+    assert_eq!(skipped(&stage), [3], "that one runs");
+}
+
+#[test]
+fn what_is_in_doubt_comes_first_then_who_waits_longest() {
+    let row = |seq: u64, second: i64, wait: Option<Wait>| {
+        let key = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START + second));
+        let class = if wait.is_some() { Class::Waited } else { Class::OnTime };
+        let mut row = LedgerRow::pending(Seq(seq), key, class);
+        row.record.note_wait(wait);
+        row
+    };
+    let rows = [row(1, 3, None), row(2, 5, Some(Wait::Overlap)), row(3, 7, None), row(4, 9, Some(Wait::Overlap))];
+    let job = r#""schedule":"@yearly","type":"ATLEAST_ONCE","overlap":"queue_one""#;
+    // However they are found.
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1]] {
+        let mut stage = Stage::at(START + 60, &[job], order.map(|place| rows[place].clone()).to_vec());
+        stage.settle();
+        assert_eq!(turns(&mut stage), [3, 7, 5, 9], "{order:?}");
+    }
+}
+
+#[test]
+fn a_backfill_is_known_to_run_one_after_the_other_and_says_so_in_its_rows() {
+    for overlap in ["allow", "skip"] {
+        let job = format!(r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","overlap":"{overlap}","active":false"#);
+        let mut stage = Stage::of(&[&job], Vec::new());
+        stage.begin(backfill(-3, -1));
+        let waits = |row: &LedgerRow| row.record.details.as_ref().and_then(|details| details.waits_for);
+        let told: Vec<Option<Wait>> = stage.rows.iter().map(waits).collect();
+        assert_eq!(told, [None, Some(Wait::Overlap), Some(Wait::Overlap)], "{overlap}");
+        stage.settle();
+        assert_eq!(turns(&mut stage), [-3, -2, -1], "{overlap}");
+    }
+}
+
+#[test]
+fn what_was_begun_goes_on_when_its_job_comes_to_run_alone() {
+    let key = r#""concurrencyKey":{"name":"k","limit":2},"type":"ATLEAST_ONCE""#;
+    let retry = r#""retry":{"maxAttempts":3,"initialDelayMs":2000,"jitter":0}"#;
+    let job = |overlap: &str| format!(r#""schedule":"*/2 * * * * *","overlap":"{overlap}",{key},{retry}"#);
+    let mut stage = Stage::of(&[&job("allow"), &format!(r#""schedule":"3 * * * * *",{key}"#)], Vec::new());
+    stage.pass(2);
+    let first = stage.fired.remove(0);
+    stage.answer(&first, Outcome::Answered(500), true);
+    stage.pass(2);
+    // The other job and the next execution of this one have the key, and the retry waits for it.
+    let other = stage.fired[0].clone();
+    assert_eq!(stage.fired(), [(2, 3), (1, 4)]);
+    let spec = spec(&job("skip"), &Calendars::default());
+    stage.ask(Action::Update { id: id(1), spec, keep_active: false, expected: None });
+    stage.answer(&other, Outcome::Answered(200), true);
+    assert_eq!(stage.fired(), [(1, 2)], "beside the one that runs");
+}
