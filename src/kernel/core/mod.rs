@@ -23,6 +23,8 @@ mod attempt;
 mod bound_tests;
 mod bounds;
 mod calendars;
+#[cfg(test)]
+mod change_tests;
 mod changes;
 #[cfg(test)]
 mod counting_tests;
@@ -62,6 +64,8 @@ mod receipts;
 mod record;
 mod rehearsal;
 mod restore;
+#[cfg(test)]
+mod retry_tests;
 mod runs;
 mod scheduler;
 mod sending;

@@ -228,10 +228,8 @@ impl Stage {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Persist(number, _) => self.asked = number,
-                output => {
-                    conflicts +=
-                        usize::from(matches!(output, Output::Reply(_, Reply::Conflict(_) | Reply::NameTaken(_))))
-                }
+                Output::Reply(_, Reply::Conflict(_) | Reply::NameTaken(_) | Reply::Invalid(_)) => conflicts += 1,
+                _ => {}
             }
         }
         conflicts
@@ -282,4 +280,9 @@ pub(super) fn put(name: &str, dates: &[&str]) -> Action {
 
 pub(super) fn run(of: RunOf, wait: Option<Duration>) -> Action {
     Action::Run(Box::new(Run { id: id(1), of, own_body: None, force: false, wait }))
+}
+
+/// The same of any job, and nobody waits.
+pub(super) fn run_of(key: u64, of: RunOf) -> Action {
+    Action::Run(Box::new(Run { id: id(key), of, own_body: None, force: false, wait: None }))
 }

@@ -1,0 +1,130 @@
+//! Owns tests of what follows when an attempt fails: when it is repeated, when that ends, and what its row tells.
+//! It must not look into the core: inputs and outputs only.
+
+use std::collections::BTreeSet;
+
+use super::stage_tests::{START, Stage, run, run_of};
+use super::*;
+use crate::time::{Instant, WallUs};
+
+const YEARLY: &str = r#""schedule":"@yearly","type":"ATLEAST_ONCE""#;
+
+/// An asked-for execution that fails: after how many milliseconds each attempt came, and whether it has ended.
+fn delays(retry: &str) -> (Vec<u64>, bool) {
+    let mut stage = Stage::of(&[&format!(r#"{YEARLY},"retry":{{"jitter":0,{retry}}}"#)], Vec::new());
+    stage.ask(run(RunOf::Now, None));
+    let mut delays = Vec::new();
+    while let Some(attempt) = stage.fired.pop() {
+        stage.answer(&attempt, Outcome::Answered(500), true);
+        let Some(due) = stage.core.poll_timeout().mono.filter(|_| stage.ended().is_empty()) else { break };
+        delays.push((due.0 - stage.now.mono.0) / 1_000);
+        let waits = due.0 - stage.now.mono.0;
+        stage.now.mono = due;
+        stage.now.wall = stage.now.wall.plus_us(i64::try_from(waits).expect("soon"));
+        stage.feed(Input::Tick);
+        stage.settle();
+    }
+    (delays, !stage.ended().is_empty())
+}
+
+#[test]
+fn the_first_retry_waits_for_the_first_delay_and_each_for_longer() {
+    assert_eq!(delays(r#""maxAttempts":4,"initialDelayMs":3000,"multiplier":2"#), (vec![3_000, 6_000, 12_000], true));
+    assert_eq!(delays(r#""maxAttempts":1"#), (vec![], true));
+}
+
+#[test]
+fn a_retry_may_come_at_the_very_end_of_the_time_for_retries() {
+    for (elapsed_max, expected) in [
+        (2_999, vec![]),
+        (3_000, vec![3_000]),
+        (5_999, vec![3_000]),
+        (6_000, vec![3_000, 3_000]),
+        (6_001, vec![3_000, 3_000]),
+    ] {
+        let retry = format!(r#""maxAttempts":9,"initialDelayMs":3000,"multiplier":1,"maxElapsedMs":{elapsed_max}"#);
+        assert_eq!(delays(&retry), (expected, true), "{elapsed_max}");
+    }
+}
+
+#[test]
+fn what_fails_at_one_moment_is_not_repeated_at_one_moment() {
+    let retry = r#""retry":{"maxAttempts":2,"initialDelayMs":60000,"jitter":1}"#;
+    let job = format!(r#""schedule":"1 * * * * *","type":"ATLEAST_ONCE",{retry}"#);
+    let mut stage = Stage::of(&[&*job; 40], Vec::new());
+    stage.pass(1);
+    for attempt in std::mem::take(&mut stage.fired) {
+        stage.answer(&attempt, Outcome::Answered(500), true);
+    }
+    let due: BTreeSet<WallUs> = stage.unfinished().iter().map(|row| row.due).collect();
+    assert!(due.len() > 35, "{due:?}");
+}
+
+#[test]
+fn only_a_retry_of_the_schedule_gives_way_to_the_next_instant() {
+    let retry = r#""retry":{"maxAttempts":9,"initialDelayMs":1000,"jitter":0,"untilNext":true}"#;
+    let key = r#""concurrencyKey":{"name":"k","limit":1},"type":"ATLEAST_ONCE""#;
+    let job = format!(r#""schedule":"*/5 * * * * *",{key},{retry}"#);
+    let mut stage = Stage::of(&[&job, &format!(r#""schedule":"@yearly",{key}"#)], Vec::new());
+    stage.ask(run(RunOf::Now, None));
+    let asked = stage.fired.remove(0);
+    stage.ask(run_of(2, RunOf::Now));
+    stage.answer(&asked, Outcome::Answered(500), true);
+    assert_eq!(stage.fired(), [(2, 0)], "it has the key from now on");
+    // A retry of what was asked for, and the first attempts of what is due, wait for the key.
+    stage.pass(12);
+    assert_eq!(stage.ended(), [], "neither gives way");
+}
+
+#[test]
+fn what_waits_for_one_whose_instant_lies_ahead_again_does_not_wait_for_that() {
+    let bounds = Bounds { target_share_per_cent: 2, reserve_per_cent: 1, few_per_cent: 0, ..Bounds::default() };
+    let bounds = Bounds { failing_target_share_per_cent: 2, ..bounds };
+    let jobs = [r#""schedule":"10 0 0 * * *","type":"ATLEAST_ONCE","overlap":"queue_one""#, YEARLY, YEARLY];
+    let mut stage = Stage::bounded(bounds, START, &jobs, Vec::new());
+    for key in [2, 3] {
+        stage.ask(run_of(key, RunOf::Now));
+    }
+    let busy = std::mem::take(&mut stage.fired);
+    assert_eq!(busy.len(), 2);
+    stage.pass(10);
+    let past = Instant::from_secs(START - 86_400 + 10);
+    stage.ask(run_of(1, RunOf::Past { from: past, to: past }));
+    stage.now.wall = stage.now.wall.plus_us(-5_000_000);
+    stage.feed(Input::ClockStep(-5_000_000));
+    for attempt in &busy {
+        stage.answer(attempt, Outcome::Answered(200), true);
+    }
+    assert_eq!(stage.fired(), [(1, 10 - 86_400)]);
+    stage.pass(5);
+    assert_eq!(stage.fired(), [], "one at a time");
+}
+
+#[test]
+fn what_the_answer_told_is_in_the_row() {
+    let mut stage = Stage::of(&[YEARLY], Vec::new());
+    let timings = Some(Timings { name_us: 1, connect_us: 2, tls_us: 3, first_byte_us: 4 });
+    let response = Some("no".into());
+    for answer in [
+        Answer { timings, ..Answer::default() },
+        Answer { response, ..Answer::default() },
+        Answer { timings: None, ..Answer::default() },
+    ] {
+        stage.ask(run(RunOf::Now, None));
+        let attempt = stage.fired.remove(0);
+        stage.feed(Input::Report(Report {
+            handle: attempt.handle,
+            attempt: 1,
+            outcome: Outcome::Answered(200),
+            dispatched: stage.now.wall,
+            duration_us: 1,
+            was_sent: true,
+            answer: Some(Box::new(answer.clone())),
+        }));
+        let row = stage.rows.last().expect("it is written");
+        let told = row.record.details.as_ref().map(|details| (details.timings, details.response.clone()));
+        let expected = (answer.timings, answer.response);
+        assert_eq!(told, (expected != (None, None)).then_some(expected));
+        stage.settle();
+    }
+}
