@@ -129,6 +129,10 @@ class Weave:
             node = root.descendant_for_byte_range(mutant.start, mutant.start + 1).parent
             kinds = ("binary_expression", "compound_assignment_expr", "unary_expression")
             return (node.start_byte, node.end_byte, 1) if node.type in kinds else None
+        if mutant.genre == "StructField":
+            while node is not None and node.type != "struct_expression":
+                node = node.parent
+            return (node.start_byte, node.end_byte, 1) if node is not None else None
         if mutant.genre == "MatchArmGuard":
             plain = b"let " not in self.source[mutant.start : mutant.end]
             return (mutant.start, mutant.end, 0) if plain else None

@@ -113,7 +113,7 @@ impl Scheduler {
         let rank = rank_of(execution);
         let is_before = |other: &Execution| is_in_line(other) && rank_of(other) < rank;
         let known = |known: Option<Handle>| {
-            let known = known.filter(|known| known.slot != slot).and_then(|known| self.executions.live(known))?;
+            let known = self.executions.live(known?)?;
             (known.job == execution.job && competes(policy, known)).then_some(known)
         };
         let blocks = known(self.line.blocks);

@@ -177,15 +177,8 @@ fn a_target_is_left_alone_for_as_long_as_it_asks() {
         let mut stage = Stage::bounded(bounds, START + 59, &[&job], Vec::new());
         stage.pass(1);
         let attempt = stage.fired.pop().expect("it is due");
-        stage.feed(Input::Report(Report {
-            handle: attempt.handle,
-            attempt: 1,
-            outcome: Outcome::Answered(503),
-            dispatched: stage.now.wall,
-            duration_us: 1,
-            was_sent: true,
-            answer: Some(Box::new(Answer { retry_after_s: Some(asked), ..Answer::default() })),
-        }));
+        let answer = Answer { retry_after_s: Some(asked), ..Answer::default() };
+        stage.report_all(&attempt, Outcome::Answered(503), true, Some(answer));
         stage.settle();
         stage.pass(waits - 1);
         assert_eq!(stage.fired(), [], "asked for {asked} s");

@@ -223,3 +223,37 @@ fn what_is_done_again_has_come_when_its_second_has() {
     stage.ask(run(RunOf::Again(again), None));
     assert_eq!(stage.started, 1);
 }
+
+#[test]
+fn what_is_written_during_a_drain_leaves_no_row_of_what_lies_ahead_and_all_of_what_was_asked_for() {
+    let mut stage = Stage::of(&[HOURLY], Vec::new());
+    stage.begin(update(1, OFTEN, false));
+    let change = stage.asked;
+    let origin = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START - 3_600)).of(id(1));
+    stage.begin(Action::ReplayAll(vec![(origin, None)]));
+    stage.feed(Input::Drain);
+    stage.feed(Input::Committed { through: change, rejected: Vec::new() });
+    stage.settle();
+    let left: Vec<Kind> = stage.unfinished().iter().map(|row| row.key.kind).collect();
+    assert_eq!(left, [Kind::Replay]);
+}
+
+#[test]
+fn a_job_that_is_gone_is_not_paused_by_how_its_last_execution_ended() {
+    for is_deleted in [true, false] {
+        let job = format!(r#"{OFTEN},"autoPauseAfter":1,"pauseOn":[410]"#);
+        let mut stage = Stage::of_node(START, Some(10_000), Shards::ALL, &[&job], Vec::new());
+        stage.feed(Input::Lease(stage.now.mono.plus_us(60_000_000)));
+        stage.settle();
+        stage.pass(1);
+        let attempt = stage.fired.remove(0);
+        if is_deleted {
+            stage.ask(Action::Delete { id: id(1), expected: None });
+        } else {
+            stage.feed(Input::Release { shards: Shards::ALL, to: NodeId(2) });
+        }
+        let before = stage.changes;
+        stage.answer(&attempt, Outcome::Answered(410), true);
+        assert_eq!(stage.changes, before, "deleted: {is_deleted}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Owns tests of executions that must not run side by side: those of one job, and those of one concurrency key.
 //! It must not look into the core: inputs and outputs only.
 
-use super::stage_tests::{START, Stage, id, run, spec};
+use super::stage_tests::{START, Stage, id, run, run_of, spec};
 use super::*;
 use crate::job::JobKey;
 use crate::schedule::Calendars;
@@ -145,4 +145,31 @@ fn what_was_begun_goes_on_when_its_job_comes_to_run_alone() {
     stage.ask(Action::Update { id: id(1), spec, keep_active: false, expected: None });
     stage.answer(&other, Outcome::Answered(200), true);
     assert_eq!(stage.fired(), [(1, 2)], "beside the one that runs");
+}
+
+#[test]
+fn a_backfill_and_the_others_take_turns() {
+    let mut stage = Stage::of(&[&every_second("queue_one")], Vec::new());
+    stage.pass(1);
+    stage.ask(backfill(-3, -1));
+    stage.pass(1);
+    stage.ask(Action::Pause { id: id(1), until: None, note: None, expected: None });
+    assert_eq!(turns(&mut stage), [1, -3, 2, -2, -1]);
+}
+
+#[test]
+fn who_comes_to_wait_for_another_key_is_not_served_by_the_one_before() {
+    let job = |key: &str| {
+        format!(r#""schedule":"@yearly","type":"ATLEAST_ONCE","concurrencyKey":{{"name":"{key}","limit":1}}"#)
+    };
+    let mut stage = Stage::of(&[&job("k"), &job("k"), &job("l")], Vec::new());
+    [2, 3, 1].into_iter().for_each(|key| stage.ask(run_of(key, RunOf::Now)));
+    let (second, third) = (stage.fired[0].clone(), stage.fired[1].clone());
+    assert_eq!(stage.fired(), [(2, 0), (3, 0)]);
+    let spec = spec(&job("l"), &Calendars::default());
+    stage.ask(Action::Update { id: id(1), spec, keep_active: false, expected: None });
+    stage.answer(&second, Outcome::Answered(200), true);
+    assert_eq!(stage.fired(), []);
+    stage.answer(&third, Outcome::Answered(200), true);
+    assert_eq!(stage.fired(), [(1, 0)]);
 }

@@ -138,8 +138,7 @@ impl Scheduler {
     pub(super) fn revive(&mut self, slot: u32, now: Now) {
         let job = &self.jobs[slot];
         let counts = job.max_runs().is_some() && job.next().is_none();
-        let is_gone = job.is_deleted() || job.is_given_away();
-        if counts && job.pending.is_none() && !is_gone && self.phase == Phase::Running {
+        if counts && job.pending.is_none() && self.phase == Phase::Running {
             // While it was exhausted it owed nothing.
             let since = job.armed_through().max(now.wall.floor());
             self.jobs.advance(slot, since);

@@ -112,19 +112,28 @@ fn what_the_answer_told_is_in_the_row() {
     ] {
         stage.ask(run(RunOf::Now, None));
         let attempt = stage.fired.remove(0);
-        stage.feed(Input::Report(Report {
-            handle: attempt.handle,
-            attempt: 1,
-            outcome: Outcome::Answered(200),
-            dispatched: stage.now.wall,
-            duration_us: 1,
-            was_sent: true,
-            answer: Some(Box::new(answer.clone())),
-        }));
+        stage.report_all(&attempt, Outcome::Answered(200), true, Some(answer.clone()));
         let row = stage.rows.last().expect("it is written");
         let told = row.record.details.as_ref().map(|details| (details.timings, details.response.clone()));
         let expected = (answer.timings, answer.response);
         assert_eq!(told, (expected != (None, None)).then_some(expected));
         stage.settle();
     }
+}
+
+#[test]
+fn the_row_tells_when_the_last_attempt_left_if_there_were_others() {
+    let retry = r#""retry":{"maxAttempts":2,"initialDelayMs":5000,"jitter":0}"#;
+    let mut stage = Stage::of(&[&format!("{YEARLY},{retry}")], Vec::new());
+    stage.ask(run(RunOf::Now, None));
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let attempt = stage.fired.remove(0);
+        let answer = Answer { response: Some("no".into()), ..Answer::default() };
+        stage.report_all(&attempt, Outcome::Answered(500), true, Some(answer));
+        told.push(stage.rows.last().and_then(|row| row.record.details.as_ref()?.last_dispatched));
+        stage.settle();
+        stage.pass(5);
+    }
+    assert_eq!(told, [None, Some(stage.now.wall.plus_us(-5_000_000))]);
 }

@@ -192,17 +192,15 @@ impl Stage {
 
     /// The answer to an attempt; the disk is slow.
     pub(super) fn report(&mut self, attempt: &Attempt, outcome: Outcome, was_sent: bool) {
+        self.report_all(attempt, outcome, was_sent, None);
+    }
+
+    /// The same, with what else the answer had to tell.
+    pub(super) fn report_all(&mut self, attempt: &Attempt, outcome: Outcome, was_sent: bool, answer: Option<Answer>) {
         let (handle, number, dispatched) = (attempt.handle, attempt.number, self.now.wall);
-        let answer = None;
-        self.feed(Input::Report(Report {
-            handle,
-            attempt: number,
-            outcome,
-            dispatched,
-            duration_us: 1,
-            was_sent,
-            answer,
-        }));
+        let (attempt, duration_us, answer) = (number, 1, answer.map(Box::new));
+        let report = Report { handle, attempt, outcome, dispatched, duration_us, was_sent, answer };
+        self.feed(Input::Report(report));
     }
 
     pub(super) fn ask(&mut self, action: Action) {
