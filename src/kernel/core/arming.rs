@@ -342,11 +342,9 @@ fn last_of(schedule: &Schedule, after: Instant, through: Instant, count: u32) ->
     let (mut low, mut high) = (after.as_secs(), through.as_secs());
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        let follow = match schedule.count_in(Instant::from_secs(middle), through, count) {
-            Count::Exactly(follow) => follow,
-            Count::MoreThan(_) => count + 1,
-        };
-        if follow >= count { low = middle } else { high = middle }
+        let follow = schedule.count_in(Instant::from_secs(middle), through, count);
+        let are_too_few = matches!(follow, Count::Exactly(follow) if follow < count);
+        if are_too_few { high = middle } else { low = middle }
     }
     Instant::from_secs(low)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::stage_tests::{START, Stage, id, spec};
+use super::stage_tests::{START, Stage, id, run_of, spec};
 use super::*;
 use crate::channel::Channel;
 use crate::job::{AlertDefinition, AlertPolicy};
@@ -280,5 +280,17 @@ fn an_error_is_cut_where_a_character_ends() {
         let attempt = stage.fired.pop().expect("it is due");
         stage.answer(&attempt, Outcome::TimedOut("\u{e4}\u{e4}\u{e4}".to_owned()), true);
         assert_eq!(stage.ended(), [(1, Status::Failed, Some(kept.into()))], "{most} bytes");
+    }
+}
+
+#[test]
+fn backfills_leave_room_for_what_is_asked_for_now() {
+    let bounds = Bounds { recovery_share_per_cent: 3, ..Bounds::default() };
+    let hour = Instant::from_secs(START - 3_600);
+    for (of, sent) in [(RunOf::Past { from: hour, to: hour }, 3), (RunOf::Now, 8)] {
+        let mut stage =
+            Stage::bounded(bounds, START, &[r#""schedule":"@hourly","type":"ATLEAST_ONCE""#; 8], Vec::new());
+        (1..=8).for_each(|key| stage.ask(run_of(key, of)));
+        assert_eq!(stage.fired.len(), sent, "{of:?}");
     }
 }

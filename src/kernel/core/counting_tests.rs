@@ -56,7 +56,7 @@ fn steps_of_ten(job: &str, seconds: i64) -> u32 {
         let bounds = Bounds { missed_count_max: 8, misfire_all_max: 4, ..Bounds::default() };
         let bounds = Bounds { arm_steps_per_turn: steps, ..bounds };
         let mut stage = Stage::loading(bounds, None, START + seconds, &[]);
-        let dates = Dates::parse(["2026-01-02", "2026-01-03"].into_iter(), 10).expect("dates").into();
+        let dates = Dates::parse(["2026-01-02", "2026-01-03", "2026-01-06"].into_iter(), 10).expect("dates").into();
         stage.feed(Input::RestoreCalendar(CalendarChange { name: "closed".into(), dates: Some(dates) }));
         for number in 0..11 {
             stage.feed(Input::RestoreJob(Box::new(stored(number + 1, &job.replace("NUMBER", &number.to_string())))));
@@ -85,14 +85,14 @@ fn a_turn_is_over_after_so_many_steps() {
         ),
         ("four are run", 3_590, r#""schedule":"NUMBER */10 * * * *""#, r#","misfire":{"policy":"all"}"#, 3_010),
         ("all are too late", 3_590, r#""schedule":"NUMBER */20 * * * *""#, late, 10 * (1 + 35 + 1)),
-        ("two days are closed", 400_000, r#""schedule":"NUMBER 0 12 * * *""#, CLOSED, 10 * (1 + 37)),
+        ("three days are closed", 400_000, r#""schedule":"NUMBER 0 12 * * *""#, CLOSED, 10 * (1 + 37 + 1)),
     ];
     let told = cases.map(|(name, seconds, schedule, more, _)| {
         (name, steps_of_ten(&format!(r#"{schedule},"type":"ATLEAST_ONCE"{more}"#), seconds))
     });
     assert_eq!(told, cases.map(|(name, _, _, _, steps)| (name, steps)));
     let closed_and_late = format!(r#""schedule":"NUMBER 0 12 * * *","type":"ATLEAST_ONCE"{CLOSED}{late}"#);
-    assert_eq!(steps_of_ten(&closed_and_late, 400_000), 10 * (1 + 37 + 1));
+    assert_eq!(steps_of_ten(&closed_and_late, 400_000), 10 * (1 + 37 + 1 + 1));
 }
 
 #[test]
@@ -120,4 +120,17 @@ fn what_is_passed_over_is_told_once_a_second_and_all_of_it() {
     assert!(jobs > 10 && jobs <= instants && instants <= counts.missed && instants * 10 > counts.missed * 9);
     assert!(told_at.windows(2).all(|pair| pair[1] - pair[0] >= OVERLOAD_NOTICE_US), "{told_at:?}");
     assert!(told_at.windows(2).any(|pair| pair[1] - pair[0] == OVERLOAD_NOTICE_US), "{told_at:?}");
+}
+
+#[test]
+fn what_comes_too_late_out_of_its_queue_counts_as_missed() {
+    let bounds = Bounds { target_share_per_cent: 2, reserve_per_cent: 1, few_per_cent: 0, ..Bounds::default() };
+    let bounds = Bounds { failing_target_share_per_cent: 2, ..bounds };
+    let job = r#""schedule":"1 * * * * *","type":"ATLEAST_ONCE","misfire":{"maxLatenessMs":5000}"#;
+    let mut stage = Stage::bounded(bounds, START, &[job; 4], Vec::new());
+    stage.pass(7);
+    assert_eq!((stage.fired.len(), stage.core.counts().missed), (2, 0));
+    let first = stage.fired.remove(0);
+    stage.answer(&first, Outcome::Answered(200), true);
+    assert_eq!((stage.fired.len(), stage.core.counts().missed), (1, 2));
 }

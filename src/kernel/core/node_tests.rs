@@ -376,3 +376,19 @@ fn who_is_taken_for_dead_forgets_everything_and_begins_anew() {
     stage.feed(Input::Lease(stage.now.mono.plus_us(10)));
     assert!(!stage.fired().is_empty());
 }
+
+#[test]
+fn what_its_node_left_unsent_for_too_long_is_missed_unless_it_was_asked_for() {
+    for (kind, fired, skipped) in [(Kind::Scheduled, 0, 1), (Kind::Manual, 1, 0)] {
+        let mut row = row(1, 1, 60);
+        (row.key.kind, row.key.number) = (kind, u32::from(kind != Kind::Scheduled));
+        row.due = WallUs::of(row.key.instant);
+        let job = r#""schedule":"@yearly","type":"ATLEAST_ONCE","misfire":{"policy":"skip"}"#;
+        let mut stage = Stage::of_node(START + 3_600, skew_us(), Shards::ALL, &[job], vec![(row, Known::Unsent)]);
+        stage.feed(Input::Lease(stage.now.mono.plus_us(60_000_000)));
+        stage.settle();
+        stage.pass(1);
+        let ended = stage.ended().into_iter().filter(|(_, status, _)| *status == Status::Skipped).count();
+        assert_eq!((stage.fired.len(), ended), (fired, skipped), "{kind:?}");
+    }
+}

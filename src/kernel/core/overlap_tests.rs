@@ -173,3 +173,14 @@ fn who_comes_to_wait_for_another_key_is_not_served_by_the_one_before() {
     stage.answer(&third, Outcome::Answered(200), true);
     assert_eq!(stage.fired(), [(1, 0)]);
 }
+
+#[test]
+fn a_run_that_is_skipped_is_none_of_those_that_a_job_has() {
+    let mut stage = Stage::of(&[&format!(r#"{},"maxRuns":2"#, every_second("skip"))], Vec::new());
+    stage.pass(4);
+    let first = stage.fired.remove(0);
+    assert_eq!(skipped(&stage), [2, 3, 4]);
+    stage.answer(&first, Outcome::Answered(200), true);
+    stage.pass(3);
+    assert_eq!(stage.fired(), [(1, 5)]);
+}
