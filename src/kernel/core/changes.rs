@@ -509,5 +509,5 @@ impl Scheduler {
 /// after it was read is owed all the same: it may have waited for others since.
 pub(super) fn owed_since(spec: &JobSpec, read_at: Instant, now: Now) -> Instant {
     let now = now.wall.floor();
-    if read_at < now && spec.schedule.next_after(now).is_none() { read_at } else { now }
+    if spec.schedule.next_after(now).is_none() { read_at.min(now) } else { now }
 }

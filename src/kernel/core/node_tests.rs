@@ -392,3 +392,18 @@ fn what_its_node_left_unsent_for_too_long_is_missed_unless_it_was_asked_for() {
         assert_eq!((stage.fired.len(), ended), (fired, skipped), "{kind:?}");
     }
 }
+
+#[test]
+fn what_is_in_doubt_may_run_already_and_the_next_one_waits_for_it() {
+    let rows = vec![(row(1, 1, 1), Known::Nothing), (row(2, 1, 2), Known::Unsent)];
+    let job = format!(r#"{EVERY_SECOND},"overlap":"queue_one""#);
+    let mut stage = Stage::of_node(START + 2, skew_us(), Shards::ALL, &[&job], rows);
+    stage.feed(Input::Lease(stage.now.mono.plus_us(60_000_000)));
+    // The disk is slow.
+    stage.feed(Input::Tick);
+    assert_eq!((stage.fired.len(), stage.ended()), (0, vec![]));
+    stage.settle();
+    let first = stage.fired.remove(0);
+    stage.answer(&first, Outcome::Answered(200), true);
+    assert_eq!(stage.fired(), [(1, 2)]);
+}

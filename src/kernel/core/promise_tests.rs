@@ -206,6 +206,7 @@ fn nothing_is_done_again_before_its_time() {
 fn who_waits_for_a_run_hears_when_the_wait_is_over_that_it_was_begun() {
     let mut stage = Stage::of(&[r#""schedule":"@yearly","type":"ATLEAST_ONCE""#], Vec::new());
     stage.ask(run(RunOf::Now, Some(Duration::from_secs(5))));
+    assert_eq!(stage.core.poll_timeout().mono, Some(stage.now.mono.plus_us(5_000_000)));
     stage.pass(4);
     assert_eq!(stage.started, 0);
     stage.pass(1);
