@@ -257,3 +257,41 @@ fn a_job_that_is_gone_is_not_paused_by_how_its_last_execution_ended() {
         assert_eq!(stage.changes, before, "deleted: {is_deleted}");
     }
 }
+
+#[test]
+fn what_is_planned_is_what_is_answered() {
+    for (clock_us, is_held) in [(0, false), (-20_000_000, true)] {
+        let mut stage = Stage::of(&[OFTEN], Vec::new());
+        stage.pass(30);
+        stage.now.wall = stage.now.wall.plus_us(clock_us);
+        stage.feed(Input::ClockStep(clock_us));
+        let read_at = stage.now.wall.floor();
+        let action = update(1, &format!("{OFTEN},\"tags\":[\"t\"]"), false);
+        let command = Command { request: RequestId(1), action, plans: true, read_at };
+        stage.core.handle_input(Input::Command(Box::new(command)), stage.now);
+        let mut planned = Vec::new();
+        while let Some(output) = stage.core.poll_output() {
+            match output {
+                Output::Planned(number, _, Reply::Updated(view)) => {
+                    stage.asked = number;
+                    planned.push((view.paused, view.held, view.next));
+                }
+                _ => {}
+            }
+        }
+        stage.settle();
+        let [Reply::Updated(view)] = &stage.replies[..] else { panic!("{:?}", stage.replies) };
+        assert_eq!((planned, view.held), (vec![(view.paused, view.held, view.next)], is_held));
+    }
+}
+
+#[test]
+fn what_is_due_at_this_very_moment_is_not_taken_back_by_a_change() {
+    let mut stage = Stage::of(&[OFTEN], Vec::new());
+    stage.settle();
+    stage.now.wall = WallUs::of(Instant::from_secs(START + 1));
+    stage.ask(update(1, HOURLY, false));
+    stage.feed(Input::Tick);
+    stage.settle();
+    assert_eq!(stage.fired(), [(1, 1)]);
+}
