@@ -15,6 +15,7 @@ use super::record::{AlertRecord, Class, Record, Status};
 use super::scheduler::{Phase, Scheduler};
 use super::targets::Lane;
 use crate::job::{Delivery, Failure, Overlap, Post, SharedPost};
+use crate::mix::mix;
 use crate::time::{Now, WallUs};
 
 pub(super) const TOO_LATE: &str = "missed: it could not be sent within the maximum lateness";
@@ -331,7 +332,8 @@ impl Scheduler {
         if policy.until_next && !execution.is_asked_for() && job.due_through() > execution.instant() {
             return self.give_up(slot, GAVE_WAY, now);
         }
-        let noise = self.settings.noise ^ (execution.row.seq.0 << 8) ^ u64::from(record.attempt);
+        let own = [self.settings.noise, execution.row.seq.0, record.attempt.into()];
+        let noise = own.into_iter().fold(0, |noise: u64, more| mix(noise.wrapping_add(more)));
         let asked = Duration::from_secs(retry_after_s.unwrap_or(0).into()).min(self.settings.bounds.retry_after_max);
         let wait = policy.wait(used + 1, noise).max(asked);
         let due = now.wall.plus_us(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
