@@ -295,3 +295,24 @@ fn what_is_due_at_this_very_moment_is_not_taken_back_by_a_change() {
     stage.settle();
     assert_eq!(stage.fired(), [(1, 1)]);
 }
+
+#[test]
+fn what_a_change_withheld_is_taken_back_by_a_drain_though_it_is_not_written() {
+    let mut stage = Stage::of(&[OFTEN], Vec::new());
+    stage.settle();
+    stage.begin(update(1, HOURLY, false));
+    stage.feed(Input::Drain);
+    stage.feed(Input::Committed { through: stage.asked, rejected: vec![stage.asked] });
+    assert_eq!((stage.refused, stage.core.load(stage.now.wall).executions), (1, 0));
+}
+
+#[test]
+fn nothing_is_done_again_of_a_job_that_is_just_being_deleted() {
+    let mut stage = Stage::of(&[HOURLY, HOURLY], Vec::new());
+    let of = |key| ExecutionKey::scheduled(JobKey(key), Instant::from_secs(START - 3_600)).of(id(key));
+    stage.begin(Action::Delete { id: id(1), expected: None });
+    stage.begin(Action::ReplayAll(vec![(of(1), None), (of(2), None)]));
+    stage.settle();
+    let [Reply::Deleted, Reply::StartedAll(started, 1)] = &stage.replies[..] else { panic!("{:?}", stage.replies) };
+    assert_eq!((started.len(), stage.fired()), (1, vec![(2, -3_600)]));
+}

@@ -1,11 +1,13 @@
 //! Owns tests of executions that must not run side by side: those of one job, and those of one concurrency key.
 //! It must not look into the core: inputs and outputs only.
 
+use std::collections::BTreeMap;
+
 use super::stage_tests::{START, Stage, id, run, run_of, spec};
 use super::*;
 use crate::job::JobKey;
 use crate::schedule::Calendars;
-use crate::time::Instant;
+use crate::time::{Instant, WallUs};
 
 fn every_second(overlap: &str) -> String {
     format!(r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","overlap":"{overlap}""#)
@@ -183,4 +185,42 @@ fn a_run_that_is_skipped_is_none_of_those_that_a_job_has() {
     stage.answer(&first, Outcome::Answered(200), true);
     stage.pass(3);
     assert_eq!(stage.fired(), [(1, 5)]);
+}
+
+#[test]
+fn every_second_of_a_job_with_runs_left_is_told_of_though_one_is_skipped_in_a_gap() {
+    let mut stage = Stage::of(&[&format!(r#"{},"maxRuns":100"#, every_second("skip"))], Vec::new());
+    stage.pass(1);
+    stage.sleep(10);
+    stage.feed(Input::Tick);
+    stage.settle();
+    let through = stage.now.wall.floor().as_secs() - START;
+    let count = |row: &LedgerRow| i64::from(row.record.covers.map_or(1, |covers| covers.count));
+    let told: BTreeMap<Seq, i64> = stage.rows.iter().map(|row| (row.seq, count(row))).collect();
+    let ahead = stage.unfinished().iter().filter(|row| row.due > stage.now.wall).count();
+    assert_eq!(told.values().sum::<i64>() - i64::try_from(ahead).expect("few"), through, "{:?}", stage.rows);
+}
+
+#[test]
+fn none_may_be_asked_for_while_one_waits_for_another_that_just_ends() {
+    let mut stage = Stage::of(&[&every_second("queue_one")], Vec::new());
+    stage.pass(2);
+    let first = stage.fired.remove(0);
+    stage.report(&first, Outcome::Answered(200), true);
+    assert_eq!(stage.conflict(run(RunOf::Now, None)), 1);
+}
+
+#[test]
+fn who_waited_for_a_key_just_as_long_as_its_job_allows_is_sent() {
+    for (late_us, sent) in [(5_000_000, true), (5_000_001, false)] {
+        let key = r#""concurrencyKey":{"name":"k","limit":1},"type":"ATLEAST_ONCE""#;
+        let job = format!(r#""schedule":"1 * * * * *",{key},"misfire":{{"maxLatenessMs":5000}}"#);
+        let mut stage = Stage::of(&[&format!(r#""schedule":"@yearly",{key}"#), &job], Vec::new());
+        stage.ask(run(RunOf::Now, None));
+        let first = stage.fired.remove(0);
+        stage.pass(1);
+        stage.now.wall = WallUs::of(Instant::from_secs(START + 1)).plus_us(late_us);
+        stage.answer(&first, Outcome::Answered(200), true);
+        assert_eq!((stage.fired.len(), skipped(&stage)), if sent { (1, vec![]) } else { (0, vec![1]) }, "{late_us}");
+    }
 }

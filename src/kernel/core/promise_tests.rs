@@ -415,3 +415,43 @@ fn the_limit_of_a_key_goes_with_the_last_job_that_names_it_so() {
         assert_eq!(stage.fired(), [(2, 1), (2, 2), (2, 3)], "three at a time, as the other one says");
     }
 }
+
+#[test]
+fn what_is_just_as_late_as_it_may_be_is_sent() {
+    let policy = |policy: &str, schedule: &str, max_ms: u32| {
+        let misfire = format!(r#""misfire":{{"policy":"{policy}","maxLatenessMs":{max_ms}}}"#);
+        format!(r#""schedule":"{schedule}","type":"ATLEAST_ONCE",{misfire}"#)
+    };
+    // One that is armed, and some that nobody looked at in time.
+    for (job, second, late_us, expected) in [
+        (policy("skip", "5 * * * * *", 4_000), 9, 0, vec![5]),
+        (policy("skip", "5 * * * * *", 4_000), 9, 1, vec![]),
+        (policy("all", "* * * * * *", 4_000), 30, 0, vec![26, 27, 28, 29, 30]),
+        (policy("all", "* * * * * *", 4_000), 30, 1, vec![27, 28, 29, 30]),
+    ] {
+        let mut stage = Stage::of(&[&job], Vec::new());
+        stage.pass(4);
+        stage.fired.clear();
+        stage.now.wall = WallUs::of(at(second)).plus_us(late_us);
+        stage.now.mono = stage.now.mono.plus_us(u64::try_from(second - 4).expect("later") * 1_000_000);
+        stage.feed(Input::Tick);
+        stage.settle();
+        let mut fired: Vec<i64> = stage.fired().into_iter().map(|(_, second)| second).collect();
+        fired.sort_unstable();
+        assert_eq!(fired, expected, "{job} {late_us}");
+    }
+}
+
+#[test]
+fn of_what_was_armed_and_what_is_due_at_this_very_moment_only_the_latest_runs() {
+    let mut stage = Stage::of(&[r#""schedule":"0 */20 * * * *","type":"ATLEAST_ONCE""#], Vec::new());
+    stage.now.wall = WallUs::of(at(1_199));
+    stage.feed(Input::Tick);
+    stage.settle();
+    assert_eq!(stage.unfinished().len(), 1, "it is armed");
+    stage.now.wall = WallUs::of(at(2_400));
+    stage.now.mono = stage.now.mono.plus_us(1_201_000_000);
+    stage.feed(Input::Tick);
+    stage.settle();
+    assert_eq!((stage.fired(), stage.core.counts().missed), (vec![(1, 2_400)], 2));
+}
