@@ -138,13 +138,19 @@ impl Scheduler {
         }
     }
 
+    /// Whether a job is here, and no change of it on its way to the disk.
+    pub(super) fn may_be_armed(&self, slot: u32) -> bool {
+        let job = &self.jobs[slot];
+        let is_gone = job.is_deleted() || job.is_given_away();
+        self.phase == Phase::Running && job.is_at_work() && job.pending.is_none() && !is_gone
+    }
+
     /// Settles what a job missed, arms what is near, and sets when to look again. Returns how many steps it took.
     pub(super) fn arm(&mut self, slot: u32, now: Now) -> u32 {
-        let job = &self.jobs[slot];
-        if self.phase != Phase::Running || job.pending.is_some() || job.is_deleted() || job.is_given_away() {
+        if !self.may_be_armed(slot) {
             return 1;
         }
-        if job.is_stale {
+        if self.jobs[slot].is_stale {
             // Its change was on its way to the disk when the others followed, in the budget of a turn.
             self.follow_calendars(slot, now);
         }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::arming::{FOLLOW_STEPS, RESUME_US};
 use super::io::{CalendarChange, Output, Persist, Refusal, Reply, RequestId};
-use super::jobs::Job;
 use super::receipts::Receipt;
 use super::scheduler::{Phase, Scheduler};
 use crate::job::{JobKey, Revision};
@@ -22,8 +21,8 @@ pub(super) struct CalendarTable {
     taken_out: Option<(Arc<str>, Arc<Dates>)>,
     /// How many changes there were.
     changes: u64,
-    /// Jobs that follow one that was changed since they were looked at: where, and which.
-    unfollowed: VecDeque<(u32, JobKey)>,
+    /// Jobs that follow one that was changed since they were looked at.
+    unfollowed: VecDeque<JobKey>,
 }
 
 impl CalendarTable {
@@ -64,7 +63,7 @@ impl Scheduler {
         let jobs = followers.len();
         for slot in followers {
             self.jobs[slot].is_stale = true;
-            self.calendars.unfollowed.push_back((slot, self.jobs[slot].key()));
+            self.calendars.unfollowed.push_back(self.jobs[slot].key());
             self.jobs.queue_arming(slot);
         }
         // Many jobs may follow one calendar: they are looked at within the budget of arming.
@@ -159,14 +158,12 @@ impl Scheduler {
     pub(super) fn follow_changed(&mut self, most: u32, now: Now) -> u32 {
         let mut steps = 0;
         while steps < most
-            && let Some((slot, key)) = self.calendars.unfollowed.pop_front()
+            && let Some(key) = self.calendars.unfollowed.pop_front()
         {
             steps += 1;
             // Its job may be gone, or on its way to the disk as another one, and is looked at then.
-            let is_there = self.phase == Phase::Running && self.jobs.find(key) == Some(slot);
-            let goes_on = |job: &Job| job.is_at_work() && !job.is_deleted() && !job.is_given_away();
-            let is_to_follow = |job: &Job| job.is_stale && job.pending.is_none() && goes_on(job);
-            if is_there && is_to_follow(&self.jobs[slot]) {
+            let stale = self.jobs.find(key).filter(|&slot| self.jobs[slot].is_stale && self.may_be_armed(slot));
+            if let Some(slot) = stale {
                 steps += FOLLOW_STEPS + self.follow_calendars(slot, now);
             }
         }

@@ -1,13 +1,14 @@
 //! Owns tests of a node among others: what it owns, when it may send, what it gives away and takes over, what it loses.
 //! It must not look into the core: inputs and outputs only.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::stage_tests::{START, Stage, id, run, spec, stored};
+use super::stage_tests::{START, Stage, id, put, run, spec, stored};
 use super::*;
-use crate::job::JobKey;
+use crate::job::{AlertPolicy, JobKey};
 use crate::limits::SKEW_MAX;
-use crate::schedule::Calendars;
+use crate::schedule::{Calendars, Dates};
 use crate::time::{Instant, WallUs};
 
 const EVERY_SECOND: &str = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#;
@@ -406,4 +407,46 @@ fn what_is_in_doubt_may_run_already_and_the_next_one_waits_for_it() {
     let first = stage.fired.remove(0);
     stage.answer(&first, Outcome::Answered(200), true);
     assert_eq!(stage.fired(), [(1, 2)]);
+}
+
+#[test]
+fn whoever_waits_for_the_disk_hears_that_nobody_knows() {
+    let mut stage = among_others(&[EVERY_SECOND], Vec::new());
+    stage.feed(Input::Lease(stage.now.mono.plus_us(60_000_000)));
+    stage.settle();
+    stage.pass(1);
+    let attempt = stage.fired.remove(0);
+    stage.answer(&attempt, Outcome::Answered(500), true);
+    let incident = IncidentId(u64::try_from(stage.now.wall.0).expect("since 1970"));
+    assert!(stage.core.has_open_incident(incident));
+    stage.begin(put("days", &[]));
+    stage.begin(Action::Acknowledge { id: incident, by: None, note: None });
+    let policy = Some(Arc::new(AlertPolicy::default()));
+    stage.begin(Action::Set(Setting::Policy(PolicyScope::Server, policy)));
+    stage.feed(Input::Lost);
+    assert_eq!(stage.refused, 3, "{:?}", stage.replies);
+    assert!(stage.replies.iter().all(|reply| matches!(reply, Reply::Refused(Refusal::Unknown))), "{:?}", stage.replies);
+}
+
+#[test]
+fn a_calendar_that_another_node_changed_is_followed_and_one_that_it_deleted_stays_for_who_follows_it() {
+    let change = |dates: Option<&[&str]>| {
+        let dates = dates.map(|dates| Dates::parse(dates.iter().copied(), 10).expect("dates").into());
+        Input::RestoreCalendar(CalendarChange { name: "closed".into(), dates })
+    };
+    let follows = r#""schedule":"0 0 12 * * *","type":"ATLEAST_ONCE","excludeCalendars":["closed"]"#;
+    for (job, is_there) in [(follows, true), (EVERY_SECOND, false)] {
+        let mut stage = among_others(&[], Vec::new());
+        stage.feed(change(Some(&[])));
+        stage.feed(Input::RestoreJob(Box::new(stored(1, job))));
+        stage.feed(acquired(Shards::ALL, 1));
+        let next = |stage: &Stage| stage.core.job(id(1), stage.now.wall).and_then(|view| view.next);
+        let before = next(&stage);
+        stage.feed(change(Some(&["2026-01-01"])));
+        stage.pass(1);
+        let noon = Instant::from_secs(START + 36 * 3_600);
+        assert!(before < next(&stage) && (!is_there || next(&stage) == Some(noon)), "{:?}", next(&stage));
+        stage.feed(change(None));
+        assert_eq!(stage.core.calendars().len(), usize::from(is_there));
+    }
 }

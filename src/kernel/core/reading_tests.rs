@@ -1,10 +1,10 @@
 //! Owns tests of what can be read of the core: which jobs are found, in which order, and what is said of them.
 //! It must not look into the core: inputs and what is read only.
 
-use super::stage_tests::{START, Stage};
+use super::stage_tests::{START, Stage, id, stored};
 use super::*;
 use crate::job::{JobKey, Target};
-use crate::time::Instant;
+use crate::time::{Instant, WallUs};
 
 /// One of every kind, a few seconds after one of them failed and another was paused for that.
 fn stage() -> Stage {
@@ -185,4 +185,61 @@ fn a_look_that_is_cut_short_goes_on_behind_what_it_looked_at_if_the_order_allows
     assert_eq!(found, [JobKey(2)]);
     assert_eq!(next, Some(Place { next: Instant::FIRST, job: JobKey(4) }));
     assert_eq!(looking(JobOrder::Next), None, "any of the others may be due before");
+}
+
+#[test]
+fn a_listing_tells_what_is_left_of_it_for_others() {
+    let stage = stage();
+    let mut listing = Listing::new(JobOrder::Created, JobFilter::default(), None, 3);
+    assert_eq!((listing.limit(), listing.reached(), listing.goes_by_views()), (3, None, false));
+    assert!(!listing.advance(&stage.core, 2, stage.now.wall));
+    assert_eq!(listing.reached(), Some(JobKey(2)));
+    assert!(Listing::new(JobOrder::Next, JobFilter::default(), None, 3).goes_by_views());
+    for (state, is_of_memory) in [(Some(JobState::Held), true), (Some(JobState::Paused), false), (None, false)] {
+        let filter = JobFilter { state, ..JobFilter::default() };
+        let listing = Listing::new(JobOrder::Created, filter.clone(), None, 3);
+        assert_eq!((listing.is_of_memory(), filter.is_of_memory()), (is_of_memory, is_of_memory), "{state:?}");
+        assert_eq!(listing.goes_by_views(), state.is_some());
+    }
+}
+
+#[test]
+fn a_listing_is_over_as_soon_as_it_knows_that_there_is_more() {
+    let stage = stage();
+    let mut listing = Listing::new(JobOrder::Created, JobFilter::default(), None, 2);
+    assert!(listing.advance(&stage.core, 3, stage.now.wall), "two, and one behind them");
+    assert_eq!(listing.reached(), Some(JobKey(3)));
+}
+
+#[test]
+fn a_job_of_elsewhere_goes_on_as_its_totals_tell() {
+    let job = r#""schedule":"0 * * * * *","type":"ATLEAST_ONCE""#;
+    let now = WallUs::of(Instant::from_secs(START + 90));
+    let next = |members: &str, runs: u64, finished: (u32, i64)| {
+        let mut stored = stored(1, &format!("{job}{members}"));
+        stored.totals.tally.counters.runs = runs;
+        stored.totals.finished_through = Some((finished.0, Instant::from_secs(START + finished.1)));
+        let view = stored.view(now);
+        assert!(!view.held);
+        view.next.map(|next| next.as_secs() - START)
+    };
+    assert_eq!(next("", 0, (0, 60)), Some(120));
+    assert_eq!(next("", 0, (0, 600)), Some(660), "its clock was ahead");
+    assert_eq!(next("", 0, (1, 600)), Some(120), "that was before a release, or comes after one");
+    let of_two = [0, 1, 2, 3].map(|runs| next(r#","maxRuns":2"#, runs, (0, 60)));
+    assert_eq!(of_two, [Some(120), Some(120), None, None]);
+    assert_eq!(next(r#","active":false"#, 0, (0, 60)), None);
+    assert_eq!(next(r#","active":false,"maxRuns":2"#, 0, (0, 60)), None);
+}
+
+#[test]
+fn a_herd_is_counted_over_jobs_that_share_a_schedule_and_jobs_that_do_not() {
+    let (hourly, daily) =
+        (r#""schedule":"@hourly","type":"ATLEAST_ONCE""#, r#""schedule":"@daily","type":"ATLEAST_ONCE""#);
+    let rests = format!(r#"{hourly},"active":false"#);
+    let stage = Stage::of(&[hourly, hourly, daily, hourly, &rests, daily], Vec::new());
+    let herd =
+        |second, except: Option<u64>| stage.core.herd(Instant::from_secs(START + second), except.map(id), 100).jobs;
+    assert_eq!((herd(3_600, None), herd(3_600, Some(1)), herd(86_400, None), herd(60, None)), (3, 2, 5, 0));
+    assert!(stage.core.has_job(id(1)) && !stage.core.has_job(id(9)));
 }
