@@ -170,7 +170,7 @@ impl Forecast {
     /// What it costs beside the look.
     fn look(&mut self, core: &Scheduler, slot: u32, wall: WallUs) -> usize {
         let job = &core.jobs[slot];
-        if !job.spec().active || !job.is_visible() || job.is_held(wall) || core.next_of(slot).is_none() {
+        if !job.is_visible() || job.is_held(wall) || core.next_of(slot).is_none() {
             return 0;
         }
         let schedule = &job.spec().schedule;

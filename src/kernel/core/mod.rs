@@ -35,6 +35,8 @@ mod dealing_tests;
 mod details;
 mod executions;
 mod forecast;
+#[cfg(test)]
+mod forecast_tests;
 mod gathering;
 mod incident;
 mod incidents;
