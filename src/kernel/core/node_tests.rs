@@ -450,3 +450,13 @@ fn a_calendar_that_another_node_changed_is_followed_and_one_that_it_deleted_stay
         assert_eq!(stage.core.calendars().len(), usize::from(is_there));
     }
 }
+
+#[test]
+fn a_retry_whose_instant_lies_ahead_tells_that_the_clock_has_been_there() {
+    for (attempt, held) in [(1, false), (2, true)] {
+        let mut row = row(1, 1, 30);
+        (row.record.attempt, row.due) = (attempt, WallUs::of(row.key.instant).plus_us(1_000_000));
+        let stage = Stage::of_node(START, skew_us(), Shards::ALL, &[EVERY_SECOND], vec![(row, Known::Nothing)]);
+        assert_eq!(stage.core.job(id(1), stage.now.wall).map(|view| view.held), Some(held), "{attempt}");
+    }
+}

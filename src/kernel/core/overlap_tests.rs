@@ -106,14 +106,29 @@ fn what_is_in_doubt_comes_first_then_who_waits_longest() {
         row.record.note_wait(wait);
         row
     };
-    let rows = [row(1, 3, None), row(2, 5, Some(Wait::Overlap)), row(3, 7, None), row(4, 9, Some(Wait::Overlap))];
+    let rows = [row(1, 7, None), row(2, 5, Some(Wait::Overlap)), row(3, 3, None), row(4, 9, Some(Wait::Overlap))];
     let job = r#""schedule":"@yearly","type":"ATLEAST_ONCE","overlap":"queue_one""#;
-    // However they are found.
+    // However they are found. One machine goes on in the order in which it armed them, nodes go by time.
     for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1]] {
-        let mut stage = Stage::at(START + 60, &[job], order.map(|place| rows[place].clone()).to_vec());
-        stage.settle();
-        assert_eq!(turns(&mut stage), [3, 7, 5, 9], "{order:?}");
+        for (skew_us, expected) in [(None, [7, 3, 5, 9]), (Some(10_000), [3, 7, 5, 9])] {
+            let found = order.map(|place| (rows[place].clone(), Known::Nothing)).to_vec();
+            let mut stage = Stage::of_node(START + 60, skew_us, Shards::ALL, &[job], found);
+            stage.feed(Input::Lease(stage.now.mono.plus_us(60_000_000)));
+            stage.settle();
+            assert_eq!(turns(&mut stage), expected, "{order:?} {skew_us:?}");
+            assert_eq!(stage.core.counts().recovered, 2);
+        }
     }
+}
+
+#[test]
+fn who_asks_again_when_the_end_of_the_last_is_on_its_way_is_heard() {
+    let mut stage = Stage::of(&[r#""schedule":"@yearly","type":"ATLEAST_ONCE","overlap":"skip""#], Vec::new());
+    stage.ask(run(RunOf::Now, None));
+    let first = stage.fired.remove(0);
+    stage.report(&first, Outcome::Answered(200), true);
+    stage.ask(run(RunOf::Now, None));
+    assert_eq!((stage.started, stage.fired.len()), (2, 1));
 }
 
 #[test]

@@ -390,6 +390,8 @@ fn a_release_ends_no_pause() {
     let until = Some(Instant::from_secs(START + 60));
     stage.ask(Action::Pause { id: id(1), until, note: None, expected: None });
     stage.ask(Action::Release { id: id(1) });
+    let since = stage.core.job(id(1), stage.now.wall).map(|view| view.revision.since);
+    assert_eq!(since, until, "what a start goes by");
     stage.fired();
     stage.pass(50);
     assert_eq!(stage.fired(), [], "it is paused through that second");

@@ -2,10 +2,13 @@
 //! It must not look into the core: inputs and outputs only.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::stage_tests::{START, Stage, run, run_of};
+use super::stage_tests::{START, Stage, run, run_of, spec};
 use super::*;
-use crate::time::{Instant, WallUs};
+use crate::job::{Misfire, RetryPolicy};
+use crate::schedule::Calendars;
+use crate::time::{Instant, Now, WallUs};
 
 const YEARLY: &str = r#""schedule":"@yearly","type":"ATLEAST_ONCE""#;
 
@@ -136,4 +139,41 @@ fn the_row_tells_when_the_last_attempt_left_if_there_were_others() {
         stage.pass(5);
     }
     assert_eq!(told, [None, Some(stage.now.wall.plus_us(-5_000_000))]);
+}
+
+#[test]
+fn a_retry_gives_way_to_an_instant_that_has_no_row_yet() {
+    let bounds = Bounds { unwritten_max: 2, ..Bounds::default() };
+    for (wait_ms, gives_way) in [(70_000, true), (50_000, false)] {
+        let retry = format!(r#""retry":{{"maxAttempts":3,"initialDelayMs":{wait_ms},"jitter":0,"untilNext":true}}"#);
+        let job = format!(r#""schedule":"0 * * * * *","type":"ATLEAST_ONCE",{retry}"#);
+        let mut stage = Stage::bounded(bounds, START + 59, &[&job], Vec::new());
+        stage.pass(2);
+        let attempt = stage.fired.remove(0);
+        stage.answer(&attempt, Outcome::Answered(500), true);
+        // From here on the disk takes nothing, and there is no room for what comes.
+        (0..2).for_each(|_| {
+            stage.begin(Action::Create { spec: spec(YEARLY, &Calendars::default()), entropy: [0; 10], pause: None });
+        });
+        for _ in 0..wait_ms / 1_000 {
+            stage.now = Now { wall: stage.now.wall.plus_us(1_000_000), mono: stage.now.mono.plus_us(1_000_000) };
+            stage.feed(Input::Tick);
+        }
+        let ended: Vec<i64> = stage.ended().into_iter().map(|(second, ..)| second).collect();
+        assert_eq!((ended, stage.fired.len()), if gives_way { (vec![60], 0) } else { (vec![], 1) }, "{wait_ms}");
+    }
+}
+
+#[test]
+fn what_is_missed_goes_by_what_the_server_came_to_say() {
+    let mut stage = Stage::of(&[r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#], Vec::new());
+    let retry = RetryPolicy::doubling(0, Duration::from_secs(1));
+    let (misfire, lateness_max) = (Misfire::Skip, Duration::from_secs(2));
+    stage.feed(Input::Defaults(Defaults { retry, misfire, lateness_max }));
+    stage.pass(1);
+    stage.fired.clear();
+    stage.sleep(30);
+    stage.feed(Input::Tick);
+    stage.settle();
+    assert_eq!((stage.fired(), stage.core.counts().caught_up), (vec![], 0));
 }
