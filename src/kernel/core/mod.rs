@@ -62,6 +62,8 @@ mod runs;
 mod scheduler;
 mod sending;
 mod setting;
+#[cfg(test)]
+mod setting_tests;
 mod shard;
 #[cfg(test)]
 mod stage_tests;
