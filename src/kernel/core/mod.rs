@@ -33,6 +33,8 @@ mod executions;
 mod forecast;
 mod gathering;
 mod incident;
+#[cfg(test)]
+mod incident_tests;
 mod incidents;
 mod io;
 mod jobs;
