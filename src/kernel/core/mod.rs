@@ -71,6 +71,8 @@ mod setting_tests;
 mod shard;
 #[cfg(test)]
 mod stage_tests;
+#[cfg(test)]
+mod table_tests;
 mod tally;
 mod targets;
 mod view;
