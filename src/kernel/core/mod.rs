@@ -74,6 +74,8 @@ mod stage_tests;
 #[cfg(test)]
 mod table_tests;
 mod tally;
+#[cfg(test)]
+mod target_tests;
 mod targets;
 mod view;
 mod watching;
