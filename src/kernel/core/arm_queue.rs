@@ -75,4 +75,14 @@ mod tests {
         queue.clear();
         assert_eq!((queue.pop(), queue.len()), (None, 0));
     }
+
+    #[test]
+    fn an_empty_line_keeps_room_for_so_many_and_no_more() {
+        for (jobs, is_kept) in [(1, true), (KEPT, true), (KEPT + 1, false), (10 * KEPT, false)] {
+            let mut queue = ArmQueue::default();
+            (0..jobs).for_each(|slot| queue.push(0, 0, JobKey(slot as u64)));
+            (0..jobs).for_each(|_| assert!(queue.pop().is_some()));
+            assert_eq!(queue.lines[0].capacity() > 0, is_kept, "{jobs} were in line");
+        }
+    }
 }

@@ -229,6 +229,15 @@ fn more_jobs_without_a_success_than_are_looked_at_in_a_turn_are_told_in_the_next
 }
 
 #[test]
+fn a_turn_that_looks_at_jobs_for_a_policy_tells_of_those_without_a_success_as_far_as_there_is_room() {
+    let bounds = Bounds { reconsidered_per_turn: 2, ..Bounds::default() };
+    // They were created longer ago than the policy allows.
+    let mut stage = Stage::bounded(bounds, START + 60, &[YEARLY; 5], Vec::new());
+    set_policy(&mut stage, r#"{"noSuccessFor":"60s"}"#);
+    assert_eq!(opened_in_turns(&mut stage), [0, 0, 1, 3, 5]);
+}
+
+#[test]
 fn more_late_executions_than_are_looked_at_in_a_turn_are_told_in_the_next() {
     let bounds = Bounds { reconsidered_per_turn: 2, ..narrow(100) };
     let mut stage =

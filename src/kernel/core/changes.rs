@@ -400,7 +400,7 @@ impl Scheduler {
         }
         self.watch(slot, now);
         self.weigh_pause(slot, now);
-        if self.jobs[slot].incidents > 0 {
+        if self.jobs[slot].incidents != 0 {
             self.end_what_is_allowed(slot, now);
             self.reconsider_those_of(slot, now);
         }

@@ -85,6 +85,7 @@ fn a_turn_is_over_after_so_many_steps() {
         ),
         ("four are run", 3_590, r#""schedule":"NUMBER */10 * * * *""#, r#","misfire":{"policy":"all"}"#, 3_010),
         ("all are too late", 3_590, r#""schedule":"NUMBER */20 * * * *""#, late, 10 * (1 + 35 + 1)),
+        ("the next two are closed", 43_199, r#""schedule":"0 0 12 * * *""#, CLOSED, 10 * (1 + 1 + 2)),
         ("three days are closed", 400_000, r#""schedule":"NUMBER 0 12 * * *""#, CLOSED, 10 * (1 + 37 + 1)),
     ];
     let told = cases.map(|(name, seconds, schedule, more, _)| {

@@ -39,12 +39,16 @@ mod forecast;
 mod forecast_tests;
 mod gathering;
 mod incident;
+#[cfg(test)]
+mod incident_tests;
 mod incidents;
 mod io;
 mod jobs;
 mod key;
 mod key_index;
 mod keys;
+#[cfg(test)]
+mod lateness_tests;
 mod link;
 mod listing;
 #[cfg(test)]
@@ -72,10 +76,16 @@ mod runs;
 mod scheduler;
 mod sending;
 mod setting;
+#[cfg(test)]
+mod setting_tests;
 mod shard;
 #[cfg(test)]
 mod stage_tests;
+#[cfg(test)]
+mod table_tests;
 mod tally;
+#[cfg(test)]
+mod target_tests;
 mod targets;
 mod view;
 mod watching;

@@ -388,7 +388,7 @@ impl Scheduler {
         let alert = (status == Status::Failed && !job.is_deleted()).then(|| alert_for(execution, job, now));
         let job = execution.job;
         // Most end well, and nothing follows from it.
-        if alert.is_some() || self.jobs[job].incidents > 0 || self.jobs[job].is_watched {
+        if alert.is_some() || self.jobs[job].incidents != 0 || self.jobs[job].is_watched {
             let row = self.executions[slot].row.clone();
             let incidents = self.weigh(job, &row, now);
             let has_news = alert.is_some() || !incidents.is_empty();
