@@ -116,12 +116,10 @@ impl Scheduler {
     /// target with too much to do would take all the room that the disk makes, and the others miss theirs.
     pub(super) fn release_stalled(&mut self, now: Now) {
         while self.jobs.queued() == 0 && self.has_room() {
-            let Some((target, slot, key)) = self.targets.next_unstalled() else { return };
-            // The job may be gone, and its slot another's; or it was armed meanwhile, as it was looked at again.
-            let is_stalled = self.jobs.find(key) == Some(slot) && self.jobs[slot].overload == Overload::Stalled;
-            if !is_stalled || self.jobs[slot].target != target {
-                continue;
-            }
+            let Some((target, job)) = self.targets.next_unstalled() else { return };
+            // It may be gone, or have another target; or it was armed meanwhile, as it was looked at again.
+            let stalled = self.jobs.find(job).filter(|&slot| self.jobs[slot].overload == Overload::Stalled);
+            let Some(slot) = stalled.filter(|&slot| self.jobs[slot].target == target) else { continue };
             let before = self.executions.armed();
             self.jobs[slot].overload = Overload::Released;
             self.arm(slot, now);
@@ -167,7 +165,7 @@ impl Scheduler {
         if overload != Overload::Released && self.targets.is_full(target) {
             self.jobs[slot].overload = Overload::Stalled;
             if overload == Overload::None {
-                self.targets.stall(target, slot, key);
+                self.targets.stall(target, key);
             }
             let later = Instant::from_secs(self.horizon(now).as_secs().saturating_add(OVERLOAD_PAUSE_S));
             self.schedule_arming(slot, now, Some(later));

@@ -239,3 +239,17 @@ fn who_waited_for_a_key_just_as_long_as_its_job_allows_is_sent() {
         assert_eq!((stage.fired.len(), skipped(&stage)), if sent { (1, vec![]) } else { (0, vec![1]) }, "{late_us}");
     }
 }
+
+#[test]
+fn the_disk_is_asked_to_be_quick_if_only_an_end_on_its_way_is_waited_for() {
+    let mut stage = Stage::of(&[&every_second("queue_one")], Vec::new());
+    stage.pass(2);
+    assert_eq!((stage.hurries, stage.unfinished().len()), (0, 3), "one runs, one waits, and one lies ahead");
+    let mut stage = Stage::of(&[&every_second("queue_one")], Vec::new());
+    stage.pass(1);
+    let first = stage.fired.remove(0);
+    stage.report(&first, Outcome::Answered(200), true);
+    stage.now.wall = stage.now.wall.plus_us(1_000_000);
+    stage.feed(Input::Tick);
+    assert_eq!(stage.hurries, 1);
+}

@@ -26,6 +26,8 @@ pub(super) struct Stage {
     pub(super) refused: usize,
     /// Executions that were asked for and begun.
     pub(super) started: usize,
+    /// How often the disk was asked to be quick.
+    pub(super) hurries: usize,
     /// What is told to whoever reads the log.
     pub(super) notices: Vec<Notice>,
     /// What was given to other nodes.
@@ -104,6 +106,7 @@ impl Stage {
             changes: 0,
             refused: 0,
             started: 0,
+            hurries: 0,
             notices: Vec::new(),
             released: Vec::new(),
             handed_over: Vec::new(),
@@ -145,7 +148,8 @@ impl Stage {
                 Output::Reply(_, Reply::Started(_)) => self.started += 1,
                 Output::Reply(_, Reply::Invalid(_) | Reply::Conflict(_)) => panic!("{output:?}"),
                 Output::Reply(_, reply) => self.replies.push(reply),
-                Output::Planned(..) | Output::Dispatched(..) | Output::Hurry => {}
+                Output::Hurry => self.hurries += 1,
+                Output::Planned(..) | Output::Dispatched(..) => {}
                 Output::Gathered(..) | Output::Together(..) => {}
                 Output::Tell(message) => self.told.push((message.incident.cause, message.event)),
                 Output::Notice(notice) => self.notices.push(notice),

@@ -35,7 +35,7 @@ fn what_is_sent_makes_the_more_room_the_less_waits() {
         let mut targets = Targets::new(100, bounds);
         let busy = targets.join(target("busy"));
         push(&mut targets, busy, 0..waits + 1);
-        (0..20).for_each(|job| targets.stall(busy, job, JobKey(u64::from(job))));
+        (0..20).for_each(|job| targets.stall(busy, JobKey(job)));
         fire(&mut targets);
         let mut released = 0;
         while targets.next_unstalled().is_some() {
@@ -53,7 +53,7 @@ fn room_that_nobody_took_is_kept() {
         let mut targets = Targets::new(100, bounds);
         let busy = targets.join(target("busy"));
         push(&mut targets, busy, 0..waits + 1);
-        (0..20).for_each(|job| targets.stall(busy, job, JobKey(u64::from(job))));
+        (0..20).for_each(|job| targets.stall(busy, JobKey(job)));
         fire(&mut targets);
         fire(&mut targets);
         let mut released = 0;

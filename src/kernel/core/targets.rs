@@ -55,7 +55,7 @@ struct TargetState {
     /// Executions that wait for a retry.
     retries: usize,
     /// Jobs that are not armed because too much waits already, oldest first.
-    stalled: VecDeque<(u32, JobKey)>,
+    stalled: VecDeque<JobKey>,
     /// How many instants of stalled jobs may be armed: what was sent makes room for them.
     credit: i64,
     /// Whether it stands in a ring for that lane.
@@ -204,17 +204,17 @@ impl Targets {
     }
 
     /// A job is not armed until there is room again.
-    pub(super) fn stall(&mut self, target: u32, job: u32, key: JobKey) {
-        self.targets[target as usize].stalled.push_back((job, key));
+    pub(super) fn stall(&mut self, target: u32, job: JobKey) {
+        self.targets[target as usize].stalled.push_back(job);
     }
 
     /// The stalled job that has waited longest at a target that has room, with the target; it may be gone meanwhile.
     /// What is armed for it is to be told by `spend`.
-    pub(super) fn next_unstalled(&mut self) -> Option<(u32, u32, JobKey)> {
+    pub(super) fn next_unstalled(&mut self) -> Option<(u32, JobKey)> {
         while let Some(&target) = self.roomy.front() {
             let state = self.targets.get_mut(target as usize).filter(|state| state.credit > 0);
-            if let Some((job, key)) = state.and_then(|state| state.stalled.pop_front()) {
-                return Some((target, job, key));
+            if let Some(job) = state.and_then(|state| state.stalled.pop_front()) {
+                return Some((target, job));
             }
             self.roomy.pop_front();
         }
@@ -640,7 +640,7 @@ mod tests {
         }
         assert!(targets.is_full(busy));
         for job in 0..10 {
-            targets.stall(busy, job, JobKey(u64::from(job)));
+            targets.stall(busy, JobKey(job));
         }
         let send = |targets: &mut Targets| {
             let (target, lane, _) = targets.next().expect("it waits");
@@ -649,12 +649,12 @@ mod tests {
         };
         assert_eq!(targets.next_unstalled(), None, "nothing was sent");
         send(&mut targets);
-        assert_eq!(targets.next_unstalled(), Some((busy, 0, JobKey(0))));
+        assert_eq!(targets.next_unstalled(), Some((busy, JobKey(0))));
         targets.spend(busy, 2);
         assert_eq!(targets.next_unstalled(), None, "two instants were armed for it");
         send(&mut targets);
         send(&mut targets);
-        assert_eq!(targets.next_unstalled(), Some((busy, 1, JobKey(1))));
+        assert_eq!(targets.next_unstalled(), Some((busy, JobKey(1))));
         targets.spend(busy, 1);
         for _ in 0..1_000 {
             targets.begin_wait(busy);
