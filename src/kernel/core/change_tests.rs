@@ -32,6 +32,8 @@ fn who_goes_on_after_a_pause_owes_what_was_missed_if_that_is_said() {
         stage.fired();
         stage.ask(Action::Resume { id: id(1), missed, expected: None });
         assert_eq!(stage.fired(), sent, "{missed}");
+        let job = stage.core.job(id(1), stage.now.wall).expect("it is there");
+        assert!(job.revision.spec.active && job.revision.pause.is_none());
         let covers: Vec<u32> = stage.rows.iter().filter_map(|row| row.record.covers).map(|it| it.count).collect();
         assert_eq!(covers.first().copied(), missed.then_some(10));
         stage.pass(2);
