@@ -56,7 +56,12 @@ impl Zone {
         let first = Timestamp::from_second(Instant::FIRST.as_secs() - 2 * OFFSET_MAX_S).ok()?;
         let last = Timestamp::from_second(Instant::LAST.as_secs() + 2 * OFFSET_MAX_S).ok()?;
         let mut stretches = vec![Stretch { start: i64::MIN, offset: i64::from(zone.to_offset(first).seconds()) }];
-        for change in zone.following(first).take_while(|change| change.timestamp() <= last) {
+        let mut told = None;
+        for change in zone.following(first).take_while(|change| (first..=last).contains(&change.timestamp())) {
+            // Of data that say nothing of times behind their last change that one is told again and again.
+            if told.replace(change.timestamp()) == Some(change.timestamp()) {
+                break;
+            }
             let offset = i64::from(change.offset().seconds());
             // A change of the name alone moves no clock.
             if stretches.last().is_some_and(|before| before.offset != offset) {

@@ -246,6 +246,20 @@ mod tests {
     }
 
     #[test]
+    fn rules_that_end_with_their_last_change_are_rules() {
+        let berlin = berlin_rules();
+        // Without what counts behind the last change, which stands in its last line.
+        let line = berlin[..berlin.len() - 1].iter().rposition(|byte| *byte == b'\n').expect("a line");
+        let rules = [&berlin[..line], b"\n\n"].concat();
+        let zones = Zones::newer_of_bundled_and("2999a", [("Europe/Berlin".to_owned(), rules)].into_iter());
+        let zone = zones.get("Europe/Berlin").expect("a zone");
+        let offset_s = |at| zone.offset_s(crate::time::Instant::from_secs(at));
+        // In July and December 1980, and in 2096.
+        assert_eq!([331_776_000, 345_600_000].map(offset_s), [7_200, 3_600]);
+        assert_eq!(offset_s(3_992_000_000), offset_s(4_006_000_000), "there is no change any more");
+    }
+
+    #[test]
     fn rules_that_cannot_be_read_are_an_error_of_that_zone() {
         for rules in [Vec::new(), b"TZif".to_vec(), berlin_rules()[..60].to_vec(), vec![0xff; 200]] {
             let files = [("Asia/Tokyo".to_owned(), rules)];
