@@ -303,6 +303,7 @@ mod tests {
     #[test]
     fn a_zero_delay_stays_zero() {
         assert_eq!(RetryPolicy::doubling(1, Duration::ZERO).wait(5, 9), Duration::ZERO);
+        assert_eq!(RetryPolicy::doubling(1, Duration::ZERO).wait(u32::MAX, 9), Duration::ZERO);
     }
 
     #[test]
