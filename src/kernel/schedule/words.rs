@@ -170,7 +170,7 @@ fn step_of(values: &Values) -> Option<(u16, u16)> {
     let (first, second) = (*set.first()?, *set.get(1)?);
     let step = second - first;
     let even = set.windows(2).all(|pair| pair[1] - pair[0] == step);
-    let covers = step > 1 && usize::from(step) * set.len() == usize::from(values.size());
+    let covers = usize::from(step) * set.len() == usize::from(values.size());
     (values.paced() && even && covers).then_some((first, step))
 }
 

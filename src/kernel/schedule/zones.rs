@@ -131,7 +131,7 @@ impl Zones {
         // Longer than any name; comparing costs the product of the lengths.
         const WRITTEN_LEN_MAX: usize = 64;
         let written = written.to_ascii_lowercase().replace(' ', "_");
-        if written.is_empty() || written.len() > WRITTEN_LEN_MAX {
+        if written.len() > WRITTEN_LEN_MAX {
             return None;
         }
         let resemblance = |key: &str| {
