@@ -270,6 +270,18 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_names_only_so_many_channels() {
+        let of = |count: usize| AlertDefinition {
+            channels: Some((0..count).map(|number| format!("c{number}")).collect()),
+            ..AlertDefinition::default()
+        };
+        let most = AlertPolicy::compile(&of(CHANNELS_MAX)).expect("so many there may be");
+        assert_eq!(most.define(), of(CHANNELS_MAX));
+        let why = AlertPolicy::compile(&of(CHANNELS_MAX + 1)).expect_err("too many").to_string();
+        assert_eq!(why, "alerts.channels: expected at most 32, got 33");
+    }
+
+    #[test]
     fn the_narrower_policy_counts_member_by_member() {
         let job = compile(r#"{"after":3}"#).expect("valid");
         let server = compile(r#"{"after":2,"lateBy":"5s","channels":["a"]}"#).expect("valid");

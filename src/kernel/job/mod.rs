@@ -36,6 +36,8 @@ mod secrets;
 mod shapes;
 mod signing;
 mod spec;
+#[cfg(test)]
+mod spec_tests;
 mod statuses;
 mod target;
 mod template;

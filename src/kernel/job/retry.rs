@@ -249,17 +249,13 @@ impl RetryPolicy {
     pub fn wait(&self, retry: u32, noise: u64) -> Duration {
         let max_us = micros(self.delay_max);
         let mut plain_us = micros(self.delay).min(max_us);
-        if self.factor_per_mille > 1_000 && plain_us > 0 {
-            for _ in 1..retry {
-                if plain_us >= max_us {
-                    break;
-                }
-                let longer_us = scaled(plain_us, self.factor_per_mille).min(max_us);
-                if longer_us == plain_us {
-                    break;
-                }
-                plain_us = longer_us;
+        for _ in 1..retry {
+            let longer_us = scaled(plain_us, self.factor_per_mille).min(max_us);
+            // Neither do the further ones differ.
+            if longer_us == plain_us {
+                break;
             }
+            plain_us = longer_us;
         }
         let jitter = u64::from(self.jitter_per_mille);
         let per_mille = 1000 - jitter + mix(noise) % (2 * jitter + 1);
@@ -303,6 +299,7 @@ mod tests {
     #[test]
     fn a_zero_delay_stays_zero() {
         assert_eq!(RetryPolicy::doubling(1, Duration::ZERO).wait(5, 9), Duration::ZERO);
+        assert_eq!(RetryPolicy::doubling(1, Duration::ZERO).wait(u32::MAX, 9), Duration::ZERO);
     }
 
     #[test]

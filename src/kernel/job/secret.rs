@@ -166,6 +166,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&definition).expect("JSON"), r#"{"set":true}"#);
             assert!(!format!("{definition:?}").contains("hunter2"));
         }
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "***");
     }
 
     #[test]

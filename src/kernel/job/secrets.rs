@@ -419,6 +419,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_shown_needs_no_secrets() {
+        let shown = json(&spec(MEMBERS));
+        let context = Context::sealing(Instant::from_secs(0));
+        let mut read = JobSpec::compile(&serde_json::from_str(&shown).expect("it was made"), &context).expect("valid");
+        read.hide_secrets().expect("each counts as set");
+        assert_eq!(json(&read), shown);
+        let names: Vec<String> = read.secrets().map(|(name, _)| name).collect();
+        assert_eq!(names, ["auth.basic.password", "secretHeaders.x-key", "signingSecret"]);
+    }
+
+    #[test]
     #[should_panic(expected = "secrets are known before a job is defined to anybody")]
     fn what_is_not_resolved_reaches_nobody() {
         drop(Definition::from(&read("http://a/", r#""signingSecret":{"set":true}"#)));

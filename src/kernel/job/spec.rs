@@ -485,6 +485,8 @@ mod tests {
             ),
             ("", r#","retry":{}"#, r#","retry":{"on":["timeout","100-599"]}"#),
             ("", r#","retry":{}"#, r#","retry":{"on":["connection","100-599"]}"#),
+            ("", r#","retry":{"jitter":0.1}"#, r#","retry":{"jitter":0.2}"#),
+            ("", r#","misfire":{}"#, r#","misfire":{"policy":"once"}"#),
             ("", r#","method":"POST""#, r#","method":"PUT""#),
             ("", r#","json":{}"#, r#","json":{"a":1}"#),
             ("", r#","success":["2xx"]"#, r#","success":["2xx",404]"#),

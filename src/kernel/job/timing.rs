@@ -318,6 +318,17 @@ mod tests {
     }
 
     #[test]
+    fn only_so_many_calendars_are_left_out() {
+        let of = |count: usize| Timing { exclude_calendars: Some(vec!["de".to_owned(); count]), ..text("@daily") };
+        let told = Timing::define(&compile(&of(JOB_CALENDARS_MAX)).expect("so many there may be"));
+        assert_eq!(told.exclude_calendars, Some(vec!["de".to_owned()]), "once");
+        for more in [1, 2] {
+            let why = compile(&of(JOB_CALENDARS_MAX + more)).expect_err("too many").to_string();
+            assert_eq!(why, format!("excludeCalendars: expected at most 8 names, got {}", 8 + more));
+        }
+    }
+
+    #[test]
     fn a_seed_is_drawn_only_where_one_is_needed() {
         let seed = |timing: &Timing| compile(timing).expect("valid").terms().seed;
         assert_eq!(seed(&text("@daily")), None);

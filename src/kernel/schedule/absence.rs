@@ -87,8 +87,13 @@ mod tests {
         assert_eq!(absence(&bounded, "2026-06-01T09:30:00Z"), Absence::AfterEnd(last));
         assert_eq!(absence(&bounded, "2026-06-01T09:31:00Z"), Absence::NotSaid);
         let exclude = Dates::parse(["2026-12-25"].into_iter(), 1).expect("a date");
-        let left_out = absence(&Terms { exclude, ..daily }, "2026-12-25T09:30:00Z");
-        assert!(matches!(left_out, Absence::LeftOut(LeftOut { own: true, .. })), "{left_out:?}");
+        let without = Terms { exclude, ..daily };
+        // The first and the last second of what bounds it are within.
+        let second = Some(at("2026-12-25T09:30:00Z"));
+        for terms in [without.clone(), Terms { starts_at: second, ends_at: second, ..without }] {
+            let left_out = absence(&terms, "2026-12-25T09:30:00Z");
+            assert!(matches!(left_out, Absence::LeftOut(LeftOut { own: true, .. })), "{left_out:?}");
+        }
     }
 
     #[test]

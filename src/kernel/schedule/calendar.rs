@@ -133,9 +133,9 @@ impl Days {
         let (mut date, last) = (after.date(), through.date());
         while date <= last && date.year() <= YEAR_MAX {
             let year = u16::try_from(date.year()).unwrap_or_default();
-            if !self.year.is_all() && !self.year.contain(year) {
-                let later = self.year.values().find(|later| *later > year)?;
-                date = NaiveDate::from_ymd_opt(later.into(), 1, 1)?;
+            let chosen = if self.year.is_all() { year } else { self.year.first_from(year)? };
+            if chosen != year {
+                date = NaiveDate::from_ymd_opt(chosen.into(), 1, 1)?;
             } else if !self.month.select(date) {
                 date = date.with_day(1)?.checked_add_months(Months::new(1))?;
             } else {

@@ -250,6 +250,9 @@ mod tests {
             "+026-12-25",
             "2026-12-25T",
             "2026-1é-5",
+            "2026-12-2",
+            "2026- 2- 3",
+            "+2026-2-03",
         ] {
             let error = text.parse::<Date>().expect_err(text);
             assert!(error.starts_with("expected dates of 1970-2099 as in 2026-12-25, got "), "{error}");
@@ -279,6 +282,9 @@ mod tests {
         for day in 1..=31 {
             let date = NaiveDate::from_ymd_opt(2026, 1, day).expect("a date");
             let end = std::iter::successors(Some(date), |date| date.succ_opt()).find(|date| !is_in(*date));
+            let own = std::iter::successors(Some(date), |date| date.succ_opt());
+            let own = own.take_while(|date| all.own.contains(Date(*date))).last().and_then(|last| last.succ_opt());
+            assert_eq!(all.own.end_of_run(Date(date)), own, "{date}, of one set");
             assert_eq!(all.end_of_run(date), end.filter(|end| *end > date), "{date}");
         }
     }
@@ -294,6 +300,22 @@ mod tests {
             assert!(calendars.insert(name, Arc::default()).is_err(), "{name}");
         }
         assert!(calendars.remove("de").is_some() && calendars.get("de").is_none());
+        assert!(!calendars.is_empty() && Calendars::default().is_empty());
+    }
+
+    #[test]
+    fn a_calendar_has_only_so_many_dates() {
+        let of = |count: usize| {
+            let first = NaiveDate::from_ymd_opt(2026, 1, 1).expect("a date");
+            let days: Vec<String> = first.iter_days().take(count).map(|date| date.to_string()).collect();
+            Arc::new(Dates::parse(days.iter().map(String::as_str), count).expect("dates"))
+        };
+        let mut calendars = Calendars::default();
+        assert_eq!(calendars.insert("de", of(CALENDAR_DATES_MAX)), Ok(()));
+        for more in [1, 2] {
+            let why = calendars.insert("fr", of(CALENDAR_DATES_MAX + more)).expect_err("too many");
+            assert!(why.starts_with("expected at most 4000 dates, got 400"), "{why}");
+        }
     }
 
     #[test]

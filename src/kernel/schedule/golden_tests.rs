@@ -194,6 +194,9 @@ fn errors() {
     }
     let long = "0,".repeat(crate::limits::SCHEDULE_LEN_MAX);
     assert_eq!(error(&long), "schedule: expected at most 1024 bytes, got 2048");
+    let of_bytes = |count: usize| format!("*{}* * * *", " ".repeat(count - 8));
+    assert_eq!(schedule(&of_bytes(1_024)).text().len(), 1_024);
+    assert_eq!(error(&of_bytes(1_025)), "schedule: expected at most 1024 bytes, got 1025");
 }
 
 #[test]

@@ -27,6 +27,8 @@ mod zone;
 mod zones;
 
 #[cfg(test)]
+mod counting_tests;
+#[cfg(test)]
 mod croner_tests;
 #[cfg(test)]
 mod golden_tests;
@@ -38,6 +40,8 @@ mod special_oracle_tests;
 mod terms_tests;
 #[cfg(test)]
 mod zone_oracle_tests;
+#[cfg(test)]
+mod zone_tests;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -211,6 +211,67 @@ mod tests {
     }
 
     #[test]
+    fn only_times_that_are_shown_twice_are_remarked() {
+        let both = Terms { dst: Dst { overlap: Overlap::Both, ..Dst::default() }, ..berlin("0 0,30 0-3 25 10 *") };
+        let day = [
+            ("00:00:00+02:00", None),
+            ("00:30:00+02:00", None),
+            ("01:00:00+02:00", None),
+            ("01:30:00+02:00", None),
+            ("02:00:00+02:00", Some("overlap")),
+            ("02:30:00+02:00", Some("overlap")),
+            ("02:00:00+01:00", Some("overlap")),
+            ("02:30:00+01:00", Some("overlap")),
+            ("03:00:00+01:00", None),
+            ("03:30:00+01:00", None),
+        ];
+        assert_eq!(
+            shown(&both, "2026-10-24T12:00:00Z", day.len()),
+            day.map(|(time, remark)| (format!("2026-10-25T{time}"), remark))
+        );
+        // Of several times only the one that is skipped was meant.
+        let schedule = Schedule::compile(&berlin("0 30 1,2,3 * * *"), Instant::FIRST).expect("valid");
+        let preview = schedule.preview(instant("2026-03-29T00:30:00Z"), Instant::LAST, 1);
+        assert_eq!(preview.instants[0].remark, Some(Remark::Gap { meant: "02:30:00".to_owned() }));
+    }
+
+    #[test]
+    fn what_is_left_out_is_found_from_the_first_to_the_last_second_of_a_day() {
+        let daily =
+            |text: &str, exclude: &[&str]| Terms { exclude: dates(exclude), ..Terms::plain(Rule::Text(text.into())) };
+        // All of them are moved by 406 seconds, to the day behind.
+        let spread = Terms { seed: Some(1), spread_s: 600, ..daily("0 55 23 * * *", &["2026-12-24"]) };
+        for (terms, after, left_out) in [
+            // The clock goes back on the first day and forward on the second.
+            (
+                Terms { exclude: dates(&["2026-10-25"]), ..berlin("0 30 0 * * *") },
+                "2026-10-20T00:00:00Z",
+                &["2026-10-25"][..],
+            ),
+            (
+                Terms { exclude: dates(&["2027-03-28"]), ..berlin("0 30 0 * * *") },
+                "2026-10-20T00:00:00Z",
+                &["2027-03-28"],
+            ),
+            (
+                daily("59 59 23 * * *", &["2026-12-24", "2026-12-25"]),
+                "2026-12-20T00:00:00Z",
+                &["2026-12-24", "2026-12-25"],
+            ),
+            (daily("0 0 0 * * *", &["2026-12-24", "2026-12-25"]), "2026-12-24T00:00:00Z", &["2026-12-25"]),
+            (spread.clone(), "2026-12-20T00:00:00Z", &["2026-12-24"]),
+            (spread.clone(), "2026-12-25T00:00:00Z", &["2026-12-24"]),
+            (spread.clone(), "2026-12-25T00:01:45Z", &["2026-12-24"]),
+            (spread, "2026-12-25T00:01:46Z", &[]),
+        ] {
+            let schedule = Schedule::compile(&terms, Instant::FIRST).expect("valid");
+            let preview = schedule.preview(instant(after), instant("2027-04-01T00:00:00Z"), 1_000);
+            let found: Vec<String> = preview.left_out.iter().map(|left| left.date.to_string()).collect();
+            assert_eq!(found, left_out, "{schedule:?} after {after}");
+        }
+    }
+
+    #[test]
     fn what_is_left_out_is_shown_with_the_reason() {
         let mut calendars = Calendars::default();
         calendars.insert("de", Arc::new(dates(&["2026-12-25", "2026-12-26", "2027-01-01"]))).expect("a calendar");

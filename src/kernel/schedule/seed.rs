@@ -16,7 +16,9 @@ pub(super) enum Purpose {
 pub(super) fn number_below(seed: u64, purpose: Purpose, bound: u32) -> u32 {
     let salt = match purpose {
         Purpose::Spread => 1,
-        Purpose::Field { field, place } => (u64::try_from(place).unwrap_or(u64::MAX) << 8) | (2 + u64::from(field)),
+        Purpose::Field { field, place } => {
+            (u64::try_from(place).expect("of 64 bits at most") << 8) + 2 + u64::from(field)
+        }
     };
     // A stored schedule depends on it: this must never change.
     let number = mix(mix(seed) ^ salt) % u64::from(bound);

@@ -2,6 +2,7 @@
 //! Must not lean on how the product passes over what is left out: here it is filtered, instant by instant.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use super::oracle_tests::Random;
@@ -251,6 +252,7 @@ fn all_terms_tell_schedules_apart() {
     let variants = [
         plain.clone(),
         Terms { zone: Zones::bundled().get("Europe/Berlin").expect("a zone"), ..plain.clone() },
+        Terms { zone: Zones::bundled().get("Europe/Paris").expect("a zone"), ..plain.clone() },
         Terms { dst: skip, ..plain.clone() },
         Terms { seed: Some(1), ..plain.clone() },
         Terms { seed: Some(1), spread_s: 1, ..plain.clone() },
@@ -265,6 +267,10 @@ fn all_terms_tell_schedules_apart() {
     ];
     let set: HashSet<Schedule> = variants.iter().chain(&variants).map(compile).collect();
     assert_eq!(set.len(), variants.len());
+    // Of calendars it is looked at how many dates they have, not at each of them.
+    let hashes: HashSet<u64> =
+        set.iter().map(|schedule| BuildHasherDefault::<DefaultHasher>::default().hash_one(schedule)).collect();
+    assert_eq!(hashes.len(), variants.len() - 1);
     for terms in &variants {
         assert_eq!(compile(terms).terms(), *terms);
         let same = variants.iter().filter(|other| compile(terms).has_terms_of(&compile(other)));
@@ -294,19 +300,30 @@ fn calendars_are_resolved_anew() {
 #[test]
 fn terms_have_bounds() {
     let many: Vec<String> = days(20_000, 401);
-    let many = dates(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    let many = |count: usize| dates(&many[..count].iter().map(String::as_str).collect::<Vec<_>>());
     let calendar = NamedDates { name: "de".into(), dates: Arc::default() };
     let plain = text("@daily");
     for (terms, why) in [
         (Terms { seed: Some(1 << 53), ..plain.clone() }, "expected a seed below 9007199254740992"),
         (Terms { spread_s: 5, ..plain.clone() }, "expected at most 86400 seconds to spread over, and a seed"),
         (Terms { spread_s: 86_401, seed: Some(1), ..plain.clone() }, "expected at most 86400 seconds to spread over"),
-        (Terms { exclude: many, ..plain.clone() }, "expected at most 400 dates and 8 calendars to leave out"),
-        (Terms { calendars: vec![calendar; 9].into(), ..plain.clone() }, "expected at most 400 dates and 8 calendars"),
+        (Terms { exclude: many(401), ..plain.clone() }, "expected at most 400 dates and 8 calendars to leave out"),
+        (
+            Terms { calendars: vec![calendar.clone(); 9].into(), ..plain.clone() },
+            "expected at most 400 dates and 8 calendars",
+        ),
     ] {
         let error = Schedule::compile(&terms, at(0)).expect_err(why).to_string();
         assert!(error.starts_with(&format!("schedule: {why}")), "{error}");
     }
+    let most = Terms {
+        seed: Some((1 << 53) - 1),
+        spread_s: 86_400,
+        exclude: many(400),
+        calendars: vec![calendar; 8].into(),
+        ..plain
+    };
+    assert_eq!(compile(&most).terms(), most);
 }
 
 #[test]

@@ -121,8 +121,14 @@ impl Values {
     }
 
     /// Whether a value is among them, special days left aside.
-    pub(super) fn contain(&self, value: u16) -> bool {
+    fn contain(&self, value: u16) -> bool {
         self.set.binary_search(&value).is_ok()
+    }
+
+    /// The first value that is not below this one.
+    pub(super) fn first_from(&self, value: u16) -> Option<u16> {
+        let below = self.set.partition_point(|one| *one < value);
+        self.set.get(below).copied()
     }
 
     /// Whether the month, day or weekday of a date is selected.

@@ -170,7 +170,7 @@ fn step_of(values: &Values) -> Option<(u16, u16)> {
     let (first, second) = (*set.first()?, *set.get(1)?);
     let step = second - first;
     let even = set.windows(2).all(|pair| pair[1] - pair[0] == step);
-    let covers = step > 1 && usize::from(step) * set.len() == usize::from(values.size());
+    let covers = usize::from(step) * set.len() == usize::from(values.size());
     (values.paced() && even && covers).then_some((first, step))
 }
 
@@ -305,6 +305,12 @@ mod tests {
             ("0 */90 * * * *", "at minute 0, every hour, UTC"),
             ("0 0 9 * * *", "at 09:00:00 every day, UTC"),
             ("0 0,30 9,17 * * *", "at 09:00:00, 09:30:00, 17:00:00 and 17:30:00 every day, UTC"),
+            ("0 0,30 9-11 * * *", "at 09:00:00, 09:30:00, 10:00:00, 10:30:00, 11:00:00 and 11:30:00 every day, UTC"),
+            ("0 0,30 9-12 * * *", "at minutes 0 and 30, between 09:00 and 12:59, UTC"),
+            ("0,20,40 0 9-11 * * *", "at seconds 0, 20 and 40, at minute 0, at hours 9 to 11, UTC"),
+            ("* * 9 * * *", "every second, at hour 9, UTC"),
+            ("* 0 9-17 * * *", "every second, at minute 0, between 09:00 and 17:59, UTC"),
+            ("* * 9-17/1 * * *", "every second, at hours 9 to 17, UTC"),
             ("0 0 9-17 * * SAT,SUN", "at minute 0, at hours 9 to 17, on Saturday and Sunday, UTC"),
             ("@weekly", "at 00:00:00 on Sunday, UTC"),
             ("@monthly", "at 00:00:00 on the 1st of every month, UTC"),
@@ -318,6 +324,8 @@ mod tests {
             ("0 0 0 1 1 ? 2030,2031", "at 00:00:00 on the 1st of January in 2030 and 2031, UTC"),
             ("@every 90s", "every 1 minute and 30 seconds, counted from 2026-01-01T00:00:00Z"),
             ("@every 1s", "every second"),
+            ("@every 2h", "every 2 hours, counted from 2026-01-01T00:00:00Z"),
+            ("@every 1d1h1m1s", "every 1 day, 1 hour, 1 minute and 1 second, counted from 2026-01-01T00:00:00Z"),
         ];
         for (text, words) in golden {
             assert_eq!(parse(text).explain().description, words, "{text}");

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
@@ -14,6 +15,9 @@ use crate::time::Instant;
 
 /// Further than any zone is from UTC, in seconds. Zone data cannot say more than 26 hours.
 const OFFSET_MAX_S: i64 = 26 * 3_600;
+
+/// How far before and behind what schedules reach a zone is known, in seconds, as wall clocks and spreading reach further.
+const MARGIN_S: i64 = 2 * OFFSET_MAX_S;
 
 /// The zone whose wall clock a schedule follows. One pointer, and none for UTC; the rules behind it are shared.
 ///
@@ -52,11 +56,15 @@ impl Zone {
     /// The zone with these rules (TZif); `None` if they cannot be read.
     pub(super) fn read(name: &str, rules: &[u8]) -> Option<Zone> {
         let zone = TimeZone::tzif(name, rules).ok()?;
-        // A day before and behind what schedules reach, as wall clocks and spreading reach further.
-        let first = Timestamp::from_second(Instant::FIRST.as_secs() - 2 * OFFSET_MAX_S).ok()?;
-        let last = Timestamp::from_second(Instant::LAST.as_secs() + 2 * OFFSET_MAX_S).ok()?;
+        let first = Timestamp::from_second(Instant::FIRST.as_secs() - MARGIN_S).ok()?;
+        let last = Timestamp::from_second(Instant::LAST.as_secs() + MARGIN_S).ok()?;
         let mut stretches = vec![Stretch { start: i64::MIN, offset: i64::from(zone.to_offset(first).seconds()) }];
-        for change in zone.following(first).take_while(|change| change.timestamp() <= last) {
+        let mut told = None;
+        for change in zone.following(first).take_while(|change| (first..=last).contains(&change.timestamp())) {
+            // Of data that say nothing of times behind their last change that one is told again and again.
+            if told.replace(change.timestamp()) == Some(change.timestamp()) {
+                break;
+            }
             let offset = i64::from(change.offset().seconds());
             // A change of the name alone moves no clock.
             if stretches.last().is_some_and(|before| before.offset != offset) {
@@ -166,8 +174,11 @@ impl Zone {
         let named = self.0.as_ref()?;
         let place = named.place_of(at.as_secs());
         let (here, behind) = (named.stretches[place], named.stretches[..place].last()?);
-        let skips = here.start == at.as_secs() && behind.offset < here.offset;
-        if skips { Some((wall_of(here.start + behind.offset)?, wall_of(here.start + here.offset)?)) } else { None }
+        let skipped = skipped(*behind, here);
+        if here.start != at.as_secs() || skipped.is_empty() {
+            return None;
+        }
+        Some((wall_of(skipped.start)?, wall_of(skipped.end)?))
     }
 
     #[cfg(test)]
@@ -236,10 +247,16 @@ impl Named {
         behind: Option<Stretch>,
         here: Stretch,
     ) -> Option<bool> {
-        let Some(behind) = behind.filter(|behind| behind.offset < here.offset) else { return Some(false) };
-        let next = times(wall_of(here.start + behind.offset - 1)?);
-        Some(next.is_some_and(|wall| wall.and_utc().timestamp() < here.start + here.offset))
+        let skipped = behind.map(|behind| skipped(behind, here)).filter(|skipped| !skipped.is_empty());
+        let Some(skipped) = skipped else { return Some(false) };
+        let next = times(wall_of(skipped.start - 1)?);
+        Some(next.is_some_and(|wall| skipped.contains(&wall.and_utc().timestamp())))
     }
+}
+
+/// The wall-clock times that the change from one stretch to the next skips, in seconds; none if the clock goes back.
+fn skipped(behind: Stretch, here: Stretch) -> Range<i64> {
+    here.start + behind.offset..here.start + here.offset
 }
 
 fn wall_of(seconds: i64) -> Option<NaiveDateTime> {
