@@ -241,22 +241,22 @@ fn what_is_written_during_a_drain_leaves_no_row_of_what_lies_ahead_and_all_of_wh
 }
 
 #[test]
-fn a_job_that_is_gone_is_not_paused_by_how_its_last_execution_ended() {
-    for is_deleted in [true, false] {
-        let job = format!(r#"{OFTEN},"autoPauseAfter":1,"pauseOn":[410]"#);
+fn a_job_is_paused_by_how_an_execution_ended_unless_it_is_gone() {
+    for (gone, paused) in [("here", 1), ("deleted", 0), ("given away", 0)] {
+        let job = format!(r#"{OFTEN},"pauseOn":[410]"#);
         let mut stage = Stage::of_node(START, Some(10_000), Shards::ALL, &[&job], Vec::new());
         stage.feed(Input::Lease(stage.now.mono.plus_us(60_000_000)));
         stage.settle();
         stage.pass(1);
         let attempt = stage.fired.remove(0);
-        if is_deleted {
-            stage.ask(Action::Delete { id: id(1), expected: None });
-        } else {
-            stage.feed(Input::Release { shards: Shards::ALL, to: NodeId(2) });
+        match gone {
+            "deleted" => stage.ask(Action::Delete { id: id(1), expected: None }),
+            "given away" => stage.feed(Input::Release { shards: Shards::ALL, to: NodeId(2) }),
+            _ => {}
         }
         let before = stage.changes;
         stage.answer(&attempt, Outcome::Answered(410), true);
-        assert_eq!(stage.changes, before, "deleted: {is_deleted}");
+        assert_eq!(stage.changes - before, paused, "{gone}");
     }
 }
 

@@ -460,3 +460,15 @@ fn a_retry_whose_instant_lies_ahead_tells_that_the_clock_has_been_there() {
         assert_eq!(stage.core.job(id(1), stage.now.wall).map(|view| view.held), Some(held), "{attempt}");
     }
 }
+
+#[test]
+fn a_row_that_is_found_of_what_is_here_already_changes_nothing() {
+    let mut stage = among_others(&[EVERY_SECOND], Vec::new());
+    stage.feed(Input::Lease(stage.now.mono.plus_us(60_000_000)));
+    stage.settle();
+    let [armed] = &stage.unfinished()[..] else { panic!("the next second has its row") };
+    stage.feed(Input::RestoreRow(Box::new(armed.clone()), Known::Unsent));
+    stage.feed(acquired(Shards::NONE, 1));
+    stage.pass(1);
+    assert_eq!(stage.fired(), [(1, 1)]);
+}

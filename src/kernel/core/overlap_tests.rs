@@ -253,3 +253,41 @@ fn the_disk_is_asked_to_be_quick_if_only_an_end_on_its_way_is_waited_for() {
     stage.feed(Input::Tick);
     assert_eq!(stage.hurries, 1);
 }
+
+#[test]
+fn what_is_skipped_as_it_is_too_late_is_waited_for_by_none() {
+    let job = format!(r#"{},"misfire":{{"maxLatenessMs":5000}}"#, every_second("queue_one"));
+    let mut stage = Stage::of(&[&job], Vec::new());
+    stage.now.wall = WallUs::of(Instant::from_secs(START)).plus_us(600_000);
+    stage.feed(Input::Tick);
+    stage.settle();
+    stage.now.wall = WallUs::of(Instant::from_secs(START)).plus_us(6_500_000);
+    stage.feed(Input::Tick);
+    assert!(skipped(&stage).contains(&1));
+    assert_eq!(stage.fired(), [(1, 2)], "that one may be late by 4.5 seconds");
+}
+
+#[test]
+fn those_that_wait_keep_their_turns_when_their_job_has_another_policy() {
+    let bounds = Bounds { target_share_per_cent: 2, reserve_per_cent: 1, few_per_cent: 0, ..Bounds::default() };
+    let bounds = Bounds { failing_target_share_per_cent: 2, ..bounds };
+    let yearly = |overlap: &str| format!(r#""schedule":"@yearly","type":"ATLEAST_ONCE","overlap":"{overlap}""#);
+    let jobs = [yearly("queue_one"), yearly("allow"), yearly("allow")];
+    let mut stage = Stage::loading(bounds, None, START + 60, &jobs.each_ref().map(String::as_str));
+    let row = |seq: u64, second: i64| {
+        let key = ExecutionKey::scheduled(JobKey(1), Instant::from_secs(START + second));
+        (LedgerRow::pending(Seq(seq), key, Class::OnTime), Known::Nothing)
+    };
+    stage = stage.acquiring(Shards::ALL, vec![row(1, 3), row(2, 5)]);
+    // The target is busy before their rows are on disk.
+    [2, 3].into_iter().for_each(|key| stage.begin(run_of(key, RunOf::Now)));
+    stage.settle();
+    let spec = spec(&yearly("skip"), &Calendars::default());
+    stage.ask(Action::Update { id: id(1), spec, keep_active: false, expected: None });
+    let mut sent = Vec::new();
+    while let Some(attempt) = stage.fired.pop() {
+        sent.extend((attempt.id.job == id(1)).then(|| attempt.id.instant.as_secs() - START));
+        stage.answer(&attempt, Outcome::Answered(200), true);
+    }
+    assert_eq!(sent, [3, 5]);
+}
