@@ -22,6 +22,8 @@ mod attempt;
 #[cfg(test)]
 mod bound_tests;
 mod bounds;
+#[cfg(test)]
+mod calendar_tests;
 mod calendars;
 mod changes;
 mod counts;
