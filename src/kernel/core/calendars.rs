@@ -27,11 +27,6 @@ pub(super) struct CalendarTable {
 }
 
 impl CalendarTable {
-    /// Whether jobs are to be looked at, as a calendar of theirs was changed.
-    pub(super) fn has_unfollowed(&self) -> bool {
-        !self.unfollowed.is_empty()
-    }
-
     /// Takes who waits for the disk.
     pub(super) fn take_requests(&mut self) -> impl Iterator<Item = RequestId> + use<> {
         std::mem::take(&mut self.pending).into_iter().map(|(_, request, _)| request)
@@ -163,10 +158,8 @@ impl Scheduler {
         {
             steps += 1;
             // Its job may be gone, or on its way to the disk as another one, and is looked at then.
-            let is_there = self.phase == Phase::Running && self.jobs.find(key) == Some(slot);
-            let goes_on = |job: &Job| job.is_at_work() && !job.is_deleted() && !job.is_given_away();
-            let is_to_follow = |job: &Job| job.is_stale && job.pending.is_none() && goes_on(job);
-            if is_there && is_to_follow(&self.jobs[slot]) {
+            let is_to_follow = |job: &Job| job.is_stale && job.pending.is_none() && job.is_visible();
+            if self.jobs.find(key) == Some(slot) && is_to_follow(&self.jobs[slot]) {
                 steps += FOLLOW_STEPS + self.follow_calendars(slot, now);
             }
         }
