@@ -41,6 +41,8 @@ mod jobs;
 mod key;
 mod key_index;
 mod keys;
+#[cfg(test)]
+mod leaving_tests;
 mod link;
 mod listing;
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Owns tests of what can be read of the core: which jobs are found, in which order, and what is said of them.
 //! It must not look into the core: inputs and what is read only.
 
-use super::stage_tests::{START, Stage};
+use super::stage_tests::{START, Stage, id};
 use super::*;
-use crate::job::{JobKey, Target};
+use crate::job::{JobId, JobKey, Target};
 use crate::time::Instant;
 
 /// One of every kind, a few seconds after one of them failed and another was paused for that.
@@ -185,4 +185,43 @@ fn a_look_that_is_cut_short_goes_on_behind_what_it_looked_at_if_the_order_allows
     assert_eq!(found, [JobKey(2)]);
     assert_eq!(next, Some(Place { next: Instant::FIRST, job: JobKey(4) }));
     assert_eq!(looking(JobOrder::Next), None, "any of the others may be due before");
+}
+
+#[test]
+fn a_listing_says_what_whoever_else_looks_must_know() {
+    let standing = |state| JobFilter { state: Some(state), target: None };
+    let after = Place { next: Instant::FIRST, job: JobKey(7) };
+    for (order, filter, by_views, of_memory) in [
+        (JobOrder::Created, JobFilter::default(), false, false),
+        (JobOrder::Next, JobFilter::default(), true, false),
+        (JobOrder::Created, standing(JobState::Paused), true, false),
+        (JobOrder::Created, standing(JobState::Held), true, true),
+    ] {
+        let listing = Listing::new(order, filter.clone(), Some(after), 25);
+        let told = (listing.order(), listing.limit(), listing.goes_by_views(), listing.is_of_memory());
+        assert_eq!(told, (order, 25, by_views, of_memory));
+        assert_eq!(filter.is_of_memory(), of_memory);
+        assert_eq!(listing.reached(), (order == JobOrder::Created).then_some(JobKey(7)), "where all are looked at");
+    }
+    let mut listing = Listing::new(JobOrder::Created, JobFilter::default(), None, 2);
+    assert_eq!([1, 2, 3].map(|key| listing.note(JobKey(key))), [false, false, true], "there is one more");
+    assert_eq!(listing.reached(), Some(JobKey(3)));
+}
+
+#[test]
+fn targets_are_looked_at_some_at_a_time() {
+    let job = r#""schedule":"@hourly","type":"ATLEAST_ONCE""#;
+    let stage = Stage::of(&[job, &format!(r#"{job},"api":"http://b/""#)], Vec::new());
+    let mut ranking = Ranking::new(10);
+    assert_eq!([1, 1].map(|looks| ranking.advance(&stage.core, looks)), [false, true]);
+    let (found, total) = ranking.end();
+    let hosts: Vec<&str> = found.iter().map(|view| &*view.target.host).collect();
+    assert_eq!((hosts, total), (vec!["a", "b"], 2));
+}
+
+#[test]
+fn a_job_is_there_by_its_whole_id() {
+    let stage = stage();
+    let ids = [id(1), id(9), JobId::new(JobKey(1), [0; 10])];
+    assert_eq!(ids.map(|id| stage.core.has_job(id)), [true, false, false]);
 }
