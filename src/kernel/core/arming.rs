@@ -102,7 +102,8 @@ impl Scheduler {
             };
             steps += self.arm(slot, now);
         }
-        let is_more = self.jobs.queued() > 0 || self.calendars.has_unfollowed();
+        // Those that are to follow a calendar stand there, too.
+        let is_more = self.jobs.queued() > 0;
         self.arm_resume = is_more.then(|| now.mono.plus_us(RESUME_US));
     }
 

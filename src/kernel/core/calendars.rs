@@ -26,11 +26,6 @@ pub(super) struct CalendarTable {
 }
 
 impl CalendarTable {
-    /// Whether jobs are to be looked at, as a calendar of theirs was changed.
-    pub(super) fn has_unfollowed(&self) -> bool {
-        !self.unfollowed.is_empty()
-    }
-
     /// Takes who waits for the disk.
     pub(super) fn take_requests(&mut self) -> impl Iterator<Item = RequestId> + use<> {
         std::mem::take(&mut self.pending).into_iter().map(|(_, request, _)| request)

@@ -148,6 +148,7 @@ fn a_name_is_given_once_whoever_has_it() {
         (vec![declare(None, "new", Some(OTHERS)), declare(None, "new", None)], vec!["8 3", "changing"]),
         (vec![declare(None, "new", None), declare(None, "new", None)], vec!["here", "here"]),
         (vec![declare(None, "e", None), declare(None, "e", None)], vec!["nowhere", "nowhere"]),
+        (vec![declare(None, "f", None), declare(None, "f", None)], vec!["nowhere", "nowhere"]),
     ] {
         let text = format!("{actions:?}");
         assert_eq!(dealt(&core, &actions, &Meant::default()), told, "{text}");
@@ -184,8 +185,25 @@ fn who_has_no_shard_makes_no_job() {
 fn what_this_node_knows_is_not_asked_for() {
     let core = node(&[MINE], &["a"]).core;
     let mut dealing = Dealing::default();
-    [delete(A), declare(None, "a", None), create("", None)].iter().for_each(|action| dealing.note(&core, action));
+    let known = [delete(A), declare(None, "a", None), create("", None), create("", Some(MINE))];
+    known.iter().for_each(|action| dealing.note(&core, action));
     assert_eq!(dealing.lacking(), None);
     [delete(C), declare(Some(A), "b", None)].iter().for_each(|action| dealing.note(&core, action));
     assert_eq!(dealing.lacking(), Some((vec!["b".into()], vec![id(C)])));
+}
+
+#[test]
+fn whose_a_key_is_that_another_node_has_is_asked_for() {
+    let core = node(&[MINE], &["a"]).core;
+    let mut dealing = Dealing::default();
+    dealing.note(&core, &create("", Some(OTHERS)));
+    assert_eq!(dealing.lacking(), Some((Vec::new(), Vec::new())));
+}
+
+#[test]
+fn a_node_owns_several_shards_if_it_owns_each() {
+    let core = node(&[MINE, OTHERS], &[]).core;
+    for (shards, owned) in [(&[][..], true), (&[MINE], true), (&[MINE, OTHERS], true), (&[MINE, THIRD], false)] {
+        assert_eq!(core.owns_all(&shards.iter().copied().collect()), owned, "{shards:?}");
+    }
 }

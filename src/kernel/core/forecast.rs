@@ -149,8 +149,8 @@ impl Forecast {
                 next.map(Some)
             }
             Cursor::Some(turn) => {
-                *turn += 1;
-                core.jobs.spread_at(core.settings.bounds.forecast_jobs_max, *turn - 1)
+                let turn = std::mem::replace(turn, *turn + 1);
+                core.jobs.spread_at(core.settings.bounds.forecast_jobs_max, turn)
             }
         };
         match next {
@@ -170,7 +170,8 @@ impl Forecast {
     /// What it costs beside the look.
     fn look(&mut self, core: &Scheduler, slot: u32, wall: WallUs) -> usize {
         let job = &core.jobs[slot];
-        if !job.is_visible() || job.is_held(wall) || core.next_of(slot).is_none() {
+        // One that nobody sees yet or any more, or that rests, has no next instant.
+        if job.is_held(wall) || core.next_of(slot).is_none() {
             return 0;
         }
         let schedule = &job.spec().schedule;
@@ -256,7 +257,7 @@ impl Forecast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Bounds, Input, Restored, Settings, Shards, StoredJob, Totals};
+    use crate::core::{Action, Bounds, Command, Input, RequestId, Restored, Settings, Shards, StoredJob, Totals};
     use crate::job::{Context, Definition, JobId, JobSpec, Misfire, Pause, RetryPolicy, Revision};
     use crate::limits::{FORECAST_JOBS_MAX, FORECAST_STEPS_MAX};
     use crate::time::{MonoUs, Now};
@@ -284,6 +285,11 @@ mod tests {
     }
 
     fn core(revisions: impl Iterator<Item = Revision>) -> Scheduler {
+        let jobs = revisions.map(|revision| StoredJob { revision, totals: Totals::default() });
+        core_of(Bounds::default(), jobs, now())
+    }
+
+    fn core_of(bounds: Bounds, jobs: impl Iterator<Item = StoredJob>, now: Now) -> Scheduler {
         let second = std::time::Duration::from_secs(1);
         let mut core = Scheduler::new(Settings {
             in_flight_max: 10,
@@ -293,11 +299,10 @@ mod tests {
             lead_us: crate::limits::ARM_LEAD_US,
             skew_us: None,
             noise: 0,
-            bounds: Bounds::default(),
+            bounds,
         });
-        for revision in revisions {
-            let job = StoredJob { revision, totals: Totals::default() };
-            core.handle_input(Input::RestoreJob(Box::new(job)), now());
+        for job in jobs {
+            core.handle_input(Input::RestoreJob(Box::new(job)), now);
         }
         core.handle_input(
             Input::Acquired(Restored {
@@ -308,7 +313,7 @@ mod tests {
                 next_incident: 1,
                 newest: None,
             }),
-            now(),
+            now,
         );
         while core.poll_output().is_some() {}
         core
@@ -326,10 +331,11 @@ mod tests {
 
     #[test]
     fn of_few_jobs_every_instant_is_counted() {
-        let mut rests = plain(7, "0 * * * * *");
-        let until = Instant::from_secs(FIRST + 1_800);
-        rests.pause = Some(Box::new(Pause { until: Some(until), ..Pause::since(now().wall.floor()) }));
-        rests.since = until;
+        let rests = |key: u64, seconds: i64| {
+            let until = Instant::from_secs(FIRST + seconds);
+            let pause = Some(Box::new(Pause { until: Some(until), ..Pause::since(now().wall.floor()) }));
+            Revision { pause, since: until, ..plain(key, "0 * * * * *") }
+        };
         let core = core(
             [
                 plain(1, "0 * * * * *"),
@@ -339,8 +345,11 @@ mod tests {
                 revision(5, &with("15 * * * * *", r#","endsAt":"2026-01-02T00:09:59Z""#)),
                 // Ten are left, of which the first comes before the hour that counts.
                 revision(6, &with("45 * * * * *", r#","maxRuns":10"#)),
-                rests,
+                rests(7, 1_800),
                 plain(8, "0 0 12 * * *"),
+                rests(9, 2_400),
+                // Its only run is in the second before.
+                revision(10, &with("59 * * * * *", r#","maxRuns":1"#)),
             ]
             .into_iter(),
         );
@@ -355,14 +364,16 @@ mod tests {
                     + u64::from(minute < 10)
                     + u64::from(minute < 9)
                     + u64::from(minute > 30)
+                    + u64::from(minute > 40)
             })
             .collect();
         assert_eq!(due, expected);
-        assert_eq!((found.minutes.len(), found.minutes[0].0), (60, Instant::from_secs(FIRST)));
-        assert_eq!((found.jobs, found.looked_at), (8, 8));
-        // From the middle on three are due together, and before two.
+        let begins: Vec<i64> = found.minutes.iter().map(|(at, _)| at.as_secs() - FIRST).collect();
+        assert_eq!(begins, (0..60).map(|minute| minute * 60).collect::<Vec<_>>());
+        assert_eq!((found.jobs, found.looked_at), (10, 10));
+        // At the end four are due together, and before three.
         let peaks: Vec<(i64, u64)> = found.peaks.iter().map(|(at, due)| (at.as_secs() - FIRST, *due)).collect();
-        let expected: Vec<(i64, u64)> = (31..41).map(|minute| (minute * 60, 3)).collect();
+        let expected: Vec<(i64, u64)> = (41..51).map(|minute| (minute * 60, 4)).collect();
         assert_eq!(peaks, expected);
         assert_eq!(ahead(&self::core(std::iter::empty()), 5).jobs, 0);
     }
@@ -397,6 +408,71 @@ mod tests {
         let found = ahead(&core, 2_000);
         let most = FORECAST_STEPS_MAX / usize::try_from(STRETCH_S).expect("small");
         assert!(found.looked_at <= most && found.looked_at > most - 5, "{}", found.looked_at);
-        assert_eq!((found.jobs, found.minutes[59].1), (300, 300 * 60), "the others are taken to be alike");
+        assert_eq!(found.jobs, 300);
+        assert!(found.minutes.iter().all(|(_, due)| *due == 300 * 60), "the others are taken to be alike");
+    }
+
+    #[test]
+    fn what_is_inferred_is_rounded_and_one_alone_is_no_crowd() {
+        // A look and two steps for each of the first four.
+        let bounds = Bounds { forecast_steps_max: 4 * (LOOK_STEPS + 2), ..Bounds::default() };
+        let revisions = (1..=6).map(|key| plain(key, &format!("0 {key} * * * *")));
+        let jobs = revisions.map(|revision| StoredJob { revision, totals: Totals::default() });
+        let found = ahead(&core_of(bounds, jobs, now()), 1_000);
+        assert_eq!((found.jobs, found.looked_at), (6, 4));
+        let due: Vec<u64> = found.minutes.iter().map(|(_, due)| *due).collect();
+        assert_eq!(due[..7], [0, 2, 2, 2, 2, 0, 0], "each stands for one and a half");
+        assert_eq!(found.peaks, []);
+    }
+
+    #[test]
+    fn a_job_that_the_clock_holds_is_not_due() {
+        let passed = Totals { finished_through: Some((0, Instant::from_secs(FIRST + 120))), ..Totals::default() };
+        let jobs = [
+            StoredJob { revision: plain(1, "0 * * * * *"), totals: passed },
+            StoredJob { revision: plain(2, "30 * * * * *"), totals: Totals::default() },
+        ];
+        let found = ahead(&core_of(Bounds::default(), jobs.into_iter(), now()), 1_000);
+        assert_eq!((all_due(&found), found.looked_at), (60, 2));
+    }
+
+    #[test]
+    fn of_a_job_that_counts_its_runs_what_is_armed_counts_once() {
+        let now = Now { wall: WallUs::of(Instant::from_secs(FIRST)).plus_us(-1_000_000), mono: MonoUs(0) };
+        let counting = revision(1, &with("0 * * * * *", r#","maxRuns":3"#));
+        let (id, spec) = (counting.id, counting.spec.clone());
+        let job = StoredJob { revision: counting, totals: Totals::default() };
+        let mut core = core_of(Bounds::default(), std::iter::once(job), now);
+        core.handle_input(Input::Tick, now);
+        while core.poll_output().is_some() {}
+        let due = |core: &Scheduler| -> Vec<u64> {
+            let mut forecast = Forecast::new(core, now.wall);
+            while !forecast.advance(core, 1_000, now.wall) {}
+            forecast.end().minutes.iter().map(|(_, due)| *due).collect()
+        };
+        assert_eq!((core.load(now.wall).armed, &due(&core)[..4]), (1, &[1, 1, 1, 0][..]));
+        // What a change withholds and what it proposes in its place is one run.
+        let action = Action::Update { id, spec, keep_active: true, expected: None };
+        let command = Command { request: RequestId(1), action, plans: false, read_at: now.wall.floor() };
+        core.handle_input(Input::Command(Box::new(command)), now);
+        while core.poll_output().is_some() {}
+        assert!(due(&core)[0] <= 1, "{:?}", due(&core));
+    }
+
+    #[test]
+    fn a_piece_takes_about_as_many_steps_as_it_is_given() {
+        for (schedule, members, jobs, steps, least) in [
+            ("* * * * * *", r#","active":false"#, 10, 2 * LOOK_STEPS, 5),
+            // One is walked through, and the others go along with it.
+            ("* * * * * *", "", 100, LOOK_STEPS + 36, 170),
+            ("* * * * * *", "", 1, 1, 3_600),
+        ] {
+            let core = core((1..=jobs).map(|key| revision(key, &with(schedule, members))));
+            let mut forecast = Forecast::new(&core, now().wall);
+            let turns = (0..).take_while(|_| !forecast.advance(&core, steps, now().wall)).count();
+            let found = forecast.end();
+            assert!((least..=least + least / 10).contains(&turns), "{turns} turns of {steps} steps");
+            assert_eq!((found.looked_at as u64, found.jobs as u64), (jobs, jobs));
+        }
     }
 }

@@ -390,6 +390,7 @@ impl Jobs {
     pub(super) fn bury(&mut self, slot: u32) {
         *self.standing_like(self[slot].spec().active) -= 1;
         self.arm_heap.remove(slot);
+        self.unfollow(slot);
         self.forget_name(slot);
         let job = &mut self[slot];
         (job.deleted, job.next) = (true, NEVER);

@@ -22,6 +22,8 @@ mod attempt;
 #[cfg(test)]
 mod bound_tests;
 mod bounds;
+#[cfg(test)]
+mod calendar_tests;
 mod calendars;
 #[cfg(test)]
 mod change_tests;
@@ -49,6 +51,8 @@ mod key_index;
 mod keys;
 #[cfg(test)]
 mod lateness_tests;
+#[cfg(test)]
+mod leaving_tests;
 mod link;
 mod listing;
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl Scheduler {
 /// above the end of its own.
 pub(super) fn number_of_asked(seq: u64) -> u32 {
     let (incarnation, number) = ((seq >> INCARNATION_SHIFT) & 0xff, seq & 0xff_ffff);
-    u32::try_from(incarnation << 24 | number).expect("both are cut to that")
+    u32::try_from((incarnation << 24) + number).expect("both are cut to that")
 }
 
 /// How it goes.

@@ -143,14 +143,20 @@ fn passing_over_thousands_of_dates_counts_in_the_budget_of_a_turn() {
 fn a_calendar_that_changes_while_a_change_is_written_counts() {
     let job =
         |hour: u32| format!(r#""schedule":"0 30 {hour} * * *","type":"ATLEAST_ONCE","excludeCalendars":["closed"]"#);
-    let mut stage = Stage::of(&[&job(1)], Vec::new());
-    stage.ask(put("closed", &[]));
-    let spec = spec(&job(2), stage.core.calendars());
-    stage.begin(put("closed", &[TODAY]));
-    stage.begin(Action::Update { id: id(1), spec, keep_active: false, expected: None });
-    stage.settle();
-    let next = stage.core.job(id(1), stage.now.wall).and_then(|view| view.next);
-    assert_eq!(next, Some(Instant::from_secs(START + 86_400 + 2 * 3_600 + 1_800)));
+    for together in [true, false] {
+        let mut stage = Stage::of(&[&job(1)], Vec::new());
+        stage.ask(put("closed", &[]));
+        let spec = spec(&job(2), stage.core.calendars());
+        stage.begin(put("closed", &[TODAY]));
+        let calendar = stage.asked;
+        stage.begin(Action::Update { id: id(1), spec, keep_active: false, expected: None });
+        if !together {
+            stage.feed(Input::Committed { through: calendar, rejected: Vec::new() });
+        }
+        stage.settle();
+        let next = stage.core.job(id(1), stage.now.wall).and_then(|view| view.next);
+        assert_eq!(next, Some(Instant::from_secs(START + 86_400 + 2 * 3_600 + 1_800)), "together: {together}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::stage_tests::{START, Stage, id, stored};
 use super::*;
-use crate::job::{JobKey, Target};
+use crate::job::{JobId, JobKey, Target};
 use crate::time::{Instant, WallUs};
 
 /// One of every kind, a few seconds after one of them failed and another was paused for that.
@@ -188,26 +188,23 @@ fn a_look_that_is_cut_short_goes_on_behind_what_it_looked_at_if_the_order_allows
 }
 
 #[test]
-fn a_listing_tells_what_is_left_of_it_for_others() {
-    let stage = stage();
-    let mut listing = Listing::new(JobOrder::Created, JobFilter::default(), None, 3);
-    assert_eq!((listing.limit(), listing.reached(), listing.goes_by_views()), (3, None, false));
-    assert!(!listing.advance(&stage.core, 2, stage.now.wall));
-    assert_eq!(listing.reached(), Some(JobKey(2)));
-    assert!(Listing::new(JobOrder::Next, JobFilter::default(), None, 3).goes_by_views());
-    for (state, is_of_memory) in [(Some(JobState::Held), true), (Some(JobState::Paused), false), (None, false)] {
-        let filter = JobFilter { state, ..JobFilter::default() };
-        let listing = Listing::new(JobOrder::Created, filter.clone(), None, 3);
-        assert_eq!((listing.is_of_memory(), filter.is_of_memory()), (is_of_memory, is_of_memory), "{state:?}");
-        assert_eq!(listing.goes_by_views(), state.is_some());
+fn a_listing_says_what_whoever_else_looks_must_know() {
+    let standing = |state| JobFilter { state: Some(state), target: None };
+    let after = Place { next: Instant::FIRST, job: JobKey(7) };
+    for (order, filter, by_views, of_memory) in [
+        (JobOrder::Created, JobFilter::default(), false, false),
+        (JobOrder::Next, JobFilter::default(), true, false),
+        (JobOrder::Created, standing(JobState::Paused), true, false),
+        (JobOrder::Created, standing(JobState::Held), true, true),
+    ] {
+        let listing = Listing::new(order, filter.clone(), Some(after), 25);
+        let told = (listing.order(), listing.limit(), listing.goes_by_views(), listing.is_of_memory());
+        assert_eq!(told, (order, 25, by_views, of_memory));
+        assert_eq!(filter.is_of_memory(), of_memory);
+        assert_eq!(listing.reached(), (order == JobOrder::Created).then_some(JobKey(7)), "where all are looked at");
     }
-}
-
-#[test]
-fn a_listing_is_over_as_soon_as_it_knows_that_there_is_more() {
-    let stage = stage();
     let mut listing = Listing::new(JobOrder::Created, JobFilter::default(), None, 2);
-    assert!(listing.advance(&stage.core, 3, stage.now.wall), "two, and one behind them");
+    assert_eq!([1, 2, 3].map(|key| listing.note(JobKey(key))), [false, false, true], "there is one more");
     assert_eq!(listing.reached(), Some(JobKey(3)));
 }
 
@@ -241,5 +238,22 @@ fn a_herd_is_counted_over_jobs_that_share_a_schedule_and_jobs_that_do_not() {
     let herd =
         |second, except: Option<u64>| stage.core.herd(Instant::from_secs(START + second), except.map(id), 100).jobs;
     assert_eq!((herd(3_600, None), herd(3_600, Some(1)), herd(86_400, None), herd(60, None)), (3, 2, 5, 0));
-    assert!(stage.core.has_job(id(1)) && !stage.core.has_job(id(9)));
+}
+
+#[test]
+fn targets_are_looked_at_some_at_a_time() {
+    let job = r#""schedule":"@hourly","type":"ATLEAST_ONCE""#;
+    let stage = Stage::of(&[job, &format!(r#"{job},"api":"http://b/""#)], Vec::new());
+    let mut ranking = Ranking::new(10);
+    assert_eq!([1, 1].map(|looks| ranking.advance(&stage.core, looks)), [false, true]);
+    let (found, total) = ranking.end();
+    let hosts: Vec<&str> = found.iter().map(|view| &*view.target.host).collect();
+    assert_eq!((hosts, total), (vec!["a", "b"], 2));
+}
+
+#[test]
+fn a_job_is_there_by_its_whole_id() {
+    let stage = stage();
+    let ids = [id(1), id(9), JobId::new(JobKey(1), [0; 10])];
+    assert_eq!(ids.map(|id| stage.core.has_job(id)), [true, false, false]);
 }

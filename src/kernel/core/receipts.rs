@@ -148,4 +148,15 @@ mod tests {
         assert_eq!((receipts.unwritten(), receipts.unwritten_changes()), (0, 0));
         assert_eq!(receipts.issue(Receipt::Nothing), 4);
     }
+
+    #[test]
+    fn what_is_gathered_is_a_change_until_it_is_written_or_refused() {
+        for refused in [false, true] {
+            let mut receipts = Receipts::default();
+            let number = receipts.issue(Receipt::Gathered(7));
+            assert_eq!((receipts.has_changes(), receipts.unwritten_changes()), (true, 0));
+            let receipt = if refused { receipts.reject(number) } else { receipts.take(number) };
+            assert_eq!((receipt, receipts.has_changes()), (Some(Receipt::Gathered(7)), false));
+        }
+    }
 }

@@ -74,3 +74,14 @@ pub enum Setting {
     /// A silence.
     Silence(SilenceId, Option<Arc<Silence>>),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_silence_reads_back() {
+        let id = SilenceId(1_767_225_600_000_001);
+        assert_eq!((id.to_string().as_str(), id.to_string().parse()), ("1767225600000001", Ok(id)));
+    }
+}

@@ -235,9 +235,13 @@ mod tests {
         let spec = |schedule: &str| {
             JobSpec::compile(&Definition::plain(schedule, "http://a/"), &Context::at(now.wall.floor())).expect("valid")
         };
-        // Every second of them is due at midnight.
+        // Every second of them is due at midnight; a quarter would be, and is paused.
         for number in 0..1_000 {
-            let spec = if number % 2 == 0 { spec("@daily") } else { spec(&format!("0 {} 9 * * *", number % 60)) };
+            let mut spec = match number % 4 {
+                3 => spec(&format!("0 {} 9 * * *", number % 60)),
+                _ => spec("@daily"),
+            };
+            spec.active = number % 4 != 1;
             let revision = Revision::first(JobId::new(JobKey(number + 1), [0; 10]), spec, now.wall);
             core.handle_input(Input::RestoreJob(Box::new(StoredJob { revision, totals: Totals::default() })), now);
         }
@@ -260,5 +264,31 @@ mod tests {
         let some = core.herd(midnight, None, 333);
         assert!(!some.exact && (400..=600).contains(&some.jobs), "{some:?}");
         assert_eq!(core.herd(Instant::from_secs(midnight.as_secs() + 1), None, 1_000).jobs, 0);
+    }
+
+    #[test]
+    fn a_job_that_nobody_has_is_due_as_far_as_its_rows_tell() {
+        let at = |second: i64| Instant::from_secs(1_767_225_600 + second);
+        let paused = r#","active":false"#;
+        for (members, runs, finished, next) in [
+            ("", 0, None, Some(60)),
+            (paused, 0, None, None),
+            (r#","maxRuns":2"#, 1, None, Some(60)),
+            (r#","maxRuns":2"#, 2, None, None),
+            (r#","maxRuns":2"#, 3, None, None),
+            ("", 0, Some((0, at(120))), Some(180)),
+            // What was fired before a release is owed anew.
+            ("", 0, Some((1, at(120))), Some(60)),
+        ] {
+            let json = format!(r#"{{"schedule":"0 * * * * *","api":"http://a/","type":"ATLEAST_ONCE"{members}}}"#);
+            let definition: Definition = serde_json::from_str(&json).expect("a job");
+            let spec = JobSpec::compile(&definition, &Context::at(at(0))).expect("valid");
+            let revision = Revision::first(JobId::new(JobKey(1), [0; 10]), spec, WallUs::of(at(0)));
+            let mut totals = Totals { finished_through: finished, ..Totals::default() };
+            totals.tally.counters.runs = runs;
+            let view = StoredJob { revision, totals }.view(WallUs::of(at(1)));
+            assert_eq!(view.next, next.map(at), "{json} after {runs} runs, {finished:?}");
+            assert_eq!((view.paused, view.held), (members == paused, false), "{json}");
+        }
     }
 }

@@ -115,4 +115,25 @@ mod tests {
             serde_json::from_str::<OwnBody>(text).expect_err(text);
         }
     }
+
+    #[test]
+    fn a_body_of_its_own_is_as_long_and_as_deep_as_it_may_be() {
+        let text = "x".repeat(TARGET_BODY_LEN_MAX);
+        let nested = |depth: usize| Json::of(format!("{}{}", "[".repeat(depth), "]".repeat(depth))).expect("JSON");
+        let kept = |body: Option<&str>, json: Option<&Json>| {
+            OwnBody::compile(body, json).map(|own| own.map(|own| own.body().define()))
+        };
+        assert_eq!(kept(None, None), Ok(None));
+        assert_eq!(kept(Some(&text), None), Ok(Some((Some(text.clone()), None))));
+        let deepest = nested(JSON_DEPTH_MAX);
+        assert_eq!(kept(None, Some(&deepest)), Ok(Some((None, Some(deepest.clone())))));
+        for (body, json, why) in [
+            (Some(format!("{text}x")), None, "body: expected at most 65536 bytes, got 65537"),
+            (None, Some(nested(JSON_DEPTH_MAX + 1)), "json: expected at most 100 levels"),
+            (Some(text), Some(deepest), "json: expected body or json, got both"),
+        ] {
+            let error = kept(body.as_deref(), json.as_ref()).expect_err(why).to_string();
+            assert!(error.starts_with(why), "{error}");
+        }
+    }
 }

@@ -83,7 +83,7 @@ impl Rate {
 
     fn parse(text: &str) -> Option<Rate> {
         let (count, unit) = text.split_once('/')?;
-        let digits = !count.is_empty() && count.len() <= 6 && count.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = count.len() <= 6 && count.bytes().all(|byte| byte.is_ascii_digit());
         let count = count.parse().ok().filter(|&count: &u32| digits && count > 0)?;
         let (unit, ..) = Unit::ALL.into_iter().find(|(_, name, _)| *name == unit)?;
         Some(Rate { count, unit })
@@ -150,7 +150,8 @@ mod tests {
         let text = r#"{"name":"billing","limit":2,"rate":"100/m"}"#;
         let key = compile(text).expect("valid");
         assert_eq!(key.rate.map(Rate::spacing_us), Some(600_000));
-        assert_eq!(serde_json::to_string(&key.define()).expect("JSON"), text);
+        let definition = key.define();
+        assert_eq!((definition.name(), serde_json::to_string(&definition).expect("JSON").as_str()), ("billing", text));
         let key = compile(r#"{"name":"x","rate":"3/s"}"#).expect("valid");
         assert_eq!((key.limit, key.rate.map(Rate::spacing_us)), (None, Some(333_334)));
     }
@@ -163,6 +164,8 @@ mod tests {
             (r#"{"name":"x","limit":0}"#, "concurrencyKey.limit: expected a number from 1 to 100000, got 0"),
             (r#"{"name":"x","rate":"10"}"#, "concurrencyKey.rate: expected a rate such as"),
             (r#"{"name":"x","rate":"0/s"}"#, "concurrencyKey.rate: expected a rate such as"),
+            (r#"{"name":"x","rate":"/s"}"#, "concurrencyKey.rate: expected a rate such as"),
+            (r#"{"name":"x","rate":"0000001/s"}"#, "concurrencyKey.rate: expected a rate such as"),
             (r#"{"name":"x","rate":"+1/s"}"#, "concurrencyKey.rate: expected a rate such as"),
             (r#"{"name":"x","rate":"1/d"}"#, "concurrencyKey.rate: expected a rate such as"),
         ] {

@@ -210,3 +210,17 @@ impl fmt::Display for FieldError {
         write!(f, "{}: {}", self.member, self.message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_repeats_the_beginning_of_a_long_text() {
+        let shown = "\u{e9}".repeat(200);
+        for (given, repeated) in [(shown.clone(), shown.clone()), (format!("{shown}x"), format!("{shown}..."))] {
+            let error = FieldError::unknown_name("type", "a word", &given);
+            assert_eq!(error.to_string(), format!("type: expected a word, got {repeated:?}"));
+        }
+    }
+}

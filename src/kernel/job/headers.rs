@@ -216,6 +216,12 @@ mod tests {
         assert!(read(&many, false).expect_err("too many").to_string().contains("at most 50 headers, got 51"));
         let long = "x".repeat(TARGET_HEADERS_LEN_MAX - 1);
         assert!(read(&[("a", &long)], false).is_ok());
+        assert!(read(&[("abc", &long[2..])], false).is_ok());
         assert!(read(&[("ab", &long)], false).expect_err("too long").to_string().contains("bytes of names and values"));
+    }
+
+    #[test]
+    fn names_are_the_same_in_any_case() {
+        assert_eq!(any_case("te-1"), "[Tt][Ee]-1");
     }
 }

@@ -121,6 +121,13 @@ mod tests {
     }
 
     #[test]
+    fn values_are_the_same_whose_texts_are() {
+        let json = |text: &str| Json::of(text.to_owned()).expect(text);
+        assert_eq!(json(r#"{"a":1}"#), json(r#"{"a":1}"#));
+        assert_ne!(json("1"), json("1.0"));
+    }
+
+    #[test]
     fn depth_is_that_of_arrays_and_objects() {
         for (text, depth) in
             [("1", 0), ("[]", 1), (r#"{"a":[1,{"b":2}],"c":[[],[]]}"#, 3), (r#"["[[[[\"[[", "{\\", []]"#, 2)]

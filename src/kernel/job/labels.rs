@@ -66,6 +66,9 @@ mod tests {
         let Labels { name, tags, owner } = *labels.expect("there are some");
         assert_eq!((name.as_deref(), tags.len(), owner.as_deref()), (Some("Nightly report ✓"), 2, Some("billing")));
         assert_eq!(compile(r#""tags":[]"#), Ok(None));
+        let most: Vec<String> = (0..TAGS_MAX).map(|number| number.to_string()).collect();
+        let labels = compile(&format!(r#""tags":{most:?}"#)).expect("as many as there may be");
+        assert_eq!(labels.map(|labels| labels.tags.len()), Some(TAGS_MAX));
         let (long, many) = (format!(r#""name":"{}""#, "x".repeat(101)), format!(r#""tags":{:?}"#, vec!["a"; 21]));
         for (text, why) in [
             (r#""name":"""#, "name: expected 1 to 100 characters"),

@@ -242,6 +242,7 @@ mod tests {
     fn without_a_word_of_it_a_method_that_has_a_body_has_an_empty_object() {
         let post = Post::to(TargetUrl::parse("http://a/").expect("a URL"));
         assert!(matches!(post.content(), Content::Fixed(b"{}", JSON)) && post.timeout().is_none(), "{post:?}");
+        assert_eq!(post.method(), Method::POST);
         for (method, has_body) in [
             (None, true),
             (Some(Method::POST), true),
@@ -269,6 +270,8 @@ mod tests {
         let headers: Vec<_> = post.headers().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         assert_eq!(headers, [("title", &b"b"[..]), ("authorization", b"Bearer planted")]);
         assert!(matches!(post.content(), Content::Fixed(b"a {{attempt}}", TEXT)), "{post:?}");
+        assert_eq!((post.method(), post.timeout()), (Method::POST, Some(Duration::from_secs(1))));
+        assert_eq!(post.clone().changed(|rare| rare.method = Some(Method::PUT)).method(), Method::PUT);
         assert_eq!(post.mask("it was planted".into()), "it was ***".into());
         let channel = Post::to(TargetUrl::parse("https://hooks.example/services/T0/planted?x=1").expect("a URL"));
         for said in ["Cannot POST /services/T0/planted?x=1 here", "it ends with /services/T0/pla"] {

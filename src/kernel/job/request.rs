@@ -124,6 +124,11 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_body_has_none_in_the_description() {
+        assert_eq!(super::no_body_with_some(), super::no_body_with(&["GET", "HEAD"]));
+    }
+
+    #[test]
     fn members_come_back_as_they_were_written() {
         for members in [
             r#""method":"GET""#,

@@ -78,3 +78,28 @@ impl Revision {
         lasts.then_some(pause)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Context, Definition, JobKey};
+
+    #[test]
+    fn a_pause_lasts_until_its_second_or_until_somebody_ends_it() {
+        let second = Instant::from_secs(1_767_225_600);
+        let at = WallUs::of(second);
+        for (active, until, lasts) in [
+            (true, Some(second), [true, false, false]),
+            (true, None, [false, false, false]),
+            (false, None, [true, true, true]),
+        ] {
+            let definition = Definition { active: Some(active), ..Definition::plain("@daily", "http://a/") };
+            let spec = JobSpec::compile(&definition, &Context::at(second)).expect("valid");
+            let pause = Pause { until, ..Pause::since(second) };
+            let first = Revision::first(JobId::new(JobKey(1), [0; 10]), spec, at);
+            let revision = Revision { pause: Some(Box::new(pause.clone())), ..first };
+            let paused = [-1, 0, 1].map(|us| revision.pause_at(at.plus_us(us)) == Some(&pause));
+            assert_eq!(paused, lasts, "active {active}, until {until:?}");
+        }
+    }
+}

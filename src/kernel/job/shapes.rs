@@ -189,3 +189,28 @@ pub(super) fn no_body_with(methods: &[&str]) -> Schema {
         { "properties": { "body": { "type": "null" } }, "not": { "required": ["json"] } },
     ] })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn shapes_say_which_members_there_are() {
+        let is_there =
+            |member: &str| json!({ "required": [member], "properties": { (member): { "not": { "type": "null" } } } });
+        let both = [is_there("a"), is_there("b")];
+        let no_body = json!({ "properties": { "body": { "type": "null" } }, "not": { "required": ["json"] } });
+        let other_method = json!({ "properties": { "method": { "not": { "enum": ["GET"] } } } });
+        for (schema, expected) in [
+            (has("a"), is_there("a")),
+            (one_of(&["a", "b"]), json!({ "oneOf": both })),
+            (any_of(&["a", "b"]), json!({ "anyOf": both })),
+            (no_body_with(&["GET"]), json!({ "anyOf": [other_method, no_body] })),
+        ] {
+            assert_eq!(schema.to_value(), expected);
+        }
+        assert_eq!(plain_name(64), "^[a-z0-9][a-z0-9._-]{0,63}$");
+    }
+}

@@ -91,6 +91,12 @@ mod tests {
     }
 
     #[test]
+    fn who_signs_with_the_same_secret_is_the_same() {
+        assert_eq!(compile(KEY), compile(KEY));
+        assert_ne!(compile(KEY), compile(&format!("{KEY} {KEY}")));
+    }
+
+    #[test]
     fn two_secrets_sign_beside_each_other() {
         let other = format!("whsec_{}", STANDARD.encode([7; 64]));
         let both = compile(&format!("{other} {KEY}")).expect("two secrets");

@@ -211,11 +211,24 @@ mod tests {
 
     #[test]
     fn what_is_no_status_is_named() {
-        for text in
-            ["[99]", "[600]", "[70000]", r#"["6xx"]"#, r#"["300-200"]"#, r#"["abc"]"#, r#"["+20-300"]"#, r#"["xx"]"#]
-        {
+        for text in [
+            "[99]",
+            "[600]",
+            "[70000]",
+            r#"["6xx"]"#,
+            r#"["300-200"]"#,
+            r#"["abc"]"#,
+            r#"["+20-300"]"#,
+            r#"["xx"]"#,
+            r#"["0200"]"#,
+            r#"["02xx"]"#,
+        ] {
             let error = compile(text).expect_err(text).to_string();
             assert!(error.starts_with("success: expected statuses such as"), "{error}");
+        }
+        for text in ["[true]", "[200.5]"] {
+            let error = serde_json::from_str::<Vec<StatusDefinition>>(text).expect_err(text).to_string();
+            assert!(error.contains(r#"expected a status such as 410, "5xx" or "500-503""#), "{error}");
         }
     }
 }

@@ -76,17 +76,18 @@ impl Template {
             let known = Placeholder::ALL.into_iter().find(|known| known.name() == name);
             let known = known.ok_or_else(|| {
                 let names = Placeholder::ALL.map(|known| format!("{OPEN}{}{CLOSE}", known.name())).join(" ");
-                FieldError::unknown_name(member, &format!("one of the placeholders {names}"), &text[open..close + 2])
+                FieldError::unknown_name(
+                    member,
+                    &format!("one of the placeholders {names}"),
+                    &text[open..close + CLOSE.len()],
+                )
             })?;
-            if start < open {
-                pieces.push(Piece::Text(text[start..open].into()));
-            }
+            push_text(&mut pieces, &text[start..open]);
             pieces.push(Piece::Value(known));
-            (start, at) = (close + CLOSE.len(), close + CLOSE.len());
+            start = close + CLOSE.len();
+            at = start;
         }
-        if start < text.len() {
-            pieces.push(Piece::Text(text[start..].into()));
-        }
+        push_text(&mut pieces, &text[start..]);
         Ok(Template(pieces.into()))
     }
 
@@ -116,6 +117,12 @@ impl Template {
                 Piece::Value(placeholder) => value(into, *placeholder),
             }
         }
+    }
+}
+
+fn push_text(pieces: &mut Vec<Piece>, text: &str) {
+    if !text.is_empty() {
+        pieces.push(Piece::Text(text.into()));
     }
 }
 
@@ -159,10 +166,17 @@ mod tests {
 
     #[test]
     fn an_unknown_one_is_refused_with_those_that_are_known() {
-        for text in ["{{execution}}", "{{ attempt }}", "x{{ATTEMPT}}", "{{attempt}}{{job_id}}"] {
+        let longest = format!("{{{{{}}}}}", "x".repeat(NAME_LEN_MAX));
+        for (text, named) in [
+            ("{{execution}}", "{{execution}}"),
+            ("a {{ attempt }} b", "{{ attempt }}"),
+            ("x{{ATTEMPT}}", "{{ATTEMPT}}"),
+            ("{{attempt}}{{job_id}}", "{{job_id}}"),
+            (&longest, &longest),
+        ] {
             let why = Template::compile("body", text).expect_err(text).to_string();
-            let known = "one of the placeholders {{executionId}} {{jobId}} {{scheduledTime}} {{attempt}}, got \"{{";
-            assert!(why.starts_with(&format!("body: expected {known}")), "{why}");
+            let known = "one of the placeholders {{executionId}} {{jobId}} {{scheduledTime}} {{attempt}}";
+            assert_eq!(why, format!("body: expected {known}, got {named:?}"));
         }
     }
 }
