@@ -273,12 +273,9 @@ fn what_is_planned_is_what_is_answered() {
         stage.core.handle_input(Input::Command(Box::new(command)), stage.now);
         let mut planned = Vec::new();
         while let Some(output) = stage.core.poll_output() {
-            match output {
-                Output::Planned(number, _, Reply::Updated(view)) => {
-                    stage.asked = number;
-                    planned.push((view.paused, view.held, view.next));
-                }
-                _ => {}
+            if let Output::Planned(number, _, Reply::Updated(view)) = output {
+                stage.asked = number;
+                planned.push((view.paused, view.held, view.next));
             }
         }
         stage.settle();
