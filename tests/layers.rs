@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["time", "limits"]),
     ("job", &["time", "limits", "mix", "schedule"]),
     ("channel", &["limits", "job"]),
-    ("core", &["time", "limits", "schedule", "job", "channel"]),
+    ("core", &["time", "limits", "mix", "schedule", "job", "channel"]),
     ("cluster", &["time", "limits", "core"]),
     ("dispatch", &["time", "limits", "mix", "clock", "job", "core"]),
     ("mail", &["time", "limits", "clock", "channel", "core", "dispatch"]),
