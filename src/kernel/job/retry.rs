@@ -339,6 +339,11 @@ mod tests {
         for (text, why) in [
             (r#"{"maxAttempts":0}"#, "retry.maxAttempts: expected a number from 1 to 1000, got 0"),
             (r#"{"multiplier":0.5}"#, "retry.multiplier: expected a number from 1 to 100, got 0.5"),
+            (
+                r#"{"multiplier":999999999999999}"#,
+                "retry.multiplier: expected a number from 1 to 100, got 999999999999999",
+            ),
+            (r#"{"multiplier":1e15}"#, "retry.multiplier: expected a number from 1 to 100, got 1e15"),
             (r#"{"multiplier":1e308}"#, "retry.multiplier: expected a number from 1 to 100, got 1e308"),
             (r#"{"jitter":2}"#, "retry.jitter: expected a number from 0 to 1, got 2"),
             (r#"{"maxElapsedMs":99999999999}"#, "retry.maxElapsedMs: expected a number from 0 to 2592000000"),
