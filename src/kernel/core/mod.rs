@@ -39,6 +39,8 @@ mod executions;
 mod forecast;
 #[cfg(test)]
 mod forecast_tests;
+#[cfg(test)]
+mod found_tests;
 mod gathering;
 mod incident;
 #[cfg(test)]
