@@ -73,14 +73,15 @@ fn a_calendar_goes_once_no_job_follows_it_whatever_is_in_flight() {
     assert_eq!(stage.core.calendars().len(), 0);
 }
 
-/// Five jobs follow a calendar that has changed, of whom a turn has steps for three.
+/// Five jobs follow a calendar that has changed, of whom a turn has steps for three. The disk is slow, so none may be armed.
 fn changed_for_many() -> Stage {
-    const STEPS: u32 = 51;
-    let bounds = Bounds { missed_count_max: 1, misfire_all_max: 1, arm_steps_per_turn: STEPS, ..Bounds::default() };
+    let bounds = Bounds { missed_count_max: 1, misfire_all_max: 1, unwritten_max: 1, ..Bounds::default() };
+    let bounds = Bounds { arm_steps_per_turn: 3 * 17, ..bounds };
     let mut stage = Stage::bounded(bounds, START, &[DAILY; 5], Vec::new());
     stage.pass(1);
     stage.begin(put("closed", &[TODAY]));
     let through = stage.asked;
+    stage.begin(put("other", &[]));
     stage.feed(Input::Committed { through, rejected: Vec::new() });
     assert_eq!(followed(&stage), 3);
     stage
