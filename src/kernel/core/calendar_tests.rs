@@ -4,6 +4,7 @@
 use super::stage_tests::{START, Stage, id, put, spec};
 use super::*;
 use crate::schedule::Dates;
+use crate::time::Now;
 
 const TODAY: &str = "2026-01-01";
 const DAILY: &str = r#""schedule":"0 0 12 * * *","type":"ATLEAST_ONCE","excludeCalendars":["closed"]"#;
@@ -73,14 +74,15 @@ fn a_calendar_goes_once_no_job_follows_it_whatever_is_in_flight() {
     assert_eq!(stage.core.calendars().len(), 0);
 }
 
-/// Five jobs follow a calendar that has changed, of whom a turn has steps for three.
+/// Five jobs follow a calendar that has changed, of whom a turn has steps for three. The disk is slow, so none may be armed.
 fn changed_for_many() -> Stage {
-    const STEPS: u32 = 51;
-    let bounds = Bounds { missed_count_max: 1, misfire_all_max: 1, arm_steps_per_turn: STEPS, ..Bounds::default() };
+    let bounds = Bounds { missed_count_max: 1, misfire_all_max: 1, unwritten_max: 1, ..Bounds::default() };
+    let bounds = Bounds { arm_steps_per_turn: 3 * 18, ..bounds };
     let mut stage = Stage::bounded(bounds, START, &[DAILY; 5], Vec::new());
     stage.pass(1);
     stage.begin(put("closed", &[TODAY]));
     let through = stage.asked;
+    stage.begin(put("other", &[]));
     stage.feed(Input::Committed { through, rejected: Vec::new() });
     assert_eq!(followed(&stage), 3);
     stage
@@ -146,4 +148,27 @@ fn a_job_cannot_come_to_follow_a_calendar_that_is_gone_but_one_that_is_put_befor
 
     stage.ask(super::stage_tests::put("closed", &[TODAY]));
     assert!(Rehearsal::default().calendars(&stage.core).get("closed").is_some(), "those that there are");
+}
+
+#[test]
+fn what_passes_while_a_change_is_written_is_sent_once_though_a_calendar_changes() {
+    let often = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE","excludeCalendars":["closed"]"#;
+    let mut stage = Stage::of(&[often], Vec::new());
+    stage.ask(put("closed", &[]));
+    stage.pass(1);
+    stage.begin(put("closed", &["2027-01-01"]));
+    let through = stage.asked;
+    let spec = spec(&format!(r#"{often},"api":"http://b/""#), stage.core.calendars());
+    stage.begin(Action::Update { id: id(1), spec, keep_active: false, expected: None });
+    for _ in 0..5 {
+        stage.now = Now { wall: stage.now.wall.plus_us(1_000_000), mono: stage.now.mono.plus_us(1_000_000) };
+        stage.feed(Input::Tick);
+    }
+    stage.feed(Input::Committed { through, rejected: Vec::new() });
+    stage.settle();
+    stage.pass(2);
+    let fired = stage.fired();
+    let instants: std::collections::BTreeSet<i64> = fired.iter().map(|(_, second)| *second).collect();
+    assert_eq!(instants.len(), fired.len(), "{fired:?}");
+    assert!(instants.contains(&8), "{fired:?}");
 }
