@@ -275,7 +275,7 @@ impl Scheduler {
 
     /// A job is another node's, and so is what is wrong with it. What was asked for is written and told all the same.
     pub(super) fn forget_incidents_of(&mut self, job: u32) {
-        if self.jobs[job].incidents > 0 {
+        if self.jobs[job].incidents != 0 {
             let id = self.jobs[job].revision().id;
             for slot in self.incidents.of_job(id).collect::<Vec<u32>>() {
                 self.incidents.remove(slot);
@@ -510,7 +510,7 @@ impl Scheduler {
 
     /// The same of a job's.
     pub(super) fn reconsider_those_of(&mut self, job: u32, now: Now) {
-        if self.jobs[job].incidents > 0 {
+        if self.jobs[job].incidents != 0 {
             let id = self.jobs[job].revision().id;
             for slot in self.incidents.of_job(id).collect::<Vec<u32>>() {
                 self.reconsider(slot, now);

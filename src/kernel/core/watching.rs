@@ -73,7 +73,7 @@ impl Scheduler {
         }
         let id = self.jobs[job].revision().id;
         let (subject, execution) = (Subject::Job(id), row.key.of(id));
-        if status == Status::Success && incidents > 0 {
+        if status == Status::Success && incidents != 0 {
             for cause in [Cause::Failing, Cause::NoSuccess] {
                 changes.extend(self.close(&subject, cause, "an execution succeeded", now));
             }
@@ -141,8 +141,11 @@ impl Scheduler {
     /// A job is in force as it is now: what is waited for, and what its policy asks for no more.
     pub(super) fn watch(&mut self, job: u32, now: Now) {
         self.watches.forget_job(job);
-        let may = !self.jobs[job].is_deleted() && self.may_watch(self.jobs[job].spec());
-        let policy = if may { self.settings().policy_of(self.jobs[job].spec()) } else { AlertPolicy::default() };
+        let policy = if self.may_watch(self.jobs[job].spec()) {
+            self.settings().policy_of(self.jobs[job].spec())
+        } else {
+            AlertPolicy::default()
+        };
         let (no_success_for, late_by) =
             (policy.no_success_for.and_then(Term::time), policy.late_by.and_then(Term::time));
         self.jobs[job].is_watched = no_success_for.is_some() || late_by.is_some();
@@ -159,7 +162,7 @@ impl Scheduler {
             }
         }
         self.end_lateness(job, now);
-        if self.jobs[job].incidents > 0 {
+        if self.jobs[job].incidents != 0 {
             let subject = Subject::Job(self.jobs[job].revision().id);
             let asked = [(Cause::NoSuccess, no_success_for), (Cause::Late, late_by)];
             for (cause, _) in asked.into_iter().filter(|(_, asked)| asked.is_none()) {
@@ -225,7 +228,7 @@ impl Scheduler {
         let reason = pause.and_then(|pause| pause.reason.as_deref()).map(str::to_owned);
         let subject = Subject::Job(id);
         let Some(reason) = reason else {
-            if self.jobs[job].incidents > 0 {
+            if self.jobs[job].incidents != 0 {
                 self.close_alone(&subject, Cause::AutoPaused, "it is not paused by its policy any more", now);
             }
             return;
@@ -236,7 +239,7 @@ impl Scheduler {
         if is_told {
             let summary = format!("it was paused by its own policy: {reason}");
             self.open_alone(Wrong { cause: Cause::AutoPaused, subject, summary, execution: None }, now);
-        } else if self.jobs[job].incidents > 0 {
+        } else if self.jobs[job].incidents != 0 {
             self.close_alone(&subject, Cause::AutoPaused, NOT_ASKED, now);
         }
     }
@@ -289,7 +292,7 @@ impl Scheduler {
         let (job, state) = (execution.job, execution.state());
         // When one began that is under way is known when it ends.
         let is_waiting = matches!(state, State::Held | State::Waiting | State::Queued | State::Armed);
-        let Some(late_by) = self.late_by(job).filter(|_| is_waiting && !self.jobs[job].is_deleted()) else { return };
+        let Some(late_by) = self.late_by(job).filter(|_| is_waiting) else { return };
         let id = self.jobs[job].revision().id;
         let summary = format!("an execution has not begun {} after its time", duration_text(late_by));
         let execution = Some(self.executions[slot].row.key.of(id));
@@ -329,7 +332,7 @@ impl Scheduler {
     pub(super) fn watch_all(&mut self, jobs: &[u32], now: Now) {
         for &job in jobs {
             self.watch(job, now);
-            if self.jobs[job].incidents > 0 || self.jobs[job].revision().pause.is_some() {
+            if self.jobs[job].incidents != 0 || self.jobs[job].revision().pause.is_some() {
                 self.weigh_pause(job, now);
             }
         }
