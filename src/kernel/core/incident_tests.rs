@@ -135,3 +135,19 @@ fn who_tells_of_many_waits_until_the_disk_has_taken_it() {
     stage.feed(Input::Tick);
     assert_eq!((stage.asked, stage.told.len()), (asked[1] + 2, 2));
 }
+
+#[test]
+fn what_the_store_itself_is_the_matter_of_is_told_at_once_and_once() {
+    for (cause, at_once) in [(Cause::StoreFailing, 1), (Cause::DiskNearlyFull, 0)] {
+        let mut stage = Stage::of(&[], Vec::new());
+        listen(&mut stage);
+        stage.feed(Input::Trouble(Trouble { cause, why: Some("it is full".to_owned()) }));
+        assert_eq!(stage.told.len(), at_once, "{cause:?}");
+        stage.settle();
+        assert_eq!(stage.told, [(cause, Event::Opened)]);
+        stage.feed(Input::Trouble(Trouble { cause, why: None }));
+        assert_eq!(stage.told.len(), 1, "that it is over can wait for the disk");
+        stage.settle();
+        assert_eq!(stage.told.len(), 2);
+    }
+}

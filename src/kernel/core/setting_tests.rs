@@ -80,8 +80,10 @@ fn settings_are_told_as_they_were_set() {
     let [Setting::Channel(..), Setting::Policy(..), Setting::Policy(..), Setting::Silence(..)] = &all[..] else {
         panic!("{all:?}")
     };
+    let of_tags: Vec<_> = stage.core.settings().tag_policies().map(|(tag, policy)| (tag, policy.after)).collect();
+    assert_eq!(of_tags, [("t", Some(3))]);
     let none = AlertSettings::default();
-    assert_eq!(none.all().count(), 0);
+    assert_eq!((none.all().count(), none.tag_policies().count()), (0, 0));
     for setting in &all {
         let gone = without(setting);
         assert!(stage.core.settings().has(setting) && !stage.core.settings().has(&gone), "{setting:?}");
@@ -163,6 +165,19 @@ fn of_settings_on_their_way_one_may_fail_and_the_others_come_into_force() {
         });
         stage.feed(Input::Committed { through: stage.asked, rejected: vec![numbers[fails]] });
         assert_eq!((channels(&stage), stage.refused), (left.map(String::from).to_vec(), 1));
+    }
+}
+
+#[test]
+fn jobs_are_watched_as_any_policy_asks_that_is_theirs() {
+    let quiet = r#"{"noSuccessFor":"60s"}"#;
+    for (scope, watched) in [(PolicyScope::Server, &[1, 2][..]), (tag("t"), &[2]), (tag("other"), &[])] {
+        let yearly = r#""schedule":"@yearly","type":"ATLEAST_ONCE""#;
+        let mut stage = Stage::of(&[yearly, &format!(r#"{yearly},"tags":["s","t"]"#)], Vec::new());
+        stage.ask(Action::Set(policy(scope.clone(), quiet)));
+        stage.pass(60);
+        let is_open = |key: &u64| stage.core.open_one(&Subject::Job(id(*key)), Cause::NoSuccess).is_some();
+        assert_eq!([1, 2].into_iter().filter(is_open).collect::<Vec<u64>>(), watched, "{scope:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use super::stage_tests::{START, Stage, id, spec};
 use super::*;
 use crate::job::JobKey;
 use crate::schedule::Calendars;
-use crate::time::Instant;
+use crate::time::{Instant, Now};
 
 const OFTEN: &str = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#;
 const HOURLY: &str = r#""schedule":"@hourly","type":"ATLEAST_ONCE""#;
@@ -134,6 +134,34 @@ fn a_job_whose_change_is_on_its_way_wakes_nobody() {
     assert_eq!(stage.core.poll_timeout().wall, None);
     reject(&mut stage);
     assert!(stage.core.poll_timeout().wall.is_some());
+}
+
+#[test]
+fn nothing_of_a_job_is_sent_while_its_deletion_is_on_its_way() {
+    let retry = r#""retry":{"maxAttempts":2,"initialDelayMs":1000,"jitter":0}"#;
+    let job = format!(r#""schedule":"*/2 * * * * *","type":"ATLEAST_ONCE","endsAt":"2026-01-01T00:00:02Z",{retry}"#);
+    let bounds = Bounds { target_share_per_cent: 2, reserve_per_cent: 1, few_per_cent: 0, ..Bounds::default() };
+    let bounds = Bounds { failing_target_share_per_cent: 2, ..bounds };
+    // One that waits for its retry, and one that waits for its target.
+    for (waits, attempt) in [(1, 2), (3, 1)] {
+        let mut stage = Stage::bounded(bounds, START, &[job.as_str(); 3], Vec::new());
+        stage.pass(2);
+        let [first, _] = <[Attempt; 2]>::try_from(std::mem::take(&mut stage.fired)).expect("two at a time");
+        if waits == 1 {
+            stage.answer(&first, Outcome::Answered(500), true);
+            stage.answer(&stage.fired[0].clone(), Outcome::Answered(200), true);
+            stage.fired.clear();
+        }
+        stage.begin(Action::Delete { id: id(waits), expected: None });
+        let deletion = stage.asked;
+        stage.report(&first, Outcome::Answered(200), true);
+        stage.now = Now { wall: stage.now.wall.plus_us(2_000_000), mono: stage.now.mono.plus_us(2_000_000) };
+        stage.feed(Input::Tick);
+        assert_eq!(stage.fired(), []);
+        stage.feed(Input::Committed { through: stage.asked, rejected: vec![deletion] });
+        let sent: Vec<_> = stage.fired.iter().map(|sent| (sent.id.job.key().0, sent.number)).collect();
+        assert_eq!(sent, [(waits, attempt)], "it is there still");
+    }
 }
 
 #[test]
