@@ -157,8 +157,7 @@ impl Scheduler {
         {
             steps += 1;
             // Its job may be gone, or on its way to the disk as another one, and is looked at then.
-            let stale = self.jobs.find(key).filter(|&slot| self.jobs[slot].is_stale && self.may_be_armed(slot));
-            if let Some(slot) = stale {
+            if let Some(slot) = self.jobs.find(key).filter(|&slot| self.may_be_armed(slot)) {
                 steps += FOLLOW_STEPS + self.follow_calendars(slot, now);
             }
         }

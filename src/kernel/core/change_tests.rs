@@ -242,7 +242,7 @@ fn what_is_written_during_a_drain_leaves_no_row_of_what_lies_ahead_and_all_of_wh
 
 #[test]
 fn a_job_is_paused_by_how_an_execution_ended_unless_it_is_gone() {
-    for (gone, paused) in [("here", 1), ("deleted", 0), ("given away", 0)] {
+    for (gone, paused) in [("here", 1), ("deleted", 0), ("given away", 0), ("at rest", 0), ("stopping", 0)] {
         let job = format!(r#"{OFTEN},"pauseOn":[410]"#);
         let mut stage = Stage::of_node(START, Some(10_000), Shards::ALL, &[&job], Vec::new());
         stage.feed(Input::Lease(stage.now.mono.plus_us(60_000_000)));
@@ -252,6 +252,8 @@ fn a_job_is_paused_by_how_an_execution_ended_unless_it_is_gone() {
         match gone {
             "deleted" => stage.ask(Action::Delete { id: id(1), expected: None }),
             "given away" => stage.feed(Input::Release { shards: Shards::ALL, to: NodeId(2) }),
+            "at rest" => stage.ask(pause(None)),
+            "stopping" => stage.feed(Input::Drain),
             _ => {}
         }
         let before = stage.changes;

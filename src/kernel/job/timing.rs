@@ -288,7 +288,9 @@ mod tests {
             ..text("0 ~ 9 * * *")
         };
         let at = Timing { run_at: Some("2026-01-01T00:00:00Z".to_owned()), ..Timing::default() };
-        for timing in [full, text("@every 90s"), at] {
+        let second = full.starts_at.clone();
+        let one_second = Timing { starts_at: second.clone(), ends_at: second, ..text("@daily") };
+        for timing in [full, one_second, text("@every 90s"), at] {
             assert_eq!(Timing::define(&compile(&timing).expect("valid")), timing);
         }
     }

@@ -197,6 +197,11 @@ mod tests {
                 local("2026-10-26T02:30:00+01:00", None)
             ]
         );
+        // The first second that is skipped is skipped, too.
+        assert_eq!(
+            shown(&berlin("0 0 2 * * *"), "2026-03-28T12:00:00Z", 1),
+            [local("2026-03-29T03:00:00+02:00", Some("gap"))]
+        );
         // What is due at the end of the gap for its own sake stands for no other time.
         assert_eq!(
             shown(&berlin("0 0 3 * * *"), "2026-03-28T12:00:00Z", 1),
