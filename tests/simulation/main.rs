@@ -49,6 +49,9 @@ use plan::{Plan, Profile};
 use sweep::{Extent, Lived, Swept};
 use world::World;
 
+/// Where the normal run begins: some states come once in thousands of seeds, and here each of them comes.
+const FIRST: u64 = 3_000;
+
 /// How many seeds the normal run has.
 const SEEDS: u64 = 1_500;
 /// How long a sweep may take; a wider one stops there and says how far it came.
@@ -80,7 +83,7 @@ fn extent() -> Extent {
         Some(0) => None,
         Some(minutes) => Some(Duration::from_secs(60 * minutes)),
     };
-    let first = variable("SIMULATION_FIRST").unwrap_or(0);
+    let first = variable("SIMULATION_FIRST").unwrap_or(FIRST);
     Extent { first, seeds: variable("SIMULATION_SEEDS").unwrap_or(most), inputs, time_max }
 }
 
