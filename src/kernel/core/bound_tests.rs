@@ -3,13 +3,10 @@
 //! It must not look into the core: inputs and outputs only.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::stage_tests::{START, Stage, id, run_of, spec};
+use super::stage_tests::{START, Stage, id, listen, run_of, set_policy, spec};
 use super::*;
-use crate::channel::Channel;
-use crate::job::{AlertDefinition, AlertPolicy};
 use crate::limits::ARM_LEAD_US;
 use crate::schedule::Calendars;
 use crate::time::{Instant, Now, WallUs};
@@ -29,18 +26,6 @@ fn answer(stage: &mut Stage, most: usize) -> Vec<u64> {
         answered.push(attempt.id.job.key().0);
     }
     answered
-}
-
-fn set_policy(stage: &mut Stage, policy: &str) {
-    let definition: AlertDefinition = serde_json::from_str(policy).expect("a definition");
-    let policy = Arc::new(AlertPolicy::compile_of_server(&definition).expect("valid"));
-    stage.ask(Action::Set(Setting::Policy(PolicyScope::Server, Some(policy))));
-}
-
-fn listen(stage: &mut Stage) {
-    let definition = serde_json::from_str(r#"{"kind":"webhook","url":"http://a/"}"#).expect("a definition");
-    let channel = Arc::new(Channel::compile(&definition, None, true).expect("valid"));
-    stage.ask(Action::Set(Setting::Channel("ops".into(), Some(channel))));
 }
 
 const OFTEN: &str = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#;

@@ -257,7 +257,7 @@ impl Forecast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Action, Bounds, Command, Input, RequestId, Restored, Settings, Shards, StoredJob, Totals};
+    use crate::core::{Bounds, Input, Restored, Settings, Shards, StoredJob, Totals};
     use crate::job::{Context, Definition, JobId, JobSpec, Misfire, Pause, RetryPolicy, Revision};
     use crate::limits::{FORECAST_JOBS_MAX, FORECAST_STEPS_MAX};
     use crate::time::{MonoUs, Now};
@@ -285,11 +285,6 @@ mod tests {
     }
 
     fn core(revisions: impl Iterator<Item = Revision>) -> Scheduler {
-        let jobs = revisions.map(|revision| StoredJob { revision, totals: Totals::default() });
-        core_of(Bounds::default(), jobs, now())
-    }
-
-    fn core_of(bounds: Bounds, jobs: impl Iterator<Item = StoredJob>, now: Now) -> Scheduler {
         let second = std::time::Duration::from_secs(1);
         let mut core = Scheduler::new(Settings {
             in_flight_max: 10,
@@ -299,10 +294,11 @@ mod tests {
             lead_us: crate::limits::ARM_LEAD_US,
             skew_us: None,
             noise: 0,
-            bounds,
+            bounds: Bounds::default(),
         });
-        for job in jobs {
-            core.handle_input(Input::RestoreJob(Box::new(job)), now);
+        for revision in revisions {
+            let job = StoredJob { revision, totals: Totals::default() };
+            core.handle_input(Input::RestoreJob(Box::new(job)), now());
         }
         core.handle_input(
             Input::Acquired(Restored {
@@ -313,7 +309,7 @@ mod tests {
                 next_incident: 1,
                 newest: None,
             }),
-            now,
+            now(),
         );
         while core.poll_output().is_some() {}
         core
@@ -410,53 +406,6 @@ mod tests {
         assert!(found.looked_at <= most && found.looked_at > most - 5, "{}", found.looked_at);
         assert_eq!(found.jobs, 300);
         assert!(found.minutes.iter().all(|(_, due)| *due == 300 * 60), "the others are taken to be alike");
-    }
-
-    #[test]
-    fn what_is_inferred_is_rounded_and_one_alone_is_no_crowd() {
-        // A look and two steps for each of the first four.
-        let bounds = Bounds { forecast_steps_max: 4 * (LOOK_STEPS + 2), ..Bounds::default() };
-        let revisions = (1..=6).map(|key| plain(key, &format!("0 {key} * * * *")));
-        let jobs = revisions.map(|revision| StoredJob { revision, totals: Totals::default() });
-        let found = ahead(&core_of(bounds, jobs, now()), 1_000);
-        assert_eq!((found.jobs, found.looked_at), (6, 4));
-        let due: Vec<u64> = found.minutes.iter().map(|(_, due)| *due).collect();
-        assert_eq!(due[..7], [0, 2, 2, 2, 2, 0, 0], "each stands for one and a half");
-        assert_eq!(found.peaks, []);
-    }
-
-    #[test]
-    fn a_job_that_the_clock_holds_is_not_due() {
-        let passed = Totals { finished_through: Some((0, Instant::from_secs(FIRST + 120))), ..Totals::default() };
-        let jobs = [
-            StoredJob { revision: plain(1, "0 * * * * *"), totals: passed },
-            StoredJob { revision: plain(2, "30 * * * * *"), totals: Totals::default() },
-        ];
-        let found = ahead(&core_of(Bounds::default(), jobs.into_iter(), now()), 1_000);
-        assert_eq!((all_due(&found), found.looked_at), (60, 2));
-    }
-
-    #[test]
-    fn of_a_job_that_counts_its_runs_what_is_armed_counts_once() {
-        let now = Now { wall: WallUs::of(Instant::from_secs(FIRST)).plus_us(-1_000_000), mono: MonoUs(0) };
-        let counting = revision(1, &with("0 * * * * *", r#","maxRuns":3"#));
-        let (id, spec) = (counting.id, counting.spec.clone());
-        let job = StoredJob { revision: counting, totals: Totals::default() };
-        let mut core = core_of(Bounds::default(), std::iter::once(job), now);
-        core.handle_input(Input::Tick, now);
-        while core.poll_output().is_some() {}
-        let due = |core: &Scheduler| -> Vec<u64> {
-            let mut forecast = Forecast::new(core, now.wall);
-            while !forecast.advance(core, 1_000, now.wall) {}
-            forecast.end().minutes.iter().map(|(_, due)| *due).collect()
-        };
-        assert_eq!((core.load(now.wall).armed, &due(&core)[..4]), (1, &[1, 1, 1, 0][..]));
-        // What a change withholds and what it proposes in its place is one run.
-        let action = Action::Update { id, spec, keep_active: true, expected: None };
-        let command = Command { request: RequestId(1), action, plans: false, read_at: now.wall.floor() };
-        core.handle_input(Input::Command(Box::new(command)), now);
-        while core.poll_output().is_some() {}
-        assert!(due(&core)[0] <= 1, "{:?}", due(&core));
     }
 
     #[test]

@@ -1,28 +1,12 @@
 //! Owns tests of open incidents: when they are told again, how many are told in a turn, and how they are counted.
 //! It must not look into the core: inputs and outputs only.
 
-use std::sync::Arc;
-
-use super::stage_tests::{START, Stage, id};
+use super::stage_tests::{START, Stage, id, listen, set_policy};
 use super::*;
-use crate::channel::Channel;
-use crate::job::AlertPolicy;
 use crate::time::Instant;
 
 const OFTEN: &str = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#;
 const DAILY: &str = r#""schedule":"1 0 0 * * *","type":"ATLEAST_ONCE""#;
-
-fn set_policy(stage: &mut Stage, policy: &str) {
-    let definition = serde_json::from_str(policy).expect("a definition");
-    let policy = Arc::new(AlertPolicy::compile_of_server(&definition).expect("valid"));
-    stage.ask(Action::Set(Setting::Policy(PolicyScope::Server, Some(policy))));
-}
-
-fn listen(stage: &mut Stage) {
-    let definition = serde_json::from_str(r#"{"kind":"webhook","url":"http://a/"}"#).expect("a definition");
-    let channel = Arc::new(Channel::compile(&definition, None, true).expect("valid"));
-    stage.ask(Action::Set(Setting::Channel("ops".into(), Some(channel))));
-}
 
 /// A second passes, and each attempt is answered like this.
 fn second(stage: &mut Stage, status: u16) {

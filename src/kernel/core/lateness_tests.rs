@@ -1,21 +1,13 @@
 //! Owns tests of lateness, quiet and pauses that are told: when each begins, what is said of it, and what ends it or does not.
 //! It must not look into the core: inputs and outputs only.
 
-use std::sync::Arc;
-
-use super::stage_tests::{START, Stage, id, stored};
+use super::stage_tests::{START, Stage, id, set_policy, stored};
 use super::*;
-use crate::job::{AlertPolicy, Pause};
+use crate::job::Pause;
 use crate::time::{Instant, Now, WallUs};
 
 const OFTEN: &str = r#""schedule":"* * * * * *","type":"ATLEAST_ONCE""#;
 const YEARLY: &str = r#""schedule":"@yearly","type":"ATLEAST_ONCE""#;
-
-fn set_policy(stage: &mut Stage, policy: &str) {
-    let definition = serde_json::from_str(policy).expect("a definition");
-    let policy = Arc::new(AlertPolicy::compile_of_server(&definition).expect("valid"));
-    stage.ask(Action::Set(Setting::Policy(PolicyScope::Server, Some(policy))));
-}
 
 /// The causes of what is open of the job.
 fn open(stage: &Stage) -> Vec<Cause> {

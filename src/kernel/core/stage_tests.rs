@@ -1,10 +1,12 @@
 //! Owns what tests of the core stand on: a core, what it has said so far, and a disk that is quick unless a test wants it slow.
 //! It must not look into the core: inputs and outputs only.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::job::{Context, Definition, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
+use crate::channel::Channel;
+use crate::job::{AlertPolicy, Context, Definition, JobId, JobKey, JobSpec, Misfire, RetryPolicy, Revision};
 use crate::schedule::{Calendars, Dates};
 use crate::time::{Instant, MonoUs, Now, WallUs};
 
@@ -287,4 +289,18 @@ pub(super) fn run(of: RunOf, wait: Option<Duration>) -> Action {
 /// The same of any job, and nobody waits.
 pub(super) fn run_of(key: u64, of: RunOf) -> Action {
     Action::Run(Box::new(Run { id: id(key), of, own_body: None, force: false, wait: None }))
+}
+
+/// The policy of the server.
+pub(super) fn set_policy(stage: &mut Stage, policy: &str) {
+    let definition = serde_json::from_str(policy).expect("a definition");
+    let policy = Arc::new(AlertPolicy::compile_of_server(&definition).expect("valid"));
+    stage.ask(Action::Set(Setting::Policy(PolicyScope::Server, Some(policy))));
+}
+
+/// Somebody is told.
+pub(super) fn listen(stage: &mut Stage) {
+    let definition = serde_json::from_str(r#"{"kind":"webhook","url":"http://a/"}"#).expect("a definition");
+    let channel = Arc::new(Channel::compile(&definition, None, true).expect("valid"));
+    stage.ask(Action::Set(Setting::Channel("ops".into(), Some(channel))));
 }

@@ -265,30 +265,4 @@ mod tests {
         assert!(!some.exact && (400..=600).contains(&some.jobs), "{some:?}");
         assert_eq!(core.herd(Instant::from_secs(midnight.as_secs() + 1), None, 1_000).jobs, 0);
     }
-
-    #[test]
-    fn a_job_that_nobody_has_is_due_as_far_as_its_rows_tell() {
-        let at = |second: i64| Instant::from_secs(1_767_225_600 + second);
-        let paused = r#","active":false"#;
-        for (members, runs, finished, next) in [
-            ("", 0, None, Some(60)),
-            (paused, 0, None, None),
-            (r#","maxRuns":2"#, 1, None, Some(60)),
-            (r#","maxRuns":2"#, 2, None, None),
-            (r#","maxRuns":2"#, 3, None, None),
-            ("", 0, Some((0, at(120))), Some(180)),
-            // What was fired before a release is owed anew.
-            ("", 0, Some((1, at(120))), Some(60)),
-        ] {
-            let json = format!(r#"{{"schedule":"0 * * * * *","api":"http://a/","type":"ATLEAST_ONCE"{members}}}"#);
-            let definition: Definition = serde_json::from_str(&json).expect("a job");
-            let spec = JobSpec::compile(&definition, &Context::at(at(0))).expect("valid");
-            let revision = Revision::first(JobId::new(JobKey(1), [0; 10]), spec, WallUs::of(at(0)));
-            let mut totals = Totals { finished_through: finished, ..Totals::default() };
-            totals.tally.counters.runs = runs;
-            let view = StoredJob { revision, totals }.view(WallUs::of(at(1)));
-            assert_eq!(view.next, next.map(at), "{json} after {runs} runs, {finished:?}");
-            assert_eq!((view.paused, view.held), (members == paused, false), "{json}");
-        }
-    }
 }
